@@ -1,0 +1,119 @@
+"""Structured logs: one JSON object a line on standard error.
+
+Writing never waits for whoever reads the log: lines are collected and handed to a thread a few times a second, and
+when the reader is too slow the oldest surplus is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import sys
+import threading
+import traceback
+from collections import deque
+from typing import Any, BinaryIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+Log = FilteringBoundLogger
+
+MAX_PENDING_LINES = 10_000
+FLUSH_SECONDS = 0.1
+MAX_FRAMES = 12
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class LineWriter:
+    """Writes lines to a file from a thread of its own, every `FLUSH_SECONDS` at most."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lines: deque[bytes] = deque(maxlen=MAX_PENDING_LINES)
+        self._dropped = 0
+        self._wake = threading.Event()
+        self._flushing = threading.Lock()
+        threading.Thread(target=self._run, name="log-writer", daemon=True).start()
+        atexit.register(self.flush)
+
+    def write(self, line: bytes) -> None:
+        if len(self._lines) == MAX_PENDING_LINES:
+            self._dropped += 1
+        self._lines.append(line)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    # structlog calls the method that is named like the level.
+    debug = info = warning = error = critical = write
+
+    def flush(self) -> None:
+        """Writes all pending lines now."""
+        with self._flushing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if self._dropped:
+                lines.append(_encode({"level": "warning", "event": "log lines dropped", "count": self._dropped}))
+                self._dropped = 0
+            if not lines:
+                return
+            # When nobody reads the log any more, that is no reason to stop serving.
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(b"\n".join(lines) + b"\n")
+                self._file.flush()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._wake.wait()
+            pause.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            self.flush()
+
+
+def open_log(service: str, level: str = "info", file: BinaryIO | None = None) -> Log:
+    """The log of one service, and the place where warnings of libraries go too."""
+    log: Log = structlog.wrap_logger(
+        LineWriter(file or sys.stderr.buffer),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            _describe_exception,
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+        service=service,
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler(log)], force=True)
+    return log
+
+
+def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Replaces `error=` by its type and where it was raised. Its text is left out: it may quote a prompt or a key."""
+    error = event.get("error")
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+        event["error"] = type(error).__name__
+        event["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
+
+
+def _render(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    return _encode(event)
+
+
+class _LibraryHandler(logging.Handler):
+    """Keeps the place and the template of a library's message: its arguments may quote what the library was given."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        facts: dict[str, Any] = {"logger": record.name, "at": f"{record.module}:{record.lineno}"}
+        if record.exc_info and record.exc_info[1]:
+            facts["error"] = record.exc_info[1]
+        self._log.warning("library warning", template=str(record.msg), **facts)

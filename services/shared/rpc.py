@@ -1,0 +1,230 @@
+"""The boundary between gRPC and a service: bytes in, bytes out, errors mapped, one log line for each call.
+
+A servicer is a class with one coroutine method (or async generator method, for a stream) for each RPC of its
+service. It takes the request message and a `Call`, returns or yields response messages, and raises errors of
+`services.shared.errors`. Everything else happens here, once, so that no handler is wrapped in layers:
+
+  * the request is parsed here, because grpc reports a message that it cannot parse as UNKNOWN;
+  * an error becomes a status with google.rpc details; what is not in the family becomes INTERNAL with a fixed text,
+    because grpc would send the exception's own text to the caller;
+  * a call without a deadline gets one;
+  * cancellation passes through untouched: swallowing it leaks memory in grpc and money at providers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from services.shared import errors
+from services.shared.logs import Log
+from services.shared.wire import explain_decode_error
+
+ERROR_DOMAIN = "genai-platform"
+DETAILS_KEY = "grpc-status-details-bin"
+REQUEST_ID_KEY = "x-request-id"
+
+# gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.
+MAX_DETAILS_BYTES = 4096
+MAX_VIOLATIONS = 20
+
+DEFAULT_UNARY_SECONDS = 60.0
+DEFAULT_GENERATION_SECONDS = 600.0
+
+STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Conflict: grpc.StatusCode.ABORTED,
+    errors.PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
+    errors.DataLoss: grpc.StatusCode.DATA_LOSS,
+    errors.Internal: grpc.StatusCode.INTERNAL,
+}
+
+
+_running: set[asyncio.Task[Any]] = set()
+
+
+@contextlib.contextmanager
+def tracked_call() -> Iterator[None]:
+    """Counts the current task among the process's running calls, so that a stop can wait for its `finally` blocks."""
+    task = asyncio.current_task()
+    assert task is not None
+    _running.add(task)
+    try:
+        yield
+    finally:
+        _running.discard(task)
+
+
+async def wait_for_calls(seconds: float) -> None:
+    """Waits until every call has come to its end; grpc's own stop returns before cancelled handlers have."""
+    if _running:
+        await asyncio.wait(set(_running), timeout=seconds)
+
+
+class Call:
+    """One RPC in progress, as a servicer sees it."""
+
+    __slots__ = ("_context", "facts", "request_id", "started")
+
+    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+        self._context = context
+        self.started = time.perf_counter()
+        self.request_id = _request_id(context)
+        self.facts: dict[str, Any] = {}
+        """What the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+
+    def remaining_seconds(self) -> float | None:
+        """The time until the caller's deadline, or None when it set none."""
+        remaining: float | None = self._context.time_remaining()
+        return remaining
+
+    def elapsed_seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+
+def _request_id(context: grpc.aio.ServicerContext) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and 0 < len(value) <= 128 and value.isascii() and value.isprintable():
+            return str(value)
+    return uuid.uuid4().hex
+
+
+def service_handler(servicer: object, service: ServiceDescriptor, log: Log) -> grpc.GenericRpcHandler:
+    """The handler that serves every method of `service` by the method of the same name of `servicer`."""
+    handlers = {method.name: _method_handler(servicer, method, log) for method in service.methods}
+    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+
+def _method_handler(servicer: object, method: MethodDescriptor, log: Log) -> grpc.RpcMethodHandler:
+    behaviour = getattr(servicer, method.name)
+    boundary = _Boundary(method, behaviour, log)
+    if method.server_streaming:
+        assert inspect.isasyncgenfunction(behaviour), f"{method.full_name} streams, so it must be an async generator"
+        return grpc.unary_stream_rpc_method_handler(boundary.stream)
+    return grpc.unary_unary_rpc_method_handler(boundary.unary)
+
+
+class _Boundary:
+    """Serves one method."""
+
+    def __init__(self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log) -> None:
+        self._name = f"{method.containing_service.name}/{method.name}"
+        self._request_type = message_factory.GetMessageClass(method.input_type)
+        self._behaviour = behaviour
+        self._log = log
+        generates = method.name in ("Chat", "ChatStream")
+        self._default_seconds = DEFAULT_GENERATION_SECONDS if generates else DEFAULT_UNARY_SECONDS
+
+    async def unary(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        call = Call(context)
+        try:
+            with tracked_call():
+                async with self._time_limit(call):
+                    response: Message = await self._behaviour(self._parse(data), call)
+                answer = response.SerializeToString()
+        except BaseException as error:
+            await self._fail(error, call, context)
+        self._succeed(call, context)
+        return answer
+
+    async def stream(self, data: bytes, context: grpc.aio.ServicerContext) -> None:
+        # Written as a coroutine that writes, not as a generator: a cancellation that arrives during a write is then
+        # raised here and closes the upstream at once, instead of whenever the generator is collected.
+        call = Call(context)
+        try:
+            with tracked_call():
+                request = self._parse(data)
+                async with self._time_limit(call), contextlib.aclosing(self._behaviour(request, call)) as messages:
+                    async for message in messages:
+                        await context.write(message.SerializeToString())
+        except BaseException as error:
+            await self._fail(error, call, context)
+        self._succeed(call, context)
+
+    def _parse(self, data: bytes) -> Message:
+        try:
+            return self._request_type.FromString(data)
+        except DecodeError:
+            violation = explain_decode_error(self._request_type.DESCRIPTOR, data)
+            raise errors.InvalidRequest.field(violation.field, violation.description) from None
+
+    def _time_limit(self, call: Call) -> asyncio.Timeout:
+        """The limit for a caller that set none; a caller's own deadline is kept by grpc, which cancels the handler."""
+        return asyncio.timeout(self._default_seconds if call.remaining_seconds() is None else None)
+
+    def _succeed(self, call: Call, context: grpc.aio.ServicerContext) -> None:
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        self._record(call, "OK")
+
+    async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
+        """Ends the call with the status that `error` stands for, and writes its log line."""
+        if isinstance(error, asyncio.CancelledError):
+            remaining = call.remaining_seconds()
+            self._record(call, "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED")
+            raise error
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if isinstance(error, TimeoutError):
+            error = errors.DeadlineExceeded(
+                f"no answer within {self._default_seconds:.0f} s, the limit for calls without a deadline"
+            )
+        if not isinstance(error, errors.PlatformError):
+            self._log.error("unexpected error", error=error, request_id=call.request_id, method=self._name)
+            error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
+        code = STATUS_CODES[type(error)]
+        self._record(call, code.name, error.reason)
+        trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code, error)))
+        await context.abort(code, error.message, trailers)
+        raise AssertionError("abort raises")
+
+    def _record(self, call: Call, code: str, reason: str = "") -> None:
+        facts = {"reason": reason, **call.facts} if reason else call.facts
+        milliseconds = round(call.elapsed_seconds() * 1000, 3)
+        self._log.info(
+            "rpc", method=self._name, code=code, request_id=call.request_id, duration_ms=milliseconds, **facts
+        )
+
+
+def pack_details(code: grpc.StatusCode, error: errors.PlatformError) -> bytes:
+    """The google.rpc.Status of an error, within what fits into trailers."""
+    status = status_pb2.Status(code=code.value[0], message=error.message[:1024])
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata)
+    status.details.add().Pack(info)
+    if error.retry_after is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after * 1e9))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    if error.violations:
+        status.details.add().Pack(_bad_request(error, MAX_DETAILS_BYTES - status.ByteSize() - 128))
+    return status.SerializeToString()
+
+
+def _bad_request(error: errors.PlatformError, room: int) -> error_details_pb2.BadRequest:
+    bad_request = error_details_pb2.BadRequest()
+    for violation in error.violations[:MAX_VIOLATIONS]:
+        entry = error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field[:256], description=violation.description[:512]
+        )
+        room -= entry.ByteSize() + 4
+        if room < 0:
+            break
+        bad_request.field_violations.append(entry)
+    return bad_request

@@ -1,0 +1,72 @@
+"""Settings, read once at start from the environment and `.env`; every mistake is reported at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.shared.errors import StartupError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SettingsType = TypeVar("SettingsType", bound=BaseSettings)
+
+
+class ServiceSettings(BaseSettings):
+    """What every process reads."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, case_sensitive=True)
+
+    host: str = Field("127.0.0.1", validation_alias="GENAI_HOST")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="GENAI_LOG_LEVEL")
+    grace_seconds: float = Field(30.0, ge=0, le=3600, validation_alias="GENAI_GRACE_SECONDS")
+    data_directory: Path | None = Field(None, validation_alias="GENAI_DATA_DIR")
+
+    def data_path(self) -> Path:
+        """The directory of the SQLite files: GENAI_DATA_DIR, else `data` in a checkout, else the user's own."""
+        if self.data_directory:
+            return self.data_directory.expanduser().resolve()
+        if (ROOT / "pyproject.toml").is_file():
+            return ROOT / "data"
+        state = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        return Path(state) / "genai-platform"
+
+
+def load_settings(settings_type: type[SettingsType]) -> SettingsType:
+    """Reads `.env` and the environment; an exported variable wins over `.env`.
+
+    Raises StartupError naming every variable that is wrong. Values are not repeated: they may be secrets.
+    """
+    load_env_file()
+    try:
+        return settings_type()
+    except ValidationError as error:
+        problems = [f"{problem['loc'][0]}: {_plain(problem['msg'])}" for problem in error.errors()]
+        raise StartupError("; ".join(problems)) from None
+
+
+def load_env_file() -> None:
+    """Puts the variables of `.env` (in the working directory, else in the project root) into the environment."""
+    path = next((path for path in (Path.cwd() / ".env", ROOT / ".env") if path.exists()), None)
+    if path is None:
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            values = dotenv_values(stream=file)
+    except OSError as error:
+        raise StartupError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from None
+    except UnicodeDecodeError:
+        raise StartupError(f"{path} cannot be read: it is not UTF-8 text") from None
+    for name, value in values.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+
+
+def _plain(message: Any) -> str:
+    text = str(message)
+    return text[0].lower() + text[1:]
