@@ -334,13 +334,13 @@ class ChatResponse(_message.Message):
     raw_finish_reason: str
     response_id: str
     provider_response_id: str
-    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
+    warnings: _containers.RepeatedCompositeFieldContainer[Notice]
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
     prompt: ResolvedPrompt
     session_id: str
     session_next_sequence: int
     timing: Timing
-    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., message: _Optional[_Union[ChatMessage, _Mapping]] = ..., raw_finish_reason: _Optional[str] = ..., response_id: _Optional[str] = ..., provider_response_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., prompt: _Optional[_Union[ResolvedPrompt, _Mapping]] = ..., session_id: _Optional[str] = ..., session_next_sequence: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., message: _Optional[_Union[ChatMessage, _Mapping]] = ..., raw_finish_reason: _Optional[str] = ..., response_id: _Optional[str] = ..., provider_response_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., prompt: _Optional[_Union[ResolvedPrompt, _Mapping]] = ..., session_id: _Optional[str] = ..., session_next_sequence: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
 
 class ToolCall(_message.Message):
     __slots__ = ("id", "name", "arguments_json")
@@ -372,7 +372,7 @@ class TokenUsage(_message.Message):
     estimated: bool
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
-class Warning(_message.Message):
+class Notice(_message.Message):
     __slots__ = ("code", "field", "message")
     CODE_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
@@ -463,10 +463,10 @@ class PreviewChatResponse(_message.Message):
     method: str
     path: str
     body_json: str
-    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
+    warnings: _containers.RepeatedCompositeFieldContainer[Notice]
     provider: str
     model: str
-    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body_json: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body_json: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "provider")
@@ -613,8 +613,8 @@ class RegisterPromptResponse(_message.Message):
     version: int
     prompt: Prompt
     created: bool
-    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Notice]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ...) -> None: ...
 
 class Prompt(_message.Message):
     __slots__ = ("name", "content", "metadata", "version", "created_at", "labels", "commit_message", "defaults", "variables", "content_hash", "archived_at", "resolved_label")
@@ -749,8 +749,8 @@ class RenderPromptResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     text: str
     prompt: Prompt
-    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
-    def __init__(self, text: _Optional[str] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Notice]
+    def __init__(self, text: _Optional[str] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ...) -> None: ...
 
 class Credential(_message.Message):
     __slots__ = ("env_var", "file")
@@ -793,8 +793,8 @@ class RegisterModelResponse(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     model: RegisteredModel
     created: bool
-    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
-    def __init__(self, model: _Optional[_Union[RegisteredModel, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Notice]
+    def __init__(self, model: _Optional[_Union[RegisteredModel, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ...) -> None: ...
 
 class RegisteredModel(_message.Message):
     __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "status", "registered_at", "overrides_builtin")

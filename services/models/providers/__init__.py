@@ -1,1 +1,1 @@
-"""To be described."""
+"""Provider adapters: each speaks one provider's dialect. `base` is the contract, `exchange` the two verbs over it."""

@@ -1,0 +1,90 @@
+"""The Model Service: one call to any language model, OpenAI's, Anthropic's or your own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from proto import models_pb2
+from services.models.catalogue import BUILT_IN_MODELS
+from services.models.directory import ModelDirectory
+from services.models.model_registry import ModelRegistry
+from services.models.prompt_registry import PromptRegistry
+from services.models.provider_registry import ProviderRegistry
+from services.models.providers.transport import Transport
+from services.models.routing import Router
+from services.models.servicer import ModelServicer
+from services.models.settings import ModelsSettings
+from services.models.status_board import StatusBoard
+from services.shared.database import Database, sqlite_url
+from services.shared.logs import open_log
+from services.shared.rpc import service_handler
+from services.shared.server import Server, run, serve
+from services.shared.settings import load_settings
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
+
+ENVIRONMENT = """\
+environment variables (also read from .env; an exported one wins):
+  OPENAI_API_KEY         configures OpenAI; OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID as in its SDK
+  ANTHROPIC_API_KEY      configures Anthropic; ANTHROPIC_BASE_URL as in its SDK
+  MODELS_PORT            port to listen on, 0 for any free one           (default 50053)
+  MODELS_DATABASE_URL    where models and prompts are kept               (default SQLite in GENAI_DATA_DIR)
+  MODELS_RETIRED_POLICY  replace or reject models that their vendor has retired   (default replace)
+  GENAI_HOST             address to listen on                            (default 127.0.0.1)
+  GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
+  GENAI_LOG_LEVEL        debug, info, warning or error                   (default info)
+  GENAI_GRACE_SECONDS    time that running calls get at a stop           (default 30)
+"""
+
+NO_PROVIDER = (
+    "no provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY (in .env or the environment) and restart,"
+    " or register a model of your own with RegisterModel"
+)
+
+
+async def start() -> None:
+    """Runs the Model Service until a signal stops it. Raises StartupError."""
+    settings = load_settings(ModelsSettings)
+    log = open_log("models", settings.log_level)
+    providers = ProviderRegistry(settings)
+    server = Server([], [SERVICE.full_name])
+    port = server.bind(settings.host, settings.port)
+    database = await Database.open(settings.database_url or sqlite_url(settings.data_path(), "models.db"), MIGRATIONS, log)
+    board = StatusBoard(log)
+    transport = Transport()
+    try:
+        prompts = PromptRegistry(database)
+        models = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, providers.base_urls())
+        await prompts.load()
+        await models.load()
+        router = Router(providers, models, settings.retired_policy)
+        directory = ModelDirectory(providers, models, router, board)
+        servicer = ModelServicer(transport, router, directory, models, prompts)
+        server.add(service_handler(servicer, SERVICE, log))
+        await server.start()
+        configured = ", ".join(providers.configured())
+        told = f"providers: {configured}" if configured else NO_PROVIDER
+        line = f"models: listening on {settings.host}:{port}, data in {database.location}, {told}"
+        await serve(server, settings, log, line)
+    finally:
+        await board.close()
+        await transport.close()
+        await database.close()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="models",
+        description=__doc__,
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    run("models", start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What a version of a prompt must be: checked and made here, numbered and kept by the registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+
+from google.protobuf.json_format import MessageToDict
+
+from proto import models_pb2
+from services.models.checks import problem_with_line, problem_with_lines, refuse
+from services.models.templates import find_variables
+from services.models.validation import check_chat_request
+from services.shared.errors import FieldViolation, InvalidRequest
+
+MAX_CONTENT_BYTES = 1024 * 1024
+MAX_DEFAULTS_BYTES = 256 * 1024
+MAX_PERSON_LENGTH = 256
+MAX_TAGS = 64
+MAX_TAG_LENGTH = 128
+MAX_COMMIT_MESSAGE_LENGTH = 4096
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
+
+
+def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
+    """The version that `request` asks for, still without its number and time.
+
+    Raises InvalidRequest naming every field that is wrong, or Unimplemented for defaults that a chat cannot use yet.
+    """
+    refuse(_violations(request))
+    prompt = models_pb2.Prompt(
+        name=request.name,
+        content=request.content,
+        commit_message=request.commit_message,
+        variables=find_variables(request.content),
+    )
+    if request.HasField("metadata"):
+        prompt.metadata.CopyFrom(request.metadata)
+    # Empty defaults are none; otherwise they would make two versions of one content.
+    if request.defaults.ByteSize():
+        prompt.defaults.CopyFrom(request.defaults)
+    prompt.content_hash = _hash(prompt)
+    return prompt
+
+
+def _hash(prompt: models_pb2.Prompt) -> str:
+    """The SHA-256 of the canonical JSON of what makes a version's identity: its content and its defaults."""
+    identity = {
+        "content": prompt.content,
+        "defaults": MessageToDict(prompt.defaults, preserving_proto_field_name=True),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _violations(request: models_pb2.RegisterPromptRequest) -> Iterator[FieldViolation]:
+    if not _NAME.fullmatch(request.name):
+        rule = "must be 1 to 128 lower-case letters, digits and ._-/ and begin with a letter or digit"
+        yield FieldViolation("name", rule)
+    if not request.content.strip():
+        yield FieldViolation("content", "is required")
+    elif "\0" in request.content:
+        yield FieldViolation("content", "contains a NUL character")
+    elif len(request.content.encode()) > MAX_CONTENT_BYTES:
+        yield FieldViolation("content", f"is larger than {MAX_CONTENT_BYTES} bytes")
+    problem = problem_with_lines(request.commit_message, MAX_COMMIT_MESSAGE_LENGTH)
+    if problem:
+        yield FieldViolation("commit_message", problem)
+    yield from _metadata_violations(request.metadata)
+    yield from _defaults_violations(request.defaults)
+
+
+def _metadata_violations(metadata: models_pb2.PromptMetadata) -> Iterator[FieldViolation]:
+    for field in ("author", "reviewed_by"):
+        problem = problem_with_line(getattr(metadata, field), MAX_PERSON_LENGTH)
+        if problem:
+            yield FieldViolation(f"metadata.{field}", problem)
+    if len(metadata.tags) > MAX_TAGS:
+        yield FieldViolation("metadata.tags", f"are more than {MAX_TAGS}")
+    for index, tag in enumerate(metadata.tags[:MAX_TAGS]):
+        problem = problem_with_line(tag, MAX_TAG_LENGTH) if tag else "is empty"
+        if problem:
+            yield FieldViolation(f"metadata.tags[{index}]", problem)
+
+
+def _defaults_violations(defaults: models_pb2.PromptDefaults) -> Iterator[FieldViolation]:
+    """What would be wrong in every chat that uses the defaults: a version that is stored cannot be mended."""
+    if defaults.ByteSize() > MAX_DEFAULTS_BYTES:
+        yield FieldViolation("defaults", f"are larger than {MAX_DEFAULTS_BYTES} bytes")
+        return
+    chat = models_pb2.ChatRequest(
+        model=defaults.model or "any",
+        messages=[models_pb2.ChatMessage(role="user", content="any")],
+        config=defaults.config if defaults.HasField("config") else None,
+        tools=defaults.tools,
+        response_format=defaults.response_format if defaults.HasField("response_format") else None,
+    )
+    try:
+        check_chat_request(chat)
+    except InvalidRequest as error:
+        for field, description in error.violations:
+            yield FieldViolation(f"defaults.{field}", description)

@@ -1,0 +1,108 @@
+"""The commercial providers. A provider is there when its key is there; its base URL can be redirected.
+
+The variables are those of the vendors' own SDKs. The SDKs themselves are not loaded: importing them takes several
+times as long as starting the service may, and they would carry nothing here but these few conventions, which the
+tests hold against the installed SDKs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.models.catalogue import Vendor, facts_for
+from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.base import Dialect, Target
+from services.models.providers.openai import OPENAI
+from services.models.settings import ModelsSettings
+from services.shared.errors import PreconditionFailed, StartupError
+
+KEY_VARIABLES: dict[Vendor, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+TITLES: dict[Vendor, str] = {"openai": "OpenAI", "anthropic": "Anthropic"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A configured commercial provider."""
+
+    vendor: Vendor
+    dialect: Dialect
+    endpoint: str
+    """The base URL, up to and including the version path."""
+    headers: Mapping[str, str]
+
+    def target(self, model_id: str) -> Target:
+        """Where a call to the vendor's model `model_id` goes."""
+        return Target(
+            dialect=self.dialect,
+            provider=self.vendor,
+            model=model_id,
+            endpoint=self.endpoint,
+            headers=self.headers,
+            facts=facts_for(self.vendor, model_id),
+        )
+
+
+class ProviderRegistry:
+    """The providers that are configured; fixed for the life of the process."""
+
+    def __init__(self, settings: ModelsSettings) -> None:
+        self._providers: dict[Vendor, Provider] = {}
+        if settings.openai_api_key:
+            self._providers["openai"] = _openai(settings)
+        if settings.anthropic_api_key:
+            self._providers["anthropic"] = _anthropic(settings)
+
+    def configured(self) -> list[Vendor]:
+        """The names of the configured providers, in the order of names."""
+        return sorted(self._providers)
+
+    def base_urls(self) -> dict[str, str]:
+        """The base URL of each configured provider."""
+        return {vendor: provider.endpoint for vendor, provider in self._providers.items()}
+
+    def find(self, vendor: Vendor) -> Provider | None:
+        return self._providers.get(vendor)
+
+    def get(self, vendor: Vendor, model: str) -> Provider:
+        """Raises PreconditionFailed saying which variable to set, for the caller who asked for `model`."""
+        provider = self._providers.get(vendor)
+        if provider:
+            return provider
+        raise PreconditionFailed(
+            f"{model} is served by {TITLES[vendor]}, which is not configured; set {KEY_VARIABLES[vendor]} for the Model"
+            " Service and restart it, or register a model of your own with RegisterModel",
+            reason="PROVIDER_NOT_CONFIGURED",
+            metadata={"provider": vendor, "variable": KEY_VARIABLES[vendor]},
+        )
+
+
+def _openai(settings: ModelsSettings) -> Provider:
+    assert settings.openai_api_key
+    headers = {"authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
+    if settings.openai_organization:
+        headers["openai-organization"] = settings.openai_organization
+    if settings.openai_project:
+        headers["openai-project"] = settings.openai_project
+    return Provider("openai", OPENAI, base_url("OPENAI_BASE_URL", settings.openai_base_url), headers)
+
+
+def _anthropic(settings: ModelsSettings) -> Provider:
+    assert settings.anthropic_api_key
+    headers = {"x-api-key": settings.anthropic_api_key.get_secret_value(), "anthropic-version": API_VERSION}
+    # Unlike OpenAI's, Anthropic's base URL ends before the version.
+    endpoint = base_url("ANTHROPIC_BASE_URL", settings.anthropic_base_url) + "/v1"
+    return Provider("anthropic", ANTHROPIC, endpoint, headers)
+
+
+def base_url(variable: str, url: str) -> str:
+    """The URL without a slash at its end. Raises StartupError when it is none."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise StartupError(f"{variable} must be an http or https URL, such as https://api.example.com/v1")
+    return url.rstrip("/")

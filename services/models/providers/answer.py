@@ -1,0 +1,219 @@
+"""A model's answer as it grows.
+
+Every dialect builds its answers here, whole or piece by piece, so that Chat and ChatStream cannot disagree. An answer
+is a list of blocks in the order of their keys, which the dialect chooses. Pieces that arrive together leave together:
+`take_chunks` joins neighbours of one block into one chunk.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proto import models_pb2
+
+BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
+
+CHARACTERS_PER_TOKEN = 4
+"""A rule of thumb for English, used only where the provider did not count; such usage is marked as estimated."""
+
+
+@dataclass(slots=True)
+class _Block:
+    kind: BlockKind
+    pieces: list[str] = field(default_factory=list)
+    carry: str = ""
+    """The first half of a surrogate pair whose second half has not arrived."""
+    call_index: int = 0
+    call_id: str = ""
+    call_name: str = ""
+    state: models_pb2.ProviderState | None = None
+    redacted: bool = False
+
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class Answer:
+    """An answer under construction. `provider_response_id` and `model` may be set at any time before the end."""
+
+    def __init__(self) -> None:
+        self.provider_response_id = ""
+        self.model = ""
+        self.finish_reason = ""
+        self.raw_finish_reason = ""
+        self.usage: models_pb2.TokenUsage | None = None
+        self._blocks: dict[int, _Block] = {}
+        self._call_ids: set[str] = set()
+        self._chunks: list[models_pb2.ChatChunk] = []
+        self._pending: list[str] = []
+        self._pending_block: _Block | None = None
+        self._next_index = 0
+
+    # ------------------------------------------------------------------------------------------- growing
+
+    def add(self, key: int, kind: Literal["text", "reasoning", "refusal"], piece: str) -> None:
+        """Adds a piece of text to the block `key`, which begins with its first piece."""
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._blocks[key] = _Block(kind)
+        self._grow(block, piece)
+
+    def open_tool_call(self, key: int, call_id: str, name: str) -> int:
+        """Begins a tool call at the first free key from `key` on, which is returned.
+
+        An id that is missing, or was used in this answer, is replaced by one of ours.
+        """
+        while key in self._blocks:
+            key += 1
+        index = len(self._call_ids)
+        if not call_id or call_id in self._call_ids:
+            call_id = f"call_{self.provider_response_id or uuid.uuid4().hex}_{index}"
+        self._call_ids.add(call_id)
+        self._blocks[key] = _Block("tool_call", call_index=index, call_id=call_id, call_name=name)
+        self._flush()
+        delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
+        self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+        return key
+
+    def add_arguments(self, key: int, piece: str) -> None:
+        """Adds a piece to the arguments of the tool call `key`."""
+        self._grow(self._blocks[key], piece)
+
+    def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
+        """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
+        block = self._blocks.setdefault(key, _Block("opaque"))
+        block.state = state
+        block.redacted = redacted
+        self._flush()
+        self._emit(models_pb2.ChatChunk(completed_part=_part(block)))
+
+    def finish(self, reason: str, raw: str) -> None:
+        """Records why the answer ended: a word of ours and the provider's own."""
+        self.finish_reason = reason
+        self.raw_finish_reason = raw
+
+    def complete(self) -> None:
+        """Closes all blocks: nothing more comes."""
+        for block in self._blocks.values():
+            if block.carry:
+                block.carry = ""
+                self._grow(block, "\ufffd")
+            if block.kind == "tool_call" and not block.pieces:
+                self._grow(block, "{}")
+        self._flush()
+        for block in self._blocks.values():
+            if block.kind == "refusal":
+                self._emit(models_pb2.ChatChunk(completed_part=_part(block)))
+        if self.finish_reason == "stop" and self._call_ids:
+            self.finish_reason = "tool_calls"
+        if self.finish_reason == "stop" and any(block.kind == "refusal" for block in self._blocks.values()):
+            self.finish_reason = "refusal"
+
+    def _grow(self, block: _Block, piece: str) -> None:
+        if not piece.isascii() or block.carry:
+            piece = _join_surrogates(block, piece)
+        if not piece:
+            return
+        block.pieces.append(piece)
+        if block is not self._pending_block:
+            self._flush()
+            self._pending_block = block
+        self._pending.append(piece)
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def take_chunks(self) -> list[models_pb2.ChatChunk]:
+        """The chunks for everything that was added since the last call; their `index` goes on from there."""
+        self._flush()
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
+    def last_chunk(self, response: models_pb2.ChatResponse) -> models_pb2.ChatChunk:
+        """The chunk that ends the stream."""
+        return models_pb2.ChatChunk(
+            index=self._next_index, finish_reason=response.finish_reason, usage=response.usage, response=response
+        )
+
+    def response(self) -> models_pb2.ChatResponse:
+        """The whole answer; to be asked once, after `complete`."""
+        blocks = [self._blocks[key] for key in sorted(self._blocks)]
+        text = "".join(block.text() for block in blocks if block.kind == "text")
+        calls = sorted((block for block in blocks if block.kind == "tool_call"), key=lambda block: block.call_index)
+        tool_calls = [_tool_call(block) for block in calls]
+        message = models_pb2.ChatMessage(role="assistant", content=text, tool_calls=tool_calls)
+        if not _fits_short_form(blocks):
+            message.parts.extend(_part(block) for block in blocks)
+        return models_pb2.ChatResponse(
+            text=text,
+            model=self.model,
+            usage=self.usage,
+            tool_calls=tool_calls,
+            finish_reason=self.finish_reason or "other",
+            message=message,
+            raw_finish_reason=self.raw_finish_reason,
+            provider_response_id=self.provider_response_id,
+        )
+
+    def estimated_completion_tokens(self) -> int:
+        """About how many tokens the answer has, by its length."""
+        characters = sum(len(piece) for block in self._blocks.values() for piece in block.pieces)
+        return math.ceil(characters / CHARACTERS_PER_TOKEN)
+
+    def _flush(self) -> None:
+        block = self._pending_block
+        if block is None:
+            return
+        piece = "".join(self._pending)
+        self._pending.clear()
+        self._pending_block = None
+        if block.kind == "text":
+            self._emit(models_pb2.ChatChunk(token=piece))
+        elif block.kind == "reasoning":
+            self._emit(models_pb2.ChatChunk(reasoning=piece))
+        elif block.kind == "tool_call":
+            delta = models_pb2.ToolCallDelta(index=block.call_index, arguments_json=piece)
+            self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+
+    def _emit(self, chunk: models_pb2.ChatChunk) -> None:
+        chunk.index = self._next_index
+        self._next_index += 1
+        self._chunks.append(chunk)
+
+
+def _fits_short_form(blocks: list[_Block]) -> bool:
+    """Whether `content` and `tool_calls` say it all: at most one text, before the calls, and nothing opaque."""
+    kinds = [block.kind for block in blocks]
+    plain = all(kind in ("text", "tool_call") for kind in kinds) and all(block.state is None for block in blocks)
+    return plain and "text" not in kinds[1:]
+
+
+def _part(block: _Block) -> models_pb2.ContentPart:
+    part = models_pb2.ContentPart(provider_state=block.state)
+    if block.kind == "text":
+        part.text = block.text()
+    elif block.kind == "reasoning" or (block.kind == "opaque" and block.redacted):
+        part.reasoning.CopyFrom(models_pb2.Reasoning(text=block.text(), redacted=block.redacted))
+    elif block.kind == "refusal":
+        part.refusal = block.text()
+    elif block.kind == "tool_call":
+        part.tool_call.CopyFrom(_tool_call(block))
+    return part
+
+
+def _tool_call(block: _Block) -> models_pb2.ToolCall:
+    return models_pb2.ToolCall(id=block.call_id, name=block.call_name, arguments_json=block.text())
+
+
+def _join_surrogates(block: _Block, piece: str) -> str:
+    """Joins a surrogate pair that was split between two pieces; protobuf takes no lone halves."""
+    piece = block.carry + piece
+    block.carry = ""
+    if piece and "\ud800" <= piece[-1] <= "\udbff":
+        block.carry = piece[-1]
+        piece = piece[:-1]
+    if any("\ud800" <= character <= "\udfff" for character in piece):
+        return piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return piece

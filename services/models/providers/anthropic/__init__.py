@@ -1,0 +1,40 @@
+"""The dialect of Anthropic's Messages, spoken by Anthropic and by servers that offer /v1/messages.
+
+https://platform.claude.com/docs/en/api/messages
+"""
+
+from __future__ import annotations
+
+from services.models.providers.answer import Answer
+from services.models.providers.anthropic.request import encode_body
+from services.models.providers.anthropic.response import read_answer
+from services.models.providers.anthropic.stream import MessageDecoder
+from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.error_body import read_fault
+from services.models.providers.faults import Fault
+
+API_VERSION = "2023-06-01"
+"""The `anthropic-version` that is sent. The newer 2026-10-21 refuses `temperature`, `top_p` and `top_k` outright, even
+for models that take them (https://platform.claude.com/docs/en/api/versioning), so callers would lose what they set."""
+
+
+class AnthropicDialect:
+    """Messages."""
+
+    name = "anthropic"
+    path = "/messages"
+
+    def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
+        return encode_body(conversation, target, stream=stream)
+
+    def read(self, body: bytes) -> Answer:
+        return read_answer(body)
+
+    def decoder(self) -> MessageDecoder:
+        return MessageDecoder()
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        return read_fault(status, body)
+
+
+ANTHROPIC = AnthropicDialect()

@@ -1,0 +1,103 @@
+"""The contract of a provider adapter.
+
+An adapter is three things, kept apart:
+
+  reaching the provider   a `Target`: URL, headers, the model's id there. Made by routing, for each call.
+  what the model takes    `ParameterFacts`: data from the catalogue, never an `if` in an adapter.
+  translating             a `Dialect`: pure functions between protobuf messages and the provider's JSON, and a
+                          `Decoder` that is fed a stream's events. No I/O, no clock, no state but the decoder's.
+
+`exchange.py` drives any dialect through the two verbs, `chat` and `chat_stream`. What a dialect promises:
+
+  * Nothing is lost in silence. What cannot be said in the dialect is named in the warnings, or refused.
+  * Zero is sent as zero; what is unset is not sent.
+  * Both verbs build the same `Answer`, so the same answer gives the same ChatResponse whichever way it came.
+  * A stream is complete only when the provider said so, by its own terminal marker.
+  * Unknown fields, events and words are survived: an unknown finish reason becomes `other`, with the raw word kept.
+  * A provider's own text never leaves the adapter in an error.
+
+Adding a provider that speaks a dialect which is already here is a row (a registration); a new dialect is a package
+beside `openai` and `anthropic`, and a line in the contract suite's list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from proto import models_pb2
+from services.models.providers.answer import Answer
+from services.models.providers.event_stream import Event
+from services.models.providers.faults import Fault
+from services.models.providers.parameters import ParameterFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one call goes."""
+
+    dialect: Dialect
+    provider: str
+    """What ChatResponse.provider says."""
+    model: str
+    """The model's id at the provider."""
+    endpoint: str
+    """The base URL, up to and including the version path, without a slash at its end."""
+    headers: Mapping[str, str]
+    facts: ParameterFacts
+    default_options_json: str = ""
+    """A JSON object that is merged under the request body."""
+    streams_unary: bool = False
+    """Whether Chat, too, is asked for as a stream: some servers notice only then that nobody listens any more, and
+    would generate to the end for a caller who has left."""
+    warnings: Sequence[models_pb2.Notice] = field(default=())
+    """What routing wants the caller to know, such as a replacement."""
+
+
+class Conversation(NamedTuple):
+    """What is to be said: the request, with its messages as they go out (a system prompt put first)."""
+
+    request: models_pb2.ChatRequest
+    messages: Sequence[models_pb2.ChatMessage]
+
+
+class Body(NamedTuple):
+    """An encoded request body, and what the caller should know of the translation."""
+
+    data: bytes
+    warnings: list[models_pb2.Notice]
+
+
+class Decoder(Protocol):
+    """Turns the events of one stream into an answer. Fed any split of the same events it ends in the same answer."""
+
+    answer: Answer
+    finished: bool
+    """The provider has said that the answer is whole."""
+    ended: bool
+    """The provider has said that nothing more comes, usage included."""
+
+    def feed(self, events: Sequence[Event]) -> None:
+        """Adds the events to the answer. Raises `Fault` for an error event, or for what is not the dialect."""
+
+
+class Dialect(Protocol):
+    """How one family of providers says things."""
+
+    name: str
+    """The key of ChatRequest.provider_options_json."""
+    path: str
+    """The path of generation below the endpoint."""
+
+    def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
+        """The request body. Raises InvalidRequest or Unimplemented for what cannot be said."""
+
+    def read(self, body: bytes) -> Answer:
+        """The answer in the body of a 200. Raises `Fault` when it is none."""
+
+    def decoder(self) -> Decoder:
+        """A decoder for one stream."""
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        """What the body of an error response says, in words of ours."""

@@ -1,0 +1,122 @@
+"""Server-sent events, out of bytes that arrive cut anywhere.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream, without what only browsers
+need: `id` and `retry` are read over, and data stays bytes, because whoever parses it as JSON checks its encoding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.shared import errors
+
+MAX_EVENT_BYTES = 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Event(NamedTuple):
+    name: str
+    """The event's type, or "" when the server gave none."""
+    data: bytes
+
+
+class EventStream:
+    """Decodes one stream. It is on the path of every token: most reads bring one short event, and cost one split."""
+
+    __slots__ = ("_after_carriage_return", "_at_start", "_pieces", "_size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._at_start = True
+        self._after_carriage_return = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an event has begun and not ended. At the end of the stream that means it was cut short."""
+        return any(line and not line.startswith(b":") for line in b"".join(self._pieces).split(b"\n"))
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Takes the next bytes and returns the events that they complete.
+
+        Raises Internal (UPSTREAM_PROTOCOL_ERROR) when one event is larger than MAX_EVENT_BYTES.
+        """
+        if self._at_start:
+            data = self._skip_byte_order_mark(data)
+        if self._after_carriage_return or b"\r" in data:
+            data = self._normalize_line_ends(data)
+        if self._pieces:
+            if not self._completes(data):
+                self._keep(data)
+                return []
+            data = b"".join((*self._pieces, data))
+            self._pieces.clear()
+            self._size = 0
+        blocks = data.split(b"\n\n")
+        if rest := blocks.pop():
+            self._keep(rest)
+        if len(data) > MAX_EVENT_BYTES and any(len(block) > MAX_EVENT_BYTES for block in blocks):
+            raise _too_large()
+        events = []
+        for block in blocks:
+            # One line of data is what nearly every event is.
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(Event("", block[6:]))
+            elif event := _parse(block):
+                events.append(event)
+        return events
+
+    def _completes(self, data: bytes) -> bool:
+        return b"\n\n" in data or (data.startswith(b"\n") and self._pieces[-1].endswith(b"\n"))
+
+    def _keep(self, data: bytes) -> None:
+        # The pieces of an unfinished event are joined once, when it ends: joining at each read would be quadratic.
+        if not data:
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > MAX_EVENT_BYTES:
+            raise _too_large()
+
+    def _skip_byte_order_mark(self, data: bytes) -> bytes:
+        start = b"".join((*self._pieces, data))
+        self._pieces.clear()
+        self._size = 0
+        if len(start) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(start):
+            self._keep(start)
+            return b""
+        self._at_start = False
+        return start.removeprefix(BYTE_ORDER_MARK)
+
+    def _normalize_line_ends(self, data: bytes) -> bytes:
+        """Makes every line end LF. A CR at the end of a read ends its line at once; an LF that follows is dropped."""
+        if not data:
+            return data
+        if self._after_carriage_return:
+            data = data.removeprefix(b"\n")
+            if not data:
+                self._after_carriage_return = False
+                return data
+        self._after_carriage_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _parse(block: bytes) -> Event | None:
+    """Returns the event in the lines before an empty line, or None when they have no data."""
+    name = ""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace")
+    return Event(name, b"\n".join(data)) if data else None
+
+
+def _too_large() -> errors.Internal:
+    return errors.Internal(
+        f"the provider sent an event larger than {MAX_EVENT_BYTES} bytes; ask for a shorter answer",
+        reason="UPSTREAM_PROTOCOL_ERROR",
+    )

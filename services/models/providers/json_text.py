@@ -1,0 +1,115 @@
+"""JSON as providers and callers write it: read tolerantly, passed on untouched.
+
+msgspec reads and writes several times faster than the standard library and can keep a value as the exact bytes it
+was (`msgspec.Raw`), so that tool arguments and schemas pass through without a digit changed. It refuses lone
+surrogates and numbers beyond a double, which real providers send; those fall back to the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+MAX_DEPTH = 64
+CACHED_TEXT_LENGTH = 16_384
+
+# A surrogate that is not at the text's edge has lost its partner for good; one at the edge may find it in the next
+# piece of the stream.
+_LONE_INSIDE = re.compile("(?<=.)[\udc00-\udfff]|[\ud800-\udbff](?=.)", re.DOTALL)
+
+encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+
+class Malformed(ValueError):
+    """The bytes are not JSON."""
+
+
+def decode(data: bytes) -> Any:
+    """Returns the value of JSON bytes. Raises Malformed."""
+    try:
+        return _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _decode_slowly(data)
+
+
+def _decode_slowly(data: bytes) -> Any:
+    try:
+        return _mend(json.loads(data, parse_constant=_refuse_constant))
+    except (ValueError, RecursionError):
+        raise Malformed from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _mend(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE_INSIDE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mend(item) for item in value]
+    if isinstance(value, dict):
+        return {_mend(key): _mend(item) for key, item in value.items()}
+    return value
+
+
+def raw(text: str) -> msgspec.Raw:
+    """JSON text to be embedded byte for byte."""
+    return msgspec.Raw(text.encode())
+
+
+def raw_members(text: str) -> dict[str, msgspec.Raw]:
+    """The members of a JSON object, each as its exact bytes."""
+    return msgspec.json.decode(text.encode(), type=dict[str, msgspec.Raw])
+
+
+def problem_with_object(text: str, max_length: int) -> str | None:
+    """Says why `text` is not a JSON object of at most `max_length` characters, or None when it is one."""
+    if len(text) > max_length:
+        return f"is longer than {max_length} characters"
+    if len(text) > CACHED_TEXT_LENGTH:
+        return _problem_with_object(text)
+    return _cached_problem_with_object(text)
+
+
+def _problem_with_object(text: str) -> str | None:
+    try:
+        value = decode(text.encode())
+    except Malformed:
+        return "is not valid JSON"
+    if not isinstance(value, dict):
+        return "must be a JSON object"
+    if _deeper_than(value, MAX_DEPTH):
+        return f"is nested more than {MAX_DEPTH} levels deep"
+    return None
+
+
+# The same tools come with every call of an application.
+_cached_problem_with_object = lru_cache(maxsize=512)(_problem_with_object)
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def is_object(text: str) -> bool:
+    """Whether `text` is a JSON object."""
+    try:
+        return isinstance(decode(text.encode()), dict)
+    except Malformed:
+        return False

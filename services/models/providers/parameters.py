@@ -1,0 +1,70 @@
+"""Fits the sampling parameters of a request to what a model takes, and says what was changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from proto import models_pb2
+from services.shared.errors import FieldViolation, InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterFacts:
+    """What a model takes, in the names of ChatConfig."""
+
+    unsupported: frozenset[str] = frozenset()
+    exclusive: tuple[str, str] | None = None
+    """Two parameters of which only one may be sent; the first is kept."""
+    max_temperature: float | None = None
+    length_parameter: str = "max_tokens"
+    """What the provider calls `max_tokens` for this model."""
+    default_max_tokens: int | None = None
+    """Sent when the request sets none, where the provider requires one."""
+    developer_role: bool = True
+    """Whether the role `developer` is known; otherwise it is sent as `system`."""
+
+
+def fit(
+    request: models_pb2.ChatRequest, facts: ParameterFacts, model: str
+) -> tuple[dict[str, Any], list[models_pb2.Notice]]:
+    """Returns the parameters to send, by their ChatConfig names, and a warning for each change.
+
+    Raises InvalidRequest with reason PARAMETER_UNSUPPORTED, naming each, under STRICT.
+    """
+    given: dict[str, Any] = {field.name: value for field, value in request.config.ListFields()}
+    if request.parameter_policy == models_pb2.PARAMETER_POLICY_PASSTHROUGH or not given:
+        return given, []
+    warnings = list(_changes(given, facts, model))
+    if warnings and request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
+        violations = [FieldViolation(warning.field, f"is not taken by {model}") for warning in warnings]
+        names = ", ".join(violation.field for violation in violations)
+        raise InvalidRequest(
+            f"{model} does not take {names} as given; remove it, or use PARAMETER_POLICY_ADAPT",
+            reason="PARAMETER_UNSUPPORTED",
+            violations=violations,
+        )
+    return given, warnings
+
+
+def _changes(given: dict[str, Any], facts: ParameterFacts, model: str) -> list[models_pb2.Notice]:
+    warnings = []
+    for name in sorted(given.keys() & facts.unsupported):
+        del given[name]
+        warnings.append(_dropped(name, f"{model} does not take {name}; it was not sent"))
+    if facts.exclusive and all(name in given for name in facts.exclusive):
+        kept, left_out = facts.exclusive
+        del given[left_out]
+        warnings.append(_dropped(left_out, f"{model} takes {kept} or {left_out}, not both; only {kept} was sent"))
+    limit = facts.max_temperature
+    if limit is not None and given.get("temperature", 0.0) > limit:
+        given["temperature"] = limit
+        message = f"{model} takes a temperature of at most {limit:g}; {limit:g} was sent"
+        warnings.append(
+            models_pb2.Notice(code="PARAMETER_CHANGED", field="config.temperature", message=message),
+        )
+    return warnings
+
+
+def _dropped(name: str, message: str) -> models_pb2.Notice:
+    return models_pb2.Notice(code="PARAMETER_DROPPED", field=f"config.{name}", message=message)

@@ -1,0 +1,230 @@
+"""What a model registration must be: checked and completed here, stored and served by the registry."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from proto import models_pb2
+from services.models.checks import problem_with_line, refuse
+from services.models.provider_registry import KEY_VARIABLES
+from services.models.providers import json_text
+from services.models.providers.options import RESERVED
+from services.shared.errors import FieldViolation, Unimplemented
+
+ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
+NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
+
+MAX_ENDPOINT_LENGTH = 2048
+MAX_PATH_LENGTH = 512
+MAX_UPSTREAM_MODEL_LENGTH = 256
+MAX_PROVIDER_LENGTH = 64
+MAX_ALIASES = 32
+MAX_OPTIONS_LENGTH = 64 * 1024
+MAX_CAPABILITY_TEXT_LENGTH = 128
+
+VENDOR_OF_KEY: dict[str, str] = {variable: vendor for vendor, variable in KEY_VARIABLES.items()}
+"""The built-in providers by the variables of their keys."""
+
+VENDOR_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
+_URL_TEXT = re.compile(r"[!-~]+")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PORTS = {"http": 80, "https": 443}
+
+Definition = models_pb2.RegisteredModel
+"""A registration without what the platform adds: `status`, `registered_at`, `overrides_builtin`."""
+
+
+def define(request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]) -> Definition:
+    """The definition that `request` asks for, with its defaults filled in and no slash at the end of the endpoint.
+
+    `base_urls` are the base URLs of the built-in providers, where they are not the vendors' own. Raises
+    InvalidRequest naming every field that is wrong.
+    """
+    if request.credential.HasField("file"):
+        raise Unimplemented.feature("Credential.file")
+    refuse(_violations(request, base_urls))
+    definition = Definition(
+        name=request.name,
+        endpoint=request.endpoint.rstrip("/"),
+        health_check=request.health_check,
+        adapter_type=request.adapter_type,
+        provider=request.provider or request.adapter_type,
+        upstream_model=request.upstream_model or request.name,
+        aliases=request.aliases,
+        default_options_json=request.default_options_json,
+    )
+    if request.HasField("capabilities"):
+        definition.capabilities.CopyFrom(request.capabilities)
+    if request.credential.env_var:
+        definition.credential.CopyFrom(request.credential)
+    return definition
+
+
+def _violations(request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]) -> Iterator[FieldViolation]:
+    yield from _name_violations("name", request.name)
+    endpoint_violations = list(_endpoint_violations(request.endpoint))
+    yield from endpoint_violations
+    yield from _adapter_violations(request)
+    yield from _alias_violations(request)
+    yield from _capability_violations(request.capabilities)
+    if not endpoint_violations:
+        yield from _credential_violations(request, base_urls)
+
+
+def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
+    if not NAME.fullmatch(name):
+        yield FieldViolation(field, "must be 1 to 128 letters, digits and ._:/@-")
+
+
+def _endpoint_violations(endpoint: str) -> Iterator[FieldViolation]:
+    problem = _problem_with_endpoint(endpoint)
+    if problem:
+        yield FieldViolation("endpoint", problem)
+
+
+def _problem_with_endpoint(endpoint: str) -> str | None:
+    if not endpoint:
+        return "is required: the server's base URL, such as http://localhost:8000/v1"
+    if len(endpoint) > MAX_ENDPOINT_LENGTH:
+        return f"is longer than {MAX_ENDPOINT_LENGTH} characters"
+    # Programs disagree about which host a URL with such characters names.
+    if not _URL_TEXT.fullmatch(endpoint) or "\\" in endpoint:
+        return "must be plain ASCII without blanks and backslashes; write other hosts as punycode"
+    try:
+        url = urlsplit(endpoint)
+        port = url.port
+    except ValueError:
+        return "is no URL; write it like http://localhost:8000/v1"
+    if url.scheme not in _PORTS:
+        return "must begin with http:// or https://"
+    if "@" in url.netloc:
+        return "must not contain a user or password; put the key into credential"
+    if "?" in endpoint or "#" in endpoint:
+        return "must not have a query or fragment"
+    if not _is_host(url):
+        return "has no valid host; write it like http://localhost:8000/v1"
+    if port == 0 or url.netloc.endswith(":"):
+        return "has no valid port; it is 1 to 65535"
+    return None
+
+
+def _is_host(url: SplitResult) -> bool:
+    host = url.hostname or ""
+    if not url.netloc.startswith("["):
+        return bool(_HOST.fullmatch(host))
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return "%" not in host
+
+
+def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
+    if request.adapter_type not in ADAPTER_TYPES:
+        yield FieldViolation("adapter_type", f"must be one of {', '.join(ADAPTER_TYPES)}")
+    path = request.health_check
+    if path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
+        yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
+    if len(path) > MAX_PATH_LENGTH:
+        yield FieldViolation("health_check", f"is longer than {MAX_PATH_LENGTH} characters")
+    problem = problem_with_line(request.upstream_model, MAX_UPSTREAM_MODEL_LENGTH)
+    if problem:
+        yield FieldViolation("upstream_model", problem)
+    problem = problem_with_line(request.provider, MAX_PROVIDER_LENGTH)
+    if problem or not request.provider.isprintable():
+        yield FieldViolation("provider", problem or "contains characters that cannot be shown")
+    problem = _problem_with_options(request.default_options_json) if request.default_options_json else None
+    if problem:
+        yield FieldViolation("default_options_json", problem)
+
+
+def _problem_with_options(text: str) -> str | None:
+    problem = json_text.problem_with_object(text, MAX_OPTIONS_LENGTH)
+    if problem:
+        return problem
+    try:
+        reserved = sorted(RESERVED & json_text.raw_members(text).keys())
+    except msgspec.DecodeError:
+        # Half of a surrogate pair, which a provider may send but nobody could be sent.
+        return "is not valid JSON"
+    return f"must not set {', '.join(reserved)}: each request says them itself" if reserved else None
+
+
+def _alias_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
+    if len(request.aliases) > MAX_ALIASES:
+        yield FieldViolation("aliases", f"are more than {MAX_ALIASES}")
+    seen = {request.name}
+    for index, alias in enumerate(request.aliases[:MAX_ALIASES]):
+        field = f"aliases[{index}]"
+        yield from _name_violations(field, alias)
+        if alias in seen:
+            yield FieldViolation(field, "is the model's name or an alias that is already in the list")
+        seen.add(alias)
+
+
+def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterator[FieldViolation]:
+    for field in ("context_window", "max_output_tokens"):
+        if capabilities.HasField(field) and getattr(capabilities, field) < 1:
+            yield FieldViolation(f"capabilities.{field}", "must be at least 1; leave it unset when it is not known")
+    for descriptor, price in capabilities.prices.ListFields():
+        if price < 0:
+            yield FieldViolation(f"capabilities.prices.{descriptor.name}", "must not be negative")
+    known = models_pb2.ChatConfig.DESCRIPTOR.fields_by_name
+    for index, name in enumerate(capabilities.unsupported_parameters):
+        if name not in known:
+            field = f"capabilities.unsupported_parameters[{index}]"
+            yield FieldViolation(field, f"must be a field of ChatConfig: {', '.join(known)}")
+            break
+    days = {
+        "as_of": capabilities.as_of,
+        "lifecycle.deprecation_date": capabilities.lifecycle.deprecation_date,
+        "lifecycle.shutdown_date": capabilities.lifecycle.shutdown_date,
+    }
+    for field, day in days.items():
+        if day and not _DAY.fullmatch(day):
+            yield FieldViolation(f"capabilities.{field}", "must be a day, YYYY-MM-DD")
+    names = {"source": capabilities.source, "lifecycle.replacement": capabilities.lifecycle.replacement}
+    for field, text in names.items():
+        problem = problem_with_line(text, MAX_CAPABILITY_TEXT_LENGTH)
+        if problem:
+            yield FieldViolation(f"capabilities.{field}", problem)
+
+
+def _credential_violations(
+    request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]
+) -> Iterator[FieldViolation]:
+    """Keeps a caller from having a variable of this process sent to a server of the caller's own."""
+    variable = request.credential.env_var
+    if not variable:
+        return
+    problem = None
+    if not _VARIABLE.fullmatch(variable) or not (variable.endswith("_API_KEY") or variable.startswith("GENAI_")):
+        problem = "must be the name of a variable that ends in _API_KEY or begins with GENAI_, in capitals"
+    elif variable in VENDOR_OF_KEY:
+        problem = _problem_with_vendor_key(request, VENDOR_OF_KEY[variable], base_urls)
+    if problem:
+        yield FieldViolation("credential.env_var", problem)
+
+
+def _problem_with_vendor_key(
+    request: models_pb2.RegisterModelRequest, vendor: str, base_urls: Mapping[str, str]
+) -> str | None:
+    """A built-in provider's key goes to that provider alone, and never unencrypted to the vendor's own host."""
+    allowed = {_origin(VENDOR_URLS[vendor]), _origin(base_urls.get(vendor) or VENDOR_URLS[vendor])}
+    if request.adapter_type == vendor and _origin(request.endpoint) in allowed:
+        return None
+    origins = " or ".join(sorted(f"{scheme}://{host}:{port}" for scheme, host, port in allowed))
+    return f"is the built-in provider's own: only for adapter_type {vendor} at {origins}; use a variable of its own"
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)

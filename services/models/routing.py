@@ -1,0 +1,140 @@
+"""From the name in a request to where the call goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from proto import models_pb2
+from services.models.catalogue import BUILT_IN_MODELS, COMPATIBLE_FACTS, BuiltInModel, Vendor, facts_for, vendor_of
+from services.models.checks import shorten, suggest
+from services.models.model_registry import ModelRegistry
+from services.models.provider_registry import ProviderRegistry
+from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.base import Dialect, Target
+from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
+from services.models.providers.parameters import ParameterFacts
+from services.models.providers.vllm import VLLM
+from services.shared.errors import NotFound, PreconditionFailed
+
+VENDORS: tuple[Vendor, ...] = ("anthropic", "openai")
+
+DIALECTS: dict[str, Dialect] = {
+    "openai": OPENAI,
+    "openai-compatible": OPENAI_COMPATIBLE,
+    "anthropic": ANTHROPIC,
+    "vllm": VLLM,
+}
+
+STOPS_ON_DISCONNECT = frozenset({"openai", "vllm"})
+"""Adapter types whose servers stop an answer that is not streamed when the caller has left."""
+
+Today = Callable[[], datetime.date]
+
+
+def today_utc() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+class Router:
+    """Finds the target of a name. In this order: a registered model, a built-in one, `provider/id`, a vendor's id."""
+
+    def __init__(
+        self,
+        providers: ProviderRegistry,
+        models: ModelRegistry,
+        retired_policy: Literal["replace", "reject"],
+        today: Today = today_utc,
+    ) -> None:
+        self._providers = providers
+        self._models = models
+        self._retired_policy = retired_policy
+        self._today = today
+
+    def resolve(self, name: str) -> Target:
+        """Raises NotFound with the nearest names, or PreconditionFailed when what serves it is not set up."""
+        registered = self._models.find(name)
+        if registered:
+            return registered_target(registered)
+        built_in = BUILT_IN_MODELS.get(name)
+        if built_in:
+            return self._built_in_target(built_in)
+        vendor, model_id = self.vendor_id(name)
+        return self._providers.get(vendor, name).target(model_id)
+
+    def vendor_id(self, name: str) -> tuple[Vendor, str]:
+        """The vendor and its id that a name stands for that is neither registered nor built in. Raises NotFound."""
+        for vendor in VENDORS:
+            prefix = f"{vendor}/"
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return vendor, name.removeprefix(prefix)
+        plain = vendor_of(name)
+        if plain:
+            return plain, name
+        hint = suggest(name, [*BUILT_IN_MODELS, *self._models.names()])
+        raise NotFound(
+            f'no model is called "{shorten(name)}"{hint or "; ListModels lists them all"}',
+            reason="MODEL_NOT_FOUND",
+            metadata={"model": shorten(name)},
+        )
+
+    def _built_in_target(self, model: BuiltInModel) -> Target:
+        today = self._today()
+        provider = self._providers.get(model.vendor, model.name)
+        if model.is_retired(today) and self._retired_policy == "reject":
+            raise PreconditionFailed(
+                f"{model.name} was retired by its vendor on {model.shutdown}; use {model.replacement}",
+                reason="MODEL_RETIRED",
+                metadata={"model": model.name, "replacement": model.replacement},
+            )
+        target = provider.target(model.served_id(today))
+        return _with_warnings(target, model.warnings(today))
+
+
+def _with_warnings(target: Target, warnings: list[models_pb2.Notice]) -> Target:
+    return dataclasses.replace(target, warnings=warnings) if warnings else target
+
+
+def registered_target(model: models_pb2.RegisteredModel) -> Target:
+    """Where a call to a registered model goes. Raises PreconditionFailed when its credential is not there."""
+    return Target(
+        dialect=DIALECTS[model.adapter_type],
+        provider=model.provider,
+        model=model.upstream_model,
+        endpoint=model.endpoint,
+        headers=dict(_headers(model)),
+        facts=_facts(model),
+        default_options_json=model.default_options_json,
+        streams_unary=model.adapter_type not in STOPS_ON_DISCONNECT,
+    )
+
+
+def _headers(model: models_pb2.RegisteredModel) -> Iterator[tuple[str, str]]:
+    if model.adapter_type == "anthropic":
+        yield "anthropic-version", API_VERSION
+    variable = model.credential.env_var
+    if not variable:
+        return
+    key = os.environ.get(variable)
+    if not key:
+        raise PreconditionFailed(
+            f"{model.name} needs a key from the environment variable {variable}, which the Model Service does not"
+            " have; set it and restart the service",
+            reason="CREDENTIAL_MISSING",
+            metadata={"model": model.name, "variable": variable},
+        )
+    if model.adapter_type == "anthropic":
+        yield "x-api-key", key
+    else:
+        yield "authorization", f"Bearer {key}"
+
+
+def _facts(model: models_pb2.RegisteredModel) -> ParameterFacts:
+    if model.adapter_type == "openai":
+        return facts_for("openai", model.upstream_model)
+    if model.adapter_type == "anthropic":
+        return facts_for("anthropic", model.upstream_model)
+    return COMPATIBLE_FACTS

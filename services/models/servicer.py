@@ -1,0 +1,160 @@
+"""ModelService: each method checks its request, asks whoever knows, and answers. No rules live here."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+
+from google.protobuf.duration_pb2 import Duration
+
+from proto import models_pb2
+from services.models.directory import ModelDirectory
+from services.models.model_registry import ModelRegistry
+from services.models.prompt_registry import PromptRegistry
+from services.models.prompting import Prompted, with_system_prompt
+from services.models.providers.base import Target
+from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.transport import Transport
+from services.models.routing import Router
+from services.models.validation import check_chat_request
+from services.shared.errors import Unimplemented
+from services.shared.rpc import Call
+
+
+class ModelServicer:
+    """The calls of ModelService."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        router: Router,
+        directory: ModelDirectory,
+        models: ModelRegistry,
+        prompts: PromptRegistry,
+    ) -> None:
+        self._transport = transport
+        self._router = router
+        self._directory = directory
+        self._models = models
+        self._prompts = prompts
+
+    # ---------------------------------------------------------------------------------------------- chat
+
+    async def Chat(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
+        prompted, target = self._prepare(request, call)
+        response = await chat(self._transport, target, prompted.conversation)
+        _finish(response, prompted, target, call)
+        return response
+
+    async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        prompted, target = self._prepare(request, call)
+        first_token_seconds: float | None = None
+        async with contextlib.aclosing(chat_stream(self._transport, target, prompted.conversation)) as chunks:
+            async for chunk in chunks:
+                if first_token_seconds is None:
+                    first_token_seconds = call.elapsed_seconds()
+                if chunk.HasField("response"):
+                    _finish(chunk.response, prompted, target, call)
+                    chunk.response.timing.first_token.CopyFrom(_duration(first_token_seconds))
+                    call.facts["first_token_ms"] = round(first_token_seconds * 1000, 3)
+                yield chunk
+
+    def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> tuple[Prompted, Target]:
+        """Everything that can be said about a request before anything is sent."""
+        prompted = with_system_prompt(request, self._prompts)
+        request = prompted.conversation.request
+        check_chat_request(request)
+        call.facts["model"] = request.model
+        if request.tags:
+            call.facts["tags"] = dict(request.tags)
+        target = self._router.resolve(request.model)
+        call.facts["provider"] = target.provider
+        call.facts["upstream_model"] = target.model
+        return prompted, target
+
+    async def PreviewChat(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
+        raise Unimplemented.feature("PreviewChat")
+
+    # ----------------------------------------------------------------------------------------- discovery
+
+    async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
+        return self._directory.list(request)
+
+    async def GetModelCapabilities(
+        self, request: models_pb2.GetCapabilitiesRequest, call: Call
+    ) -> models_pb2.ModelCapabilities:
+        return self._directory.capabilities(request)
+
+    async def GetModelStatus(self, request: models_pb2.GetModelStatusRequest, call: Call) -> models_pb2.ModelStatus:
+        return await self._directory.status(request)
+
+    # ------------------------------------------------------------------------------------- custom models
+
+    async def RegisterModel(
+        self, request: models_pb2.RegisterModelRequest, call: Call
+    ) -> models_pb2.RegisterModelResponse:
+        return await self._models.register(request)
+
+    async def ListRegisteredModels(
+        self, request: models_pb2.ListRegisteredModelsRequest, call: Call
+    ) -> models_pb2.ListRegisteredModelsResponse:
+        return await self._models.list(request)
+
+    async def DeregisterModel(
+        self, request: models_pb2.DeregisterModelRequest, call: Call
+    ) -> models_pb2.DeregisterModelResponse:
+        return await self._models.deregister(request)
+
+    # ------------------------------------------------------------------------------------------- prompts
+
+    async def RegisterPrompt(
+        self, request: models_pb2.RegisterPromptRequest, call: Call
+    ) -> models_pb2.RegisterPromptResponse:
+        return await self._prompts.register(request)
+
+    async def GetPrompt(self, request: models_pb2.GetPromptRequest, call: Call) -> models_pb2.Prompt:
+        return await self._prompts.get(request)
+
+    async def ListPrompts(self, request: models_pb2.ListPromptsRequest, call: Call) -> models_pb2.ListPromptsResponse:
+        return await self._prompts.list(request)
+
+    async def ListPromptVersions(
+        self, request: models_pb2.ListPromptVersionsRequest, call: Call
+    ) -> models_pb2.ListPromptVersionsResponse:
+        return await self._prompts.list_versions(request)
+
+    async def SetPromptLabel(
+        self, request: models_pb2.SetPromptLabelRequest, call: Call
+    ) -> models_pb2.SetPromptLabelResponse:
+        raise Unimplemented.feature("SetPromptLabel")
+
+    async def ArchivePrompt(
+        self, request: models_pb2.ArchivePromptRequest, call: Call
+    ) -> models_pb2.ArchivePromptResponse:
+        raise Unimplemented.feature("ArchivePrompt")
+
+    async def RenderPrompt(
+        self, request: models_pb2.RenderPromptRequest, call: Call
+    ) -> models_pb2.RenderPromptResponse:
+        raise Unimplemented.feature("RenderPrompt")
+
+
+def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:
+    """Adds what only the service knows, and tells the log what was used."""
+    elapsed = call.elapsed_seconds()
+    response.response_id = f"chat-{uuid.uuid4().hex}"
+    response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=_duration(elapsed))
+    response.timing.total.CopyFrom(_duration(elapsed))
+    if prompted.prompt:
+        response.prompt.CopyFrom(prompted.prompt)
+    call.facts["response_id"] = response.response_id
+    call.facts["finish_reason"] = response.finish_reason
+    call.facts["prompt_tokens"] = response.usage.prompt_tokens
+    call.facts["completion_tokens"] = response.usage.completion_tokens
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(int(seconds * 1e9))
+    return duration

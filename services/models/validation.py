@@ -1,0 +1,243 @@
+"""Checks a ChatRequest before anything is sent: every problem at once, each by its field's path."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from proto import models_pb2
+from services.models.checks import refuse
+from services.models.providers.json_text import problem_with_object, raw_members
+from services.models.providers.options import RESERVED
+from services.shared.errors import FieldViolation, Unimplemented
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
+
+MAX_MODEL_LENGTH = 256
+MAX_MESSAGES = 10_000
+MAX_TOOLS = 128
+MAX_STOP_SEQUENCES = 16
+MAX_TAGS = 16
+MAX_SCHEMA_LENGTH = 256 * 1024
+MAX_STATE_BYTES = 256 * 1024
+
+# Names of tools and schemas: what OpenAI and Anthropic both take.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MODEL = re.compile(r"[^\x00-\x20\x7f]+")
+
+# Declared in the contract, without behaviour yet.
+UNIMPLEMENTED_FIELDS = frozenset({"reasoning", "prompt", "session", "session_id", "request_id", "fallback_models"})
+
+# (field, lowest, highest); a limit of None is open.
+NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
+    ("temperature", 0, 2),
+    ("max_tokens", 1, None),
+    ("top_p", 0, 1),
+    ("top_k", 1, None),
+    ("frequency_penalty", -2, 2),
+    ("presence_penalty", -2, 2),
+)
+
+# Which parts a message of each role may have.
+PARTS_BY_ROLE = {
+    "system": frozenset({"text"}),
+    "developer": frozenset({"text"}),
+    "user": frozenset({"text", "media"}),
+    "assistant": frozenset({"text", "tool_call", "reasoning", "refusal", None}),
+    "tool": frozenset({"text", "tool_result", "media"}),
+}
+
+
+def check_chat_request(request: models_pb2.ChatRequest) -> None:
+    """Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet."""
+    refuse(_violations(request))
+    _check_implemented(request)
+
+
+def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+    yield from check_model_name("model", request.model)
+    if not request.messages and not request.system_prompt_name:
+        yield FieldViolation("messages", "must hold at least one message")
+    elif not request.messages:
+        yield FieldViolation("messages", "must hold at least one message beside the system prompt")
+    if len(request.messages) > MAX_MESSAGES:
+        yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
+    for index, message in enumerate(request.messages):
+        yield from _message_violations(f"messages[{index}]", message)
+    if request.HasField("config"):
+        yield from _config_violations(request.config)
+    yield from _tool_violations(request)
+    if request.HasField("response_format"):
+        yield from _response_format_violations(request.response_format)
+    if request.parameter_policy not in models_pb2.ParameterPolicy.values():
+        yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
+    for provider, options in request.provider_options_json.items():
+        yield from _options_violations(f"provider_options_json[{provider}]", options)
+    if len(request.tags) > MAX_TAGS:
+        yield FieldViolation("tags", f"holds more than {MAX_TAGS} entries")
+    if len(request.end_user_id) > 256:
+        yield FieldViolation("end_user_id", "is longer than 256 characters")
+
+
+def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
+    """The violations of a model's name, wherever it is asked for."""
+    if not name:
+        yield FieldViolation(field, "is required")
+    elif len(name) > MAX_MODEL_LENGTH or not MODEL.fullmatch(name):
+        yield FieldViolation(field, f"must be at most {MAX_MODEL_LENGTH} characters without spaces")
+
+
+def _message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
+    role = message.role
+    if role not in ROLES:
+        problem = "is required" if not role else "must be system, developer, user, assistant or tool"
+        yield FieldViolation(f"{path}.role", problem)
+        return
+    if message.parts:
+        yield from _parts_violations(path, message)
+    elif role not in ("assistant", "tool") and not message.content:
+        yield FieldViolation(f"{path}.content", "is empty")
+    elif role == "tool" and not message.tool_call_id:
+        yield FieldViolation(f"{path}.tool_call_id", "is required for role tool")
+    if message.tool_calls and role != "assistant":
+        yield FieldViolation(f"{path}.tool_calls", "only an assistant message has tool calls")
+    for index, call in enumerate(message.tool_calls):
+        yield from _tool_call_violations(f"{path}.tool_calls[{index}]", call)
+
+
+def _parts_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
+    allowed = PARTS_BY_ROLE[message.role]
+    texts = []
+    for index, part in enumerate(message.parts):
+        here = f"{path}.parts[{index}]"
+        kind = part.WhichOneof("kind")
+        if kind not in allowed or (kind is None and not part.HasField("provider_state")):
+            yield FieldViolation(here, f"a {message.role} message has no {kind} part" if kind else "is empty")
+        elif kind == "text":
+            texts.append(part.text)
+            if message.role == "tool" and not message.tool_call_id:
+                yield FieldViolation(f"{path}.tool_call_id", "is required for role tool")
+        elif kind == "tool_call":
+            yield from _tool_call_violations(f"{here}.tool_call", part.tool_call)
+        elif kind == "tool_result":
+            yield from _tool_result_violations(f"{here}.tool_result", part.tool_result)
+        if len(part.provider_state.data) > MAX_STATE_BYTES:
+            yield FieldViolation(f"{here}.provider_state.data", f"is larger than {MAX_STATE_BYTES} bytes")
+        elif part.HasField("provider_state") and problem_with_object(_text(part.provider_state.data), MAX_STATE_BYTES):
+            yield FieldViolation(f"{here}.provider_state.data", "is not what the provider gave")
+    if message.content and message.content != "".join(texts):
+        yield FieldViolation(f"{path}.content", "differs from the text of parts; set only one of them")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _tool_call_violations(path: str, call: models_pb2.ToolCall) -> Iterator[FieldViolation]:
+    if not call.id:
+        yield FieldViolation(f"{path}.id", "is required")
+    if not call.name:
+        yield FieldViolation(f"{path}.name", "is required")
+
+
+def _tool_result_violations(path: str, result: models_pb2.ToolResult) -> Iterator[FieldViolation]:
+    if not result.tool_call_id:
+        yield FieldViolation(f"{path}.tool_call_id", "is required")
+    for index, part in enumerate(result.content):
+        if part.WhichOneof("kind") not in ("text", "media"):
+            yield FieldViolation(f"{path}.content[{index}]", "must be text or media")
+
+
+def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation]:
+    for name, lowest, highest in NUMBER_RANGES:
+        if not config.HasField(name):
+            continue
+        value = getattr(config, name)
+        too_low = lowest is not None and value < lowest
+        too_high = highest is not None and value > highest
+        if too_low or too_high or not math.isfinite(value) or (name == "top_p" and value == 0):
+            yield FieldViolation(f"config.{name}", _range_text(name, lowest, highest))
+    if len(config.stop_sequences) > MAX_STOP_SEQUENCES:
+        yield FieldViolation("config.stop_sequences", f"holds more than {MAX_STOP_SEQUENCES} entries")
+    for index, text in enumerate(config.stop_sequences):
+        if not text:
+            yield FieldViolation(f"config.stop_sequences[{index}]", "is empty")
+
+
+def _range_text(name: str, lowest: float | None, highest: float | None) -> str:
+    if highest is None:
+        return f"must be at least {lowest:g}"
+    if name == "top_p":
+        return "must be above 0 and at most 1"
+    return f"must be between {lowest:g} and {highest:g}"
+
+
+def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+    names: set[str] = set()
+    if len(request.tools) > MAX_TOOLS:
+        yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
+    for index, tool in enumerate(request.tools):
+        path = f"tools[{index}]"
+        if tool.HasField("provider_tool"):
+            continue
+        if not NAME.fullmatch(tool.name):
+            yield FieldViolation(f"{path}.name", "must be 1 to 64 letters, digits, _ or -")
+        elif tool.name in names:
+            yield FieldViolation(f"{path}.name", "is used by another tool of this request")
+        names.add(tool.name)
+        if tool.parameters_json:
+            problem = problem_with_object(tool.parameters_json, MAX_SCHEMA_LENGTH)
+            if problem:
+                yield FieldViolation(f"{path}.parameters_json", problem)
+    yield from _tool_choice_violations(request, names)
+
+
+def _tool_choice_violations(request: models_pb2.ChatRequest, names: set[str]) -> Iterator[FieldViolation]:
+    choice = request.tool_choice
+    kind = choice.WhichOneof("choice")
+    if kind == "tool_name" and choice.tool_name not in names:
+        yield FieldViolation("tool_choice.tool_name", "names no tool of this request")
+    elif kind == "mode" and choice.mode not in models_pb2.ToolChoiceMode.values():
+        yield FieldViolation("tool_choice.mode", "is not a value of ToolChoiceMode")
+    elif kind == "mode" and choice.mode == models_pb2.TOOL_CHOICE_MODE_REQUIRED and not request.tools:
+        yield FieldViolation("tool_choice.mode", "requires a tool, but the request has none")
+
+
+def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[FieldViolation]:
+    if wanted.type not in RESPONSE_FORMATS:
+        yield FieldViolation("response_format.type", "must be text, json_object or json_schema")
+    if wanted.name and not NAME.fullmatch(wanted.name):
+        yield FieldViolation("response_format.name", "must be 1 to 64 letters, digits, _ or -")
+    if wanted.type == "json_schema":
+        problem = problem_with_object(wanted.schema_json, MAX_SCHEMA_LENGTH) if wanted.schema_json else "is required"
+        if problem:
+            yield FieldViolation("response_format.schema_json", problem)
+
+
+def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
+    problem = problem_with_object(options, MAX_SCHEMA_LENGTH)
+    reserved = () if problem else sorted(RESERVED & raw_members(options).keys())
+    if reserved:
+        problem = f"must not set {', '.join(reserved)}: the request itself says them"
+    if problem:
+        yield FieldViolation(path, problem)
+
+
+def _check_implemented(request: models_pb2.ChatRequest) -> None:
+    for field, _ in request.ListFields():
+        if field.name in UNIMPLEMENTED_FIELDS:
+            raise Unimplemented.feature(field.name)
+    for index, tool in enumerate(request.tools):
+        if tool.HasField("provider_tool"):
+            raise Unimplemented.feature(f"tools[{index}].provider_tool")
+    for index, message in enumerate(request.messages):
+        for position, part in enumerate(message.parts):
+            path = f"messages[{index}].parts[{position}]"
+            if part.HasField("cache"):
+                raise Unimplemented.feature(f"{path}.cache")
+            if part.WhichOneof("kind") == "media":
+                raise Unimplemented.feature(f"{path}.media")
+            if any(piece.WhichOneof("kind") == "media" for piece in part.tool_result.content):
+                raise Unimplemented.feature(f"{path}.tool_result.content.media")
