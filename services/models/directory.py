@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from proto import models_pb2
 from services.models.catalogue import AS_OF, BUILT_IN_MODELS, BuiltInModel, Vendor, facts_for
@@ -66,9 +67,10 @@ class ModelDirectory:
         provider = self._providers.find(vendor)
         probe = ProviderProbe(
             model=name,
-            url=f"{provider.endpoint}/models/{model_id}" if provider else "",
+            # The id is the caller's: it may not lead to another path of the provider.
+            url=f"{provider.endpoint}/models/{quote(model_id, safe='')}" if provider else "",
             headers=provider.headers if provider else None,
-            key_variable=KEY_VARIABLES[vendor],
+            variable=KEY_VARIABLES[vendor],
         )
         return await self._board.check(probe)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.catalogue import BUILT_IN_MODELS
@@ -12,12 +15,12 @@ from services.models.model_registry import ModelRegistry
 from services.models.prompt_registry import PromptRegistry
 from services.models.provider_registry import ProviderRegistry
 from services.models.providers.transport import Transport
-from services.models.routing import Router
+from services.models.routing import Router, Today, today_utc
 from services.models.servicer import ModelServicer
 from services.models.settings import ModelsSettings
 from services.models.status_board import StatusBoard
-from services.shared.database import Database, sqlite_url
-from services.shared.logs import open_log
+from services.shared.database import Database
+from services.shared.logs import Log, open_log
 from services.shared.rpc import service_handler
 from services.shared.server import Server, run, serve
 from services.shared.settings import load_settings
@@ -44,14 +47,19 @@ NO_PROVIDER = (
 )
 
 
-async def start() -> None:
-    """Runs the Model Service until a signal stops it. Raises StartupError."""
-    settings = load_settings(ModelsSettings)
-    log = open_log("models", settings.log_level)
+class Service(NamedTuple):
+    """The Model Service, ready to be served."""
+
+    servicer: ModelServicer
+    description: str
+    """Where its data is, and which providers it has; for the operator."""
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: ModelsSettings, log: Log, today: Today = today_utc) -> AsyncIterator[Service]:
+    """The service and all that stands behind it, for the length of a block. Raises StartupError."""
     providers = ProviderRegistry(settings)
-    server = Server([], [SERVICE.full_name])
-    port = server.bind(settings.host, settings.port)
-    database = await Database.open(settings.database_url or sqlite_url(settings.data_path(), "models.db"), MIGRATIONS, log)
+    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
     board = StatusBoard(log)
     transport = Transport()
     try:
@@ -59,19 +67,29 @@ async def start() -> None:
         models = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, providers.base_urls())
         await prompts.load()
         await models.load()
-        router = Router(providers, models, settings.retired_policy)
-        directory = ModelDirectory(providers, models, router, board)
+        router = Router(providers, models, settings.retired_policy, today)
+        directory = ModelDirectory(providers, models, router, board, today)
         servicer = ModelServicer(transport, router, directory, models, prompts)
-        server.add(service_handler(servicer, SERVICE, log))
-        await server.start()
         configured = ", ".join(providers.configured())
         told = f"providers: {configured}" if configured else NO_PROVIDER
-        line = f"models: listening on {settings.host}:{port}, data in {database.location}, {told}"
-        await serve(server, settings, log, line)
+        yield Service(servicer, f"data in {database.location}, {told}")
     finally:
         await board.close()
         await transport.close()
         await database.close()
+
+
+async def start() -> None:
+    """Runs the Model Service until a signal stops it. Raises StartupError."""
+    settings = load_settings(ModelsSettings)
+    log = open_log("models", settings.log_level)
+    server = Server([], [SERVICE.full_name])
+    port = server.bind(settings.host, settings.port)
+    async with open_service(settings, log) as service:
+        server.add(service_handler(service.servicer, SERVICE, log))
+        await server.start()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")
 
 
 def main() -> None:

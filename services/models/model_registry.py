@@ -142,8 +142,7 @@ class ModelRegistry:
         model = self._models.pop(name, None)
         if model is None:
             return
-        for alias in model.aliases:
-            self._aliases.pop(alias, None)
+        self._aliases = {alias: owner for alias, owner in self._aliases.items() if owner != name}
         self._statuses.forget(name)
 
     def _describe(self, model: RegisteredModel, status: str) -> RegisteredModel:

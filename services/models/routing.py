@@ -118,7 +118,7 @@ def _headers(model: models_pb2.RegisteredModel) -> Iterator[tuple[str, str]]:
     variable = model.credential.env_var
     if not variable:
         return
-    key = os.environ.get(variable)
+    key = os.environ.get(variable, "").strip()
     if not key:
         raise PreconditionFailed(
             f"{model.name} needs a key from the environment variable {variable}, which the Model Service does not"
@@ -133,6 +133,13 @@ def _headers(model: models_pb2.RegisteredModel) -> Iterator[tuple[str, str]]:
 
 
 def _facts(model: models_pb2.RegisteredModel) -> ParameterFacts:
+    """What the adapter knows of such models, and what the registration says of this one."""
+    facts = _adapter_facts(model)
+    named = model.capabilities.unsupported_parameters
+    return dataclasses.replace(facts, unsupported=facts.unsupported.union(named)) if named else facts
+
+
+def _adapter_facts(model: models_pb2.RegisteredModel) -> ParameterFacts:
     if model.adapter_type == "openai":
         return facts_for("openai", model.upstream_model)
     if model.adapter_type == "anthropic":

@@ -157,11 +157,15 @@ class StatusBoard:
         await asyncio.shield(record.running)
 
     async def _probe(self, record: _Record) -> None:
+        before = record.status.status
         try:
             record.note(await self._ask(record.probe))
             record.checked_at = asyncio.get_running_loop().time()
         finally:
             record.running = None
+        status = record.status
+        if status.status != before:
+            self._log.info("model status", model=status.name, status=status.status, reason=status.reason, before=before)
 
     async def _ask(self, probe: Probe) -> Finding:
         try:

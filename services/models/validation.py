@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from proto import models_pb2
-from services.models.checks import refuse
+from services.models.checks import problem_with_line, refuse, shorten
 from services.models.providers.json_text import problem_with_object, raw_members
 from services.models.providers.options import RESERVED
 from services.shared.errors import FieldViolation, Unimplemented
@@ -20,8 +21,10 @@ MAX_MESSAGES = 10_000
 MAX_TOOLS = 128
 MAX_STOP_SEQUENCES = 16
 MAX_TAGS = 16
+MAX_TAG_LENGTH = 256
 MAX_SCHEMA_LENGTH = 256 * 1024
 MAX_STATE_BYTES = 256 * 1024
+MAX_VIOLATIONS = 1000
 
 # Names of tools and schemas: what OpenAI and Anthropic both take.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -52,7 +55,7 @@ PARTS_BY_ROLE = {
 
 def check_chat_request(request: models_pb2.ChatRequest) -> None:
     """Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet."""
-    refuse(_violations(request))
+    refuse(islice(_violations(request), MAX_VIOLATIONS))
     _check_implemented(request)
 
 
@@ -64,7 +67,7 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
         yield FieldViolation("messages", "must hold at least one message beside the system prompt")
     if len(request.messages) > MAX_MESSAGES:
         yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
-    for index, message in enumerate(request.messages):
+    for index, message in enumerate(islice(request.messages, MAX_MESSAGES)):
         yield from _message_violations(f"messages[{index}]", message)
     if request.HasField("config"):
         yield from _config_violations(request.config)
@@ -74,9 +77,8 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
     if request.parameter_policy not in models_pb2.ParameterPolicy.values():
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     for provider, options in request.provider_options_json.items():
-        yield from _options_violations(f"provider_options_json[{provider}]", options)
-    if len(request.tags) > MAX_TAGS:
-        yield FieldViolation("tags", f"holds more than {MAX_TAGS} entries")
+        yield from _options_violations(f"provider_options_json[{shorten(provider)}]", options)
+    yield from _tag_violations(request.tags)
     if len(request.end_user_id) > 256:
         yield FieldViolation("end_user_id", "is longer than 256 characters")
 
@@ -87,6 +89,16 @@ def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
         yield FieldViolation(field, "is required")
     elif len(name) > MAX_MODEL_LENGTH or not MODEL.fullmatch(name):
         yield FieldViolation(field, f"must be at most {MAX_MODEL_LENGTH} characters without spaces")
+
+
+def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
+    """Tags are logged with every call, so they are kept short."""
+    if len(tags) > MAX_TAGS:
+        yield FieldViolation("tags", f"holds more than {MAX_TAGS} entries")
+    for name, value in islice(tags.items(), MAX_TAGS):
+        problem = problem_with_line(name, MAX_TAG_LENGTH) or problem_with_line(value, MAX_TAG_LENGTH)
+        if problem:
+            yield FieldViolation(f"tags[{shorten(name)}]", problem)
 
 
 def _message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
@@ -103,6 +115,8 @@ def _message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[
         yield FieldViolation(f"{path}.tool_call_id", "is required for role tool")
     if message.tool_calls and role != "assistant":
         yield FieldViolation(f"{path}.tool_calls", "only an assistant message has tool calls")
+    if message.tool_call_id and role != "tool":
+        yield FieldViolation(f"{path}.tool_call_id", "only a tool message answers a tool call")
     for index, call in enumerate(message.tool_calls):
         yield from _tool_call_violations(f"{path}.tool_calls[{index}]", call)
 
@@ -110,6 +124,7 @@ def _message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[
 def _parts_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
     allowed = PARTS_BY_ROLE[message.role]
     texts = []
+    calls = []
     for index, part in enumerate(message.parts):
         here = f"{path}.parts[{index}]"
         kind = part.WhichOneof("kind")
@@ -120,19 +135,37 @@ def _parts_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[Fi
             if message.role == "tool" and not message.tool_call_id:
                 yield FieldViolation(f"{path}.tool_call_id", "is required for role tool")
         elif kind == "tool_call":
+            calls.append(part.tool_call)
             yield from _tool_call_violations(f"{here}.tool_call", part.tool_call)
         elif kind == "tool_result":
             yield from _tool_result_violations(f"{here}.tool_result", part.tool_result)
-        if len(part.provider_state.data) > MAX_STATE_BYTES:
-            yield FieldViolation(f"{here}.provider_state.data", f"is larger than {MAX_STATE_BYTES} bytes")
-        elif part.HasField("provider_state") and problem_with_object(_text(part.provider_state.data), MAX_STATE_BYTES):
-            yield FieldViolation(f"{here}.provider_state.data", "is not what the provider gave")
+        if part.HasField("provider_state"):
+            yield from _state_violations(f"{here}.provider_state", message.role, part.provider_state)
     if message.content and message.content != "".join(texts):
         yield FieldViolation(f"{path}.content", "differs from the text of parts; set only one of them")
+    if message.tool_calls and sorted(message.tool_calls, key=_call_id) != sorted(calls, key=_call_id):
+        yield FieldViolation(f"{path}.tool_calls", "differ from those in parts; set only one of them")
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+def _call_id(call: models_pb2.ToolCall) -> str:
+    return call.id
+
+
+def _state_violations(path: str, role: str, state: models_pb2.ProviderState) -> Iterator[FieldViolation]:
+    if role != "assistant":
+        yield FieldViolation(path, "only an assistant message has provider state")
+    elif len(state.data) > MAX_STATE_BYTES:
+        yield FieldViolation(f"{path}.data", f"is larger than {MAX_STATE_BYTES} bytes")
+    elif not _is_json_object(state.data):
+        yield FieldViolation(f"{path}.data", "is not what the provider gave")
+
+
+def _is_json_object(data: bytes) -> bool:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return problem_with_object(text, MAX_STATE_BYTES) is None
 
 
 def _tool_call_violations(path: str, call: models_pb2.ToolCall) -> Iterator[FieldViolation]:
@@ -146,7 +179,7 @@ def _tool_result_violations(path: str, result: models_pb2.ToolResult) -> Iterato
     if not result.tool_call_id:
         yield FieldViolation(f"{path}.tool_call_id", "is required")
     for index, part in enumerate(result.content):
-        if part.WhichOneof("kind") not in ("text", "media"):
+        if part.WhichOneof("kind") not in ("text", "media") or part.HasField("provider_state"):
             yield FieldViolation(f"{path}.content[{index}]", "must be text or media")
 
 
@@ -217,12 +250,18 @@ def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[F
 
 
 def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
-    problem = problem_with_object(options, MAX_SCHEMA_LENGTH)
-    reserved = () if problem else sorted(RESERVED & raw_members(options).keys())
-    if reserved:
-        problem = f"must not set {', '.join(reserved)}: the request itself says them"
+    problem = problem_with_object(options, MAX_SCHEMA_LENGTH) or _problem_with_members(options)
     if problem:
         yield FieldViolation(path, problem)
+
+
+def _problem_with_members(options: str) -> str | None:
+    try:
+        reserved = sorted(RESERVED & raw_members(options).keys())
+    except ValueError:
+        # What `problem_with_object` forgives in an answer cannot be taken apart and sent on: half of a surrogate pair.
+        return "is not valid JSON"
+    return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
 
 
 def _check_implemented(request: models_pb2.ChatRequest) -> None:
@@ -235,9 +274,13 @@ def _check_implemented(request: models_pb2.ChatRequest) -> None:
     for index, message in enumerate(request.messages):
         for position, part in enumerate(message.parts):
             path = f"messages[{index}].parts[{position}]"
-            if part.HasField("cache"):
-                raise Unimplemented.feature(f"{path}.cache")
-            if part.WhichOneof("kind") == "media":
-                raise Unimplemented.feature(f"{path}.media")
-            if any(piece.WhichOneof("kind") == "media" for piece in part.tool_result.content):
-                raise Unimplemented.feature(f"{path}.tool_result.content.media")
+            _check_part_implemented(path, part)
+            for place, piece in enumerate(part.tool_result.content):
+                _check_part_implemented(f"{path}.tool_result.content[{place}]", piece)
+
+
+def _check_part_implemented(path: str, part: models_pb2.ContentPart) -> None:
+    if part.HasField("cache"):
+        raise Unimplemented.feature(f"{path}.cache")
+    if part.WhichOneof("kind") == "media":
+        raise Unimplemented.feature(f"{path}.media")

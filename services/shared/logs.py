@@ -106,7 +106,11 @@ def _render(_: WrappedLogger, __: str, event: EventDict) -> bytes:
 
 
 class _LibraryHandler(logging.Handler):
-    """Keeps the place and the template of a library's message: its arguments may quote what the library was given."""
+    """Keeps the place of a library's message, and its template: the arguments may quote what the library was given.
+
+    A message without arguments may have them in it already, as asyncio's about a failed task have; of it only the
+    place is kept.
+    """
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -114,6 +118,8 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         facts: dict[str, Any] = {"logger": record.name, "at": f"{record.module}:{record.lineno}"}
+        if record.args:
+            facts["template"] = str(record.msg)
         if record.exc_info and record.exc_info[1]:
             facts["error"] = record.exc_info[1]
-        self._log.warning("library warning", template=str(record.msg), **facts)
+        self._log.warning("library warning", **facts)

@@ -19,7 +19,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 from google.protobuf import message_factory
@@ -38,10 +38,21 @@ REQUEST_ID_KEY = "x-request-id"
 
 # gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.
 MAX_DETAILS_BYTES = 4096
+MAX_MESSAGE_BYTES = 1024
+MAX_METADATA_LENGTH = 256
 MAX_VIOLATIONS = 20
 
-DEFAULT_UNARY_SECONDS = 60.0
-DEFAULT_GENERATION_SECONDS = 600.0
+GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
+
+
+class TimeLimits(NamedTuple):
+    """How long a call may take whose caller set no deadline, in seconds."""
+
+    generation: float = 600.0
+    other: float = 60.0
+
+
+TIME_LIMITS = TimeLimits()
 
 STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -107,15 +118,18 @@ def _request_id(context: grpc.aio.ServicerContext) -> str:
     return uuid.uuid4().hex
 
 
-def service_handler(servicer: object, service: ServiceDescriptor, log: Log) -> grpc.GenericRpcHandler:
+def service_handler(
+    servicer: object, service: ServiceDescriptor, log: Log, limits: TimeLimits = TIME_LIMITS
+) -> grpc.GenericRpcHandler:
     """The handler that serves every method of `service` by the method of the same name of `servicer`."""
-    handlers = {method.name: _method_handler(servicer, method, log) for method in service.methods}
+    handlers = {method.name: _method_handler(servicer, method, log, limits) for method in service.methods}
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
-def _method_handler(servicer: object, method: MethodDescriptor, log: Log) -> grpc.RpcMethodHandler:
+def _method_handler(servicer: object, method: MethodDescriptor, log: Log, limits: TimeLimits) -> grpc.RpcMethodHandler:
     behaviour = getattr(servicer, method.name)
-    boundary = _Boundary(method, behaviour, log)
+    limit = limits.generation if method.name in GENERATING_METHODS else limits.other
+    boundary = _Boundary(method, behaviour, log, limit)
     if method.server_streaming:
         assert inspect.isasyncgenfunction(behaviour), f"{method.full_name} streams, so it must be an async generator"
         return grpc.unary_stream_rpc_method_handler(boundary.stream)
@@ -125,23 +139,24 @@ def _method_handler(servicer: object, method: MethodDescriptor, log: Log) -> grp
 class _Boundary:
     """Serves one method."""
 
-    def __init__(self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log) -> None:
+    def __init__(self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log, limit: float) -> None:
         self._name = f"{method.containing_service.name}/{method.name}"
+        self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
         self._log = log
-        generates = method.name in ("Chat", "ChatStream")
-        self._default_seconds = DEFAULT_GENERATION_SECONDS if generates else DEFAULT_UNARY_SECONDS
+        self._limit = limit
 
     async def unary(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         call = Call(context)
+        limit = self._time_limit(call)
         try:
             with tracked_call():
-                async with self._time_limit(call):
+                async with limit:
                     response: Message = await self._behaviour(self._parse(data), call)
                 answer = response.SerializeToString()
         except BaseException as error:
-            await self._fail(error, call, context)
+            await self._fail(error, limit, call, context)
         self._succeed(call, context)
         return answer
 
@@ -149,64 +164,93 @@ class _Boundary:
         # Written as a coroutine that writes, not as a generator: a cancellation that arrives during a write is then
         # raised here and closes the upstream at once, instead of whenever the generator is collected.
         call = Call(context)
+        limit = self._time_limit(call)
         try:
             with tracked_call():
                 request = self._parse(data)
-                async with self._time_limit(call), contextlib.aclosing(self._behaviour(request, call)) as messages:
+                async with limit, contextlib.aclosing(self._behaviour(request, call)) as messages:
                     async for message in messages:
                         await context.write(message.SerializeToString())
         except BaseException as error:
-            await self._fail(error, call, context)
+            await self._fail(error, limit, call, context)
         self._succeed(call, context)
 
     def _parse(self, data: bytes) -> Message:
         try:
             return self._request_type.FromString(data)
         except DecodeError:
-            violation = explain_decode_error(self._request_type.DESCRIPTOR, data)
+            violation = explain_decode_error(self._request_descriptor, data)
             raise errors.InvalidRequest.field(violation.field, violation.description) from None
 
     def _time_limit(self, call: Call) -> asyncio.Timeout:
         """The limit for a caller that set none; a caller's own deadline is kept by grpc, which cancels the handler."""
-        return asyncio.timeout(self._default_seconds if call.remaining_seconds() is None else None)
+        return asyncio.timeout(self._limit if call.remaining_seconds() is None else None)
 
     def _succeed(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-        self._record(call, "OK")
+        record_call(self._log, self._name, call, "OK")
 
-    async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
-        """Ends the call with the status that `error` stands for, and writes its log line."""
-        if isinstance(error, asyncio.CancelledError):
-            remaining = call.remaining_seconds()
-            self._record(call, "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED")
-            raise error
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
-        if isinstance(error, TimeoutError):
-            error = errors.DeadlineExceeded(
-                f"no answer within {self._default_seconds:.0f} s, the limit for calls without a deadline"
-            )
-        if not isinstance(error, errors.PlatformError):
-            self._log.error("unexpected error", error=error, request_id=call.request_id, method=self._name)
-            error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
-        code = STATUS_CODES[type(error)]
-        self._record(call, code.name, error.reason)
-        trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code, error)))
-        await context.abort(code, error.message, trailers)
-        raise AssertionError("abort raises")
+    async def _fail(
+        self, error: BaseException, limit: asyncio.Timeout, call: Call, context: grpc.aio.ServicerContext
+    ) -> NoReturn:
+        if isinstance(error, TimeoutError) and limit.expired():
+            text = f"no answer within {self._limit:g} s, the limit for calls without a deadline; set one to wait longer"
+            error = errors.DeadlineExceeded(text)
+        await fail_call(self._log, self._name, error, call, context)
 
-    def _record(self, call: Call, code: str, reason: str = "") -> None:
-        facts = {"reason": reason, **call.facts} if reason else call.facts
-        milliseconds = round(call.elapsed_seconds() * 1000, 3)
-        self._log.info(
-            "rpc", method=self._name, code=code, request_id=call.request_id, duration_ms=milliseconds, **facts
-        )
+
+def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
+    """Writes the one log line of a call that has ended."""
+    facts = {"reason": reason, **call.facts} if reason else call.facts
+    milliseconds = round(call.elapsed_seconds() * 1000, 3)
+    log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **facts)
+
+
+async def fail_call(
+    log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
+) -> NoReturn:
+    """Ends a call with the status that `error` stands for, and writes its log line. A cancellation passes through."""
+    if isinstance(error, grpc.aio.InternalError):
+        # What a blocked write raises when the caller goes away: grpc fails the write before it cancels the handler.
+        error = asyncio.CancelledError()
+    if isinstance(error, asyncio.CancelledError):
+        record_call(log, method, call, "DEADLINE_EXCEEDED" if _is_late(call) else "CANCELLED")
+        raise error
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, errors.PlatformError):
+        log.error("unexpected error", error=error, request_id=call.request_id, method=method)
+        error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
+    code = STATUS_CODES[type(error)]
+    record_call(log, method, call, code.name, error.reason)
+    trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code, error)))
+    await context.abort(code, _clip(error.message), trailers)
+    raise AssertionError("abort raises")
+
+
+def _clip(message: str) -> str:
+    """As much of a message as fits into trailers, where what is not plain ASCII is percent-encoded."""
+    room = MAX_MESSAGE_BYTES
+    for end, character in enumerate(message):
+        plain = " " <= character <= "~" and character != "%"
+        room -= 1 if plain else 3 * len(character.encode())
+        if room < 0:
+            return message[:end]
+    return message
+
+
+def _is_late(call: Call) -> bool:
+    """Whether the caller's deadline is here. A caller whose own clock says so cancels, which looks like any other
+    cancellation, and somewhat early: grpc rounds a timeout up, by 1 % at most, on each of two hops."""
+    remaining = call.remaining_seconds()
+    return remaining is not None and remaining <= 0.02 * call.elapsed_seconds() + 0.01
 
 
 def pack_details(code: grpc.StatusCode, error: errors.PlatformError) -> bytes:
     """The google.rpc.Status of an error, within what fits into trailers."""
-    status = status_pb2.Status(code=code.value[0], message=error.message[:1024])
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata)
+    status = status_pb2.Status(code=code.value[0], message=_clip(error.message))
+    metadata = {key: value[:MAX_METADATA_LENGTH] for key, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
     status.details.add().Pack(info)
     if error.retry_after is not None:
         delay = Duration()
@@ -214,7 +258,8 @@ def pack_details(code: grpc.StatusCode, error: errors.PlatformError) -> bytes:
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     if error.violations:
         status.details.add().Pack(_bad_request(error, MAX_DETAILS_BYTES - status.ByteSize() - 128))
-    return status.SerializeToString()
+    data: bytes = status.SerializeToString()
+    return data
 
 
 def _bad_request(error: errors.PlatformError, room: int) -> error_details_pb2.BadRequest:

@@ -46,28 +46,53 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
-class Health(health.aio.HealthServicer):
-    """The standard health service, whose open watches do not hold up a stop."""
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ships no types
+    """The standard health service, grpc.health.v1.
+
+    Not the servicer of grpcio-health-checking: its watches stay open through a stop, which then takes the whole grace,
+    and its `set` waits for a watcher that does not read.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._server_status = {"": NOT_SERVING}
-        self._watches: set[asyncio.Task[Any]] = set()
+        self._statuses: dict[str, int] = {"": NOT_SERVING}
+        self._draining = False
+        self._changed = asyncio.Event()
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        return health_pb2.HealthCheckResponse(status=status)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._watches.add(task)
-        try:
-            await super().Watch(request, context)
-        finally:
-            self._watches.discard(task)
+        written = None
+        while True:
+            changed, draining = self._changed, self._draining
+            status = self._statuses.get(request.service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != written:
+                await context.write(health_pb2.HealthCheckResponse(status=status))
+                written = status
+            if draining:
+                return
+            await changed.wait()
+
+    async def set(self, service: str, status: int) -> None:
+        """Says `status` of a service from now on. Does nothing after `drain`."""
+        if not self._draining:
+            self._statuses[service] = status
+            self._tell_watches()
 
     async def drain(self) -> None:
-        """Says NOT_SERVING for good and ends all watches."""
-        await self.enter_graceful_shutdown()
-        for task in self._watches:
-            task.cancel()
+        """Says NOT_SERVING of everything for good, and ends all watches once they have said so."""
+        self._draining = True
+        self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
+        self._tell_watches()
+
+    def _tell_watches(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class Server:
@@ -85,6 +110,10 @@ class Server:
         reflection.enable_server_reflection(reflected, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))
 
+    def add(self, handler: grpc.GenericRpcHandler) -> None:
+        """Adds a handler; possible until `start`."""
+        self._server.add_generic_rpc_handlers((handler,))
+
     def bind(self, host: str, port: int) -> int:
         """Takes the port (0: any free one) and returns it. Raises StartupError when it cannot be had."""
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -96,9 +125,12 @@ class Server:
 
     async def start(self) -> None:
         """Serves. Health stays NOT_SERVING until `ready`."""
+        for name in self._service_names:
+            await self.health.set(name, NOT_SERVING)
         await self._server.start()
 
     async def ready(self) -> None:
+        """Says SERVING for the whole and for each service."""
         for name in ("", *self._service_names):
             await self.health.set(name, SERVING)
 
@@ -121,8 +153,11 @@ def _check_free(host: str, port: int) -> None:
         raise StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
-async def serve(server: Server, settings: ServiceSettings, log: Log) -> None:
-    """Serves until SIGTERM or SIGINT, then drains."""
+async def serve(server: Server, settings: ServiceSettings, log: Log, announcement: str = "") -> None:
+    """Serves until SIGTERM or SIGINT, then drains.
+
+    The announcement is printed when signals are heeded already: whoever waits for it may stop the process at once.
+    """
     stop = asyncio.Event()
     hurry = asyncio.Event()
 
@@ -133,6 +168,8 @@ async def serve(server: Server, settings: ServiceSettings, log: Log) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await server.ready()
+    if announcement:
+        announce(announcement)
     await stop.wait()
     log.info("draining", grace_seconds=settings.grace_seconds)
     drained = asyncio.create_task(server.stop(settings.grace_seconds))

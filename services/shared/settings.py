@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,7 +21,14 @@ SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 class ServiceSettings(BaseSettings):
     """What every process reads."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, case_sensitive=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        case_sensitive=True,
+        # Keys out of mounted files often end in a line break.
+        str_strip_whitespace=True,
+    )
 
     host: str = Field("127.0.0.1", validation_alias="GENAI_HOST")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="GENAI_LOG_LEVEL")
@@ -52,19 +60,22 @@ def load_settings(settings_type: type[SettingsType]) -> SettingsType:
 
 def load_env_file() -> None:
     """Puts the variables of `.env` (in the working directory, else in the project root) into the environment."""
-    path = next((path for path in (Path.cwd() / ".env", ROOT / ".env") if path.exists()), None)
-    if path is None:
+    for path in (Path(".env"), ROOT / ".env"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problem = (error.strerror or "unknown error").lower()
+            raise StartupError(f"{path.absolute()} cannot be read: {problem}") from None
+        except UnicodeDecodeError:
+            raise StartupError(f"{path.absolute()} cannot be read: it is not UTF-8 text") from None
+        if "\0" in text:
+            raise StartupError(f"{path.absolute()} cannot be read: it contains a NUL character")
+        for name, value in dotenv_values(stream=io.StringIO(text)).items():
+            if value is not None:
+                os.environ.setdefault(name, value)
         return
-    try:
-        with path.open(encoding="utf-8") as file:
-            values = dotenv_values(stream=file)
-    except OSError as error:
-        raise StartupError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from None
-    except UnicodeDecodeError:
-        raise StartupError(f"{path} cannot be read: it is not UTF-8 text") from None
-    for name, value in values.items():
-        if value is not None:
-            os.environ.setdefault(name, value)
 
 
 def _plain(message: Any) -> str:

@@ -89,5 +89,5 @@ def _check(field: FieldDescriptor, value: memoryview, name: str, depth: int) -> 
             str(value, "utf-8")
         except UnicodeDecodeError:
             raise _Broken(name, "is not valid UTF-8") from None
-    elif field.type == FieldDescriptor.TYPE_MESSAGE:
+    elif field.message_type is not None:
         _walk(field.message_type, value, name, depth + 1)

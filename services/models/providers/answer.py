@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proto import models_pb2
+from services.models.providers.json_text import join_surrogates
 
 BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
 
@@ -58,6 +59,8 @@ class Answer:
         """Adds a piece of text to the block `key`, which begins with its first piece."""
         block = self._blocks.get(key)
         if block is None:
+            if not piece:
+                return
             block = self._blocks[key] = _Block(kind)
         self._grow(block, piece)
 
@@ -137,6 +140,11 @@ class Answer:
             index=self._next_index, finish_reason=response.finish_reason, usage=response.usage, response=response
         )
 
+    def text_of(self, key: int) -> str:
+        """What the block `key` holds so far, arguments of a tool call included."""
+        block = self._blocks.get(key)
+        return block.text() if block else ""
+
     def response(self) -> models_pb2.ChatResponse:
         """The whole answer; to be asked once, after `complete`."""
         blocks = [self._blocks[key] for key in sorted(self._blocks)]
@@ -215,5 +223,5 @@ def _join_surrogates(block: _Block, piece: str) -> str:
         block.carry = piece[-1]
         piece = piece[:-1]
     if any("\ud800" <= character <= "\udfff" for character in piece):
-        return piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return join_surrogates(piece)
     return piece

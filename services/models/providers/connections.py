@@ -59,6 +59,7 @@ class Connection(ResponseHandler):
     def close(self) -> None:
         # A TLS connection that is closed in good manners waits up to 30 seconds for the other side's manners, and a
         # provider that is generating does not look. Aborting it frees the socket now.
+        self._break_body(aiohttp.ClientPayloadError())
         self.abort()
 
     def _break_body(self, error: BaseException) -> None:
@@ -81,7 +82,7 @@ class Connector(aiohttp.TCPConnector):
             keepalive_timeout=None if force_close else POOLED_SECONDS,
             ssl=trusted or True,
         )
-        self._factory = functools.partial(Connection, asyncio.get_running_loop())
+        self._factory = functools.partial[ResponseHandler](Connection, asyncio.get_running_loop())
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout

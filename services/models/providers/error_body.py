@@ -47,8 +47,15 @@ REASONS_BY_WORD = {
     "invalid_request_error": "UPSTREAM_INVALID_REQUEST",
 }
 
-# Anthropic and vLLM report a full context as a plain 400; only the sentence tells. It is read, never passed on.
-CONTEXT_SENTENCE = re.compile(r"prompt is too long|maximum context length|context size|context window", re.IGNORECASE)
+# What Anthropic and vLLM report as a plain 400: only the sentence tells. It is read, never passed on.
+REASONS_BY_SENTENCE = (
+    (
+        re.compile(r"prompt is too long|maximum context length|context size|context window", re.IGNORECASE),
+        "CONTEXT_LENGTH_EXCEEDED",
+    ),
+    (re.compile(r"specified API usage limits", re.IGNORECASE), "UPSTREAM_QUOTA_EXHAUSTED"),
+    (re.compile(r"credit balance is too low", re.IGNORECASE), "UPSTREAM_BILLING"),
+)
 
 # The body's members whose names a caller knows too.
 FIELDS_BY_PARAM = {
@@ -99,8 +106,9 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
     # A general word says less than a particular status.
     if reason in ("UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR") and status:
         reason = by_status
-    if reason == "UPSTREAM_INVALID_REQUEST" and CONTEXT_SENTENCE.search(str(error.get("message"))):
-        reason = "CONTEXT_LENGTH_EXCEEDED"
+    if reason == "UPSTREAM_INVALID_REQUEST":
+        message = str(error.get("message"))
+        reason = next((meaning for sentence, meaning in REASONS_BY_SENTENCE if sentence.search(message)), reason)
     assert reason in MEANINGS
     param = error.get("param")
     field = FIELDS_BY_PARAM.get(re.split(r"[.\[]", param, maxsplit=1)[0], "") if isinstance(param, str) else ""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from services.shared import errors
 
 MAX_EVENT_BYTES = 1024 * 1024
+"""Of all lines of one event, each with one byte for its end."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -55,7 +56,7 @@ class EventStream:
         blocks = data.split(b"\n\n")
         if rest := blocks.pop():
             self._keep(rest)
-        if len(data) > MAX_EVENT_BYTES and any(len(block) > MAX_EVENT_BYTES for block in blocks):
+        if len(data) > MAX_EVENT_BYTES and any(len(block) >= MAX_EVENT_BYTES for block in blocks):
             raise _too_large()
         events = []
         for block in blocks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import NamedTuple
 
 from proto import models_pb2
@@ -44,26 +44,30 @@ class Patience(NamedTuple):
 PATIENCE = Patience()
 
 
-async def chat(transport: Transport, target: Target, conversation: Conversation) -> models_pb2.ChatResponse:
+async def chat(
+    transport: Transport, target: Target, conversation: Conversation, patience: Patience = PATIENCE
+) -> models_pb2.ChatResponse:
     """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`."""
     if target.streams_unary or conversation.request.config.max_tokens > LONG_ANSWER_TOKENS:
-        return await _chat_by_stream(transport, target, conversation)
+        return await _chat_by_stream(transport, target, conversation, patience)
     body = target.dialect.encode(conversation, target, stream=False)
     with _told_apart(target):
         answered = await transport.post(_url(target), target.headers, body.data)
         if answered.status != OK:
             raise _refusal(target, answered.status, answered.headers, answered.body)
-        answer = _read(target, answered.body)
+        answer = _read(target, answered.headers, answered.body)
     answer.complete()
     return _response(answer, target, conversation, body)
 
 
-async def _chat_by_stream(transport: Transport, target: Target, conversation: Conversation) -> models_pb2.ChatResponse:
-    async with contextlib.aclosing(chat_stream(transport, target, conversation)) as chunks:
+async def _chat_by_stream(
+    transport: Transport, target: Target, conversation: Conversation, patience: Patience
+) -> models_pb2.ChatResponse:
+    async with contextlib.aclosing(chat_stream(transport, target, conversation, patience)) as chunks:
+        # To the very end, after which the connection can be used again.
         async for chunk in chunks:
-            if chunk.HasField("response"):
-                return chunk.response
-    raise AssertionError("a stream ends in a response or an error")
+            last = chunk
+    return last.response
 
 
 async def chat_stream(
@@ -81,17 +85,18 @@ async def chat_stream(
                 raise _refusal(target, answered.status, answered.headers, await answered.read_all(MAX_ERROR_BYTES))
             if answered.headers.get("content-type", "").startswith("application/json"):
                 # Some servers do not stream, whatever they are asked.
-                answer = _read(target, await answered.read_all())
+                answer = _read(target, answered.headers, await answered.read_all())
                 answer.complete()
                 for chunk in answer.take_chunks():
                     yield chunk
             else:
                 decoder = target.dialect.decoder()
                 answer = decoder.answer
-                async for chunk in _decoded(answered, decoder, target, patience):
-                    yield chunk
-                    chunks_sent += 1
-                    facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
+                async with contextlib.aclosing(_decoded(answered, decoder, target, patience)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                        chunks_sent += 1
+                        facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
             response = _response(answer, target, conversation, body)
             yield answer.last_chunk(response)
             await _drain(answered, patience)
@@ -99,15 +104,16 @@ async def chat_stream(
 
 async def _decoded(
     answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience
-) -> AsyncIterator[models_pb2.ChatChunk]:
+) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
     events = EventStream()
     loop = asyncio.get_running_loop()
     newest_content = loop.time()
+    usage_due: float | None = None
     size = 0
     fault: Fault | None = None
     while not decoder.ended:
-        data = await _read_on(answered, decoder, patience)
+        data = await _read_on(answered, usage_due)
         if not data:
             break
         size += len(data)
@@ -119,9 +125,14 @@ async def _decoded(
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:
             yield chunk
-        if fault:
+        if decoder.finished:
+            # The answer is whole: whatever happens now, only its usage can be lost.
+            if fault:
+                break
+            usage_due = usage_due or loop.time() + patience.usage
+        elif fault:
             raise error_for(fault, target.provider, status=answered.status, headers=answered.headers)
-        if chunks:
+        elif chunks:
             newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
@@ -135,17 +146,16 @@ async def _decoded(
 
 
 def _fault_of_early_end(answered: StreamedAnswer, size: int) -> Fault:
-    """Tells a stream that was cut from a page that never was one, such as HTML with status 200."""
-    is_stream = answered.headers.get("content-type", "text/event-stream").startswith("text/event-stream")
+    """Tells a stream that was cut from what never was one: nothing at all, or a page of HTML with status 200."""
+    is_stream = size and answered.headers.get("content-type", "text/event-stream").startswith("text/event-stream")
     return Fault("UPSTREAM_STREAM_TRUNCATED" if is_stream else "UPSTREAM_PROTOCOL_ERROR")
 
 
-async def _read_on(answered: StreamedAnswer, decoder: Decoder, patience: Patience) -> bytes:
-    if not decoder.finished:
+async def _read_on(answered: StreamedAnswer, usage_due: float | None) -> bytes:
+    if usage_due is None:
         return await answered.read()
-    # The answer is whole: whatever happens now, only its usage can be lost.
     try:
-        async with asyncio.timeout(patience.usage):
+        async with asyncio.timeout_at(usage_due):
             return await answered.read()
     except (TimeoutError, errors.PlatformError):
         return b""
@@ -177,11 +187,11 @@ def _refusal(target: Target, status: int, headers: Mapping[str, str], body: byte
     return error_for(target.dialect.fault(status, body), target.provider, status=status, headers=headers)
 
 
-def _read(target: Target, body: bytes) -> Answer:
+def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
     try:
         return target.dialect.read(body)
     except Fault as fault:
-        raise error_for(fault, target.provider, status=OK) from None
+        raise error_for(fault, target.provider, status=OK, headers=headers) from None
 
 
 def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
@@ -198,7 +208,8 @@ def _response(answer: Answer, target: Target, conversation: Conversation, body: 
 
 def _estimate(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
     characters = sum(
-        len(message.content) + sum(len(part.text) for part in message.parts) for message in conversation.messages
+        sum(len(part.text) for part in message.parts) if message.parts else len(message.content)
+        for message in conversation.messages
     )
     prompt = math.ceil(characters / CHARACTERS_PER_TOKEN)
     completion = answer.estimated_completion_tokens()

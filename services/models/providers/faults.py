@@ -144,7 +144,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)

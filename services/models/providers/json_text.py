@@ -58,14 +58,59 @@ def _mend(value: Any) -> Any:
     return value
 
 
+def encode_any(value: Any) -> bytes:
+    """The JSON of a value that `decode` gave, whatever is in it: lone surrogates, integers of any size."""
+    try:
+        return encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        return encode(_encodable(value))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return join_surrogates(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return msgspec.Raw(str(value).encode())
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
+
+
+def join_surrogates(text: str) -> str:
+    """The text with the halves of surrogate pairs joined, and U+FFFD for each half that is alone."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def text_of(value: Any) -> str:
+    """A text as protobuf takes it, and "" for whatever is not text."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else join_surrogates(value)
+
+
+def items_of(value: Any) -> list[Any]:
+    """A list, and an empty one for whatever is not a list."""
+    return value if isinstance(value, list) else []
+
+
+def count_of(value: Any) -> int | None:
+    """A count that fits protobuf, also when a few are added up, or None for whatever is not one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**60 else None
+
+
 def raw(text: str) -> msgspec.Raw:
     """JSON text to be embedded byte for byte."""
     return msgspec.Raw(text.encode())
 
 
 def raw_members(text: str) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object, each as its exact bytes."""
-    return msgspec.json.decode(text.encode(), type=dict[str, msgspec.Raw])
+    """The members of a JSON object, each as its exact bytes. Raises Malformed for what cannot be embedded so."""
+    try:
+        return msgspec.json.decode(text.encode(), type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise Malformed from None
 
 
 def problem_with_object(text: str, max_length: int) -> str | None:
@@ -86,7 +131,8 @@ def _problem_with_object(text: str) -> str | None:
         return "must be a JSON object"
     if _deeper_than(value, MAX_DEPTH):
         return f"is nested more than {MAX_DEPTH} levels deep"
-    return None
+    # What is only nearly JSON can be read, but would spoil the body that it is embedded in.
+    return None if is_object(text) else "is not valid JSON"
 
 
 # The same tools come with every call of an application.
@@ -108,8 +154,9 @@ def _deeper_than(value: Any, limit: int) -> bool:
 
 
 def is_object(text: str) -> bool:
-    """Whether `text` is a JSON object."""
+    """Whether `text` is a JSON object that can be embedded in a body."""
     try:
-        return isinstance(decode(text.encode()), dict)
+        raw_members(text)
     except Malformed:
         return False
+    return True

@@ -35,7 +35,10 @@ def fit(
     given: dict[str, Any] = {field.name: value for field, value in request.config.ListFields()}
     if request.parameter_policy == models_pb2.PARAMETER_POLICY_PASSTHROUGH or not given:
         return given, []
-    warnings = list(_changes(given, facts, model))
+    warnings = _changes(given, facts, model)
+    if "parallel_tool_calls" in given and not request.tools:
+        del given["parallel_tool_calls"]
+        warnings.append(_dropped("parallel_tool_calls", "the request has no tools; it was not sent"))
     if warnings and request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
         violations = [FieldViolation(warning.field, f"is not taken by {model}") for warning in warnings]
         names = ", ".join(violation.field for violation in violations)

@@ -90,7 +90,7 @@ class StreamedAnswer:
             pieces.append(data)
             size += len(data)
             if size > limit:
-                raise _protocol_error(f"the provider's answer is larger than {limit} bytes")
+                raise _protocol_error(f"the provider's answer is larger than {limit} bytes; ask for a shorter one")
         return b"".join(pieces)
 
     def stop_watching(self) -> None:
@@ -205,6 +205,8 @@ class Transport:
 async def _post(
     session: aiohttp.ClientSession, url: str | URL, headers: Mapping[str, str], body: bytes
 ) -> aiohttp.ClientResponse:
+    if session.closed:
+        raise _unreachable("this service is stopping")
     data = io.BytesIO(body) if len(body) > LARGE_REQUEST_BYTES else body
     return await session.post(url, data=data, headers=headers, allow_redirects=False)
 
@@ -250,7 +252,9 @@ def _head_error(fault: Exception) -> errors.PlatformError:
         case aiohttp.ClientResponseError():
             return _protocol_error("the provider's answer is not HTTP")
         case TimeoutError():
-            return errors.Unavailable("the provider did not begin to answer in time", reason="UPSTREAM_TIMEOUT")
+            return errors.Unavailable(
+                "the provider did not begin to answer in time; try again later", reason="UPSTREAM_TIMEOUT"
+            )
         case aiohttp.ClientConnectionError() | OSError():
             return _unreachable("the connection closed before an answer")
         case _:
@@ -264,7 +268,9 @@ def _head_error(fault: Exception) -> errors.PlatformError:
 def _body_error(fault: Exception) -> errors.PlatformError:
     match fault:
         case _Silence():
-            return errors.Unavailable("the provider fell silent in the middle of its answer", reason="UPSTREAM_IDLE")
+            return errors.Unavailable(
+                "the provider fell silent in the middle of its answer; try again", reason="UPSTREAM_IDLE"
+            )
         case HttpProcessingError():
             return _protocol_error("the provider's answer is not HTTP")
         case _:

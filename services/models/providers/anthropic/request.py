@@ -32,11 +32,7 @@ def encode_body(conversation: Conversation, target: Target, *, stream: bool) -> 
     system, turns = _Turns(warnings).build(conversation.messages)
     if not turns:
         raise InvalidRequest.field("messages", "must hold a user message; Messages takes no system message alone")
-    body: dict[str, Any] = {
-        "model": target.model,
-        "max_tokens": parameters.pop("max_tokens", target.facts.default_max_tokens),
-        "messages": turns,
-    }
+    body: dict[str, Any] = {"model": target.model, "messages": turns}
     if system:
         body["system"] = system
     for name, value in parameters.items():
@@ -51,6 +47,8 @@ def encode_body(conversation: Conversation, target: Target, *, stream: bool) -> 
     if stream:
         body["stream"] = True
     merge_options(body, request, target.default_options_json, PROVIDER)
+    # Required, unlike everywhere else.
+    body.setdefault("max_tokens", target.facts.default_max_tokens)
     return Body(json_text.encode(body), warnings)
 
 
@@ -102,14 +100,14 @@ class _Turns:
 
     def _assistant_block(self, part: models_pb2.ContentPart, path: str) -> Iterator[Block]:
         kind = part.WhichOneof("kind")
-        if kind == "tool_call":
+        if part.provider_state.provider == PROVIDER:
+            yield json_text.raw(part.provider_state.data.decode())
+        elif kind == "tool_call":
             yield self._tool_use(part.tool_call, path)
         elif kind in ("text", "refusal"):
             text = part.text or part.refusal
             if text:
                 yield {"type": "text", "text": text}
-        elif part.provider_state.provider == PROVIDER:
-            yield json_text.raw(part.provider_state.data.decode())
         else:
             text = "reasoning can only go back to the provider that signed it; this part was not sent"
             self._warnings.append(models_pb2.Notice(code="REASONING_DROPPED", field=path, message=text))

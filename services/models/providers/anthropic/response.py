@@ -11,6 +11,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault
+from services.models.providers.json_text import count_of, text_of
 
 PROVIDER = "anthropic"
 
@@ -28,7 +29,7 @@ USAGE_MEMBERS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "ca
 
 
 class _RawBlock(msgspec.Struct):
-    input: msgspec.Raw = msgspec.Raw(b"{}")
+    input: msgspec.Raw | None = None
 
 
 class _RawMessage(msgspec.Struct):
@@ -47,12 +48,15 @@ def read_answer(body: bytes) -> Answer:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_header(answer, message)
-    for key, block in enumerate(message["content"]):
-        if not isinstance(block, dict):
-            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    blocks = message["content"]
+    if not all(isinstance(block, dict) for block in blocks):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    if any("input" in block for block in blocks):
+        _keep_inputs(body, blocks)
+    for key, block in enumerate(blocks):
         if block.get("type") == "tool_use":
-            answer.open_tool_call(key, str(block.get("id") or ""), str(block.get("name") or ""))
-            answer.add_arguments(key, _raw_input(body, key, block))
+            answer.open_tool_call(key, text_of(block.get("id")), text_of(block.get("name")))
+            answer.add_arguments(key, json_text.encode_any(block.get("input", {})).decode())
         else:
             add_block(answer, key, block)
     read_finish(answer, message.get("stop_reason"))
@@ -62,41 +66,51 @@ def read_answer(body: bytes) -> Answer:
     return answer
 
 
-def _raw_input(body: bytes, key: int, block: dict[str, Any]) -> str:
-    """The exact text of a tool call's arguments."""
+def _keep_inputs(body: bytes, blocks: list[dict[str, Any]]) -> None:
+    """Puts the exact text of each tool call's arguments in place of their value."""
     try:
-        return bytes(msgspec.json.decode(body, type=_RawMessage).content[key].input).decode()
+        raw_blocks = msgspec.json.decode(body, type=_RawMessage).content
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return json_text.encode(block.get("input")).decode()
+        return
+    for block, raw_block in zip(blocks, raw_blocks, strict=True):
+        if raw_block.input is not None:
+            block["input"] = raw_block.input
 
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = str(message.get("id") or "")
-    answer.model = str(message.get("model") or "")
+    answer.provider_response_id = text_of(message.get("id"))
+    answer.model = text_of(message.get("model"))
 
 
 def add_block(answer: Answer, key: int, block: dict[str, Any]) -> None:
     """Adds a whole content block that is no tool call."""
+    if block.get("type") == "text":
+        answer.add(key, "text", piece_of(block, "text"))
+    elif block.get("type") == "thinking":
+        answer.add(key, "reasoning", piece_of(block, "thinking"))
+    keep_block(answer, key, block)
+
+
+def piece_of(holder: dict[str, Any], name: str) -> str:
+    """A piece of text, which may end in half a character."""
+    piece = holder.get(name)
+    return piece if isinstance(piece, str) else ""
+
+
+def keep_block(answer: Answer, key: int, block: dict[str, Any]) -> None:
+    """Keeps a block that must come back unchanged: signed thinking, text with citations, and every kind that has no
+    form of ours."""
     kind = block.get("type")
-    if kind == "text":
-        answer.add(key, "text", str(block.get("text") or ""))
+    if (kind == "text" and not block.get("citations")) or (kind == "thinking" and not block.get("signature")):
         return
-    if kind == "thinking" and block.get("thinking"):
-        answer.add(key, "reasoning", str(block["thinking"]))
-    if kind != "thinking" or block.get("signature"):
-        attach_block(answer, key, block)
-
-
-def attach_block(answer: Answer, key: int, block: dict[str, Any]) -> None:
-    """Keeps a block that must come back unchanged: signed thinking, and every kind that has no form of ours."""
-    state = models_pb2.ProviderState(provider=PROVIDER, model=answer.model, data=json_text.encode(block))
-    hidden = block.get("type") == "redacted_thinking" or block.get("thinking") == ""
+    state = models_pb2.ProviderState(provider=PROVIDER, model=answer.model, data=json_text.encode_any(block))
+    hidden = kind == "redacted_thinking" or block.get("thinking") == ""
     answer.attach_state(key, state, redacted=hidden)
 
 
 def read_finish(answer: Answer, reason: Any) -> None:
-    raw = reason if isinstance(reason, str) else ""
+    raw = text_of(reason)
     answer.finish(FINISH_REASONS.get(raw, "other"), raw)
 
 
@@ -112,12 +126,13 @@ class UsageCount:
         if not isinstance(usage, dict):
             return
         for name in USAGE_MEMBERS:
-            value = usage.get(name)
-            if isinstance(value, int) and value >= 0:
-                self._counts[name] = value
+            tokens = count_of(usage.get(name))
+            if tokens is not None:
+                self._counts[name] = tokens
         details = usage.get("output_tokens_details")
-        if isinstance(details, dict) and isinstance(details.get("thinking_tokens"), int):
-            self._thinking = details["thinking_tokens"]
+        if isinstance(details, dict):
+            thinking = count_of(details.get("thinking_tokens"))
+            self._thinking = self._thinking if thinking is None else thinking
 
     def total(self) -> models_pb2.TokenUsage | None:
         """The usage in the platform's terms, where the prompt includes what the cache gave and took."""

@@ -9,14 +9,15 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.anthropic.response import (
     UsageCount,
-    add_block,
-    attach_block,
+    keep_block,
+    piece_of,
     read_finish,
     read_header,
 )
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault
+from services.models.providers.json_text import join_surrogates, text_of
 
 
 class MessageDecoder:
@@ -28,6 +29,7 @@ class MessageDecoder:
         self.ended = False
         self._usage = UsageCount()
         self._blocks: dict[int, _StreamedBlock] = {}
+        self._opened = 0
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -40,6 +42,8 @@ class MessageDecoder:
             if not isinstance(content, dict):
                 raise Fault("UPSTREAM_PROTOCOL_ERROR")
             self._read(content)
+            if self.ended:
+                return
 
     def _read(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
@@ -66,67 +70,69 @@ class MessageDecoder:
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
 
     def _open_block(self, event: dict[str, Any]) -> None:
-        key, content = _key(event), _object(event.get("content_block"))
-        block = self._blocks[key] = _StreamedBlock(content)
+        content = _object(event.get("content_block"))
+        block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened)
+        self._opened += 1
         if block.kind == "tool_use":
-            self.answer.open_tool_call(key, str(content.get("id") or ""), str(content.get("name") or ""))
-        elif block.kind == "text" and content.get("text"):
-            self.answer.add(key, "text", str(content["text"]))
-        elif block.kind == "thinking" and content.get("thinking"):
-            self.answer.add(key, "reasoning", str(content["thinking"]))
+            self.answer.open_tool_call(block.key, text_of(content.get("id")), text_of(content.get("name")))
+        elif block.kind == "text":
+            self.answer.add(block.key, "text", piece_of(content, "text"))
+        elif block.kind == "thinking":
+            self.answer.add(block.key, "reasoning", piece_of(content, "thinking"))
 
     def _add_delta(self, event: dict[str, Any]) -> None:
-        key, delta = _key(event), _object(event.get("delta"))
-        block = self._blocks.get(key)
+        delta = _object(event.get("delta"))
+        block = self._blocks.get(_index(event))
         if block is None:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         kind = delta.get("type")
         if kind == "text_delta":
-            self.answer.add(key, "text", str(delta.get("text") or ""))
+            self.answer.add(block.key, "text", piece_of(delta, "text"))
         elif kind == "input_json_delta":
-            piece = str(delta.get("partial_json") or "")
-            block.json_pieces.append(piece)
+            piece = piece_of(delta, "partial_json")
             if block.kind == "tool_use":
-                self.answer.add_arguments(key, piece)
+                self.answer.add_arguments(block.key, piece)
+            else:
+                block.json_pieces.append(piece)
         elif kind == "thinking_delta":
-            piece = str(delta.get("thinking") or "")
-            block.thinking_pieces.append(piece)
-            self.answer.add(key, "reasoning", piece)
+            self.answer.add(block.key, "reasoning", piece_of(delta, "thinking"))
         elif kind == "signature_delta":
-            block.content["signature"] = str(block.content.get("signature") or "") + str(delta.get("signature") or "")
+            block.content["signature"] = piece_of(block.content, "signature") + piece_of(delta, "signature")
+        elif kind == "citations_delta":
+            block.content["citations"] = [*json_text.items_of(block.content.get("citations")), delta.get("citation")]
 
     def _close_block(self, event: dict[str, Any]) -> None:
-        key = _key(event)
-        block = self._blocks.get(key)
-        if block is None or block.kind == "text":
+        block = self._blocks.get(_index(event))
+        if block is None:
             return
-        arguments = "".join(block.json_pieces)
         if block.kind == "tool_use":
-            if not arguments and block.content.get("input"):
-                self.answer.add_arguments(key, json_text.encode(block.content["input"]).decode())
+            arguments = block.content.get("input")
+            if arguments and not self.answer.text_of(block.key):
+                self.answer.add_arguments(block.key, json_text.encode_any(arguments).decode())
+            return
+        if block.kind == "text":
+            block.content["text"] = self.answer.text_of(block.key)
         elif block.kind == "thinking":
-            if block.content.get("signature"):
-                block.content["thinking"] = str(block.content.get("thinking") or "") + "".join(block.thinking_pieces)
-                attach_block(self.answer, key, block.content)
-        else:
-            if arguments and json_text.is_object(arguments):
-                block.content["input"] = json_text.raw(arguments)
-            add_block(self.answer, key, block.content)
+            block.content["thinking"] = self.answer.text_of(block.key)
+        arguments_json = join_surrogates("".join(block.json_pieces))
+        if json_text.is_object(arguments_json):
+            block.content["input"] = json_text.raw(arguments_json)
+        keep_block(self.answer, block.key, block.content)
 
 
 class _StreamedBlock:
     """A content block in progress."""
 
-    __slots__ = ("content", "json_pieces", "kind", "thinking_pieces")
+    __slots__ = ("content", "json_pieces", "key", "kind")
 
-    def __init__(self, content: dict[str, Any]) -> None:
+    def __init__(self, content: dict[str, Any], key: int) -> None:
         self.content = content
         self.kind = content.get("type")
+        self.key = key
         self.json_pieces: list[str] = []
-        self.thinking_pieces: list[str] = []
 
 
-def _key(event: dict[str, Any]) -> int:
+def _index(event: dict[str, Any]) -> int:
     index = event.get("index")
     if not isinstance(index, int):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")

@@ -14,9 +14,6 @@ from services.shared.errors import Unimplemented
 
 Warnings = list[models_pb2.Notice]
 
-# ChatConfig's name → the body's name, where they differ. `max_tokens` differs by model: see ParameterFacts.
-BODY_NAMES = {"stop_sequences": "stop"}
-
 TOOL_CHOICES = {
     models_pb2.TOOL_CHOICE_MODE_AUTO: "auto",
     models_pb2.TOOL_CHOICE_MODE_NONE: "none",
@@ -38,7 +35,6 @@ def encode_body(dialect: str, conversation: Conversation, target: Target, *, str
             body[name] = value
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.HasField("tool_choice"):
         body.update(_tool_choice(request.tool_choice))
     if request.HasField("response_format") and request.response_format.type != "text":
         body["response_format"] = _response_format(request.response_format)

@@ -9,6 +9,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault
+from services.models.providers.json_text import count_of, text_of
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.
 REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
@@ -37,7 +38,7 @@ def read_answer(body: bytes) -> Answer:
     answer = Answer()
     read_header(answer, completion)
     add_delta(answer, message)
-    for call in message.get("tool_calls") or ():
+    for call in json_text.items_of(message.get("tool_calls")):
         add_whole_call(answer, call)
     read_finish(answer, choice.get("finish_reason"))
     read_usage(answer, completion.get("usage"))
@@ -56,10 +57,8 @@ def first_choice(completion: Any) -> dict[str, Any]:
 
 def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    if not answer.provider_response_id and isinstance(completion.get("id"), str):
-        answer.provider_response_id = completion["id"]
-    if not answer.model and isinstance(completion.get("model"), str):
-        answer.model = completion["model"]
+    answer.provider_response_id = answer.provider_response_id or text_of(completion.get("id"))
+    answer.model = answer.model or text_of(completion.get("model"))
 
 
 def add_delta(answer: Answer, delta: dict[str, Any]) -> None:
@@ -87,11 +86,7 @@ def arguments_text(arguments: Any) -> str:
     """The arguments as text: the protocol says a string of JSON, some servers send the JSON itself."""
     if arguments is None:
         return ""
-    return arguments if isinstance(arguments, str) else json_text.encode(arguments).decode()
-
-
-def text_of(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return arguments if isinstance(arguments, str) else json_text.encode_any(arguments).decode()
 
 
 def read_finish(answer: Answer, reason: Any) -> None:
@@ -103,7 +98,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     """`prompt_tokens` includes cached and `completion_tokens` reasoning tokens here already."""
     if not isinstance(usage, dict):
         return
-    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    prompt, completion = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
     if prompt is None and completion is None:
         return
     read = models_pb2.TokenUsage(prompt_tokens=prompt or 0, completion_tokens=completion or 0)
@@ -118,12 +113,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     answer.usage = read
 
 
-def count(value: Any) -> int | None:
-    """A count of tokens, or None for whatever is not one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62 else None
-
-
 def _set_count(usage: models_pb2.TokenUsage, name: str, value: Any) -> None:
-    tokens = count(value)
+    tokens = count_of(value)
     if tokens is not None:
         setattr(usage, name, tokens)

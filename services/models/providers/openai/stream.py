@@ -13,6 +13,7 @@ from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault
+from services.models.providers.json_text import text_of
 from services.models.providers.openai.response import (
     FIRST_CALL,
     TEXT,
@@ -22,7 +23,6 @@ from services.models.providers.openai.response import (
     read_finish,
     read_header,
     read_usage,
-    text_of,
 )
 
 DONE = b"[DONE]"
@@ -35,7 +35,8 @@ class ChatCompletionDecoder:
         self.answer = Answer()
         self.finished = False
         self.ended = False
-        self._calls: dict[Any, _StreamedCall] = {}
+        self._calls_by_index: dict[int, _StreamedCall] = {}
+        self._calls_by_id: dict[str, _StreamedCall] = {}
         self._newest: _StreamedCall | None = None
 
     def feed(self, events: Sequence[Event]) -> None:
@@ -44,7 +45,7 @@ class ChatCompletionDecoder:
                 continue
             if event.data == DONE:
                 self.finished = self.ended = True
-                continue
+                return
             try:
                 chunk = json_text.decode(event.data)
             except json_text.Malformed:
@@ -53,54 +54,84 @@ class ChatCompletionDecoder:
 
     def _read(self, chunk: Any) -> None:
         choice = first_choice(chunk)
+        reason = choice.get("finish_reason")
+        # Some servers put an error beside a choice, whose finish reason would make the answer look whole.
+        if (reason or not choice) and chunk.get("error"):
+            raise fault_in(chunk["error"])
         if not self.answer.model:
             read_header(self.answer, chunk)
-        if choice:
-            self._read_choice(choice)
-        elif chunk.get("error"):
-            raise fault_in(chunk["error"])
-        if chunk.get("usage"):
-            read_usage(self.answer, chunk["usage"])
-
-    def _read_choice(self, choice: dict[str, Any]) -> None:
         delta = choice.get("delta")
         if isinstance(delta, dict):
-            content = delta.get("content")
-            if len(delta) == 1 and isinstance(content, str):
-                # Nearly every event is this one; the long way gives the same.
-                self.answer.add(TEXT, "text", content)
-            else:
-                add_delta(self.answer, delta)
-                for call in delta.get("tool_calls") or ():
-                    self._add_call(call)
-        reason = choice.get("finish_reason")
+            self._add_delta(delta)
         if reason:
             read_finish(self.answer, reason)
             self.finished = True
+        if chunk.get("usage"):
+            read_usage(self.answer, chunk["usage"])
+
+    def _add_delta(self, delta: dict[str, Any]) -> None:
+        content = delta.get("content")
+        if len(delta) == 1 and isinstance(content, str):
+            # Nearly every event is this one; the long way gives the same.
+            self.answer.add(TEXT, "text", content)
+            return
+        add_delta(self.answer, delta)
+        for call in json_text.items_of(delta.get("tool_calls")):
+            self._add_call(call)
 
     def _add_call(self, delta: Any) -> None:
-        """Adds a piece of a tool call. By protocol `index` tells the calls apart and `id` comes once; in the wild the
-        index may be missing, or be 0 for every call, and then a new id begins a new call."""
+        """Adds a piece of a tool call."""
         if not isinstance(delta, dict):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
-        index, call_id = delta.get("index"), text_of(delta.get("id"))
         function = delta.get("function")
         function = function if isinstance(function, dict) else {}
-        call = self._calls.get(index) if index is not None else self._newest
-        name = text_of(function.get("name"))
-        if call is None or (call_id and call_id != call.id and (call.id or name)):
-            key = self.answer.open_tool_call(FIRST_CALL, call_id, name)
-            call = self._newest = _StreamedCall(key, call_id)
-            if index is not None:
-                self._calls[index] = call
-        self.answer.add_arguments(call.key, arguments_text(function.get("arguments")))
+        index, call_id, name = delta.get("index"), text_of(delta.get("id")), text_of(function.get("name"))
+        arguments = arguments_text(function.get("arguments"))
+        call = self._find_call(index, call_id, name)
+        if call is None or self._begins_another(call, name, arguments):
+            call = self._newest = _StreamedCall()
+        if isinstance(index, int):
+            self._calls_by_index[index] = call
+        if call_id:
+            call.id = call.id or call_id
+            self._calls_by_id[call_id] = call
+        call.name = call.name or name
+        if call.key is None:
+            if not call.name and not arguments:
+                # Its name comes in a later piece.
+                return
+            call.key = self.answer.open_tool_call(FIRST_CALL, call.id, call.name)
+        self.answer.add_arguments(call.key, arguments)
+
+    def _find_call(self, index: Any, call_id: str, name: str) -> _StreamedCall | None:
+        """The call that a piece belongs to, or None when it begins one.
+
+        By protocol `index` tells the calls apart and `id` comes once. In the wild the index may be missing, or be 0
+        for every call, and then the id tells them apart.
+        """
+        call = self._calls_by_index.get(index) if isinstance(index, int) else self._newest
+        if call is None or not call_id or call.id == call_id:
+            return call
+        if not call.id and not name:
+            # Its id came late.
+            return call
+        return self._calls_by_id.get(call_id)
+
+    def _begins_another(self, call: _StreamedCall, name: str, arguments: str) -> bool:
+        """Whether a piece that names a tool begins a call of its own: some servers give no ids at all, or one for all,
+        while others repeat the name in every piece."""
+        if not name or not call.name or call.key is None:
+            return False
+        return name != call.name or (bool(arguments) and json_text.is_object(self.answer.text_of(call.key)))
 
 
 class _StreamedCall:
-    """A tool call in progress: its block in the answer, and the provider's id for it."""
+    """A tool call in progress."""
 
-    __slots__ = ("id", "key")
+    __slots__ = ("id", "key", "name")
 
-    def __init__(self, key: int, call_id: str) -> None:
-        self.key = key
-        self.id = call_id
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.key: int | None = None
+        """Its block in the answer, once it has one."""

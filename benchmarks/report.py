@@ -1,0 +1,117 @@
+"""What was measured, as tables for people and as data for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+DASH = "–"
+FIRST_TOKEN_TARGET = "final target through both: added p50 ≤ 3 ms, added p99 ≤ 8 ms"
+RESOURCE_TARGET = "final target: SERVING within 1.5 s, ≤ 90 MiB"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU microseconds for each call or token, the sum of the floors beneath them, and how far above it is allowed."""
+
+    name: str
+    microseconds: float
+    floor: float | None = None
+    now: str = ""
+    final: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.microseconds / self.floor if self.floor else None
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Milliseconds, and how many of them are not the upstream's own."""
+
+    name: str
+    p50: float
+    p99: float
+    added_p50: float | None = None
+    added_p99: float | None = None
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What one process takes to start and to be there."""
+
+    name: str
+    start_seconds: float
+    rss_mib: float
+
+
+@dataclass
+class Report:
+    """All rows of one run. `gaps` says what could not be measured, and why."""
+
+    floors: list[Cost] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+    latency: list[Delay] = field(default_factory=list)
+    first_token: list[Delay] = field(default_factory=list)
+    resources: list[Resource] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+    def as_data(self) -> dict[str, object]:
+        data: dict[str, object] = asdict(self)
+        data["costs"] = [{**asdict(cost), "ratio": cost.ratio} for cost in self.costs]
+        return data
+
+    def as_text(self) -> str:
+        tables = [
+            _table(["Floors", "CPU µs"], [[cost.name, f"{cost.microseconds:.1f}"] for cost in self.floors]),
+            _table(
+                ["The program", "CPU µs", "its floors", "ratio", "now", "final target"],
+                [
+                    [
+                        cost.name,
+                        f"{cost.microseconds:.1f}",
+                        f"{cost.floor:.1f}" if cost.floor else DASH,
+                        f"{cost.ratio:.2f} ×" if cost.ratio else DASH,
+                        cost.now,
+                        cost.final,
+                    ]
+                    for cost in self.costs
+                ],
+            ),
+            _delays("Whole answer, 1 at once, ms", self.latency),
+            _delays("First token, 20 paced streams, ms", self.first_token, FIRST_TOKEN_TARGET),
+            self._resource_table(),
+            "\n".join(f"not measured: {gap}" for gap in self.gaps),
+        ]
+        return "\n\n".join(table for table in tables if table)
+
+    def _resource_table(self) -> str:
+        table = _table(
+            ["Processes", "s to SERVING", "RSS MiB idle"],
+            [[row.name, f"{row.start_seconds:.2f}", f"{row.rss_mib:.0f}"] for row in self.resources],
+        )
+        return f"{table}\n{RESOURCE_TARGET}" if table else ""
+
+
+def _delays(title: str, delays: Sequence[Delay], target: str = "") -> str:
+    def number(value: float | None) -> str:
+        return DASH if value is None else f"{value:.2f}"
+
+    table = _table(
+        [title, "p50", "p99", "added p50", "added p99"],
+        [[row.name, number(row.p50), number(row.p99), number(row.added_p50), number(row.added_p99)] for row in delays],
+    )
+    return f"{table}\n{target}" if table and target else table
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def line(cells: list[str]) -> str:
+        first, *rest = cells
+        padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(head), "  ".join("-" * width for width in widths), *map(line, rows)])

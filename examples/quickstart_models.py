@@ -1,0 +1,130 @@
+"""The quick start: starts the platform, talks to a model through it, and cleans up.
+
+    make quickstart                           set everything up and run this
+    python examples/quickstart_models.py      run it in an environment that is set up already
+
+With OPENAI_API_KEY or ANTHROPIC_API_KEY (exported, or in .env) it talks to those. Without, a real small model runs on
+this machine. GENAI_MODEL chooses any other model. It starts the three services on free ports, with their data in a
+temporary directory, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from local_model import LocalModelError
+from local_services import ServicesError, local_services, stop_like_ctrl_c_on_sigterm
+from models_to_use import model_to_use
+
+from genai_platform import (
+    AppendMessagesRequest,
+    ChatMessage,
+    ChatRequest,
+    CreateSessionRequest,
+    GenAIError,
+    GenAIPlatform,
+    GetModelStatusRequest,
+    GetPromptRequest,
+    ListMessagesRequest,
+    RegisterPromptRequest,
+)
+
+EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130
+
+
+class Steps:
+    """Numbers the steps as they are shown."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def show(self, title: str) -> None:
+        self._count += 1
+        print(f"\n{self._count}. {title}")
+
+
+def run(steps: Steps, platform: GenAIPlatform, model: str) -> None:
+    """Every kind of call once."""
+    steps.show("Chat: one question, one whole answer")
+    request = ChatRequest(
+        model=model,
+        messages=[ChatMessage(role="user", content="Say hello in one short sentence.")],
+    )
+    request.config.max_tokens = 60
+    response = platform.models.chat(request)
+    print(f"  {response.text.strip()}")
+    usage = response.usage
+    print(
+        f"  [{response.provider}, {response.model}: {usage.prompt_tokens} + {usage.completion_tokens} tokens,"
+        f" finish reason {response.finish_reason}]"
+    )
+    for warning in response.warnings:
+        print(f"  warning {warning.code}: {warning.message}")
+
+    steps.show("Stream: the tokens as they are generated")
+    print("  ", end="")
+    with platform.models.chat_stream("Count from 1 to 5.", model=model, max_tokens=60) as stream:
+        for chunk in stream:
+            print(chunk.token, end="", flush=True)
+    print(
+        f"\n  [finish reason {stream.response.finish_reason},"
+        f" first token after {stream.response.timing.first_token.ToMilliseconds()} ms]"
+    )
+
+    steps.show("Models: everything that can be called by name")
+    for info in platform.models.list_models().models:
+        print(f"  {info.name:20} {info.provider:26} {'ready' if info.configured else 'needs a key'}")
+
+    steps.show("Prompts: a system prompt under a name, in versions")
+    registered = platform.models.register_prompt(
+        RegisterPromptRequest(name="quickstart/pirate", content="You are a pirate. Answer in one short sentence.")
+    )
+    prompt = platform.models.get_prompt(GetPromptRequest(name="quickstart/pirate"))
+    print(f"  registered {prompt.name} as version {registered.version}: {prompt.content}")
+    answer = platform.models.chat("Who are you?", model=model, system_prompt_name="quickstart/pirate", max_tokens=60)
+    print(f"  {answer.text.strip()}")
+    print(f"  [used prompt {answer.prompt.name}, version {answer.prompt.version}]")
+
+    steps.show("Status: can the model be reached? Asking costs nothing")
+    status = platform.models.get_model_status(GetModelStatusRequest(name=model))
+    print(f"  {status.name} is {status.status}: {status.message}")
+
+    steps.show("Sessions: a conversation that is kept")
+    sessions = platform.sessions
+    session = sessions.create_session(CreateSessionRequest(user_id="quickstart", title="First steps"))
+    turn = [ChatMessage(role="user", content="Who are you?"), answer.message]
+    sessions.append_messages(AppendMessagesRequest(session_id=session.session_id, messages=turn))
+    kept = sessions.list_messages(ListMessagesRequest(session_id=session.session_id)).messages
+    print(f"  session {session.session_id} holds {len(kept)} messages:")
+    for entry in kept:
+        print(f"  {entry.sequence}. {entry.message.role}: {entry.message.content.strip()[:60]}")
+
+
+def main() -> int:
+    """Returns the exit code: 0, 1 for a failed call, 78 when something must be set up first, 130 after Ctrl-C."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    stop_like_ctrl_c_on_sigterm()
+    steps = Steps()
+    try:
+        steps.show("Starting the services")
+        with local_services() as address, GenAIPlatform(address) as platform:
+            steps.show("Choosing a model")
+            with model_to_use(platform) as model:
+                run(steps, platform, model)
+    except (ServicesError, LocalModelError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except GenAIError as error:
+        print(f"\nthe quick start failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything that was started is stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    print("\nEverything worked, and everything that was started is stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What is the same for every call, sync and async: its checks, its deadline and its metadata."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypedDict
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+
+from genai_platform.channel import MAX_MESSAGE_BYTES
+from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
+
+GENERATION_SECONDS = 600.0
+DEFAULT_SECONDS = 30.0
+
+Metadata = Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
+
+_KEY = re.compile(r"[0-9a-z_.-]+")
+_TEXT = re.compile(r"[ -~]*")
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call takes beside its request."""
+
+    timeout: float | None
+    """Seconds, above 0, within which the whole call must end."""
+    metadata: Metadata | None
+    """gRPC metadata; a key that the client has too replaces the client's. `x-request-id` names the call in the logs."""
+
+
+class Call(NamedTuple):
+    """One call, ready to be made."""
+
+    path: str
+    seconds: float
+    metadata: Pairs
+    request_id: str
+    address: str
+
+    def translate(self, error: grpc.RpcError) -> GenAIError:
+        """The error to raise for what grpc raised during this call."""
+        return translate_error(error, address=self.address, seconds=self.seconds, request_id=self.request_id)
+
+
+class CallRules:
+    """The defaults of one client: where it calls, with what deadline and metadata."""
+
+    def __init__(self, address: str, timeout: float | None, metadata: Metadata | None) -> None:
+        self.address = address
+        self._seconds = None if timeout is None else check_seconds(timeout)
+        self._metadata = check_metadata(metadata)
+
+    def prepare(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        timeout: float | None,
+        metadata: Metadata | None,
+    ) -> Call:
+        """Checks a call.
+
+        Raises TypeError for a request of another type, ValueError for a timeout or metadata that cannot be sent, and
+        InvalidRequest for a request that is larger than the services accept.
+        """
+        check_type(service, name, request)
+        check_size(request)
+        given = check_metadata(metadata)
+        keys = {key for key, _ in given}
+        pairs = (*(pair for pair in self._metadata if pair[0] not in keys), *given)
+        request_id = next((str(value) for key, value in pairs if key == REQUEST_ID_KEY), "")
+        if not request_id:
+            # Made here, so that a call that never got an answer can be found in the server's logs too.
+            request_id = uuid.uuid4().hex
+            pairs = (*pairs, (REQUEST_ID_KEY, request_id))
+        seconds = self._default_seconds(name) if timeout is None else check_seconds(timeout)
+        return Call(f"/{service.full_name}/{name}", seconds, pairs, request_id, self.address)
+
+    def _default_seconds(self, name: str) -> float:
+        if self._seconds is not None:
+            return self._seconds
+        return GENERATION_SECONDS if name in ("Chat", "ChatStream") else DEFAULT_SECONDS
+
+
+def check_type(service: ServiceDescriptor, name: str, request: Message) -> None:
+    expected = service.methods_by_name[name].input_type
+    if not isinstance(request, Message) or request.DESCRIPTOR.full_name != expected.full_name:
+        raise TypeError(f"{name} takes a {expected.name}, not a {type(request).__name__}")
+
+
+def check_size(request: Message) -> None:
+    size = request.ByteSize()
+    if size > MAX_MESSAGE_BYTES:
+        raise InvalidRequest(
+            f"the request has {size / 2**20:.1f} MiB and may have {MAX_MESSAGE_BYTES >> 20} MiB; send media by URL or "
+            "file id, or fewer messages",
+            reason="REQUEST_TOO_LARGE",
+        )
+
+
+def check_seconds(timeout: float) -> float:
+    # grpc takes 0 for no deadline at all.
+    if not (timeout > 0 and math.isfinite(timeout)):
+        raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}; every call has a deadline")
+    return float(timeout)
+
+
+def check_metadata(metadata: Metadata | None) -> Pairs:
+    """The metadata as grpc takes it. Raises ValueError naming the key that is wrong; a value may be a secret."""
+    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
+    return tuple(_check_pair(key.lower(), value) for key, value in pairs)
+
+
+def _check_pair(key: str, value: str | bytes) -> tuple[str, str | bytes]:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"metadata key {key!r} may only have letters, digits and the characters _ - .")
+    if key.endswith("-bin"):
+        if not isinstance(value, bytes):
+            raise ValueError(f"the value of metadata key {key!r} must be bytes, because the key ends in -bin")
+    elif not isinstance(value, str) or not _TEXT.fullmatch(value):
+        raise ValueError(f"the value of metadata key {key!r} must be printable ASCII text; use a key ending in -bin")
+    return key, value

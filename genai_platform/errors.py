@@ -1,0 +1,232 @@
+"""What calls raise. Every error is a grpc.RpcError too, so that code written against plain gRPC keeps working.
+
+    GenAIError
+    ├── InvalidRequest       INVALID_ARGUMENT, OUT_OF_RANGE: the request must change
+    ├── NotFound             NOT_FOUND: the named thing does not exist
+    ├── AlreadyExists        ALREADY_EXISTS: the thing to create exists
+    ├── Conflict             ABORTED: somebody else was first; read again, then decide
+    ├── FailedPrecondition   FAILED_PRECONDITION: the operator must change something first
+    ├── RateLimited          RESOURCE_EXHAUSTED: a rate, quota or size limit
+    ├── Unavailable          UNAVAILABLE: try again later
+    ├── Timeout              DEADLINE_EXCEEDED: no answer in time; also a TimeoutError
+    ├── Cancelled            CANCELLED: the call, its stream or its client was closed
+    ├── Unauthenticated      UNAUTHENTICATED: the caller is not known
+    ├── PermissionDenied     PERMISSION_DENIED: the caller may not do this
+    ├── Unimplemented        UNIMPLEMENTED: the server does not serve this call or field
+    └── ServerError          INTERNAL, UNKNOWN, DATA_LOSS: a fault on the other side
+
+The server's facts come as google.rpc.ErrorInfo, RetryInfo and BadRequest in the trailers (google.aip.dev/193).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+DETAILS_KEY = "grpc-status-details-bin"
+REQUEST_ID_KEY = "x-request-id"
+
+# How grpc begins the details of a call for which no connection could be made; there is no code for it.
+CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
+
+Pairs = tuple[tuple[str, str | bytes], ...]
+
+
+class FieldViolation(NamedTuple):
+    """One field that is wrong, by its path in the request (`messages[2].role`), and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
+    """The base of all errors of a call.
+
+    `message`      a sentence for people that says what to do next
+    `reason`       the stable word that programs act on, such as MODEL_NOT_FOUND; the status code's name when the
+                   server gave none
+    `metadata`     short facts for programs
+    `retry_after`  seconds, where waiting that long may help; None otherwise
+    `violations`   the fields of the request that are wrong
+    `request_id`   what to look for in the server's logs
+
+    The error of grpc that it was made from is its `__context__`.
+    """
+
+    status_code = grpc.StatusCode.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode | None = None,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+        violations: Sequence[FieldViolation] = (),
+        request_id: str = "",
+        initial_metadata: Pairs = (),
+        trailing_metadata: Pairs = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or (code or self.status_code).name
+        self.metadata = dict(metadata or {})
+        self.retry_after = retry_after
+        self.violations = tuple(violations)
+        self.request_id = request_id
+        self._code = code or self.status_code
+        self._initial_metadata = initial_metadata
+        self._trailing_metadata = trailing_metadata
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self.message
+
+    def initial_metadata(self) -> Pairs:
+        return self._initial_metadata
+
+    def trailing_metadata(self) -> Pairs:
+        return self._trailing_metadata
+
+    def __str__(self) -> str:
+        request = f", request {self.request_id}" if self.request_id else ""
+        return f"{' '.join(self.message.split())} [{self.reason}{request}]"
+
+
+class InvalidRequest(GenAIError):
+    status_code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class NotFound(GenAIError):
+    status_code = grpc.StatusCode.NOT_FOUND
+
+
+class AlreadyExists(GenAIError):
+    status_code = grpc.StatusCode.ALREADY_EXISTS
+
+
+class Conflict(GenAIError):
+    status_code = grpc.StatusCode.ABORTED
+
+
+class FailedPrecondition(GenAIError):
+    status_code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class RateLimited(GenAIError):
+    status_code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class Unavailable(GenAIError):
+    status_code = grpc.StatusCode.UNAVAILABLE
+
+
+class Timeout(GenAIError, TimeoutError):
+    status_code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Cancelled(GenAIError):
+    status_code = grpc.StatusCode.CANCELLED
+
+
+class Unauthenticated(GenAIError):
+    status_code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class PermissionDenied(GenAIError):
+    status_code = grpc.StatusCode.PERMISSION_DENIED
+
+
+class Unimplemented(GenAIError):
+    status_code = grpc.StatusCode.UNIMPLEMENTED
+
+
+class ServerError(GenAIError):
+    status_code = grpc.StatusCode.INTERNAL
+
+
+ERROR_TYPES: dict[grpc.StatusCode, type[GenAIError]] = {
+    **{error_type.status_code: error_type for error_type in GenAIError.__subclasses__()},
+    grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
+    grpc.StatusCode.UNKNOWN: ServerError,
+    grpc.StatusCode.DATA_LOSS: ServerError,
+}
+
+
+def translate_error(error: grpc.RpcError, *, address: str, seconds: float, request_id: str) -> GenAIError:
+    """The error of ours for one of grpc; the rest says of which call: to where, with what deadline, under which id."""
+    code: grpc.StatusCode = error.code()
+    trailers = _pairs(error.trailing_metadata())
+    details = _read_details(trailers)
+    text = error.details() or ""
+    reason = details.info.reason
+    if not reason:
+        text, reason = _explain(code, text, address, seconds)
+    return ERROR_TYPES[code](
+        text or f"the call failed with {code.name}",
+        code=code,
+        reason=reason,
+        metadata=details.info.metadata,
+        retry_after=details.retry_after,
+        violations=details.violations,
+        request_id=next((str(value) for key, value in trailers if key == REQUEST_ID_KEY), request_id),
+        initial_metadata=_pairs(error.initial_metadata()),
+        trailing_metadata=trailers,
+    )
+
+
+def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> tuple[str, str]:
+    """The message and reason of an error that grpc itself made, or a server that is not ours."""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"no answer within {seconds:g} s; allow more with timeout=", ""
+    if code is not grpc.StatusCode.UNAVAILABLE:
+        return text, ""
+    if not text.startswith(CONNECT_FAILURES):
+        return f"no answer from {address}: {text}", ""
+    if "handshake failed" in text:
+        return (
+            f"{address} does not speak TLS, or its certificate is not trusted; a target without https:// is spoken to "
+            "in plain text",
+            "GATEWAY_UNREACHABLE",
+        )
+    return (
+        f"no gateway answers at {address}; start the services (see README.md) or set GENAI_GATEWAY_URL",
+        "GATEWAY_UNREACHABLE",
+    )
+
+
+class _Details(NamedTuple):
+    info: error_details_pb2.ErrorInfo
+    retry_after: float | None
+    violations: tuple[FieldViolation, ...]
+
+
+def _read_details(trailers: Pairs) -> _Details:
+    status = status_pb2.Status()
+    try:
+        for key, value in trailers:
+            if key == DETAILS_KEY:
+                status.ParseFromString(value)
+    except DecodeError:
+        status.Clear()
+    info = error_details_pb2.ErrorInfo()
+    retry = error_details_pb2.RetryInfo()
+    request = error_details_pb2.BadRequest()
+    for detail in status.details:
+        for message in (info, retry, request):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    retry_after = retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None
+    violations = tuple(FieldViolation(entry.field, entry.description) for entry in request.field_violations)
+    return _Details(info, retry_after, violations)
+
+
+def _pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> Pairs:
+    return tuple((key, value) for key, value in metadata or ())

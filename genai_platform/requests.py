@@ -1,0 +1,114 @@
+"""Builds a ChatRequest from what people write: a text, a list of messages, fields as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from proto.models_pb2 import (
+    ChatConfig,
+    ChatMessage,
+    ChatRequest,
+    ParameterPolicy,
+    PromptRef,
+    ReasoningConfig,
+    ResponseFormat,
+    SessionOptions,
+    ToolChoice,
+    ToolDefinition,
+)
+
+Fields = Mapping[str, Any]
+Conversation = str | Sequence[ChatMessage | Fields]
+
+
+class ChatFields(TypedDict, total=False):
+    """The fields of ChatRequest and of its `config` as keywords; a message may be given as a dict of its fields."""
+
+    system: str | None
+    """A system message that is put before the conversation."""
+
+    model: str | None
+    messages: Conversation | None
+    config: ChatConfig | Fields | None
+    tools: Sequence[ToolDefinition | Fields] | None
+    response_format: ResponseFormat | Fields | None
+    system_prompt_name: str | None
+    tool_choice: ToolChoice | Fields | None
+    reasoning: ReasoningConfig | Fields | None
+    prompt: PromptRef | Fields | None
+    session_id: str | None
+    session: SessionOptions | Fields | None
+    request_id: str | None
+    fallback_models: Sequence[str] | None
+    parameter_policy: ParameterPolicy | str | None
+    provider_options_json: Mapping[str, str] | None
+    tags: Mapping[str, str] | None
+    end_user_id: str | None
+
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    stop_sequences: Sequence[str] | None
+    seed: int | None
+    top_k: int | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    parallel_tool_calls: bool | None
+
+
+CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)
+
+
+def build_chat_request(given: ChatRequest | Conversation | None, fields: Mapping[str, Any]) -> ChatRequest:
+    """A request that is given is returned as it is; a text is one message of the user; a list is the conversation.
+
+    Fields of ChatConfig as keywords win over the same ones of `config`. Raises TypeError for what cannot be combined
+    and for unknown keywords.
+    """
+    present = {name: value for name, value in fields.items() if value is not None}
+    if isinstance(given, ChatRequest):
+        if fields:
+            raise TypeError(f"a ChatRequest is sent as it is: set {', '.join(sorted(fields))} in it, not beside it")
+        return given
+    unknown = sorted(present.keys() - ChatFields.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"neither ChatRequest nor ChatConfig has a field {', '.join(unknown)}")
+    if given is not None and "messages" in present:
+        raise TypeError("the conversation is given twice: as the first argument and as messages=")
+    conversation = present.pop("messages", () if given is None else given)
+    messages = _build_messages(present.pop("system", None), conversation)
+    flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
+    if flattened:
+        present["config"] = _build_config(present.get("config"), flattened)
+    return ChatRequest(messages=messages, **present)
+
+
+def _build_messages(system: str | None, conversation: Any) -> list[ChatMessage]:
+    messages = [] if system is None else [ChatMessage(role="system", content=system)]
+    if isinstance(conversation, str):
+        return [*messages, ChatMessage(role="user", content=conversation)]
+    if not isinstance(conversation, Sequence) or isinstance(conversation, bytes):
+        raise TypeError(f"a chat is a ChatRequest, a text or a list of messages, not a {type(conversation).__name__}")
+    return messages + [_build_message(position, message) for position, message in enumerate(conversation)]
+
+
+def _build_message(position: int, message: ChatMessage | Fields) -> ChatMessage:
+    if isinstance(message, ChatMessage):
+        return message
+    if not isinstance(message, Mapping):
+        raise TypeError(f"messages[{position}] must be a ChatMessage or a dict, not a {type(message).__name__}")
+    try:
+        return ChatMessage(**message)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"messages[{position}] is no ChatMessage: {error}") from None
+
+
+def _build_config(config: ChatConfig | Fields | None, flattened: Fields) -> ChatConfig:
+    built = ChatConfig()
+    if config is not None:
+        built.MergeFrom(config if isinstance(config, ChatConfig) else ChatConfig(**config))
+    for name in flattened:
+        built.ClearField(name)
+    built.MergeFrom(ChatConfig(**flattened))
+    return built

@@ -1,0 +1,65 @@
+"""Where the gateway is: reading the address that a client is given."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+TARGET_VARIABLE = "GENAI_GATEWAY_URL"
+
+# Not `localhost`: that may mean ::1 first, where the services do not listen by default.
+DEFAULT_TARGET = "127.0.0.1:50051"
+
+PLAIN_SCHEMES = ("http", "grpc")
+SECURE_SCHEMES = ("https", "grpcs")
+SECURE_PORT = 443
+
+
+class Target(NamedTuple):
+    """An address as grpc takes it (`host:port`), and whether it is spoken to over TLS."""
+
+    address: str
+    secure: bool
+
+    def is_loopback(self) -> bool:
+        return self.address.startswith(("127.", "localhost:", "[::1]:"))
+
+
+def find_target(given: str | None) -> Target:
+    """The target that was given, else the one of GENAI_GATEWAY_URL, else 127.0.0.1:50051.
+
+    Raises ValueError for an address that cannot be one.
+    """
+    if given is not None:
+        return parse_target(given, "target")
+    return parse_target(os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET, TARGET_VARIABLE)
+
+
+def parse_target(text: str, source: str) -> Target:
+    """Reads `host:port`, or a URL of http, grpc, https or grpcs; the latter two mean TLS, and port 443 without one.
+
+    Raises ValueError that names `source` and what is expected.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator:
+        scheme, rest = "grpc", scheme
+    secure = scheme.lower() in SECURE_SCHEMES
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, port = parts.hostname, parts.port
+        if port is None and secure:
+            port = SECURE_PORT
+    except ValueError:
+        host = port = None
+    known = secure or scheme.lower() in PLAIN_SCHEMES
+    if not (known and host and port) or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in rest:
+        raise ValueError(
+            f"{source} must be host:port, such as {DEFAULT_TARGET}, or a URL of http, https, grpc or grpcs without a "
+            f"path, such as https://gateway.example:443; it is {_describe(text)}"
+        )
+    return Target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", secure)
+
+
+def _describe(text: str) -> str:
+    return "not repeated here, since it has an @ and may hold a password" if "@" in text else repr(text)

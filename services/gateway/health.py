@@ -1,0 +1,61 @@
+"""The gateway's health is that of what stands behind it, followed by one open watch for each backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NoReturn
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.gateway.routes import Backend
+from services.shared.logs import Log
+from services.shared.server import NOT_SERVING, SERVING, Server
+
+REWATCH_SECONDS = 0.1
+
+
+class GatewayServer(Server):
+    """A server that says of each routed service what its backend says, and SERVING of the whole when all serve.
+
+    A backend that cannot be reached is NOT_SERVING from the moment its connection breaks.
+    """
+
+    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], backends: Sequence[Backend], log: Log) -> None:
+        super().__init__(handlers, [backend.service.full_name for backend in backends])
+        self._backends = tuple(backends)
+        self._serving = dict.fromkeys((backend.name for backend in backends), False)
+        self._watches: list[asyncio.Task[NoReturn]] = []
+        self._log = log
+
+    async def ready(self) -> None:
+        self._watches = [asyncio.create_task(self._follow(backend)) for backend in self._backends]
+
+    async def stop(self, grace_seconds: float) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        await super().stop(grace_seconds)
+
+    async def _follow(self, backend: Backend) -> NoReturn:
+        stub = health_pb2_grpc.HealthStub(backend.channel)
+        request = health_pb2.HealthCheckRequest(service=backend.service.full_name)
+        while True:
+            answers = stub.Watch(request, wait_for_ready=True)
+            try:
+                async for answer in answers:
+                    await self._set(backend, answer.status == SERVING)
+            except grpc.aio.AioRpcError as error:
+                self._log.debug("health watch ended", backend=backend.name, code=error.code().name)
+            finally:
+                answers.cancel()
+            await self._set(backend, False)
+            await asyncio.sleep(REWATCH_SECONDS)
+
+    async def _set(self, backend: Backend, serving: bool) -> None:
+        if serving == self._serving[backend.name]:
+            return
+        self._serving[backend.name] = serving
+        self._log.info("backend health", backend=backend.name, address=backend.address, serving=serving)
+        await self.health.set(backend.service.full_name, SERVING if serving else NOT_SERVING)
+        await self.health.set("", SERVING if all(self._serving.values()) else NOT_SERVING)

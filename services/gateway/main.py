@@ -1,0 +1,80 @@
+"""The Gateway: the one port that applications call, in front of the Model Service and the Session Service."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from pydantic import Field
+
+from services.gateway.health import GatewayServer
+from services.gateway.proxy import Proxy
+from services.gateway.routes import Address, open_backends
+from services.shared.errors import StartupError
+from services.shared.logs import open_log
+from services.shared.server import run, serve
+from services.shared.settings import ServiceSettings, load_settings
+
+ENVIRONMENT = """\
+environment variables (also read from .env; an exported one wins):
+  GATEWAY_PORT         port to listen on, 0 for any free one   (default 50051)
+  GENAI_HOST           address to listen on                    (default 127.0.0.1)
+  MODELS_ADDRESS       host:port of the Model Service          (default 127.0.0.1:50053)
+  SESSIONS_ADDRESS     host:port of the Session Service        (default 127.0.0.1:50052)
+  GENAI_LOG_LEVEL      debug, info, warning or error           (default info)
+  GENAI_GRACE_SECONDS  time that running calls get at a stop   (default 30)
+
+The gateway starts without its backends and finds them when they come. Its health is theirs.
+"""
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway reads beside what every process does."""
+
+    port: int = Field(50051, ge=0, le=65535, validation_alias="GATEWAY_PORT")
+    models_address: Address = Field("127.0.0.1:50053", validation_alias="MODELS_ADDRESS")
+    sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
+
+
+async def start() -> None:
+    """Runs the gateway until a signal stops it. Raises StartupError."""
+    settings = load_settings(GatewaySettings)
+    log = open_log("gateway", settings.log_level)
+    backends = open_backends(settings.models_address, settings.sessions_address)
+    try:
+        server = GatewayServer([Proxy(backends, log)], backends, log)
+        port = server.bind(settings.host, settings.port)
+        _refuse_loop(settings, port)
+        await server.start()
+        routes = " and ".join(f"{backend.name} to {backend.address}" for backend in backends)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}")
+    finally:
+        await asyncio.gather(*(backend.channel.close() for backend in backends))
+
+
+def _refuse_loop(settings: GatewaySettings, port: int) -> None:
+    """A gateway that forwards to itself would multiply the first call until something breaks."""
+    own = {f"{host}:{port}" for host in (settings.host, "localhost", "127.0.0.1", "[::1]")}
+    for variable, address in (
+        ("MODELS_ADDRESS", settings.models_address),
+        ("SESSIONS_ADDRESS", settings.sessions_address),
+    ):
+        if address in own:
+            raise StartupError(f"{variable}: {address} is the gateway itself")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="gateway",
+        description=__doc__,
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    run("gateway", start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The Session Service: keeps conversations, and what is remembered for users between them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from proto import sessions_pb2
+from services.sessions.expiry import purge_expired_sessions
+from services.sessions.memories import MemoryStore
+from services.sessions.servicer import SessionServicer
+from services.sessions.store import SessionStore
+from services.shared.database import Database, sqlite_url
+from services.shared.logs import open_log
+from services.shared.rpc import service_handler
+from services.shared.server import Server, run, serve
+from services.shared.settings import ServiceSettings, load_settings
+
+SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+ENVIRONMENT = """\
+environment variables (also read from .env; an exported one wins):
+  SESSIONS_PORT          port to listen on, 0 for any free one      (default 50052)
+  SESSIONS_DATABASE_URL  sqlite:///path or postgresql://user:password@host/database
+                                                                    (default sessions.db in GENAI_DATA_DIR)
+  GENAI_HOST             address to listen on                       (default 127.0.0.1)
+  GENAI_DATA_DIR         directory of the SQLite files              (default data/ in the project)
+  GENAI_LOG_LEVEL        debug, info, warning or error              (default info)
+  GENAI_GRACE_SECONDS    time that running calls get at a stop      (default 30)
+
+One line on standard output says when it serves; the log goes to standard error.
+"""
+
+
+class SessionsSettings(ServiceSettings):
+    """What the Session Service reads beside what every process does."""
+
+    port: int = Field(50052, ge=0, le=65535, validation_alias="SESSIONS_PORT")
+    database_url: SecretStr | None = Field(None, validation_alias="SESSIONS_DATABASE_URL")
+
+    def choose_database_url(self) -> str:
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return sqlite_url(self.data_path(), "sessions")
+
+
+async def start() -> None:
+    """Runs the Session Service until a signal stops it. Raises StartupError."""
+    settings = load_settings(SessionsSettings)
+    log = open_log("sessions", settings.log_level)
+    server = Server([], [SERVICE.full_name])
+    port = server.bind(settings.host, settings.port)
+    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
+    try:
+        sessions = SessionStore(database)
+        servicer = SessionServicer(sessions, MemoryStore(database))
+        server.add(service_handler(servicer, SERVICE, log))
+        await server.start()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        async with asyncio.TaskGroup() as background:
+            purging = background.create_task(purge_expired_sessions(sessions, log))
+            await serve(server, settings, log, f"sessions: listening on {host}:{port}, data in {database.location}")
+            purging.cancel()
+    finally:
+        await database.close()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="sessions",
+        description=__doc__,
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    run("sessions", start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What is remembered for users: JSON values by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select, update
+
+from services.sessions.paging import Slice, fetch_slice
+from services.sessions.store import read_clock
+from services.sessions.tables import memories
+from services.shared.database import Database
+from services.shared.errors import NotFound
+
+
+class Memory(NamedTuple):
+    """A row of `memories`, in the order of its columns."""
+
+    user_id: str
+    key: str
+    value_json: bytes
+    update_time: int
+
+
+class MemoryStore:
+    """Each user's values."""
+
+    def __init__(self, database: Database, now: Callable[[], int] = read_clock) -> None:
+        self._database = database
+        self._now = now
+
+    async def put(self, user_id: str, key: str, value_json: bytes) -> Memory:
+        """Stores a value, in place of the one that the key had."""
+        async with self._database.write(f"user/{user_id}") as connection:
+            memory = Memory(user_id, key, value_json, self._now())
+            replaced = await connection.execute(
+                update(memories)
+                .where(memories.c.user_id == user_id, memories.c.key == key)
+                .values(value_json=value_json, update_time=memory.update_time)
+            )
+            if replaced.rowcount == 0:
+                await connection.execute(insert(memories).values(memory._asdict()))
+        return memory
+
+    async def list_memories(self, user_id: str, key_prefix: str, after: str | None, size: int) -> Slice[Memory]:
+        """The values whose key begins with `key_prefix`, in the order of keys, from behind `after` on."""
+        c = memories.c
+        statement = select(memories).where(c.user_id == user_id)
+        if key_prefix:
+            statement = statement.where(func.substr(c.key, 1, len(key_prefix)) == key_prefix)
+        if after is not None:
+            statement = statement.where(c.key > after)
+        statement = statement.order_by(c.key)
+        async with self._database.read() as connection:
+            rows = await fetch_slice(connection, statement, func.length(c.value_json) + 4 * func.length(c.key), size)
+        return Slice([Memory(*row) for row in rows.entries], rows.more)
+
+    async def delete(self, user_id: str, key: str) -> None:
+        """Raises NotFound MEMORY_NOT_FOUND."""
+        async with self._database.write(f"user/{user_id}") as connection:
+            removed = await connection.execute(
+                delete(memories).where(memories.c.user_id == user_id, memories.c.key == key)
+            )
+        if removed.rowcount == 0:
+            raise NotFound("nothing is stored under this user's key", reason="MEMORY_NOT_FOUND")

@@ -1,0 +1,136 @@
+"""The Session Service's calls: what is asked is checked here, what is stored is the stores' business."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from proto import sessions_pb2 as pb
+from services.sessions import validation
+from services.sessions.contexts import fetch_window
+from services.sessions.conversion import to_memory, to_session, to_session_message, to_timestamp
+from services.sessions.memories import MemoryStore
+from services.sessions.paging import Number, Text, read_page_size, read_page_token, write_page_token
+from services.sessions.store import SessionStore
+from services.sessions.windows import Limits, count_tokens
+from services.shared.rpc import Call
+
+
+class SessionServicer:
+    """Serves genai_platform.v1.SessionService."""
+
+    def __init__(self, sessions: SessionStore, memories: MemoryStore) -> None:
+        self._sessions = sessions
+        self._memories = memories
+
+    async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
+        session = await self._sessions.create(
+            session_id=validation.choose_session_id(request.session_id),
+            user_id=validation.check_user_id(request.user_id),
+            title=validation.check_text("title", request.title, validation.MAX_TITLE),
+            metadata=validation.check_metadata(request.metadata),
+            lifetime=validation.read_lifetime(request.ttl) if request.HasField("ttl") else None,
+        )
+        call.facts["session_id"] = session.session_id
+        return to_session(session)
+
+    async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
+        session_id = _read_session_id(request, call)
+        return to_session(await self._sessions.get(session_id, validation.check_user_id(request.user_id)))
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
+        user_id = validation.check_user_id(request.user_id)
+        after = read_page_token(request, tuple[Number, Text])
+        sessions, more = await self._sessions.list_sessions(user_id, after, read_page_size(request))
+        response = pb.ListSessionsResponse(sessions=map(to_session, sessions))
+        if more:
+            response.next_page_token = write_page_token(request, (sessions[-1].update_time, sessions[-1].session_id))
+        return response
+
+    async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
+        session_id = _read_session_id(request, call)
+        await self._sessions.delete(session_id, validation.check_user_id(request.user_id))
+        return pb.DeleteSessionResponse()
+
+    async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> pb.AppendMessagesResponse:
+        session_id = _read_session_id(request, call)
+        user_id = validation.check_user_id(request.user_id)
+        validation.check_messages(request.messages)
+        validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID)
+        expected = None
+        if request.HasField("expected_next_sequence"):
+            expected = validation.check_sequence("expected_next_sequence", request.expected_next_sequence)
+        contents = [message.SerializeToString(deterministic=True) for message in request.messages]
+        appended = await self._sessions.append(session_id, user_id, contents, request.request_id, expected)
+        return pb.AppendMessagesResponse(
+            # A repeated request has brought the same messages again: the answer can be made of them.
+            messages=[
+                pb.SessionMessage(sequence=sequence, message=message, create_time=to_timestamp(appended.create_time))
+                for sequence, message in enumerate(request.messages, appended.first_sequence)
+            ],
+            next_sequence=appended.first_sequence + len(request.messages),
+            duplicate=appended.duplicate,
+        )
+
+    async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
+        session_id = _read_session_id(request, call)
+        user_id = validation.check_user_id(request.user_id)
+        after = read_page_token(request, Number)
+        size = read_page_size(request)
+        stored, more = await self._sessions.list_messages(session_id, user_id, after, size, request.descending)
+        response = pb.ListMessagesResponse(messages=map(to_session_message, stored))
+        if more:
+            response.next_page_token = write_page_token(request, stored[-1].sequence)
+        return response
+
+    async def GetContext(self, request: pb.GetContextRequest, call: Call) -> pb.GetContextResponse:
+        session_id = _read_session_id(request, call)
+        validation.check_window(request.window)
+        async with self._sessions.history(session_id, validation.check_user_id(request.user_id)) as history:
+            messages = await fetch_window(history, Limits.read(request.window))
+        next_sequence = history.session.next_sequence
+        return pb.GetContextResponse(
+            messages=messages,
+            next_sequence=next_sequence,
+            dropped_messages=next_sequence - 1 - len(messages),
+            estimated_tokens=count_tokens(messages),
+        )
+
+    async def TruncateMessages(self, request: pb.TruncateMessagesRequest, call: Call) -> pb.TruncateMessagesResponse:
+        session_id = _read_session_id(request, call)
+        user_id = validation.check_user_id(request.user_id)
+        from_sequence = validation.check_sequence("from_sequence", request.from_sequence)
+        truncated = await self._sessions.truncate(session_id, user_id, from_sequence)
+        return pb.TruncateMessagesResponse(removed_count=truncated.removed, next_sequence=truncated.next_sequence)
+
+    async def PutMemory(self, request: pb.PutMemoryRequest, call: Call) -> pb.Memory:
+        user_id = validation.check_user_id(request.user_id, required=True)
+        key = validation.check_text("key", request.key, validation.MAX_KEY, required=True)
+        value = validation.check_json("value_json", request.value_json, validation.MAX_VALUE_BYTES)
+        return to_memory(await self._memories.put(user_id, key, value))
+
+    async def ListMemories(self, request: pb.ListMemoriesRequest, call: Call) -> pb.ListMemoriesResponse:
+        user_id = validation.check_user_id(request.user_id, required=True)
+        prefix = validation.check_text("key_prefix", request.key_prefix, validation.MAX_KEY)
+        after = read_page_token(request, Text)
+        memories, more = await self._memories.list_memories(user_id, prefix, after, read_page_size(request))
+        response = pb.ListMemoriesResponse(memories=map(to_memory, memories))
+        if more:
+            response.next_page_token = write_page_token(request, memories[-1].key)
+        return response
+
+    async def DeleteMemory(self, request: pb.DeleteMemoryRequest, call: Call) -> pb.DeleteMemoryResponse:
+        user_id = validation.check_user_id(request.user_id, required=True)
+        key = validation.check_text("key", request.key, validation.MAX_KEY, required=True)
+        await self._memories.delete(user_id, key)
+        return pb.DeleteMemoryResponse()
+
+    async def DeleteUserData(self, request: pb.DeleteUserDataRequest, call: Call) -> pb.DeleteUserDataResponse:
+        user_id = validation.check_user_id(request.user_id, required=True)
+        sessions, memories = await self._sessions.delete_user(user_id)
+        return pb.DeleteUserDataResponse(deleted_sessions=sessions, deleted_memories=memories)
+
+
+def _read_session_id(request: Message, call: Call) -> str:
+    session_id: str = validation.check_session_id(request.session_id)  # type: ignore[attr-defined]
+    call.facts["session_id"] = session_id
+    return session_id

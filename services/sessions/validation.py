@@ -1,0 +1,121 @@
+"""What a request must look like. Every function raises InvalidRequest that names the field."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from google.protobuf.duration_pb2 import Duration
+
+from proto.models_pb2 import ChatMessage, WindowPolicy
+from services.shared.errors import InvalidRequest
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+MAX_USER_ID = 256
+MAX_TITLE = 512
+MAX_METADATA = 64
+MAX_METADATA_KEY = 64
+MAX_METADATA_VALUE = 1024
+MAX_MESSAGES = 1000
+MAX_REQUEST_ID = 64
+MAX_KEY = 256
+MAX_VALUE_BYTES = 256 * 1024
+MAX_TTL_SECONDS = 100 * 366 * 24 * 3600
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def check_session_id(session_id: str) -> str:
+    if not session_id:
+        raise InvalidRequest.field("session_id", "is required")
+    if not _SESSION_ID.fullmatch(session_id):
+        raise InvalidRequest.field("session_id", "must be letters, digits and ._:- only, at most 128 of them")
+    return session_id
+
+
+def choose_session_id(session_id: str) -> str:
+    """The caller's id, or a new one that cannot be guessed."""
+    return check_session_id(session_id) if session_id else uuid.uuid4().hex
+
+
+def check_user_id(user_id: str, required: bool = False) -> str:
+    return check_text("user_id", user_id, MAX_USER_ID, required)
+
+
+def check_text(field: str, text: str, limit: int, required: bool = False) -> str:
+    if required and not text:
+        raise InvalidRequest.field(field, "is required")
+    if len(text) > limit:
+        raise InvalidRequest.field(field, f"has {len(text)} characters; at most {limit} are allowed")
+    if "\0" in text:
+        raise InvalidRequest.field(field, "must not contain the character U+0000")
+    return text
+
+
+def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    if len(metadata) > MAX_METADATA:
+        raise InvalidRequest.field("metadata", f"has {len(metadata)} entries; at most {MAX_METADATA} are allowed")
+    for key, value in metadata.items():
+        check_text("metadata", key, MAX_METADATA_KEY, required=True)
+        check_text(f"metadata[{key}]", value, MAX_METADATA_VALUE)
+    return dict(metadata)
+
+
+def read_lifetime(ttl: Duration) -> int:
+    """A duration in microseconds, rounded up."""
+    if abs(ttl.nanos) >= 1_000_000_000 or ttl.nanos * ttl.seconds < 0:
+        raise InvalidRequest.field("ttl", "is not a valid duration")
+    nanoseconds = ttl.seconds * 1_000_000_000 + ttl.nanos
+    if nanoseconds <= 0:
+        raise InvalidRequest.field("ttl", "must be more than 0; leave it out for a session that never expires")
+    if ttl.seconds > MAX_TTL_SECONDS:
+        raise InvalidRequest.field("ttl", f"is at most {MAX_TTL_SECONDS} s; leave it out for one that never expires")
+    return -(-nanoseconds // 1000)
+
+
+def check_messages(messages: Sequence[ChatMessage]) -> None:
+    if not messages:
+        raise InvalidRequest.field("messages", "is required")
+    if len(messages) > MAX_MESSAGES:
+        raise InvalidRequest.field("messages", f"has {len(messages)} entries; at most {MAX_MESSAGES} are allowed")
+    for index, message in enumerate(messages):
+        if not message.role:
+            raise InvalidRequest.field(f"messages[{index}].role", "is required")
+        if message.role not in ROLES:
+            raise InvalidRequest.field(f"messages[{index}].role", f"must be one of {', '.join(ROLES)}")
+
+
+def check_sequence(field: str, sequence: int) -> int:
+    if sequence < 1:
+        raise InvalidRequest.field(field, "must be 1 or more: sequences begin with 1")
+    return sequence
+
+
+def check_window(window: WindowPolicy) -> None:
+    if window.max_messages < 0:
+        raise InvalidRequest.field("window.max_messages", "must be 0 or more")
+    if window.max_tokens < 0:
+        raise InvalidRequest.field("window.max_tokens", "must be 0 or more")
+
+
+def check_json(field: str, text: str, limit: int) -> bytes:
+    """The JSON text as the bytes that it is kept as."""
+    if not text:
+        raise InvalidRequest.field(field, "is required")
+    data = text.encode()
+    if len(data) > limit:
+        raise InvalidRequest.field(field, f"has {len(data)} bytes; at most {limit} are allowed")
+    try:
+        # Numbers are left as text: only their form is of interest, and the longest would take long to convert.
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise InvalidRequest.field(field, "is not JSON") from None
+    return data
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,117 @@
+"""SQLite behind `Database`: one file, one connection that writes, a few that read.
+
+Every write transaction begins with BEGIN IMMEDIATE: one that turned from reading to writing half-way would fail at
+once, without waiting, when another writer came first (sqlite.org/isolation.html).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from services.shared.errors import StartupError
+from services.shared.logs import Log
+from services.shared.storage_errors import POOL_SECONDS
+
+READERS = 4
+BUSY_MILLISECONDS = 2000
+UPGRADE_BUSY_MILLISECONDS = 60_000
+
+_ANY_CONNECTION = ("PRAGMA foreign_keys = ON", f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+_READER = (*_ANY_CONNECTION, "PRAGMA query_only = ON")
+_WRITER = (*_ANY_CONNECTION, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+
+
+class SQLite:
+    """A database in one file of this machine, used by one process."""
+
+    shared = False
+    """Whether other services may keep their tables in the same database."""
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database == ":memory:" or url.query:
+            raise StartupError("the database URL must name a file and nothing else: sqlite:///path")
+        self._path = Path(url.database).expanduser().absolute()
+
+    @property
+    def location(self) -> str:
+        return str(self._path)
+
+    def prepare(self, log: Log) -> None:
+        """Creates the file's directory, readable only to the user. Raises StartupError when it cannot."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise StartupError(f"the directory {self._path.parent} cannot be created: {reason}") from None
+        if has_wal_reset_bug(sqlite3.sqlite_version_info[:3]):
+            log.warning(
+                "this SQLite can corrupt a file that two processes write; give each file one process, or upgrade",
+                sqlite_version=sqlite3.sqlite_version,
+                see="https://sqlite.org/wal.html#walresetbug",
+            )
+
+    def create_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+        return self._create_engine(READERS, _READER), self._create_engine(1, _WRITER)
+
+    async def begin_read(self, connection: AsyncConnection) -> None:
+        await connection.exec_driver_sql("BEGIN")
+
+    async def begin_write(self, connection: AsyncConnection, name: str, scope: str | None) -> None:
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    async def begin_upgrade(self, connection: AsyncConnection, name: str) -> None:
+        """Begins to write, when another process has finished its upgrade."""
+        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {UPGRADE_BUSY_MILLISECONDS}")
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+    def _create_engine(self, connections: int, pragmas: tuple[str, ...]) -> AsyncEngine:
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=str(self._path)),
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=POOL_SECONDS,
+            # The driver then begins no transaction of its own; every BEGIN is one of ours.
+            connect_args={"isolation_level": None, "factory": _Connection},
+            hide_parameters=True,
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def configure(connection: Any, _: object) -> None:
+            cursor = connection.cursor()
+            for pragma in pragmas:
+                cursor.execute(pragma)
+            cursor.close()
+
+        return engine
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that undoes its work before it is closed.
+
+    SQLite keeps a closed connection, with its locks, until the last of its statements is done with
+    (sqlite.org/c3ref/close.html), and a cancelled call leaves one behind.
+    """
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
+def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite may corrupt a WAL that several connections write (sqlite.org/wal.html#walresetbug)."""
+    repaired_branches = {(3, 44): 6, (3, 50): 7}
+    repair = repaired_branches.get((version[0], version[1]))
+    if repair is not None and version[2] >= repair:
+        return False
+    return (3, 7, 0) <= version < (3, 51, 3)

@@ -1,0 +1,185 @@
+"""A gateway and the backends behind it, for a test: real servers on free ports of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from structlog.typing import EventDict, WrappedLogger
+
+from services.gateway.health import GatewayServer
+from services.gateway.proxy import Proxy
+from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, open_backends
+from services.shared.rpc import DETAILS_KEY
+from services.shared.server import Server, running
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = MODEL_SERVICE.full_name
+SESSIONS = SESSION_SERVICE.full_name
+
+Handlers = Mapping[str, grpc.RpcMethodHandler]
+
+unary = grpc.unary_unary_rpc_method_handler
+stream = grpc.unary_stream_rpc_method_handler
+exchange = grpc.stream_stream_rpc_method_handler
+
+
+@contextlib.contextmanager
+def refusing_address() -> Iterator[str]:
+    """An address where connections are refused: the port is taken, and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def serving(service: str, handlers: Handlers, port: int = 0) -> AsyncIterator[Backend]:
+    """A backend that serves methods of one service as bytes, with health like every process has."""
+    server = Server([grpc.method_handlers_generic_handler(service, dict(handlers))], [service])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', port)}"
+    async with running(server):
+        yield Backend(address, server)
+
+
+@dataclass
+class Backend:
+    address: str
+    server: Server
+
+
+@dataclass
+class Gateway:
+    """A running gateway: `channel` leads to it, `log` has the entries that it has written."""
+
+    address: str
+    server: GatewayServer
+    channel: grpc.aio.Channel
+    log: list[EventDict] = field(default_factory=list)
+    logged: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def unary(self, method: str = "Chat", service: str = MODELS) -> Any:
+        return self.channel.unary_unary(f"/{service}/{method}")
+
+    def stream(self, method: str = "ChatStream", service: str = MODELS) -> Any:
+        return self.channel.unary_stream(f"/{service}/{method}")
+
+    def exchange(self, method: str, service: str = MODELS) -> Any:
+        return self.channel.stream_stream(f"/{service}/{method}")
+
+    def calls(self) -> list[EventDict]:
+        """The lines of the calls that have ended."""
+        return [entry for entry in self.log if entry["event"] == "rpc"]
+
+    async def first_call(self) -> EventDict:
+        """The line of the first call, as soon as it is written."""
+        while not self.calls():
+            self.logged.clear()
+            await self.logged.wait()
+        return self.calls()[0]
+
+
+@contextlib.asynccontextmanager
+async def gateway(models: str = "", sessions: str = "") -> AsyncIterator[Gateway]:
+    """A gateway in front of these addresses; where none is given, connections are refused."""
+    entries: list[EventDict] = []
+    logged = asyncio.Event()
+
+    def capture(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
+        entries.append(entry)
+        logged.set()
+        raise structlog.DropEvent
+
+    log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger("info"))
+    with refusing_address() as nowhere:
+        backends = open_backends(models or nowhere, sessions or nowhere)
+        server = GatewayServer([Proxy(backends, log)], backends, log)
+        address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+        async with running(server), open_channel(address) as channel:
+            yield Gateway(address, server, channel, entries, logged)
+        await asyncio.gather(*(backend.channel.close() for backend in backends))
+
+
+def open_channel(address: str) -> grpc.aio.Channel:
+    """A caller's channel without limits of its own, and with fixed windows."""
+    unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    return grpc.aio.insecure_channel(address, options=[*unlimited, ("grpc.http2.bdp_probe", 0)])
+
+
+def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo | None]:
+    """The ErrorInfo of an error, and its RetryInfo when it has one."""
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())[DETAILS_KEY])
+    assert status.code == error.code().value[0]
+    assert status.message == error.details()
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    retry: Message | None = None
+    for detail in status.details[1:]:
+        retry = error_details_pb2.RetryInfo()
+        assert detail.Unpack(retry)
+    return info, retry
+
+
+class Process:
+    """A program of the project in a process of its own, which has said where it listens."""
+
+    def __init__(self, process: asyncio.subprocess.Process, line: str) -> None:
+        self._process = process
+        self.line = line
+        found = re.search(r"listening on (\S+:\d+)", line)
+        assert found, f"the program said {line!r}"
+        self.address = found[1]
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """Ends it as a crash would."""
+        self._process.kill()
+        await self._process.wait()
+
+    async def ended(self) -> tuple[int, str]:
+        """Waits for its end; returns the exit code and what it wrote to standard error."""
+        _, errors = await asyncio.wait_for(self._process.communicate(), 20)
+        assert self._process.returncode is not None
+        return self._process.returncode, errors.decode()
+
+
+@contextlib.asynccontextmanager
+async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]:
+    """Starts `python ARGUMENTS` in the project root and waits until it listens."""
+    started = await start_python(*arguments, **environment)
+    try:
+        assert started.stdout
+        line = await asyncio.wait_for(started.stdout.readline(), 20)
+        yield Process(started, line.decode().rstrip("\n"))
+    finally:
+        if started.returncode is None:
+            started.kill()
+        # Reads what is left, so that the pipes are closed with the process.
+        await started.communicate()
+
+
+async def start_python(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+    """`python ARGUMENTS` in the project root, with none of this machine's settings but those given."""
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=ROOT,
+        env={**inherited, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )

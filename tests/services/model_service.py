@@ -1,0 +1,274 @@
+"""A Model Service for a test: the real one, on a free port, in front of a scripted provider.
+
+    async with ScriptedUpstream() as upstream, model_service(tmp_path, upstream) as service:
+        upstream.play(json_answer(completion("Hi.")))
+        response = await service.stub.Chat(chat_request())
+
+The service is put together as its own process does it, on a real SQLite file in the directory that it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import io
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from proto import models_pb2, models_pb2_grpc
+from services.models.main import SERVICE, open_service
+from services.models.settings import ModelsSettings
+from services.shared.logs import Log, open_log
+from services.shared.rpc import DETAILS_KEY, ERROR_DOMAIN, REQUEST_ID_KEY, TIME_LIMITS, TimeLimits, service_handler
+from services.shared.server import Server, running
+from tests.scripted_upstream import Script, ScriptedUpstream, Step, event, event_stream
+
+TODAY = datetime.date(2026, 11, 22)
+OPENAI_KEY = "sk-test-openai"
+ANTHROPIC_KEY = "sk-test-anthropic"
+
+
+class LogFile(io.BytesIO):
+    """The file of a log, whose lines can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+
+    def write(self, data: Any) -> int:
+        with self._changed:
+            size = super().write(data)
+            self._changed.notify_all()
+            return size
+
+    def entries(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+    async def calls(self, count: int) -> list[dict[str, Any]]:
+        """Waits until this many calls have been logged, and returns their entries."""
+
+        def found() -> list[dict[str, Any]]:
+            return [entry for entry in self.entries() if entry["event"] == "rpc"]
+
+        def wait() -> None:
+            with self._changed:
+                assert self._changed.wait_for(lambda: len(found()) >= count, 5), "the calls were not logged"
+
+        await asyncio.to_thread(wait)
+        return found()
+
+
+LOG = open_log("models", file=LogFile())
+"""Of the tests that do not look into their log."""
+
+
+@dataclass
+class ModelService:
+    """A running service."""
+
+    address: str
+    channel: grpc.aio.Channel
+    stub: models_pb2_grpc.ModelServiceStub
+
+
+@contextlib.asynccontextmanager
+async def model_service(
+    directory: Path,
+    upstream: ScriptedUpstream | None = None,
+    *,
+    log: Log = LOG,
+    today: datetime.date = TODAY,
+    limits: TimeLimits = TIME_LIMITS,
+    servicer: Callable[[Any], object] = lambda servicer: servicer,
+    **settings: str | None,
+) -> AsyncIterator[ModelService]:
+    """A Model Service with its data in `directory` and both vendors configured to be at `upstream`.
+
+    `settings` are environment variables, and None for one that is not set. `servicer` may put another one in front.
+    """
+    url = upstream.url if upstream else "http://127.0.0.1:1"
+    variables: dict[str, Any] = {
+        "OPENAI_API_KEY": OPENAI_KEY,
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_ORG_ID": "",
+        "OPENAI_PROJECT_ID": "",
+        "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
+        "ANTHROPIC_BASE_URL": url,
+        "MODELS_DATABASE_URL": None,
+        "MODELS_RETIRED_POLICY": "replace",
+        "GENAI_DATA_DIR": directory,
+        **settings,
+    }
+    server = Server([], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with open_service(ModelsSettings(**variables), log, lambda: today) as service:
+        server.add(service_handler(servicer(service.servicer), SERVICE, log, limits))
+        async with running(server), grpc.aio.insecure_channel(address) as channel:
+            yield ModelService(address, channel, models_pb2_grpc.ModelServiceStub(channel))
+
+
+# --------------------------------------------------------------------------------------------------- requests
+
+
+def chat_request(model: str = "gpt-4o", text: str = "Hello!", **fields: Any) -> models_pb2.ChatRequest:
+    """A request with one user message."""
+    messages = fields.pop("messages", [models_pb2.ChatMessage(role="user", content=text)])
+    return models_pb2.ChatRequest(model=model, messages=messages, **fields)
+
+
+def registration(upstream: ScriptedUpstream, name: str = "mine", **fields: Any) -> models_pb2.RegisterModelRequest:
+    """A request to register what `upstream` serves, to be probed at /health."""
+    defaults: dict[str, Any] = {
+        "endpoint": f"{upstream.url}/v1",
+        "adapter_type": "openai-compatible",
+        "health_check": "/health",
+    }
+    return models_pb2.RegisterModelRequest(name=name, **(defaults | fields))
+
+
+# ---------------------------------------------------------------------------------------- answers of a provider
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+
+
+def completion(text: str = "Hi.", **message: Any) -> dict[str, Any]:
+    """A chat completion as OpenAI answers it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "gpt-4o-2024-08-06",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": "stop"}
+        ],
+        "usage": USAGE,
+    }
+
+
+def piece(text: str) -> str:
+    """An event of a streamed chat completion with a piece of the text."""
+    return _completion_chunk([{"index": 0, "delta": {"content": text}, "finish_reason": None}])
+
+
+END = "".join(
+    (
+        event(
+            {
+                "id": "chatcmpl-1",
+                "model": "gpt-4o-2024-08-06",
+                "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+            }
+        ),
+        event({"id": "chatcmpl-1", "model": "gpt-4o-2024-08-06", "choices": [], "usage": USAGE}),
+        event("[DONE]"),
+    )
+)
+"""The events that end a streamed chat completion."""
+
+
+def streamed_completion(*steps: Step, **options: Any) -> Script:
+    """A streamed chat completion of these steps, to its proper end."""
+    return event_stream(*steps, END, **options)
+
+
+def _completion_chunk(choices: list[Any]) -> str:
+    return event({"id": "chatcmpl-1", "model": "gpt-4o-2024-08-06", "choices": choices})
+
+
+def anthropic_message(text: str = "Hi.", model: str = "claude-sonnet-4-6") -> dict[str, Any]:
+    """A message as Anthropic answers it."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 9, "output_tokens": 4},
+    }
+
+
+def streamed_message(*texts: str, model: str = "claude-sonnet-4-6") -> Script:
+    """A message as Anthropic streams it."""
+    start = {**anthropic_message(model=model), "content": [], "stop_reason": None}
+    deltas = [{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": t}} for t in texts]
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *deltas,
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}},
+        {"type": "message_stop"},
+    ]
+    return event_stream(*(event(content, content["type"]) for content in events))
+
+
+# ------------------------------------------------------------------------------------------------------ errors
+
+
+class Failure(NamedTuple):
+    """A non-OK status, as its caller sees it."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    fields: dict[str, str]
+    """Field violations: the field's path and what is wrong."""
+    retry_seconds: float | None
+    request_id: str
+
+
+async def failure_of(call: Awaitable[Any]) -> Failure:
+    """The error in which a call ends."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return explain(caught.value)
+
+
+async def stream_failure(call: Any) -> tuple[list[models_pb2.ChatChunk], Failure]:
+    """What a stream delivered, and the error in which it ended."""
+    chunks: list[models_pb2.ChatChunk] = []
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for chunk in call:
+            chunks.append(chunk)  # noqa: PERF401 what came before the error counts
+    return chunks, explain(caught.value)
+
+
+def explain(error: grpc.aio.AioRpcError) -> Failure:
+    """Reads an error's details, and checks what every error of the services has."""
+    trailers = dict(error.trailing_metadata())
+    status = status_pb2.Status.FromString(trailers[DETAILS_KEY])
+    assert (status.code, status.message) == (error.code().value[0], error.details())
+    info, bad_request, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    found = {
+        type(message)
+        for detail in status.details
+        for message in (info, bad_request, retry)
+        if detail.Is(message.DESCRIPTOR) and detail.Unpack(message)
+    }
+    assert info.domain == ERROR_DOMAIN
+    assert info.reason.replace("_", "").isalnum()
+    assert info.reason == info.reason.upper()
+    assert trailers[REQUEST_ID_KEY]
+    return Failure(
+        error.code(),
+        error.details(),
+        info.reason,
+        dict(info.metadata),
+        {violation.field: violation.description for violation in bad_request.field_violations},
+        retry.retry_delay.ToTimedelta().total_seconds() if error_details_pb2.RetryInfo in found else None,
+        trailers[REQUEST_ID_KEY],
+    )

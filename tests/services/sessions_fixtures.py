@@ -1,0 +1,133 @@
+"""A Session Service on a real port, over a real database, with a clock that tests set."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from proto import sessions_pb2 as pb
+from proto.models_pb2 import ChatMessage
+from proto.sessions_pb2_grpc import SessionServiceStub
+from services.sessions.main import MIGRATIONS, SERVICE
+from services.sessions.memories import MemoryStore
+from services.sessions.servicer import SessionServicer
+from services.sessions.store import SessionStore
+from services.shared.database import Database
+from services.shared.logs import open_log
+from services.shared.rpc import DETAILS_KEY, service_handler
+from services.shared.server import MAX_MESSAGE_BYTES, Server, running
+
+START = 1_800_000_000_000_000
+SECOND = 1_000_000
+CALL_SECONDS = 30.0
+
+
+class Clock:
+    """Microseconds; one later each time it is read, so that no two events are at the same time."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += int(seconds * SECOND)
+
+
+class Failure(NamedTuple):
+    """A status as a caller sees it."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]
+
+
+class Service:
+    """The service and a stub that calls it over a socket."""
+
+    def __init__(self, channel: grpc.aio.Channel, database: Database, store: SessionStore, clock: Clock) -> None:
+        self.stub = SessionServiceStub(channel)
+        self.database = database
+        self.store = store
+        self.clock = clock
+
+    async def call(self, name: str, request: Any) -> Any:
+        return await getattr(self.stub, name)(request, timeout=CALL_SECONDS)
+
+    async def fail(self, name: str, request: Any) -> Failure:
+        """Makes a call that must fail."""
+        return await failure(self.call(name, request))
+
+    async def create(self, session_id: str = "s", **fields: Any) -> pb.Session:
+        session: pb.Session = await self.call("CreateSession", pb.CreateSessionRequest(session_id=session_id, **fields))
+        return session
+
+    async def append(self, *contents: str | ChatMessage, session_id: str = "s", **fields: Any) -> Any:
+        messages = [said("user", content) if isinstance(content, str) else content for content in contents]
+        return await self.call(
+            "AppendMessages", pb.AppendMessagesRequest(session_id=session_id, messages=messages, **fields)
+        )
+
+    async def sequences(self, session_id: str = "s") -> list[int]:
+        """The sequences of all messages, page by page."""
+        found: list[int] = []
+        token = ""
+        while True:
+            page = await self.call(
+                "ListMessages", pb.ListMessagesRequest(session_id=session_id, page_size=1000, page_token=token)
+            )
+            found += [entry.sequence for entry in page.messages]
+            token = page.next_page_token
+            if not token:
+                return found
+
+
+def said(role: str, content: str = "", **fields: Any) -> ChatMessage:
+    return ChatMessage(role=role, content=content, **fields)
+
+
+async def failure(call: Awaitable[Any]) -> Failure:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = caught.value
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers[DETAILS_KEY])
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+    fields = [violation.field for violation in bad_request.field_violations]
+    return Failure(error.code(), error.details() or "", info.reason, dict(info.metadata), fields)
+
+
+@contextlib.asynccontextmanager
+async def served(database_url: str) -> AsyncIterator[Service]:
+    log = open_log("sessions", level="error", file=io.BytesIO())
+    clock = Clock()
+    database = await Database.open(database_url, Path(MIGRATIONS), log)
+    store = SessionStore(database, clock)
+    servicer = SessionServicer(store, MemoryStore(database, clock))
+    server = Server([service_handler(servicer, SERVICE, log)], [SERVICE.full_name])
+    port = server.bind("127.0.0.1", 0)
+    try:
+        async with running(server), _channel(port) as channel:
+            yield Service(channel, database, store, clock)
+    finally:
+        await database.close()
+
+
+def _channel(port: int) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(
+        f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+    )

@@ -1,0 +1,259 @@
+"""What the storage layer promises, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from services.shared.database import Database, sqlite_url
+from services.shared.errors import NotFound, PreconditionFailed
+from tests.services.database_fixtures import names, notes, opened, put, quiet_log, write_migrations
+
+LONG_QUERY = {
+    "sqlite": (
+        "WITH RECURSIVE numbers(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM numbers WHERE x < 1000000)"
+        " SELECT count(*) FROM numbers"
+    ),
+    "postgresql": "SELECT pg_sleep(4)",
+}
+
+
+@pytest.fixture
+async def database(database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    async with opened(database_url, tmp_path) as database:
+        yield database
+
+
+def long_query(url: str) -> str:
+    return LONG_QUERY[url.partition(":")[0]]
+
+
+async def test_a_write_is_there_for_the_next_process(database_url: str, tmp_path: Path) -> None:
+    async with opened(database_url, tmp_path) as database:
+        await put(database, "kept", content=b"\x00\xff")
+    async with opened(database_url, tmp_path) as database, database.read() as connection:
+        assert (await connection.execute(select(notes))).all() == [("kept", 1, b"\x00\xff")]
+
+
+async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(insert(notes).values(name="half", number=1))
+            raise NotFound("the other half is missing")
+
+    with pytest.raises(NotFound):
+        await write()
+    assert await names(database) == []
+
+
+async def test_a_write_whose_last_statement_fails_leaves_nothing(database: Database) -> None:
+    await put(database, "first")
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(insert(notes).values(name="second", number=1))
+            await connection.execute(insert(notes).values(name="first", number=1))
+
+    with pytest.raises(IntegrityError):
+        await write()
+    assert await names(database) == ["first"]
+
+
+async def test_a_table_made_in_a_write_that_raises_is_not_there(database: Database) -> None:
+    """Python's sqlite3 used to commit before such statements."""
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE scraps (name text)"))
+            raise NotFound("never mind")
+
+    with pytest.raises(NotFound):
+        await write()
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE scraps (name text)"))
+
+
+async def test_a_read_cannot_write(database: Database) -> None:
+    with pytest.raises(PreconditionFailed):
+        async with database.read() as connection:
+            await connection.execute(insert(notes).values(name="sneaked in", number=1))
+    assert await names(database) == []
+
+
+async def test_a_read_sees_one_state_while_others_write(database: Database) -> None:
+    await put(database, "before")
+    async with database.read() as connection:
+        assert (await connection.scalars(select(notes.c.name))).all() == ["before"]
+        await put(database, "during")
+        assert (await connection.scalars(select(notes.c.name))).all() == ["before"]
+    assert await names(database) == ["before", "during"]
+
+
+@pytest.mark.parametrize("scope", [None, "counter"])
+async def test_writers_take_turns(database: Database, scope: str | None) -> None:
+    """Each reads, then writes what it read plus one: without turns, some would be lost."""
+    await put(database, "counter", 0)
+
+    async def count() -> None:
+        async with database.write(scope) as connection:
+            number = await connection.scalar(select(notes.c.number))
+            await asyncio.sleep(0)
+            await connection.execute(update(notes).values(number=number + 1))
+
+    await asyncio.gather(*(count() for _ in range(50)))
+    async with database.read() as connection:
+        assert await connection.scalar(select(notes.c.number)) == 50
+
+
+async def test_a_writer_without_scope_excludes_every_other(database: Database) -> None:
+    order: list[str] = []
+    entered = asyncio.Event()
+
+    async def whole() -> None:
+        async with database.write() as connection:
+            entered.set()
+            await connection.execute(insert(notes).values(name="whole", number=1))
+            order.append("whole")
+
+    async def part() -> None:
+        await entered.wait()
+        async with database.write("part") as connection:
+            order.extend((await connection.scalars(select(notes.c.name))).all())
+
+    await asyncio.gather(part(), whole())
+    assert order == ["whole", "whole"]
+
+
+async def test_a_write_cancelled_in_a_statement_leaves_nothing_and_frees_its_place(
+    database: Database, database_url: str
+) -> None:
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(insert(notes).values(name="cancelled", number=1))
+            begun.set()
+            await connection.execute(text(long_query(database_url)))
+
+    task = asyncio.create_task(write())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await put(database, "next")
+    assert await names(database) == ["next"]
+
+
+async def test_a_write_cancelled_between_statements_leaves_nothing(database: Database) -> None:
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(insert(notes).values(name="cancelled", number=1))
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await put(database, "next")
+    assert await names(database) == ["next"]
+
+
+async def test_writes_cancelled_at_any_moment_are_whole_or_absent(database: Database) -> None:
+    """Each is cancelled one step of the event loop later than the one before it."""
+
+    async def write(number: int) -> None:
+        async with database.write() as connection:
+            await connection.execute(insert(notes).values(name=f"{number} left", number=1))
+            await connection.execute(insert(notes).values(name=f"{number} right", number=1))
+
+    finished = 0
+    for steps in range(0, 60, 3):
+        task = asyncio.create_task(write(steps))
+        for _ in range(steps):
+            await asyncio.sleep(0.0005)
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        finished += outcome is None
+    assert finished > 0
+    stored = await names(database)
+    assert len(stored) >= 2 * finished
+    assert {name.split()[0] for name in stored if "left" in name} == {
+        name.split()[0] for name in stored if "right" in name
+    }
+    await put(database, "still works")
+
+
+async def test_cancelled_reads_do_not_use_up_the_connections(database: Database, database_url: str) -> None:
+    async def read(begun: asyncio.Event) -> None:
+        async with database.read() as connection:
+            await connection.execute(select(notes))
+            begun.set()
+            await asyncio.Event().wait()
+
+    for _ in range(12):
+        begun = asyncio.Event()
+        task = asyncio.create_task(read(begun))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await names(database) == []
+
+
+async def test_two_starters_at_once_both_find_the_newest_schema(database_url: str, tmp_path: Path) -> None:
+    migrations = write_migrations(tmp_path)
+    databases = await asyncio.gather(*(Database.open(database_url, migrations, quiet_log()) for _ in range(4)))
+    for number, database in enumerate(databases):
+        await put(database, str(number))
+    assert await names(databases[0]) == ["0", "1", "2", "3"]
+    for database in databases:
+        await database.close()
+
+
+async def test_the_location_shows_no_password(tmp_path: Path, postgresql_url: str) -> None:
+    url = postgresql_url.replace("postgres@", "postgres:hunter2@") + "&password=hunter2"
+    async with opened(url, tmp_path) as database:
+        assert "hunter2" not in database.location
+        assert database.location.startswith("postgresql://")
+
+
+async def test_two_services_share_a_postgresql_database(postgresql_url: str, tmp_path: Path) -> None:
+    """Each has a schema version of its own."""
+    other = tmp_path / "diary" / "migrations"
+    other.mkdir(parents=True)
+    script = (write_migrations(tmp_path) / "0001_step.py").read_text()
+    (other / "0001_step.py").write_text(script.replace('"notes"', '"entries"'))
+    async with opened(postgresql_url, tmp_path) as notebook:
+        diary = await Database.open(postgresql_url, other, quiet_log())
+        await put(notebook, "a")
+        async with diary.read() as connection:
+            assert (await connection.execute(text("SELECT * FROM entries"))).all() == []
+        await diary.close()
+
+
+async def test_connections_that_the_server_closed_are_replaced_unnoticed(
+    postgresql_url: str, postgresql_server: Path, tmp_path: Path
+) -> None:
+    async with opened(postgresql_url, tmp_path) as database:
+        await put(database, "before")
+        assert await names(database) == ["before"]
+        with psycopg.connect(host=str(postgresql_server), user="postgres", autocommit=True) as operator:
+            operator.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'genai-platform'"
+            )
+        await put(database, "after")
+        assert await names(database) == ["after", "before"]
+
+
+def test_the_default_file_has_its_service_s_name(tmp_path: Path) -> None:
+    assert sqlite_url(tmp_path, "sessions") == f"sqlite:///{tmp_path}/sessions.db"

@@ -1,0 +1,257 @@
+"""Which model a name leads to: built-in names, their vendors' calendars, ids, and what is not there."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from proto import models_pb2
+from services.models.catalogue import BUILT_IN_MODELS, WARNING_DAYS
+from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
+from tests.services.model_service import (
+    TODAY,
+    ModelService,
+    anthropic_message,
+    chat_request,
+    completion,
+    failure_of,
+    model_service,
+    stream_failure,
+)
+
+BUILT_IN_NAMES = ["claude-3-5-haiku", "claude-3-5-sonnet", "gpt-4o", "gpt-4o-mini"]
+RETIRED = {"claude-3-5-sonnet": "claude-sonnet-4-6", "claude-3-5-haiku": "claude-haiku-4-5"}
+SHUTDOWN = BUILT_IN_MODELS["gpt-4o"].shutdown
+DAY = datetime.timedelta(days=1)
+
+
+def answered(request: Received) -> Script:
+    """What either vendor answers to a chat: that the model which was asked has served."""
+    model = request.json()["model"]
+    if request.path.endswith("/messages"):
+        return json_answer(anthropic_message(model=model))
+    return json_answer({**completion(), "model": model})
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream(default=answered) as server:
+        yield server
+
+
+@pytest.fixture
+async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
+    async with model_service(tmp_path, upstream) as running:
+        yield running
+
+
+def codes(response: models_pb2.ChatResponse) -> list[str]:
+    return [notice.code for notice in response.warnings]
+
+
+async def test_built_in_models_are_listed_with_what_is_known_of_them(service: ModelService) -> None:
+    listed = (await service.stub.ListModels(models_pb2.ListModelsRequest())).models
+    assert [model.name for model in listed] == BUILT_IN_NAMES
+    for model in listed:
+        assert model.source == models_pb2.MODEL_SOURCE_BUILT_IN
+        assert model.configured
+        assert model.capabilities.context_window > 0
+        assert model.capabilities.supports_tools
+        assert model.capabilities == await service.stub.GetModelCapabilities(
+            models_pb2.GetCapabilitiesRequest(model=model.name)
+        )
+    only = await service.stub.ListModels(models_pb2.ListModelsRequest(provider="openai"))
+    assert [model.name for model in only.models] == ["gpt-4o", "gpt-4o-mini"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN_NAMES)
+async def test_built_in_model_answers_by_its_name(service: ModelService, upstream: ScriptedUpstream, name: str) -> None:
+    response = await service.stub.Chat(chat_request(name))
+    assert response.text == "Hi."
+    assert response.model == upstream.requests[0].json()["model"] == RETIRED.get(name, name)
+
+
+@pytest.mark.parametrize(("name", "replacement"), RETIRED.items())
+async def test_retired_model_is_served_by_its_replacement_and_the_answer_says_so(
+    service: ModelService, name: str, replacement: str
+) -> None:
+    response = await service.stub.Chat(chat_request(name))
+    warning = response.warnings[0]
+    assert (warning.code, warning.field) == ("MODEL_RETIRED", "model")
+    assert name in warning.message
+    assert replacement in warning.message
+    lifecycle = (await service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model=name))).lifecycle
+    assert lifecycle.state == models_pb2.LIFECYCLE_STATE_RETIRED
+    assert lifecycle.replacement == replacement
+
+
+async def test_parameters_that_programs_set_for_retired_models_are_still_taken(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    config = models_pb2.ChatConfig(temperature=0.5, max_tokens=10)
+    response = await service.stub.Chat(chat_request("claude-3-5-sonnet", config=config))
+    assert codes(response) == ["MODEL_RETIRED"]
+    assert upstream.requests[0].json()["temperature"] == 0.5
+
+
+async def test_retired_model_is_refused_where_the_operator_wants_that(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    async with model_service(tmp_path, upstream, MODELS_RETIRED_POLICY="reject") as service:
+        for name, replacement in RETIRED.items():
+            failure = await failure_of(service.stub.Chat(chat_request(name)))
+            assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_RETIRED")
+            assert replacement in failure.message
+            assert failure.metadata == {"model": name, "replacement": replacement}
+        assert not upstream.requests
+        await service.stub.Chat(chat_request("gpt-4o"))
+
+
+@pytest.mark.parametrize(
+    ("today", "served", "warnings"),
+    [
+        (SHUTDOWN - (WARNING_DAYS + 1) * DAY, "gpt-4o", []),
+        (SHUTDOWN - WARNING_DAYS * DAY, "gpt-4o", ["MODEL_RETIRING"]),
+        (SHUTDOWN - DAY, "gpt-4o", ["MODEL_RETIRING"]),
+        (SHUTDOWN, "gpt-6-luna", ["MODEL_RETIRED"]),
+    ],
+    ids=["long before", "60 days before", "on the last day", "from the shutdown on"],
+)
+async def test_model_warns_before_its_shutdown_and_is_replaced_after_it(
+    tmp_path: Path, upstream: ScriptedUpstream, today: datetime.date, served: str, warnings: list[str]
+) -> None:
+    async with model_service(tmp_path, upstream, today=today) as service:
+        response = await service.stub.Chat(chat_request("gpt-4o"))
+    assert response.model == upstream.requests[0].json()["model"] == served
+    assert codes(response) == warnings
+    assert WARNING_DAYS == 60
+
+
+def test_the_day_of_these_tests_is_before_the_shutdown() -> None:
+    assert TODAY < SHUTDOWN
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "sent"),
+    [
+        ("gpt-4.1-nano", "openai", "gpt-4.1-nano"),
+        ("gpt-9-hypothetical", "openai", "gpt-9-hypothetical"),
+        ("o3", "openai", "o3"),
+        ("ft:gpt-4o-mini:acme::abc", "openai", "ft:gpt-4o-mini:acme::abc"),
+        ("claude-opus-9", "anthropic", "claude-opus-9"),
+        ("openai/anything", "openai", "anything"),
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("anthropic/anything", "anthropic", "anything"),
+    ],
+)
+async def test_id_of_a_vendor_passes_through_without_being_listed(
+    service: ModelService, upstream: ScriptedUpstream, name: str, provider: str, sent: str
+) -> None:
+    response = await service.stub.Chat(chat_request(name))
+    assert (response.provider, response.model) == (provider, sent)
+    assert upstream.requests[0].json()["model"] == sent
+    assert not response.warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("gpt4o", "did you mean gpt-4o"),
+        ("claud-3-5-sonnet", "did you mean claude-3-5-sonnet"),
+        ("no-such-thing", "ListModels lists them all"),
+        ("openai/", "ListModels lists them all"),
+        ("GPT-4o", "did you mean gpt-4o"),
+    ],
+)
+async def test_unknown_model_is_not_found_with_the_nearest_names(
+    service: ModelService, upstream: ScriptedUpstream, name: str, hint: str
+) -> None:
+    for failure in (
+        await failure_of(service.stub.Chat(chat_request(name))),
+        (await stream_failure(service.stub.ChatStream(chat_request(name))))[1],
+        await failure_of(service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model=name))),
+        await failure_of(service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))),
+    ):
+        assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+        assert hint in failure.message
+        assert failure.metadata == {"model": name}
+    assert not upstream.requests
+
+
+async def test_without_a_key_the_call_says_which_variable_to_set(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, OPENAI_API_KEY=None, ANTHROPIC_API_KEY=" \n") as service:
+        for model, variable in (
+            ("gpt-4o", "OPENAI_API_KEY"),
+            ("openai/x", "OPENAI_API_KEY"),
+            ("claude-3-5-haiku", "ANTHROPIC_API_KEY"),
+            ("claude-x", "ANTHROPIC_API_KEY"),
+        ):
+            failure = await failure_of(service.stub.Chat(chat_request(model)))
+            assert (failure.code, failure.reason) == (
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "PROVIDER_NOT_CONFIGURED",
+            )
+            assert f"set {variable}" in failure.message
+            assert failure.metadata["variable"] == variable
+        listed = await service.stub.ListModels(models_pb2.ListModelsRequest())
+        assert [model.configured for model in listed.models] == [False] * len(BUILT_IN_NAMES)
+    assert not upstream.requests
+
+
+async def test_key_out_of_a_file_loses_its_line_break(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, OPENAI_API_KEY="sk-from-a-file\n") as service:
+        await service.stub.Chat(chat_request())
+    assert upstream.requests[0].headers["authorization"] == "Bearer sk-from-a-file"
+
+
+async def test_organization_and_project_are_told_to_openai(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, OPENAI_ORG_ID="org-1", OPENAI_PROJECT_ID="proj-1") as service:
+        await service.stub.Chat(chat_request())
+    headers = upstream.requests[0].headers
+    assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
+
+
+async def test_status_of_a_built_in_model_is_asked_for_without_a_completion(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(answer(b"{}"))
+    status = await service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name="claude-3-5-sonnet"))
+    assert (status.name, status.status) == ("claude-3-5-sonnet", "healthy")
+    assert [(sent.method, sent.path) for sent in upstream.requests] == [("GET", "/v1/models/claude-sonnet-4-6")]
+
+
+async def test_status_of_an_id_cannot_lead_to_another_path_of_the_provider(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(answer(b"", status=404))
+    name = "openai/../../admin?x=1#y"
+    status = await service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))
+    assert (status.status, status.reason) == ("unhealthy", "MODEL_NOT_SERVED")
+    assert [sent.path for sent in upstream.requests] == ["/v1/models/..%2F..%2Fadmin%3Fx%3D1%23y"]
+
+
+async def test_status_of_a_model_whose_provider_has_no_key_says_so(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, OPENAI_API_KEY=None) as service:
+        status = await service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name="gpt-4o"))
+    assert (status.status, status.reason) == ("unconfigured", "CREDENTIAL_MISSING")
+    assert "OPENAI_API_KEY" in status.message
+    assert not upstream.requests
+
+
+async def test_list_is_cut_into_pages(service: ModelService) -> None:
+    names: list[str] = []
+    request = models_pb2.ListModelsRequest(page_size=3)
+    while True:
+        page = await service.stub.ListModels(request)
+        names += [model.name for model in page.models]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert names == BUILT_IN_NAMES
+    request.page_token = "nonsense"
+    failure = await failure_of(service.stub.ListModels(request))
+    assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])

@@ -1,0 +1,410 @@
+"""Streams of both clients: their end can be trusted, and leaving one early ends the server's work at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+
+import pytest
+
+import genai_platform
+from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatResponse, GenAIPlatform
+from genai_platform.models import Models
+from services.shared import errors
+from tests.services.sdk_backend import (
+    WAIT_SECONDS,
+    Backend,
+    happens,
+    last_chunk,
+    serving,
+    serving_in_thread,
+    whole_stream,
+)
+
+REQUEST = ChatRequest(model="m")
+
+
+@pytest.fixture(scope="module")
+def shared_backend() -> Iterator[Backend]:
+    with serving_in_thread() as backend:
+        yield backend
+
+
+@pytest.fixture
+def backend(shared_backend: Backend) -> Iterator[Backend]:
+    """The module's server, answering with whole streams."""
+    yield shared_backend
+    shared_backend.stream = whole_stream
+    shared_backend.answers.clear()
+    shared_backend.received.clear()
+    shared_backend.started.clear()
+    shared_backend.cancelled.clear()
+
+
+@pytest.fixture
+def platform(backend: Backend) -> Iterator[GenAIPlatform]:
+    with GenAIPlatform(backend.address) as platform:
+        yield platform
+
+
+@pytest.fixture
+async def async_platform(backend: Backend) -> AsyncIterator[AsyncGenAIPlatform]:
+    async with AsyncGenAIPlatform(backend.address) as platform:
+        yield platform
+
+
+def test_a_stream_gives_its_tokens_and_then_the_response(platform: GenAIPlatform) -> None:
+    stream = platform.models.chat_stream("Hi", model="m")
+    assert stream.response is None
+    assert "".join(chunk.token for chunk in stream) == "Hello you"
+    assert stream.response == last_chunk("Hello you").response
+    assert list(stream) == []
+
+
+async def test_an_async_stream_gives_its_tokens_and_then_the_response(async_platform: AsyncGenAIPlatform) -> None:
+    stream = async_platform.models.chat_stream("Hi", model="m")
+    assert stream.response is None
+    assert "".join([chunk.token async for chunk in stream]) == "Hello you"
+    assert stream.response == last_chunk("Hello you").response
+    assert [chunk async for chunk in stream] == []
+
+
+async def test_the_text_alone_may_be_streamed(platform: GenAIPlatform, async_platform: AsyncGenAIPlatform) -> None:
+    assert list(platform.models.stream_text("Hi", model="m")) == ["Hello", " you"]
+    assert [text async for text in async_platform.models.stream_text("Hi", model="m")] == ["Hello", " you"]
+
+
+async def stop_after_two(request: ChatRequest, _: object) -> AsyncGenerator[ChatChunk]:
+    yield ChatChunk(token="Hel")
+    yield ChatChunk(token="lo", index=1)
+
+
+async def finish_without_response(request: ChatRequest, _: object) -> AsyncGenerator[ChatChunk]:
+    yield ChatChunk(token="Hello", finish_reason="stop")
+
+
+async def respond_without_finish(request: ChatRequest, _: object) -> AsyncGenerator[ChatChunk]:
+    yield ChatChunk(token="Hello", response=ChatResponse(text="Hello"))
+
+
+@pytest.mark.parametrize("script", [stop_after_two, finish_without_response, respond_without_finish])
+async def test_a_stream_that_just_stops_is_an_error(
+    script: Callable[[ChatRequest, object], AsyncGenerator[ChatChunk]],
+    backend: Backend,
+    platform: GenAIPlatform,
+    async_platform: AsyncGenAIPlatform,
+) -> None:
+    backend.stream = script
+    with pytest.raises(genai_platform.ServerError, match="ended without a last chunk") as caught:
+        list(platform.models.chat_stream(REQUEST))
+    assert caught.value.reason == "STREAM_INCOMPLETE"
+    with pytest.raises(genai_platform.ServerError, match="ended without a last chunk"):
+        [chunk async for chunk in async_platform.models.chat_stream(REQUEST)]
+    with pytest.raises(genai_platform.ServerError, match="ended without a last chunk"):
+        list(platform.models.stream_text(REQUEST))
+
+
+async def test_an_error_in_mid_stream_is_raised_after_the_tokens_before_it(
+    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
+) -> None:
+    async def fail(request: ChatRequest, _: object) -> AsyncGenerator[ChatChunk]:
+        yield ChatChunk(token="Hel")
+        raise errors.Unavailable("the provider went away", reason="PROVIDER_UNAVAILABLE", retry_after=2)
+
+    backend.stream = fail
+    stream = platform.models.chat_stream(REQUEST)
+    assert next(stream).token == "Hel"
+    with pytest.raises(genai_platform.Unavailable, match="the provider went away") as caught:
+        next(stream)
+    assert (caught.value.reason, caught.value.retry_after) == ("PROVIDER_UNAVAILABLE", 2)
+    async_stream = async_platform.models.chat_stream(REQUEST)
+    assert (await anext(async_stream)).token == "Hel"
+    with pytest.raises(genai_platform.Unavailable, match="the provider went away") as caught:
+        await anext(async_stream)
+    assert caught.value.request_id == backend.metadata()["x-request-id"]
+    assert backend.names() == ["ChatStream"] * 2
+
+
+async def test_a_stream_that_fails_before_its_first_token_is_not_asked_for_again(
+    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
+) -> None:
+    async def fail(request: ChatRequest, _: object) -> AsyncGenerator[ChatChunk]:
+        if request.model:
+            raise errors.Unavailable("no provider")
+        yield ChatChunk()
+
+    backend.stream = fail
+    with pytest.raises(genai_platform.Unavailable):
+        next(platform.models.chat_stream(REQUEST))
+    with pytest.raises(genai_platform.Unavailable):
+        await anext(async_platform.models.chat_stream(REQUEST))
+    assert backend.names() == ["ChatStream"] * 2
+
+
+async def test_a_stream_that_takes_too_long_is_a_timeout(
+    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    with pytest.raises(genai_platform.Timeout, match=r"within 0\.3 s"):
+        list(platform.models.chat_stream(REQUEST, timeout=0.3))
+    assert await happens(backend.cancelled)
+    backend.cancelled.clear()
+    with pytest.raises(genai_platform.Timeout, match=r"within 0\.3 s"):
+        [chunk async for chunk in async_platform.models.chat_stream(REQUEST, timeout=0.3)]
+    assert await happens(backend.cancelled)
+
+
+# ------------------------------------------------------------------------------------------- leaving early, sync
+
+
+def leave_by_break(models: Models) -> None:
+    for _ in models.chat_stream(REQUEST):
+        break
+
+
+def leave_by_error(models: Models) -> None:
+    with contextlib.suppress(KeyError):
+        for chunk in models.chat_stream(REQUEST):
+            raise KeyError(chunk.token)
+
+
+def leave_by_end_of_with(models: Models) -> None:
+    with models.chat_stream(REQUEST) as stream:
+        next(stream)
+
+
+def leave_by_error_in_with(models: Models) -> None:
+    with contextlib.suppress(KeyError), models.chat_stream(REQUEST) as stream:
+        raise KeyError(next(stream).token)
+
+
+def leave_by_dropping(models: Models) -> None:
+    stream = models.chat_stream(REQUEST)
+    next(stream)
+    del stream
+
+
+def leave_text_by_break(models: Models) -> None:
+    for _ in models.stream_text(REQUEST):
+        break
+
+
+WAYS = [
+    leave_by_break,
+    leave_by_error,
+    leave_by_end_of_with,
+    leave_by_error_in_with,
+    leave_by_dropping,
+    leave_text_by_break,
+]
+
+
+@pytest.mark.parametrize("leave", WAYS)
+def test_leaving_a_stream_cancels_the_call_at_once(
+    leave: Callable[[Models], None], backend: Backend, platform: GenAIPlatform
+) -> None:
+    """At once: by reference counting, so without the collector."""
+    backend.stream = backend.endless_stream
+    gc.disable()
+    try:
+        leave(platform.models)
+        assert backend.cancelled.wait(WAIT_SECONDS)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", ["close", "cancel"])
+def test_a_closed_stream_cancels_the_call_and_never_ends_silently(
+    name: str, backend: Backend, platform: GenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    stream = platform.models.chat_stream(REQUEST)
+    next(stream)
+    getattr(stream, name)()
+    getattr(stream, name)()
+    assert backend.cancelled.wait(WAIT_SECONDS)
+    with pytest.raises(genai_platform.Cancelled):
+        list(stream)
+
+
+def test_a_stream_closed_by_another_thread_wakes_the_one_that_waits(backend: Backend, platform: GenAIPlatform) -> None:
+    backend.stream = backend.endless_stream
+    stream = platform.models.chat_stream(REQUEST)
+    next(stream)
+    next(stream)
+    threading.Timer(0.1, stream.close).start()
+    with pytest.raises(genai_platform.Cancelled):
+        next(stream)
+    assert backend.cancelled.wait(WAIT_SECONDS)
+
+
+def test_an_unread_stream_is_cancelled_when_it_is_dropped(backend: Backend, platform: GenAIPlatform) -> None:
+    backend.stream = backend.endless_stream
+    stream = platform.models.chat_stream(REQUEST)
+    assert backend.started.wait(WAIT_SECONDS)
+    del stream
+    assert backend.cancelled.wait(WAIT_SECONDS)
+
+
+def test_closing_the_client_ends_its_streams(backend: Backend) -> None:
+    backend.stream = backend.endless_stream
+    platform = GenAIPlatform(backend.address)
+    stream = platform.models.chat_stream(REQUEST)
+    next(stream)
+    platform.close()
+    assert backend.cancelled.wait(WAIT_SECONDS)
+    with pytest.raises(genai_platform.Cancelled):
+        list(stream)
+
+
+INTERRUPTED = """
+import sys
+from genai_platform import GenAIPlatform
+platform = GenAIPlatform(sys.argv[1])
+try:
+    if sys.argv[2] == "chat":
+        platform.models.chat("Hi", model="m")
+    else:
+        stream = platform.models.chat_stream("Hi", model="m")
+        list(stream)
+except KeyboardInterrupt as error:
+    print("interrupted", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+def test_an_interrupt_cancels_the_call_although_the_program_goes_on(method: str, backend: Backend) -> None:
+    """As in a notebook, where the interrupted cell's error, and with it every frame, is kept."""
+    backend.stream = backend.endless_stream
+    backend.answers["Chat"] = backend.hang
+    command = [sys.executable, "-c", INTERRUPTED, backend.address, method]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        assert backend.started.wait(WAIT_SECONDS)
+        os.kill(program.pid, signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        assert backend.cancelled.wait(WAIT_SECONDS)
+        assert program.poll() is None
+        program.stdin.write("\n")
+
+
+# ------------------------------------------------------------------------------------------ leaving early, async
+
+
+@pytest.fixture
+async def own_backend() -> AsyncIterator[Backend]:
+    """A backend in the client's own event loop, which streams without end."""
+    async with serving() as backend:
+        backend.stream = backend.endless_stream
+        yield backend
+
+
+async def test_breaking_out_of_an_async_stream_cancels_the_call(
+    backend: Backend, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    gc.disable()
+    try:
+        async for _ in async_platform.models.chat_stream(REQUEST):
+            break
+        assert await happens(backend.cancelled)
+    finally:
+        gc.enable()
+
+
+async def test_breaking_out_of_an_async_text_cancels_the_call(
+    backend: Backend, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    async for _ in async_platform.models.stream_text(REQUEST):
+        break
+    assert await happens(backend.cancelled)
+
+
+async def test_an_error_in_an_async_stream_cancels_the_call(
+    backend: Backend, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    with contextlib.suppress(KeyError):
+        async for chunk in async_platform.models.chat_stream(REQUEST):
+            raise KeyError(chunk.token)
+    assert await happens(backend.cancelled)
+
+
+async def test_the_end_of_an_async_with_block_cancels_the_call(
+    backend: Backend, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    async with async_platform.models.chat_stream(REQUEST) as stream:
+        await anext(stream)
+    assert await happens(backend.cancelled)
+    with pytest.raises(genai_platform.Cancelled):
+        await anext(stream)
+
+
+async def test_an_unread_async_stream_is_cancelled_when_it_is_dropped(
+    backend: Backend, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    stream = async_platform.models.chat_stream(REQUEST)
+    assert await happens(backend.started)
+    del stream
+    assert await happens(backend.cancelled)
+
+
+async def test_an_async_stream_collected_in_another_thread_is_cancelled(
+    backend: Backend, async_platform: AsyncGenAIPlatform
+) -> None:
+    backend.stream = backend.endless_stream
+    held = [async_platform.models.chat_stream(REQUEST)]
+    await anext(held[0])
+    await asyncio.to_thread(held.clear)
+    assert await happens(backend.cancelled)
+
+
+async def test_cancelling_the_reading_task_cancels_the_call(own_backend: Backend) -> None:
+    async with AsyncGenAIPlatform(own_backend.address) as platform:
+        stream = platform.models.chat_stream(REQUEST)
+
+        async def read() -> None:
+            async for _ in stream:
+                pass
+
+        task = asyncio.create_task(read())
+        assert await happens(own_backend.started)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await happens(own_backend.cancelled)
+
+
+async def test_a_timeout_around_an_async_stream_cancels_the_call(own_backend: Backend) -> None:
+    async with AsyncGenAIPlatform(own_backend.address) as platform:
+        stream = platform.models.chat_stream(REQUEST)
+        await anext(stream)
+        await anext(stream)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.1)
+        assert await happens(own_backend.cancelled)
+
+
+async def test_an_async_stream_closed_by_another_task_is_an_error_for_the_one_that_waits(own_backend: Backend) -> None:
+    async with AsyncGenAIPlatform(own_backend.address) as platform:
+        stream = platform.models.chat_stream(REQUEST)
+        await anext(stream)
+        await anext(stream)
+        waiting = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        await stream.close()
+        with pytest.raises(genai_platform.Cancelled, match="the stream was closed"):
+            await waiting
+        assert await happens(own_backend.cancelled)

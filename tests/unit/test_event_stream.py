@@ -1,0 +1,169 @@
+"""The decoder of server-sent events: any cut of the same bytes gives the same events."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.models.providers.event_stream import MAX_EVENT_BYTES, Event, EventStream
+from services.shared import errors
+
+EXAMPLES: list[tuple[str, bytes, list[Event]]] = [
+    ("nothing", b"", []),
+    ("one event", b"data: a\n\n", [Event("", b"a")]),
+    ("events of one read", b"data: a\n\ndata: b\n\ndata: c\n\n", [Event("", b"a"), Event("", b"b"), Event("", b"c")]),
+    ("named", b"event: ping\ndata: {}\n\n", [Event("ping", b"{}")]),
+    ("name after data", b"data: {}\nevent: ping\n\n", [Event("ping", b"{}")]),
+    ("last name counts", b"event: a\nevent: b\ndata: 1\n\n", [Event("b", b"1")]),
+    ("name is not kept for the next event", b"event: a\ndata: 1\n\ndata: 2\n\n", [Event("a", b"1"), Event("", b"2")]),
+    ("name without data is no event", b"event: a\n\ndata: 1\n\n", [Event("", b"1")]),
+    ("lines of data", b"data: a\ndata: b\ndata:\n\n", [Event("", b"a\nb\n")]),
+    ("empty data", b"data:\n\n", [Event("", b"")]),
+    ("field without colon", b"data\n\n", [Event("", b"")]),
+    ("no space", b"data:a\n\n", [Event("", b"a")]),
+    ("only the first space goes", b"data:  a \n\n", [Event("", b" a ")]),
+    ("colons in data", b"data: a:b: c\n\n", [Event("", b"a:b: c")]),
+    ("comments", b": hello\n\n:\ndata: a\n: in between\n\n", [Event("", b"a")]),
+    ("other fields", b"id: 1\nretry: 2\nfoo: 3\nDATA: 4\ndata: a\n\n", [Event("", b"a")]),
+    ("field name with a space before it", b" data: a\n\n", []),
+    ("empty lines", b"\n\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [Event("", b"a"), Event("", b"b")]),
+    ("CRLF", b"event: x\r\ndata: a\r\n\r\ndata: b\r\n\r\n", [Event("x", b"a"), Event("", b"b")]),
+    ("CR", b"event: x\rdata: a\r\rdata: b\r\r", [Event("x", b"a"), Event("", b"b")]),
+    (
+        "mixed line ends",
+        b"data: a\r\n\ndata: b\r\r\ndata: c\n\r\n",
+        [Event("", b"a"), Event("", b"b"), Event("", b"c")],
+    ),
+    ("byte order mark", b"\xef\xbb\xbfdata: a\n\n", [Event("", b"a")]),
+    ("only one byte order mark", b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [Event("", b"b")]),
+    ("byte order mark in data", b"data: \xef\xbb\xbf\n\n", [Event("", b"\xef\xbb\xbf")]),
+    ("half a byte order mark", b"\xef\xbb\n\ndata: a\n\n", [Event("", b"a")]),
+    ("any bytes in data", b"data: \xff\x00\xf0\x9f\n\n", [Event("", b"\xff\x00\xf0\x9f")]),
+    ("unfinished", b"data: a\n\ndata: b\n", [Event("", b"a")]),
+    (
+        "line ends of other standards",
+        "data: a\u2028b\x0b\x0c\x85\n\n".encode(),
+        [Event("", "a\u2028b\x0b\x0c\x85".encode())],
+    ),
+]
+
+
+def decode(pieces: list[bytes]) -> tuple[list[Event], bool]:
+    stream = EventStream()
+    events = [event for piece in pieces for event in stream.feed(piece)]
+    return events, stream.unfinished
+
+
+def by_the_standard(data: bytes) -> list[Event]:
+    """The standard's own algorithm, line by line, with the whole stream at hand."""
+    events = []
+    name = b""
+    values: list[bytes] = []
+    *lines, _ = re.split(rb"\r\n|\n|\r", data.removeprefix(b"\xef\xbb\xbf"))
+    for line in lines:
+        if line == b"":
+            if values:
+                events.append(Event(name.decode("utf-8", "replace"), b"\n".join(values)))
+            name, values = b"", []
+            continue
+        found = re.fullmatch(rb"([^:]*)(?:: ?(.*))?", line, re.DOTALL)
+        assert found
+        field, value = found[1], found[2] or b""
+        if field == b"event":
+            name = value
+        elif field == b"data":
+            values.append(value)
+    return events
+
+
+def cut(data: bytes, positions: list[int]) -> list[bytes]:
+    places = [0, *sorted(positions), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(places)]
+
+
+@pytest.mark.parametrize(("data", "events"), [case[1:] for case in EXAMPLES], ids=[case[0] for case in EXAMPLES])
+def test_events_of_a_stream_however_it_is_cut(data: bytes, events: list[Event]) -> None:
+    assert by_the_standard(data) == events
+    whole = decode([data])
+    assert whole[0] == events
+    for first in range(len(data) + 1):
+        for second in range(first, len(data) + 1):
+            assert decode(cut(data, [first, second])) == whole
+    assert decode([data[position : position + 1] for position in range(len(data))]) == whole
+
+
+TOKENS = [
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\n\n",
+    b"data",
+    b"data:",
+    b"data: ",
+    b"event: ",
+    b":",
+    b" ",
+    b"id: ",
+    b"{}",
+    b"\xef\xbb\xbf",
+]
+
+
+@given(st.lists(st.sampled_from(TOKENS) | st.binary(max_size=4)).map(b"".join), st.data())
+def test_any_bytes_cut_anywhere_decode_as_the_standard_says(data: bytes, draw: st.DataObject) -> None:
+    positions = draw.draw(st.lists(st.integers(0, len(data)), max_size=6))
+    whole = decode([data])
+    assert whole[0] == by_the_standard(data)
+    assert decode(cut(data, positions)) == whole
+    assert decode([data[position : position + 1] for position in range(len(data))]) == whole
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_event_is_there_with_the_read_that_ends_it(line_end: bytes) -> None:
+    stream = EventStream()
+    assert stream.feed(b"data: a" + line_end + line_end) == [Event("", b"a")]
+    assert stream.feed(b"data: b" + line_end) == []
+    assert stream.feed(line_end) == [Event("", b"b")]
+
+
+@pytest.mark.parametrize(
+    ("rest", "unfinished"),
+    [
+        (b"", False),
+        (b"\n", False),
+        (b": comment", False),
+        (b": comment\n", False),
+        (b"d", True),
+        (b"data: [DONE]", True),
+        (b"data: [DONE]\n", True),
+        (b": comment\nevent: x\n", True),
+    ],
+)
+def test_event_that_was_begun_and_not_ended_is_told(rest: bytes, unfinished: bool) -> None:
+    stream = EventStream()
+    stream.feed(b"data: a\n\n" + rest)
+    assert stream.unfinished is unfinished
+
+
+def test_largest_event_passes_in_small_reads() -> None:
+    data = b"data: " + b"x" * (MAX_EVENT_BYTES - 7)
+    pieces = [data[start : start + 100] for start in range(0, len(data), 100)]
+    assert decode([*pieces, b"\n", b"\n"])[0] == [Event("", data[6:])]
+
+
+@pytest.mark.parametrize("size", [100, 65_536, 10 * MAX_EVENT_BYTES], ids=["small reads", "large reads", "one read"])
+@pytest.mark.parametrize("start", [b"data: ", b": ", b"data: a\ndata: "], ids=["data", "comment", "second line"])
+def test_larger_event_is_refused(start: bytes, size: int) -> None:
+    data = b"data: before\n\n" + start + b"x" * MAX_EVENT_BYTES + b"\n\n"
+    with pytest.raises(errors.Internal) as caught:
+        decode([data[at : at + size] for at in range(0, len(data), size)])
+    assert caught.value.reason == "UPSTREAM_PROTOCOL_ERROR"
+
+
+def test_many_events_may_be_larger_together() -> None:
+    data = (b"data: " + b"x" * 1000 + b"\n\n") * 3000
+    assert len(decode([data])[0]) == 3000

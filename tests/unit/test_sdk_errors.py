@@ -1,0 +1,42 @@
+"""The errors by themselves; that calls raise them is tested on the wire."""
+
+from __future__ import annotations
+
+import pickle
+
+import grpc
+import pytest
+
+from genai_platform import FieldViolation, GenAIError, NotFound, Timeout
+from genai_platform.errors import ERROR_TYPES
+from services.shared.rpc import STATUS_CODES
+
+
+def test_every_status_has_a_class() -> None:
+    assert set(ERROR_TYPES) == set(grpc.StatusCode) - {grpc.StatusCode.OK}
+
+
+def test_every_error_of_the_services_has_a_class_of_its_own_code() -> None:
+    for code in STATUS_CODES.values():
+        assert issubclass(ERROR_TYPES[code], GenAIError)
+
+
+def test_an_error_reads_as_one_line() -> None:
+    error = NotFound("no model is called\n  'x'", reason="MODEL_NOT_FOUND", request_id="1f2c")
+    assert str(error) == "no model is called 'x' [MODEL_NOT_FOUND, request 1f2c]"
+    assert str(NotFound("gone")) == "gone [NOT_FOUND]"
+
+
+def test_an_error_survives_pickling() -> None:
+    """Process pools send errors between processes that way."""
+    for error_type in {*ERROR_TYPES.values(), GenAIError}:
+        error = error_type("text", reason="R", retry_after=1.5, violations=[FieldViolation("a", "b")], request_id="1")
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is error_type
+        assert vars(copy) == vars(error)
+
+
+def test_a_timeout_is_a_timeout_error_too() -> None:
+    with pytest.raises(TimeoutError, match="late"):
+        raise Timeout("late")
+    assert Timeout("late").code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,0 +1,84 @@
+"""What people write, and the ChatRequest that it becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genai_platform import ChatConfig, ChatMessage, ChatRequest, ParameterPolicy, ToolDefinition
+from genai_platform.requests import build_chat_request
+
+HELLO = ChatMessage(role="user", content="Hello!")
+
+
+def test_a_text_is_one_message_of_the_user() -> None:
+    assert build_chat_request("Hello!", {"model": "m"}) == ChatRequest(model="m", messages=[HELLO])
+
+
+def test_a_list_of_messages_and_dicts_is_the_conversation() -> None:
+    given: list[Any] = [{"role": "user", "content": "Hello!"}, ChatMessage(role="assistant", content="Hi.")]
+    expected = ChatRequest(messages=[HELLO, ChatMessage(role="assistant", content="Hi.")])
+    assert build_chat_request(given, {}) == expected
+    assert build_chat_request(None, {"messages": given}) == expected
+    assert build_chat_request(expected.messages, {}) == expected
+
+
+def test_system_is_put_before_the_conversation() -> None:
+    built = build_chat_request("Hello!", {"system": "Be brief."})
+    assert list(built.messages) == [ChatMessage(role="system", content="Be brief."), HELLO]
+
+
+def test_a_dict_may_hold_every_field_of_a_message() -> None:
+    call = {"id": "c1", "name": "f", "arguments_json": "{}"}
+    message = build_chat_request([{"role": "assistant", "tool_calls": [call]}], {}).messages[0]
+    assert message.tool_calls[0].id == "c1"
+
+
+def test_fields_of_the_config_may_be_given_flat_and_zero_is_kept() -> None:
+    built = build_chat_request("Hello!", {"temperature": 0, "max_tokens": 50, "stop_sequences": ["."], "seed": None})
+    assert built.config == ChatConfig(temperature=0, max_tokens=50, stop_sequences=["."])
+    assert built.config.HasField("temperature")
+    assert not built.config.HasField("seed")
+
+
+def test_a_flat_field_wins_over_the_config_which_is_not_changed() -> None:
+    config = ChatConfig(temperature=1, top_p=0.5, stop_sequences=["a"])
+    built = build_chat_request("Hello!", {"config": config, "temperature": 0.2, "stop_sequences": ["b"]})
+    assert built.config == ChatConfig(temperature=0.2, top_p=0.5, stop_sequences=["b"])
+    assert config.temperature == 1
+
+
+def test_messages_may_be_given_as_dicts_everywhere() -> None:
+    built = build_chat_request("Hello!", {"tools": [{"name": "f"}], "config": {"top_k": 3}, "tags": {"a": "b"}})
+    assert built.tools[0] == ToolDefinition(name="f")
+    assert built.config.top_k == 3
+    assert dict(built.tags) == {"a": "b"}
+
+
+def test_an_enum_is_taken_by_number_and_by_name() -> None:
+    for policy in (ParameterPolicy.PARAMETER_POLICY_STRICT, "PARAMETER_POLICY_STRICT"):
+        assert build_chat_request("Hello!", {"parameter_policy": policy}).parameter_policy == 2
+
+
+def test_a_request_is_sent_as_it_is() -> None:
+    request = ChatRequest(model="m")
+    assert build_chat_request(request, {}) is request
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "text"),
+    [
+        (ChatRequest(model="m"), {"temperature": 1.0}, "sent as it is: set temperature in it"),
+        ("Hello!", {"modle": "m"}, "has a field modle"),
+        ("Hello!", {"messages": [HELLO]}, "given twice"),
+        (17, {}, "not a int"),
+        (b"Hello!", {}, "not a bytes"),
+        (["Hello!"], {}, r"messages\[0\] must be a ChatMessage or a dict, not a str"),
+        ([HELLO, {"role": "user", "text": "x"}], {}, r"messages\[1\] is no ChatMessage.*text"),
+        ([{"role": "user", "content": ["x"]}], {}, r"messages\[0\] is no ChatMessage"),
+    ],
+)
+def test_what_cannot_be_a_chat_is_a_type_error_that_says_so(given: Any, fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        build_chat_request(given, fields)

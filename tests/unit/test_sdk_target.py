@@ -1,0 +1,62 @@
+"""Addresses of the gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from genai_platform import AsyncGenAIPlatform, GenAIPlatform
+from genai_platform.target import Target, find_target
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("127.0.0.1:50051", Target("127.0.0.1:50051", False)),
+        ("localhost:1", Target("localhost:1", False)),
+        ("http://gateway:80", Target("gateway:80", False)),
+        ("grpc://gateway:9/", Target("gateway:9", False)),
+        (" HTTPS://Gateway.example ", Target("gateway.example:443", True)),
+        ("grpcs://gateway:50051", Target("gateway:50051", True)),
+        ("[::1]:50051", Target("[::1]:50051", False)),
+        ("https://[2001:db8::1]", Target("[2001:db8::1]:443", True)),
+    ],
+)
+def test_addresses_and_urls_are_read(text: str, target: Target) -> None:
+    assert find_target(text) == target
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "gateway", "http://gateway", ":50051", "gateway:port", "gateway:0", "gateway:70000", "ftp://a:1"),
+        *("http://gateway:1/v1", "http://gateway:1?x=1", "http://gateway:1#x", "::1:50051", "https://a:0", "://a:1"),
+    ],
+)
+def test_a_bad_target_is_a_value_error_that_says_what_is_expected(text: str) -> None:
+    with pytest.raises(ValueError, match=r"target must be host:port, such as 127\.0\.0\.1:50051"):
+        GenAIPlatform(text)
+
+
+def test_a_password_in_a_target_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="not repeated here") as caught:
+        GenAIPlatform("http://user:hunter2@gateway:1")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("client", [GenAIPlatform, AsyncGenAIPlatform])
+def test_the_environment_names_the_gateway_when_the_program_does_not(
+    client: type[GenAIPlatform | AsyncGenAIPlatform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENAI_GATEWAY_URL", "http://gateway:7")
+    assert "'gateway:7'" in repr(client())
+    assert "'other:8'" in repr(client("other:8"))
+    monkeypatch.setenv("GENAI_GATEWAY_URL", "")
+    assert "'127.0.0.1:50051'" in repr(client())
+    monkeypatch.delenv("GENAI_GATEWAY_URL")
+    assert "'127.0.0.1:50051'" in repr(client())
+
+
+def test_a_bad_address_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAI_GATEWAY_URL", "gateway")
+    with pytest.raises(ValueError, match="GENAI_GATEWAY_URL must be host:port"):
+        GenAIPlatform()
