@@ -130,7 +130,7 @@ async def _measure(scale: Scale, directory: Path) -> Report:
     assert task
     # As Ctrl-C does: the blocks that hold the children end.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    report = Report()
+    report = Report(load_average=os.getloadavg()[0])
     try:
         async with (
             asyncio.timeout(LIMIT_SECONDS),

@@ -18,6 +18,7 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from benchmarks.load import run_at_once
 from benchmarks.work import CHAT, CHAT_STREAM, MODEL, TOKEN, Work, read_work
 from proto import models_pb2, sessions_pb2
 
@@ -120,8 +121,6 @@ async def _post_stream(session: aiohttp.ClientSession, url: str, body: bytes) ->
 
 async def call_http(upstream: str) -> None:
     """For each line of input `{"work": [tokens, pace], "stream": …, "calls": …, "at_once": …}`: does it, says so."""
-    from benchmarks.load import run_at_once
-
     url = f"http://{upstream}/v1/chat/completions"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         print("floor: listening on 127.0.0.1:0", flush=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 DASH = "–"
+BUSY_LOAD_AVERAGE = 1.0
 FIRST_TOKEN_TARGET = "final target through both: added p50 ≤ 3 ms, added p99 ≤ 8 ms"
 RESOURCE_TARGET = "final target: SERVING within 1.5 s, ≤ 90 MiB"
 
@@ -47,8 +48,12 @@ class Resource:
 
 @dataclass
 class Report:
-    """All rows of one run. `gaps` says what could not be measured, and why."""
+    """All rows of one run. `gaps` says what could not be measured, and why.
 
+    `load_average` is the machine's, over the minute before the run: what it did beside being measured.
+    """
+
+    load_average: float = 0.0
     floors: list[Cost] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     latency: list[Delay] = field(default_factory=list)
@@ -82,8 +87,14 @@ class Report:
             _delays("First token, 20 paced streams, ms", self.first_token, FIRST_TOKEN_TARGET),
             self._resource_table(),
             "\n".join(f"not measured: {gap}" for gap in self.gaps),
+            self._warning(),
         ]
         return "\n\n".join(table for table in tables if table)
+
+    def _warning(self) -> str:
+        if self.load_average < BUSY_LOAD_AVERAGE:
+            return ""
+        return f"the machine was busy already (load average {self.load_average:.1f}): measure again when it is quiet"
 
     def _resource_table(self) -> str:
         table = _table(

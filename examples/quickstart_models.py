@@ -68,6 +68,7 @@ def run(steps: Steps, platform: GenAIPlatform, model: str) -> None:
     with platform.models.chat_stream("Count from 1 to 5.", model=model, max_tokens=60) as stream:
         for chunk in stream:
             print(chunk.token, end="", flush=True)
+    assert stream.response, "a stream that ends has its response"
     print(
         f"\n  [finish reason {stream.response.finish_reason},"
         f" first token after {stream.response.timing.first_token.ToMilliseconds()} ms]"

@@ -7,8 +7,7 @@ come, the status with its details and trailers. Nothing is retried here.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -94,10 +93,14 @@ class Forward:
         call = Call(context)
         call.facts["request_bytes"] = len(request)
         try:
-            with tracked_call(), self._started(request, call, context) as onward:
-                await _return_initial_metadata(onward, context)
-                response: bytes = await onward
-                context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
+            with tracked_call():
+                onward = self._start(request, timeout=_timeout(call), metadata=_onward_metadata(call, context))
+                try:
+                    await _return_initial_metadata(onward, context)
+                    response: bytes = await onward
+                    context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
+                finally:
+                    onward.cancel()
         except BaseException as error:
             await self._fail(error, call, context)
         call.facts["response_bytes"] = len(response)
@@ -107,29 +110,23 @@ class Forward:
     async def relay(self, request: bytes | AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:
         """Forwards one message, or a stream of them, and writes each that comes back before the next is read."""
         call = Call(context)
-        call.facts["messages"] = messages = 0
+        messages = 0
         try:
-            with tracked_call(), self._started(request, call, context) as onward:
-                await _return_initial_metadata(onward, context)
+            with tracked_call():
+                onward = self._start(request, timeout=_timeout(call), metadata=_onward_metadata(call, context))
                 try:
+                    await _return_initial_metadata(onward, context)
                     async for message in onward:
                         await context.write(message)
                         messages += 1
+                    context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
                 finally:
+                    # Leaving the loop would not end the backend's work.
+                    onward.cancel()
                     call.facts["messages"] = messages
-                context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
         except BaseException as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
-
-    @contextlib.contextmanager
-    def _started(self, request: Any, call: Call, context: grpc.aio.ServicerContext) -> Iterator[Any]:
-        """The call to the backend, which ends with the block however the block ends."""
-        onward = self._start(request, timeout=_timeout(call), metadata=_onward_metadata(call, context))
-        try:
-            yield onward
-        finally:
-            onward.cancel()
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

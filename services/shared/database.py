@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.shared import migrations as schema
@@ -139,5 +139,9 @@ def _choose_backend(url: str) -> SQLite | PostgreSQL:
 
 
 def _explain(error: PlatformError) -> str:
-    cause = error.metadata.get("cause")
-    return f"{error.message} ({cause})" if cause else error.message
+    """What callers are told, and what the driver said: for the operator only, who has to find out why."""
+    cause = error.__cause__
+    if not isinstance(cause, DBAPIError):
+        return error.message
+    said = str(cause.orig).strip().partition("\n")[0]
+    return f"{error.message} ({said})"

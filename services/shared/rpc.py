@@ -16,8 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
@@ -115,7 +115,7 @@ def _request_id(context: grpc.aio.ServicerContext) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and 0 < len(value) <= 128 and value.isascii() and value.isprintable():
             return str(value)
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def service_handler(

@@ -103,7 +103,7 @@ def translated(log: Log) -> Iterator[None]:
         if translation is None:
             raise
         log.warning("storage error", code=code, reason=translation.reason)
-        raise translation from None
+        raise translation from error
 
 
 def _classify(error: DBAPIError) -> tuple[str, errors.PlatformError | None]:

@@ -15,7 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
-CLEARED = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "GENAI_GATEWAY_URL", "GENAI_MODEL")
+CLEARED = (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "GENAI_GATEWAY_URL",
+    "GENAI_MODEL",
+)
 """A run must depend on nobody's keys, and on no platform that happens to run on this machine."""
 
 

@@ -6,12 +6,14 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from genai_platform import (
     AppendMessagesRequest,
@@ -26,10 +28,12 @@ from genai_platform import (
     RegisterPromptRequest,
     Unavailable,
 )
-from tests.e2e.processes import Platform, running_platform
+from tests.e2e.processes import Platform, Process, clean_environment, running_platform
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, event, event_stream, json_answer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+
+Result = TypeVar("Result")
 
 
 class Upstream:
@@ -39,13 +43,14 @@ class Upstream:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self.server = self.do(_enter(ScriptedUpstream(default=answer)))
+        self.server = self.do(ScriptedUpstream(default=answer).__aenter__())
 
     @property
     def url(self) -> str:
         return self.server.url
 
-    def do(self, work):  # type: ignore[no-untyped-def]
+    def do(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Runs a coroutine on the provider's loop and returns its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
 
     def gate(self) -> asyncio.Event:
@@ -56,10 +61,6 @@ class Upstream:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-
-
-async def _enter(server: ScriptedUpstream) -> ScriptedUpstream:
-    return await server.__aenter__()
 
 
 async def _new_event() -> asyncio.Event:
@@ -203,7 +204,7 @@ def test_a_stream_in_flight_is_finished_before_the_services_stop(platform: Platf
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_idle_services_stop_with_exit_code_0_and_say_nothing_strange(platform: Platform, number: signal.Signals) -> None:
+def test_idle_services_stop_with_exit_code_0_and_no_traceback(platform: Platform, number: signal.Signals) -> None:
     for service in platform.services.values():
         service.send(number)
     for service in platform.services.values():
@@ -212,8 +213,6 @@ def test_idle_services_stop_with_exit_code_0_and_say_nothing_strange(platform: P
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_78(platform: Platform, tmp_path: Path) -> None:
-    from tests.e2e.processes import Process, clean_environment
-
     for name, service in platform.services.items():
         port = service.address.rpartition(":")[2]
         environment = clean_environment(**{f"{name.upper()}_PORT": port, "GENAI_DATA_DIR": str(tmp_path / "other")})
@@ -228,8 +227,6 @@ def test_a_port_in_use_is_one_line_and_exit_code_78(platform: Platform, tmp_path
 
 
 def test_reflection_lists_both_services_through_the_gateway(platform: Platform) -> None:
-    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-
     with grpc.insecure_channel(platform.address) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -44,11 +45,11 @@ def target(request: pytest.FixtureRequest, local_model: LocalModel) -> Target:
     return registered_target(model)
 
 
-def asking(text: str, **config: object) -> Conversation:
+def asking(text: str, **config: Any) -> Conversation:
     request = models_pb2.ChatRequest(
         model="small",
         messages=[models_pb2.ChatMessage(role="user", content=text)],
-        config=models_pb2.ChatConfig(seed=1, **{"max_tokens": 24, **config}),
+        config=models_pb2.ChatConfig(**{"seed": 1, "max_tokens": 24, **config}),
         parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
     )
     return Conversation(request, request.messages)

@@ -14,11 +14,8 @@ import pytest
 
 from examples import local_model as program
 from examples.local_model import LocalModel, LocalModelError
-from tests.live.local_model import local_model
 
 pytestmark = pytest.mark.local_model
-
-__all__ = ["local_model"]
 
 SCRIPT = str(Path(program.__file__))
 QUESTION = {"model": program.MODEL, "messages": [{"role": "user", "content": "Tell me a long story."}]}

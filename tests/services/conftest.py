@@ -1,4 +1,4 @@
-"""Real databases for tests: SQLite files, and one PostgreSQL server for the whole run with a database for each test."""
+"""Real databases for tests: SQLite files, and one PostgreSQL server for the whole run with a schema for each test."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def postgresql_server() -> Iterator[Path]:
 
 @pytest.fixture
 def postgresql_url(postgresql_server: Path) -> str:
-    """The URL of a new, empty database."""
+    """The URL of a new, empty schema, which is as good as a database of its own and much sooner made."""
     name = f"test_{next(_numbers)}"
     with _connect(postgresql_server) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://postgres@/{name}?host={quote(str(postgresql_server))}"
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"postgresql://postgres@/postgres?host={quote(str(postgresql_server))}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture

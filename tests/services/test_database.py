@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -257,3 +259,18 @@ async def test_connections_that_the_server_closed_are_replaced_unnoticed(
 
 def test_the_default_file_has_its_service_s_name(tmp_path: Path) -> None:
     assert sqlite_url(tmp_path, "sessions") == f"sqlite:///{tmp_path}/sessions.db"
+
+
+async def test_a_start_with_nothing_to_upgrade_does_without_alembic(sqlite_file: Path, tmp_path: Path) -> None:
+    """Importing it would take a good part of the start."""
+    async with opened(f"sqlite:///{sqlite_file}", tmp_path):
+        pass
+    program = (
+        "import asyncio, sys, pathlib\n"
+        "from services.shared.database import Database\n"
+        "from services.shared.logs import open_log\n"
+        f"migrations = pathlib.Path({str(write_migrations(tmp_path))!r})\n"
+        f"asyncio.run(Database.open('sqlite:///{sqlite_file}', migrations, open_log('test')))\n"
+        "sys.exit('alembic' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True).returncode == 0

@@ -236,10 +236,10 @@ async def test_fault_in_mid_stream_comes_after_the_tokens_and_is_never_ok(
 ) -> None:
     gate = asyncio.Event()
     upstream.play(event_stream(piece("par"), piece("tial"), gate, *steps, ending=ending))
-    stream = service.stub.ChatStream(chat_request())
+    stream = aiter(service.stub.ChatStream(chat_request()))
     text = ""
     while text != "partial":
-        text += (await asyncio.wait_for(stream.read(), 5)).token
+        text += (await asyncio.wait_for(anext(stream), 5)).token
     gate.set()
     chunks, failure = await stream_failure(stream)
     assert not chunks

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from sqlalchemy import Connection, inspect
 
 from proto import sessions_pb2 as pb
+from services.sessions import store, tables
 from tests.services.sessions_fixtures import START, Service, served
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -186,11 +188,34 @@ async def test_a_clock_set_back_makes_no_session_older(service: Service) -> None
     assert session.update_time == created.update_time
 
 
-async def test_expired_sessions_are_removed_for_good_and_others_stay(service: Service) -> None:
-    for number in range(205):
+async def test_expired_sessions_are_removed_for_good_and_others_stay(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PURGE_BATCH", 3)
+    for number in range(5):
         await service.create(f"{number}", ttl=Duration(seconds=1))
     await service.create("long", ttl=Duration(seconds=100))
     await service.create("for-ever")
     service.clock.advance(2)
-    assert [await service.store.purge_expired() for _ in range(3)] == [200, 5, 0]
+    assert [await service.store.purge_expired() for _ in range(3)] == [3, 2, 0]
     assert await list_ids(service) == [["for-ever", "long"]]
+
+
+async def test_the_migrations_leave_the_tables_that_the_program_knows(service: Service) -> None:
+    def describe(connection: Connection) -> dict[str, tuple[set[str], list[str]]]:
+        inspector = inspect(connection)
+        return {
+            name: (
+                {column["name"] for column in inspector.get_columns(name)},
+                inspector.get_pk_constraint(name)["constrained_columns"],
+            )
+            for name in inspector.get_table_names()
+        }
+
+    async with service.database.read() as connection:
+        found = await connection.run_sync(describe)
+    found.pop("sessions_schema")
+    assert found == {
+        table.name: ({column.name for column in table.columns}, [column.name for column in table.primary_key])
+        for table in tables.metadata.tables.values()
+    }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult, WindowPolicy
+from services.sessions import contexts
 from services.sessions.windows import Limits, Window, estimate_tokens
 from tests.services.sessions_fixtures import Service, said, served
 
@@ -38,7 +39,7 @@ def answered_in_parts(name: str) -> ChatMessage:
     return said("tool", parts=[ContentPart(tool_result=ToolResult(tool_call_id=name))])
 
 
-async def context(service: Service, **window: int) -> pb.GetContextResponse:
+async def fetch_context(service: Service, **window: int) -> pb.GetContextResponse:
     policy = WindowPolicy(**window) if window else None
     response: pb.GetContextResponse = await service.call(
         "GetContext", pb.GetContextRequest(session_id="s", window=policy)
@@ -47,19 +48,19 @@ async def context(service: Service, **window: int) -> pb.GetContextResponse:
 
 
 async def window(service: Service, max_messages: int) -> list[int]:
-    return [entry.sequence for entry in (await context(service, max_messages=max_messages)).messages]
+    return [entry.sequence for entry in (await fetch_context(service, max_messages=max_messages)).messages]
 
 
 async def test_without_a_window_the_whole_history_is_the_context(service: Service) -> None:
     await service.append(*["x"] * 250)
-    answer = await context(service)
+    answer = await fetch_context(service)
     assert [entry.sequence for entry in answer.messages] == list(range(1, 251))
     assert (answer.next_sequence, answer.dropped_messages) == (251, 0)
     assert answer.estimated_tokens == 250 * 5
 
 
 async def test_an_empty_session_has_an_empty_context(service: Service) -> None:
-    for answer in (await context(service), await context(service, max_messages=5, max_tokens=5)):
+    for answer in (await fetch_context(service), await fetch_context(service, max_messages=5, max_tokens=5)):
         assert answer == pb.GetContextResponse(next_sequence=1)
 
 
@@ -68,7 +69,7 @@ async def test_a_window_begins_with_a_turn(service: Service) -> None:
     windows = {limit: await window(service, limit) for limit in range(7)}
     last_turn, whole = [3, 4, 5], [1, 2, 3, 4, 5]
     assert windows == {0: [], 1: [], 2: [], 3: last_turn, 4: last_turn, 5: whole, 6: whole}
-    assert (await context(service, max_messages=4)).dropped_messages == 2
+    assert (await fetch_context(service, max_messages=4)).dropped_messages == 2
 
 
 async def test_a_tool_call_stays_with_its_results(service: Service) -> None:
@@ -119,10 +120,10 @@ async def test_a_result_without_its_call_hides_nothing_when_all_fits(service: Se
 async def test_a_window_can_be_of_tokens(service: Service) -> None:
     for _ in range(3):
         await service.append(said("user", "x" * 400), said("assistant", "x" * 400))
-    answer = await context(service, max_tokens=450)
+    answer = await fetch_context(service, max_tokens=450)
     assert [entry.sequence for entry in answer.messages] == [3, 4, 5, 6]
     assert answer.estimated_tokens == 4 * 104
-    assert (await context(service, max_tokens=450, max_messages=3)).dropped_messages == 4
+    assert (await fetch_context(service, max_tokens=450, max_messages=3)).dropped_messages == 4
 
 
 async def test_a_window_far_into_a_long_history_is_found(service: Service) -> None:
@@ -132,9 +133,10 @@ async def test_a_window_far_into_a_long_history_is_found(service: Service) -> No
     assert len(await window(service, 352)) == 352
 
 
-async def test_a_history_too_large_for_one_answer_says_so(service: Service) -> None:
+async def test_a_history_too_large_for_one_answer_says_so(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contexts, "MAX_CONTEXT_BYTES", 10_000)
     for _ in range(4):
-        await service.append("x" * 8_000_000)
+        await service.append("x" * 3_000)
     failure = await service.fail("GetContext", pb.GetContextRequest(session_id="s"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CONTEXT_TOO_LARGE")
 

@@ -140,8 +140,10 @@ def test_a_bad_database_stops_the_start(tmp_path: Path) -> None:
     assert "hunter2" not in refused(tmp_path, SESSIONS_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d")
 
 
-async def append_until_killed(stub: SessionServiceStub, worker: int, answered: list[int]) -> None:
-    """Appends pairs of messages one after the other, and notes the last sequence of each that was answered."""
+async def append_until_killed(
+    stub: SessionServiceStub, worker: int, answered: list[int], process: subprocess.Popen[str], enough: int
+) -> None:
+    """Appends pairs of messages and notes the last sequence of each that was answered; after enough, kills."""
     number = 0
     with contextlib.suppress(grpc.aio.AioRpcError):
         while True:
@@ -150,6 +152,8 @@ async def append_until_killed(stub: SessionServiceStub, worker: int, answered: l
             answer = await stub.AppendMessages(request, timeout=CALL_SECONDS)
             answered.append(answer.messages[-1].sequence)
             number += 1
+            if len(answered) == enough:
+                process.send_signal(signal.SIGKILL)
 
 
 async def list_all(stub: SessionServiceStub) -> list[pb.SessionMessage]:
@@ -166,7 +170,7 @@ async def list_all(stub: SessionServiceStub) -> list[pb.SessionMessage]:
 async def test_answered_writes_survive_kill_9(tmp_path: Path) -> None:
     """Four writers at once; the process is killed after some answers, wherever it then is."""
     answered: list[int] = []
-    for round_number in range(4):
+    for round_number in range(3):
         with started(tmp_path) as (process, line):
             async with connected(line) as stub:
                 if round_number == 0:
@@ -179,10 +183,7 @@ async def test_answered_writes_survive_kill_9(tmp_path: Path) -> None:
                 contents = [entry.message.content for entry in stored]
                 assert contents[0::2] == contents[1::2]
                 enough = len(answered) + 15 + 7 * round_number
-                writers = [asyncio.create_task(append_until_killed(stub, w, answered)) for w in range(4)]
-                while len(answered) < enough:
-                    await asyncio.sleep(0)
-                process.send_signal(signal.SIGKILL)
+                writers = (append_until_killed(stub, worker, answered, process, enough) for worker in range(4))
                 await asyncio.gather(*writers)
     with started(tmp_path) as (_, line):
         async with connected(line) as stub:

@@ -85,6 +85,16 @@ class Answer:
         """Adds a piece to the arguments of the tool call `key`."""
         self._grow(self._blocks[key], piece)
 
+    def close(self, key: int) -> str:
+        """Ends the block `key`, if it has begun, and returns what it holds, arguments of a tool call included."""
+        block = self._blocks.get(key)
+        if block is None:
+            return ""
+        if block.carry:
+            block.carry = ""
+            self._grow(block, "\ufffd")
+        return block.text()
+
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
         """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
         block = self._blocks.setdefault(key, _Block("opaque"))
@@ -100,10 +110,8 @@ class Answer:
 
     def complete(self) -> None:
         """Closes all blocks: nothing more comes."""
-        for block in self._blocks.values():
-            if block.carry:
-                block.carry = ""
-                self._grow(block, "\ufffd")
+        for key, block in self._blocks.items():
+            self.close(key)
             if block.kind == "tool_call" and not block.pieces:
                 self._grow(block, "{}")
         self._flush()
@@ -142,8 +150,7 @@ class Answer:
 
     def text_of(self, key: int) -> str:
         """What the block `key` holds so far, arguments of a tool call included."""
-        block = self._blocks.get(key)
-        return block.text() if block else ""
+        return self._blocks[key].text()
 
     def response(self) -> models_pb2.ChatResponse:
         """The whole answer; to be asked once, after `complete`."""

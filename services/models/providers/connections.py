@@ -68,6 +68,10 @@ class Connection(ResponseHandler):
             body.set_exception(error)
 
 
+def _connection(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return Connection(loop)
+
+
 class Connector(aiohttp.TCPConnector):
     """The pool: as many connections as there are calls, each kept for a while after its last answer.
 
@@ -82,7 +86,7 @@ class Connector(aiohttp.TCPConnector):
             keepalive_timeout=None if force_close else POOLED_SECONDS,
             ssl=trusted or True,
         )
-        self._factory = functools.partial[ResponseHandler](Connection, asyncio.get_running_loop())
+        self._factory = functools.partial(_connection, asyncio.get_running_loop())
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout

@@ -21,6 +21,7 @@ from services.models.providers.transport import StreamedAnswer, Transport
 from services.shared import errors
 
 OK = 200
+JSON = {"content-type": "application/json"}
 
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_STREAM_BYTES = 64 * 1024 * 1024
@@ -52,7 +53,7 @@ async def chat(
         return await _chat_by_stream(transport, target, conversation, patience)
     body = target.dialect.encode(conversation, target, stream=False)
     with _told_apart(target):
-        answered = await transport.post(_url(target), target.headers, body.data)
+        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data)
         if answered.status != OK:
             raise _refusal(target, answered.status, answered.headers, answered.body)
         answer = _read(target, answered.headers, answered.body)
@@ -80,7 +81,7 @@ async def chat_stream(
     body = target.dialect.encode(conversation, target, stream=True)
     chunks_sent = 0
     with _told_apart(target) as facts:
-        async with transport.stream(_url(target), target.headers, body.data) as answered:
+        async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
             if answered.status != OK:
                 raise _refusal(target, answered.status, answered.headers, await answered.read_all(MAX_ERROR_BYTES))
             if answered.headers.get("content-type", "").startswith("application/json"):

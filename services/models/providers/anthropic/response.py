@@ -29,7 +29,7 @@ USAGE_MEMBERS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "ca
 
 
 class _RawBlock(msgspec.Struct):
-    input: msgspec.Raw | None = None
+    input: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _RawMessage(msgspec.Struct):
@@ -56,7 +56,7 @@ def read_answer(body: bytes) -> Answer:
     for key, block in enumerate(blocks):
         if block.get("type") == "tool_use":
             answer.open_tool_call(key, text_of(block.get("id")), text_of(block.get("name")))
-            answer.add_arguments(key, json_text.encode_any(block.get("input", {})).decode())
+            answer.add_arguments(key, json_text.encode_any(block.get("input") or {}).decode())
         else:
             add_block(answer, key, block)
     read_finish(answer, message.get("stop_reason"))
@@ -73,7 +73,7 @@ def _keep_inputs(body: bytes, blocks: list[dict[str, Any]]) -> None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return
     for block, raw_block in zip(blocks, raw_blocks, strict=True):
-        if raw_block.input is not None:
+        if block.get("input") is not None:
             block["input"] = raw_block.input
 
 

@@ -105,15 +105,14 @@ class MessageDecoder:
         block = self._blocks.get(_index(event))
         if block is None:
             return
+        text = self.answer.close(block.key)
         if block.kind == "tool_use":
             arguments = block.content.get("input")
-            if arguments and not self.answer.text_of(block.key):
+            if arguments and not text:
                 self.answer.add_arguments(block.key, json_text.encode_any(arguments).decode())
             return
-        if block.kind == "text":
-            block.content["text"] = self.answer.text_of(block.key)
-        elif block.kind == "thinking":
-            block.content["thinking"] = self.answer.text_of(block.key)
+        if block.kind in ("text", "thinking"):
+            block.content[block.kind] = text
         arguments_json = join_surrogates("".join(block.json_pieces))
         if json_text.is_object(arguments_json):
             block.content["input"] = json_text.raw(arguments_json)

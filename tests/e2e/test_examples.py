@@ -1,0 +1,128 @@
+"""The examples as a user runs them, with the real local model."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.local_model import LocalModel
+from tests.e2e.processes import Process, clean_environment, running_platform
+
+pytestmark = pytest.mark.local_model
+
+MARK = "GENAI_TEST_RUN"
+
+
+class Run:
+    """One run of an example, and what it leaves behind."""
+
+    def __init__(self, directory: Path) -> None:
+        self._mark = f"{MARK}={uuid.uuid4().hex}"
+        self.temporary = directory / "temporary"
+        self.temporary.mkdir()
+        self._log_path = directory / "example.log"
+        self.process: Process | None = None
+
+    def start(self, script: str, **variables: str) -> Process:
+        name, _, value = self._mark.partition("=")
+        environment = clean_environment(**{name: value, "TMPDIR": str(self.temporary), **variables})
+        environment["PYTHONUNBUFFERED"] = "1"
+        self.process = Process([f"examples/{script}"], environment, self._log_path)
+        return self.process
+
+    def finish(self) -> tuple[int, str]:
+        """The exit code, and everything that was still to be said on standard output."""
+        assert self.process
+        output, _ = self.process.popen.communicate(timeout=120)
+        return self.process.popen.returncode, output
+
+    def left_processes(self) -> list[str]:
+        """The processes that were started by the run and still live."""
+        left = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if self._mark.encode() in path.read_bytes():
+                    left.append((path.parent / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+        return left
+
+    def left_files(self) -> list[Path]:
+        return list(self.temporary.iterdir())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path)
+    yield run
+    if run.process:
+        run.process.close()
+
+
+@pytest.fixture(autouse=True)
+def _wheels(local_model: LocalModel) -> None:
+    """Skips, or fails, where the local model cannot be had."""
+
+
+def assert_nothing_left(run: Run) -> None:
+    assert run.left_processes() == []
+    assert run.left_files() == []
+
+
+def test_quick_start_does_real_work_without_any_key_and_leaves_nothing_behind(run: Run) -> None:
+    run.start("quickstart_models.py")
+    code, output = run.finish()
+
+    assert code == 0, output + run.process.log()  # type: ignore[union-attr]
+    for shown in ("Chat:", "Stream:", "gpt-4o-mini", "used prompt quickstart/pirate, version 1", "is healthy"):
+        assert shown in output
+    assert_nothing_left(run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_the_quick_start_in_mid_stream_leaves_nothing_behind(run: Run, number: signal.Signals) -> None:
+    process = run.start("quickstart_models.py")
+    while not process.read_line().endswith("Stream: the tokens as they are generated"):
+        pass
+    process.send(number)
+    code, _ = run.finish()
+
+    assert code == 130
+    assert "Traceback" not in process.log()
+    assert_nothing_left(run)
+
+
+def test_without_its_packages_the_quick_start_says_which_command_to_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "xllamacpp.py").write_text("raise ImportError('not here')\n")
+    process = run.start("quickstart_models.py", PYTHONPATH=str(tmp_path))
+    code, _ = run.finish()
+
+    assert code == 78
+    assert "make quickstart" in process.log()
+    assert "Traceback" not in process.log()
+    assert_nothing_left(run)
+
+
+def test_everything_is_called_on_services_that_run_already(run: Run, tmp_path: Path) -> None:
+    with running_platform(tmp_path) as platform:
+        run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address)
+        code, output = run.finish()
+        assert code == 0, output + run.process.log()  # type: ignore[union-attr]
+        assert f"testing the services at {platform.address}" in output
+        assert "everything works" in output
+    assert_nothing_left(run)
+
+
+def test_the_first_thing_that_is_wrong_ends_with_a_non_zero_exit_code(run: Run, tmp_path: Path) -> None:
+    """A provider that cannot be reached stands for it."""
+    with running_platform(tmp_path, OPENAI_API_KEY="sk-e2e", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as platform:
+        process = run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address, GENAI_MODEL="gpt-4o")
+        code, output = run.finish()
+    assert code == 1
+    assert "everything works" not in output
+    assert "FAILED  chat: " in process.log()
+    assert_nothing_left(run)

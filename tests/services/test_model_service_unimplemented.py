@@ -1,0 +1,172 @@
+"""What the contract declares and nobody serves yet says so by its name, and never passes in silence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from proto import models_pb2
+from services.models.validation import UNIMPLEMENTED_FIELDS
+from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
+from tests.services.model_service import (
+    ModelService,
+    anthropic_message,
+    chat_request,
+    completion,
+    failure_of,
+    model_service,
+    stream_failure,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Part = models_pb2.ContentPart
+IMAGE = models_pb2.Media(url="https://example.com/cat.png")
+
+
+def answered(request: Received) -> Script:
+    return json_answer(anthropic_message() if request.path.endswith("/messages") else completion())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream(default=answered) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[ModelService]:
+    directory: Path = tmp_path_factory.mktemp("models")
+    async with model_service(directory, shared_upstream) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
+    shared_upstream.requests.clear()
+    return shared_upstream
+
+
+def with_part(part: models_pb2.ContentPart, role: str = "user") -> dict[str, Any]:
+    return {"messages": [models_pb2.ChatMessage(role=role, parts=[part])]}
+
+
+CHAT_FEATURES: dict[str, dict[str, Any]] = {
+    "reasoning": {"reasoning": models_pb2.ReasoningConfig(effort="low")},
+    "prompt": {"prompt": models_pb2.PromptRef(name="support")},
+    "session_id": {"session_id": "s"},
+    "session": {"session": models_pb2.SessionOptions()},
+    "request_id": {"request_id": "r"},
+    "fallback_models": {"fallback_models": ["gpt-4o-mini"]},
+    "messages[0].parts[0].media": with_part(Part(media=IMAGE)),
+    "messages[0].parts[0].cache": with_part(Part(text="Hello!", cache=models_pb2.PromptCache())),
+    "messages[0].parts[0].tool_result.content[0].media": with_part(
+        Part(tool_result=models_pb2.ToolResult(tool_call_id="c", content=[Part(media=IMAGE)])), "tool"
+    ),
+    "messages[0].parts[0].tool_result.content[0].cache": with_part(
+        Part(
+            tool_result=models_pb2.ToolResult(
+                tool_call_id="c", content=[Part(text="x", cache=models_pb2.PromptCache())]
+            )
+        ),
+        "tool",
+    ),
+    "tools[0].provider_tool": {
+        "tools": [models_pb2.ToolDefinition(provider_tool=models_pb2.ProviderTool(type="web_search"))]
+    },
+}
+
+
+@pytest.mark.parametrize(("feature", "fields"), CHAT_FEATURES.items(), ids=CHAT_FEATURES.keys())
+async def test_field_that_does_nothing_yet_is_refused_by_its_name(
+    service: ModelService, upstream: ScriptedUpstream, feature: str, fields: dict[str, Any]
+) -> None:
+    request = chat_request(**fields)
+    _, streamed = await stream_failure(service.stub.ChatStream(request))
+    for failure in (await failure_of(service.stub.Chat(request)), streamed):
+        assert (failure.code, failure.reason) == (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED")
+        assert failure.metadata == {"feature": feature}
+        assert failure.message == f"{feature} is not implemented yet"
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    ("method", "request_message"),
+    [
+        ("PreviewChat", models_pb2.PreviewChatRequest()),
+        ("SetPromptLabel", models_pb2.SetPromptLabelRequest()),
+        ("ArchivePrompt", models_pb2.ArchivePromptRequest()),
+        ("RenderPrompt", models_pb2.RenderPromptRequest()),
+    ],
+)
+async def test_call_that_does_nothing_yet_is_refused_by_its_name(
+    service: ModelService, method: str, request_message: Any
+) -> None:
+    failure = await failure_of(getattr(service.stub, method)(request_message))
+    assert (failure.code, failure.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"feature": method})
+
+
+# One value for each field of ChatRequest that changes what is sent, or what is logged: a request with it has another
+# body than one without it. Adding a field to the contract makes the test below fail until it is in one of the lists.
+EFFECTS: dict[str, dict[str, Any]] = {
+    "model": {"model": "gpt-4o-mini"},
+    "messages": {"messages": [models_pb2.ChatMessage(role="user", content="Bye!")]},
+    "config": {"config": models_pb2.ChatConfig(temperature=0)},
+    "tools": {"tools": [models_pb2.ToolDefinition(name="clock")]},
+    "response_format": {"response_format": models_pb2.ResponseFormat(type="json_object")},
+    "system_prompt_name": {"system_prompt_name": "support"},
+    "tool_choice": {"tool_choice": models_pb2.ToolChoice(mode=models_pb2.TOOL_CHOICE_MODE_NONE)},
+    "provider_options_json": {"provider_options_json": {"openai": '{"store": true}'}},
+    "end_user_id": {"end_user_id": "u"},
+}
+WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy"}
+"""Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat."""
+
+
+async def test_every_field_of_a_chat_request_has_an_effect_or_is_refused() -> None:
+    fields = {field.name for field in models_pb2.ChatRequest.DESCRIPTOR.fields}
+    assert fields == set(EFFECTS) | WITHOUT_EFFECT_ON_THE_BODY | UNIMPLEMENTED_FIELDS
+    assert set(CHAT_FEATURES) >= UNIMPLEMENTED_FIELDS
+
+
+@pytest.mark.parametrize("field", EFFECTS)
+async def test_field_changes_what_is_sent(service: ModelService, upstream: ScriptedUpstream, field: str) -> None:
+    await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="support", content="Be brief."))
+    tools = {"tools": [models_pb2.ToolDefinition(name="weather")]}
+    for fields in ({}, EFFECTS[field]):
+        await service.stub.Chat(chat_request(**(tools | fields)))
+    plain, changed = upstream.requests
+    assert plain.body != changed.body
+
+
+CONFIG: dict[str, Any] = {
+    "temperature": 0.0,
+    "max_tokens": 7,
+    "top_p": 0.5,
+    "stop_sequences": ["END"],
+    "seed": 0,
+    "top_k": 3,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "parallel_tool_calls": False,
+}
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-6-luna", "claude-sonnet-4-6", "claude-opus-9"])
+@pytest.mark.parametrize("field", list(models_pb2.ChatConfig.DESCRIPTOR.fields_by_name))
+async def test_every_parameter_is_sent_or_named_in_a_warning(
+    service: ModelService, upstream: ScriptedUpstream, field: str, model: str
+) -> None:
+    tools = [models_pb2.ToolDefinition(name="clock")]
+    config = models_pb2.ChatConfig(**{field: CONFIG[field]})
+    await service.stub.Chat(chat_request(model, tools=tools))
+    response = await service.stub.Chat(chat_request(model, tools=tools, config=config))
+    plain, changed = (request.json() for request in upstream.requests)
+    assert (plain != changed) != (f"config.{field}" in [notice.field for notice in response.warnings])

@@ -1,0 +1,471 @@
+"""A request that is wrong is refused by its field before anything is sent, whatever bytes it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proto import models_pb2
+from services.models.main import SERVICE
+from services.shared.rpc import DETAILS_KEY, MAX_VIOLATIONS
+from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
+from tests.services.model_service import (
+    Failure,
+    ModelService,
+    anthropic_message,
+    chat_request,
+    completion,
+    explain,
+    failure_of,
+    model_service,
+    piece,
+    stream_failure,
+    streamed_completion,
+    streamed_message,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CHAT = f"/{SERVICE.full_name}/Chat"
+CHAT_STREAM = f"/{SERVICE.full_name}/ChatStream"
+
+Message = models_pb2.ChatMessage
+Part = models_pb2.ContentPart
+Tool = models_pb2.ToolDefinition
+Config = models_pb2.ChatConfig
+State = models_pb2.ProviderState
+Format = models_pb2.ResponseFormat
+Choice = models_pb2.ToolChoice
+Call = models_pb2.ToolCall
+Result = models_pb2.ToolResult
+
+
+def answered(request: Received) -> Script:
+    body = request.json()
+    if request.path.endswith("/messages"):
+        return streamed_message("Hi.") if body.get("stream") else json_answer(anthropic_message())
+    return streamed_completion(piece("Hi.")) if body.get("stream") else json_answer(completion())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream(default=answered) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[ModelService]:
+    directory: Path = tmp_path_factory.mktemp("models")
+    async with model_service(directory, shared_upstream) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
+    shared_upstream.requests.clear()
+    return shared_upstream
+
+
+async def send(service: ModelService, data: bytes) -> Failure:
+    """The error that bytes get which are sent as they are, by either verb."""
+    whole = await failure_of(service.channel.unary_unary(CHAT)(data, timeout=10))
+    _, streamed = await stream_failure(service.channel.unary_stream(CHAT_STREAM)(data, timeout=10))
+    assert whole._replace(request_id="") == streamed._replace(request_id="")
+    return whole
+
+
+# ------------------------------------------------------------------------------------------- what the fields say
+
+
+def config(**fields: Any) -> dict[str, Any]:
+    return {"config": Config(**fields)}
+
+
+def message(role: str, *parts: models_pb2.ContentPart, **fields: Any) -> dict[str, Any]:
+    return {"messages": [Message(role=role, parts=parts, **fields)]}
+
+
+def tool(**fields: Any) -> dict[str, Any]:
+    return {"tools": [Tool(**{"name": "weather", **fields})]}
+
+
+def options(text: str) -> dict[str, Any]:
+    return {"provider_options_json": {"openai": text}}
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+SOMEWHAT_DEEP = '{"a":' * 65 + "1" + "}" * 65
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no model": ({"model": ""}, "model"),
+    "model with a blank": ({"model": "gpt 4o"}, "model"),
+    "model with a line break": ({"model": "gpt-4o\n"}, "model"),
+    "long model": ({"model": "m" * 257}, "model"),
+    "no messages": ({"messages": []}, "messages"),
+    "only a system prompt": ({"messages": [], "model": "gpt-4o"}, "messages"),
+    "no role": ({"messages": [Message(content="x")]}, "messages[0].role"),
+    "role of nobody": ({"messages": [Message(role="robot", content="x")]}, "messages[0].role"),
+    "role in capitals": ({"messages": [Message(role="User", content="x")]}, "messages[0].role"),
+    "empty message": ({"messages": [Message(role="user")]}, "messages[0].content"),
+    "second message": (
+        {"messages": [Message(role="user", content="x"), Message(role="system")]},
+        "messages[1].content",
+    ),
+    "empty part": (message("user", Part()), "messages[0].parts[0]"),
+    "tool call of a user": (message("user", Part(tool_call=Call(id="c", name="n"))), "messages[0].parts[0]"),
+    "tool calls of a user": (
+        message("user", content="x", tool_calls=[Call(id="c", name="n")]),
+        "messages[0].tool_calls",
+    ),
+    "refusal of a system": (message("system", Part(refusal="no")), "messages[0].parts[0]"),
+    "content and parts that differ": (message("user", Part(text="a"), content="b"), "messages[0].content"),
+    "tool calls and parts that differ": (
+        message("assistant", Part(text="a"), tool_calls=[Call(id="c", name="n")]),
+        "messages[0].tool_calls",
+    ),
+    "tool answer to nothing": (message("tool", content="x"), "messages[0].tool_call_id"),
+    "tool answer of a user": (message("user", content="x", tool_call_id="c"), "messages[0].tool_call_id"),
+    "tool result to nothing": (
+        message("tool", Part(tool_result=Result())),
+        "messages[0].parts[0].tool_result.tool_call_id",
+    ),
+    "tool result within a tool result": (
+        message("tool", Part(tool_result=Result(tool_call_id="c", content=[Part(tool_result=Result())]))),
+        "messages[0].parts[0].tool_result.content[0]",
+    ),
+    "tool call without an id": (
+        message("assistant", tool_calls=[Call(name="n")]),
+        "messages[0].tool_calls[0].id",
+    ),
+    "tool call without a name": (
+        message("assistant", Part(tool_call=Call(id="c"))),
+        "messages[0].parts[0].tool_call.name",
+    ),
+    "state of a user": (message("user", Part(text="x", provider_state=State())), "messages[0].parts[0].provider_state"),
+    "state that is no JSON": (
+        message("assistant", Part(provider_state=State(provider="anthropic", data=b"{"))),
+        "messages[0].parts[0].provider_state.data",
+    ),
+    "state that is no UTF-8": (
+        message("assistant", Part(provider_state=State(provider="anthropic", data=b'{"a":"\xff"}'))),
+        "messages[0].parts[0].provider_state.data",
+    ),
+    "large state": (
+        message("assistant", Part(provider_state=State(data=b" " * 300_000))),
+        "messages[0].parts[0].provider_state.data",
+    ),
+    "temperature below 0": (config(temperature=-0.1), "config.temperature"),
+    "temperature above 2": (config(temperature=2.1), "config.temperature"),
+    "temperature that is no number": (config(temperature=math.nan), "config.temperature"),
+    "endless temperature": (config(temperature=math.inf), "config.temperature"),
+    "huge temperature": (config(temperature=1e308), "config.temperature"),
+    "top_p of 0": (config(top_p=0), "config.top_p"),
+    "top_p that is no number": (config(top_p=math.nan), "config.top_p"),
+    "negative max_tokens": (config(max_tokens=-1), "config.max_tokens"),
+    "max_tokens of 0": (config(max_tokens=0), "config.max_tokens"),
+    "least max_tokens": (config(max_tokens=-(2**31)), "config.max_tokens"),
+    "top_k of 0": (config(top_k=0), "config.top_k"),
+    "endless penalty": (config(frequency_penalty=-math.inf), "config.frequency_penalty"),
+    "presence penalty": (config(presence_penalty=2.5), "config.presence_penalty"),
+    "empty stop sequence": (config(stop_sequences=["END", ""]), "config.stop_sequences[1]"),
+    "many stop sequences": (config(stop_sequences=["x"] * 17), "config.stop_sequences"),
+    "tool without a name": (tool(name=""), "tools[0].name"),
+    "tool with a bad name": (tool(name="what's the weather?"), "tools[0].name"),
+    "two tools of one name": ({"tools": [Tool(name="a"), Tool(name="a")]}, "tools[1].name"),
+    "many tools": ({"tools": [Tool(name=f"t{number}") for number in range(129)]}, "tools"),
+    "schema that is no JSON": (tool(parameters_json="{'a': 1}"), "tools[0].parameters_json"),
+    "schema that is cut": (tool(parameters_json='{"type": "object"'), "tools[0].parameters_json"),
+    "schema that is a list": (tool(parameters_json="[]"), "tools[0].parameters_json"),
+    "schema with NaN": (tool(parameters_json='{"a": NaN}'), "tools[0].parameters_json"),
+    "schema that is deep": (tool(parameters_json=DEEP), "tools[0].parameters_json"),
+    "schema that is somewhat deep": (tool(parameters_json=SOMEWHAT_DEEP), "tools[0].parameters_json"),
+    "choice of no tool": ({"tool_choice": Choice(tool_name="weather")}, "tool_choice.tool_name"),
+    "choice of another tool": (tool() | {"tool_choice": Choice(tool_name="clock")}, "tool_choice.tool_name"),
+    "a tool required of none": (
+        {"tool_choice": Choice(mode=models_pb2.TOOL_CHOICE_MODE_REQUIRED)},
+        "tool_choice.mode",
+    ),
+    "unknown choice": ({"tool_choice": Choice(mode=99)}, "tool_choice.mode"),
+    "unknown policy": ({"parameter_policy": 99}, "parameter_policy"),
+    "negative policy": ({"parameter_policy": -1}, "parameter_policy"),
+    "format of nothing": ({"response_format": Format()}, "response_format.type"),
+    "unknown format": ({"response_format": Format(type="xml")}, "response_format.type"),
+    "format without its schema": ({"response_format": Format(type="json_schema")}, "response_format.schema_json"),
+    "format whose schema is broken": (
+        {"response_format": Format(type="json_schema", schema_json="{")},
+        "response_format.schema_json",
+    ),
+    "format with a bad name": ({"response_format": Format(type="text", name="a b")}, "response_format.name"),
+    "options that are no JSON": (options("nope"), "provider_options_json[openai]"),
+    "options that are deep": (options('{"a":' + DEEP + "}"), "provider_options_json[openai]"),
+    "options with half a character": (options('{"a": "\\ud800"}'), "provider_options_json[openai]"),
+    "options that name another model": (options('{"model": "x"}'), "provider_options_json[openai]"),
+    "many tags": ({"tags": {str(number): "x" for number in range(17)}}, "tags"),
+    "long tag": ({"tags": {"team": "x" * 257}}, "tags[team]"),
+    "tag with a line break": ({"tags": {"team": "a\nb"}}, "tags[team]"),
+    "long end user": ({"end_user_id": "x" * 257}, "end_user_id"),
+}
+
+
+@pytest.mark.parametrize(("fields", "path"), WRONG.values(), ids=WRONG.keys())
+async def test_wrong_field_is_named_and_nothing_is_sent(
+    service: ModelService, upstream: ScriptedUpstream, fields: dict[str, Any], path: str
+) -> None:
+    failure = await send(service, chat_request(**fields).SerializeToString())
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert failure.reason == "INVALID_REQUEST"
+    assert path in failure.fields
+    assert failure.message.startswith(f"{path}: ")
+    assert not upstream.requests
+
+
+async def test_all_that_is_wrong_is_told_at_once(service: ModelService) -> None:
+    request = chat_request(
+        model="", messages=[Message(role="robot")], config=Config(top_p=2, max_tokens=0), tools=[Tool()]
+    )
+    failure = await send(service, request.SerializeToString())
+    assert list(failure.fields) == [
+        "model",
+        "messages[0].role",
+        "config.max_tokens",
+        "config.top_p",
+        "tools[0].name",
+    ]
+    assert failure.message == "model: is required (and 4 more)"
+
+
+async def test_empty_request_is_refused_by_its_fields(service: ModelService, upstream: ScriptedUpstream) -> None:
+    failure = await send(service, b"")
+    assert list(failure.fields) == ["model", "messages"]
+    assert not upstream.requests
+
+
+async def test_extremes_that_are_allowed_are_sent_as_they_are(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    limits = Config(temperature=2, max_tokens=2**31 - 1, top_p=1, seed=-(2**63), frequency_penalty=-2)
+    request = chat_request(config=limits, text="x\x00\U0010ffff")
+    async for _ in service.stub.ChatStream(request):
+        pass
+    body = upstream.requests[0].json()
+    assert (body["temperature"], body["max_tokens"], body["seed"]) == (2, 2**31 - 1, -(2**63))
+    assert body["messages"][0]["content"] == "x\x00\U0010ffff"
+
+
+# --------------------------------------------------------------------------------------------- the errors' size
+
+
+MANY: dict[str, Callable[[], dict[str, Any]]] = {
+    "a thousand wrong messages": lambda: {"messages": [Message(role="robot" * 20)] * 1000},
+    "a thousand wrong tools": lambda: {"tools": [Tool(name="\U0001f600" * 100)] * 1000},
+    "a map with a huge key": lambda: {"provider_options_json": {"\U0001f600" * 100_000: "{"}},
+    "a huge model name": lambda: {"model": "\U0001f600" * 100_000},
+    "a huge prompt name": lambda: {"system_prompt_name": "%\n" * 100_000},
+    "tags with huge names": lambda: {"tags": {"\U0001f600" * 10_000 + str(number): "" for number in range(16)}},
+}
+
+
+@pytest.mark.parametrize("fields", MANY.values(), ids=MANY.keys())
+async def test_details_fit_into_trailers_however_much_is_wrong(
+    service: ModelService, upstream: ScriptedUpstream, fields: Callable[[], dict[str, Any]]
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.stub.Chat(chat_request(**fields()))
+    failure = explain(caught.value)
+    assert failure.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+    assert len(failure.fields) <= MAX_VIOLATIONS
+    # As they travel: the message percent-encoded, the details in base64.
+    details = dict(caught.value.trailing_metadata())[DETAILS_KEY]
+    encoded = sum(1 if " " <= c <= "~" and c != "%" else 3 * len(c.encode()) for c in failure.message)
+    assert encoded + len(details) * 4 / 3 < 7 * 1024
+    assert not upstream.requests
+
+
+async def test_request_of_a_million_empty_messages_is_refused_without_holding_up_others(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    request = chat_request(messages=[Message()] * 1_000_000).SerializeToString()
+    call = service.channel.unary_unary(CHAT)(request)
+    failure = await asyncio.wait_for(failure_of(call), 5)
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "messages" in failure.fields
+    assert not upstream.requests
+
+
+async def test_request_that_is_too_large_is_refused(service: ModelService, upstream: ScriptedUpstream) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.stub.Chat(chat_request(text="x" * (32 * 1024 * 1024)))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not upstream.requests
+
+
+# ------------------------------------------------------------------------------------------------------- bytes
+
+
+VALID = chat_request().SerializeToString()
+
+
+def nested(levels: int) -> bytes:
+    """A message whose part holds a tool result that holds a part, and so on."""
+    data = b""
+    for level in reversed(range(levels)):
+        data = delimited(2 if level % 2 else 4, data)
+    return delimited(2, delimited(5, data))
+
+
+def delimited(number: int, data: bytes) -> bytes:
+    length, rest = b"", len(data)
+    while rest > 0x7F:
+        length += bytes([rest & 0x7F | 0x80])
+        rest >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([rest]) + data
+
+
+BROKEN = {
+    "garbage": (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "request"),
+    "text": (b"POST / HTTP/1.1\r\n", "session_id"),
+    "cut in the middle": (VALID[:-3], "messages[0]"),
+    "cut in the first field": (VALID[:4], "model"),
+    "model that is no UTF-8": (delimited(1, b"gpt\xff"), "model"),
+    "content that is no UTF-8": (VALID + delimited(2, delimited(2, b"\xc3(")), "messages[1].content"),
+    "tag that is no UTF-8": (VALID + b"\x82\x01\x05\x12\x03\xed\xa0\x80", "tags[0].value"),
+    "field number 0": (VALID + b"\x02\x00", "request"),
+    "endless number": (VALID + b"\x70" + b"\xff" * 11, "parameter_policy"),
+    "group that does not end": (VALID + b"\xf3\x01", "request"),
+}
+
+
+@pytest.mark.parametrize(("data", "path"), BROKEN.values(), ids=BROKEN.keys())
+async def test_bytes_that_are_no_request_are_refused_by_their_first_wrong_field(
+    service: ModelService, upstream: ScriptedUpstream, data: bytes, path: str
+) -> None:
+    failure = await send(service, data)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert list(failure.fields) == [path]
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("levels", [150, 10_000])
+async def test_message_that_is_nested_too_deeply_is_refused(
+    service: ModelService, upstream: ScriptedUpstream, levels: int
+) -> None:
+    failure = await send(service, nested(levels))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    [(field, description)] = failure.fields.items()
+    assert field.startswith("messages[0].parts[0].tool_result.content[0].tool_result")
+    assert description == "is nested more than 100 levels deep"
+    assert not upstream.requests
+
+
+async def test_field_of_a_newer_contract_is_read_over(service: ModelService, upstream: ScriptedUpstream) -> None:
+    data = VALID + b"\xfa\x3e\x03new"
+    response = await service.channel.unary_unary(CHAT)(data)
+    assert models_pb2.ChatResponse.FromString(response).text == "Hi."
+    assert len(upstream.requests) == 1
+
+
+# ------------------------------------------------------------------------------------------------ whatever comes
+
+RICH = models_pb2.ChatRequest(
+    model="gpt-4o",
+    messages=[
+        Message(role="system", content="Be brief."),
+        Message(role="user", parts=[Part(text="Weather?")], name="ann"),
+        Message(role="assistant", tool_calls=[Call(id="c", name="weather", arguments_json='{"city": "Ulm"}')]),
+        Message(role="tool", parts=[Part(tool_result=Result(tool_call_id="c", content=[Part(text="rain")]))]),
+    ],
+    config=Config(temperature=0.5, max_tokens=10, stop_sequences=["END"], seed=1, parallel_tool_calls=True),
+    tools=[Tool(name="weather", description="d", parameters_json='{"type": "object"}', strict=True)],
+    response_format=Format(type="json_schema", schema_json='{"type": "object"}', name="answer"),
+    tool_choice=Choice(tool_name="weather"),
+    parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
+    provider_options_json={"openai": '{"store": true}'},
+    tags={"team": "a"},
+    end_user_id="u",
+)
+STATEFUL = models_pb2.ChatRequest(
+    model="claude-sonnet-4-6",
+    messages=[
+        Message(role="user", content="Weather?"),
+        Message(
+            role="assistant",
+            parts=[Part(provider_state=State(provider="anthropic", model="m", data=b'{"type": "thinking"}'))],
+        ),
+        Message(role="user", content="And?"),
+    ],
+    config=Config(top_p=0.5),
+)
+SEEDS = [RICH.SerializeToString(), STATEFUL.SerializeToString(), VALID]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A valid request with a few of its bytes changed, left out, put in or said twice."""
+    data = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, max(len(data) - 1, 0)))
+        end = min(start + draw(st.integers(0, 8)), len(data))
+        change = draw(st.sampled_from(["replace", "insert", "remove", "repeat", "cut"]))
+        if change == "cut":
+            del data[start:]
+        elif change == "remove":
+            del data[start:end]
+        elif change == "repeat":
+            data[end:end] = data[start:end]
+        else:
+            piece_of_noise = draw(st.binary(min_size=1, max_size=8))
+            data[start : end if change == "replace" else start] = piece_of_noise
+    return bytes(data)
+
+
+EXPECTED = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
+
+
+@given(data=st.one_of(mutated(), mutated(), mutated(), st.binary(max_size=200)), stream=st.booleans())
+@settings(
+    max_examples=400,
+    deadline=5000,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+async def test_any_bytes_get_an_answer_or_an_error_that_says_why(
+    service: ModelService, upstream: ScriptedUpstream, data: bytes, stream: bool
+) -> None:
+    upstream.requests.clear()
+    call = (service.channel.unary_stream(CHAT_STREAM) if stream else service.channel.unary_unary(CHAT))(data, timeout=5)
+    error = await _error_of(call, stream)
+    if error:
+        assert explain(error).code in EXPECTED
+        assert not upstream.requests
+    else:
+        assert json.loads(upstream.requests[0].body)["messages"]
+
+
+async def _error_of(call: Any, stream: bool) -> grpc.aio.AioRpcError | None:
+    try:
+        if stream:
+            async for _ in call:
+                pass
+        else:
+            await call
+    except grpc.aio.AioRpcError as error:
+        return error
+    return None

@@ -1,0 +1,1284 @@
+"""What every adapter promises, shown over real bytes against a server that plays scripts.
+
+A new adapter is one line in ADAPTERS. Where a case speaks of Chat, it means what a caller of Chat sees, also of an
+adapter that asks its server for a stream all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import email.utils
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import pytest
+
+from proto import models_pb2
+from services.models.provider_registry import ProviderRegistry
+from services.models.providers.base import Conversation, Target
+from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
+from services.models.providers.transport import Timers, Transport
+from services.models.routing import registered_target
+from services.models.settings import ModelsSettings
+from services.shared import errors
+from tests.scripted_upstream import (
+    Ending,
+    Generate,
+    Pause,
+    Received,
+    Script,
+    ScriptedUpstream,
+    Step,
+    answer,
+    event,
+    event_stream,
+    no_answer,
+)
+from tests.wire.dialects import (
+    ANSWER_ID,
+    HELLO,
+    MODEL,
+    AnthropicSpeech,
+    Call,
+    OpenAISpeech,
+    Sample,
+    Speech,
+    Usage,
+    encode,
+    exactly,
+)
+
+CANARY = "canary-0123456789"
+SECONDS_TO_CLOSE = 1.0
+
+Verb = Literal["chat", "chat_stream"]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One way to reach one kind of server."""
+
+    name: str
+    provider: str
+    speech: Speech
+    target: Callable[[str], Target]
+    """The target of a call to the server at a URL."""
+
+
+def vendor_target(vendor: Literal["openai", "anthropic"]) -> Callable[[str], Target]:
+    def target(url: str) -> Target:
+        urls = {"OPENAI_BASE_URL": f"{url}/v1", "ANTHROPIC_BASE_URL": url}
+        keys = {"OPENAI_API_KEY": f"sk-{CANARY}", "ANTHROPIC_API_KEY": f"sk-{CANARY}"}
+        settings = ModelsSettings.model_validate(urls | keys)
+        model = "gpt-4o" if vendor == "openai" else "claude-sonnet-4-6"
+        return ProviderRegistry(settings).get(vendor, model).target(model)
+
+    return target
+
+
+def endpoint_target(adapter_type: str) -> Callable[[str], Target]:
+    def target(url: str) -> Target:
+        return registered_target(
+            models_pb2.RegisteredModel(
+                name="mine",
+                endpoint=f"{url}/v1",
+                adapter_type=adapter_type,
+                provider="my-servers",
+                upstream_model="mine-7b",
+            )
+        )
+
+    return target
+
+
+ADAPTERS = [
+    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai")),
+    Adapter("openai-compatible", "my-servers", OpenAISpeech(), endpoint_target("openai-compatible")),
+    Adapter("vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm")),
+    Adapter("anthropic", "anthropic", AnthropicSpeech(), vendor_target("anthropic")),
+    Adapter("anthropic-endpoint", "my-servers", AnthropicSpeech(), endpoint_target("anthropic")),
+]
+OPENAI_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, OpenAISpeech)]
+ANTHROPIC_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, AnthropicSpeech)]
+
+every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
+every_openai_like = pytest.mark.parametrize("adapter", OPENAI_LIKE, ids=lambda adapter: adapter.name)
+every_anthropic_like = pytest.mark.parametrize("adapter", ANTHROPIC_LIKE, ids=lambda adapter: adapter.name)
+both_verbs = pytest.mark.parametrize("verb", ["chat", "chat_stream"])
+
+
+class Outcome(NamedTuple):
+    """What a caller got: the chunks that came, and how it ended."""
+
+    chunks: list[models_pb2.ChatChunk]
+    response: models_pb2.ChatResponse | None
+    error: errors.PlatformError | None
+
+
+class Subject:
+    """An adapter, its server, and a caller of both verbs."""
+
+    def __init__(self, adapter: Adapter, upstream: ScriptedUpstream, timers: Timers | None = None) -> None:
+        self.speech: Any = adapter.speech
+        self.adapter = adapter
+        self.upstream = upstream
+        self.transport = Transport(timers)
+        self.target = adapter.target(upstream.url)
+
+    async def ask(
+        self, verb: Verb, patience: Patience = PATIENCE, opens: asyncio.Event | None = None, **fields: Any
+    ) -> Outcome:
+        chunks: list[models_pb2.ChatChunk] = []
+        conversation = talk(**fields)
+        try:
+            if verb == "chat":
+                return Outcome([], await chat(self.transport, self.target, conversation, patience), None)
+            async with contextlib.aclosing(chat_stream(self.transport, self.target, conversation, patience)) as stream:
+                async for chunk in stream:
+                    chunks += [chunk]
+                    if opens and "".join(chunk.token for chunk in chunks) == "one two":
+                        opens.set()
+        except errors.PlatformError as error:
+            return Outcome(chunks, None, error)
+        return Outcome(chunks, chunks[-1].response, None)
+
+    async def answered(self, sample: Sample) -> models_pb2.ChatResponse:
+        """The response to `sample`, after showing that both verbs give the same one."""
+        return await self.answered_with(encode(self.speech.body(sample)), self.speech.events(sample))
+
+    async def answered_with(self, body: bytes, events: Sequence[Step]) -> models_pb2.ChatResponse:
+        self.upstream.default = serve(answer(body, headers=JSON), event_stream(*events))
+        whole = await self.ask("chat")
+        streamed = await self.ask("chat_stream")
+        assert whole.error is streamed.error is None
+        assert whole.response is not None
+        check_chunks(streamed.chunks)
+        assert streamed.response == whole.response
+        assert whole.response.provider == self.adapter.provider
+        return whole.response
+
+    async def refused(self, verb: Verb, patience: Patience = PATIENCE) -> errors.PlatformError:
+        """The error of a call that fails before the first piece."""
+        outcome = await self.ask(verb, patience)
+        assert outcome.error is not None
+        assert outcome.chunks == []
+        check_nothing_leaks(outcome.error)
+        assert outcome.error.metadata["provider"] == self.adapter.provider
+        return outcome.error
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def talk(**fields: Any) -> Conversation:
+    request = models_pb2.ChatRequest(
+        model="any", messages=[models_pb2.ChatMessage(role="user", content="Hello there")], **fields
+    )
+    return Conversation(request, request.messages)
+
+
+def serve(whole: Script, stream: Script) -> Callable[[Received], Script]:
+    """Plays what was asked for."""
+    return lambda received: stream if received.json().get("stream") else whole
+
+
+def check_chunks(chunks: list[models_pb2.ChatChunk]) -> None:
+    """One stream's promises: counted from 0, one last chunk, and pieces that join to what the last chunk says."""
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    assert [bool(chunk.finish_reason) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert [chunk.HasField("response") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert [chunk.HasField("usage") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    last = chunks[-1]
+    response = last.response
+    assert (last.finish_reason, last.usage) == (response.finish_reason, response.usage)
+    assert "".join(chunk.token for chunk in chunks) == response.text
+    thoughts = [part.reasoning.text for part in response.message.parts if part.HasField("reasoning")]
+    assert "".join(chunk.reasoning for chunk in chunks) == "".join(thoughts)
+    check_call_deltas([chunk.tool_call_delta for chunk in chunks if chunk.HasField("tool_call_delta")], response)
+
+
+def check_call_deltas(deltas: list[models_pb2.ToolCallDelta], response: models_pb2.ChatResponse) -> None:
+    calls: dict[int, models_pb2.ToolCall] = {}
+    for delta in deltas:
+        if delta.index not in calls:
+            assert delta.index == len(calls), "indices are dense"
+            assert delta.id
+            calls[delta.index] = models_pb2.ToolCall(id=delta.id, name=delta.name)
+        else:
+            assert (delta.id, delta.name) == ("", ""), "id and name come on the first piece only"
+        calls[delta.index].arguments_json += delta.arguments_json
+    assert list(calls.values()) == list(response.tool_calls)
+    assert len({call.id for call in response.tool_calls}) == len(response.tool_calls)
+
+
+def check_nothing_leaks(error: errors.PlatformError) -> None:
+    told = f"{error} {error.args} {error.message} {error.reason} {error.metadata} {error.violations}"
+    told += f"{error.__cause__}"
+    assert CANARY not in told
+    assert "Hello there" not in told
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
+    subject = Subject(adapter, upstream)
+    yield subject
+    await subject.transport.close()
+
+
+@pytest.fixture
+async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
+    """A subject that does not wait long for a head."""
+    subject = Subject(adapter, upstream, Timers(first_byte=0.1))
+    yield subject
+    await subject.transport.close()
+
+
+@pytest.fixture
+async def restless(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
+    """A subject that does not wait long for the next bytes."""
+    subject = Subject(adapter, upstream, Timers(idle=0.3))
+    yield subject
+    await subject.transport.close()
+
+
+# ------------------------------------------------------------------------------------------------------- answers
+
+
+@every_adapter
+async def test_text(subject: Subject) -> None:
+    response = await subject.answered(HELLO)
+    assert response == models_pb2.ChatResponse(
+        text="Hello wörld \U0001f600",
+        model=MODEL,
+        provider=subject.adapter.provider,
+        usage=models_pb2.TokenUsage(prompt_tokens=12, completion_tokens=7, total_tokens=19),
+        finish_reason="stop",
+        message=models_pb2.ChatMessage(role="assistant", content="Hello wörld \U0001f600"),
+        raw_finish_reason=response.raw_finish_reason,
+        provider_response_id=ANSWER_ID,
+    )
+
+
+@every_adapter
+async def test_empty_answer(subject: Subject) -> None:
+    response = await subject.answered(Sample())
+    assert (response.text, response.finish_reason) == ("", "stop")
+    assert response.message == models_pb2.ChatMessage(role="assistant")
+
+
+@every_adapter
+async def test_reasoning_is_apart_from_text(subject: Subject) -> None:
+    response = await subject.answered(Sample(reasoning=["Think ", "first."], text=["Then ", "speak."]))
+    assert response.text == "Then speak."
+    thought, spoken = response.message.parts
+    assert thought.reasoning.text == "Think first."
+    assert spoken.text == "Then speak."
+
+
+@every_openai_like
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+async def test_reasoning_has_two_names(subject: Subject, field: str) -> None:
+    subject.speech = OpenAISpeech(field)
+    response = await subject.answered(Sample(reasoning=["Hm."], text=["Yes."]))
+    assert response.message.parts[0].reasoning.text == "Hm."
+
+
+@every_adapter
+async def test_tool_call(subject: Subject) -> None:
+    """Arguments are the provider's text, with its spacing, its big numbers and its escapes."""
+    arguments = '{ "city":"Z\\u00fcrich",  "id": 12345678901234567890123, "ratio":1.50 }'
+    call = Call("call-a", "find", [arguments[:9], arguments[9:30], arguments[30:]])
+    response = await subject.answered(Sample(calls=[call]))
+    expected = models_pb2.ToolCall(id="call-a", name="find", arguments_json=arguments)
+    assert list(response.tool_calls) == [expected]
+    assert response.message == models_pb2.ChatMessage(role="assistant", tool_calls=[expected])
+    assert response.finish_reason == "tool_calls"
+
+
+@every_adapter
+async def test_text_before_parallel_tool_calls(subject: Subject) -> None:
+    calls = [Call("call-a", "find", ['{"a"', ":1}"]), Call("call-b", "find", ['{"b":2}']), Call("call-c", "stop", [])]
+    response = await subject.answered(Sample(text=["Let me ", "see."], calls=calls))
+    assert [(call.id, call.name, call.arguments_json) for call in response.tool_calls] == [
+        ("call-a", "find", '{"a":1}'),
+        ("call-b", "find", '{"b":2}'),
+        ("call-c", "stop", "{}"),
+    ]
+    assert response.message.content == "Let me see."
+
+
+@every_adapter
+async def test_every_finish_reason_keeps_the_providers_word(subject: Subject) -> None:
+    for word, meaning in subject.speech.finish_reasons.items():
+        response = await subject.answered(Sample(text=["So"], finish=word))
+        assert (response.finish_reason, response.raw_finish_reason) == (meaning, word)
+
+
+@every_openai_like
+async def test_stop_with_tool_calls_is_tool_calls(subject: Subject) -> None:
+    """Some tool parsers of vLLM leave `stop`."""
+    response = await subject.answered(Sample(calls=[Call("a", "find", ["{}"])], finish="stop"))
+    assert (response.finish_reason, response.raw_finish_reason) == ("tool_calls", "stop")
+
+
+@every_openai_like
+async def test_refusal_is_a_part_and_a_finish_reason(subject: Subject) -> None:
+    body = subject.speech.body(Sample())
+    body["choices"][0]["message"]["refusal"] = "I would rather not."
+    pieces = [subject.speech.delta({"refusal": piece}) for piece in ("I would ", "rather not.")]
+    events = [*subject.speech.opening(), *pieces, *subject.speech.ending(Sample())]
+    response = await subject.answered_with(encode(body), events)
+    assert response.message == models_pb2.ChatMessage(
+        role="assistant", parts=[models_pb2.ContentPart(refusal="I would rather not.")]
+    )
+    assert (response.text, response.finish_reason) == ("", "refusal")
+
+
+@every_adapter
+async def test_usage_counts_cached_tokens_and_thoughts_in(subject: Subject) -> None:
+    usage = Usage(prompt=100, completion=50, cached=60, written=10, thought=30)
+    response = await subject.answered(Sample(text=["So"], usage=usage))
+    assert response.usage == models_pb2.TokenUsage(
+        prompt_tokens=100,
+        completion_tokens=50,
+        total_tokens=150,
+        cached_prompt_tokens=60,
+        cache_write_tokens=10,
+        reasoning_tokens=30,
+    )
+
+
+@every_adapter
+async def test_usage_that_nobody_counted_is_estimated(subject: Subject) -> None:
+    response = await subject.answered(Sample(text=["12345", "6789"], usage=None))
+    assert response.usage == models_pb2.TokenUsage(prompt_tokens=3, completion_tokens=3, total_tokens=6, estimated=True)
+
+
+@every_adapter
+async def test_server_that_names_no_model_served_the_one_that_was_asked(subject: Subject) -> None:
+    def unnamed(text: str) -> str:
+        return text.replace(f'"model": "{MODEL}", ', "")
+
+    body = {name: value for name, value in subject.speech.body(HELLO).items() if name != "model"}
+    response = await subject.answered_with(encode(body), [unnamed(text) for text in subject.speech.events(HELLO)])
+    assert response.model == subject.target.model
+
+
+@every_adapter
+async def test_unknown_events_and_fields_are_survived(subject: Subject) -> None:
+    body = subject.speech.body(HELLO) | {"new_field": {"deep": [1]}, "system_fingerprint": None}
+    unknown = event({"type": "a_new_event", "choices": [], "index": 0, "obfuscation": "x7f"}, "a_new_event")
+    events = [step for text in subject.speech.events(HELLO) for step in (unknown, text)]
+    response = await subject.answered_with(encode(body), ["id: 7\nretry: 10\n\n", ": hello\n\n", *events])
+    assert response.text == "Hello wörld \U0001f600"
+
+
+@every_adapter
+async def test_emoji_split_over_two_deltas_is_one(subject: Subject) -> None:
+    """Halves of a surrogate pair are escaped in JSON, and protobuf takes no half."""
+    pieces = [*subject.speech.opening(), subject.speech.piece("a\ud83d"), subject.speech.piece("\ude00b\ud83d")]
+    sample = Sample(text=["a\U0001f600b\ufffd"], usage=None)
+    response = await subject.answered_with(
+        encode(subject.speech.body(sample)), [*pieces, *subject.speech.ending(sample)]
+    )
+    assert response.text == "a\U0001f600b\ufffd"
+
+
+@every_adapter
+async def test_half_a_character_is_replaced_in_every_text_of_an_answer(subject: Subject) -> None:
+    sample = Sample(
+        reasoning=["r\ud83d"], text=["t\ud83d"], calls=[Call("i\ud83d", "n\ud83d", ["{}"])], finish="f\ud83d"
+    )
+    body = subject.speech.body(sample)
+    if "content" in body:
+        body["content"][-1]["input"] = {}
+    written = json.dumps(body).replace(MODEL, "m\\ud83d").encode()
+    events = [text.replace(MODEL, "m\\ud83d") for text in subject.speech.events(sample)]
+    response = await subject.answered_with(written, events)
+    call = response.tool_calls[0]
+    told = (response.text, response.model, response.raw_finish_reason, call.id, call.name)
+    assert told == ("t\ufffd", "m\ufffd", "f\ufffd", "i\ufffd", "n\ufffd")
+
+
+@every_adapter
+async def test_server_that_answers_json_although_asked_for_a_stream(subject: Subject) -> None:
+    sample = Sample(text=["Hello"], calls=[Call("a", "find", ['{"x": 1}'])])
+    subject.upstream.default = answer(encode(subject.speech.body(sample)), headers=JSON)
+    outcome = await subject.ask("chat_stream")
+    check_chunks(outcome.chunks)
+    assert outcome.response == (await subject.ask("chat")).response
+
+
+@every_adapter
+async def test_connection_is_used_again_after_an_answer(subject: Subject) -> None:
+    for _ in range(3):
+        await subject.answered(HELLO)
+    assert len(subject.upstream.connections) == 1
+
+
+@every_adapter
+@both_verbs
+async def test_server_may_close_after_each_answer_although_it_promised_not_to(subject: Subject, verb: Verb) -> None:
+    whole = answer(encode(subject.speech.body(HELLO)), headers=JSON, ending=Ending.CLOSE)
+    stream = event_stream(*subject.speech.events(HELLO), ending=Ending.CLOSE)
+    subject.upstream.default = serve(whole, stream)
+    for _ in range(5):
+        outcome = await subject.ask(verb)
+        assert outcome.response is not None
+        assert outcome.response.text == "Hello wörld \U0001f600"
+
+
+@every_adapter
+async def test_last_chunk_does_not_wait_for_the_connection(subject: Subject) -> None:
+    """Whatever a server does after its terminal event, the answer is whole."""
+    subject.upstream.default = event_stream(*subject.speech.events(HELLO), ending=Ending.STALL)
+    outcome = await subject.ask("chat_stream")
+    check_chunks(outcome.chunks)
+    await subject.upstream.requests[0].closed_by_peer()
+
+
+@every_adapter
+@pytest.mark.parametrize("ending", [Ending.CUT, Ending.RESET, Ending.CLEAN])
+async def test_answer_is_whole_although_its_usage_is_lost(subject: Subject, ending: Ending) -> None:
+    sample = Sample(text=["12345678"], usage=None)
+    events = [text for text in subject.speech.events(sample) if "[DONE]" not in text]
+    subject.upstream.default = event_stream(*events, ending=ending)
+    outcome = await subject.ask("chat_stream")
+    check_chunks(outcome.chunks)
+    assert outcome.response is not None
+    assert outcome.response.finish_reason == "stop"
+    assert outcome.response.usage.estimated
+    assert outcome.response.usage.completion_tokens == 2
+
+
+@every_openai_like
+async def test_usage_is_waited_for_shortly(subject: Subject) -> None:
+    """A server that falls silent, or only pings, between the end of its answer and the usage."""
+    events = [*subject.speech.opening(), subject.speech.piece("So"), subject.speech.delta({}, "stop")]
+    pings = [step for _ in range(100) for step in (Pause(0.01), subject.speech.ping)]
+    for rest in ([], pings):
+        subject.upstream.default = event_stream(*events, *rest, ending=Ending.STALL)
+        outcome = await asyncio.wait_for(subject.ask("chat_stream", Patience(content=0.01, usage=0.05)), 0.9)
+        assert outcome.response is not None
+        assert outcome.response.usage.estimated
+
+
+@every_openai_like
+async def test_what_comes_after_the_end_of_the_answer_cannot_spoil_it(subject: Subject) -> None:
+    events = [*subject.speech.opening(), subject.speech.piece("So"), subject.speech.delta({}, "stop")]
+    for late in (event(subject.speech.error("server_error", CANARY)), event("{"), event("[DONE]") + event("{")):
+        subject.upstream.default = event_stream(*events, late, event("[DONE]"))
+        outcome = await subject.ask("chat_stream")
+        check_chunks(outcome.chunks)
+
+
+# ----------------------------------------------------------------------------------- answers in Chat Completions
+
+
+def function(name: str | None, arguments: str) -> dict[str, Any]:
+    return {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
+
+
+TWO_CALLS = [("find", '{"a": 1}'), ("keep", '{"b": 2}')]
+
+ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "interleaved": (
+        [
+            {"index": 0, "id": "a", "function": function("find", "")},
+            {"index": 1, "id": "b", "function": function("keep", '{"b"')},
+            {"index": 0, "function": function(None, '{"a"')},
+            {"index": 1, "function": function(None, ": 2}")},
+            {"index": 0, "function": function(None, ": 1}")},
+        ],
+        ["a", "b"],
+    ),
+    "all with index 0": (
+        [
+            {"index": 0, "id": "a", "function": function("find", "")},
+            {"index": 0, "function": function(None, '{"a": 1}')},
+            {"index": 0, "id": "b", "function": function("keep", "")},
+            {"index": 0, "function": function(None, '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "all with index 0, interleaved": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a"')},
+            {"index": 0, "id": "b", "function": function("keep", '{"b"')},
+            {"index": 0, "id": "a", "function": function(None, ": 1}")},
+            {"index": 0, "id": "b", "function": function(None, ": 2}")},
+        ],
+        ["a", "b"],
+    ),
+    "without index": (
+        [
+            {"id": "a", "function": function("find", '{"a": ')},
+            {"function": function(None, "1}")},
+            {"id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "without ids": (
+        [
+            {"index": 0, "function": function("find", '{"a": 1}')},
+            {"index": 1, "function": function("keep", '{"b": 2}')},
+        ],
+        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+    ),
+    "without index and ids": (
+        [{"function": function("find", '{"a": 1}')}, {"function": function("keep", '{"b": 2}')}],
+        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+    ),
+    "with empty ids, all with index 0": (
+        [
+            {"index": 0, "id": "", "function": function("find", '{"a": 1}')},
+            {"index": 0, "id": "", "function": function("keep", '{"b": 2}')},
+        ],
+        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+    ),
+    "with one id for all": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a": 1}')},
+            {"index": 1, "id": "a", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", f"call_{ANSWER_ID}_1"],
+    ),
+    "with one id for all, without index": (
+        [
+            {"id": "a", "function": function("find", '{"a": 1}')},
+            {"id": "a", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", f"call_{ANSWER_ID}_1"],
+    ),
+    "with id and name on every piece": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a"')},
+            {"index": 0, "id": "a", "function": function("find", ": 1}")},
+            {"index": 0, "id": "a", "function": function("find", "")},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with the name after the id": (
+        [
+            {"index": 0, "id": "a", "function": {}},
+            {"index": 0, "function": function("find", '{"a": 1}')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with empty and null members": (
+        [
+            {"index": 0, "id": "a", "type": "function", "function": {"name": "find", "arguments": None}},
+            {"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": '{"a": 1}'}},
+            {"index": 1, "id": "b", "function": function("keep", "")},
+            {"index": 1, "id": "", "function": {"name": "", "arguments": '{"b": 2}'}},
+        ],
+        ["a", "b"],
+    ),
+}
+
+
+@every_openai_like
+@pytest.mark.parametrize("case", ODD_CALL_DELTAS)
+async def test_tool_calls_as_servers_in_the_wild_stream_them(subject: Subject, case: str) -> None:
+    deltas, ids = ODD_CALL_DELTAS[case]
+    pieces = [subject.speech.call_delta(**delta) for delta in deltas]
+    sample = Sample(calls=[Call("", "", [])])
+    subject.upstream.default = event_stream(*subject.speech.opening(), *pieces, *subject.speech.ending(sample))
+    outcome = await subject.ask("chat_stream")
+    check_chunks(outcome.chunks)
+    assert outcome.response is not None
+    calls = outcome.response.tool_calls
+    assert [(call.name, call.arguments_json) for call in calls] == TWO_CALLS
+    assert [call.id for call in calls] == ids
+
+
+@every_openai_like
+async def test_same_tool_called_twice_without_index_and_ids(subject: Subject) -> None:
+    pieces = [subject.speech.call_delta(function=function("find", f'{{"a": {n}}}')) for n in (1, 2)]
+    subject.upstream.default = event_stream(*pieces, *subject.speech.ending(Sample()))
+    outcome = await subject.ask("chat_stream")
+    check_chunks(outcome.chunks)
+    assert outcome.response is not None
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}', '{"a": 2}']
+
+
+@every_openai_like
+async def test_missing_and_repeated_ids_are_replaced_alike_by_both_verbs(subject: Subject) -> None:
+    calls = [Call("", "find", ["{}"]), Call("a", "find", ["{}"]), Call("a", "find", ["{}"])]
+    response = await subject.answered(Sample(calls=calls))
+    assert [call.id for call in response.tool_calls] == [f"call_{ANSWER_ID}_0", "a", f"call_{ANSWER_ID}_2"]
+
+
+@every_openai_like
+async def test_arguments_that_are_an_object_instead_of_its_text(subject: Subject) -> None:
+    body = subject.speech.body(Sample(calls=[Call("a", "find", [])]))
+    body["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] = {"n": 1}
+    delta = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": {"n": 1}})
+    events = [delta, *subject.speech.ending(Sample(calls=[Call("a", "find", [])]))]
+    response = await subject.answered_with(encode(body), events)
+    assert response.tool_calls[0].arguments_json == '{"n":1}'
+
+
+@every_openai_like
+async def test_null_choices_say_nothing(subject: Subject) -> None:
+    nothing = event({"id": ANSWER_ID, "model": MODEL, "choices": None})
+    subject.upstream.default = event_stream(nothing, *subject.speech.events(HELLO))
+    outcome = await subject.ask("chat_stream")
+    check_chunks(outcome.chunks)
+
+
+# ------------------------------------------------------------------------------------------- answers in Messages
+
+
+@every_anthropic_like
+async def test_signed_thinking_is_kept_in_place(subject: Subject) -> None:
+    response = await subject.answered(Sample(reasoning=["Hm ", "\U0001f914"], text=["Yes"]))
+    thought = response.message.parts[0]
+    assert json.loads(thought.provider_state.data) == {
+        "type": "thinking",
+        "thinking": "Hm \U0001f914",
+        "signature": "c2lnbmF0dXJl",
+    }
+    assert (thought.provider_state.provider, thought.provider_state.model) == ("anthropic", MODEL)
+
+
+@every_anthropic_like
+async def test_emoji_split_over_two_thoughts_is_whole_in_what_goes_back(subject: Subject) -> None:
+    pieces = Sample(reasoning=["Hm \ud83e", "\udd14"], text=["Yes"])
+    body = encode(subject.speech.body(Sample(reasoning=["Hm \U0001f914"], text=["Yes"])))
+    response = await subject.answered_with(body, subject.speech.events(pieces))
+    assert "Hm \U0001f914".encode() in response.message.parts[0].provider_state.data
+
+
+@every_anthropic_like
+async def test_blocks_without_a_form_of_ours_are_kept_whole(subject: Subject) -> None:
+    blocks: list[dict[str, Any]] = [
+        {"type": "thinking", "thinking": "", "signature": "hidden"},
+        {"type": "redacted_thinking", "data": "b3BhcXVl"},
+        {"type": "server_tool_use", "id": "srv-1", "name": "web_search", "input": exactly('{"query": "x"}')},
+        {"type": "web_search_tool_result", "tool_use_id": "srv-1", "content": [{"type": "web_search_result"}]},
+        {"type": "a_new_block", "n": exactly("12345678901234567890123")},
+        {"type": "text", "text": "Found.", "citations": [{"type": "web_search_result_location", "url": "u"}]},
+        {"type": "tool_use", "id": "call-a", "name": "find", "input": {}},
+    ]
+    body = subject.speech.body(Sample(calls=[Call("", "", [])])) | {"content": blocks}
+    speech: AnthropicSpeech = subject.speech
+    signature = {"type": "signature_delta", "signature": "hidden"}
+    query = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", '{"query"', ': "x"}')]
+    cited = [
+        {"type": "text_delta", "text": "Found."},
+        {"type": "citations_delta", "citation": {"type": "web_search_result_location", "url": "u"}},
+    ]
+    events = [
+        *speech.events(Sample())[:1],
+        *speech.block(0, {"type": "thinking", "thinking": "", "signature": ""}, [signature]),
+        *speech.block(1, blocks[1], []),
+        *speech.block(2, blocks[2] | {"input": {}}, query),
+        *speech.block(3, blocks[3], []),
+        *speech.block(4, blocks[4] | {"n": 12345678901234567890123}, []),
+        *speech.block(5, {"type": "text", "text": "", "citations": []}, cited),
+        *speech.block(6, blocks[6], [{"type": "input_json_delta", "partial_json": ""}]),
+        *speech.ending(Sample(calls=[Call("", "", [])]))[1:],
+    ]
+    response = await subject.answered_with(encode(body), events)
+    *opaque, call = response.message.parts
+    assert [part.provider_state.data for part in opaque] == [encode(block) for block in blocks[:-1]]
+    assert [part.WhichOneof("kind") for part in opaque] == ["reasoning", "reasoning", None, None, None, "text"]
+    assert [part.reasoning.redacted for part in opaque] == [True, True, False, False, False, False]
+    assert call == models_pb2.ContentPart(tool_call=models_pb2.ToolCall(id="call-a", name="find", arguments_json="{}"))
+    assert response.text == "Found."
+
+
+@every_anthropic_like
+async def test_half_a_character_in_an_opaque_block_is_replaced(subject: Subject) -> None:
+    block = {"type": "a_new_block", "half \ud83d": ["\ud83d", 12345678901234567890123, True]}
+    body = subject.speech.body(Sample()) | {"content": [block]}
+    speech: AnthropicSpeech = subject.speech
+    events = [*speech.events(Sample())[:1], *speech.block(0, block, []), *speech.ending(Sample())[1:]]
+    response = await subject.answered_with(json.dumps(body).encode(), events)
+    assert json.loads(response.message.parts[0].provider_state.data) == {
+        "type": "a_new_block",
+        "half \ufffd": ["\ufffd", 12345678901234567890123, True],
+    }
+
+
+@every_anthropic_like
+async def test_blocks_that_all_have_index_0_stay_apart(subject: Subject) -> None:
+    """Seen of servers that only imitate Messages."""
+    speech: AnthropicSpeech = subject.speech
+    text = [{"type": "text_delta", "text": "So"}]
+    call = {"type": "tool_use", "id": "a", "name": "find", "input": {"n": 1}}
+    sample = Sample(text=["So"], calls=[Call("a", "find", ['{"n":1}'])])
+    events = [
+        *speech.events(sample)[:1],
+        *speech.block(0, {"type": "text", "text": ""}, text),
+        *speech.block(0, call, []),
+        *speech.ending(sample)[1:],
+    ]
+    await subject.answered_with(encode(speech.body(sample)), events)
+
+
+# ------------------------------------------------------------------------------------------------------- refusals
+
+
+class Refusal(NamedTuple):
+    """An error response, and what its caller sees."""
+
+    status: int
+    body: bytes
+    error: type[errors.PlatformError]
+    reason: str
+
+
+def worded(word: str, code: Any = None, message: str = CANARY, **members: Any) -> bytes:
+    error = {"message": message, "type": word, "param": None, "code": code, "quoted": CANARY, **members}
+    return json.dumps({"type": "error", "error": error, "request_id": "req_1"}).encode()
+
+
+HTML = f"<html><title>{CANARY}</title><body>502 Bad Gateway</body></html>".encode()
+
+REFUSALS: dict[str, Refusal] = {
+    "400": Refusal(400, worded("invalid_request_error"), errors.InvalidRequest, "UPSTREAM_INVALID_REQUEST"),
+    "400 of vLLM": Refusal(
+        400,
+        worded("BadRequestError", 400, f"This model's maximum context length is 2048 tokens. {CANARY}"),
+        errors.InvalidRequest,
+        "CONTEXT_LENGTH_EXCEEDED",
+    ),
+    "400 of llama.cpp": Refusal(
+        400, worded("exceed_context_size_error", 400), errors.InvalidRequest, "CONTEXT_LENGTH_EXCEEDED"
+    ),
+    "400 of OpenAI for the context": Refusal(
+        400,
+        worded("invalid_request_error", "context_length_exceeded"),
+        errors.InvalidRequest,
+        "CONTEXT_LENGTH_EXCEEDED",
+    ),
+    "400 of Anthropic for the context": Refusal(
+        400,
+        worded("invalid_request_error", message=f"prompt is too long: 210000 tokens > 200000 maximum {CANARY}"),
+        errors.InvalidRequest,
+        "CONTEXT_LENGTH_EXCEEDED",
+    ),
+    "400 for the content": Refusal(
+        400,
+        worded("invalid_request_error", "content_policy_violation"),
+        errors.InvalidRequest,
+        "CONTENT_REJECTED",
+    ),
+    "400 for the spend limit": Refusal(
+        400,
+        worded("invalid_request_error", details={"error_code": "enforced_spend_limit_reached"}),
+        errors.LimitExceeded,
+        "UPSTREAM_QUOTA_EXHAUSTED",
+    ),
+    "400 for the balance": Refusal(
+        400,
+        worded("invalid_request_error", message=f"Your credit balance is too low to access the API. {CANARY}"),
+        errors.PreconditionFailed,
+        "UPSTREAM_BILLING",
+    ),
+    "401": Refusal(401, worded("authentication_error"), errors.PreconditionFailed, "UPSTREAM_AUTH"),
+    "401 of OpenAI": Refusal(
+        401, worded("invalid_request_error", "invalid_api_key"), errors.PreconditionFailed, "UPSTREAM_AUTH"
+    ),
+    "402": Refusal(402, worded("billing_error"), errors.PreconditionFailed, "UPSTREAM_BILLING"),
+    "403": Refusal(403, worded("permission_error"), errors.PreconditionFailed, "UPSTREAM_AUTH"),
+    "404": Refusal(404, worded("not_found_error"), errors.PreconditionFailed, "UPSTREAM_MODEL_NOT_FOUND"),
+    "404 of OpenAI": Refusal(
+        404,
+        worded("invalid_request_error", "model_not_found"),
+        errors.PreconditionFailed,
+        "UPSTREAM_MODEL_NOT_FOUND",
+    ),
+    "408": Refusal(408, b"", errors.Unavailable, "UPSTREAM_TIMEOUT"),
+    "409": Refusal(409, b"{}", errors.Conflict, "UPSTREAM_CONFLICT"),
+    "412": Refusal(412, b"[]", errors.PreconditionFailed, "UPSTREAM_PRECONDITION"),
+    "413": Refusal(413, worded("request_too_large"), errors.InvalidRequest, "REQUEST_TOO_LARGE"),
+    "413 HTML": Refusal(413, HTML, errors.InvalidRequest, "REQUEST_TOO_LARGE"),
+    "418": Refusal(418, HTML, errors.InvalidRequest, "UPSTREAM_INVALID_REQUEST"),
+    "422": Refusal(
+        422,
+        json.dumps({"detail": [{"loc": ["body"], "msg": CANARY}]}).encode(),
+        errors.InvalidRequest,
+        "UPSTREAM_INVALID_REQUEST",
+    ),
+    "429 rate": Refusal(429, worded("rate_limit_error"), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"),
+    "429 rate of OpenAI": Refusal(
+        429, worded("tokens", "rate_limit_exceeded"), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"
+    ),
+    "429 quota": Refusal(
+        429,
+        worded("insufficient_quota", "insufficient_quota"),
+        errors.LimitExceeded,
+        "UPSTREAM_QUOTA_EXHAUSTED",
+    ),
+    "429 integer code": Refusal(429, worded("TooManyRequests", 429), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"),
+    "500": Refusal(500, worded("api_error"), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
+    "500 integer code": Refusal(500, worded("InternalServerError", 500), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
+    "500 text": Refusal(500, CANARY.encode(), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
+    "500 error is text": Refusal(
+        500, json.dumps({"error": CANARY}).encode(), errors.Unavailable, "UPSTREAM_SERVER_ERROR"
+    ),
+    "501": Refusal(501, b"null", errors.Unimplemented, "UPSTREAM_UNSUPPORTED"),
+    "502 HTML": Refusal(502, HTML, errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
+    "503 empty": Refusal(503, b"", errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
+    "503 of OpenAI": Refusal(
+        503, worded("server_error", "server_is_overloaded"), errors.Unavailable, "UPSTREAM_OVERLOADED"
+    ),
+    "504": Refusal(504, worded("timeout_error"), errors.Unavailable, "UPSTREAM_TIMEOUT"),
+    "529": Refusal(529, worded("overloaded_error"), errors.Unavailable, "UPSTREAM_OVERLOADED"),
+    "529 empty": Refusal(529, b"", errors.Unavailable, "UPSTREAM_OVERLOADED"),
+    "204": Refusal(204, b"", errors.Internal, "UPSTREAM_PROTOCOL_ERROR"),
+}
+
+LEAKY = {"X-Canary": CANARY, "Server": CANARY, "Set-Cookie": f"a={CANARY}", "WWW-Authenticate": f"Bearer {CANARY}"}
+
+
+@every_adapter
+@both_verbs
+async def test_every_refusal_has_its_meaning(subject: Subject, verb: Verb) -> None:
+    for name, refusal in REFUSALS.items():
+        subject.upstream.play(answer(refusal.body, status=refusal.status, headers=LEAKY))
+        error = await subject.refused(verb)
+        assert (type(error), error.reason) == (refusal.error, refusal.reason), name
+        assert error.metadata == {
+            "provider": subject.adapter.provider,
+            "phase": "pre_stream",
+            "http_status": str(refusal.status),
+        }
+        assert error.retry_after is None
+        assert error.violations == ()
+
+
+@every_adapter
+@both_verbs
+async def test_redirect_is_not_followed(subject: Subject, verb: Verb) -> None:
+    subject.upstream.play(answer(b"", status=307, headers={"Location": f"{subject.upstream.url}/{CANARY}"}))
+    error = await subject.refused(verb)
+    assert (type(error), error.reason) == (errors.PreconditionFailed, "UPSTREAM_REDIRECT")
+    assert len(subject.upstream.requests) == 1
+
+
+@every_adapter
+@both_verbs
+async def test_field_that_the_provider_names_is_named(subject: Subject, verb: Verb) -> None:
+    subject.upstream.play(answer(worded("invalid_request_error", param="messages[0].content"), status=400))
+    error = await subject.refused(verb)
+    assert [violation.field for violation in error.violations] == ["messages"]
+    assert error.message.startswith("messages: ")
+
+
+def in_ten_minutes() -> str:
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=10)
+    return email.utils.format_datetime(moment, usegmt=True)
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
+        ({"Retry-After": "date"}, 600.0),
+        ({"Retry-After": CANARY}, None),
+        ({"Retry-After": "-3"}, None),
+        ({"Retry-After": "Mon, 01 Jan 2024 00:00:00 +99999999999999999"}, None),
+        ({}, None),
+    ],
+)
+async def test_how_long_to_wait_is_passed_on(
+    subject: Subject, verb: Verb, headers: dict[str, str], seconds: float | None
+) -> None:
+    headers = {name: value.replace("date", in_ten_minutes()) for name, value in headers.items()}
+    for status in (429, 503, 529):
+        subject.upstream.play(answer(b"", status=status, headers=headers))
+        error = await subject.refused(verb)
+        assert error.retry_after == (pytest.approx(seconds, abs=5) if seconds else seconds)
+
+
+@every_adapter
+@both_verbs
+async def test_waiting_does_not_fill_a_quota(subject: Subject, verb: Verb) -> None:
+    subject.upstream.play(answer(worded("insufficient_quota"), status=429, headers={"Retry-After": "7"}))
+    assert (await subject.refused(verb)).retry_after is None
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"x-request-id": "req_abc-1"}, "req_abc-1"),
+        ({"request-id": "req_011"}, "req_011"),
+        ({"x-request-id": f"<{CANARY}>"}, None),
+    ],
+)
+async def test_providers_request_id_is_told_when_it_is_one(
+    subject: Subject, verb: Verb, headers: dict[str, str], told: str | None
+) -> None:
+    subject.upstream.play(answer(b"", status=500, headers=headers))
+    error = await subject.refused(verb)
+    assert error.metadata.get("upstream_request_id") == told
+
+
+# ----------------------------------------------------------------------------------- successes that are none
+
+NOT_AN_ANSWER = {
+    "HTML": (HTML, "text/html"),
+    "HTML without its type": (HTML, ""),
+    "nothing": (b"", "application/json"),
+    "nothing of any type": (b"", ""),
+    "half of JSON": (b'{"id": "x", "choices": [{"message"', "application/json"),
+    "a list": (b"[]", "application/json"),
+    "null": (b"null", "application/json"),
+    "another object": (b'{"choices": [], "content": null}', "application/json"),
+    "null choices": (b'{"choices": null}', "application/json"),
+    "foreign types": (b'{"choices": [{"message": 1}], "content": [1]}', "application/json"),
+    "not a number": (b'{"n": NaN}', "application/json"),
+    "endless nesting": (b"[" * 100_000, "application/json"),
+}
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize("case", NOT_AN_ANSWER)
+async def test_200_that_is_no_answer(subject: Subject, verb: Verb, case: str) -> None:
+    body, content_type = NOT_AN_ANSWER[case]
+    headers = {"Content-Type": content_type, **LEAKY} if content_type else LEAKY
+    subject.upstream.play(answer(body, headers=headers))
+    error = await subject.refused(verb)
+    untyped_stream = case == "HTML without its type" and subject.upstream.requests[0].json().get("stream")
+    if untyped_stream:
+        assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_STREAM_TRUNCATED")
+    else:
+        assert (type(error), error.reason) == (errors.Internal, "UPSTREAM_PROTOCOL_ERROR")
+    assert error.metadata["phase"] == "pre_stream"
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize(
+    ("word", "code", "reason"),
+    [
+        ("overloaded_error", None, "UPSTREAM_OVERLOADED"),
+        ("rate_limit_error", None, "UPSTREAM_RATE_LIMITED"),
+        ("invalid_request_error", None, "UPSTREAM_INVALID_REQUEST"),
+        ("BadRequestError", 400, "UPSTREAM_INVALID_REQUEST"),
+        ("InternalServerError", 500, "UPSTREAM_SERVER_ERROR"),
+        ("a_new_word", "odd", "UPSTREAM_SERVER_ERROR"),
+    ],
+)
+async def test_error_with_status_200(subject: Subject, verb: Verb, word: str, code: Any, reason: str) -> None:
+    """As the whole body, and as the first event of a stream: both mean the same."""
+    body = worded(word, code)
+    events = [event(body.decode(), "error")]
+    subject.upstream.default = serve(
+        answer(body, headers={**JSON, "request-id": "req_1"}), event_stream(*events, headers={"request-id": "req_1"})
+    )
+    error = await subject.refused(verb)
+    assert error.reason == reason
+    assert error.metadata == {
+        "provider": subject.adapter.provider,
+        "phase": "pre_stream",
+        "http_status": "200",
+        "upstream_request_id": "req_1",
+    }
+
+
+@every_openai_like
+@both_verbs
+async def test_error_as_plain_text(subject: Subject, verb: Verb) -> None:
+    body = json.dumps({"error": CANARY})
+    subject.upstream.default = serve(answer(body.encode(), headers=JSON), event_stream(event(body)))
+    assert (await subject.refused(verb)).reason == "UPSTREAM_SERVER_ERROR"
+
+
+# -------------------------------------------------------------------------------------------- faults in mid-stream
+
+
+def two_pieces(speech: Speech) -> list[str]:
+    return [*speech.opening(), speech.piece("one "), speech.piece("two")]
+
+
+async def fault_after_two_pieces(
+    subject: Subject, patience: Patience = PATIENCE, opens: asyncio.Event | None = None
+) -> errors.PlatformError:
+    """The error that ends a stream after both pieces were delivered, which opens the gate, if there is one."""
+    outcome = await subject.ask("chat_stream", patience, opens)
+    assert outcome.error is not None
+    assert "".join(chunk.token for chunk in outcome.chunks) == "one two"
+    check_nothing_leaks(outcome.error)
+    assert outcome.error.metadata["provider"] == subject.adapter.provider
+    assert outcome.error.metadata["phase"] == "mid_stream"
+    assert outcome.error.metadata["chunks"] == str(len(outcome.chunks))
+    return outcome.error
+
+
+@every_adapter
+@pytest.mark.parametrize(
+    ("word", "error_type", "reason"),
+    [
+        ("overloaded_error", errors.Unavailable, "UPSTREAM_OVERLOADED"),
+        ("a_new_word", errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
+    ],
+)
+async def test_error_event_in_mid_stream(
+    subject: Subject, word: str, error_type: type[errors.PlatformError], reason: str
+) -> None:
+    failed = event(subject.speech.error(word, CANARY), "error")
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), failed, event("[DONE]"), headers=LEAKY))
+    error = await fault_after_two_pieces(subject)
+    assert (type(error), error.reason) == (error_type, reason)
+    assert error.metadata["http_status"] == "200"
+
+
+@every_adapter
+async def test_error_event_in_the_same_read_as_what_came_before(subject: Subject) -> None:
+    failed = event(subject.speech.error("overloaded_error", CANARY), "error")
+    subject.upstream.play(event_stream("".join([*two_pieces(subject.speech), failed])))
+    assert (await fault_after_two_pieces(subject)).reason == "UPSTREAM_OVERLOADED"
+
+
+@every_openai_like
+async def test_error_beside_a_finish_reason_is_no_end_of_an_answer(subject: Subject) -> None:
+    """OpenRouter's shape: https://openrouter.ai/docs/api-reference/errors"""
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
+    failed = event({"id": ANSWER_ID, "choices": [choice], "error": {"code": 502, "message": CANARY}})
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), failed, event("[DONE]")))
+    assert (await fault_after_two_pieces(subject)).reason == "UPSTREAM_SERVER_ERROR"
+
+
+@every_adapter
+@pytest.mark.parametrize(
+    ("rest", "error_type", "reason"),
+    [
+        ([], errors.Unavailable, "UPSTREAM_STREAM_TRUNCATED"),
+        (['data: {"half": "an ev'], errors.Unavailable, "UPSTREAM_STREAM_TRUNCATED"),
+        (['data: {"half": "JSON\n\n'], errors.Internal, "UPSTREAM_PROTOCOL_ERROR"),
+        (["data: \xff\n\n".encode("latin-1")], errors.Internal, "UPSTREAM_PROTOCOL_ERROR"),
+        (["data: [1]\n\n"], errors.Internal, "UPSTREAM_PROTOCOL_ERROR"),
+        (["data: " + "x" * 1_100_000], errors.Internal, "UPSTREAM_PROTOCOL_ERROR"),
+        ([HTML], errors.Unavailable, "UPSTREAM_STREAM_TRUNCATED"),
+    ],
+    ids=["no end", "half an event", "half of JSON", "no UTF-8", "no object", "an event without end", "HTML"],
+)
+async def test_stream_that_does_not_end_as_it_should(
+    subject: Subject, rest: list[Step], error_type: type[errors.PlatformError], reason: str
+) -> None:
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), *rest))
+    error = await fault_after_two_pieces(subject)
+    assert (type(error), error.reason) == (error_type, reason)
+
+
+@every_adapter
+@pytest.mark.parametrize("ending", [Ending.RESET, Ending.CUT])
+async def test_connection_breaks_in_mid_stream(subject: Subject, ending: Ending) -> None:
+    gate = asyncio.Event()
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), gate, ending=ending))
+    error = await fault_after_two_pieces(subject, opens=gate)
+    assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_STREAM_INTERRUPTED")
+
+
+@every_adapter
+@pytest.mark.parametrize("ending", [Ending.RESET, Ending.CUT])
+async def test_connection_breaks_in_the_body_of_a_whole_answer(subject: Subject, ending: Ending) -> None:
+    whole = answer(encode(subject.speech.body(HELLO)), headers=JSON, ending=ending)
+    subject.upstream.default = serve(whole, event_stream(*two_pieces(subject.speech), ending=ending))
+    outcome = await subject.ask("chat")
+    assert isinstance(outcome.error, errors.Unavailable)
+    assert outcome.error.reason == "UPSTREAM_STREAM_INTERRUPTED"
+
+
+@every_adapter
+@both_verbs
+async def test_server_that_closes_without_an_answer(subject: Subject, verb: Verb) -> None:
+    subject.upstream.play(no_answer(Ending.CUT))
+    error = await subject.refused(verb)
+    assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_UNREACHABLE")
+    assert len(subject.upstream.requests) == 1
+
+
+@every_adapter
+@both_verbs
+async def test_server_that_never_answers(hasty: Subject, verb: Verb) -> None:
+    hasty.upstream.play(no_answer())
+    error = await hasty.refused(verb)
+    assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_TIMEOUT")
+    await hasty.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+
+
+@every_adapter
+async def test_server_that_falls_silent(restless: Subject) -> None:
+    restless.upstream.play(event_stream(*two_pieces(restless.speech), ending=Ending.STALL))
+    error = await fault_after_two_pieces(restless)
+    assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_IDLE")
+    await restless.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+
+
+@every_adapter
+async def test_pings_are_no_content(subject: Subject) -> None:
+    pings = [step for _ in range(500) for step in (Pause(0.01), subject.speech.ping)]
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), *pings, ending=Ending.STALL))
+    error = await fault_after_two_pieces(subject, Patience(content=0.1))
+    assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_IDLE")
+    await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+
+
+@every_adapter
+async def test_pings_before_the_first_piece(subject: Subject) -> None:
+    pings = [step for _ in range(500) for step in (Pause(0.01), subject.speech.ping)]
+    subject.upstream.play(event_stream(*pings, ending=Ending.STALL))
+    error = await subject.refused("chat_stream", Patience(content=0.1))
+    assert (error.reason, error.metadata["phase"]) == ("UPSTREAM_IDLE", "pre_stream")
+
+
+@every_adapter
+async def test_chat_that_streams_fails_as_the_stream_does(subject: Subject) -> None:
+    """Above Anthropic's limit for answers that are waited for, and at servers that do not notice who has left."""
+    failed = event(subject.speech.error("overloaded_error", CANARY), "error")
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), failed))
+    outcome = await subject.ask("chat", config=models_pb2.ChatConfig(max_tokens=30_000))
+    assert outcome.error is not None
+    assert subject.upstream.requests[0].json()["stream"] is True
+    assert (outcome.error.reason, outcome.error.metadata["phase"]) == ("UPSTREAM_OVERLOADED", "mid_stream")
+
+
+# -------------------------------------------------------------------------------------------- callers that leave
+
+
+class Stage(NamedTuple):
+    """Where in a call its caller leaves."""
+
+    whole: Callable[[Speech], Script]
+    stream: Callable[[Speech], Script]
+    pieces: int
+    """How much of the body the server has sent by then."""
+
+
+STAGES = {
+    "before the head": Stage(lambda speech: no_answer(), lambda speech: no_answer(), 0),
+    "before the first piece": Stage(
+        lambda speech: answer(encode(speech.body(HELLO)), headers=JSON, ending=Ending.STALL),
+        lambda speech: event_stream(*speech.opening(), ending=Ending.STALL),
+        1,
+    ),
+    "in mid-answer": Stage(
+        lambda speech: answer(encode(speech.body(HELLO)), headers=JSON, ending=Ending.STALL),
+        lambda speech: event_stream(*two_pieces(speech), ending=Ending.STALL),
+        3,
+    ),
+}
+
+
+async def reached(request: Received, pieces: int) -> None:
+    """Returns when the server has sent so much of its answer, if it has so much."""
+    async with asyncio.timeout(5):
+        while request.generated < pieces and request.json().get("stream"):  # noqa: ASYNC110 - the server only counts
+            await asyncio.sleep(0.001)
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize("stage", STAGES)
+async def test_cancelled_call_closes_its_connection(subject: Subject, verb: Verb, stage: str) -> None:
+    subject.upstream.default = serve(STAGES[stage].whole(subject.speech), STAGES[stage].stream(subject.speech))
+    call = asyncio.create_task(subject.ask(verb))
+    request = await subject.upstream.received(1)
+    await reached(request, STAGES[stage].pieces)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await request.closed_by_peer(SECONDS_TO_CLOSE)
+    await subject.answered(HELLO)
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize("stage", STAGES)
+async def test_deadline_closes_the_connection(subject: Subject, verb: Verb, stage: str) -> None:
+    subject.upstream.default = serve(STAGES[stage].whole(subject.speech), STAGES[stage].stream(subject.speech))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await subject.ask(verb)
+    await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+
+
+@every_adapter
+async def test_stream_that_is_left_closes_its_connection(subject: Subject) -> None:
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), ending=Ending.STALL))
+    async with contextlib.aclosing(chat_stream(subject.transport, subject.target, talk())) as chunks:
+        async for _ in chunks:
+            break
+    await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+
+
+@every_adapter
+@both_verbs
+async def test_server_that_looks_at_its_socket_only_when_it_writes_stops_generating(
+    subject: Subject, verb: Verb
+) -> None:
+    """For servers that would not notice otherwise, Chat too is asked for as a stream."""
+    if verb == "chat" and not subject.target.streams_unary:
+        assert subject.adapter.name in ("openai", "vllm", "anthropic")
+        return
+    steps = [step for _ in range(500) for step in (Generate(1, 0.005), subject.speech.piece("more "))]
+    subject.upstream.play(event_stream(*subject.speech.opening(), *steps))
+    call = asyncio.create_task(subject.ask(verb))
+    request = await subject.upstream.received(1)
+    await reached(request, 5)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await asyncio.wait_for(request.finished.wait(), SECONDS_TO_CLOSE)
+    assert request.generated < 500
+
+
+# ---------------------------------------------------------------------------------------------------- what is sent
+
+
+@every_adapter
+async def test_paths_and_headers(subject: Subject) -> None:
+    await subject.answered(HELLO)
+    whole, stream = subject.upstream.requests
+    path = "/v1/messages" if isinstance(subject.speech, AnthropicSpeech) else "/v1/chat/completions"
+    assert (whole.method, whole.path, stream.path) == ("POST", path, path)
+    assert stream.json()["stream"] is True
+    assert whole.json().get("stream", False) is subject.target.streams_unary
+    assert whole.headers["content-type"] == "application/json"
+
+
+@every_adapter
+async def test_answer_goes_back_untouched(subject: Subject) -> None:
+    """The message of an answer is the next turn: nothing is added, nothing is lost, nobody warns."""
+    calls = [Call("call-a", "find", ['{ "n": 12345678901234567890 }'])]
+    response = await subject.answered(Sample(text=["Let me see."], calls=calls))
+    messages = [*talk().messages, response.message]
+    messages.append(models_pb2.ChatMessage(role="tool", tool_call_id="call-a", content="found"))
+    request = models_pb2.ChatRequest(model="any", messages=messages)
+    await chat(subject.transport, subject.target, Conversation(request, request.messages))
+    sent = subject.upstream.requests[-1]
+    assert b'"call-a"' in sent.body
+    assert b"12345678901234567890 }" in sent.body
+    assert b"Let me see." in sent.body
+
+
+def test_every_adapter_type_is_under_this_contract() -> None:
+    from services.models.routing import DIALECTS
+
+    under_contract = {adapter.target("http://localhost").dialect for adapter in ADAPTERS}
+    assert under_contract == set(DIALECTS.values())
