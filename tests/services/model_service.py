@@ -30,7 +30,7 @@ from services.models.settings import ModelsSettings
 from services.shared.logs import Log, open_log
 from services.shared.rpc import DETAILS_KEY, ERROR_DOMAIN, REQUEST_ID_KEY, TIME_LIMITS, TimeLimits, service_handler
 from services.shared.server import Server, running
-from tests.scripted_upstream import Script, ScriptedUpstream, Step, event, event_stream
+from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 
 TODAY = datetime.date(2026, 11, 22)
 OPENAI_KEY = "sk-test-openai"
@@ -211,6 +211,17 @@ def streamed_message(*texts: str, model: str = "claude-sonnet-4-6") -> Script:
     return event_stream(*(event(content, content["type"]) for content in events))
 
 
+def answered(request: Received) -> Script:
+    """What either vendor answers to anything: `Hi.`, from the model that was asked; probes find it healthy."""
+    if request.method == "GET":
+        return answer(b"{}")
+    body = request.json()
+    model, streams = body["model"], body.get("stream", False)
+    if request.path.endswith("/messages"):
+        return streamed_message("Hi.", model=model) if streams else json_answer(anthropic_message(model=model))
+    return streamed_completion(piece("Hi.")) if streams else json_answer({**completion(), "model": model})
+
+
 # ------------------------------------------------------------------------------------------------------ errors
 
 
@@ -274,3 +285,12 @@ def explain(error: grpc.aio.AioRpcError) -> Failure:
         retry.retry_delay.ToTimedelta().total_seconds() if error_details_pb2.RetryInfo in found else None,
         trailers[REQUEST_ID_KEY],
     )
+
+
+async def refusal_of(service: ModelService, data: bytes) -> Failure:
+    """The error that the bytes of a ChatRequest get, sent as they are, by both verbs."""
+    chat, chat_stream = (f"/{SERVICE.full_name}/{verb}" for verb in ("Chat", "ChatStream"))
+    whole = await failure_of(service.channel.unary_unary(chat)(data, timeout=10))
+    _, streamed = await stream_failure(service.channel.unary_stream(chat_stream)(data, timeout=10))
+    assert whole._replace(request_id="") == streamed._replace(request_id="")
+    return whole

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from proto import models_pb2
 from services.models.catalogue import BUILT_IN_MODELS, WARNING_DAYS
-from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
+from tests.scripted_upstream import ScriptedUpstream, answer
 from tests.services.model_service import (
-    TODAY,
     ModelService,
-    anthropic_message,
+    answered,
     chat_request,
-    completion,
     failure_of,
     model_service,
     stream_failure,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BUILT_IN_NAMES = ["claude-3-5-haiku", "claude-3-5-sonnet", "gpt-4o", "gpt-4o-mini"]
 RETIRED = {"claude-3-5-sonnet": "claude-sonnet-4-6", "claude-3-5-haiku": "claude-haiku-4-5"}
@@ -29,24 +30,25 @@ SHUTDOWN = BUILT_IN_MODELS["gpt-4o"].shutdown
 DAY = datetime.timedelta(days=1)
 
 
-def answered(request: Received) -> Script:
-    """What either vendor answers to a chat: that the model which was asked has served."""
-    model = request.json()["model"]
-    if request.path.endswith("/messages"):
-        return json_answer(anthropic_message(model=model))
-    return json_answer({**completion(), "model": model})
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
     async with ScriptedUpstream(default=answered) as server:
         yield server
 
 
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
-    async with model_service(tmp_path, upstream) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[ModelService]:
+    directory: Path = tmp_path_factory.mktemp("models")
+    async with model_service(directory, shared_upstream) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
+    shared_upstream.requests.clear()
+    return shared_upstream
 
 
 def codes(response: models_pb2.ChatResponse) -> list[str]:
@@ -129,10 +131,6 @@ async def test_model_warns_before_its_shutdown_and_is_replaced_after_it(
     assert response.model == upstream.requests[0].json()["model"] == served
     assert codes(response) == warnings
     assert WARNING_DAYS == 60
-
-
-def test_the_day_of_these_tests_is_before_the_shutdown() -> None:
-    assert TODAY < SHUTDOWN
 
 
 @pytest.mark.parametrize(

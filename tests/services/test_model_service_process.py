@@ -21,8 +21,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2_grpc
+from services.models import main
 from services.models.main import SERVICE
 from services.models.settings import ModelsSettings
+from services.shared.errors import StartupError
 from services.shared.server import EXIT_CONFIG
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion, piece, streamed_completion
@@ -213,68 +215,31 @@ async def test_grace_is_not_longer_than_the_operator_wants(tmp_path: Path, upstr
 # ------------------------------------------------------------------------------------------- what cannot start
 
 
-def bad_port(_: Path) -> dict[str, str]:
+def with_bad_port(_: Path) -> dict[str, str]:
     return {"MODELS_PORT": "eighty-CANARY"}
 
 
-def port_out_of_range(_: Path) -> dict[str, str]:
-    return {"MODELS_PORT": "65536"}
-
-
-def env_directory(directory: Path) -> dict[str, str]:
+def with_a_directory_for_env(directory: Path) -> dict[str, str]:
     (directory / ".env").mkdir()
     return {}
 
 
-def env_not_utf8(directory: Path) -> dict[str, str]:
-    (directory / ".env").write_bytes(b"OPENAI_API_KEY=\xff\xfe\n")
+def with_an_env_that_is_no_text(directory: Path) -> dict[str, str]:
+    (directory / ".env").write_bytes(b"OPENAI_API_KEY=\xff\xfeCANARY\n")
     return {}
 
 
-def env_with_nul(directory: Path) -> dict[str, str]:
-    (directory / ".env").write_bytes(b"OPENAI_API_KEY=a\0b\n")
-    return {}
-
-
-def corrupt_database(directory: Path) -> dict[str, str]:
+def with_a_corrupt_database(directory: Path) -> dict[str, str]:
     (directory / "data").mkdir()
-    (directory / "data" / "models.db").write_bytes(b"this is no database " * 1000)
+    (directory / "data" / "models.db").write_bytes(b"this is no database, CANARY " * 1000)
     return {}
-
-
-def data_directory_that_is_a_file(directory: Path) -> dict[str, str]:
-    (directory / "data").write_text("")
-    return {}
-
-
-def database_url_of_nothing(_: Path) -> dict[str, str]:
-    return {"MODELS_DATABASE_URL": "mysql://user:CANARY@localhost/models"}
-
-
-def base_url_of_nothing(_: Path) -> dict[str, str]:
-    return {"OPENAI_API_KEY": "sk-CANARY", "OPENAI_BASE_URL": "localhost/v1"}
-
-
-def policy_of_nobody(_: Path) -> dict[str, str]:
-    return {"MODELS_RETIRED_POLICY": "CANARY"}
-
-
-def host_of_nobody(_: Path) -> dict[str, str]:
-    return {"GENAI_HOST": "192.0.2.1", "MODELS_PORT": "50053"}
 
 
 CANNOT_START: dict[Callable[[Path], dict[str, str]], str] = {
-    bad_port: "MODELS_PORT: ",
-    port_out_of_range: "MODELS_PORT: ",
-    env_directory: ".env cannot be read: is a directory",
-    env_not_utf8: ".env cannot be read: it is not UTF-8 text",
-    env_with_nul: ".env cannot be read: it contains a NUL character",
-    corrupt_database: "models.db: the storage is corrupt or no database",
-    data_directory_that_is_a_file: "data cannot be created",
-    database_url_of_nothing: "sqlite:///path or postgresql://",
-    base_url_of_nothing: "OPENAI_BASE_URL must be an http or https URL",
-    policy_of_nobody: "MODELS_RETIRED_POLICY: ",
-    host_of_nobody: "cannot listen on 192.0.2.1:50053",
+    with_bad_port: "MODELS_PORT: ",
+    with_a_directory_for_env: ".env cannot be read: is a directory",
+    with_an_env_that_is_no_text: ".env cannot be read: it is not UTF-8 text",
+    with_a_corrupt_database: "models.db: the storage is corrupt or no database",
 }
 
 
@@ -285,6 +250,37 @@ async def test_what_cannot_start_says_why_in_one_line(
     line = await _failed_start(tmp_path, **prepare(tmp_path))
     assert text in line
     assert "CANARY" not in line
+
+
+OTHER_MISTAKES: dict[str, tuple[dict[str, str], str]] = {
+    "port out of range": ({"MODELS_PORT": "65536"}, "MODELS_PORT: "),
+    "data directory that is a file": ({"GENAI_DATA_DIR": "/dev/null"}, "/dev/null"),
+    "database of nobody": ({"MODELS_DATABASE_URL": "mysql://user:CANARY@localhost/models"}, "write sqlite:///path or"),
+    "base URL without a scheme": (
+        {"OPENAI_API_KEY": "sk-CANARY", "OPENAI_BASE_URL": "localhost/v1"},
+        "OPENAI_BASE_URL must be an http or https URL",
+    ),
+    "policy of nobody": ({"MODELS_RETIRED_POLICY": "CANARY"}, "MODELS_RETIRED_POLICY: "),
+    "host of another machine": (
+        {"GENAI_HOST": "192.0.2.1", "MODELS_PORT": "50053"},
+        "cannot listen on 192.0.2.1:50053",
+    ),
+}
+
+
+@pytest.mark.parametrize(("environment", "text"), OTHER_MISTAKES.values(), ids=OTHER_MISTAKES.keys())
+async def test_mistake_in_the_settings_is_named_without_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], text: str
+) -> None:
+    """In this process: what becomes of a StartupError in a process of its own, the test above shows."""
+    (tmp_path / ".env").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, value in ({"MODELS_PORT": "0", "GENAI_DATA_DIR": str(tmp_path)} | environment).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StartupError) as caught:
+        await main.start()
+    assert text in str(caught.value)
+    assert "CANARY" not in str(caught.value)
 
 
 async def test_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
@@ -300,14 +296,14 @@ async def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
 
 
 async def _failed_start(directory: Path, **environment: str) -> str:
-    """The one line of a service that does not start; its log may have said something before."""
+    """The one line of a service that does not start; beside it there may be its log's own, about the storage."""
     started = await start(directory, **environment)
     output, errors = await asyncio.wait_for(started.communicate(), START_SECONDS)
     assert started.returncode == EXIT_CONFIG
     assert output == b""
-    *log, line = errors.decode().splitlines()
-    assert all(json.loads(entry)["event"] == "storage error" for entry in log)
-    assert line.startswith("models: ")
+    lines = errors.decode().splitlines()
+    [line] = [line for line in lines if line.startswith("models: ")]
+    assert all("storage" in other or "SQLite" in json.loads(other)["event"] for other in lines if other != line)
     return line
 
 

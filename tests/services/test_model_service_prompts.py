@@ -10,23 +10,14 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
+from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,
-    anthropic_message,
+    answered,
     chat_request,
-    completion,
     failure_of,
     model_service,
-    piece,
-    streamed_completion,
 )
-
-
-def answered(request: Received) -> Script:
-    if request.path.endswith("/messages"):
-        return json_answer(anthropic_message())
-    return streamed_completion(piece("Hi.")) if request.json().get("stream") else json_answer(completion())
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event, event_stream, json_answer
+from tests.scripted_upstream import Received, ScriptedUpstream, answer, event, event_stream
 from tests.services.model_service import (
     ModelService,
-    anthropic_message,
+    answered,
     chat_request,
-    completion,
     failure_of,
     model_service,
     piece,
@@ -24,18 +23,6 @@ from tests.services.model_service import (
     stream_failure,
     streamed_completion,
 )
-
-
-def answered(request: Received) -> Script:
-    """What the model's server answers: that it is healthy, and that the model which was asked has served."""
-    if request.method == "GET":
-        return answer(b"{}")
-    body = request.json()
-    if request.path.endswith("/messages"):
-        return json_answer(anthropic_message(model=body["model"]))
-    if body.get("stream"):
-        return streamed_completion(piece("Hi."))
-    return json_answer({**completion(), "model": body["model"]})
 
 
 @pytest.fixture

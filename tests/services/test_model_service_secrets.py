@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,30 +91,28 @@ async def watched(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[W
         yield Watched(service, log_file)
 
 
-FAULTS: dict[str, Callable[[], Script]] = {
-    "nothing": lambda: no_answer(Ending.CLOSE),
-    "reset": lambda: no_answer(Ending.RESET),
-    "no HTTP": lambda: raw(f"{CANARY}\r\n\r\n", ending=Ending.CLOSE),
-    "no JSON": lambda: answer(PROVIDER_TEXT.encode()),
-    "another JSON": lambda: json_answer({"message": PROVIDER_TEXT}),
-    "error with status 200": lambda: json_answer(BODY),
-    "cut": lambda: json_answer(BODY, ending=Ending.CUT),
-    "redirect": lambda: answer(b"", status=307, headers={"Location": f"http://localhost/{CANARY}"}),
-    "event of an error": lambda: event_stream(event(BODY)),
-    "event of an error in mid-stream": lambda: event_stream(piece(CANARY), event(BODY)),
-    "event that is no JSON": lambda: event_stream(piece("a"), event(CANARY)),
-    "cut in mid-stream": lambda: event_stream(piece(CANARY), ending=Ending.CUT),
+FAULTS: dict[str, Script] = {
+    "nothing": no_answer(Ending.CLOSE),
+    "reset": no_answer(Ending.RESET),
+    "no HTTP": raw(f"{CANARY}\r\n\r\n", ending=Ending.CLOSE),
+    "no JSON": answer(PROVIDER_TEXT.encode()),
+    "another JSON": json_answer({"message": PROVIDER_TEXT}),
+    "error with status 200": json_answer(BODY),
+    "cut": json_answer(BODY, ending=Ending.CUT),
+    "redirect": answer(b"", status=307, headers={"Location": f"http://localhost/{CANARY}"}),
+    "event of an error": event_stream(event(BODY)),
+    "event of an error in mid-stream": event_stream(piece(CANARY), event(BODY)),
+    "event that is no JSON": event_stream(piece("a"), event(CANARY)),
+    "cut in mid-stream": event_stream(piece(CANARY), ending=Ending.CUT),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-3-5-haiku"])
-async def test_no_fault_of_a_provider_tells_anything(
-    watched: Watched, upstream: ScriptedUpstream, fault: Callable[[], Script], model: str
-) -> None:
-    upstream.default = fault()
-    assert grpc.StatusCode.UNKNOWN not in await watched.fails(model=model)
-    await watched.calls(2)
+async def test_no_fault_of_a_provider_tells_anything(watched: Watched, upstream: ScriptedUpstream, model: str) -> None:
+    for name, fault in FAULTS.items():
+        upstream.default = fault
+        assert grpc.StatusCode.UNKNOWN not in await watched.fails(model=model), name
+    await watched.calls(2 * len(FAULTS))
 
 
 async def test_no_status_of_a_provider_tells_anything(watched: Watched, upstream: ScriptedUpstream) -> None:

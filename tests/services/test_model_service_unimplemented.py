@@ -12,12 +12,11 @@ import pytest_asyncio
 
 from proto import models_pb2
 from services.models.validation import UNIMPLEMENTED_FIELDS
-from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
+from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,
-    anthropic_message,
+    answered,
     chat_request,
-    completion,
     failure_of,
     model_service,
     stream_failure,
@@ -27,10 +26,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Part = models_pb2.ContentPart
 IMAGE = models_pb2.Media(url="https://example.com/cat.png")
-
-
-def answered(request: Received) -> Script:
-    return json_answer(anthropic_message() if request.path.endswith("/messages") else completion())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -111,6 +106,29 @@ async def test_call_that_does_nothing_yet_is_refused_by_its_name(
 ) -> None:
     failure = await failure_of(getattr(service.stub, method)(request_message))
     assert (failure.code, failure.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"feature": method})
+
+
+REGISTRY_FEATURES: dict[str, tuple[str, Any]] = {
+    "RegisterPromptRequest.labels": (
+        "RegisterPrompt",
+        models_pb2.RegisterPromptRequest(name="a", content="b", labels=["production"]),
+    ),
+    "GetPromptRequest.label": ("GetPrompt", models_pb2.GetPromptRequest(name="a", label="production")),
+    "ListPromptsRequest.label": ("ListPrompts", models_pb2.ListPromptsRequest(label="production")),
+    "Credential.file": (
+        "RegisterModel",
+        models_pb2.RegisterModelRequest(name="a", credential=models_pb2.Credential(file="/run/secrets/key")),
+    ),
+}
+
+
+@pytest.mark.parametrize("feature", REGISTRY_FEATURES)
+async def test_field_of_a_registry_that_does_nothing_yet_is_refused_by_its_name(
+    service: ModelService, feature: str
+) -> None:
+    method, request = REGISTRY_FEATURES[feature]
+    failure = await failure_of(getattr(service.stub, method)(request))
+    assert (failure.code, failure.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"feature": feature})
 
 
 # One value for each field of ChatRequest that changes what is sent, or what is logged: a request with it has another

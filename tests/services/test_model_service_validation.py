@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,26 +11,19 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared.rpc import DETAILS_KEY, MAX_VIOLATIONS
-from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
+from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
-    Failure,
     ModelService,
-    anthropic_message,
+    answered,
     chat_request,
-    completion,
     explain,
     failure_of,
     model_service,
-    piece,
-    stream_failure,
-    streamed_completion,
-    streamed_message,
+    refusal_of,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -48,13 +40,6 @@ Format = models_pb2.ResponseFormat
 Choice = models_pb2.ToolChoice
 Call = models_pb2.ToolCall
 Result = models_pb2.ToolResult
-
-
-def answered(request: Received) -> Script:
-    body = request.json()
-    if request.path.endswith("/messages"):
-        return streamed_message("Hi.") if body.get("stream") else json_answer(anthropic_message())
-    return streamed_completion(piece("Hi.")) if body.get("stream") else json_answer(completion())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -76,14 +61,6 @@ async def service(
 def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
     shared_upstream.requests.clear()
     return shared_upstream
-
-
-async def send(service: ModelService, data: bytes) -> Failure:
-    """The error that bytes get which are sent as they are, by either verb."""
-    whole = await failure_of(service.channel.unary_unary(CHAT)(data, timeout=10))
-    _, streamed = await stream_failure(service.channel.unary_stream(CHAT_STREAM)(data, timeout=10))
-    assert whole._replace(request_id="") == streamed._replace(request_id="")
-    return whole
 
 
 # ------------------------------------------------------------------------------------------- what the fields say
@@ -223,7 +200,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 async def test_wrong_field_is_named_and_nothing_is_sent(
     service: ModelService, upstream: ScriptedUpstream, fields: dict[str, Any], path: str
 ) -> None:
-    failure = await send(service, chat_request(**fields).SerializeToString())
+    failure = await refusal_of(service, chat_request(**fields).SerializeToString())
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     assert failure.reason == "INVALID_REQUEST"
     assert path in failure.fields
@@ -235,7 +212,7 @@ async def test_all_that_is_wrong_is_told_at_once(service: ModelService) -> None:
     request = chat_request(
         model="", messages=[Message(role="robot")], config=Config(top_p=2, max_tokens=0), tools=[Tool()]
     )
-    failure = await send(service, request.SerializeToString())
+    failure = await refusal_of(service, request.SerializeToString())
     assert list(failure.fields) == [
         "model",
         "messages[0].role",
@@ -247,7 +224,7 @@ async def test_all_that_is_wrong_is_told_at_once(service: ModelService) -> None:
 
 
 async def test_empty_request_is_refused_by_its_fields(service: ModelService, upstream: ScriptedUpstream) -> None:
-    failure = await send(service, b"")
+    failure = await refusal_of(service, b"")
     assert list(failure.fields) == ["model", "messages"]
     assert not upstream.requests
 
@@ -309,163 +286,3 @@ async def test_request_that_is_too_large_is_refused(service: ModelService, upstr
         await service.stub.Chat(chat_request(text="x" * (32 * 1024 * 1024)))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not upstream.requests
-
-
-# ------------------------------------------------------------------------------------------------------- bytes
-
-
-VALID = chat_request().SerializeToString()
-
-
-def nested(levels: int) -> bytes:
-    """A message whose part holds a tool result that holds a part, and so on."""
-    data = b""
-    for level in reversed(range(levels)):
-        data = delimited(2 if level % 2 else 4, data)
-    return delimited(2, delimited(5, data))
-
-
-def delimited(number: int, data: bytes) -> bytes:
-    length, rest = b"", len(data)
-    while rest > 0x7F:
-        length += bytes([rest & 0x7F | 0x80])
-        rest >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([rest]) + data
-
-
-BROKEN = {
-    "garbage": (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "request"),
-    "text": (b"POST / HTTP/1.1\r\n", "session_id"),
-    "cut in the middle": (VALID[:-3], "messages[0]"),
-    "cut in the first field": (VALID[:4], "model"),
-    "model that is no UTF-8": (delimited(1, b"gpt\xff"), "model"),
-    "content that is no UTF-8": (VALID + delimited(2, delimited(2, b"\xc3(")), "messages[1].content"),
-    "tag that is no UTF-8": (VALID + b"\x82\x01\x05\x12\x03\xed\xa0\x80", "tags[0].value"),
-    "field number 0": (VALID + b"\x02\x00", "request"),
-    "endless number": (VALID + b"\x70" + b"\xff" * 11, "parameter_policy"),
-    "group that does not end": (VALID + b"\xf3\x01", "request"),
-}
-
-
-@pytest.mark.parametrize(("data", "path"), BROKEN.values(), ids=BROKEN.keys())
-async def test_bytes_that_are_no_request_are_refused_by_their_first_wrong_field(
-    service: ModelService, upstream: ScriptedUpstream, data: bytes, path: str
-) -> None:
-    failure = await send(service, data)
-    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-    assert list(failure.fields) == [path]
-    assert not upstream.requests
-
-
-@pytest.mark.parametrize("levels", [150, 10_000])
-async def test_message_that_is_nested_too_deeply_is_refused(
-    service: ModelService, upstream: ScriptedUpstream, levels: int
-) -> None:
-    failure = await send(service, nested(levels))
-    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-    [(field, description)] = failure.fields.items()
-    assert field.startswith("messages[0].parts[0].tool_result.content[0].tool_result")
-    assert description == "is nested more than 100 levels deep"
-    assert not upstream.requests
-
-
-async def test_field_of_a_newer_contract_is_read_over(service: ModelService, upstream: ScriptedUpstream) -> None:
-    data = VALID + b"\xfa\x3e\x03new"
-    response = await service.channel.unary_unary(CHAT)(data)
-    assert models_pb2.ChatResponse.FromString(response).text == "Hi."
-    assert len(upstream.requests) == 1
-
-
-# ------------------------------------------------------------------------------------------------ whatever comes
-
-RICH = models_pb2.ChatRequest(
-    model="gpt-4o",
-    messages=[
-        Message(role="system", content="Be brief."),
-        Message(role="user", parts=[Part(text="Weather?")], name="ann"),
-        Message(role="assistant", tool_calls=[Call(id="c", name="weather", arguments_json='{"city": "Ulm"}')]),
-        Message(role="tool", parts=[Part(tool_result=Result(tool_call_id="c", content=[Part(text="rain")]))]),
-    ],
-    config=Config(temperature=0.5, max_tokens=10, stop_sequences=["END"], seed=1, parallel_tool_calls=True),
-    tools=[Tool(name="weather", description="d", parameters_json='{"type": "object"}', strict=True)],
-    response_format=Format(type="json_schema", schema_json='{"type": "object"}', name="answer"),
-    tool_choice=Choice(tool_name="weather"),
-    parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
-    provider_options_json={"openai": '{"store": true}'},
-    tags={"team": "a"},
-    end_user_id="u",
-)
-STATEFUL = models_pb2.ChatRequest(
-    model="claude-sonnet-4-6",
-    messages=[
-        Message(role="user", content="Weather?"),
-        Message(
-            role="assistant",
-            parts=[Part(provider_state=State(provider="anthropic", model="m", data=b'{"type": "thinking"}'))],
-        ),
-        Message(role="user", content="And?"),
-    ],
-    config=Config(top_p=0.5),
-)
-SEEDS = [RICH.SerializeToString(), STATEFUL.SerializeToString(), VALID]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """A valid request with a few of its bytes changed, left out, put in or said twice."""
-    data = bytearray(draw(st.sampled_from(SEEDS)))
-    for _ in range(draw(st.integers(1, 6))):
-        start = draw(st.integers(0, max(len(data) - 1, 0)))
-        end = min(start + draw(st.integers(0, 8)), len(data))
-        change = draw(st.sampled_from(["replace", "insert", "remove", "repeat", "cut"]))
-        if change == "cut":
-            del data[start:]
-        elif change == "remove":
-            del data[start:end]
-        elif change == "repeat":
-            data[end:end] = data[start:end]
-        else:
-            piece_of_noise = draw(st.binary(min_size=1, max_size=8))
-            data[start : end if change == "replace" else start] = piece_of_noise
-    return bytes(data)
-
-
-EXPECTED = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.UNIMPLEMENTED,
-}
-
-
-@given(data=st.one_of(mutated(), mutated(), mutated(), st.binary(max_size=200)), stream=st.booleans())
-@settings(
-    max_examples=400,
-    deadline=5000,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-async def test_any_bytes_get_an_answer_or_an_error_that_says_why(
-    service: ModelService, upstream: ScriptedUpstream, data: bytes, stream: bool
-) -> None:
-    upstream.requests.clear()
-    call = (service.channel.unary_stream(CHAT_STREAM) if stream else service.channel.unary_unary(CHAT))(data, timeout=5)
-    error = await _error_of(call, stream)
-    if error:
-        assert explain(error).code in EXPECTED
-        assert not upstream.requests
-    else:
-        assert json.loads(upstream.requests[0].body)["messages"]
-
-
-async def _error_of(call: Any, stream: bool) -> grpc.aio.AioRpcError | None:
-    try:
-        if stream:
-            async for _ in call:
-                pass
-        else:
-            await call
-    except grpc.aio.AioRpcError as error:
-        return error
-    return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from google.protobuf import text_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
@@ -122,6 +123,7 @@ def test_event_by_event_it_is_the_same(case: str) -> None:
     assert decode(dialect_of(case), reads) == whole(case)
 
 
+@settings(deadline=None)
 @given(
     case=st.sampled_from(CASES),
     positions=st.lists(st.floats(0, 1), max_size=30),
@@ -168,6 +170,7 @@ def damaged(value: Any, damage: Any, where: Sequence[int]) -> Any:
     return copy
 
 
+@settings(deadline=None)
 @given(
     case=st.sampled_from(CASES),
     number=st.integers(0, 40),
@@ -176,8 +179,6 @@ def damaged(value: Any, damage: Any, where: Sequence[int]) -> Any:
 )
 def test_foreign_values_give_an_answer_or_a_fault(case: str, number: int, where: list[int], damage: Any) -> None:
     """Whatever a server sends in place of what it should: no other exception leaves a decoder."""
-    import json
-
     events = EventStream().feed(transcript(case))
     decoder = dialect_of(case).decoder()
     number %= len(events)

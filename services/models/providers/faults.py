@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 from services.shared import errors
 
+MAX_RETRY_SECONDS = 1e6
+"""A provider that says more means something else."""
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -148,7 +151,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
-    return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+    seconds = max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+    return seconds if seconds < MAX_RETRY_SECONDS else None
 
 
 def _number(text: str | None) -> float | None:
@@ -156,4 +160,4 @@ def _number(text: str | None) -> float | None:
         number = float(text or "")
     except ValueError:
         return None
-    return number if 0 <= number < 1e6 else None
+    return number if 0 <= number < MAX_RETRY_SECONDS else None

@@ -1,0 +1,187 @@
+"""The body of a message → an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCall
+from services.models.providers.anthropic.response import FINISH_REASONS, read_answer
+from services.models.providers.faults import Fault
+
+
+def read(message: Any) -> ChatResponse:
+    body = message if isinstance(message, bytes) else json.dumps(message).encode()
+    answer = read_answer(body)
+    answer.complete()
+    return answer.response()
+
+
+def message(*content: Any, reason: Any = "end_turn", **members: Any) -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "model": "claude-sonnet-4-6",
+        "content": list(content),
+        "stop_reason": reason,
+        **members,
+    }
+
+
+def text(content: str) -> dict[str, str]:
+    return {"type": "text", "text": content}
+
+
+def state(block: dict[str, Any]) -> ProviderState:
+    data = json.dumps(block, separators=(",", ":"), ensure_ascii=False).encode()
+    return ProviderState(provider="anthropic", model="claude-sonnet-4-6", data=data)
+
+
+def test_whole_response() -> None:
+    thinking = {"type": "thinking", "thinking": "Hm é.", "signature": "c2ln"}
+    call = {"type": "tool_use", "id": "a", "name": "find", "input": {"n": 1}}
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    expected_call = ToolCall(id="a", name="find", arguments_json='{"n": 1}')
+    assert read(message(thinking, text("So."), call, reason="tool_use", usage=usage)) == ChatResponse(
+        text="So.",
+        model="claude-sonnet-4-6",
+        usage=TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7),
+        tool_calls=[expected_call],
+        finish_reason="tool_calls",
+        message=ChatMessage(
+            role="assistant",
+            content="So.",
+            tool_calls=[expected_call],
+            parts=[
+                ContentPart(reasoning=Reasoning(text="Hm é."), provider_state=state(thinking)),
+                ContentPart(text="So."),
+                ContentPart(tool_call=expected_call),
+            ],
+        ),
+        raw_finish_reason="tool_use",
+        provider_response_id="msg_1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [
+        (
+            {"type": "thinking", "thinking": "", "signature": "c2ln"},
+            ContentPart(reasoning=Reasoning(redacted=True)),
+        ),
+        ({"type": "redacted_thinking", "data": "b3Bh"}, ContentPart(reasoning=Reasoning(redacted=True))),
+        ({"type": "a_new_block", "deep": [{"n": 12345678901234567890123}]}, ContentPart()),
+        ({"type": "text", "text": "Found.", "citations": [{"url": "u"}]}, ContentPart(text="Found.")),
+        ({"no": "type"}, ContentPart()),
+    ],
+)
+def test_blocks_that_go_back_whole(block: dict[str, Any], part: ContentPart) -> None:
+    part.provider_state.CopyFrom(state(block))
+    assert list(read(message(block)).message.parts) == [part]
+
+
+def test_thinking_without_a_signature_needs_no_state() -> None:
+    """Servers that imitate Messages sign nothing."""
+    parts = read(message({"type": "thinking", "thinking": "Hm.", "signature": ""})).message.parts
+    assert list(parts) == [ContentPart(reasoning=Reasoning(text="Hm."))]
+
+
+def test_empty_blocks_are_none() -> None:
+    assert read(message(text(""), {"type": "thinking", "thinking": ""})).message == ChatMessage(role="assistant")
+
+
+def test_several_texts_keep_their_places() -> None:
+    response = read(message(text("One. "), {"type": "tool_use", "id": "a", "name": "f", "input": {}}, text("Two.")))
+    assert response.text == "One. Two."
+    assert [part.WhichOneof("kind") for part in response.message.parts] == ["text", "tool_call", "text"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{ "n":12345678901234567890123,\n "r": 1.50, "s": "\\u00e9\\/" }', "{}", '{"a":{"b":[1.0]}}', "[1]", "7"],
+)
+def test_arguments_byte_for_byte(arguments: str) -> None:
+    body = '{"content": [{"type": "text", "text": "x"}, {"type": "tool_use", "id": "a", "name": "f", "input": %s}]}'
+    assert read((body % arguments).encode()).tool_calls[0].arguments_json == arguments
+
+
+@pytest.mark.parametrize("block", [{}, {"input": None}])
+def test_missing_arguments_are_an_empty_object(block: dict[str, Any]) -> None:
+    response = read(message({"type": "tool_use", "id": "a", "name": "f", **block}))
+    assert response.tool_calls[0].arguments_json == "{}"
+
+
+def test_arguments_beside_half_a_character_keep_their_value() -> None:
+    """Such a body is read the slow way, which keeps values but not their spelling."""
+    call = {"type": "tool_use", "id": "a", "name": "f", "input": {"n": 12345678901234567890123, "s": "\ud83d"}}
+    response = read(message(text("x\ud83d"), call))
+    assert response.tool_calls[0].arguments_json == '{"n":12345678901234567890123,"s":"\ufffd"}'
+    assert response.text == "x\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("raw", "finish"), [*FINISH_REASONS.items(), ("new_word", "other"), (None, "other"), (7, "other")]
+)
+def test_finish_reasons(raw: object, finish: str) -> None:
+    response = read(message(text("Hi"), reason=raw))
+    assert response.finish_reason == finish
+    assert response.raw_finish_reason == (raw if isinstance(raw, str) else "")
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        (
+            {"input_tokens": 10, "output_tokens": 5},
+            TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+        ),
+        (
+            {
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "cache_read_input_tokens": 100,
+                "cache_creation_input_tokens": 20,
+                "cache_creation": {"ephemeral_5m_input_tokens": 20},
+                "output_tokens_details": {"thinking_tokens": 3},
+                "server_tool_use": {"web_search_requests": 1},
+            },
+            TokenUsage(
+                prompt_tokens=130,
+                completion_tokens=5,
+                total_tokens=135,
+                cached_prompt_tokens=100,
+                cache_write_tokens=20,
+                reasoning_tokens=3,
+            ),
+        ),
+        (
+            {"input_tokens": 1, "output_tokens": 1, "cache_read_input_tokens": None, "cache_creation_input_tokens": 0},
+            TokenUsage(prompt_tokens=1, completion_tokens=1, total_tokens=2, cache_write_tokens=0),
+        ),
+        ({"output_tokens": 5}, TokenUsage(completion_tokens=5, total_tokens=5)),
+        ({"input_tokens": -1, "output_tokens": 2**63, "output_tokens_details": {"thinking_tokens": -1}}, None),
+        ({"input_tokens": True}, None),
+        ({}, None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_usage_in_every_spelling(told: Any, usage: TokenUsage | None) -> None:
+    response = read(message(text("Hi"), usage=told))
+    assert (response.usage if response.HasField("usage") else None) == usage
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"content": "Hi"}', b'{"content": ["Hi"]}'])
+def test_what_is_no_message(body: bytes) -> None:
+    with pytest.raises(Fault) as raised:
+        read_answer(body)
+    assert raised.value.reason == "UPSTREAM_PROTOCOL_ERROR"
+
+
+def test_error_with_status_200() -> None:
+    with pytest.raises(Fault) as raised:
+        read_answer(b'{"type": "error", "error": {"type": "overloaded_error", "message": "x"}}')
+    assert raised.value.reason == "UPSTREAM_OVERLOADED"

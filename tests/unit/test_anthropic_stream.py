@@ -1,0 +1,184 @@
+"""The events of a streamed message → an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proto.models_pb2 import ChatChunk, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCallDelta
+from services.models.providers.anthropic.stream import MessageDecoder
+from services.models.providers.event_stream import Event
+from services.models.providers.faults import Fault
+
+
+def event(kind: str, **members: Any) -> Event:
+    return Event(kind, json.dumps({"type": kind, **members}).encode())
+
+
+def start(index: int, **block: Any) -> Event:
+    return event("content_block_start", index=index, content_block=block)
+
+
+def delta(index: int, kind: str, **members: Any) -> Event:
+    return event("content_block_delta", index=index, delta={"type": kind, **members})
+
+
+def stop(index: int) -> Event:
+    return event("content_block_stop", index=index)
+
+
+STOP = event("message_stop")
+
+
+def fed(*events: Event) -> MessageDecoder:
+    decoder = MessageDecoder()
+    decoder.feed(events)
+    return decoder
+
+
+def response_of(*events: Event) -> ChatResponse:
+    decoder = fed(*events)
+    decoder.answer.complete()
+    return decoder.answer.response()
+
+
+def test_only_message_stop_ends_a_message() -> None:
+    decoder = fed(start(0, type="text", text=""), stop(0), event("message_delta", delta={"stop_reason": "end_turn"}))
+    assert (decoder.finished, decoder.ended) == (False, False)
+    decoder.feed([STOP])
+    assert (decoder.finished, decoder.ended) == (True, True)
+
+
+def test_usage_is_told_again_and_again_and_never_added_up() -> None:
+    first = {"input_tokens": 10, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 0, "output_tokens": 1}
+    decoder = fed(
+        event("message_start", message={"id": "msg_1", "model": "m", "usage": first}),
+        event("message_delta", delta={}, usage={"output_tokens": 7, "cache_read_input_tokens": None}),
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 9, "input_tokens": 11}),
+        STOP,
+    )
+    assert decoder.answer.usage == TokenUsage(
+        prompt_tokens=101, completion_tokens=9, total_tokens=110, cached_prompt_tokens=90, cache_write_tokens=0
+    )
+
+
+def test_chunks_of_a_tool_use() -> None:
+    decoder = fed(
+        start(0, type="tool_use", id="a", name="find", input={}),
+        delta(0, "input_json_delta", partial_json=""),
+        delta(0, "input_json_delta", partial_json='{"n"'),
+        delta(0, "input_json_delta", partial_json=": 1}"),
+        stop(0),
+    )
+    assert [chunk.tool_call_delta for chunk in decoder.answer.take_chunks()] == [
+        ToolCallDelta(index=0, id="a", name="find"),
+        ToolCallDelta(index=0, arguments_json='{"n": 1}'),
+    ]
+
+
+def test_input_that_comes_whole_with_the_block() -> None:
+    response = response_of(start(0, type="tool_use", id="a", name="find", input={"n": 2**70}), stop(0), STOP)
+    assert response.tool_calls[0].arguments_json == f'{{"n":{2**70}}}'
+
+
+def test_text_and_thinking_that_come_with_the_block() -> None:
+    response = response_of(
+        start(0, type="thinking", thinking="Hm ", signature="c2"),
+        delta(0, "thinking_delta", thinking="\ud83e"),
+        delta(0, "thinking_delta", thinking="\udd14"),
+        delta(0, "signature_delta", signature="ln"),
+        stop(0),
+        start(1, type="text", text="So"),
+        delta(1, "text_delta", text="."),
+        stop(1),
+        STOP,
+    )
+    data = '{"type":"thinking","thinking":"Hm \U0001f914","signature":"c2ln"}'.encode()
+    assert list(response.message.parts) == [
+        ContentPart(
+            reasoning=Reasoning(text="Hm \U0001f914"), provider_state=ProviderState(provider="anthropic", data=data)
+        ),
+        ContentPart(text="So."),
+    ]
+
+
+def test_signed_block_is_a_completed_part_once_it_ends() -> None:
+    decoder = fed(
+        start(0, type="thinking", thinking=""),
+        delta(0, "thinking_delta", thinking="Hm"),
+        delta(0, "signature_delta", signature="c2ln"),
+    )
+    assert decoder.answer.take_chunks() == [ChatChunk(reasoning="Hm")]
+    decoder.feed([stop(0)])
+    (chunk,) = decoder.answer.take_chunks()
+    assert chunk.completed_part.reasoning.text == "Hm"
+    assert json.loads(chunk.completed_part.provider_state.data)["signature"] == "c2ln"
+
+
+def test_citations_stay_with_their_text() -> None:
+    response = response_of(
+        start(0, type="text", text="", citations=None),
+        delta(0, "citations_delta", citation={"n": 1}),
+        delta(0, "text_delta", text="Found."),
+        delta(0, "citations_delta", citation={"n": 2}),
+        stop(0),
+        STOP,
+    )
+    (part,) = response.message.parts
+    assert part.text == "Found."
+    assert json.loads(part.provider_state.data) == {
+        "type": "text",
+        "text": "Found.",
+        "citations": [{"n": 1}, {"n": 2}],
+    }
+
+
+def test_input_of_a_servers_tool_that_is_cut_off_is_left_as_it_began() -> None:
+    response = response_of(
+        start(0, type="server_tool_use", id="s", name="web_search", input={}),
+        delta(0, "input_json_delta", partial_json='{"query": "wea'),
+        stop(0),
+        STOP,
+    )
+    data = b'{"type":"server_tool_use","id":"s","name":"web_search","input":{}}'
+    assert response.message.parts[0].provider_state.data == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<html>",
+        b"[1]",
+        b'"ping"',
+        b'{"type": "content_block_delta", "index": 9, "delta": {"type": "text_delta", "text": "x"}}',
+        b'{"type": "content_block_delta", "delta": {}}',
+        b'{"type": "content_block_start", "index": "0"}',
+    ],
+)
+def test_what_is_no_event(data: bytes) -> None:
+    decoder = MessageDecoder()
+    with pytest.raises(Fault) as raised:
+        decoder.feed([start(0, type="text", text="Hi"), Event("", data)])
+    assert raised.value.reason == "UPSTREAM_PROTOCOL_ERROR"
+    assert decoder.answer.take_chunks() == [ChatChunk(token="Hi")]
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"type": "error", "error": {"type": "overloaded_error"}}', b'{"error": {"type": "overloaded_error"}}']
+)
+def test_error_event(data: bytes) -> None:
+    with pytest.raises(Fault) as raised:
+        fed(Event("error", data))
+    assert raised.value.reason == "UPSTREAM_OVERLOADED"
+
+
+def test_what_says_nothing() -> None:
+    unknown = [event("ping"), event("a_new_event", index=7), Event("", b""), Event("", b"{}"), stop(5)]
+    assert fed(*unknown, start(0, type="text"), delta(0, "a_new_delta", x=1)).answer.take_chunks() == []
+
+
+def test_what_follows_message_stop_is_not_read() -> None:
+    decoder = fed(STOP, start(0, type="text", text="late"), Event("", b"{"))
+    assert decoder.answer.take_chunks() == []

@@ -1,0 +1,97 @@
+"""Imports point one way, and `main.py` files do not sit beside what would hide a library of theirs."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests")
+
+# What the modules of a folder may import of this project. The longest path that fits a module is its rule.
+ALLOWED = {
+    "genai_platform": {"genai_platform", "proto"},
+    "proto": {"proto"},
+    "services/shared": {"services.shared", "proto"},
+    "services/models": {"services.models", "services.shared", "proto"},
+    "services/sessions": {"services.sessions", "services.shared", "proto"},
+    "services/gateway": {"services.gateway", "services.shared", "proto"},
+}
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The absolute names of all modules that a file imports, anywhere in it; `a.b` for `from a import b`, too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports by a relative path"
+            assert node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_modules_import_only_what_lies_below_them(folder: str) -> None:
+    found = modules(folder)
+    assert found
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in found
+        for name in imported(path)
+        if name.split(".")[0] in FOLDERS and not any(is_within(name, package) for package in ALLOWED[folder])
+    ]
+    assert not wrong
+
+
+def test_every_package_of_the_services_has_a_rule() -> None:
+    packages = {path.parent for path in (ROOT / "services").glob("*/__init__.py")}
+    assert {str(package.relative_to(ROOT)) for package in packages} == {
+        folder for folder in ALLOWED if folder.startswith("services/")
+    }
+
+
+def test_nothing_but_tests_imports_tests() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for folder in set(FOLDERS) - {"tests"}
+        for path in modules(folder)
+        for name in imported(path)
+        if is_within(name, "tests")
+    ]
+    assert not wrong
+
+
+def test_services_carry_no_generation_over_the_vendors_sdks() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules("services")
+        for name in imported(path)
+        if name.split(".")[0] in ("openai", "anthropic")
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("main", sorted((ROOT / "services").glob("*/main.py")), ids=lambda path: path.parent.name)
+def test_nothing_beside_a_main_hides_a_library(main: Path) -> None:
+    """`python services/models/main.py` puts the folder first on the path: its modules come before all libraries."""
+    beside = {path.stem for path in main.parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    libraries = set(metadata.packages_distributions()) | set(sys.stdlib_module_names)
+    assert not beside & libraries - {"__init__"}
+
+
+def test_proto_is_a_namespace_package() -> None:
+    """Google's proto-plus owns the same name; without an __init__.py the two install beside each other."""
+    assert not (ROOT / "proto" / "__init__.py").exists()

@@ -1,0 +1,133 @@
+"""JSON as providers and callers write it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.models.providers import json_text
+from services.models.providers.json_text import Malformed
+
+DEEP = "[" * 100_000
+
+# What is nearly JSON, and what a reader in a hurry would take for it.
+NOT_JSON = ["", " ", "{", '{"a":1', '{"a":1,}', "{'a':1}", '{"a":NaN}', '{"a":-Infinity}', '{"a":01}', '{"a":"\x01"}']
+NOT_EMBEDDABLE = ['\ufeff{"a":1}', "{\x00}\x00", '{"a":"\\ud83d"}', '{"\\ud83d":1}', '{"a":{"b":"\\udc00x"}}']
+
+
+@pytest.mark.parametrize("text", [*NOT_JSON, DEEP])
+def test_what_is_no_json_is_malformed(text: str) -> None:
+    with pytest.raises(Malformed):
+        json_text.decode(text.encode())
+
+
+def test_bytes_that_are_no_utf_8_are_malformed() -> None:
+    with pytest.raises(Malformed):
+        json_text.decode(b'{"a":"\xff"}')
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": [1, 2.5, null, true, "\\u00e9"]}', {"a": [1, 2.5, None, True, "é"]}),
+        ("12345678901234567890123", 12345678901234567890123),
+        ("1e999", float("inf")),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
+    ],
+)
+def test_json_is_read(text: str, value: Any) -> None:
+    assert json_text.decode(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"a\\ud83d"', "a\ud83d"),
+        ('"\\ude00b"', "\ude00b"),
+        ('"a\\ud83db"', "a\ufffdb"),
+        ('"a\\ude00b"', "a\ufffdb"),
+        ('["\\ud83d\\ud83d"]', ["\ufffd\ud83d"]),
+        ('{"\\ude00\\ude00": 1}', {"\ude00\ufffd": 1}),
+    ],
+)
+def test_half_a_surrogate_pair_is_kept_where_its_partner_may_follow(text: str, value: Any) -> None:
+    assert json_text.decode(text.encode()) == value
+
+
+def test_text_for_protobuf_has_no_halves() -> None:
+    assert json_text.text_of("a\ud83d\ude00b\ud83d") == "a\U0001f600b\ufffd"
+    assert json_text.text_of("\ude00") == "\ufffd"
+    assert [json_text.text_of(value) for value in (None, 1, ["a"], {})] == ["", "", "", ""]
+
+
+@given(st.text(alphabet=st.characters(codec=None, categories=["Cs", "L"])))
+def test_any_text_becomes_text_for_protobuf(text: str) -> None:
+    json_text.text_of(text).encode()
+
+
+@pytest.mark.parametrize("value", [-1, True, 1.5, "1", None, 2**60])
+def test_what_is_no_count_of_tokens(value: object) -> None:
+    assert json_text.count_of(value) is None
+
+
+def test_counts_of_tokens() -> None:
+    assert [json_text.count_of(value) for value in (0, 7, 2**60 - 1)] == [0, 7, 2**60 - 1]
+
+
+def test_whatever_was_read_can_be_written() -> None:
+    value = {"n\ud83d": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ud83d"]}
+    written = json_text.encode_any(value)
+    assert json.loads(written) == {"n\ufffd": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ufffd"]}
+
+
+def test_members_keep_their_bytes() -> None:
+    members = json_text.raw_members('{ "a": 1.50,\n "b":{ "c" : 12345678901234567890123 } }')
+    assert {name: bytes(value) for name, value in members.items()} == {
+        "a": b"1.50",
+        "b": b'{ "c" : 12345678901234567890123 }',
+    }
+
+
+@pytest.mark.parametrize("text", [*NOT_JSON, *NOT_EMBEDDABLE, DEEP, '{"a":' + DEEP, "[1]", "null", '"{}"'])
+def test_what_is_no_object_to_embed(text: str) -> None:
+    assert not json_text.is_object(text)
+    with pytest.raises(Malformed):
+        json_text.raw_members(text)
+    assert json_text.problem_with_object(text, 200_000)
+
+
+@pytest.mark.parametrize("text", ["{}", ' {"a": [1e999, 12345678901234567890123]} ', '{"a":1,"a":2}', '{"\\u0000":0}'])
+def test_object_to_embed(text: str) -> None:
+    assert json_text.is_object(text)
+    assert json_text.problem_with_object(text, 100) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "must be a JSON object"),
+        ('{"a":"\\ud83d"}', "is not valid JSON"),
+        ('{"a": 1}', "is longer than 7 characters"),
+    ],
+)
+def test_problem_is_told(text: str, problem: str) -> None:
+    assert json_text.problem_with_object(text, 7 if "longer" in problem else 100) == problem
+
+
+@pytest.mark.parametrize(("depth", "is_fine"), [(64, True), (65, False), (900, False)])
+@pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
+def test_nesting_has_a_limit(depth: int, is_fine: bool, opening: str, closing: str) -> None:
+    text = '{"a":' + opening * (depth - 1) + "0" + closing * (depth - 1) + "}"
+    assert (json_text.problem_with_object(text, 100_000) is None) is is_fine
+
+
+def test_large_text_is_checked_like_a_small_one() -> None:
+    """Small texts are remembered, large ones are not."""
+    text = '{"a": "' + "x" * 20_000 + '"}'
+    assert json_text.problem_with_object(text, 100_000) is None
+    assert json_text.problem_with_object(text[:-1], 100_000) == "is not valid JSON"

@@ -1,0 +1,183 @@
+"""Structured logs: one JSON object a line, nothing of what was said, and no waiting for a reader."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from services.shared import logs
+from services.shared.logs import MAX_PENDING_LINES, LineWriter, Log, open_log
+
+SECRET = "CANARY"
+
+
+class Writer:
+    """A log, and the entries that it has written."""
+
+    def __init__(self, level: str = "info") -> None:
+        self._file = io.BytesIO()
+        self.log: Log = open_log("test", level, self._file)
+
+    def entries(self) -> list[dict[str, Any]]:
+        # Not waited for: the log's own writer is asked to write now.
+        self.log.bind()._logger.flush()
+        return [json.loads(line) for line in self._file.getvalue().splitlines()]
+
+
+def test_line_is_json_with_time_level_and_service() -> None:
+    writer = Writer()
+    writer.log.info("rpc", code="OK", duration_ms=1.5)
+    [entry] = writer.entries()
+    assert entry.pop("ts").endswith("Z")
+    assert entry == {"service": "test", "level": "info", "event": "rpc", "code": "OK", "duration_ms": 1.5}
+
+
+def test_line_breaks_stay_within_their_line() -> None:
+    writer = Writer()
+    writer.log.info("a\nb", text="c\r\nd\u2028e")
+    assert [(entry["event"], entry["text"]) for entry in writer.entries()] == [("a\nb", "c\r\nd\u2028e")]
+
+
+def test_level_leaves_out_what_is_below_it() -> None:
+    writer = Writer("warning")
+    writer.log.info("left out")
+    writer.log.warning("kept")
+    writer.log.error("kept too")
+    assert [entry["event"] for entry in writer.entries()] == ["kept", "kept too"]
+
+
+def test_exception_is_its_type_and_place_without_its_text() -> None:
+    writer = Writer()
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        writer.log.error("unexpected error", error=error)
+    [entry] = writer.entries()
+    assert entry["error"] == "ValueError"
+    assert entry["where"][-1].endswith("test_exception_is_its_type_and_place_without_its_text")
+    assert SECRET not in json.dumps(entry)
+
+
+def test_warning_of_a_library_keeps_its_template_and_not_its_arguments() -> None:
+    writer = Writer()
+    logging.getLogger("some.library").warning("cannot send %s to %s", SECRET, SECRET)
+    [entry] = writer.entries()
+    assert (entry["logger"], entry["template"]) == ("some.library", "cannot send %s to %s")
+    assert entry["at"].startswith("test_logs:")
+    assert SECRET not in json.dumps(entry)
+
+
+def test_warning_of_a_library_that_was_put_together_already_keeps_only_its_place() -> None:
+    writer = Writer()
+    logging.getLogger("some.library").error(f"cannot send {SECRET}")
+    [entry] = writer.entries()
+    assert entry["at"].startswith("test_logs:")
+    assert SECRET not in json.dumps(entry)
+
+
+def test_exception_in_a_librarys_log_is_its_type_and_place() -> None:
+    writer = Writer()
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        logging.getLogger("some.library").exception("failed: %s", SECRET)
+    [entry] = writer.entries()
+    assert entry["error"] == "ValueError"
+    assert SECRET not in json.dumps(entry)
+
+
+def test_task_that_nobody_waits_for_tells_its_type_alone() -> None:
+    """asyncio writes the exception's text into the message itself."""
+    writer = Writer()
+
+    async def fail() -> None:
+        raise ValueError(SECRET)
+
+    async def main() -> None:
+        task = asyncio.create_task(fail())
+        await asyncio.wait([task])
+
+    asyncio.run(main())
+    [entry] = writer.entries()
+    assert (entry["logger"], entry["error"]) == ("asyncio", "ValueError")
+    assert SECRET not in json.dumps(entry)
+
+
+def test_value_that_json_does_not_know_is_written_as_text() -> None:
+    writer = Writer()
+    writer.log.info("e", path=os.PathLike, number=1j)
+    [entry] = writer.entries()
+    assert entry["number"] == "1j"
+
+
+def test_lines_are_written_without_being_asked_for() -> None:
+    written = threading.Event()
+
+    class File(io.BytesIO):
+        def write(self, data: Any) -> int:
+            written.set()
+            return super().write(data)
+
+    open_log("test", file=File()).info("a line")
+    assert written.wait(5)
+
+
+def test_reader_that_is_too_slow_costs_lines_and_no_time() -> None:
+    reading = threading.Event()
+
+    class Stuck(io.BytesIO):
+        def write(self, data: Any) -> int:
+            reading.wait(10)
+            return super().write(data)
+
+    file = Stuck()
+    writer = LineWriter(file)
+    writer.write(b'{"first": 1}')
+    deadline = time.monotonic() + 5
+    while writer._lines and time.monotonic() < deadline:
+        # The writer's thread takes the line, and is then stuck with it.
+        time.sleep(0.01)
+    started = time.monotonic()
+    for number in range(MAX_PENDING_LINES + 7):
+        writer.write(b'{"number": %d}' % number)
+    assert time.monotonic() - started < 1
+    reading.set()
+    writer.flush()
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert lines[1] == {"number": 7}
+    assert lines[-1]["event"] == "log lines dropped"
+    assert lines[-1]["count"] == 7
+
+
+@pytest.mark.parametrize("failure", [BrokenPipeError, ValueError])
+def test_reader_that_has_gone_is_no_reason_to_stop(failure: type[Exception]) -> None:
+    class Gone(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise failure
+
+    writer = LineWriter(Gone())
+    writer.write(b"{}")
+    writer.flush()
+
+
+def test_last_lines_are_written_at_the_end_of_the_process() -> None:
+    program = "from services.shared.logs import open_log; open_log('test').info('the last line')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=20)
+    assert json.loads(ended.stderr)["event"] == "the last line"
+
+
+def test_flush_of_nothing_writes_nothing() -> None:
+    file = io.BytesIO()
+    LineWriter(file).flush()
+    assert file.getvalue() == b""
+    assert logs.FLUSH_SECONDS < 1

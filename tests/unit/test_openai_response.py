@@ -1,0 +1,167 @@
+"""The body of a chat completion → an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proto import models_pb2
+from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, Reasoning, TokenUsage, ToolCall
+from services.models.providers.faults import Fault
+from services.models.providers.openai.response import FINISH_REASONS, read_answer
+
+
+def read(completion: Any) -> ChatResponse:
+    answer = read_answer(json.dumps(completion).encode())
+    answer.complete()
+    return answer.response()
+
+
+def completion(message: dict[str, Any], finish: Any = "stop", **members: Any) -> dict[str, Any]:
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return {"id": "chatcmpl-1", "model": "gpt-4o-2024-08-06", "choices": [choice], **members}
+
+
+def usage_of(told: Any) -> TokenUsage | None:
+    response = read(completion({"content": "Hi"}, usage=told))
+    return response.usage if response.HasField("usage") else None
+
+
+def test_whole_response() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": '{ "n":1}'}}
+    message = {"role": "assistant", "content": "So.", "reasoning": "Hm.", "tool_calls": [call], "annotations": []}
+    told = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    expected_call = ToolCall(id="a", name="find", arguments_json='{ "n":1}')
+    assert read(completion(message, "tool_calls", usage=told, service_tier="default")) == ChatResponse(
+        text="So.",
+        model="gpt-4o-2024-08-06",
+        usage=TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=7),
+        tool_calls=[expected_call],
+        finish_reason="tool_calls",
+        message=ChatMessage(
+            role="assistant",
+            content="So.",
+            tool_calls=[expected_call],
+            parts=[
+                ContentPart(reasoning=Reasoning(text="Hm.")),
+                ContentPart(text="So."),
+                ContentPart(tool_call=expected_call),
+            ],
+        ),
+        raw_finish_reason="tool_calls",
+        provider_response_id="chatcmpl-1",
+    )
+
+
+def test_null_is_as_good_as_absent() -> None:
+    message = {"content": None, "refusal": None, "reasoning": None, "reasoning_content": None, "tool_calls": None}
+    response = read(completion(message, usage=None))
+    assert response.message == ChatMessage(role="assistant")
+
+
+@pytest.mark.parametrize(
+    ("raw", "finish"), [*FINISH_REASONS.items(), ("new_word", "other"), (None, "other"), (7, "other")]
+)
+def test_finish_reasons(raw: object, finish: str) -> None:
+    response = read(completion({"content": "Hi"}, raw))
+    assert response.finish_reason == finish
+    assert response.raw_finish_reason == (raw if isinstance(raw, str) else "")
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 99},
+            TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+        ),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 2, "audio_tokens": 1},
+                "completion_tokens_details": {"reasoning_tokens": 0, "accepted_prediction_tokens": 0},
+            },
+            TokenUsage(
+                prompt_tokens=10,
+                completion_tokens=5,
+                total_tokens=15,
+                cached_prompt_tokens=0,
+                cache_write_tokens=2,
+                reasoning_tokens=0,
+            ),
+        ),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": None},
+            TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+        ),
+        ({"prompt_tokens": 10}, TokenUsage(prompt_tokens=10, total_tokens=10)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, TokenUsage()),
+        ({"prompt_tokens": -1, "completion_tokens": "5"}, None),
+        ({"prompt_tokens": 2**63, "completion_tokens": True}, None),
+        ({}, None),
+        (None, None),
+        ([1], None),
+    ],
+)
+def test_usage_in_every_spelling(told: Any, usage: TokenUsage | None) -> None:
+    assert usage_of(told) == usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{ "n": 12345678901234567890123 }', '{ "n": 12345678901234567890123 }'),
+        ({"n": 12345678901234567890123}, '{"n":12345678901234567890123}'),
+        ("not JSON", "not JSON"),
+        ("", "{}"),
+        (None, "{}"),
+        ([1], "[1]"),
+    ],
+)
+def test_arguments(arguments: Any, text: str) -> None:
+    call = {"id": "a", "function": {"name": "find", "arguments": arguments}}
+    assert read(completion({"tool_calls": [call]})).tool_calls[0].arguments_json == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": null}',
+        b'{"choices": [null]}',
+        b'{"choices": [{}]}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"tool_calls": [null]}}]}',
+        b'{"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}',
+    ],
+)
+def test_what_is_no_completion(body: bytes) -> None:
+    with pytest.raises(Fault) as raised:
+        read_answer(body)
+    assert raised.value.reason == "UPSTREAM_PROTOCOL_ERROR"
+
+
+def test_error_with_status_200() -> None:
+    with pytest.raises(Fault) as raised:
+        read_answer(b'{"error": {"type": "server_error", "code": "rate_limit_exceeded"}, "choices": []}')
+    assert raised.value.reason == "UPSTREAM_RATE_LIMITED"
+
+
+def test_null_error_is_none() -> None:
+    assert read(completion({"content": "Hi"}, error=None)).text == "Hi"
+
+
+def test_text_of_foreign_type_is_not_text() -> None:
+    message = {"content": 7, "reasoning": ["x"], "refusal": {}, "tool_calls": {"a": 1}}
+    response = read(completion(message) | {"id": 5, "model": None})
+    assert response == ChatResponse(
+        finish_reason="stop", raw_finish_reason="stop", message=models_pb2.ChatMessage(role="assistant")
+    )

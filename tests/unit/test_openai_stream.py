@@ -1,0 +1,137 @@
+"""The events of a streamed chat completion → an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proto.models_pb2 import ChatChunk, TokenUsage, ToolCallDelta
+from services.models.providers.event_stream import Event
+from services.models.providers.faults import Fault
+from services.models.providers.openai.stream import ChatCompletionDecoder
+
+DONE = Event("", b"[DONE]")
+
+
+def chunk(delta: Any = None, finish: str | None = None, **members: Any) -> Event:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return Event("", json.dumps({"id": "c", "model": "m", "choices": [choice], **members}).encode())
+
+
+def call(**members: Any) -> Event:
+    return chunk({"tool_calls": [members]})
+
+
+def fed(*events: Event) -> ChatCompletionDecoder:
+    decoder = ChatCompletionDecoder()
+    decoder.feed(events)
+    return decoder
+
+
+def test_stream_is_whole_with_its_finish_reason_and_ended_with_done() -> None:
+    decoder = ChatCompletionDecoder()
+    states = []
+    for event in (chunk({"content": "Hi"}), chunk({}, "stop"), DONE):
+        decoder.feed([event])
+        states.append((decoder.finished, decoder.ended))
+    assert states == [(False, False), (True, False), (True, True)]
+
+
+def test_done_alone_is_an_end_too() -> None:
+    decoder = fed(chunk({"content": "Hi"}), DONE)
+    decoder.answer.complete()
+    assert (decoder.finished, decoder.answer.response().finish_reason) == (True, "other")
+
+
+def test_short_way_and_long_way_are_the_same() -> None:
+    short = fed(chunk({"content": ""}), chunk({"content": "a\ud83d"}), chunk({"content": "\ude00"}))
+    long = fed(
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"content": "a\ud83d", "refusal": None}),
+        chunk({"content": "\ude00", "tool_calls": None}),
+    )
+    assert short.answer.take_chunks() == long.answer.take_chunks() == [ChatChunk(token="a\U0001f600")]
+
+
+def test_header_comes_once() -> None:
+    """Some servers send it empty at first."""
+    first = Event("", b'{"id": "", "model": "", "choices": []}')
+    later = Event("", b'{"id": "other", "model": "other", "choices": []}')
+    answer = fed(first, chunk({}), later).answer
+    assert (answer.provider_response_id, answer.model) == ("c", "m")
+
+
+def test_newest_usage_counts() -> None:
+    """vLLM tells it with every chunk where it is told to."""
+    events = [chunk({"content": "x"}, usage={"prompt_tokens": 3, "completion_tokens": n}) for n in (1, 2, 3)]
+    assert fed(*events, chunk({}, "stop", usage=None), DONE).answer.usage == TokenUsage(
+        prompt_tokens=3, completion_tokens=3, total_tokens=6
+    )
+
+
+def test_call_that_is_never_named_is_none() -> None:
+    decoder = fed(call(index=0, id="a", function={}), chunk({}, "stop"))
+    decoder.answer.complete()
+    assert list(decoder.answer.response().tool_calls) == []
+
+
+def test_id_that_comes_late_belongs_to_the_call() -> None:
+    decoder = fed(
+        call(index=0, function={"name": "find", "arguments": "{"}),
+        call(index=0, id="a", function={"arguments": '"n"'}),
+        call(index=0, id="a", function={"arguments": ": 1}"}),
+    )
+    decoder.answer.complete()
+    assert [found.arguments_json for found in decoder.answer.response().tool_calls] == ['{"n": 1}']
+
+
+def test_name_repeated_after_whole_arguments_begins_no_call() -> None:
+    decoder = fed(
+        call(index=0, id="a", function={"name": "find", "arguments": "{}"}),
+        call(index=0, id="a", function={"name": "find", "arguments": ""}),
+    )
+    assert [found.tool_call_delta for found in decoder.answer.take_chunks()] == [
+        ToolCallDelta(index=0, id="a", name="find"),
+        ToolCallDelta(index=0, arguments_json="{}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<html>",
+        b"[1]",
+        b"7",
+        b'{"choices": [{"delta": {"tool_calls": [7]}}]}',
+        b'{"choices": [{"delta": {"content": "half of an ev',
+    ],
+)
+def test_what_is_no_chunk(data: bytes) -> None:
+    decoder = ChatCompletionDecoder()
+    with pytest.raises(Fault) as raised:
+        decoder.feed([chunk({"content": "Hi"}), Event("", data)])
+    assert raised.value.reason == "UPSTREAM_PROTOCOL_ERROR"
+    assert decoder.answer.take_chunks() == [ChatChunk(token="Hi")]
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("choices", [[], None, [{"delta": {}, "finish_reason": "error"}]])
+def test_error_event(choices: Any) -> None:
+    decoder = ChatCompletionDecoder()
+    with pytest.raises(Fault) as raised:
+        decoder.feed([Event("", json.dumps({"choices": choices, "error": {"code": 429}}).encode())])
+    assert raised.value.reason == "UPSTREAM_RATE_LIMITED"
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b'{"choices": []}', b'{"choices": null}', b'{"choices": [{"delta": null}]}', b"{}"]
+)
+def test_what_says_nothing(data: bytes) -> None:
+    assert fed(Event("", data), Event("ping", b"{}")).answer.take_chunks() == []
+
+
+def test_what_follows_done_is_not_read() -> None:
+    assert fed(DONE, chunk({"content": "late"}), Event("", b"{")).answer.take_chunks() == []

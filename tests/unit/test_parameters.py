@@ -1,0 +1,137 @@
+"""What a model takes, and what becomes of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proto import models_pb2
+from proto.models_pb2 import ChatConfig, ChatRequest
+from services.models.providers.options import merge_options
+from services.models.providers.parameters import ParameterFacts, fit
+from services.shared.errors import InvalidRequest
+
+ADAPT = models_pb2.PARAMETER_POLICY_ADAPT
+STRICT = models_pb2.PARAMETER_POLICY_STRICT
+PASSTHROUGH = models_pb2.PARAMETER_POLICY_PASSTHROUGH
+
+CHOOSY = ParameterFacts(
+    unsupported=frozenset({"seed", "stop_sequences"}), exclusive=("temperature", "top_p"), max_temperature=1.0
+)
+
+
+def fitted(config: ChatConfig, facts: ParameterFacts = CHOOSY, **fields: Any) -> tuple[dict[str, Any], list[Any]]:
+    given, warnings = fit(ChatRequest(config=config, **fields), facts, "m")
+    return given, [(warning.code, warning.field, warning.message) for warning in warnings]
+
+
+def test_nothing_set_is_nothing_sent() -> None:
+    assert fit(ChatRequest(), CHOOSY, "m") == ({}, [])
+    assert fitted(ChatConfig()) == ({}, [])
+
+
+def test_zero_is_set() -> None:
+    config = ChatConfig(temperature=0, seed=0, frequency_penalty=0, presence_penalty=0, top_p=0)
+    assert fitted(config, ParameterFacts())[0] == {
+        "temperature": 0,
+        "top_p": 0,
+        "seed": 0,
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
+    }
+
+
+@pytest.mark.parametrize("policy", [models_pb2.PARAMETER_POLICY_UNSPECIFIED, ADAPT])
+def test_every_change_is_told(policy: models_pb2.ParameterPolicy) -> None:
+    config = ChatConfig(seed=1, stop_sequences=["x"], temperature=1.5, top_p=0.5, max_tokens=9)
+    assert fitted(config, parameter_policy=policy) == (
+        {"temperature": 1.0, "max_tokens": 9},
+        [
+            ("PARAMETER_DROPPED", "config.seed", "m does not take seed; it was not sent"),
+            ("PARAMETER_DROPPED", "config.stop_sequences", "m does not take stop_sequences; it was not sent"),
+            (
+                "PARAMETER_DROPPED",
+                "config.top_p",
+                "m takes temperature or top_p, not both; only temperature was sent",
+            ),
+            ("PARAMETER_CHANGED", "config.temperature", "m takes a temperature of at most 1; 1 was sent"),
+        ],
+    )
+
+
+def test_what_fits_is_not_touched() -> None:
+    assert fitted(ChatConfig(temperature=1.0, top_k=3)) == ({"temperature": 1.0, "top_k": 3}, [])
+    assert fitted(ChatConfig(top_p=0.5)) == ({"top_p": 0.5}, [])
+
+
+def test_strict_refuses_all_at_once() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        fitted(ChatConfig(seed=1, temperature=1.5, top_k=1), parameter_policy=STRICT)
+    assert raised.value.reason == "PARAMETER_UNSUPPORTED"
+    assert raised.value.message == (
+        "m does not take config.seed, config.temperature as given; remove it, or use PARAMETER_POLICY_ADAPT"
+    )
+    assert [violation.field for violation in raised.value.violations] == ["config.seed", "config.temperature"]
+
+
+def test_strict_has_nothing_against_what_fits() -> None:
+    assert fitted(ChatConfig(temperature=0.5), parameter_policy=STRICT) == ({"temperature": 0.5}, [])
+
+
+def test_passthrough_leaves_it_to_the_provider() -> None:
+    config = ChatConfig(seed=1, temperature=1.5, top_p=0.5, parallel_tool_calls=True)
+    assert fitted(config, parameter_policy=PASSTHROUGH) == (
+        {"seed": 1, "temperature": 1.5, "top_p": 0.5, "parallel_tool_calls": True},
+        [],
+    )
+
+
+def test_request_is_not_changed() -> None:
+    request = ChatRequest(config=ChatConfig(seed=1, temperature=1.5))
+    before = request.SerializeToString(deterministic=True)
+    fit(request, CHOOSY, "m")
+    assert request.SerializeToString(deterministic=True) == before
+
+
+# --------------------------------------------------------------------------------------------------------- options
+
+
+def merged(body: dict[str, Any], defaults: str = "", options: str = "", provider: str = "vllm") -> dict[str, Any]:
+    request = ChatRequest(provider_options_json={"vllm": options} if options else {})
+    merge_options(body, request, defaults, provider)
+    return {name: value if isinstance(value, dict) else plain(value) for name, value in body.items()}
+
+
+def plain(value: Any) -> Any:
+    return value if isinstance(value, str | int) else bytes(value).decode()
+
+
+def test_defaults_lie_under_the_body_and_options_over_it() -> None:
+    assert merged({"a": 1, "b": 1}, '{"b": 2, "c": 2, "d": 2}', '{"a": 3, "d": 3.0}') == {
+        "a": "3",
+        "b": 1,
+        "c": "2",
+        "d": "3.0",
+    }
+
+
+def test_options_of_other_providers_are_not_seen() -> None:
+    assert merged({"a": 1}, options='{"a": 2}', provider="openai") == {"a": 1}
+
+
+def test_objects_are_merged_one_level_deep() -> None:
+    body = {"o": {"mine": {"x": 1}, "both": 1}, "n": 1}
+    result = merged(body, '{"o": {"both": 2, "theirs": {"y": 2}}}', '{"o": {"mine": null}, "n": {"z": 3}}')
+    assert {name: plain(value) for name, value in result["o"].items()} == {
+        "both": 1,
+        "theirs": '{"y": 2}',
+        "mine": "null",
+    }
+    assert result["n"] == '{"z": 3}'
+
+
+@pytest.mark.parametrize("value", ["null", "7", "[1]", '"text"'])
+def test_what_is_no_object_replaces_one(value: str) -> None:
+    assert merged({"o": {"mine": 1}}, options=f'{{"o": {value}}}') == {"o": value}
+    assert merged({"o": {"mine": 1}}, defaults=f'{{"o": {value}}}') == {"o": {"mine": 1}}

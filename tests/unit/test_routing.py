@@ -1,0 +1,235 @@
+"""From the name in a request to where the call goes."""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from proto import models_pb2
+from services.models.catalogue import BUILT_IN_MODELS, COMPATIBLE_FACTS, facts_for
+from services.models.main import MIGRATIONS
+from services.models.model_registry import ModelRegistry
+from services.models.provider_registry import ProviderRegistry
+from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
+from services.models.providers.vllm import VLLM
+from services.models.routing import Router, registered_target
+from services.models.settings import ModelsSettings
+from services.models.status_board import StatusBoard
+from services.shared.database import Database, sqlite_url
+from services.shared.errors import NotFound, PreconditionFailed, StartupError
+from services.shared.logs import open_log
+
+KEYS = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-ant"}
+LOG = open_log("test", file=io.BytesIO())
+BEFORE = datetime.date(2026, 11, 1)
+AFTER = datetime.date(2027, 2, 1)
+
+
+@pytest.fixture(autouse=True)
+def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (*KEYS, "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
+    database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
+    board = StatusBoard(LOG)
+    registry = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, {})
+    await registry.load()
+    yield registry
+    await board.close()
+    await database.close()
+
+
+def providers(**variables: str) -> ProviderRegistry:
+    return ProviderRegistry(ModelsSettings.model_validate(variables))
+
+
+def router(
+    models: ModelRegistry,
+    today: datetime.date = BEFORE,
+    policy: Literal["replace", "reject"] = "replace",
+    **variables: str,
+) -> Router:
+    return Router(providers(**(variables or KEYS)), models, policy, lambda: today)
+
+
+def registered(adapter_type: str, **fields: Any) -> models_pb2.RegisteredModel:
+    defaults: dict[str, Any] = {"name": "mine", "provider": "me", "upstream_model": "up", "endpoint": "http://h/v1"}
+    return models_pb2.RegisteredModel(adapter_type=adapter_type, **(defaults | fields))
+
+
+# ------------------------------------------------------------------------------------------------------- providers
+
+
+def test_openai_by_its_sdks_variables() -> None:
+    registry = providers(
+        OPENAI_API_KEY="sk-1", OPENAI_ORG_ID="org-1", OPENAI_PROJECT_ID="proj-1", OPENAI_BASE_URL="http://proxy:8/x/v1/"
+    )
+    target = registry.get("openai", "gpt-4o").target("gpt-4o-2024-11-20")
+    assert (target.dialect, target.provider, target.model) == (OPENAI, "openai", "gpt-4o-2024-11-20")
+    assert target.endpoint == "http://proxy:8/x/v1"
+    assert target.headers == {
+        "authorization": "Bearer sk-1",
+        "openai-organization": "org-1",
+        "openai-project": "proj-1",
+    }
+    assert target.facts == facts_for("openai", "gpt-4o-2024-11-20")
+    assert not target.streams_unary
+
+
+def test_anthropic_by_its_sdks_variables() -> None:
+    registry = providers(ANTHROPIC_API_KEY="sk-1", ANTHROPIC_BASE_URL="http://proxy/")
+    target = registry.get("anthropic", "x").target("claude-opus-4-7")
+    assert (target.dialect, target.provider, target.endpoint) == (ANTHROPIC, "anthropic", "http://proxy/v1")
+    assert target.headers == {"x-api-key": "sk-1", "anthropic-version": API_VERSION}
+    assert not target.streams_unary
+
+
+def test_providers_are_there_when_their_key_is_there() -> None:
+    assert providers().configured() == []
+    assert providers(OPENAI_API_KEY="sk-1").configured() == ["openai"]
+    assert providers(**KEYS).configured() == ["anthropic", "openai"]
+    assert providers(**KEYS).base_urls() == {
+        "openai": "https://api.openai.com/v1",
+        "anthropic": "https://api.anthropic.com/v1",
+    }
+
+
+@pytest.mark.parametrize("url", ["api.openai.com", "ftp://x", "http://", "http://x:0", "http://x:99999", "http://["])
+def test_base_url_that_is_none_stops_the_start(url: str) -> None:
+    with pytest.raises(StartupError, match="OPENAI_BASE_URL"):
+        providers(OPENAI_API_KEY="sk-1", OPENAI_BASE_URL=url)
+
+
+# ----------------------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "model"),
+    [
+        ("gpt-4o", "openai", "gpt-4o"),
+        ("gpt-6-luna", "openai", "gpt-6-luna"),
+        ("o3-mini", "openai", "o3-mini"),
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("openai/anything/at:all", "openai", "anything/at:all"),
+        ("claude-opus-5-5", "anthropic", "claude-opus-5-5"),
+        ("anthropic/claude-3-5-sonnet", "anthropic", "claude-3-5-sonnet"),
+    ],
+)
+async def test_names_lead_to_their_vendor(models: ModelRegistry, name: str, provider: str, model: str) -> None:
+    target = router(models).resolve(name)
+    assert (target.provider, target.model) == (provider, model)
+    assert list(target.warnings) == []
+
+
+async def test_retired_model_is_served_by_its_replacement_and_the_caller_is_told(models: ModelRegistry) -> None:
+    target = router(models).resolve("claude-3-5-sonnet")
+    assert target.model == "claude-sonnet-4-6"
+    assert target.facts == facts_for("anthropic", "claude-sonnet-4-6")
+    assert [warning.code for warning in target.warnings] == ["MODEL_RETIRED"]
+    assert router(models, AFTER).resolve("gpt-4o").model == "gpt-6-luna"
+
+
+async def test_retired_model_is_refused_where_the_operator_wants_that(models: ModelRegistry) -> None:
+    with pytest.raises(PreconditionFailed) as raised:
+        router(models, policy="reject").resolve("claude-3-5-haiku")
+    assert raised.value.reason == "MODEL_RETIRED"
+    assert raised.value.metadata == {"model": "claude-3-5-haiku", "replacement": "claude-haiku-4-5"}
+    assert router(models, policy="reject").resolve("gpt-4o").model == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("gpt-4o", "OPENAI_API_KEY"), ("openai/x", "OPENAI_API_KEY"), ("claude-x", "ANTHROPIC_API_KEY")],
+)
+async def test_provider_without_a_key_names_the_variable(models: ModelRegistry, name: str, variable: str) -> None:
+    others = {key: value for key, value in KEYS.items() if key != variable}
+    with pytest.raises(PreconditionFailed, match=variable) as raised:
+        router(models, **others).resolve(name)
+    assert raised.value.reason == "PROVIDER_NOT_CONFIGURED"
+    assert raised.value.metadata["variable"] == variable
+
+
+@pytest.mark.parametrize("name", ["nobody", "openai/", "/x", "mistral/large", "x" * 256])
+async def test_unknown_name(models: ModelRegistry, name: str) -> None:
+    with pytest.raises(NotFound) as raised:
+        router(models).resolve(name)
+    assert raised.value.reason == "MODEL_NOT_FOUND"
+    assert len(raised.value.message) < 256
+
+
+async def test_mistyped_name_gets_a_suggestion(models: ModelRegistry) -> None:
+    with pytest.raises(NotFound, match="did you mean claude-3-5-haiku"):
+        router(models).resolve("claud-3-5-haiku")
+
+
+async def test_registered_model_wins_over_a_built_in_until_it_is_gone(models: ModelRegistry) -> None:
+    request = models_pb2.RegisterModelRequest(
+        name="gpt-4o", endpoint="http://127.0.0.1:9/v1/", adapter_type="vllm", aliases=["tiny"], upstream_model="smol"
+    )
+    await models.register(request)
+    for name in ("gpt-4o", "tiny"):
+        target = router(models).resolve(name)
+        assert (target.provider, target.model, target.endpoint) == ("vllm", "smol", "http://127.0.0.1:9/v1")
+    await models.deregister(models_pb2.DeregisterModelRequest(name="gpt-4o"))
+    assert router(models).resolve("gpt-4o").provider == "openai"
+
+
+# ---------------------------------------------------------------------------------------------- registered models
+
+
+@pytest.mark.parametrize(
+    ("adapter_type", "dialect", "streams_unary"),
+    [
+        ("openai", OPENAI, False),
+        ("vllm", VLLM, False),
+        ("openai-compatible", OPENAI_COMPATIBLE, True),
+        ("anthropic", ANTHROPIC, True),
+    ],
+)
+def test_adapter_type_says_how_a_registered_model_is_called(
+    adapter_type: str, dialect: Any, streams_unary: bool
+) -> None:
+    target = registered_target(registered(adapter_type, default_options_json='{"a": 1}'))
+    assert target.dialect is dialect
+    assert (target.provider, target.model, target.endpoint) == ("me", "up", "http://h/v1")
+    assert target.default_options_json == '{"a": 1}'
+    assert target.streams_unary is streams_unary
+    assert "authorization" not in target.headers
+    assert "x-api-key" not in target.headers
+
+
+@pytest.mark.parametrize("adapter_type", ["openai", "openai-compatible", "vllm"])
+def test_key_of_a_registered_model(monkeypatch: pytest.MonkeyPatch, adapter_type: str) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-mine\n")
+    target = registered_target(registered(adapter_type, credential=models_pb2.Credential(env_var="MY_KEY")))
+    assert target.headers == {"authorization": "Bearer sk-mine"}
+
+
+def test_key_of_a_registered_model_that_speaks_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-mine")
+    target = registered_target(registered("anthropic", credential=models_pb2.Credential(env_var="MY_KEY")))
+    assert target.headers == {"anthropic-version": API_VERSION, "x-api-key": "sk-mine"}
+
+
+@pytest.mark.parametrize("value", ["", " \n"])
+def test_missing_key_of_a_registered_model_names_its_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MY_KEY", value)
+    with pytest.raises(PreconditionFailed, match="MY_KEY") as raised:
+        registered_target(registered("vllm", credential=models_pb2.Credential(env_var="MY_KEY")))
+    assert raised.value.reason == "CREDENTIAL_MISSING"
+
+
+def test_facts_of_a_registered_model_are_its_adapters_and_its_own() -> None:
+    assert registered_target(registered("vllm")).facts == COMPATIBLE_FACTS
+    assert registered_target(registered("openai", upstream_model="o3")).facts == facts_for("openai", "o3")
+    own = models_pb2.ModelCapabilities(unsupported_parameters=["seed"])
+    assert registered_target(registered("vllm", capabilities=own)).facts.unsupported == {"seed"}
