@@ -83,13 +83,16 @@ async def test_unknown_method_is_forwarded_as_whatever_it_is() -> None:
 
 
 async def test_exchange_that_the_backend_ends_first_ends() -> None:
+    """To a caller that still sends, the stream's reset may outrun the status, which grpc then calls INTERNAL."""
+
     async def refuse(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         await context.abort(grpc.StatusCode.ABORTED, "enough")
 
     async with serving(MODELS, {"New": exchange(refuse)}) as models, gateway(models.address) as front:
         call = front.exchange("New")()
         await call.write(b"and the request stream stays open")
-        assert await asyncio.wait_for(call.code(), 5) is grpc.StatusCode.ABORTED
+        ended = (grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL)
+        assert await asyncio.wait_for(call.code(), 5) in ended
 
 
 async def test_method_that_the_backend_does_not_know_gets_the_backends_own_answer() -> None:

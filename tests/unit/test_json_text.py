@@ -61,7 +61,8 @@ def test_half_a_surrogate_pair_is_kept_where_its_partner_may_follow(text: str, v
 def test_text_for_protobuf_has_no_halves() -> None:
     assert json_text.text_of("a\ud83d\ude00b\ud83d") == "a\U0001f600b\ufffd"
     assert json_text.text_of("\ude00") == "\ufffd"
-    assert [json_text.text_of(value) for value in (None, 1, ["a"], {})] == ["", "", "", ""]
+    foreign: list[Any] = [None, 1, ["a"], {}]
+    assert [json_text.text_of(value) for value in foreign] == ["", "", "", ""]
 
 
 @given(st.text(alphabet=st.characters(codec=None, categories=["Cs", "L"])))
@@ -79,7 +80,7 @@ def test_counts_of_tokens() -> None:
 
 
 def test_whatever_was_read_can_be_written() -> None:
-    value = {"n\ud83d": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ud83d"]}
+    value: dict[str, Any] = {"n\ud83d": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ud83d"]}
     written = json_text.encode_any(value)
     assert json.loads(written) == {"n\ufffd": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ufffd"]}
 

@@ -361,7 +361,9 @@ def test_tool_choice(choice: models_pb2.ToolChoice, sent: Any) -> None:
     assert body_of(tools=[TOOL], tool_choice=choice)["tool_choice"] == sent
 
 
-@pytest.mark.parametrize("choice", [models_pb2.ToolChoice(), models_pb2.ToolChoice(mode=0)])
+@pytest.mark.parametrize(
+    "choice", [models_pb2.ToolChoice(), models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_UNSPECIFIED")]
+)
 def test_tool_choice_that_chooses_nothing_is_not_sent(choice: models_pb2.ToolChoice) -> None:
     assert "tool_choice" not in body_of(tools=[TOOL], tool_choice=choice)
 

@@ -151,7 +151,7 @@ async def test_retired_model_is_refused_where_the_operator_wants_that(models: Mo
     [("gpt-4o", "OPENAI_API_KEY"), ("openai/x", "OPENAI_API_KEY"), ("claude-x", "ANTHROPIC_API_KEY")],
 )
 async def test_provider_without_a_key_names_the_variable(models: ModelRegistry, name: str, variable: str) -> None:
-    others = {key: value for key, value in KEYS.items() if key != variable}
+    others: Any = {key: value for key, value in KEYS.items() if key != variable}
     with pytest.raises(PreconditionFailed, match=variable) as raised:
         router(models, **others).resolve(name)
     assert raised.value.reason == "PROVIDER_NOT_CONFIGURED"

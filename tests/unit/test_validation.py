@@ -31,6 +31,7 @@ from services.shared.errors import InvalidRequest, Unimplemented
 
 HELLO = ChatMessage(role="user", content="Hello")
 TOOL = ToolDefinition(name="find")
+UNKNOWN: Any = 99
 CALL = ToolCall(id="a", name="find", arguments_json="{}")
 
 
@@ -245,7 +246,7 @@ def test_schemas_that_are_no_object(schema: str) -> None:
         ({"tool_choice": ToolChoice(tool_name="stop"), "tools": [TOOL]}, "tool_choice.tool_name"),
         ({"tool_choice": ToolChoice(tool_name="")}, "tool_choice.tool_name"),
         ({"tool_choice": ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED")}, "tool_choice.mode"),
-        ({"tool_choice": ToolChoice(mode=99), "tools": [TOOL]}, "tool_choice.mode"),
+        ({"tool_choice": ToolChoice(mode=UNKNOWN), "tools": [TOOL]}, "tool_choice.mode"),
         ({"response_format": ResponseFormat()}, "response_format.type"),
         ({"response_format": ResponseFormat(type="json_schema")}, "response_format.schema_json"),
         ({"response_format": ResponseFormat(type="text", name="a b")}, "response_format.name"),

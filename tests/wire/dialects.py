@@ -243,7 +243,7 @@ class AnthropicSpeech:
         return self.named("message_start", message=message)
 
     def _stop(self, sample: Sample) -> list[str]:
-        usage = {"output_tokens": sample.usage.completion} if sample.usage else {}
+        usage: dict[str, Any] = {"output_tokens": sample.usage.completion} if sample.usage else {}
         if sample.usage and sample.usage.thought is not None:
             usage["output_tokens_details"] = {"thinking_tokens": sample.usage.thought}
         delta = {"stop_reason": _anthropic_finish(sample), "stop_sequence": None}

@@ -1,29 +1,27 @@
 """What every adapter promises, shown over real bytes against a server that plays scripts.
 
-A new adapter is one line in ADAPTERS. Where a case speaks of Chat, it means what a caller of Chat sees, also of an
-adapter that asks its server for a stream all the same.
+A new adapter is one line in `adapters.ADAPTERS`. Where a case speaks of Chat, it means what a caller of Chat sees, also
+of an adapter that asks its server for a stream all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import email.utils
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
 
 import pytest
 
 from proto import models_pb2
-from services.models.provider_registry import ProviderRegistry
-from services.models.providers.base import Conversation, Target
+from services.models.providers import exchange
+from services.models.providers.base import Conversation
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.providers.transport import Timers, Transport
-from services.models.routing import registered_target
-from services.models.settings import ModelsSettings
+from services.models.providers.transport import Timers
 from services.shared import errors
 from tests.scripted_upstream import (
     Ending,
@@ -38,6 +36,23 @@ from tests.scripted_upstream import (
     event_stream,
     no_answer,
 )
+from tests.wire.adapters import (
+    ADAPTERS,
+    CANARY,
+    JSON,
+    SECONDS_TO_CLOSE,
+    Adapter,
+    Subject,
+    Verb,
+    both_verbs,
+    check_chunks,
+    check_nothing_leaks,
+    every_adapter,
+    every_anthropic_like,
+    every_openai_like,
+    serve,
+    talk,
+)
 from tests.wire.dialects import (
     ANSWER_ID,
     HELLO,
@@ -51,175 +66,8 @@ from tests.wire.dialects import (
     encode,
     exactly,
 )
-
-CANARY = "canary-0123456789"
-SECONDS_TO_CLOSE = 1.0
-
-Verb = Literal["chat", "chat_stream"]
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """One way to reach one kind of server."""
-
-    name: str
-    provider: str
-    speech: Speech
-    target: Callable[[str], Target]
-    """The target of a call to the server at a URL."""
-
-
-def vendor_target(vendor: Literal["openai", "anthropic"]) -> Callable[[str], Target]:
-    def target(url: str) -> Target:
-        urls = {"OPENAI_BASE_URL": f"{url}/v1", "ANTHROPIC_BASE_URL": url}
-        keys = {"OPENAI_API_KEY": f"sk-{CANARY}", "ANTHROPIC_API_KEY": f"sk-{CANARY}"}
-        settings = ModelsSettings.model_validate(urls | keys)
-        model = "gpt-4o" if vendor == "openai" else "claude-sonnet-4-6"
-        return ProviderRegistry(settings).get(vendor, model).target(model)
-
-    return target
-
-
-def endpoint_target(adapter_type: str) -> Callable[[str], Target]:
-    def target(url: str) -> Target:
-        return registered_target(
-            models_pb2.RegisteredModel(
-                name="mine",
-                endpoint=f"{url}/v1",
-                adapter_type=adapter_type,
-                provider="my-servers",
-                upstream_model="mine-7b",
-            )
-        )
-
-    return target
-
-
-ADAPTERS = [
-    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai")),
-    Adapter("openai-compatible", "my-servers", OpenAISpeech(), endpoint_target("openai-compatible")),
-    Adapter("vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm")),
-    Adapter("anthropic", "anthropic", AnthropicSpeech(), vendor_target("anthropic")),
-    Adapter("anthropic-endpoint", "my-servers", AnthropicSpeech(), endpoint_target("anthropic")),
-]
-OPENAI_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, OpenAISpeech)]
-ANTHROPIC_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, AnthropicSpeech)]
-
-every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
-every_openai_like = pytest.mark.parametrize("adapter", OPENAI_LIKE, ids=lambda adapter: adapter.name)
-every_anthropic_like = pytest.mark.parametrize("adapter", ANTHROPIC_LIKE, ids=lambda adapter: adapter.name)
-both_verbs = pytest.mark.parametrize("verb", ["chat", "chat_stream"])
-
-
-class Outcome(NamedTuple):
-    """What a caller got: the chunks that came, and how it ended."""
-
-    chunks: list[models_pb2.ChatChunk]
-    response: models_pb2.ChatResponse | None
-    error: errors.PlatformError | None
-
-
-class Subject:
-    """An adapter, its server, and a caller of both verbs."""
-
-    def __init__(self, adapter: Adapter, upstream: ScriptedUpstream, timers: Timers | None = None) -> None:
-        self.speech: Any = adapter.speech
-        self.adapter = adapter
-        self.upstream = upstream
-        self.transport = Transport(timers)
-        self.target = adapter.target(upstream.url)
-
-    async def ask(
-        self, verb: Verb, patience: Patience = PATIENCE, opens: asyncio.Event | None = None, **fields: Any
-    ) -> Outcome:
-        chunks: list[models_pb2.ChatChunk] = []
-        conversation = talk(**fields)
-        try:
-            if verb == "chat":
-                return Outcome([], await chat(self.transport, self.target, conversation, patience), None)
-            async with contextlib.aclosing(chat_stream(self.transport, self.target, conversation, patience)) as stream:
-                async for chunk in stream:
-                    chunks += [chunk]
-                    if opens and "".join(chunk.token for chunk in chunks) == "one two":
-                        opens.set()
-        except errors.PlatformError as error:
-            return Outcome(chunks, None, error)
-        return Outcome(chunks, chunks[-1].response, None)
-
-    async def answered(self, sample: Sample) -> models_pb2.ChatResponse:
-        """The response to `sample`, after showing that both verbs give the same one."""
-        return await self.answered_with(encode(self.speech.body(sample)), self.speech.events(sample))
-
-    async def answered_with(self, body: bytes, events: Sequence[Step]) -> models_pb2.ChatResponse:
-        self.upstream.default = serve(answer(body, headers=JSON), event_stream(*events))
-        whole = await self.ask("chat")
-        streamed = await self.ask("chat_stream")
-        assert whole.error is streamed.error is None
-        assert whole.response is not None
-        check_chunks(streamed.chunks)
-        assert streamed.response == whole.response
-        assert whole.response.provider == self.adapter.provider
-        return whole.response
-
-    async def refused(self, verb: Verb, patience: Patience = PATIENCE) -> errors.PlatformError:
-        """The error of a call that fails before the first piece."""
-        outcome = await self.ask(verb, patience)
-        assert outcome.error is not None
-        assert outcome.chunks == []
-        check_nothing_leaks(outcome.error)
-        assert outcome.error.metadata["provider"] == self.adapter.provider
-        return outcome.error
-
-
-JSON = {"Content-Type": "application/json"}
-
-
-def talk(**fields: Any) -> Conversation:
-    request = models_pb2.ChatRequest(
-        model="any", messages=[models_pb2.ChatMessage(role="user", content="Hello there")], **fields
-    )
-    return Conversation(request, request.messages)
-
-
-def serve(whole: Script, stream: Script) -> Callable[[Received], Script]:
-    """Plays what was asked for."""
-    return lambda received: stream if received.json().get("stream") else whole
-
-
-def check_chunks(chunks: list[models_pb2.ChatChunk]) -> None:
-    """One stream's promises: counted from 0, one last chunk, and pieces that join to what the last chunk says."""
-    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
-    assert [bool(chunk.finish_reason) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-    assert [chunk.HasField("response") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-    assert [chunk.HasField("usage") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-    last = chunks[-1]
-    response = last.response
-    assert (last.finish_reason, last.usage) == (response.finish_reason, response.usage)
-    assert "".join(chunk.token for chunk in chunks) == response.text
-    thoughts = [part.reasoning.text for part in response.message.parts if part.HasField("reasoning")]
-    assert "".join(chunk.reasoning for chunk in chunks) == "".join(thoughts)
-    check_call_deltas([chunk.tool_call_delta for chunk in chunks if chunk.HasField("tool_call_delta")], response)
-
-
-def check_call_deltas(deltas: list[models_pb2.ToolCallDelta], response: models_pb2.ChatResponse) -> None:
-    calls: dict[int, models_pb2.ToolCall] = {}
-    for delta in deltas:
-        if delta.index not in calls:
-            assert delta.index == len(calls), "indices are dense"
-            assert delta.id
-            calls[delta.index] = models_pb2.ToolCall(id=delta.id, name=delta.name)
-        else:
-            assert (delta.id, delta.name) == ("", ""), "id and name come on the first piece only"
-        calls[delta.index].arguments_json += delta.arguments_json
-    assert list(calls.values()) == list(response.tool_calls)
-    assert len({call.id for call in response.tool_calls}) == len(response.tool_calls)
-
-
-def check_nothing_leaks(error: errors.PlatformError) -> None:
-    told = f"{error} {error.args} {error.message} {error.reason} {error.metadata} {error.violations}"
-    told += f"{error.__cause__}"
-    assert CANARY not in told
-    assert "Hello there" not in told
+from tests.wire.odd_tool_calls import ODD_CALL_DELTAS, TWO_CALLS, function
+from tests.wire.refusals import HTML, REFUSALS, worded
 
 
 @pytest.fixture
@@ -238,7 +86,7 @@ async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator
 @pytest.fixture
 async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     """A subject that does not wait long for a head."""
-    subject = Subject(adapter, upstream, Timers(first_byte=0.1))
+    subject = Subject(adapter, upstream, Timers(first_byte=0.3))
     yield subject
     await subject.transport.close()
 
@@ -485,110 +333,6 @@ async def test_what_comes_after_the_end_of_the_answer_cannot_spoil_it(subject: S
 # ----------------------------------------------------------------------------------- answers in Chat Completions
 
 
-def function(name: str | None, arguments: str) -> dict[str, Any]:
-    return {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
-
-
-TWO_CALLS = [("find", '{"a": 1}'), ("keep", '{"b": 2}')]
-
-ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
-    "interleaved": (
-        [
-            {"index": 0, "id": "a", "function": function("find", "")},
-            {"index": 1, "id": "b", "function": function("keep", '{"b"')},
-            {"index": 0, "function": function(None, '{"a"')},
-            {"index": 1, "function": function(None, ": 2}")},
-            {"index": 0, "function": function(None, ": 1}")},
-        ],
-        ["a", "b"],
-    ),
-    "all with index 0": (
-        [
-            {"index": 0, "id": "a", "function": function("find", "")},
-            {"index": 0, "function": function(None, '{"a": 1}')},
-            {"index": 0, "id": "b", "function": function("keep", "")},
-            {"index": 0, "function": function(None, '{"b": 2}')},
-        ],
-        ["a", "b"],
-    ),
-    "all with index 0, interleaved": (
-        [
-            {"index": 0, "id": "a", "function": function("find", '{"a"')},
-            {"index": 0, "id": "b", "function": function("keep", '{"b"')},
-            {"index": 0, "id": "a", "function": function(None, ": 1}")},
-            {"index": 0, "id": "b", "function": function(None, ": 2}")},
-        ],
-        ["a", "b"],
-    ),
-    "without index": (
-        [
-            {"id": "a", "function": function("find", '{"a": ')},
-            {"function": function(None, "1}")},
-            {"id": "b", "function": function("keep", '{"b": 2}')},
-        ],
-        ["a", "b"],
-    ),
-    "without ids": (
-        [
-            {"index": 0, "function": function("find", '{"a": 1}')},
-            {"index": 1, "function": function("keep", '{"b": 2}')},
-        ],
-        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
-    ),
-    "without index and ids": (
-        [{"function": function("find", '{"a": 1}')}, {"function": function("keep", '{"b": 2}')}],
-        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
-    ),
-    "with empty ids, all with index 0": (
-        [
-            {"index": 0, "id": "", "function": function("find", '{"a": 1}')},
-            {"index": 0, "id": "", "function": function("keep", '{"b": 2}')},
-        ],
-        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
-    ),
-    "with one id for all": (
-        [
-            {"index": 0, "id": "a", "function": function("find", '{"a": 1}')},
-            {"index": 1, "id": "a", "function": function("keep", '{"b": 2}')},
-        ],
-        ["a", f"call_{ANSWER_ID}_1"],
-    ),
-    "with one id for all, without index": (
-        [
-            {"id": "a", "function": function("find", '{"a": 1}')},
-            {"id": "a", "function": function("keep", '{"b": 2}')},
-        ],
-        ["a", f"call_{ANSWER_ID}_1"],
-    ),
-    "with id and name on every piece": (
-        [
-            {"index": 0, "id": "a", "function": function("find", '{"a"')},
-            {"index": 0, "id": "a", "function": function("find", ": 1}")},
-            {"index": 0, "id": "a", "function": function("find", "")},
-            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
-        ],
-        ["a", "b"],
-    ),
-    "with the name after the id": (
-        [
-            {"index": 0, "id": "a", "function": {}},
-            {"index": 0, "function": function("find", '{"a": 1}')},
-            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
-        ],
-        ["a", "b"],
-    ),
-    "with empty and null members": (
-        [
-            {"index": 0, "id": "a", "type": "function", "function": {"name": "find", "arguments": None}},
-            {"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": '{"a": 1}'}},
-            {"index": 1, "id": "b", "function": function("keep", "")},
-            {"index": 1, "id": "", "function": {"name": "", "arguments": '{"b": 2}'}},
-        ],
-        ["a", "b"],
-    ),
-}
-
-
 @every_openai_like
 @pytest.mark.parametrize("case", ODD_CALL_DELTAS)
 async def test_tool_calls_as_servers_in_the_wild_stream_them(subject: Subject, case: str) -> None:
@@ -677,7 +421,7 @@ async def test_blocks_without_a_form_of_ours_are_kept_whole(subject: Subject) ->
     speech: AnthropicSpeech = subject.speech
     signature = {"type": "signature_delta", "signature": "hidden"}
     query = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", '{"query"', ': "x"}')]
-    cited = [
+    cited: list[dict[str, Any]] = [
         {"type": "text_delta", "text": "Found."},
         {"type": "citations_delta", "citation": {"type": "web_search_result_location", "url": "u"}},
     ]
@@ -732,117 +476,6 @@ async def test_blocks_that_all_have_index_0_stay_apart(subject: Subject) -> None
 
 # ------------------------------------------------------------------------------------------------------- refusals
 
-
-class Refusal(NamedTuple):
-    """An error response, and what its caller sees."""
-
-    status: int
-    body: bytes
-    error: type[errors.PlatformError]
-    reason: str
-
-
-def worded(word: str, code: Any = None, message: str = CANARY, **members: Any) -> bytes:
-    error = {"message": message, "type": word, "param": None, "code": code, "quoted": CANARY, **members}
-    return json.dumps({"type": "error", "error": error, "request_id": "req_1"}).encode()
-
-
-HTML = f"<html><title>{CANARY}</title><body>502 Bad Gateway</body></html>".encode()
-
-REFUSALS: dict[str, Refusal] = {
-    "400": Refusal(400, worded("invalid_request_error"), errors.InvalidRequest, "UPSTREAM_INVALID_REQUEST"),
-    "400 of vLLM": Refusal(
-        400,
-        worded("BadRequestError", 400, f"This model's maximum context length is 2048 tokens. {CANARY}"),
-        errors.InvalidRequest,
-        "CONTEXT_LENGTH_EXCEEDED",
-    ),
-    "400 of llama.cpp": Refusal(
-        400, worded("exceed_context_size_error", 400), errors.InvalidRequest, "CONTEXT_LENGTH_EXCEEDED"
-    ),
-    "400 of OpenAI for the context": Refusal(
-        400,
-        worded("invalid_request_error", "context_length_exceeded"),
-        errors.InvalidRequest,
-        "CONTEXT_LENGTH_EXCEEDED",
-    ),
-    "400 of Anthropic for the context": Refusal(
-        400,
-        worded("invalid_request_error", message=f"prompt is too long: 210000 tokens > 200000 maximum {CANARY}"),
-        errors.InvalidRequest,
-        "CONTEXT_LENGTH_EXCEEDED",
-    ),
-    "400 for the content": Refusal(
-        400,
-        worded("invalid_request_error", "content_policy_violation"),
-        errors.InvalidRequest,
-        "CONTENT_REJECTED",
-    ),
-    "400 for the spend limit": Refusal(
-        400,
-        worded("invalid_request_error", details={"error_code": "enforced_spend_limit_reached"}),
-        errors.LimitExceeded,
-        "UPSTREAM_QUOTA_EXHAUSTED",
-    ),
-    "400 for the balance": Refusal(
-        400,
-        worded("invalid_request_error", message=f"Your credit balance is too low to access the API. {CANARY}"),
-        errors.PreconditionFailed,
-        "UPSTREAM_BILLING",
-    ),
-    "401": Refusal(401, worded("authentication_error"), errors.PreconditionFailed, "UPSTREAM_AUTH"),
-    "401 of OpenAI": Refusal(
-        401, worded("invalid_request_error", "invalid_api_key"), errors.PreconditionFailed, "UPSTREAM_AUTH"
-    ),
-    "402": Refusal(402, worded("billing_error"), errors.PreconditionFailed, "UPSTREAM_BILLING"),
-    "403": Refusal(403, worded("permission_error"), errors.PreconditionFailed, "UPSTREAM_AUTH"),
-    "404": Refusal(404, worded("not_found_error"), errors.PreconditionFailed, "UPSTREAM_MODEL_NOT_FOUND"),
-    "404 of OpenAI": Refusal(
-        404,
-        worded("invalid_request_error", "model_not_found"),
-        errors.PreconditionFailed,
-        "UPSTREAM_MODEL_NOT_FOUND",
-    ),
-    "408": Refusal(408, b"", errors.Unavailable, "UPSTREAM_TIMEOUT"),
-    "409": Refusal(409, b"{}", errors.Conflict, "UPSTREAM_CONFLICT"),
-    "412": Refusal(412, b"[]", errors.PreconditionFailed, "UPSTREAM_PRECONDITION"),
-    "413": Refusal(413, worded("request_too_large"), errors.InvalidRequest, "REQUEST_TOO_LARGE"),
-    "413 HTML": Refusal(413, HTML, errors.InvalidRequest, "REQUEST_TOO_LARGE"),
-    "418": Refusal(418, HTML, errors.InvalidRequest, "UPSTREAM_INVALID_REQUEST"),
-    "422": Refusal(
-        422,
-        json.dumps({"detail": [{"loc": ["body"], "msg": CANARY}]}).encode(),
-        errors.InvalidRequest,
-        "UPSTREAM_INVALID_REQUEST",
-    ),
-    "429 rate": Refusal(429, worded("rate_limit_error"), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"),
-    "429 rate of OpenAI": Refusal(
-        429, worded("tokens", "rate_limit_exceeded"), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"
-    ),
-    "429 quota": Refusal(
-        429,
-        worded("insufficient_quota", "insufficient_quota"),
-        errors.LimitExceeded,
-        "UPSTREAM_QUOTA_EXHAUSTED",
-    ),
-    "429 integer code": Refusal(429, worded("TooManyRequests", 429), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"),
-    "500": Refusal(500, worded("api_error"), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
-    "500 integer code": Refusal(500, worded("InternalServerError", 500), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
-    "500 text": Refusal(500, CANARY.encode(), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
-    "500 error is text": Refusal(
-        500, json.dumps({"error": CANARY}).encode(), errors.Unavailable, "UPSTREAM_SERVER_ERROR"
-    ),
-    "501": Refusal(501, b"null", errors.Unimplemented, "UPSTREAM_UNSUPPORTED"),
-    "502 HTML": Refusal(502, HTML, errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
-    "503 empty": Refusal(503, b"", errors.Unavailable, "UPSTREAM_SERVER_ERROR"),
-    "503 of OpenAI": Refusal(
-        503, worded("server_error", "server_is_overloaded"), errors.Unavailable, "UPSTREAM_OVERLOADED"
-    ),
-    "504": Refusal(504, worded("timeout_error"), errors.Unavailable, "UPSTREAM_TIMEOUT"),
-    "529": Refusal(529, worded("overloaded_error"), errors.Unavailable, "UPSTREAM_OVERLOADED"),
-    "529 empty": Refusal(529, b"", errors.Unavailable, "UPSTREAM_OVERLOADED"),
-    "204": Refusal(204, b"", errors.Internal, "UPSTREAM_PROTOCOL_ERROR"),
-}
 
 LEAKY = {"X-Canary": CANARY, "Server": CANARY, "Set-Cookie": f"a={CANARY}", "WWW-Authenticate": f"Bearer {CANARY}"}
 
@@ -1119,7 +752,8 @@ async def test_server_that_never_answers(hasty: Subject, verb: Verb) -> None:
     hasty.upstream.play(no_answer())
     error = await hasty.refused(verb)
     assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_TIMEOUT")
-    await hasty.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+    connection = await hasty.upstream.connected(1)
+    await connection.closed_by_peer(SECONDS_TO_CLOSE)
 
 
 @every_adapter
@@ -1145,6 +779,17 @@ async def test_pings_before_the_first_piece(subject: Subject) -> None:
     subject.upstream.play(event_stream(*pings, ending=Ending.STALL))
     error = await subject.refused("chat_stream", Patience(content=0.1))
     assert (error.reason, error.metadata["phase"]) == ("UPSTREAM_IDLE", "pre_stream")
+
+
+@every_adapter
+async def test_answer_without_end_is_cut(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MAX_STREAM_BYTES", 10_000)
+    subject.upstream.play(event_stream(*subject.speech.opening(), *[subject.speech.piece("more ")] * 1_000))
+    outcome = await subject.ask("chat_stream")
+    assert isinstance(outcome.error, errors.LimitExceeded)
+    assert outcome.error.reason == "OUTPUT_LIMIT"
+    assert outcome.error.metadata["phase"] == "mid_stream"
+    await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
 
 
 @every_adapter
@@ -1212,10 +857,19 @@ async def test_cancelled_call_closes_its_connection(subject: Subject, verb: Verb
 @pytest.mark.parametrize("stage", STAGES)
 async def test_deadline_closes_the_connection(subject: Subject, verb: Verb, stage: str) -> None:
     subject.upstream.default = serve(STAGES[stage].whole(subject.speech), STAGES[stage].stream(subject.speech))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+    deadline = asyncio.timeout(None)
+
+    async def bounded() -> None:
+        async with deadline:
             await subject.ask(verb)
-    await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
+
+    call = asyncio.create_task(bounded())
+    request = await subject.upstream.received(1)
+    await reached(request, STAGES[stage].pieces)
+    deadline.reschedule(asyncio.get_running_loop().time())
+    with pytest.raises(TimeoutError):
+        await call
+    await request.closed_by_peer(SECONDS_TO_CLOSE)
 
 
 @every_adapter
@@ -1227,15 +881,19 @@ async def test_stream_that_is_left_closes_its_connection(subject: Subject) -> No
     await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
 
 
-@every_adapter
-@both_verbs
+STREAMING = [
+    (adapter, verb)
+    for adapter in ADAPTERS
+    for verb in ("chat", "chat_stream")
+    if verb == "chat_stream" or adapter.target("http://localhost").streams_unary
+]
+
+
+@pytest.mark.parametrize(("adapter", "verb"), STREAMING, ids=[f"{adapter.name}-{verb}" for adapter, verb in STREAMING])
 async def test_server_that_looks_at_its_socket_only_when_it_writes_stops_generating(
     subject: Subject, verb: Verb
 ) -> None:
     """For servers that would not notice otherwise, Chat too is asked for as a stream."""
-    if verb == "chat" and not subject.target.streams_unary:
-        assert subject.adapter.name in ("openai", "vllm", "anthropic")
-        return
     steps = [step for _ in range(500) for step in (Generate(1, 0.005), subject.speech.piece("more "))]
     subject.upstream.play(event_stream(*subject.speech.opening(), *steps))
     call = asyncio.create_task(subject.ask(verb))
@@ -1260,6 +918,33 @@ async def test_paths_and_headers(subject: Subject) -> None:
     assert stream.json()["stream"] is True
     assert whole.json().get("stream", False) is subject.target.streams_unary
     assert whole.headers["content-type"] == "application/json"
+
+
+@every_adapter
+async def test_what_routing_and_translation_warn_of_is_told(subject: Subject) -> None:
+    retired = models_pb2.Notice(code="MODEL_RETIRED", field="model", message="replaced")
+    subject.target = dataclasses.replace(subject.target, warnings=[retired])
+    thought = models_pb2.ContentPart(reasoning=models_pb2.Reasoning(text="Hm."))
+    earlier = models_pb2.ChatMessage(role="assistant", parts=[thought])
+    subject.upstream.default = serve(
+        answer(encode(subject.speech.body(HELLO)), headers=JSON), event_stream(*subject.speech.events(HELLO))
+    )
+    for verb in ("chat", "chat_stream"):
+        outcome = await subject.ask(verb, messages=[*talk().messages, earlier])
+        assert outcome.response is not None
+        assert [warning.code for warning in outcome.response.warnings] == ["MODEL_RETIRED", "REASONING_DROPPED"]
+
+
+@every_adapter
+@both_verbs
+async def test_what_cannot_be_said_is_refused_before_anything_is_sent(subject: Subject, verb: Verb) -> None:
+    facts = dataclasses.replace(subject.target.facts, unsupported=frozenset({"seed"}))
+    subject.target = dataclasses.replace(subject.target, facts=facts)
+    strict = models_pb2.PARAMETER_POLICY_STRICT
+    outcome = await subject.ask(verb, config=models_pb2.ChatConfig(seed=1), parameter_policy=strict)
+    assert isinstance(outcome.error, errors.InvalidRequest)
+    assert outcome.error.reason == "PARAMETER_UNSUPPORTED"
+    assert subject.upstream.connections == []
 
 
 @every_adapter

@@ -62,7 +62,12 @@ class ChatCompletionDecoder:
             read_header(self.answer, chunk)
         delta = choice.get("delta")
         if isinstance(delta, dict):
-            self._add_delta(delta)
+            content = delta.get("content")
+            if len(delta) == 1 and isinstance(content, str):
+                # Nearly every event is this one; the long way gives the same.
+                self.answer.add(TEXT, "text", content)
+            else:
+                self._add_delta(delta)
         if reason:
             read_finish(self.answer, reason)
             self.finished = True
@@ -70,11 +75,6 @@ class ChatCompletionDecoder:
             read_usage(self.answer, chunk["usage"])
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
-        content = delta.get("content")
-        if len(delta) == 1 and isinstance(content, str):
-            # Nearly every event is this one; the long way gives the same.
-            self.answer.add(TEXT, "text", content)
-            return
         add_delta(self.answer, delta)
         for call in json_text.items_of(delta.get("tool_calls")):
             self._add_call(call)

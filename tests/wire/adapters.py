@@ -1,0 +1,203 @@
+"""Every adapter with its server, and a caller of both verbs that checks what each of them promises."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import pytest
+
+from proto import models_pb2
+from services.models.provider_registry import ProviderRegistry
+from services.models.providers.base import Conversation, Target
+from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
+from services.models.providers.transport import Timers, Transport
+from services.models.routing import registered_target
+from services.models.settings import ModelsSettings
+from services.shared import errors
+from tests.scripted_upstream import (
+    Received,
+    Script,
+    ScriptedUpstream,
+    Step,
+    answer,
+    event_stream,
+)
+from tests.wire.dialects import (
+    AnthropicSpeech,
+    OpenAISpeech,
+    Sample,
+    Speech,
+    encode,
+)
+
+CANARY = "canary-0123456789"
+SECONDS_TO_CLOSE = 1.0
+
+Verb = Literal["chat", "chat_stream"]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One way to reach one kind of server."""
+
+    name: str
+    provider: str
+    speech: Speech
+    target: Callable[[str], Target]
+    """The target of a call to the server at a URL."""
+
+
+def vendor_target(vendor: Literal["openai", "anthropic"]) -> Callable[[str], Target]:
+    def target(url: str) -> Target:
+        urls = {"OPENAI_BASE_URL": f"{url}/v1", "ANTHROPIC_BASE_URL": url}
+        keys = {"OPENAI_API_KEY": f"sk-{CANARY}", "ANTHROPIC_API_KEY": f"sk-{CANARY}"}
+        settings = ModelsSettings.model_validate(urls | keys)
+        model = "gpt-4o" if vendor == "openai" else "claude-sonnet-4-6"
+        return ProviderRegistry(settings).get(vendor, model).target(model)
+
+    return target
+
+
+def endpoint_target(adapter_type: str) -> Callable[[str], Target]:
+    def target(url: str) -> Target:
+        return registered_target(
+            models_pb2.RegisteredModel(
+                name="mine",
+                endpoint=f"{url}/v1",
+                adapter_type=adapter_type,
+                provider="my-servers",
+                upstream_model="mine-7b",
+            )
+        )
+
+    return target
+
+
+ADAPTERS = [
+    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai")),
+    Adapter("openai-compatible", "my-servers", OpenAISpeech(), endpoint_target("openai-compatible")),
+    Adapter("vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm")),
+    Adapter("anthropic", "anthropic", AnthropicSpeech(), vendor_target("anthropic")),
+    Adapter("anthropic-endpoint", "my-servers", AnthropicSpeech(), endpoint_target("anthropic")),
+]
+OPENAI_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, OpenAISpeech)]
+ANTHROPIC_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, AnthropicSpeech)]
+
+every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
+every_openai_like = pytest.mark.parametrize("adapter", OPENAI_LIKE, ids=lambda adapter: adapter.name)
+every_anthropic_like = pytest.mark.parametrize("adapter", ANTHROPIC_LIKE, ids=lambda adapter: adapter.name)
+both_verbs = pytest.mark.parametrize("verb", ["chat", "chat_stream"])
+
+
+class Outcome(NamedTuple):
+    """What a caller got: the chunks that came, and how it ended."""
+
+    chunks: list[models_pb2.ChatChunk]
+    response: models_pb2.ChatResponse | None
+    error: errors.PlatformError | None
+
+
+class Subject:
+    """An adapter, its server, and a caller of both verbs."""
+
+    def __init__(self, adapter: Adapter, upstream: ScriptedUpstream, timers: Timers | None = None) -> None:
+        self.speech: Any = adapter.speech
+        self.adapter = adapter
+        self.upstream = upstream
+        self.transport = Transport(timers)
+        self.target = adapter.target(upstream.url)
+
+    async def ask(
+        self, verb: Verb, patience: Patience = PATIENCE, opens: asyncio.Event | None = None, **fields: Any
+    ) -> Outcome:
+        chunks: list[models_pb2.ChatChunk] = []
+        conversation = talk(**fields)
+        try:
+            if verb == "chat":
+                return Outcome([], await chat(self.transport, self.target, conversation, patience), None)
+            async with contextlib.aclosing(chat_stream(self.transport, self.target, conversation, patience)) as stream:
+                async for chunk in stream:
+                    chunks += [chunk]
+                    if opens and "".join(chunk.token for chunk in chunks) == "one two":
+                        opens.set()
+        except errors.PlatformError as error:
+            return Outcome(chunks, None, error)
+        return Outcome(chunks, chunks[-1].response, None)
+
+    async def answered(self, sample: Sample) -> models_pb2.ChatResponse:
+        """The response to `sample`, after showing that both verbs give the same one."""
+        return await self.answered_with(encode(self.speech.body(sample)), self.speech.events(sample))
+
+    async def answered_with(self, body: bytes, events: Sequence[Step]) -> models_pb2.ChatResponse:
+        self.upstream.default = serve(answer(body, headers=JSON), event_stream(*events))
+        whole = await self.ask("chat")
+        streamed = await self.ask("chat_stream")
+        assert whole.error is streamed.error is None
+        assert whole.response is not None
+        check_chunks(streamed.chunks)
+        assert streamed.response == whole.response
+        assert whole.response.provider == self.adapter.provider
+        return whole.response
+
+    async def refused(self, verb: Verb, patience: Patience = PATIENCE) -> errors.PlatformError:
+        """The error of a call that fails before the first piece."""
+        outcome = await self.ask(verb, patience)
+        assert outcome.error is not None
+        assert outcome.chunks == []
+        check_nothing_leaks(outcome.error)
+        assert outcome.error.metadata["provider"] == self.adapter.provider
+        return outcome.error
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def talk(**fields: Any) -> Conversation:
+    defaults = {"model": "any", "messages": [models_pb2.ChatMessage(role="user", content="Hello there")]}
+    request = models_pb2.ChatRequest(**(defaults | fields))
+    return Conversation(request, request.messages)
+
+
+def serve(whole: Script, stream: Script) -> Callable[[Received], Script]:
+    """Plays what was asked for."""
+    return lambda received: stream if received.json().get("stream") else whole
+
+
+def check_chunks(chunks: list[models_pb2.ChatChunk]) -> None:
+    """One stream's promises: counted from 0, one last chunk, and pieces that join to what the last chunk says."""
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    assert [bool(chunk.finish_reason) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert [chunk.HasField("response") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert [chunk.HasField("usage") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    last = chunks[-1]
+    response = last.response
+    assert (last.finish_reason, last.usage) == (response.finish_reason, response.usage)
+    assert "".join(chunk.token for chunk in chunks) == response.text
+    thoughts = [part.reasoning.text for part in response.message.parts if part.HasField("reasoning")]
+    assert "".join(chunk.reasoning for chunk in chunks) == "".join(thoughts)
+    check_call_deltas([chunk.tool_call_delta for chunk in chunks if chunk.HasField("tool_call_delta")], response)
+
+
+def check_call_deltas(deltas: list[models_pb2.ToolCallDelta], response: models_pb2.ChatResponse) -> None:
+    calls: dict[int, models_pb2.ToolCall] = {}
+    for delta in deltas:
+        if delta.index not in calls:
+            assert delta.index == len(calls), "indices are dense"
+            assert delta.id
+            calls[delta.index] = models_pb2.ToolCall(id=delta.id, name=delta.name)
+        else:
+            assert (delta.id, delta.name) == ("", ""), "id and name come on the first piece only"
+        calls[delta.index].arguments_json += delta.arguments_json
+    assert list(calls.values()) == list(response.tool_calls)
+    assert len({call.id for call in response.tool_calls}) == len(response.tool_calls)
+
+
+def check_nothing_leaks(error: errors.PlatformError) -> None:
+    told = f"{error} {error.args} {error.message} {error.reason} {error.metadata} {error.violations}"
+    told += f"{error.__cause__}"
+    assert CANARY not in told
+    assert "Hello there" not in told

@@ -1,0 +1,111 @@
+"""Tool calls as servers in the wild stream them: each the same two calls, of `find` and of `keep`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.wire.dialects import ANSWER_ID
+
+
+def function(name: str | None, arguments: str) -> dict[str, Any]:
+    return {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
+
+
+TWO_CALLS = [("find", '{"a": 1}'), ("keep", '{"b": 2}')]
+
+ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "interleaved": (
+        [
+            {"index": 0, "id": "a", "function": function("find", "")},
+            {"index": 1, "id": "b", "function": function("keep", '{"b"')},
+            {"index": 0, "function": function(None, '{"a"')},
+            {"index": 1, "function": function(None, ": 2}")},
+            {"index": 0, "function": function(None, ": 1}")},
+        ],
+        ["a", "b"],
+    ),
+    "all with index 0": (
+        [
+            {"index": 0, "id": "a", "function": function("find", "")},
+            {"index": 0, "function": function(None, '{"a": 1}')},
+            {"index": 0, "id": "b", "function": function("keep", "")},
+            {"index": 0, "function": function(None, '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "all with index 0, interleaved": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a"')},
+            {"index": 0, "id": "b", "function": function("keep", '{"b"')},
+            {"index": 0, "id": "a", "function": function(None, ": 1}")},
+            {"index": 0, "id": "b", "function": function(None, ": 2}")},
+        ],
+        ["a", "b"],
+    ),
+    "without index": (
+        [
+            {"id": "a", "function": function("find", '{"a": ')},
+            {"function": function(None, "1}")},
+            {"id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "without ids": (
+        [
+            {"index": 0, "function": function("find", '{"a": 1}')},
+            {"index": 1, "function": function("keep", '{"b": 2}')},
+        ],
+        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+    ),
+    "without index and ids": (
+        [{"function": function("find", '{"a": 1}')}, {"function": function("keep", '{"b": 2}')}],
+        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+    ),
+    "with empty ids, all with index 0": (
+        [
+            {"index": 0, "id": "", "function": function("find", '{"a": 1}')},
+            {"index": 0, "id": "", "function": function("keep", '{"b": 2}')},
+        ],
+        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+    ),
+    "with one id for all": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a": 1}')},
+            {"index": 1, "id": "a", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", f"call_{ANSWER_ID}_1"],
+    ),
+    "with one id for all, without index": (
+        [
+            {"id": "a", "function": function("find", '{"a": 1}')},
+            {"id": "a", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", f"call_{ANSWER_ID}_1"],
+    ),
+    "with id and name on every piece": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a"')},
+            {"index": 0, "id": "a", "function": function("find", ": 1}")},
+            {"index": 0, "id": "a", "function": function("find", "")},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with the name after the id": (
+        [
+            {"index": 0, "id": "a", "function": {}},
+            {"index": 0, "function": function("find", '{"a": 1}')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with empty and null members": (
+        [
+            {"index": 0, "id": "a", "type": "function", "function": {"name": "find", "arguments": None}},
+            {"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": '{"a": 1}'}},
+            {"index": 1, "id": "b", "function": function("keep", "")},
+            {"index": 1, "id": "", "function": {"name": "", "arguments": '{"b": 2}'}},
+        ],
+        ["a", "b"],
+    ),
+}
