@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from proto import models_pb2
@@ -183,6 +184,7 @@ COMPATIBLE_FACTS = ParameterFacts(developer_role=False)
 """vLLM and other servers: their chat templates seldom know `developer`, and they take all the rest."""
 
 
+@lru_cache(maxsize=1024)
 def facts_for(vendor: Vendor, model_id: str) -> ParameterFacts:
     """What a vendor's model takes."""
     table = OPENAI_FACTS if vendor == "openai" else ANTHROPIC_FACTS

@@ -32,7 +32,7 @@ def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptRegistry)
         request = _with_defaults(request, prompt.defaults)
     messages = [models_pb2.ChatMessage(role="system", content=prompt.content), *request.messages]
     resolved = models_pb2.ResolvedPrompt(name=prompt.name, version=prompt.version)
-    return Prompted(Conversation(request, messages), resolved)
+    return Prompted(Conversation(request, messages, added=1), resolved)
 
 
 def _with_defaults(request: models_pb2.ChatRequest, defaults: models_pb2.PromptDefaults) -> models_pb2.ChatRequest:

@@ -140,7 +140,8 @@ def _facts(model: models_pb2.RegisteredModel) -> ParameterFacts:
 
 
 def _adapter_facts(model: models_pb2.RegisteredModel) -> ParameterFacts:
-    if model.adapter_type == "openai":
+    # Another server's models behind the same adapter are not what their vendor's families are.
+    if model.adapter_type == "openai" and vendor_of(model.upstream_model) == "openai":
         return facts_for("openai", model.upstream_model)
     if model.adapter_type == "anthropic":
         return facts_for("anthropic", model.upstream_model)

@@ -256,11 +256,7 @@ def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
 
 
 def _problem_with_members(options: str) -> str | None:
-    try:
-        reserved = sorted(RESERVED & raw_members(options).keys())
-    except ValueError:
-        # What `problem_with_object` forgives in an answer cannot be taken apart and sent on: half of a surrogate pair.
-        return "is not valid JSON"
+    reserved = sorted(RESERVED & raw_members(options).keys())
     return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
 
 

@@ -63,8 +63,6 @@ def http_date(seconds: float) -> str:
         ({"retry-after": " 2 "}, 2.0),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
-        ({"retry-after": http_date(-60)}, 0.0),
-        ({"retry-after": http_date(600)}, 600.0),
         ({"retry-after": "Sun, 22 Nov 2065 10:00:00 -0000"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
@@ -78,6 +76,12 @@ def http_date(seconds: float) -> str:
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     error = error_for(Fault("UPSTREAM_RATE_LIMITED"), "openai", headers=headers)
     assert error.retry_after == (pytest.approx(seconds, abs=5) if seconds else seconds)
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(-60, 0), (600, 600)])
+def test_a_date_is_a_time_to_wait(ahead: float, seconds: float) -> None:
+    error = error_for(Fault("UPSTREAM_RATE_LIMITED"), "openai", headers={"retry-after": http_date(ahead)})
+    assert error.retry_after == pytest.approx(seconds, abs=5)
 
 
 @given(st.text(max_size=40))

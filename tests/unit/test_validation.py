@@ -271,7 +271,7 @@ def test_other_fields_that_are_wrong(fields: dict[str, Any], wrong: str) -> None
         {"tool_choice": ToolChoice(mode="TOOL_CHOICE_MODE_NONE")},
         {"response_format": ResponseFormat(type="json_object")},
         {"response_format": ResponseFormat(type="json_schema", schema_json="{}", name="a-b_C1", strict=False)},
-        {"provider_options_json": {"openai": '{"n": 1e999}', "anyone": "{}"}},
+        {"provider_options_json": {"openai": '{"logprobs": 1e999}', "anyone": "{}"}},
         {"tags": {str(n): "x" for n in range(16)}, "end_user_id": "x" * 256, "parameter_policy": 3},
     ],
 )

@@ -86,7 +86,7 @@ async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator
 @pytest.fixture
 async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     """A subject that does not wait long for a head."""
-    subject = Subject(adapter, upstream, Timers(first_byte=0.3))
+    subject = Subject(adapter, upstream, Timers(answer=0.3, first_byte=0.3))
     yield subject
     await subject.transport.close()
 

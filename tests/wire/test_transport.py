@@ -217,7 +217,7 @@ async def test_host_that_does_not_accept_is_given_up_after_the_connect_timer() -
 )
 async def test_no_head_in_time(upstream: ScriptedUpstream, script: Script) -> None:
     upstream.play(script)
-    async with transporting(Timers(first_byte=0.1)) as transport:
+    async with transporting(Timers(answer=0.1, first_byte=0.1)) as transport:
         with fails(errors.Unavailable, "UPSTREAM_TIMEOUT"):
             await post(transport, upstream)
         await upstream.requests[0].closed_by_peer(1)
@@ -571,7 +571,7 @@ async def test_request_is_not_sent_again_once_an_answer_has_begun(
 
 async def test_silence_on_a_pooled_connection_is_not_tried_again(upstream: ScriptedUpstream) -> None:
     """The provider may be at work on it."""
-    async with transporting(Timers(first_byte=0.1)) as transport:
+    async with transporting(Timers(answer=0.1, first_byte=0.1)) as transport:
         await fill_pool(upstream, transport, 1)
         upstream.play(no_answer())
         with fails(errors.Unavailable, "UPSTREAM_TIMEOUT"):

@@ -22,7 +22,7 @@ beside `openai` and `anthropic`, and a line in the contract suite's list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -60,6 +60,13 @@ class Conversation(NamedTuple):
 
     request: models_pb2.ChatRequest
     messages: Sequence[models_pb2.ChatMessage]
+    added: int = 0
+    """How many of the first messages are not the request's own."""
+
+    def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
+        """Each message with its path in the request; an empty one for what was added to it."""
+        for index, message in enumerate(self.messages, -self.added):
+            yield f"messages[{index}]" if index >= 0 else "", message
 
 
 class Body(NamedTuple):

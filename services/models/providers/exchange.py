@@ -34,8 +34,11 @@ LONG_ANSWER_TOKENS = 21_333
 class Patience(NamedTuple):
     """How long a stream may say nothing, in seconds."""
 
-    content: float = 60.0
-    """Between two pieces of the answer: a provider that only sends pings has stopped."""
+    content: float = 300.0
+    """Between two pieces of the answer: a provider that only sends pings has stopped.
+
+    Long, because reasoning may be silent.
+    """
     usage: float = 2.0
     """From the end of the answer to its usage, which is nice to have."""
     close: float = 0.1

@@ -11,7 +11,7 @@ import asyncio
 import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,9 +36,11 @@ class Timers(NamedTuple):
 
     connect: float = 5.0
     """For a connection: name, TCP and TLS."""
-    first_byte: float = 60.0
-    """For the head of the answer, from the beginning of the call."""
-    idle: float = 60.0
+    answer: float = 600.0
+    """For the head of a whole answer, from the beginning of the call: it comes when all of it has been generated."""
+    first_byte: float = 300.0
+    """For the head of a streamed answer, from the beginning of the call."""
+    idle: float = 300.0
     """For the next bytes of the body. Runs only while somebody waits for them."""
 
 
@@ -143,16 +145,23 @@ class Transport:
 
         Raises what opening a call (see the class) and reading a body (`StreamedAnswer.read_all`) raise.
         """
-        async with self.stream(url, headers, body) as answer:
+        async with self._answered(url, headers, body, self._timers.answer) as answer:
             return Answer(answer.status, answer.headers, await answer.read_all())
 
-    @asynccontextmanager
-    async def stream(self, url: str | URL, headers: Mapping[str, str], body: bytes) -> AsyncIterator[StreamedAnswer]:
+    def stream(
+        self, url: str | URL, headers: Mapping[str, str], body: bytes
+    ) -> AbstractAsyncContextManager[StreamedAnswer]:
         """Sends `body` and gives the answer, whatever its status, as soon as its head is there.
 
         Leaving the block before the end of the body closes the socket at once.
         """
-        response = await self._send(url, headers, body)
+        return self._answered(url, headers, body, self._timers.first_byte)
+
+    @asynccontextmanager
+    async def _answered(
+        self, url: str | URL, headers: Mapping[str, str], body: bytes, head_seconds: float
+    ) -> AsyncIterator[StreamedAnswer]:
+        response = await self._send(url, headers, body, head_seconds)
         answer = StreamedAnswer(response, self._timers.idle)
         try:
             _check_status(response.status)
@@ -168,13 +177,15 @@ class Transport:
             if session:
                 await session.close()
 
-    async def _send(self, url: str | URL, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+    async def _send(
+        self, url: str | URL, headers: Mapping[str, str], body: bytes, head_seconds: float
+    ) -> aiohttp.ClientResponse:
         if self._pooled is None:
             self._open()
         assert self._pooled
         assert self._unpooled
         try:
-            async with asyncio.timeout(self._timers.first_byte):
+            async with asyncio.timeout(head_seconds):
                 try:
                     return await _post(self._pooled, url, headers, body)
                 except StaleConnection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from proto import models_pb2
@@ -29,7 +29,7 @@ def encode_body(conversation: Conversation, target: Target, *, stream: bool) -> 
     request = conversation.request
     parameters, warnings = fit(request, target.facts, target.model)
     parallel_tool_calls = parameters.pop("parallel_tool_calls", None)
-    system, turns = _Turns(warnings).build(conversation.messages)
+    system, turns = _Turns(warnings).build(conversation)
     if not turns:
         raise InvalidRequest.field("messages", "must hold a user message; Messages takes no system message alone")
     body: dict[str, Any] = {"model": target.model, "messages": turns}
@@ -60,9 +60,8 @@ class _Turns:
         self._system: list[Block] = []
         self._turns: list[dict[str, Any]] = []
 
-    def build(self, messages: Sequence[models_pb2.ChatMessage]) -> tuple[list[Block], list[dict[str, Any]]]:
-        for index, message in enumerate(messages):
-            path = f"messages[{index}]"
+    def build(self, conversation: Conversation) -> tuple[list[Block], list[dict[str, Any]]]:
+        for path, message in conversation.numbered():
             if message.role in ("system", "developer"):
                 self._add_system(message, path)
             elif message.role == "assistant":

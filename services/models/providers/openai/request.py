@@ -50,8 +50,8 @@ def encode_body(dialect: str, conversation: Conversation, target: Target, *, str
 
 def _messages(conversation: Conversation, target: Target, warnings: Warnings) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
-    for index, message in enumerate(conversation.messages):
-        messages.extend(_message(message, f"messages[{index}]", target, warnings))
+    for path, message in conversation.numbered():
+        messages.extend(_message(message, path, target, warnings))
     return messages
 
 
