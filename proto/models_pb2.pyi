@@ -277,14 +277,16 @@ class PromptRef(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SessionOptions(_message.Message):
-    __slots__ = ("window", "skip_append", "expected_next_sequence")
+    __slots__ = ("window", "skip_append", "expected_next_sequence", "user_id")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     SKIP_APPEND_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     window: WindowPolicy
     skip_append: bool
     expected_next_sequence: int
-    def __init__(self, window: _Optional[_Union[WindowPolicy, _Mapping]] = ..., skip_append: _Optional[bool] = ..., expected_next_sequence: _Optional[int] = ...) -> None: ...
+    user_id: str
+    def __init__(self, window: _Optional[_Union[WindowPolicy, _Mapping]] = ..., skip_append: _Optional[bool] = ..., expected_next_sequence: _Optional[int] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class WindowPolicy(_message.Message):
     __slots__ = ("max_messages", "max_tokens")
@@ -509,7 +511,7 @@ class GetCapabilitiesRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ModelCapabilities(_message.Message):
-    __slots__ = ("context_window", "supports_vision", "supports_tools", "max_output_tokens", "supports_streaming", "supports_json_schema", "supports_reasoning", "supports_documents", "supports_prompt_caching", "unsupported_parameters", "prices", "lifecycle", "source", "as_of")
+    __slots__ = ("context_window", "supports_vision", "supports_tools", "max_output_tokens", "supports_streaming", "supports_json_schema", "supports_reasoning", "supports_documents", "supports_prompt_caching", "unsupported_parameters", "prices", "lifecycle", "source", "as_of", "served_names")
     CONTEXT_WINDOW_FIELD_NUMBER: _ClassVar[int]
     SUPPORTS_VISION_FIELD_NUMBER: _ClassVar[int]
     SUPPORTS_TOOLS_FIELD_NUMBER: _ClassVar[int]
@@ -524,6 +526,7 @@ class ModelCapabilities(_message.Message):
     LIFECYCLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    SERVED_NAMES_FIELD_NUMBER: _ClassVar[int]
     context_window: int
     supports_vision: bool
     supports_tools: bool
@@ -538,7 +541,8 @@ class ModelCapabilities(_message.Message):
     lifecycle: Lifecycle
     source: str
     as_of: str
-    def __init__(self, context_window: _Optional[int] = ..., supports_vision: _Optional[bool] = ..., supports_tools: _Optional[bool] = ..., max_output_tokens: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_json_schema: _Optional[bool] = ..., supports_reasoning: _Optional[bool] = ..., supports_documents: _Optional[bool] = ..., supports_prompt_caching: _Optional[bool] = ..., unsupported_parameters: _Optional[_Iterable[str]] = ..., prices: _Optional[_Union[ModelPrices, _Mapping]] = ..., lifecycle: _Optional[_Union[Lifecycle, _Mapping]] = ..., source: _Optional[str] = ..., as_of: _Optional[str] = ...) -> None: ...
+    served_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, context_window: _Optional[int] = ..., supports_vision: _Optional[bool] = ..., supports_tools: _Optional[bool] = ..., max_output_tokens: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_json_schema: _Optional[bool] = ..., supports_reasoning: _Optional[bool] = ..., supports_documents: _Optional[bool] = ..., supports_prompt_caching: _Optional[bool] = ..., unsupported_parameters: _Optional[_Iterable[str]] = ..., prices: _Optional[_Union[ModelPrices, _Mapping]] = ..., lifecycle: _Optional[_Union[Lifecycle, _Mapping]] = ..., source: _Optional[str] = ..., as_of: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ModelPrices(_message.Message):
     __slots__ = ("prompt_nano_usd", "completion_nano_usd", "cached_prompt_nano_usd", "cache_write_nano_usd")
