@@ -13,7 +13,9 @@ from __future__ import annotations
 # Before everything else: it makes `proto` importable where another package owns that name.
 import genai_platform._stubs  # noqa: F401
 from genai_platform.async_client import AsyncGenAIPlatform
+from genai_platform.async_conversations import AsyncConversation
 from genai_platform.client import GenAIPlatform
+from genai_platform.conversations import Conversation
 from genai_platform.errors import (
     AlreadyExists,
     Cancelled,
@@ -31,6 +33,8 @@ from genai_platform.errors import (
     Unavailable,
     Unimplemented,
 )
+from genai_platform.prompt_files import ExportReport
+from genai_platform.prompt_import import ImportReport
 from genai_platform.streams import AsyncChatStream, ChatStream
 from proto.models_pb2 import (
     ArchivePromptRequest,
@@ -52,6 +56,8 @@ from proto.models_pb2 import (
     LifecycleState,
     ListModelsRequest,
     ListModelsResponse,
+    ListPromptEventsRequest,
+    ListPromptEventsResponse,
     ListPromptsRequest,
     ListPromptsResponse,
     ListPromptVersionsRequest,
@@ -71,6 +77,7 @@ from proto.models_pb2 import (
     Prompt,
     PromptCache,
     PromptDefaults,
+    PromptEvent,
     PromptMetadata,
     PromptRef,
     ProviderState,
@@ -133,6 +140,7 @@ __all__ = [
     "ArchivePromptRequest",
     "ArchivePromptResponse",
     "AsyncChatStream",
+    "AsyncConversation",
     "AsyncGenAIPlatform",
     "Attempt",
     "Cancelled",
@@ -144,6 +152,7 @@ __all__ = [
     "ChatStream",
     "Conflict",
     "ContentPart",
+    "Conversation",
     "CreateSessionRequest",
     "Credential",
     "DeleteMemoryRequest",
@@ -154,6 +163,7 @@ __all__ = [
     "DeleteUserDataResponse",
     "DeregisterModelRequest",
     "DeregisterModelResponse",
+    "ExportReport",
     "FailedPrecondition",
     "FieldViolation",
     "GenAIError",
@@ -164,6 +174,7 @@ __all__ = [
     "GetModelStatusRequest",
     "GetPromptRequest",
     "GetSessionRequest",
+    "ImportReport",
     "InvalidRequest",
     "Lifecycle",
     "LifecycleState",
@@ -173,6 +184,8 @@ __all__ = [
     "ListMessagesResponse",
     "ListModelsRequest",
     "ListModelsResponse",
+    "ListPromptEventsRequest",
+    "ListPromptEventsResponse",
     "ListPromptVersionsRequest",
     "ListPromptVersionsResponse",
     "ListPromptsRequest",
@@ -197,6 +210,7 @@ __all__ = [
     "Prompt",
     "PromptCache",
     "PromptDefaults",
+    "PromptEvent",
     "PromptMetadata",
     "PromptRef",
     "ProviderState",

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import AsyncConnection
-from genai_platform.requests import ChatFields, Conversation, build_chat_request
+from genai_platform.requests import ChatFields, Messages, build_chat_request
 from genai_platform.streams import AsyncChatStream
 from proto.models_pb2 import (
     ArchivePromptRequest,
@@ -27,6 +27,8 @@ from proto.models_pb2 import (
     GetPromptRequest,
     ListModelsRequest,
     ListModelsResponse,
+    ListPromptEventsRequest,
+    ListPromptEventsResponse,
     ListPromptsRequest,
     ListPromptsResponse,
     ListPromptVersionsRequest,
@@ -59,7 +61,7 @@ class AsyncModels:
 
     async def chat(
         self,
-        request: ChatRequest | Conversation | None = None,
+        request: ChatRequest | Messages | None = None,
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -75,7 +77,7 @@ class AsyncModels:
 
     def chat_stream(
         self,
-        request: ChatRequest | Conversation | None = None,
+        request: ChatRequest | Messages | None = None,
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -86,7 +88,7 @@ class AsyncModels:
 
     def stream_text(
         self,
-        request: ChatRequest | Conversation | None = None,
+        request: ChatRequest | Messages | None = None,
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -168,6 +170,12 @@ class AsyncModels:
     async def render_prompt(self, request: RenderPromptRequest, **options: Unpack[CallOptions]) -> RenderPromptResponse:
         """Fills the variables of a prompt without calling a model."""
         return await self._call("RenderPrompt", request, RenderPromptResponse, **options)
+
+    async def list_prompt_events(
+        self, request: ListPromptEventsRequest, **options: Unpack[CallOptions]
+    ) -> ListPromptEventsResponse:
+        """Lists what happened to a prompt, newest first."""
+        return await self._call("ListPromptEvents", request, ListPromptEventsResponse, **options)
 
     async def preview_chat(self, request: PreviewChatRequest, **options: Unpack[CallOptions]) -> PreviewChatResponse:
         """The exact upstream request that `chat` would send, and its warnings, without sending it."""

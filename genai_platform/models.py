@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import Connection
-from genai_platform.requests import ChatFields, Conversation, build_chat_request
+from genai_platform.requests import ChatFields, Messages, build_chat_request
 from genai_platform.streams import ChatStream
 from proto.models_pb2 import (
     ArchivePromptRequest,
@@ -27,6 +27,8 @@ from proto.models_pb2 import (
     GetPromptRequest,
     ListModelsRequest,
     ListModelsResponse,
+    ListPromptEventsRequest,
+    ListPromptEventsResponse,
     ListPromptsRequest,
     ListPromptsResponse,
     ListPromptVersionsRequest,
@@ -59,7 +61,7 @@ class Models:
 
     def chat(
         self,
-        request: ChatRequest | Conversation | None = None,
+        request: ChatRequest | Messages | None = None,
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -75,7 +77,7 @@ class Models:
 
     def chat_stream(
         self,
-        request: ChatRequest | Conversation | None = None,
+        request: ChatRequest | Messages | None = None,
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -86,7 +88,7 @@ class Models:
 
     def stream_text(
         self,
-        request: ChatRequest | Conversation | None = None,
+        request: ChatRequest | Messages | None = None,
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -162,6 +164,12 @@ class Models:
     def render_prompt(self, request: RenderPromptRequest, **options: Unpack[CallOptions]) -> RenderPromptResponse:
         """Fills the variables of a prompt without calling a model."""
         return self._call("RenderPrompt", request, RenderPromptResponse, **options)
+
+    def list_prompt_events(
+        self, request: ListPromptEventsRequest, **options: Unpack[CallOptions]
+    ) -> ListPromptEventsResponse:
+        """Lists what happened to a prompt, newest first."""
+        return self._call("ListPromptEvents", request, ListPromptEventsResponse, **options)
 
     def preview_chat(self, request: PreviewChatRequest, **options: Unpack[CallOptions]) -> PreviewChatResponse:
         """The exact upstream request that `chat` would send, and its warnings, without sending it."""

@@ -19,17 +19,13 @@ from proto.models_pb2 import (
 )
 
 Fields = Mapping[str, Any]
-Conversation = str | Sequence[ChatMessage | Fields]
+Messages = str | Sequence[ChatMessage | Fields]
 
 
-class ChatFields(TypedDict, total=False):
-    """The fields of ChatRequest and of its `config` as keywords; a message may be given as a dict of its fields."""
-
-    system: str | None
-    """A system message that is put before the conversation."""
+class TurnFields(TypedDict, total=False):
+    """What may be the same for every turn of a conversation: fields of ChatRequest and of its `config` as keywords."""
 
     model: str | None
-    messages: Conversation | None
     config: ChatConfig | Fields | None
     tools: Sequence[ToolDefinition | Fields] | None
     response_format: ResponseFormat | Fields | None
@@ -37,9 +33,7 @@ class ChatFields(TypedDict, total=False):
     tool_choice: ToolChoice | Fields | None
     reasoning: ReasoningConfig | Fields | None
     prompt: PromptRef | Fields | None
-    session_id: str | None
     session: SessionOptions | Fields | None
-    request_id: str | None
     fallback_models: Sequence[str] | None
     parameter_policy: ParameterPolicy | str | None
     provider_options_json: Mapping[str, str] | None
@@ -57,10 +51,21 @@ class ChatFields(TypedDict, total=False):
     parallel_tool_calls: bool | None
 
 
+class ChatFields(TurnFields, total=False):
+    """The fields of ChatRequest and of its `config` as keywords; a message may be given as a dict of its fields."""
+
+    system: str | None
+    """A system message that is put before the conversation."""
+
+    messages: Messages | None
+    session_id: str | None
+    request_id: str | None
+
+
 CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)
 
 
-def build_chat_request(given: ChatRequest | Conversation | None, fields: Mapping[str, Any]) -> ChatRequest:
+def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str, Any]) -> ChatRequest:
     """A request that is given is returned as it is; a text is one message of the user; a list is the conversation.
 
     Fields of ChatConfig as keywords win over the same ones of `config`. Raises TypeError for what cannot be combined

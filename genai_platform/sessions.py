@@ -1,10 +1,15 @@
 """Conversations and what is remembered between them: the calls of SessionService.
 
-Every method takes the protobuf request and returns the protobuf response. proto/sessions.proto describes their fields.
+`create`, `open`, `restore`, `export` and `memory` are what people write. The others are the calls as they are: each
+takes the protobuf request and returns the protobuf response, whose fields proto/sessions.proto describes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TypeVar, Unpack
 
 from google.protobuf.message import Message
@@ -12,6 +17,13 @@ from google.protobuf.message import Message
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
 from genai_platform.connection import Connection
+from genai_platform.conversations import Conversation
+from genai_platform.errors import GenAIError
+from genai_platform.memories import UserMemory
+from genai_platform.models import Models
+from genai_platform.requests import TurnFields
+from genai_platform.session_requests import TextReader, TextWriter, build_creation, check_fields, read_batches
+from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import (
     AppendMessagesRequest,
     AppendMessagesResponse,
@@ -42,10 +54,88 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Sessions:
-    """The calls of SessionService."""
+    """Conversations, and the calls of SessionService."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, models: Models) -> None:
         self._connection = connection
+        self._models = models
+
+    def create(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        ttl: timedelta | float | None = None,
+        system: str | None = None,
+        timeout: float | None = None,
+        **fields: Unpack[TurnFields],
+    ) -> Conversation:
+        """Starts a conversation: `with platform.sessions.create(user_id="u1", model="gpt-4o") as conversation: …`
+
+        `metadata` are the session's own labels. `ttl` is how long it lives after it was last written to, a timedelta
+        or seconds; for ever without. `system` is kept as the first message. The fields are those of `models.chat`, for
+        every turn that does not say otherwise.
+        """
+        request = build_creation(session_id, user_id, title, metadata, ttl)
+        batches = [] if system is None else [[ChatMessage(role="system", content=system)]]
+        return self._start(request, batches, timeout, fields)
+
+    def open(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        timeout: float | None = None,
+        **fields: Unpack[TurnFields],
+    ) -> Conversation:
+        """Goes on with a conversation. Raises NotFound for one that is not there, has expired, or is another user's.
+
+        Whose it is is not checked without `user_id`.
+        """
+        request = GetSessionRequest(session_id=session_id, user_id=user_id or "")
+        return Conversation(self, self._models, self.get_session(request, timeout=timeout), fields)
+
+    def export(
+        self,
+        session_id: str,
+        target: str | os.PathLike[str] | TextWriter,
+        *,
+        user_id: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> int:
+        """Writes a session's messages to a path or an open text file, and returns how many there are.
+
+        One line for each, oldest first: a SessionMessage in protobuf's JSON form with the fields' own names, so that
+        nothing is lost. A file given by its path is there whole, or as it was before.
+        """
+        request = GetSessionRequest(session_id=session_id, user_id=user_id or "")
+        return Conversation(self, self._models, self.get_session(request, **options), {}).export(target, **options)
+
+    def restore(
+        self,
+        source: str | os.PathLike[str] | TextReader,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        title: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        ttl: timedelta | float | None = None,
+        timeout: float | None = None,
+        **fields: Unpack[TurnFields],
+    ) -> Conversation:
+        """Starts a conversation with the messages of an exported file; their times are those of the restoring.
+
+        Raises InvalidRequest EXPORT_INVALID naming the first line that is wrong. When the messages cannot be stored
+        the new session is removed again.
+        """
+        request = build_creation(session_id, user_id, title, metadata, ttl)
+        return self._start(request, read_batches(source), timeout, fields)
+
+    def memory(self, user_id: str) -> UserMemory:
+        """What is remembered for a user: `platform.sessions.memory("u1").set("likes", ["tea"])`."""
+        return UserMemory(self, user_id)
 
     def create_session(self, request: CreateSessionRequest | None = None, **options: Unpack[CallOptions]) -> Session:
         """Starts a conversation."""
@@ -100,6 +190,26 @@ class Sessions:
     ) -> DeleteUserDataResponse:
         """Removes everything that is kept for a user, for good."""
         return self._call("DeleteUserData", request, DeleteUserDataResponse, **options)
+
+    def _start(
+        self,
+        request: CreateSessionRequest,
+        batches: Sequence[Sequence[ChatMessage]],
+        timeout: float | None,
+        fields: TurnFields,
+    ) -> Conversation:
+        """A new session that begins with some messages; none at all when they cannot be stored."""
+        check_fields(fields)
+        conversation = Conversation(self, self._models, self.create_session(request, timeout=timeout), fields)
+        try:
+            for messages in batches:
+                append = AppendMessagesRequest(session_id=conversation.session_id, messages=messages)
+                self.append_messages(append, timeout=timeout)
+        except BaseException:
+            with contextlib.suppress(GenAIError):
+                conversation.delete()
+            raise
+        return conversation
 
     def _call(
         self, name: str, request: Message, response_type: type[Response], **options: Unpack[CallOptions]

@@ -277,14 +277,16 @@ class PromptRef(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class SessionOptions(_message.Message):
-    __slots__ = ("window", "skip_append", "expected_next_sequence")
+    __slots__ = ("window", "skip_append", "expected_next_sequence", "user_id")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     SKIP_APPEND_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     window: WindowPolicy
     skip_append: bool
     expected_next_sequence: int
-    def __init__(self, window: _Optional[_Union[WindowPolicy, _Mapping]] = ..., skip_append: _Optional[bool] = ..., expected_next_sequence: _Optional[int] = ...) -> None: ...
+    user_id: str
+    def __init__(self, window: _Optional[_Union[WindowPolicy, _Mapping]] = ..., skip_append: _Optional[bool] = ..., expected_next_sequence: _Optional[int] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class WindowPolicy(_message.Message):
     __slots__ = ("max_messages", "max_tokens")
@@ -509,7 +511,7 @@ class GetCapabilitiesRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ModelCapabilities(_message.Message):
-    __slots__ = ("context_window", "supports_vision", "supports_tools", "max_output_tokens", "supports_streaming", "supports_json_schema", "supports_reasoning", "supports_documents", "supports_prompt_caching", "unsupported_parameters", "prices", "lifecycle", "source", "as_of")
+    __slots__ = ("context_window", "supports_vision", "supports_tools", "max_output_tokens", "supports_streaming", "supports_json_schema", "supports_reasoning", "supports_documents", "supports_prompt_caching", "unsupported_parameters", "prices", "lifecycle", "source", "as_of", "served_names")
     CONTEXT_WINDOW_FIELD_NUMBER: _ClassVar[int]
     SUPPORTS_VISION_FIELD_NUMBER: _ClassVar[int]
     SUPPORTS_TOOLS_FIELD_NUMBER: _ClassVar[int]
@@ -524,6 +526,7 @@ class ModelCapabilities(_message.Message):
     LIFECYCLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    SERVED_NAMES_FIELD_NUMBER: _ClassVar[int]
     context_window: int
     supports_vision: bool
     supports_tools: bool
@@ -538,7 +541,8 @@ class ModelCapabilities(_message.Message):
     lifecycle: Lifecycle
     source: str
     as_of: str
-    def __init__(self, context_window: _Optional[int] = ..., supports_vision: _Optional[bool] = ..., supports_tools: _Optional[bool] = ..., max_output_tokens: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_json_schema: _Optional[bool] = ..., supports_reasoning: _Optional[bool] = ..., supports_documents: _Optional[bool] = ..., supports_prompt_caching: _Optional[bool] = ..., unsupported_parameters: _Optional[_Iterable[str]] = ..., prices: _Optional[_Union[ModelPrices, _Mapping]] = ..., lifecycle: _Optional[_Union[Lifecycle, _Mapping]] = ..., source: _Optional[str] = ..., as_of: _Optional[str] = ...) -> None: ...
+    served_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, context_window: _Optional[int] = ..., supports_vision: _Optional[bool] = ..., supports_tools: _Optional[bool] = ..., max_output_tokens: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_json_schema: _Optional[bool] = ..., supports_reasoning: _Optional[bool] = ..., supports_documents: _Optional[bool] = ..., supports_prompt_caching: _Optional[bool] = ..., unsupported_parameters: _Optional[_Iterable[str]] = ..., prices: _Optional[_Union[ModelPrices, _Mapping]] = ..., lifecycle: _Optional[_Union[Lifecycle, _Mapping]] = ..., source: _Optional[str] = ..., as_of: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ModelPrices(_message.Message):
     __slots__ = ("prompt_nano_usd", "completion_nano_usd", "cached_prompt_nano_usd", "cache_write_nano_usd")
@@ -699,18 +703,20 @@ class ListPromptVersionsResponse(_message.Message):
     def __init__(self, prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class SetPromptLabelRequest(_message.Message):
-    __slots__ = ("name", "label", "version", "expected_version", "reason")
+    __slots__ = ("name", "label", "version", "expected_version", "reason", "actor")
     NAME_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     label: str
     version: int
     expected_version: int
     reason: str
-    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., version: _Optional[int] = ..., expected_version: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    actor: str
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., version: _Optional[int] = ..., expected_version: _Optional[int] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class SetPromptLabelResponse(_message.Message):
     __slots__ = ("prompt", "previous_version")
@@ -721,20 +727,62 @@ class SetPromptLabelResponse(_message.Message):
     def __init__(self, prompt: _Optional[_Union[Prompt, _Mapping]] = ..., previous_version: _Optional[int] = ...) -> None: ...
 
 class ArchivePromptRequest(_message.Message):
-    __slots__ = ("name", "version", "unarchive")
+    __slots__ = ("name", "version", "unarchive", "reason", "actor")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UNARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     unarchive: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., unarchive: _Optional[bool] = ...) -> None: ...
+    reason: str
+    actor: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., unarchive: _Optional[bool] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class ArchivePromptResponse(_message.Message):
     __slots__ = ("prompts",)
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
     def __init__(self, prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ...) -> None: ...
+
+class ListPromptEventsRequest(_message.Message):
+    __slots__ = ("name", "page_size", "page_token")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    page_size: int
+    page_token: str
+    def __init__(self, name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPromptEventsResponse(_message.Message):
+    __slots__ = ("events", "next_page_token")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[PromptEvent]
+    next_page_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[PromptEvent, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class PromptEvent(_message.Message):
+    __slots__ = ("type", "name", "version", "label", "previous_version", "actor", "reason", "time")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    name: str
+    version: int
+    label: str
+    previous_version: int
+    actor: str
+    reason: str
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, type: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., previous_version: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RenderPromptRequest(_message.Message):
     __slots__ = ("prompt",)

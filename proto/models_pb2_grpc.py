@@ -110,6 +110,11 @@ class ModelServiceStub:
                 request_serializer=proto_dot_models__pb2.RenderPromptRequest.SerializeToString,
                 response_deserializer=proto_dot_models__pb2.RenderPromptResponse.FromString,
                 _registered_method=True)
+        self.ListPromptEvents = channel.unary_unary(
+                '/genai_platform.v1.ModelService/ListPromptEvents',
+                request_serializer=proto_dot_models__pb2.ListPromptEventsRequest.SerializeToString,
+                response_deserializer=proto_dot_models__pb2.ListPromptEventsResponse.FromString,
+                _registered_method=True)
         self.PreviewChat = channel.unary_unary(
                 '/genai_platform.v1.ModelService/PreviewChat',
                 request_serializer=proto_dot_models__pb2.PreviewChatRequest.SerializeToString,
@@ -228,6 +233,13 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPromptEvents(self, request, context):
+        """The history of a prompt: what was registered, which label was moved, what was archived; newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PreviewChat(self, request, context):
         """The exact upstream request that Chat would send, and its warnings, without sending it.
         """
@@ -312,6 +324,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.RenderPrompt,
                     request_deserializer=proto_dot_models__pb2.RenderPromptRequest.FromString,
                     response_serializer=proto_dot_models__pb2.RenderPromptResponse.SerializeToString,
+            ),
+            'ListPromptEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPromptEvents,
+                    request_deserializer=proto_dot_models__pb2.ListPromptEventsRequest.FromString,
+                    response_serializer=proto_dot_models__pb2.ListPromptEventsResponse.SerializeToString,
             ),
             'PreviewChat': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewChat,
@@ -725,6 +742,33 @@ class ModelService:
             '/genai_platform.v1.ModelService/RenderPrompt',
             proto_dot_models__pb2.RenderPromptRequest.SerializeToString,
             proto_dot_models__pb2.RenderPromptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPromptEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_platform.v1.ModelService/ListPromptEvents',
+            proto_dot_models__pb2.ListPromptEventsRequest.SerializeToString,
+            proto_dot_models__pb2.ListPromptEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -110,18 +110,20 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class AppendMessagesRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "messages", "request_id", "expected_next_sequence")
+    __slots__ = ("session_id", "user_id", "messages", "request_id", "expected_next_sequence", "turn_id")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TURN_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_models_pb2.ChatMessage]
     request_id: str
     expected_next_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_models_pb2.ChatMessage, _Mapping]]] = ..., request_id: _Optional[str] = ..., expected_next_sequence: _Optional[int] = ...) -> None: ...
+    turn_id: str
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_models_pb2.ChatMessage, _Mapping]]] = ..., request_id: _Optional[str] = ..., expected_next_sequence: _Optional[int] = ..., turn_id: _Optional[str] = ...) -> None: ...
 
 class AppendMessagesResponse(_message.Message):
     __slots__ = ("messages", "next_sequence", "duplicate")
@@ -156,14 +158,16 @@ class ListMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[SessionMessage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetContextRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "window")
+    __slots__ = ("session_id", "user_id", "window", "expected_next_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     window: _models_pb2.WindowPolicy
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., window: _Optional[_Union[_models_pb2.WindowPolicy, _Mapping]] = ...) -> None: ...
+    expected_next_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., window: _Optional[_Union[_models_pb2.WindowPolicy, _Mapping]] = ..., expected_next_sequence: _Optional[int] = ...) -> None: ...
 
 class GetContextResponse(_message.Message):
     __slots__ = ("messages", "next_sequence", "dropped_messages", "estimated_tokens")

@@ -45,7 +45,7 @@ class ModelDirectory:
         refuse(check_model_name("model", request.model))
         registered = self._models.find(request.model)
         if registered:
-            return _registered_capabilities(registered)
+            return self._models.capabilities(registered)
         built_in = BUILT_IN_MODELS.get(request.model)
         if built_in:
             return built_in.capabilities(self._today())
@@ -80,7 +80,7 @@ class ModelDirectory:
             yield models_pb2.ModelInfo(
                 name=model.name,
                 provider=model.provider,
-                capabilities=_registered_capabilities(model),
+                capabilities=self._models.capabilities(model),
                 aliases=model.aliases,
                 source=models_pb2.MODEL_SOURCE_REGISTERED,
                 configured=True,
@@ -97,13 +97,6 @@ class ModelDirectory:
             source=models_pb2.MODEL_SOURCE_BUILT_IN,
             configured=self._providers.find(model.vendor) is not None,
         )
-
-
-def _registered_capabilities(model: models_pb2.RegisteredModel) -> models_pb2.ModelCapabilities:
-    capabilities = models_pb2.ModelCapabilities()
-    capabilities.CopyFrom(model.capabilities)
-    capabilities.source = capabilities.source or "registration"
-    return capabilities
 
 
 def _vendor_capabilities(vendor: Vendor, model_id: str) -> models_pb2.ModelCapabilities:

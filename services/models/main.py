@@ -10,19 +10,23 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.catalogue import BUILT_IN_MODELS
+from services.models.credentials import Credentials
 from services.models.directory import ModelDirectory
+from services.models.endpoints import EndpointPolicy
 from services.models.model_registry import ModelRegistry
 from services.models.prompt_registry import PromptRegistry
 from services.models.provider_registry import ProviderRegistry
 from services.models.providers.transport import Transport
 from services.models.routing import Router, Today, today_utc
 from services.models.servicer import ModelServicer
+from services.models.session_client import SessionClient
 from services.models.settings import ModelsSettings
 from services.models.status_board import StatusBoard
+from services.models.turns import Turns
 from services.shared.database import Database
 from services.shared.logs import Log, open_log
 from services.shared.rpc import service_handler
-from services.shared.server import Server, run, serve
+from services.shared.server import Server, announce, run, serve
 from services.shared.settings import load_settings
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -35,10 +39,18 @@ environment variables (also read from .env; an exported one wins):
   MODELS_PORT            port to listen on, 0 for any free one           (default 50053)
   MODELS_DATABASE_URL    where models and prompts are kept               (default SQLite in GENAI_DATA_DIR)
   MODELS_RETIRED_POLICY  replace or reject models that their vendor has retired   (default replace)
+  MODELS_ALLOWED_ENDPOINTS   where registered models may be, beside public addresses: private (loopback and private
+                         ranges), none, addresses, networks, host names, *.domain, with commas
+                                                        (default private on a loopback GENAI_HOST, else none)
+  MODELS_CREDENTIALS_DIR directory of the files that Credential.file may name      (default none)
+  SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
   GENAI_LOG_LEVEL        debug, info, warning or error                   (default info)
   GENAI_GRACE_SECONDS    time that running calls get at a stop           (default 30)
+
+A start also migrates. A PostgreSQL that cannot be reached is waited for: the service starts and answers UNAVAILABLE to
+what needs it; --migrate refuses, with exit code 78.
 """
 
 NO_PROVIDER = (
@@ -59,22 +71,28 @@ class Service(NamedTuple):
 async def open_service(settings: ModelsSettings, log: Log, today: Today = today_utc) -> AsyncIterator[Service]:
     """The service and all that stands behind it, for the length of a block. Raises StartupError."""
     providers = ProviderRegistry(settings)
+    endpoints = EndpointPolicy(settings.choose_allowed_endpoints(), providers.base_urls().values())
+    credentials = Credentials(settings.choose_credentials_directory())
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
-    board = StatusBoard(log)
-    transport = Transport()
+    board = StatusBoard(log, endpoints)
+    transport = Transport(endpoints=endpoints)
+    sessions = SessionClient(settings.sessions_address)
     try:
         prompts = PromptRegistry(database)
-        models = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, providers.base_urls())
-        await prompts.load()
-        await models.load()
-        router = Router(providers, models, settings.retired_policy, today)
+        models = ModelRegistry(
+            database, board, BUILT_IN_MODELS.__contains__, providers.base_urls(), endpoints, credentials
+        )
+        await database.watch(prompts.load)
+        await database.watch(models.load)
+        router = Router(providers, models, settings.retired_policy, credentials, today)
         directory = ModelDirectory(providers, models, router, board, today)
-        servicer = ModelServicer(transport, router, directory, models, prompts)
+        servicer = ModelServicer(transport, router, directory, models, prompts, Turns(sessions, directory.capabilities))
         configured = ", ".join(providers.configured())
         told = f"providers: {configured}" if configured else NO_PROVIDER
         yield Service(servicer, f"data in {database.location}, {told}")
     finally:
         await board.close()
+        await sessions.close()
         await transport.close()
         await database.close()
 
@@ -92,6 +110,14 @@ async def start() -> None:
         await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")
 
 
+async def migrate() -> None:
+    """Brings the database to this program's schema. Raises StartupError."""
+    settings = load_settings(ModelsSettings)
+    log = open_log("models", settings.log_level)
+    location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
+    announce(f"models: schema is up to date in {location}")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -100,8 +126,9 @@ def main() -> None:
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args()
-    run("models", start)
+    parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    arguments = parser.parse_args()
+    run("models", migrate if arguments.migrate else start)
 
 
 if __name__ == "__main__":

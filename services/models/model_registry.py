@@ -6,7 +6,9 @@ has been committed, and can be called from then on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
 from services.models.checks import shorten, suggest
+from services.models.credentials import Credentials
+from services.models.endpoints import EndpointPolicy
+from services.models.model_list import LearnedFacts, complete
 from services.models.paging import cut_page
 from services.models.probes import HEALTHY, UNKNOWN, ModelProbe
 from services.models.registration import define
@@ -21,14 +26,24 @@ from services.models.status_board import StatusBoard
 from services.models.storage import SerialWrites, from_json, now, to_json
 from services.models.tables import registered_model_names, registered_models
 from services.shared.database import Database
-from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
+from services.shared.errors import AlreadyExists, InvalidRequest, NotFound, PlatformError, Unavailable
+from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS
+
+
+class _Row(NamedTuple):
+    """A registration as the database holds it."""
+
+    name: str
+    definition_json: str
+    registered_at: str
 
 
 class ModelRegistry:
-    """Registered models. `load` must have been awaited before anything else.
+    """Registered models, kept fresh by whoever awaits `load` at each change; until then none is known.
 
     `is_builtin` says whether a name is that of a built-in model. `base_urls` are the configured base URLs of the
-    built-in providers, by provider: where else than to the vendor itself its key may be sent.
+    built-in providers, by provider: where else than to the vendor itself its key may be sent. `endpoints` says where
+    models may be, and `credentials` which files may hold their keys.
     """
 
     def __init__(
@@ -37,38 +52,62 @@ class ModelRegistry:
         statuses: StatusBoard,
         is_builtin: Callable[[str], bool],
         base_urls: Mapping[str, str],
+        endpoints: EndpointPolicy,
+        credentials: Credentials,
     ) -> None:
         self._database = database
         self._statuses = statuses
         self._is_builtin = is_builtin
         self._base_urls = base_urls
+        self._endpoints = endpoints
+        self._credentials = credentials
         self._writes = SerialWrites()
+        self._rows: dict[str, _Row] = {}
         self._models: dict[str, RegisteredModel] = {}
         self._aliases: dict[str, str] = {}
+        self._is_loaded = False
+        self._version = 0
+        """Counts how often something was taken into memory."""
 
     async def load(self) -> None:
-        """Reads every registration into memory, and begins to probe."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(select(registered_models))
-            models = [_from_row(row.definition_json, row.registered_at) for row in rows]
-        for model in models:
-            self._apply(model)
+        """Makes memory what the database holds now, and begins to probe what is new; the rest goes on undisturbed."""
+        version = None
+        # What was taken in while this was reading may be newer than what it has read.
+        while version != self._version:
+            version = self._version
+            rows = await self._read_all()
+        for name in self._rows.keys() - rows.keys():
+            self._withdraw(name)
+        for row in rows.values():
+            self._apply(row)
+        self._version += 1
+        self._is_loaded = True
+
+    def require_loaded(self) -> None:
+        """Raises Unavailable as long as nothing has been loaded: which models there are is not known then."""
+        if not self._is_loaded:
+            raise Unavailable(
+                "which models are registered is not known yet: the storage cannot be reached; try again",
+                reason="STORAGE_UNAVAILABLE",
+                retry_after=UNAVAILABLE_RETRY_SECONDS,
+            )
 
     async def register(self, request: models_pb2.RegisterModelRequest) -> models_pb2.RegisterModelResponse:
         """Registers a model; a different definition under a name that is there replaces it at once.
 
         The model is probed before the answer, but a server that is down is no reason to refuse it: the answer's
-        status and warnings say so. Raises InvalidRequest naming every field that is wrong, and AlreadyExists when
-        the name or an alias leads to another model.
+        status and warnings say so. Raises InvalidRequest naming every field that is wrong, or ENDPOINT_NOT_ALLOWED,
+        and AlreadyExists when the name or an alias leads to another model.
         """
-        definition = define(request, self._base_urls)
+        definition = define(request, self._base_urls, self._credentials)
+        await self._endpoints.check_registration(definition.endpoint)
         if request.validate_only:
             return await self._validate(definition)
         model, replaced = await self._writes.run(self._store(definition))
-        status = await self._statuses.check(ModelProbe(model))
+        status = await self.check(model)
         created = replaced is None or replaced != model
         return models_pb2.RegisterModelResponse(
-            model=self._describe(model, status.status),
+            model=self._describe(model, status.status, self._statuses.learned(model.name)),
             created=created,
             warnings=[*self._warnings(model, status), *(_replaced_warnings(model) if created and replaced else ())],
         )
@@ -81,14 +120,19 @@ class ModelRegistry:
         return models_pb2.DeregisterModelResponse(builtin_restored=self._is_builtin(request.name))
 
     async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
-        """A page of the registered models, in the order of their names."""
-        models = ((name, self._describe(self._models[name], self._newest_status(name))) for name in self.names())
+        """A page of the registered models, in the order of their names. Raises what `require_loaded` raises."""
+        self.require_loaded()
+        models = ((name, self._describe_newest(self._models[name])) for name in self.names())
         page = cut_page(models, request)
         return models_pb2.ListRegisteredModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:
         """The fresh status of a model that `find` has found."""
-        return await self._statuses.check(ModelProbe(model))
+        return await self._statuses.check(ModelProbe(model, self._credentials))
+
+    def capabilities(self, model: RegisteredModel) -> models_pb2.ModelCapabilities:
+        """What is known of a model: by its registration, and where that is silent, by its own server."""
+        return complete(model.capabilities, self._statuses.learned(model.name))
 
     def find(self, name: str) -> RegisteredModel | None:
         """The model of this name, else of this alias. Not to be changed; `status` and `overrides_builtin` are empty."""
@@ -102,60 +146,84 @@ class ModelRegistry:
         self._refuse_builtin_aliases(definition)
         async with self._database.read() as connection:
             await _refuse_taken_names(connection, definition)
-        status = await self._statuses.inspect(ModelProbe(definition))
-        model = self._describe(definition, status.status)
+        status, learned = await self._statuses.inspect(ModelProbe(definition, self._credentials))
+        model = self._describe(definition, status.status, learned)
         return models_pb2.RegisterModelResponse(model=model, warnings=self._warnings(definition, status))
 
     async def _store(self, model: RegisteredModel) -> tuple[RegisteredModel, RegisteredModel | None]:
         """Returns the model as it is now registered, and as it was before."""
         self._refuse_builtin_aliases(model)
+        version = self._version
         async with self._database.write() as connection:
-            before = await _read(connection, model.name)
-            if before and _is_same(before, model):
-                model = before
+            stored = await _read(connection, model.name)
+            before = _parse(stored) if stored else None
+            if stored and before and _is_same(before, model):
+                row = stored
             else:
                 await _refuse_taken_names(connection, model)
-                model.registered_at = now()
-                await _replace(connection, model)
-        self._apply(model)
-        return model, before
+                row = _Row(model.name, to_json(model), now())
+                await _replace(connection, row, model.aliases)
+        self._apply(row)
+        await self._finish_write(version)
+        return _parse(row), before
 
     async def _remove(self, name: str) -> None:
+        version = self._version
         async with self._database.write() as connection:
             result = await connection.execute(delete(registered_models).where(registered_models.c.name == name))
             known = result.rowcount > 0
         self._withdraw(name)
+        await self._finish_write(version)
         if not known:
             raise self._not_found(name)
 
-    def _apply(self, model: RegisteredModel) -> None:
-        """Takes a committed registration into memory."""
-        if self._models.get(model.name) == model:
+    async def _finish_write(self, version_before: int) -> None:
+        """Called when a committed write has been taken into memory."""
+        self._version += 1
+        if self._version == version_before + 1:
             return
-        self._withdraw(model.name)
-        self._models[model.name] = model
+        # What was loaded since the write began may have been newer than the write. The next change tries again.
+        with contextlib.suppress(PlatformError):
+            await self.load()
+
+    async def _read_all(self) -> dict[str, _Row]:
+        table = registered_models.c
+        async with self._database.read() as connection:
+            rows = await connection.execute(select(table.name, table.definition_json, table.registered_at))
+            return {row.name: _Row(*row) for row in rows}
+
+    def _apply(self, row: _Row) -> None:
+        """Takes a committed registration into memory."""
+        if self._rows.get(row.name) == row:
+            return
+        self._withdraw(row.name)
+        model = _parse(row)
+        self._rows[row.name] = row
+        self._models[row.name] = model
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
-        self._statuses.watch(ModelProbe(model))
+        self._statuses.watch(ModelProbe(model, self._credentials))
 
     def _withdraw(self, name: str) -> None:
         """Takes a registration out of memory, if it is there."""
-        model = self._models.pop(name, None)
-        if model is None:
+        if self._rows.pop(name, None) is None:
             return
+        del self._models[name]
         self._aliases = {alias: owner for alias, owner in self._aliases.items() if owner != name}
         self._statuses.forget(name)
 
-    def _describe(self, model: RegisteredModel, status: str) -> RegisteredModel:
+    def _describe_newest(self, model: RegisteredModel) -> RegisteredModel:
+        status = self._statuses.newest(model.name)
+        return self._describe(model, status.status if status else UNKNOWN, self._statuses.learned(model.name))
+
+    def _describe(self, model: RegisteredModel, status: str, learned: LearnedFacts | None) -> RegisteredModel:
         """The model as callers see it."""
         described = RegisteredModel()
         described.CopyFrom(model)
+        if learned:
+            described.capabilities.CopyFrom(complete(model.capabilities, learned))
         described.status = status
         described.overrides_builtin = self._is_builtin(model.name)
         return described
-
-    def _newest_status(self, name: str) -> str:
-        status = self._statuses.newest(name)
-        return status.status if status else UNKNOWN
 
     def _warnings(self, model: RegisteredModel, status: models_pb2.ModelStatus) -> Iterator[models_pb2.Notice]:
         if self._is_builtin(model.name):
@@ -180,9 +248,9 @@ class ModelRegistry:
         return NotFound(f"no model is registered as {shown}{hint}", reason="MODEL_NOT_FOUND", metadata={"model": shown})
 
 
-def _from_row(definition_json: str, registered_at: str) -> RegisteredModel:
-    model = from_json(definition_json, RegisteredModel())
-    model.registered_at = registered_at
+def _parse(row: _Row) -> RegisteredModel:
+    model = from_json(row.definition_json, RegisteredModel())
+    model.registered_at = row.registered_at
     return model
 
 
@@ -193,10 +261,11 @@ def _is_same(before: RegisteredModel, definition: RegisteredModel) -> bool:
     return stored == definition
 
 
-async def _read(connection: AsyncConnection, name: str) -> RegisteredModel | None:
-    query = select(registered_models).where(registered_models.c.name == name)
+async def _read(connection: AsyncConnection, name: str) -> _Row | None:
+    table = registered_models.c
+    query = select(table.name, table.definition_json, table.registered_at).where(table.name == name)
     row = (await connection.execute(query)).first()
-    return _from_row(row.definition_json, row.registered_at) if row else None
+    return _Row(*row) if row else None
 
 
 async def _refuse_taken_names(connection: AsyncConnection, model: RegisteredModel) -> None:
@@ -212,14 +281,10 @@ async def _refuse_taken_names(connection: AsyncConnection, model: RegisteredMode
         )
 
 
-async def _replace(connection: AsyncConnection, model: RegisteredModel) -> None:
-    definition = RegisteredModel()
-    definition.CopyFrom(model)
-    definition.ClearField("registered_at")
-    row = {"name": model.name, "definition_json": to_json(definition), "registered_at": model.registered_at}
-    names = [{"name": name, "model": model.name} for name in (model.name, *model.aliases)]
-    await connection.execute(delete(registered_models).where(registered_models.c.name == model.name))
-    await connection.execute(insert(registered_models).values(row))
+async def _replace(connection: AsyncConnection, row: _Row, aliases: Iterable[str]) -> None:
+    names = [{"name": name, "model": row.name} for name in (row.name, *aliases)]
+    await connection.execute(delete(registered_models).where(registered_models.c.name == row.name))
+    await connection.execute(insert(registered_models).values(row._asdict()))
     await connection.execute(insert(registered_model_names), names)
 
 

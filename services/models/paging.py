@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from google.protobuf.message import Message
@@ -20,6 +20,10 @@ MAX_PAGE_BYTES = 3 * 1024 * 1024
 """A page ends early here, so that it fits into the 4 MiB that a gRPC client takes unless it is told otherwise."""
 
 
+MAX_NUMBER = 2**63 - 1
+"""The largest number that a database takes; a forged token may hold a larger one."""
+
+
 class PagedRequest(Protocol):
     """A request message with the two paging fields."""
 
@@ -29,7 +33,7 @@ class PagedRequest(Protocol):
 
 class _Token(msgspec.Struct, array_like=True):
     question: str
-    after: str | int
+    after: str | Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 
 
 Key = TypeVar("Key", str, int)
@@ -49,7 +53,7 @@ def cut_page(entries: Iterable[tuple[Key, Entry]], request: PagedRequest) -> Pag
     it came with: the same request, except that `page_size` may change. Raises InvalidRequest for any other token and
     for a negative size.
     """
-    size = _page_size(request)
+    size = read_page_size(request)
     question = _question(request)
     after = _position(request.page_token, question)
     page: list[Entry] = []
@@ -68,7 +72,19 @@ def cut_page(entries: Iterable[tuple[Key, Entry]], request: PagedRequest) -> Pag
     return Page(page, "")
 
 
-def _page_size(request: PagedRequest) -> int:
+def read_page_start(request: PagedRequest, key_type: type[Key]) -> Key | None:
+    """The key behind which the page begins, for a query that need not read what stands before it; None at the start.
+
+    Raises InvalidRequest as `cut_page` does.
+    """
+    after = _position(request.page_token, _question(request))
+    if after is None or isinstance(after, key_type):
+        return after
+    raise _foreign_token()
+
+
+def read_page_size(request: PagedRequest) -> int:
+    """How many entries the page may have. Raises InvalidRequest for a negative size."""
     if request.page_size < 0:
         raise InvalidRequest.field("page_size", f"must be 0 (which means {DEFAULT_PAGE_SIZE}) or more")
     return min(request.page_size, MAX_PAGE_SIZE) or DEFAULT_PAGE_SIZE
@@ -97,9 +113,13 @@ def _position(text: str, question: str) -> str | int | None:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         token = msgspec.json.decode(data, type=_Token)
     except (ValueError, binascii.Error):
-        raise InvalidRequest.field("page_token", "is not a token of this service; leave it empty to start") from None
+        raise _foreign_token() from None
     if token.question != question:
         raise InvalidRequest.field(
             "page_token", "belongs to another question; repeat the request it came with, or leave it empty to start"
         )
     return token.after
+
+
+def _foreign_token() -> InvalidRequest:
+    return InvalidRequest.field("page_token", "is not a token of this service; leave it empty to start")

@@ -1,6 +1,6 @@
 """Free questions to a model's server: is it there, and does it serve the model? Never a completion.
 
-What a server answers is read for its status code and the names of its models, and never repeated.
+What a server answers is read for its status code and its list of models (`model_list`), and never repeated.
 
 Sources: platform.openai.com/docs/api-reference/models, docs.claude.com/en/api/models-list,
 docs.vllm.ai/en/latest/serving/openai_compatible_server.html, and llama.cpp's tools/server/README.md.
@@ -9,19 +9,21 @@ docs.vllm.ai/en/latest/serving/openai_compatible_server.html, and llama.cpp's to
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import ssl
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httpx
 
 from proto import models_pb2
+from services.models.credentials import Credentials
+from services.models.model_list import LearnedFacts, ModelList
+from services.models.probe_client import PROBE_SECONDS
 from services.models.providers import json_text
 from services.models.providers.anthropic import API_VERSION
+from services.shared.errors import PreconditionFailed
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
@@ -29,22 +31,20 @@ UNHEALTHY = "unhealthy"
 UNCONFIGURED = "unconfigured"
 UNKNOWN = "unknown"
 
-PROBE_SECONDS = 2.0
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_NAMES_SHOWN = 5
 
 ANTHROPIC_LIST_LIMIT = 1000
 
-_NAME_FIT_TO_SHOW = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
-
 
 class Finding(NamedTuple):
-    """What a probe found: the words of ModelStatus, and the URL that was asked."""
+    """What a probe found: the words of ModelStatus, the URL that was asked, and what the server told beside it."""
 
     status: str
     reason: str
     message: str
     url: str
+    learned: LearnedFacts | None = None
 
 
 class Probe(Protocol):
@@ -62,30 +62,15 @@ class Probe(Protocol):
         """Asks, for at most `PROBE_SECONDS`. Whatever the server does is a finding, never an error."""
 
 
-def open_client() -> httpx.AsyncClient:
-    """The client that probes go through.
-
-    It follows no redirect, takes no proxy from the environment, and keeps no connection: one that the server has
-    closed meanwhile would look like a server that is down.
-    """
-    return httpx.AsyncClient(
-        verify=ssl.create_default_context(),
-        trust_env=False,
-        follow_redirects=False,
-        timeout=PROBE_SECONDS,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        headers={"user-agent": "genai-platform-probe", "accept-encoding": "identity"},
-    )
-
-
 @dataclass(frozen=True)
 class ModelProbe:
     """Asks the server of a registered model: the path in `health_check`, else what suits the adapter.
 
-    The credential's variable is read at each probe. `registered` must not be changed afterwards.
+    The credential is read at each probe. `registered` must not be changed afterwards.
     """
 
     registered: models_pb2.RegisteredModel
+    credentials: Credentials = field(default_factory=Credentials, repr=False, compare=False)
 
     @property
     def model(self) -> str:
@@ -93,62 +78,67 @@ class ModelProbe:
 
     @property
     def url(self) -> str:
-        if self.registered.health_check:
-            server = urlsplit(self.registered.endpoint)
-            return f"{server.scheme}://{server.netloc}{self.registered.health_check}"
-        return f"{self.registered.endpoint}/models"
+        return self._health_url() if self.registered.health_check else self._list_url()
 
     async def ask(self, client: httpx.AsyncClient) -> Finding:
-        problem = self._key_problem()
-        if problem:
-            return problem
-        return await _within_time(self._ask(client, self._headers()), self.url)
+        try:
+            key = self.credentials.read(self.registered.credential)
+        except PreconditionFailed as problem:
+            return Finding(UNHEALTHY, problem.reason, problem.message, self.url)
+        return await _within_time(self._ask(client, self._headers(key)), self.url)
 
     async def _ask(self, client: httpx.AsyncClient, headers: Mapping[str, str]) -> Finding:
+        if self.registered.adapter_type == "vllm":
+            return await self._ask_vllm(client, headers)
         if self.registered.health_check:
             return await _ask_status(client, self.url, headers, self._key_hint())
-        if self.registered.adapter_type == "vllm":
-            # vLLM lists its models although its engine is dead. A proxy may let only the API itself through: 404.
-            engine = self.registered.endpoint.removesuffix("/v1") + "/health"
-            finding = await _ask_status(client, engine, headers, self._key_hint(), missing=_healthy(engine))
-            if finding.status != HEALTHY:
-                return finding
         return await self._ask_list(client, headers)
+
+    async def _ask_vllm(self, client: httpx.AsyncClient, headers: Mapping[str, str]) -> Finding:
+        """Asks for both: vLLM lists its models although its engine is dead, and refuses every name but those it lists.
+
+        A proxy may let only the API itself through, or only the path in `health_check`: one of the two is enough.
+        """
+        if self.registered.health_check:
+            health = await _ask_status(client, self.url, headers, self._key_hint())
+        else:
+            url = self.registered.endpoint.removesuffix("/v1") + "/health"
+            health = await _ask_status(client, url, headers, self._key_hint(), missing=_healthy(url))
+        if health.status != HEALTHY:
+            return health
+        listed = await self._ask_list(client, headers)
+        if self.registered.health_check and listed.reason not in ("OK", "MODEL_NOT_SERVED"):
+            return health
+        return listed
 
     async def _ask_list(self, client: httpx.AsyncClient, headers: Mapping[str, str]) -> Finding:
         anthropic = self.registered.adapter_type == "anthropic"
-        url = f"{self.url}?limit={ANTHROPIC_LIST_LIMIT}" if anthropic else self.url
-        async with client.stream("GET", url, headers=headers) as response:
+        url = self._list_url()
+        async with client.stream(
+            "GET", f"{url}?limit={ANTHROPIC_LIST_LIMIT}" if anthropic else url, headers=headers
+        ) as response:
             if not response.is_success:
-                return await _judge_failure(response, self.url, self._key_hint())
-            return _judge_list(await _read(response), self.registered.upstream_model, self.url)
+                return await _judge_failure(response, url, self._key_hint())
+            return _judge_list(ModelList.read(await _read(response)), self.registered.upstream_model, url)
 
-    def _headers(self) -> Mapping[str, str]:
-        key = self._key()
+    def _health_url(self) -> str:
+        server = urlsplit(self.registered.endpoint)
+        return f"{server.scheme}://{server.netloc}{self.registered.health_check}"
+
+    def _list_url(self) -> str:
+        return f"{self.registered.endpoint}/models"
+
+    def _headers(self, key: str) -> Mapping[str, str]:
         if self.registered.adapter_type == "anthropic":
             return {"anthropic-version": API_VERSION} | ({"x-api-key": key} if key else {})
         return {"authorization": f"Bearer {key}"} if key else {}
 
-    def _key(self) -> str:
-        return os.environ.get(self.registered.credential.env_var, "").strip()
-
-    def _key_problem(self) -> Finding | None:
-        variable = self.registered.credential.env_var
-        if not variable:
-            return None
-        key = self._key()
-        if not key:
-            return Finding(UNHEALTHY, "CREDENTIAL_MISSING", _ask_for_key(variable), self.url)
-        if not (key.isascii() and key.isprintable()):
-            message = f"{variable} holds characters that no key has; set it to the key alone"
-            return Finding(UNHEALTHY, "CREDENTIAL_INVALID", message, self.url)
-        return None
-
     def _key_hint(self) -> str:
-        variable = self.registered.credential.env_var
-        if variable:
-            return f"the server refuses the key in {variable}; set that variable to a valid one"
-        return "the server wants a key; register the model with credential.env_var"
+        credential = self.registered.credential
+        source = credential.env_var or credential.file
+        if source:
+            return f"the server refuses the key in {source}; put a valid one there"
+        return "the server wants a key; register the model with a credential"
 
 
 @dataclass(frozen=True)
@@ -209,39 +199,33 @@ async def _judge_failure(response: httpx.Response, url: str, key_hint: str) -> F
 
 async def _is_loading(response: httpx.Response) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
-    answer = _decode(await _read(response))
+    try:
+        answer = json_text.decode(await _read(response))
+    except json_text.Malformed:
+        return False
     error = answer.get("error") if isinstance(answer, dict) else None
     return isinstance(error, dict) and error.get("type") == "unavailable_error"
 
 
-def _judge_list(body: bytes, model: str, url: str) -> Finding:
-    """What a list of models says about one. Both dialects write `{"data": [{"id": …}, …]}`."""
-    served = _served_names(_decode(body))
+def _judge_list(served: ModelList | None, model: str, url: str) -> Finding:
+    """What a list of models says about one."""
     if served is None:
         message = "what answers does not list models as the adapter expects; check the endpoint and adapter_type"
         return Finding(DEGRADED, "BAD_RESPONSE", message, url)
+    learned = served.learn(model)
     if model in served:
-        return _healthy(url)
-    shown = [name for name in served if _NAME_FIT_TO_SHOW.fullmatch(name)][:MAX_NAMES_SHOWN]
-    others = f"it serves {', '.join(shown)}" if shown else "it names none that could be shown"
-    message = f"the server does not list upstream_model; {others}; register one of its own names as upstream_model"
-    return Finding(DEGRADED, "MODEL_NOT_SERVED", message, url)
+        return _healthy(url)._replace(learned=learned)
+    message = f"the server does not list {model}; {_advise(served)}"
+    return Finding(DEGRADED, "MODEL_NOT_SERVED", message, url, learned)
 
 
-def _served_names(answer: Any) -> list[str] | None:
-    """The ids in a list of models, or None when it is no such list."""
-    data = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(data, list):
-        return None
-    ids = [entry.get("id") for entry in data if isinstance(entry, dict)]
-    return [name for name in ids if isinstance(name, str)]
-
-
-def _decode(body: bytes) -> Any:
-    try:
-        return json_text.decode(body)
-    except json_text.Malformed:
-        return None
+def _advise(served: ModelList) -> str:
+    shown = served.names(MAX_NAMES_SHOWN)
+    if not shown:
+        return "it names none that could be shown; register one of its own names as upstream_model"
+    if len(served) == 1:
+        return f"it serves only {shown[0]}: register the model with upstream_model {shown[0]}"
+    return f"it serves {', '.join(shown)}; register one of its own names as upstream_model"
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -259,6 +243,8 @@ async def _within_time(question: Awaitable[Finding], url: str) -> Finding:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             return await question
+    except PreconditionFailed as refusal:
+        return Finding(UNHEALTHY, refusal.reason, refusal.message, url)
     except (TimeoutError, httpx.TimeoutException):
         message = f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it"
         return Finding(UNHEALTHY, "TIMEOUT", message, url)

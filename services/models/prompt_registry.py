@@ -1,196 +1,212 @@
-"""The PromptRegistry: prompts by name, each a line of immutable versions.
+"""The PromptRegistry: prompts by name, each a line of immutable versions with labels that point into it.
 
-Everything is served from memory, so that a chat neither waits for the database nor fails with it. A version is
-answered for only after it has been committed.
+Everything but the history is served from memory, so that a chat neither waits for the database nor fails with it.
+A change is answered for only after it has been committed, and is in memory from then on; `load` takes in what other
+replicas have changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
 from proto.models_pb2 import Prompt
+from services.models import prompt_changes, prompt_events
 from services.models.checks import shorten, suggest
-from services.models.paging import cut_page
-from services.models.prompt_version import define
-from services.models.storage import SerialWrites, from_json, now, to_json
-from services.models.tables import prompt_versions
-from services.models.templates import find_lookalikes, find_variables
+from services.models.paging import MAX_PAGE_BYTES, cut_page
+from services.models.prompt_labels import PRODUCTION
+from services.models.prompt_line import PromptLine, Resolved
+from services.models.prompt_requests import check_archive, check_get, check_set_label
+from services.models.prompt_rows import read_changes, read_line
+from services.models.prompt_version import define, warn
 from services.shared.database import Database
-from services.shared.errors import InvalidRequest, NotFound, Unimplemented
+from services.shared.errors import InvalidRequest, NotFound, Unavailable
 
-MAX_LINES_SHOWN = 5
+WRITERS = "prompts"
+"""The scope of all writes. They run one at a time, over all replicas: prompts change by the day, not by the second."""
+
+RETRY_SECONDS = 1.0
+
+Outcome = TypeVar("Outcome")
+Change = Callable[[AsyncConnection, PromptLine | None], Awaitable[Outcome]]
 
 
 class PromptRegistry:
-    """Prompts by name and version. `load` must have been awaited before anything else."""
+    """Prompts by name, version and label.
+
+    Until `load` has succeeded for the first time, what is not in memory is Unavailable and not NotFound.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writes = SerialWrites()
-        self._prompts: dict[str, list[Prompt]] = {}
-        """All versions of each name, oldest first: version n stands at n - 1."""
+        self._lines: dict[str, PromptLine] = {}
+        self._loading = asyncio.Lock()
+        self._loaded = False
+        self._seen = 0
+        """The id of an event: it and all before it are in memory."""
+        self._changes: set[asyncio.Task[Any]] = set()
 
     async def load(self) -> None:
-        """Reads every prompt into memory."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(_in_order(select(prompt_versions)))
-            self._apply([_from_row(row) for row in rows])
+        """Takes into memory what has changed in the database, at first everything. To be called again at any time."""
+        async with self._loading:
+            async with self._database.read() as connection:
+                newest = await prompt_events.newest_id(connection)
+                # An older database may have taken the place of the one that was read before.
+                restored = newest < self._seen
+                since, known = (0, {}) if restored else (self._seen, self._lines)
+                changed = await read_changes(connection, since, known)
+            if restored:
+                self._lines = {}
+            self._apply(changed)
+            self._seen = newest
+            self._loaded = True
 
     async def register(self, request: models_pb2.RegisterPromptRequest) -> models_pb2.RegisterPromptResponse:
-        """Stores a new version, unless the newest one already has the same content and defaults.
+        """Stores a new version, unless the newest one already has the same content and defaults; sets its labels.
 
-        An older version with that content does not count: registering it again makes it the newest. Raises
-        InvalidRequest naming every field that is wrong.
+        Archived versions do not count: their content registered again is a new version, as is that of an older one.
+        Raises InvalidRequest naming every field that is wrong.
         """
-        if request.labels:
-            raise Unimplemented.feature("RegisterPromptRequest.labels")
-        prompt, created = await self._writes.run(self._store(define(request)))
-        warnings = [*_lookalike_warnings(prompt), *([] if created else _metadata_warnings(request, prompt))]
-        return models_pb2.RegisterPromptResponse(
-            name=prompt.name, version=prompt.version, prompt=prompt, created=created, warnings=warnings
+        prompt = define(request)
+        line, (version, created) = await self._change(
+            prompt.name,
+            lambda connection, line: prompt_changes.register(connection, line, prompt, request.labels),
         )
+        stored = line.at_version(version)
+        return models_pb2.RegisterPromptResponse(
+            name=stored.name, version=version, prompt=stored, created=created, warnings=warn(request, stored, created)
+        )
+
+    async def set_label(self, request: models_pb2.SetPromptLabelRequest) -> models_pb2.SetPromptLabelResponse:
+        """Points a label at a version, or removes it. Where nothing changes, nothing is added to the history.
+
+        Raises NotFound; Conflict when the label is not where its mover has seen it; PreconditionFailed for an archived
+        version.
+        """
+        check_set_label(request)
+        line, previous = await self._change(
+            request.name,
+            lambda connection, line: prompt_changes.set_label(connection, self._found(request.name, line), request),
+        )
+        prompt = line.at_version(request.version) if request.version else None
+        return models_pb2.SetPromptLabelResponse(prompt=prompt, previous_version=previous)
+
+    async def archive(self, request: models_pb2.ArchivePromptRequest) -> models_pb2.ArchivePromptResponse:
+        """Archives a version, or all that a prompt has now, or brings them back. Answers with those that changed,
+        newest first; without their texts where these are too large for one message.
+
+        Raises NotFound, and PreconditionFailed while a label points there.
+        """
+        check_archive(request)
+        line, changed = await self._change(
+            request.name,
+            lambda connection, line: prompt_changes.archive(connection, self._found(request.name, line), request),
+        )
+        prompts = [line.at_version(version) for version in reversed(changed)]
+        if sum(prompt.ByteSize() for prompt in prompts) > MAX_PAGE_BYTES:
+            prompts = [_without_texts(prompt) for prompt in prompts]
+        return models_pb2.ArchivePromptResponse(prompts=prompts)
 
     async def get(self, request: models_pb2.GetPromptRequest) -> Prompt:
         """The version asked for, else the one in force. Raises NotFound."""
-        if request.version and request.label:
-            raise InvalidRequest.field("label", "excludes version; ask for one of the two")
-        if request.label:
-            raise Unimplemented.feature("GetPromptRequest.label")
-        if request.version < 0:
-            raise InvalidRequest.field("version", "must be 1 or more, or 0 for the version in force")
-        if request.version:
-            return self.at_version(request.name, request.version)
-        return self.in_force(request.name)
+        check_get(request)
+        return self.resolve(request.name, request.version, request.label).describe()
 
     async def list(self, request: models_pb2.ListPromptsRequest) -> models_pb2.ListPromptsResponse:
         """A page of prompts, each as its version in force."""
-        if request.label:
-            raise Unimplemented.feature("ListPromptsRequest.label")
-        wanted_tags = set(request.tags)
-        matches = (
-            (name, versions[-1])
-            for name, versions in sorted(self._prompts.items())
-            if request.query in name and wanted_tags.issubset(versions[-1].metadata.tags)
+        self._refuse_before_load()
+        page = cut_page(self._search(request), request)
+        prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in page.entries]
+        return models_pb2.ListPromptsResponse(
+            prompts=[found.describe() for found in prompts], next_page_token=page.next_page_token
         )
-        page = cut_page(matches, request)
-        return models_pb2.ListPromptsResponse(prompts=page.entries, next_page_token=page.next_page_token)
 
     async def list_versions(
         self, request: models_pb2.ListPromptVersionsRequest
     ) -> models_pb2.ListPromptVersionsResponse:
         """A page of the versions of one prompt, newest first. Raises NotFound."""
-        versions = self._versions(request.name)
-        page = cut_page(((-prompt.version, prompt) for prompt in reversed(versions)), request)
+        line = self._found(request.name, self._lines.get(request.name))
+        versions = line.newest_first(include_archived=request.include_archived)
+        page = cut_page(((-prompt.version, prompt) for prompt in versions), request)
         return models_pb2.ListPromptVersionsResponse(prompts=page.entries, next_page_token=page.next_page_token)
 
-    def in_force(self, name: str) -> Prompt:
-        """The version that a chat uses which asks for none: the newest. Not to be changed. Raises NotFound."""
-        return self._versions(name)[-1]
+    async def list_events(self, request: models_pb2.ListPromptEventsRequest) -> models_pb2.ListPromptEventsResponse:
+        """A page of one prompt's history, newest first, from the database. Raises NotFound."""
+        async with self._database.read() as connection:
+            page = await prompt_events.read_page(connection, request)
+        if not page.events and not request.page_token:
+            # Every prompt has at least the event of its registration.
+            self._found(request.name, None)
+        return page
 
-    def at_version(self, name: str, version: int) -> Prompt:
-        """One version, from 1. Not to be changed. Raises NotFound naming the newest version there is."""
-        versions = self._versions(name)
-        if 1 <= version <= len(versions):
-            return versions[version - 1]
-        raise NotFound(
-            f"prompt {name} has no version {version}; its newest is {len(versions)}",
-            reason="PROMPT_NOT_FOUND",
-            metadata={"prompt": name, "newest_version": str(len(versions))},
-        )
+    def resolve(self, name: str, version: int = 0, label: str = "") -> Resolved:
+        """The version with this number, else with this label, else the one in force. Raises NotFound."""
+        return self._found(name, self._lines.get(name)).resolve(version, label)
 
-    def _versions(self, name: str) -> Sequence[Prompt]:
-        versions = self._prompts.get(name)
-        if versions:
-            return versions
+    async def _change(self, name: str, change: Change[Outcome]) -> tuple[PromptLine, Outcome]:
+        """Runs a change of one prompt, to its end whatever becomes of its caller."""
+        task = asyncio.create_task(self._commit(name, change))
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
+
+    async def _commit(self, name: str, change: Change[Outcome]) -> tuple[PromptLine, Outcome]:
+        async with self._database.write(WRITERS) as connection:
+            before = await read_line(connection, name, self._lines.get(name))
+            outcome = await change(connection, before)
+            after = await read_line(connection, name, before)
+        line = self._found(name, after)
+        self._apply([line])
+        return line, outcome
+
+    def _apply(self, lines: Iterable[PromptLine]) -> None:
+        """Takes committed lines into memory, unless newer ones are there already."""
+        for line in lines:
+            known = self._lines.get(line.name)
+            if known is None or known.revision < line.revision:
+                self._lines[line.name] = line
+
+    def _search(self, request: models_pb2.ListPromptsRequest) -> Iterator[tuple[str, Prompt]]:
+        wanted_tags = set(request.tags)
+        for name, line in sorted(self._lines.items()):
+            prompt = line.listed(include_archived=request.include_archived)
+            if prompt is None or request.query not in name or (request.label and request.label not in line.labels):
+                continue
+            if wanted_tags.issubset(prompt.metadata.tags):
+                yield name, prompt
+
+    def _found(self, name: str, line: PromptLine | None) -> PromptLine:
+        """The line that a search for `name` has found. Raises NotFound when that is none."""
+        if line:
+            return line
         if not name:
             raise InvalidRequest.field("name", "is required")
+        self._refuse_before_load()
         shown = shorten(name)
         raise NotFound(
-            f"there is no prompt {shown}{suggest(shown, self._prompts)}; RegisterPrompt makes one",
+            f"there is no prompt {shown}{suggest(shown, self._lines)}; RegisterPrompt makes one",
             reason="PROMPT_NOT_FOUND",
             metadata={"prompt": shown},
         )
 
-    async def _store(self, prompt: Prompt) -> tuple[Prompt, bool]:
-        """Returns the version that holds the content, and whether it is new."""
-        known = self._prompts.get(prompt.name, [])
-        async with self._database.write() as connection:
-            missed = await _read_after(connection, prompt.name, len(known))
-            newest = next(reversed([*known, *missed]), None)
-            created = newest is None or newest.content_hash != prompt.content_hash
-            if created:
-                prompt.version = newest.version + 1 if newest else 1
-                prompt.created_at = now()
-                await connection.execute(prompt_versions.insert().values(_to_row(prompt)))
-        self._apply([*missed, prompt] if created else missed)
-        return self._prompts[prompt.name][-1], created
-
-    def _apply(self, prompts: Sequence[Prompt]) -> None:
-        """Takes committed versions into memory: of each name those that follow what is there, oldest first."""
-        for prompt in prompts:
-            versions = self._prompts.setdefault(prompt.name, [])
-            assert prompt.version == len(versions) + 1
-            versions.append(prompt)
+    def _refuse_before_load(self) -> None:
+        if not self._loaded:
+            raise Unavailable(
+                "the prompts have not been read from the storage yet; try again",
+                reason="STORAGE_UNAVAILABLE",
+                retry_after=RETRY_SECONDS,
+            )
 
 
-def _in_order(query: Select[Any]) -> Select[Any]:
-    return query.order_by(prompt_versions.c.name, prompt_versions.c.version)
-
-
-async def _read_after(connection: AsyncConnection, name: str, version: int) -> Sequence[Prompt]:
-    """The versions after `version`: those that another process has stored meanwhile."""
-    query = select(prompt_versions).where(prompt_versions.c.name == name, prompt_versions.c.version > version)
-    return [_from_row(row) for row in await connection.execute(_in_order(query))]
-
-
-def _to_row(prompt: Prompt) -> dict[str, Any]:
-    return {
-        "name": prompt.name,
-        "version": prompt.version,
-        "content": prompt.content,
-        "metadata_json": to_json(prompt.metadata) if prompt.HasField("metadata") else "",
-        "commit_message": prompt.commit_message,
-        "defaults_json": to_json(prompt.defaults) if prompt.HasField("defaults") else "",
-        "content_hash": prompt.content_hash,
-        "created_at": prompt.created_at,
-    }
-
-
-def _from_row(row: Row[Any]) -> Prompt:
-    prompt = Prompt(
-        name=row.name,
-        version=row.version,
-        content=row.content,
-        commit_message=row.commit_message,
-        content_hash=row.content_hash,
-        created_at=row.created_at,
-        variables=find_variables(row.content),
+def _without_texts(prompt: Prompt) -> Prompt:
+    return Prompt(
+        name=prompt.name,
+        version=prompt.version,
+        created_at=prompt.created_at,
+        content_hash=prompt.content_hash,
+        archived_at=prompt.archived_at if prompt.HasField("archived_at") else None,
     )
-    if row.metadata_json:
-        from_json(row.metadata_json, prompt.metadata)
-        prompt.metadata.SetInParent()
-    if row.defaults_json:
-        from_json(row.defaults_json, prompt.defaults)
-    return prompt
-
-
-def _lookalike_warnings(prompt: Prompt) -> Iterator[models_pb2.Notice]:
-    lines = find_lookalikes(prompt.content)[:MAX_LINES_SHOWN]
-    if lines:
-        places = ", ".join(map(str, lines))
-        message = f"double braces in line {places} are plain text; a variable is {{{{name}}}}, without blanks or dots"
-        yield models_pb2.Notice(code="NOT_A_VARIABLE", field="content", message=message)
-
-
-def _metadata_warnings(request: models_pb2.RegisterPromptRequest, prompt: Prompt) -> Iterator[models_pb2.Notice]:
-    """Says so when what came beside an identical content was not stored: versions are immutable."""
-    message = f"not stored: version {prompt.version} already holds this content, and versions never change"
-    if request.HasField("metadata") and request.metadata != prompt.metadata:
-        yield models_pb2.Notice(code="NOT_STORED", field="metadata", message=message)
-    if request.commit_message and request.commit_message != prompt.commit_message:
-        yield models_pb2.Notice(code="NOT_STORED", field="commit_message", message=message)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.json_format import MessageToDict
 
 from proto import models_pb2
 from services.models.checks import problem_with_line, problem_with_lines, refuse
-from services.models.templates import find_variables
+from services.models.prompt_labels import problem_with_label
+from services.models.templates import find_lookalikes, find_variables
 from services.models.validation import check_chat_request
 from services.shared.errors import FieldViolation, InvalidRequest
 
@@ -21,6 +22,8 @@ MAX_PERSON_LENGTH = 256
 MAX_TAGS = 64
 MAX_TAG_LENGTH = 128
 MAX_COMMIT_MESSAGE_LENGTH = 4096
+MAX_LABELS = 64
+MAX_LINES_SHOWN = 5
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
@@ -46,6 +49,34 @@ def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
     return prompt
 
 
+def warn(
+    request: models_pb2.RegisterPromptRequest, prompt: models_pb2.Prompt, created: bool
+) -> Iterator[models_pb2.Notice]:
+    """What whoever registered `prompt` should know."""
+    yield from _lookalike_warnings(prompt)
+    if not created:
+        yield from _metadata_warnings(request, prompt)
+
+
+def _lookalike_warnings(prompt: models_pb2.Prompt) -> Iterator[models_pb2.Notice]:
+    lines = find_lookalikes(prompt.content)[:MAX_LINES_SHOWN]
+    if lines:
+        places = ", ".join(map(str, lines))
+        message = f"double braces in line {places} are plain text; a variable is {{{{name}}}}, without blanks or dots"
+        yield models_pb2.Notice(code="NOT_A_VARIABLE", field="content", message=message)
+
+
+def _metadata_warnings(
+    request: models_pb2.RegisterPromptRequest, prompt: models_pb2.Prompt
+) -> Iterator[models_pb2.Notice]:
+    """Says so when what came beside an identical content was not stored: versions are immutable."""
+    message = f"not stored: version {prompt.version} already holds this content, and versions never change"
+    if request.HasField("metadata") and request.metadata != prompt.metadata:
+        yield models_pb2.Notice(code="NOT_STORED", field="metadata", message=message)
+    if request.commit_message and request.commit_message != prompt.commit_message:
+        yield models_pb2.Notice(code="NOT_STORED", field="commit_message", message=message)
+
+
 def _hash(prompt: models_pb2.Prompt) -> str:
     """The SHA-256 of the canonical JSON of what makes a version's identity: its content and its defaults."""
     identity = {
@@ -68,8 +99,18 @@ def _violations(request: models_pb2.RegisterPromptRequest) -> Iterator[FieldViol
     problem = problem_with_lines(request.commit_message, MAX_COMMIT_MESSAGE_LENGTH)
     if problem:
         yield FieldViolation("commit_message", problem)
+    yield from _label_violations(request.labels)
     yield from _metadata_violations(request.metadata)
     yield from _defaults_violations(request.defaults)
+
+
+def _label_violations(labels: Sequence[str]) -> Iterator[FieldViolation]:
+    if len(labels) > MAX_LABELS:
+        yield FieldViolation("labels", f"are more than {MAX_LABELS}")
+    for index, label in enumerate(labels[:MAX_LABELS]):
+        problem = problem_with_label(label)
+        if problem:
+            yield FieldViolation(f"labels[{index}]", problem)
 
 
 def _metadata_violations(metadata: models_pb2.PromptMetadata) -> Iterator[FieldViolation]:

@@ -11,10 +11,13 @@ import msgspec
 
 from proto import models_pb2
 from services.models.checks import problem_with_line, refuse
+from services.models.credentials import Credentials
+from services.models.endpoints import is_numeric
+from services.models.model_list import MAX_SERVED_NAMES
 from services.models.provider_registry import KEY_VARIABLES
 from services.models.providers import json_text
 from services.models.providers.options import RESERVED
-from services.shared.errors import FieldViolation, Unimplemented
+from services.shared.errors import FieldViolation
 
 ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
 NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
@@ -42,15 +45,16 @@ Definition = models_pb2.RegisteredModel
 """A registration without what the platform adds: `status`, `registered_at`, `overrides_builtin`."""
 
 
-def define(request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]) -> Definition:
+def define(
+    request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str], credentials: Credentials
+) -> Definition:
     """The definition that `request` asks for, with its defaults filled in and no slash at the end of the endpoint.
 
-    `base_urls` are the base URLs of the built-in providers, where they are not the vendors' own. Raises
-    InvalidRequest naming every field that is wrong.
+    `base_urls` are the base URLs of the built-in providers, where they are not the vendors' own; `credentials` knows
+    which files may be named. Where the endpoint leads is not looked at. Raises InvalidRequest naming every field that
+    is wrong.
     """
-    if request.credential.HasField("file"):
-        raise Unimplemented.feature("Credential.file")
-    refuse(_violations(request, base_urls))
+    refuse(_violations(request, base_urls, credentials))
     definition = Definition(
         name=request.name,
         endpoint=request.endpoint.rstrip("/"),
@@ -63,20 +67,26 @@ def define(request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str
     )
     if request.HasField("capabilities"):
         definition.capabilities.CopyFrom(request.capabilities)
-    if request.credential.env_var:
+    if request.credential.env_var or request.credential.file:
         definition.credential.CopyFrom(request.credential)
     return definition
 
 
-def _violations(request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]) -> Iterator[FieldViolation]:
+def _violations(
+    request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str], credentials: Credentials
+) -> Iterator[FieldViolation]:
     yield from _name_violations("name", request.name)
     endpoint_violations = list(_endpoint_violations(request.endpoint))
     yield from endpoint_violations
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    if not endpoint_violations:
-        yield from _credential_violations(request, base_urls)
+    if request.credential.HasField("file"):
+        problem = credentials.problem_with_file(request.credential.file)
+        if problem:
+            yield FieldViolation("credential.file", problem)
+    elif not endpoint_violations:
+        yield from _variable_violations(request, base_urls)
 
 
 def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
@@ -110,7 +120,7 @@ def _problem_with_endpoint(endpoint: str) -> str | None:
     if "?" in endpoint or "#" in endpoint:
         return "must not have a query or fragment"
     if not _is_host(url):
-        return "has no valid host; write it like http://localhost:8000/v1"
+        return "has no valid host; write it like http://localhost:8000/v1, and an IPv4 address as four decimal numbers"
     if port == 0 or url.netloc.endswith(":"):
         return "has no valid port; it is 1 to 65535"
     return None
@@ -118,13 +128,20 @@ def _problem_with_endpoint(endpoint: str) -> str | None:
 
 def _is_host(url: SplitResult) -> bool:
     host = url.hostname or ""
-    if not url.netloc.startswith("["):
-        return bool(_HOST.fullmatch(host))
+    if url.netloc.startswith("["):
+        return "%" not in host and _is_address(host, ipaddress.IPv6Address)
+    if is_numeric(host):
+        # Programs disagree about which address 0177.1 or 127.1 is.
+        return _is_address(host, ipaddress.IPv4Address)
+    return bool(_HOST.fullmatch(host))
+
+
+def _is_address(text: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> bool:
     try:
-        ipaddress.IPv6Address(host)
+        kind(text)
     except ValueError:
         return False
-    return "%" not in host
+    return True
 
 
 def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
@@ -191,14 +208,18 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
     for field, day in days.items():
         if day and not _DAY.fullmatch(day):
             yield FieldViolation(f"capabilities.{field}", "must be a day, YYYY-MM-DD")
-    names = {"source": capabilities.source, "lifecycle.replacement": capabilities.lifecycle.replacement}
-    for field, text in names.items():
+    if len(capabilities.served_names) > MAX_SERVED_NAMES:
+        yield FieldViolation("capabilities.served_names", f"are more than {MAX_SERVED_NAMES}")
+    texts = {"source": capabilities.source, "lifecycle.replacement": capabilities.lifecycle.replacement}
+    names = enumerate(capabilities.served_names[:MAX_SERVED_NAMES])
+    texts |= {f"served_names[{index}]": name for index, name in names}
+    for field, text in texts.items():
         problem = problem_with_line(text, MAX_CAPABILITY_TEXT_LENGTH)
         if problem:
             yield FieldViolation(f"capabilities.{field}", problem)
 
 
-def _credential_violations(
+def _variable_violations(
     request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]
 ) -> Iterator[FieldViolation]:
     """Keeps a caller from having a variable of this process sent to a server of the caller's own."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 from proto import models_pb2
 from services.models.catalogue import BUILT_IN_MODELS, COMPATIBLE_FACTS, BuiltInModel, Vendor, facts_for, vendor_of
 from services.models.checks import shorten, suggest
+from services.models.credentials import Credentials
 from services.models.model_registry import ModelRegistry
 from services.models.provider_registry import ProviderRegistry
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
@@ -47,18 +47,20 @@ class Router:
         providers: ProviderRegistry,
         models: ModelRegistry,
         retired_policy: Literal["replace", "reject"],
+        credentials: Credentials,
         today: Today = today_utc,
     ) -> None:
         self._providers = providers
         self._models = models
         self._retired_policy = retired_policy
+        self._credentials = credentials
         self._today = today
 
     def resolve(self, name: str) -> Target:
-        """Raises NotFound with the nearest names, or PreconditionFailed when what serves it is not set up."""
+        """Raises what `vendor_id` raises, or PreconditionFailed when what serves the model is not set up."""
         registered = self._models.find(name)
         if registered:
-            return registered_target(registered)
+            return registered_target(registered, self._credentials)
         built_in = BUILT_IN_MODELS.get(name)
         if built_in:
             return self._built_in_target(built_in)
@@ -66,7 +68,10 @@ class Router:
         return self._providers.get(vendor, name).target(model_id)
 
     def vendor_id(self, name: str) -> tuple[Vendor, str]:
-        """The vendor and its id that a name stands for that is neither registered nor built in. Raises NotFound."""
+        """The vendor and its id that a name stands for that is neither registered nor built in.
+
+        Raises NotFound with the nearest names, or Unavailable while the registered models are not known yet.
+        """
         for vendor in VENDORS:
             prefix = f"{vendor}/"
             if name.startswith(prefix) and len(name) > len(prefix):
@@ -74,6 +79,7 @@ class Router:
         plain = vendor_of(name)
         if plain:
             return plain, name
+        self._models.require_loaded()
         hint = suggest(name, [*BUILT_IN_MODELS, *self._models.names()])
         raise NotFound(
             f'no model is called "{shorten(name)}"{hint or "; ListModels lists them all"}',
@@ -98,34 +104,30 @@ def _with_warnings(target: Target, warnings: list[models_pb2.Notice]) -> Target:
     return dataclasses.replace(target, warnings=warnings) if warnings else target
 
 
-def registered_target(model: models_pb2.RegisteredModel) -> Target:
+def registered_target(model: models_pb2.RegisteredModel, credentials: Credentials | None = None) -> Target:
     """Where a call to a registered model goes. Raises PreconditionFailed when its credential is not there."""
     return Target(
         dialect=DIALECTS[model.adapter_type],
         provider=model.provider,
         model=model.upstream_model,
         endpoint=model.endpoint,
-        headers=dict(_headers(model)),
+        headers=dict(_headers(model, credentials or Credentials())),
         facts=_facts(model),
         default_options_json=model.default_options_json,
         streams_unary=model.adapter_type not in STOPS_ON_DISCONNECT,
     )
 
 
-def _headers(model: models_pb2.RegisteredModel) -> Iterator[tuple[str, str]]:
+def _headers(model: models_pb2.RegisteredModel, credentials: Credentials) -> Iterator[tuple[str, str]]:
     if model.adapter_type == "anthropic":
         yield "anthropic-version", API_VERSION
-    variable = model.credential.env_var
-    if not variable:
-        return
-    key = os.environ.get(variable, "").strip()
+    try:
+        key = credentials.read(model.credential)
+    except PreconditionFailed as problem:
+        facts = {"model": model.name, **problem.metadata}
+        raise PreconditionFailed(f"{model.name}: {problem.message}", reason=problem.reason, metadata=facts) from None
     if not key:
-        raise PreconditionFailed(
-            f"{model.name} needs a key from the environment variable {variable}, which the Model Service does not"
-            " have; set it and restart the service",
-            reason="CREDENTIAL_MISSING",
-            metadata={"model": model.name, "variable": variable},
-        )
+        return
     if model.adapter_type == "anthropic":
         yield "x-api-key", key
     else:

@@ -12,11 +12,12 @@ from proto import models_pb2
 from services.models.directory import ModelDirectory
 from services.models.model_registry import ModelRegistry
 from services.models.prompt_registry import PromptRegistry
-from services.models.prompting import Prompted, with_system_prompt
+from services.models.prompting import Prompted, render_prompt, with_system_prompt
 from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
 from services.models.providers.transport import Transport
 from services.models.routing import Router
+from services.models.turns import Turns
 from services.models.validation import check_chat_request
 from services.shared.errors import Unimplemented
 from services.shared.rpc import Call
@@ -32,29 +33,37 @@ class ModelServicer:
         directory: ModelDirectory,
         models: ModelRegistry,
         prompts: PromptRegistry,
+        turns: Turns,
     ) -> None:
         self._transport = transport
         self._router = router
         self._directory = directory
         self._models = models
         self._prompts = prompts
+        self._turns = turns
 
     # ---------------------------------------------------------------------------------------------- chat
 
     async def Chat(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         prompted, target = self._prepare(request, call)
-        response = await chat(self._transport, target, prompted.conversation)
+        async with self._turns.open(prompted.conversation, call) as turn:
+            response = await chat(self._transport, target, turn.conversation)
+            await turn.complete(response)
         _finish(response, prompted, target, call)
         return response
 
     async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
         prompted, target = self._prepare(request, call)
         first_token_seconds: float | None = None
-        async with contextlib.aclosing(chat_stream(self._transport, target, prompted.conversation)) as chunks:
+        async with (
+            self._turns.open(prompted.conversation, call) as turn,
+            contextlib.aclosing(chat_stream(self._transport, target, turn.conversation)) as chunks,
+        ):
             async for chunk in chunks:
                 if first_token_seconds is None:
                     first_token_seconds = call.elapsed_seconds()
                 if chunk.HasField("response"):
+                    await turn.complete(chunk.response)
                     _finish(chunk.response, prompted, target, call)
                     chunk.response.timing.first_token.CopyFrom(_duration(first_token_seconds))
                     call.facts["first_token_ms"] = round(first_token_seconds * 1000, 3)
@@ -127,17 +136,22 @@ class ModelServicer:
     async def SetPromptLabel(
         self, request: models_pb2.SetPromptLabelRequest, call: Call
     ) -> models_pb2.SetPromptLabelResponse:
-        raise Unimplemented.feature("SetPromptLabel")
+        return await self._prompts.set_label(request)
 
     async def ArchivePrompt(
         self, request: models_pb2.ArchivePromptRequest, call: Call
     ) -> models_pb2.ArchivePromptResponse:
-        raise Unimplemented.feature("ArchivePrompt")
+        return await self._prompts.archive(request)
 
     async def RenderPrompt(
         self, request: models_pb2.RenderPromptRequest, call: Call
     ) -> models_pb2.RenderPromptResponse:
-        raise Unimplemented.feature("RenderPrompt")
+        return render_prompt(request, self._prompts)
+
+    async def ListPromptEvents(
+        self, request: models_pb2.ListPromptEventsRequest, call: Call
+    ) -> models_pb2.ListPromptEventsResponse:
+        return await self._prompts.list_events(request)
 
 
 def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:
@@ -148,6 +162,7 @@ def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Targe
     response.timing.total.CopyFrom(_duration(elapsed))
     if prompted.prompt:
         response.prompt.CopyFrom(prompted.prompt)
+        response.warnings.extend(prompted.warnings)
     call.facts["response_id"] = response.response_id
     call.facts["finish_reason"] = response.finish_reason
     call.facts["prompt_tokens"] = response.usage.prompt_tokens

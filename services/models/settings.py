@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from services.models import endpoints
+from services.shared.channels import Address
 from services.shared.database import sqlite_url
+from services.shared.errors import StartupError
 from services.shared.settings import ServiceSettings
 
 
@@ -22,8 +27,30 @@ class ModelsSettings(ServiceSettings):
     openai_project: str = Field("", validation_alias="OPENAI_PROJECT_ID")
     anthropic_api_key: SecretStr | None = Field(None, validation_alias="ANTHROPIC_API_KEY")
     anthropic_base_url: str = Field("https://api.anthropic.com", validation_alias="ANTHROPIC_BASE_URL")
+    sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
+    allowed_endpoints: str | None = Field(None, validation_alias="MODELS_ALLOWED_ENDPOINTS")
+    credentials_directory: Path | None = Field(None, validation_alias="MODELS_CREDENTIALS_DIR")
 
     def choose_database_url(self) -> str:
         if self.database_url:
             return self.database_url.get_secret_value()
         return sqlite_url(self.data_path(), "models")
+
+    def choose_allowed_endpoints(self) -> Sequence[str]:
+        """The entries of the `EndpointPolicy`.
+
+        A server that only its own machine can reach may connect to that machine and its networks, unless told
+        otherwise; one that others can reach must be told.
+        """
+        if self.allowed_endpoints is not None:
+            return self.allowed_endpoints.split(",")
+        return [endpoints.PRIVATE if endpoints.is_loopback(self.host) else endpoints.NONE]
+
+    def choose_credentials_directory(self) -> Path | None:
+        """Raises StartupError when it is no directory."""
+        if self.credentials_directory is None:
+            return None
+        directory = self.credentials_directory.expanduser().absolute()
+        if not directory.is_dir():
+            raise StartupError(f"MODELS_CREDENTIALS_DIR: {directory} is no directory")
+        return directory

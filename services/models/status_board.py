@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.models import probes
+from services.models.endpoints import EndpointPolicy
+from services.models.model_list import LearnedFacts
+from services.models.probe_client import open_client
 from services.models.probes import Finding, Probe
 from services.shared.logs import Log
 
@@ -44,6 +47,8 @@ class _Record:
         self.checked_at: float | None = None
         """When the newest result came, in the loop's time."""
         self.running: asyncio.Task[None] | None = None
+        self.learned: LearnedFacts | None = None
+        """The newest that the server has told; a server that falls silent is still what it was."""
         self.status = models_pb2.ModelStatus(
             name=probe.model,
             status=probes.UNKNOWN,
@@ -51,6 +56,7 @@ class _Record:
             reason="NOT_PROBED",
             message="the model has not been probed yet",
         )
+        self.status.since.FromDatetime(datetime.now(UTC))
 
     def is_fresh(self, now: float, seconds: float) -> bool:
         return self.checked_at is not None and now - self.checked_at < seconds
@@ -65,7 +71,8 @@ class _Record:
         if usable:
             status.last_success.FromDatetime(now)
         status.consecutive_failures = 0 if usable else status.consecutive_failures + 1
-        status.status, status.reason, status.message, status.endpoint = finding
+        status.status, status.reason, status.message, status.endpoint, learned = finding
+        self.learned = learned or self.learned
         status.last_checked = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -76,10 +83,10 @@ class StatusBoard:
     somebody asks for them. `close` ends all probing.
     """
 
-    def __init__(self, log: Log, schedule: Schedule | None = None) -> None:
+    def __init__(self, log: Log, endpoints: EndpointPolicy, schedule: Schedule | None = None) -> None:
         self._log = log
         self._schedule = schedule or Schedule()
-        self._client = probes.open_client()
+        self._client = open_client(endpoints)
         self._watched: dict[str, _Record] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._unwatched: dict[str, _Record] = {}
@@ -104,17 +111,22 @@ class StatusBoard:
         record = self._watched.get(model)
         return _copy(record.status) if record else None
 
+    def learned(self, model: str) -> LearnedFacts | None:
+        """What the server of a watched model has told of it."""
+        record = self._watched.get(model)
+        return record.learned if record else None
+
     async def check(self, probe: Probe) -> models_pb2.ModelStatus:
         """A fresh status: at most `Schedule.fresh` old. Callers who ask at the same time share one probe."""
         record = self._record(probe)
         await self._refresh(record)
         return _copy(record.status)
 
-    async def inspect(self, probe: Probe) -> models_pb2.ModelStatus:
-        """What a probe finds now; nothing of it is kept."""
+    async def inspect(self, probe: Probe) -> tuple[models_pb2.ModelStatus, LearnedFacts | None]:
+        """What a probe finds and learns now; nothing of it is kept."""
         record = _Record(probe)
         await self._refresh(record)
-        return record.status
+        return record.status, record.learned
 
     async def close(self) -> None:
         """Ends all probing, in the middle of probes if need be."""

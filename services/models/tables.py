@@ -6,7 +6,7 @@ RFC 3339 in UTC, as the contract tells them.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, Text
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -21,6 +21,34 @@ prompt_versions = Table(
     Column("defaults_json", Text, nullable=False),
     Column("content_hash", Text, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("archived_at", Text),
+)
+
+prompt_labels = Table(
+    "prompt_labels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    ForeignKeyConstraint(["name", "version"], ["prompt_versions.name", "prompt_versions.version"]),
+)
+
+# Whatever changes a prompt adds a row here in the same transaction. Prompts are changed by one writer at a time, so a
+# higher id was committed later, and what stands behind an id is all that has changed since.
+prompt_events = Table(
+    "prompt_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("type", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("previous_version", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time", Text, nullable=False),
+    Index("prompt_events_by_name", "name", "id"),
+    sqlite_autoincrement=True,
 )
 
 registered_models = Table(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from proto import models_pb2
+from proto import models_pb2, sessions_pb2
 from services.models.checks import problem_with_line, refuse, shorten
 from services.models.providers.json_text import problem_with_object, raw_members
 from services.models.providers.options import RESERVED
-from services.shared.errors import FieldViolation, Unimplemented
+from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
@@ -25,13 +25,17 @@ MAX_TAG_LENGTH = 256
 MAX_SCHEMA_LENGTH = 256 * 1024
 MAX_STATE_BYTES = 256 * 1024
 MAX_VIOLATIONS = 1000
+MAX_USER_ID_LENGTH = 256
+MAX_TURN_MESSAGES = 999
+"""The Session Service appends a thousand at once, and one is the answer."""
 
 # Names of tools and schemas: what OpenAI and Anthropic both take.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODEL = re.compile(r"[^\x00-\x20\x7f]+")
 
 # Declared in the contract, without behaviour yet.
-UNIMPLEMENTED_FIELDS = frozenset({"reasoning", "prompt", "session", "session_id", "request_id", "fallback_models"})
+UNIMPLEMENTED_FIELDS = frozenset({"reasoning", "request_id", "fallback_models"})
 
 # (field, lowest, highest); a limit of None is open.
 NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
@@ -61,7 +65,7 @@ def check_chat_request(request: models_pb2.ChatRequest) -> None:
 
 def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
     yield from check_model_name("model", request.model)
-    if not request.messages and not request.system_prompt_name:
+    if not request.messages and not request.system_prompt_name and not request.HasField("prompt"):
         yield FieldViolation("messages", "must hold at least one message")
     elif not request.messages:
         yield FieldViolation("messages", "must hold at least one message beside the system prompt")
@@ -79,6 +83,7 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
     for provider, options in request.provider_options_json.items():
         yield from _options_violations(f"provider_options_json[{shorten(provider)}]", options)
     yield from _tag_violations(request.tags)
+    yield from _session_violations(request)
     if len(request.end_user_id) > 256:
         yield FieldViolation("end_user_id", "is longer than 256 characters")
 
@@ -99,6 +104,44 @@ def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
         problem = problem_with_line(name, MAX_TAG_LENGTH) or problem_with_line(value, MAX_TAG_LENGTH)
         if problem:
             yield FieldViolation(f"tags[{shorten(name)}]", problem)
+
+
+def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+    session = request.session
+    if not request.session_id:
+        if request.HasField("session"):
+            yield FieldViolation("session", "needs a session_id")
+        return
+    if not SESSION_ID.fullmatch(request.session_id):
+        yield FieldViolation("session_id", "must be letters, digits and ._:- only, at most 128 of them")
+    if len(request.messages) > MAX_TURN_MESSAGES:
+        yield FieldViolation("messages", f"holds more than {MAX_TURN_MESSAGES} messages for one turn of a session")
+    for name in ("max_messages", "max_tokens"):
+        if getattr(session.window, name) < 0:
+            yield FieldViolation(f"session.window.{name}", "must be 0 or more")
+    if session.HasField("expected_next_sequence") and session.expected_next_sequence < 1:
+        yield FieldViolation("session.expected_next_sequence", "must be 1 or more: sequences begin with 1")
+    if len(session.user_id) > MAX_USER_ID_LENGTH or "\0" in session.user_id:
+        yield FieldViolation("session.user_id", f"must be at most {MAX_USER_ID_LENGTH} characters, none of them U+0000")
+
+
+def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> None:
+    """Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
+    messages of programs too that know nothing of providers."""
+    for entry in entries:
+        message = entry.message
+        problem = next((v.description for v in _message_violations("message", message)), None)
+        try:
+            _check_message_implemented("message", message)
+        except Unimplemented as error:
+            problem = error.message
+        if problem:
+            raise PreconditionFailed(
+                f"message {entry.sequence} of the session cannot be sent: {problem}; truncate the session before it, or"
+                " choose a smaller session.window",
+                reason="SESSION_HISTORY_INVALID",
+                metadata={"sequence": str(entry.sequence)},
+            )
 
 
 def _message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
@@ -268,11 +311,15 @@ def _check_implemented(request: models_pb2.ChatRequest) -> None:
         if tool.HasField("provider_tool"):
             raise Unimplemented.feature(f"tools[{index}].provider_tool")
     for index, message in enumerate(request.messages):
-        for position, part in enumerate(message.parts):
-            path = f"messages[{index}].parts[{position}]"
-            _check_part_implemented(path, part)
-            for place, piece in enumerate(part.tool_result.content):
-                _check_part_implemented(f"{path}.tool_result.content[{place}]", piece)
+        _check_message_implemented(f"messages[{index}]", message)
+
+
+def _check_message_implemented(path: str, message: models_pb2.ChatMessage) -> None:
+    for position, part in enumerate(message.parts):
+        here = f"{path}.parts[{position}]"
+        _check_part_implemented(here, part)
+        for place, piece in enumerate(part.tool_result.content):
+            _check_part_implemented(f"{here}.tool_result.content[{place}]", piece)
 
 
 def _check_part_implemented(path: str, part: models_pb2.ContentPart) -> None:

@@ -1,1 +1,1 @@
-"""To be described."""
+"""The Session Service: conversations, whose turn it is in them, and what is remembered between them."""

@@ -5,16 +5,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
-from proto.sessions_pb2 import SessionMessage
+from proto.models_pb2 import WindowPolicy
+from proto.sessions_pb2 import GetContextResponse, SessionMessage
 from services.sessions.conversion import to_session_message
 from services.sessions.store import History
-from services.sessions.windows import Limits, Window, is_instruction
+from services.sessions.windows import Limits, Window, count_tokens, is_instruction
 from services.shared.errors import LimitExceeded
 
 BATCH = 100
 
 MAX_CONTEXT_BYTES = 30 * 1024 * 1024
 """What the largest message between services leaves room for."""
+
+
+async def read_context(history: History, window: WindowPolicy) -> GetContextResponse:
+    """The window, and what is known of it. Raises LimitExceeded CONTEXT_TOO_LARGE."""
+    messages = await fetch_window(history, Limits.read(window))
+    next_sequence = history.session.next_sequence
+    return GetContextResponse(
+        messages=messages,
+        next_sequence=next_sequence,
+        # There are no gaps, so the next sequence tells the count.
+        dropped_messages=next_sequence - 1 - len(messages),
+        estimated_tokens=count_tokens(messages),
+    )
 
 
 async def fetch_window(history: History, limits: Limits) -> list[SessionMessage]:

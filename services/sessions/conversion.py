@@ -8,7 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from proto import sessions_pb2
 from proto.models_pb2 import ChatMessage
 from services.sessions.memories import Memory
-from services.sessions.store import Session, StoredMessage
+from services.sessions.rows import Session
+from services.sessions.store import StoredMessage
 from services.shared.errors import DataLoss
 
 

@@ -8,18 +8,21 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from proto import sessions_pb2
+from proto import sessions_pb2, turns_pb2
 from services.sessions.expiry import purge_expired_sessions
+from services.sessions.health import SessionServer
 from services.sessions.memories import MemoryStore
 from services.sessions.servicer import SessionServicer
 from services.sessions.store import SessionStore
+from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database, sqlite_url
 from services.shared.logs import open_log
 from services.shared.rpc import service_handler
-from services.shared.server import Server, run, serve
+from services.shared.server import announce, run, serve
 from services.shared.settings import ServiceSettings, load_settings
 
 SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
+TURN_SERVICE = turns_pb2.DESCRIPTOR.services_by_name["TurnService"]
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 ENVIRONMENT = """\
@@ -33,6 +36,8 @@ environment variables (also read from .env; an exported one wins):
   GENAI_GRACE_SECONDS    time that running calls get at a stop      (default 30)
 
 One line on standard output says when it serves; the log goes to standard error.
+A start also migrates. A PostgreSQL that cannot be reached is waited for: the service starts and answers
+UNAVAILABLE to what needs it; --migrate refuses, with exit code 78.
 """
 
 
@@ -52,13 +57,16 @@ async def start() -> None:
     """Runs the Session Service until a signal stops it. Raises StartupError."""
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level)
-    server = Server([], [SERVICE.full_name])
+    server = SessionServer([SERVICE.full_name, TURN_SERVICE.full_name])
     port = server.bind(settings.host, settings.port)
-    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
+    # Nothing here is kept in memory, so nobody watches.
+    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
+    server.database = database
     try:
         sessions = SessionStore(database)
         servicer = SessionServicer(sessions, MemoryStore(database))
         server.add(service_handler(servicer, SERVICE, log))
+        server.add(service_handler(TurnServicer(sessions), TURN_SERVICE, log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         async with asyncio.TaskGroup() as background:
@@ -69,6 +77,14 @@ async def start() -> None:
         await database.close()
 
 
+async def migrate() -> None:
+    """Brings the database to this program's schema. Raises StartupError."""
+    settings = load_settings(SessionsSettings)
+    log = open_log("sessions", settings.log_level)
+    location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
+    announce(f"sessions: schema is up to date in {location}")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -77,8 +93,9 @@ def main() -> None:
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args()
-    run("sessions", start)
+    parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    arguments = parser.parse_args()
+    run("sessions", migrate if arguments.migrate else start)
 
 
 if __name__ == "__main__":

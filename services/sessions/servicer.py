@@ -6,12 +6,11 @@ from google.protobuf.message import Message
 
 from proto import sessions_pb2 as pb
 from services.sessions import validation
-from services.sessions.contexts import fetch_window
+from services.sessions.contexts import read_context
 from services.sessions.conversion import to_memory, to_session, to_session_message, to_timestamp
 from services.sessions.memories import MemoryStore
 from services.sessions.paging import Number, Text, read_page_size, read_page_token, write_page_token
 from services.sessions.store import SessionStore
-from services.sessions.windows import Limits, count_tokens
 from services.shared.rpc import Call
 
 
@@ -34,7 +33,7 @@ class SessionServicer:
         return to_session(session)
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
-        session_id = _read_session_id(request, call)
+        session_id = read_session_id(request, call)
         return to_session(await self._sessions.get(session_id, validation.check_user_id(request.user_id)))
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
@@ -47,20 +46,23 @@ class SessionServicer:
         return response
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
-        session_id = _read_session_id(request, call)
+        session_id = read_session_id(request, call)
         await self._sessions.delete(session_id, validation.check_user_id(request.user_id))
         return pb.DeleteSessionResponse()
 
     async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> pb.AppendMessagesResponse:
-        session_id = _read_session_id(request, call)
+        session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         validation.check_messages(request.messages)
-        validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID)
-        expected = None
-        if request.HasField("expected_next_sequence"):
-            expected = validation.check_sequence("expected_next_sequence", request.expected_next_sequence)
-        contents = [message.SerializeToString(deterministic=True) for message in request.messages]
-        appended = await self._sessions.append(session_id, user_id, contents, request.request_id, expected)
+        appended = await self._sessions.append(
+            session_id,
+            user_id,
+            contents=[message.SerializeToString(deterministic=True) for message in request.messages],
+            request_id=validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID),
+            expected_next_sequence=validation.read_expected_sequence(request),
+            turn_id=validation.check_text("turn_id", request.turn_id, validation.MAX_TURN_ID),
+        )
+        call.facts.update(appended=len(request.messages), duplicate=appended.duplicate)
         return pb.AppendMessagesResponse(
             # A repeated request has brought the same messages again: the answer can be made of them.
             messages=[
@@ -72,7 +74,7 @@ class SessionServicer:
         )
 
     async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
-        session_id = _read_session_id(request, call)
+        session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         after = read_page_token(request, Number)
         size = read_page_size(request)
@@ -83,20 +85,17 @@ class SessionServicer:
         return response
 
     async def GetContext(self, request: pb.GetContextRequest, call: Call) -> pb.GetContextResponse:
-        session_id = _read_session_id(request, call)
+        session_id = read_session_id(request, call)
+        user_id = validation.check_user_id(request.user_id)
         validation.check_window(request.window)
-        async with self._sessions.history(session_id, validation.check_user_id(request.user_id)) as history:
-            messages = await fetch_window(history, Limits.read(request.window))
-        next_sequence = history.session.next_sequence
-        return pb.GetContextResponse(
-            messages=messages,
-            next_sequence=next_sequence,
-            dropped_messages=next_sequence - 1 - len(messages),
-            estimated_tokens=count_tokens(messages),
-        )
+        expected = validation.read_expected_sequence(request)
+        async with self._sessions.history(session_id, user_id, expected) as history:
+            context = await read_context(history, request.window)
+        note_context(context, call)
+        return context
 
     async def TruncateMessages(self, request: pb.TruncateMessagesRequest, call: Call) -> pb.TruncateMessagesResponse:
-        session_id = _read_session_id(request, call)
+        session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         from_sequence = validation.check_sequence("from_sequence", request.from_sequence)
         truncated = await self._sessions.truncate(session_id, user_id, from_sequence)
@@ -130,7 +129,12 @@ class SessionServicer:
         return pb.DeleteUserDataResponse(deleted_sessions=sessions, deleted_memories=memories)
 
 
-def _read_session_id(request: Message, call: Call) -> str:
+def read_session_id(request: Message, call: Call) -> str:
     session_id: str = validation.check_session_id(request.session_id)  # type: ignore[attr-defined]
     call.facts["session_id"] = session_id
     return session_id
+
+
+def note_context(context: pb.GetContextResponse, call: Call) -> None:
+    """Tells the log how much was read."""
+    call.facts.update(messages=len(context.messages), dropped_messages=context.dropped_messages)

@@ -13,39 +13,25 @@ import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sessions.paging import Slice, fetch_slice
+from services.sessions.rows import Session, change, expiry, find_session, get_session, is_alive, touch
 from services.sessions.tables import appends, memories, messages, sessions
 from services.shared.database import Database
-from services.shared.errors import AlreadyExists, Conflict, NotFound
+from services.shared.errors import AlreadyExists, Conflict
 
 PURGE_BATCH = 200
 
+TURN_LEASE_SECONDS = 10.0
+"""How long a turn lasts that is not extended: after a killed Model Service a session is blocked for no longer."""
+
 Position = tuple[int, str]
 """A session's place in a list: when it was last used, and its id."""
-
-
-class Session(NamedTuple):
-    """A row of `sessions`, in the order of its columns."""
-
-    session_id: str
-    user_id: str
-    title: str
-    metadata_json: bytes
-    create_time: int
-    update_time: int
-    lifetime: int | None
-    expire_time: int | None
-    next_sequence: int
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        return msgspec.json.decode(self.metadata_json, type=dict[str, str])
 
 
 class StoredMessage(NamedTuple):
@@ -75,9 +61,17 @@ def read_clock() -> int:
 class SessionStore:
     """Conversations, each a gap-free list of messages."""
 
-    def __init__(self, database: Database, now: Callable[[], int] = read_clock) -> None:
+    def __init__(
+        self, database: Database, now: Callable[[], int] = read_clock, lease_seconds: float = TURN_LEASE_SECONDS
+    ) -> None:
         self._database = database
         self._now = now
+        self._lease = int(lease_seconds * 1_000_000)
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a turn lasts that is not extended."""
+        return self._lease / 1_000_000
 
     async def create(
         self, session_id: str, user_id: str, title: str, metadata: Mapping[str, str], lifetime: int | None
@@ -85,7 +79,7 @@ class SessionStore:
         """Raises AlreadyExists SESSION_EXISTS. The lifetime is in microseconds."""
         async with self._write(session_id) as connection:
             now = self._now()
-            if await _find(connection, session_id, now):
+            if await find_session(connection, session_id, now):
                 raise AlreadyExists(
                     f"session {session_id} exists; choose another id, or none to get a new one", reason="SESSION_EXISTS"
                 )
@@ -97,7 +91,7 @@ class SessionStore:
                 create_time=now,
                 update_time=now,
                 lifetime=lifetime,
-                expire_time=_expiry(now, lifetime),
+                expire_time=expiry(now, lifetime),
                 next_sequence=1,
             )
             # One of the same id that has expired may still be there.
@@ -108,12 +102,12 @@ class SessionStore:
     async def get(self, session_id: str, user_id: str) -> Session:
         """Raises NotFound SESSION_NOT_FOUND, as every method here that takes the id of a session."""
         async with self._database.read() as connection:
-            return await _get(connection, session_id, user_id, self._now())
+            return await get_session(connection, session_id, user_id, self._now())
 
     async def list_sessions(self, user_id: str, after: Position | None, size: int) -> Slice[Session]:
         """The most recently used first, from behind `after` on."""
         c = sessions.c
-        statement = select(sessions).where(_is_alive(self._now()))
+        statement = select(sessions).where(is_alive(self._now()))
         if user_id:
             statement = statement.where(c.user_id == user_id)
         if after:
@@ -128,7 +122,7 @@ class SessionStore:
     async def delete(self, session_id: str, user_id: str) -> None:
         """Removes a session with everything in it."""
         async with self._write(session_id) as connection:
-            await _get(connection, session_id, user_id, self._now())
+            await get_session(connection, session_id, user_id, self._now())
             await connection.execute(delete(sessions).where(sessions.c.session_id == session_id))
 
     async def append(
@@ -138,20 +132,22 @@ class SessionStore:
         contents: Sequence[bytes],
         request_id: str = "",
         expected_next_sequence: int | None = None,
+        turn_id: str = "",
     ) -> Appended:
-        """Appends all of the messages, or, when `request_id` was here before, nothing.
+        """Appends all of the messages and ends the turn, or, when `request_id` was here before, does nothing.
 
-        Raises AlreadyExists REQUEST_ID_REUSED when that id came with other messages, and Conflict SEQUENCE_CONFLICT,
-        with the session's `next_sequence`, when that is not the expected one.
+        Raises AlreadyExists REQUEST_ID_REUSED when that id came with other messages, Conflict SEQUENCE_CONFLICT, with
+        the session's `next_sequence`, when that is not the expected one, and Conflict TURN_LOST.
         """
         content_hash = _hash(contents)
         async with self._write(session_id) as connection:
             now = self._now()
-            session = await _get(connection, session_id, user_id, now)
+            session = await get_session(connection, session_id, user_id, now)
             if request_id and (earlier := await _find_append(connection, session_id, request_id, content_hash)):
                 return earlier
-            if expected_next_sequence is not None and expected_next_sequence != session.next_sequence:
-                raise _sequence_conflict(session, expected_next_sequence)
+            session.expect(expected_next_sequence)
+            if turn_id:
+                _check_turn(session, turn_id)
             first = session.next_sequence
             rows = [
                 {"session_id": session_id, "sequence": sequence, "message": content, "create_time": now}
@@ -168,7 +164,8 @@ class SessionStore:
                         create_time=now,
                     )
                 )
-            await _touch(connection, session, now, first + len(contents))
+            after = None if turn_id else session.turn_id
+            await touch(connection, session, now, first + len(contents), turn_id=after)
         return Appended(first, now, duplicate=False)
 
     async def list_messages(
@@ -179,30 +176,66 @@ class SessionStore:
             return await history.fetch(after, size, descending)
 
     @contextlib.asynccontextmanager
-    async def history(self, session_id: str, user_id: str) -> AsyncIterator[History]:
-        """The session's messages as they are at one moment, for as long as the block lasts."""
+    async def history(
+        self, session_id: str, user_id: str, expected_next_sequence: int | None = None
+    ) -> AsyncIterator[History]:
+        """The session's messages as they are at one moment, for as long as the block lasts.
+
+        Raises Conflict SEQUENCE_CONFLICT, as `append` does.
+        """
         async with self._database.read() as connection:
-            yield History(connection, await _get(connection, session_id, user_id, self._now()))
+            session = await get_session(connection, session_id, user_id, self._now())
+            session.expect(expected_next_sequence)
+            yield History(connection, session)
 
     async def truncate(self, session_id: str, user_id: str, from_sequence: int) -> Truncated:
         """Removes the messages from `from_sequence` on; its place is the next one's."""
         async with self._write(session_id) as connection:
             now = self._now()
-            session = await _get(connection, session_id, user_id, now)
+            session = await get_session(connection, session_id, user_id, now)
             removed = session.next_sequence - from_sequence
             if removed <= 0:
                 return Truncated(0, session.next_sequence)
             c = messages.c
             await connection.execute(delete(messages).where(c.session_id == session_id, c.sequence >= from_sequence))
-            await _touch(connection, session, now, from_sequence)
+            # A turn that answers what is gone is over: appended to what may be said instead, it would make no sense.
+            await touch(connection, session, now, from_sequence, turn_id=None)
         return Truncated(removed, from_sequence)
 
+    async def begin_turn(self, session_id: str, user_id: str, turn_id: str) -> None:
+        """Makes it this turn's session for a lease. Raises Conflict SESSION_BUSY while it is another's."""
+        async with self._write(session_id) as connection:
+            now = self._now()
+            session = await get_session(connection, session_id, user_id, now)
+            if session.turn_id not in (None, turn_id) and now < (session.turn_expire_time or 0):
+                raise Conflict(
+                    "another turn of this session is being answered; try again when it has ended", reason="SESSION_BUSY"
+                )
+            await change(connection, session_id, turn_id=turn_id, turn_expire_time=now + self._lease)
+
+    async def extend_turn(self, session_id: str, turn_id: str) -> None:
+        """Makes the turn last for another lease. Raises Conflict TURN_LOST."""
+        async with self._write(session_id) as connection:
+            now = self._now()
+            _check_turn(await get_session(connection, session_id, "", now), turn_id)
+            await change(connection, session_id, turn_expire_time=now + self._lease)
+
+    async def end_turn(self, session_id: str, turn_id: str) -> None:
+        """Ends the turn, if it is this one's and the session is there."""
+        async with self._write(session_id) as connection:
+            session = await find_session(connection, session_id, self._now())
+            if session and session.turn_id == turn_id:
+                await change(connection, session_id, turn_id=None)
+
     async def delete_user(self, user_id: str) -> tuple[int, int]:
-        """Removes all sessions and memories of a user; returns how many of each."""
+        """Removes all sessions and memories of a user; returns how many of each there were, expired ones left out."""
+        own = sessions.c.user_id == user_id
         async with self._database.write() as connection:
-            removed_sessions = await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+            alive = select(func.count()).select_from(sessions).where(own, is_alive(self._now()))
+            found = await connection.scalar(alive)
+            await connection.execute(delete(sessions).where(own))
             removed_memories = await connection.execute(delete(memories).where(memories.c.user_id == user_id))
-        return removed_sessions.rowcount, removed_memories.rowcount
+        return found or 0, removed_memories.rowcount
 
     async def purge_expired(self) -> int:
         """Removes some of the sessions that have expired; returns how many."""
@@ -237,29 +270,6 @@ class History:
         return Slice([StoredMessage(*row) for row in rows.entries], rows.more)
 
 
-async def _find(connection: AsyncConnection, session_id: str, now: int) -> Session | None:
-    result = await connection.execute(select(sessions).where(sessions.c.session_id == session_id, _is_alive(now)))
-    row = result.one_or_none()
-    return Session(*row) if row else None
-
-
-async def _get(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> Session:
-    session = await _find(connection, session_id, now)
-    if session is None or (user_id and session.user_id != user_id):
-        raise NotFound(f"session {session_id} does not exist; create it first", reason="SESSION_NOT_FOUND")
-    return session
-
-
-async def _touch(connection: AsyncConnection, session: Session, now: int, next_sequence: int) -> None:
-    # A clock that was set back must not make a session that is in use look old.
-    used = max(now, session.update_time)
-    await connection.execute(
-        update(sessions)
-        .where(sessions.c.session_id == session.session_id)
-        .values(update_time=used, expire_time=_expiry(used, session.lifetime), next_sequence=next_sequence)
-    )
-
-
 async def _find_append(
     connection: AsyncConnection, session_id: str, request_id: str, content_hash: bytes
 ) -> Appended | None:
@@ -280,14 +290,6 @@ async def _find_append(
     return Appended(row.first_sequence, row.create_time, duplicate=True)
 
 
-def _is_alive(now: int) -> ColumnElement[bool]:
-    return or_(sessions.c.expire_time.is_(None), sessions.c.expire_time > now)
-
-
-def _expiry(now: int, lifetime: int | None) -> int | None:
-    return None if lifetime is None else now + lifetime
-
-
 def _hash(contents: Sequence[bytes]) -> bytes:
     digest = hashlib.sha256()
     for content in contents:
@@ -296,10 +298,10 @@ def _hash(contents: Sequence[bytes]) -> bytes:
     return digest.digest()
 
 
-def _sequence_conflict(session: Session, expected: int) -> Conflict:
-    facts: dict[str, Any] = {"next_sequence": str(session.next_sequence), "expected_next_sequence": str(expected)}
-    return Conflict(
-        f"the session's next sequence is {session.next_sequence}, not {expected}; read it again, then decide",
-        reason="SEQUENCE_CONFLICT",
-        metadata=facts,
-    )
+def _check_turn(session: Session, turn_id: str) -> None:
+    """A turn whose lease is over still is the session's until another one begins."""
+    if session.turn_id != turn_id:
+        raise Conflict(
+            "the turn is over: it was not extended in time, or the session was truncated; read the session again",
+            reason="TURN_LOST",
+        )

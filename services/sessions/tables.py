@@ -22,6 +22,9 @@ sessions = Table(
     Column("lifetime", BigInteger),
     Column("expire_time", BigInteger),
     Column("next_sequence", BigInteger, nullable=False),
+    # The turn that was begun last and has not ended; others wait for it until turn_expire_time.
+    Column("turn_id", Text),
+    Column("turn_expire_time", BigInteger),
 )
 
 messages = Table(

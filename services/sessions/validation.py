@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Literal, NoReturn, Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -22,9 +22,19 @@ MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 1024
 MAX_MESSAGES = 1000
 MAX_REQUEST_ID = 64
+MAX_TURN_ID = 64
 MAX_KEY = 256
 MAX_VALUE_BYTES = 256 * 1024
 MAX_TTL_SECONDS = 100 * 366 * 24 * 3600
+
+
+class ExpectingRequest(Protocol):
+    """A request that may say which sequence it expects."""
+
+    expected_next_sequence: int
+
+    def HasField(self, field_name: Literal["expected_next_sequence"], /) -> bool: ...
+
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -93,6 +103,13 @@ def check_sequence(field: str, sequence: int) -> int:
     if sequence < 1:
         raise InvalidRequest.field(field, "must be 1 or more: sequences begin with 1")
     return sequence
+
+
+def read_expected_sequence(request: ExpectingRequest) -> int | None:
+    """The sequence that the request expects to be the next; None: any."""
+    if not request.HasField("expected_next_sequence"):
+        return None
+    return check_sequence("expected_next_sequence", request.expected_next_sequence)
 
 
 def check_window(window: WindowPolicy) -> None:

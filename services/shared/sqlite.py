@@ -6,11 +6,14 @@ once, without waiting, when another writer came first (sqlite.org/isolation.html
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -18,11 +21,15 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from services.shared.errors import StartupError
 from services.shared.logs import Log
-from services.shared.storage_errors import POOL_SECONDS
 
 READERS = 4
+
+CROWDED_SECONDS = 4.0
+
 BUSY_MILLISECONDS = 2000
 UPGRADE_BUSY_MILLISECONDS = 60_000
+LOOK_SECONDS = 0.25
+"""Between two looks at whether something was committed."""
 
 _ANY_CONNECTION = ("PRAGMA foreign_keys = ON", f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 _READER = (*_ANY_CONNECTION, "PRAGMA query_only = ON")
@@ -33,7 +40,15 @@ class SQLite:
     """A database in one file of this machine, used by one process."""
 
     shared = False
-    """Whether other services may keep their tables in the same database."""
+    """Whether the database is a server's, which others use too and which may be away."""
+
+    answer_seconds = None
+    """There is no server that could fail to answer."""
+
+    crowded_seconds = CROWDED_SECONDS
+    """How long a transaction waits at most for one of this process's connections."""
+
+    connections = READERS
 
     def __init__(self, url: URL) -> None:
         if not url.database or url.database == ":memory:" or url.query:
@@ -45,12 +60,17 @@ class SQLite:
         return str(self._path)
 
     def prepare(self, log: Log) -> None:
-        """Creates the file's directory, readable only to the user. Raises StartupError when it cannot."""
+        """Creates the file and its directory, readable only to the user. Raises StartupError when it cannot."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or "unknown error").lower()
             raise StartupError(f"the directory {self._path.parent} cannot be created: {reason}") from None
+        try:
+            # The asynchronous driver leaves a thread behind when it cannot open the file.
+            sqlite3.connect(self._path).close()
+        except sqlite3.Error as error:
+            raise StartupError(f"the file {self._path} cannot be opened: {error}") from None
         if has_wal_reset_bug(sqlite3.sqlite_version_info[:3]):
             log.warning(
                 "this SQLite can corrupt a file that two processes write; give each file one process, or upgrade",
@@ -58,13 +78,18 @@ class SQLite:
                 see="https://sqlite.org/wal.html#walresetbug",
             )
 
+    def is_refusal(self, error: BaseException | None) -> bool:
+        return True
+
     def create_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         return self._create_engine(READERS, _READER), self._create_engine(1, _WRITER)
 
     async def begin_read(self, connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("BEGIN")
 
-    async def begin_write(self, connection: AsyncConnection, name: str, scope: str | None) -> None:
+    async def begin_write(
+        self, connection: AsyncConnection, name: str, scope: str | None = None, *, announced: bool = True
+    ) -> None:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     async def begin_upgrade(self, connection: AsyncConnection, name: str) -> None:
@@ -73,13 +98,28 @@ class SQLite:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
         await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
+    async def changes(self, name: str) -> AsyncGenerator[None, None]:
+        """Yields at once, and after each commit of any connection to the file.
+
+        A look costs no reading of it, and waits for no writer (sqlite.org/pragma.html#pragma_data_version).
+        """
+        seen = None
+        async with aiosqlite.connect(self._path, isolation_level=None) as connection:
+            while True:
+                rows = await connection.execute_fetchall("PRAGMA data_version")
+                newest = next(iter(rows))[0]
+                if newest != seen:
+                    seen = newest
+                    yield
+                await asyncio.sleep(LOOK_SECONDS)
+
     def _create_engine(self, connections: int, pragmas: tuple[str, ...]) -> AsyncEngine:
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(self._path)),
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=POOL_SECONDS,
+            pool_timeout=CROWDED_SECONDS,
             # The driver then begins no transaction of its own; every BEGIN is one of ours.
             connect_args={"isolation_level": None, "factory": _Connection},
             hide_parameters=True,

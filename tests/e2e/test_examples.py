@@ -27,11 +27,11 @@ class Run:
         self._log_path = directory / "example.log"
         self.process: Process | None = None
 
-    def start(self, script: str, **variables: str) -> Process:
+    def start(self, script: str, *arguments: str, **variables: str) -> Process:
         name, _, value = self._mark.partition("=")
         environment = clean_environment(**{name: value, "TMPDIR": str(self.temporary), **variables})
         environment["PYTHONUNBUFFERED"] = "1"
-        self.process = Process([f"examples/{script}"], environment, self._log_path)
+        self.process = Process([f"examples/{script}", *arguments], environment, self._log_path)
         return self.process
 
     def finish(self) -> tuple[int, str]:
@@ -80,6 +80,44 @@ def test_quick_start_does_real_work_without_any_key_and_leaves_nothing_behind(ru
     assert code == 0, output + run.process.log()  # type: ignore[union-attr]
     for shown in ("Chat:", "Stream:", "gpt-4o-mini", "used prompt quickstart/pirate, version 1", "is healthy"):
         assert shown in output
+    assert_nothing_left(run)
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("quickstart_conversation.py", ("Find again:", "7. assistant: ", "2 sessions and 1 remembered value are gone")),
+        ("prompt_workflow.py", ("production: version 2 → 1", "version 2, label production", "1 versions registered")),
+    ],
+)
+def test_example_does_what_it_shows_and_leaves_nothing_behind(run: Run, script: str, shown: tuple[str, ...]) -> None:
+    run.start(script)
+    code, output = run.finish()
+
+    assert code == 0, output + run.process.log()  # type: ignore[union-attr]
+    assert all(text in output for text in shown), output
+    assert_nothing_left(run)
+
+
+@pytest.mark.parametrize("script", ["quickstart_conversation.py", "prompt_workflow.py"])
+def test_example_explains_itself_without_starting_anything(run: Run, script: str) -> None:
+    run.start(script, "--help")
+    code, output = run.finish()
+
+    assert code == 0
+    assert f"python examples/{script}" in output
+    assert "listening on" not in output
+
+
+def test_stopping_a_conversation_leaves_nothing_behind(run: Run) -> None:
+    process = run.start("quickstart_conversation.py")
+    while not process.read_line().startswith("  user: My name"):
+        pass
+    process.send(signal.SIGINT)
+    code, _ = run.finish()
+
+    assert code == 130
+    assert "Traceback" not in process.log()
     assert_nothing_left(run)
 
 

@@ -18,6 +18,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from genai_platform import (
     AppendMessagesRequest,
     ChatMessage,
+    ChatRequest,
+    Conflict,
     CreateSessionRequest,
     GenAIError,
     GenAIPlatform,
@@ -233,3 +235,68 @@ def test_reflection_lists_both_services_through_the_gateway(platform: Platform) 
         answer = next(iter(stub.ServerReflectionInfo(iter([request]), timeout=10)))
     names = {service.name for service in answer.list_services_response.service}
     assert {"genai_platform.v1.ModelService", "genai_platform.v1.SessionService", "grpc.health.v1.Health"} <= names
+
+
+def turn(text: str = "ping") -> ChatRequest:
+    """A chat in the session `kept`."""
+    return ChatRequest(model="gpt-4o", messages=[ChatMessage(role="user", content=text)], session_id="kept")
+
+
+def said_in(client: GenAIPlatform) -> list[str]:
+    listed = client.sessions.list_messages(ListMessagesRequest(session_id="kept"))
+    return [entry.message.content for entry in listed.messages]
+
+
+def test_without_the_session_service_chats_go_on_and_conversations_do_when_it_is_back(platform: Platform) -> None:
+    with GenAIPlatform(platform.address) as client:
+        client.sessions.create_session(CreateSessionRequest(session_id="kept"))
+        client.models.chat(turn())
+        platform.services["sessions"].kill()
+        assert client.models.chat("ping", model="gpt-4o").text == "pong"
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as raised:
+            client.models.chat(turn())
+        assert time.monotonic() - started < 1
+        assert raised.value.reason == "SESSIONS_UNAVAILABLE"
+
+        platform.start("sessions")
+        assert first_success(lambda: client.models.chat(turn()), 5) < 1.5
+        assert said_in(client) == ["ping", "pong"] * 2
+
+
+def test_an_answer_whose_session_was_lost_meanwhile_is_given_with_a_warning(
+    platform: Platform, upstream: Upstream
+) -> None:
+    gate = upstream.gate()
+    upstream.server.play(event_stream(delta("po"), gate, delta("ng"), *ending()))
+    with GenAIPlatform(platform.address) as client:
+        client.sessions.create_session(CreateSessionRequest(session_id="kept"))
+        with client.models.chat_stream(turn()) as stream:
+            assert next(stream).token == "po"
+            platform.services["sessions"].kill()
+            upstream.loop.call_soon_threadsafe(gate.set)
+            assert "".join(chunk.token for chunk in stream) == "ng"
+            assert stream.response is not None
+            assert "SESSION_APPEND_FAILED" in [notice.code for notice in stream.response.warnings]
+
+
+def test_a_turn_of_a_killed_model_service_leaves_nothing_and_blocks_its_session_for_a_lease_only(
+    platform: Platform, upstream: Upstream
+) -> None:
+    upstream.server.play(event_stream(delta("po"), upstream.gate(), delta("ng"), *ending()))
+    with GenAIPlatform(platform.address) as client:
+        client.sessions.create_session(CreateSessionRequest(session_id="kept"))
+        with client.models.chat_stream(turn("lost")) as stream:
+            next(stream)
+            begun = time.monotonic()
+            platform.services["models"].kill()
+            with pytest.raises(Unavailable):
+                list(stream)
+        platform.start("models")
+        first_success(lambda: client.models.chat("ping", model="gpt-4o"), 5)
+        with pytest.raises(Conflict) as raised:
+            client.models.chat(turn())
+        assert raised.value.reason == "SESSION_BUSY"
+        first_success(lambda: client.models.chat(turn()), 15)
+        assert time.monotonic() - begun < 12
+        assert said_in(client) == ["ping", "pong"]

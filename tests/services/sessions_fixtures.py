@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,14 @@ from google.rpc import error_details_pb2, status_pb2
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2_grpc import SessionServiceStub
-from services.sessions.main import MIGRATIONS, SERVICE
+from proto.turns_pb2_grpc import TurnServiceStub
+from services.sessions.main import MIGRATIONS, SERVICE, TURN_SERVICE
 from services.sessions.memories import MemoryStore
 from services.sessions.servicer import SessionServicer
-from services.sessions.store import SessionStore
+from services.sessions.store import TURN_LEASE_SECONDS, SessionStore
+from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database
-from services.shared.logs import open_log
+from services.shared.logs import Log, open_log
 from services.shared.rpc import DETAILS_KEY, service_handler
 from services.shared.server import MAX_MESSAGE_BYTES, Server, running
 
@@ -56,8 +58,12 @@ class Failure(NamedTuple):
 class Service:
     """The service and a stub that calls it over a socket."""
 
-    def __init__(self, channel: grpc.aio.Channel, database: Database, store: SessionStore, clock: Clock) -> None:
+    def __init__(
+        self, address: str, channel: grpc.aio.Channel, database: Database, store: SessionStore, clock: Clock
+    ) -> None:
+        self.address = address
         self.stub = SessionServiceStub(channel)
+        self.turns = TurnServiceStub(channel)
         self.database = database
         self.store = store
         self.clock = clock
@@ -112,22 +118,29 @@ async def failure(call: Awaitable[Any]) -> Failure:
 
 
 @contextlib.asynccontextmanager
-async def served(database_url: str) -> AsyncIterator[Service]:
-    log = open_log("sessions", level="error", file=io.BytesIO())
+async def served(
+    database_url: str,
+    *,
+    lease_seconds: float = TURN_LEASE_SECONDS,
+    log: Log | None = None,
+    port: int = 0,
+    front: Callable[[SessionServicer], object] = lambda servicer: servicer,
+) -> AsyncIterator[Service]:
+    """`front` may put another servicer in front of that of the SessionService."""
+    log = log or open_log("sessions", level="error", file=io.BytesIO())
     clock = Clock()
     database = await Database.open(database_url, Path(MIGRATIONS), log)
-    store = SessionStore(database, clock)
+    store = SessionStore(database, clock, lease_seconds)
     servicer = SessionServicer(store, MemoryStore(database, clock))
-    server = Server([service_handler(servicer, SERVICE, log)], [SERVICE.full_name])
-    port = server.bind("127.0.0.1", 0)
+    handlers = [service_handler(front(servicer), SERVICE, log), service_handler(TurnServicer(store), TURN_SERVICE, log)]
+    server = Server(handlers, [SERVICE.full_name, TURN_SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', port)}"
     try:
-        async with running(server), _channel(port) as channel:
-            yield Service(channel, database, store, clock)
+        async with running(server), _channel(address) as channel:
+            yield Service(address, channel, database, store, clock)
     finally:
         await database.close()
 
 
-def _channel(port: int) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(
-        f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-    )
+def _channel(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -18,19 +17,14 @@ from sqlalchemy import Connection
 
 from proto import models_pb2
 from services.models import tables
+from services.models.credentials import Credentials
 from services.models.model_registry import ModelRegistry
 from services.models.registration import define
-from services.models.status_board import Schedule, StatusBoard
+from services.models.status_board import StatusBoard
 from services.shared.database import Database
-from services.shared.errors import AlreadyExists, InvalidRequest, NotFound, Unimplemented
-from services.shared.logs import open_log
+from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
-
-LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
-BUILT_IN = frozenset({"gpt-4o", "claude-3-5-haiku"})
-SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
-NOWHERE = "http://127.0.0.1:9/v1"
+from tests.services.registry_fixtures import ENDPOINTS, LOG, MIGRATIONS, SLOW, model, new_registry
 
 
 @pytest.fixture
@@ -48,7 +42,7 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, SLOW)
+    board = StatusBoard(LOG, ENDPOINTS, SLOW)
     yield board
     await board.close()
 
@@ -63,21 +57,15 @@ async def open_database(url: str) -> Database:
 
 
 async def load(database: Database, board: StatusBoard, **base_urls: str) -> ModelRegistry:
-    registry = ModelRegistry(database, board, BUILT_IN.__contains__, base_urls)
+    registry = new_registry(database, board, **base_urls)
     await registry.load()
     return registry
-
-
-def model(name: str = "mine", endpoint: str = NOWHERE, **fields: Any) -> models_pb2.RegisterModelRequest:
-    return models_pb2.RegisterModelRequest(
-        **({"name": name, "endpoint": endpoint, "adapter_type": "openai-compatible"} | fields)
-    )
 
 
 def full_model(endpoint: str) -> models_pb2.RegisterModelRequest:
     return model(
         endpoint=endpoint,
-        adapter_type="vllm",
+        adapter_type="openai",
         provider="Unsere Küche",
         upstream_model="org/model:7b v2",
         health_check="/health",
@@ -288,7 +276,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     database_url: str, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENAI_KITCHEN", "canary-key")
-    database, board = await open_database(database_url), StatusBoard(LOG, SLOW)
+    database, board = await open_database(database_url), StatusBoard(LOG, ENDPOINTS, SLOW)
     registry = await load(database, board)
     await registry.register(full_model(f"{upstream.url}/v1"))
     await registry.register(model("second", f"{upstream.url}/v1"))
@@ -297,7 +285,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     await database.close()
 
     asked = len(upstream.requests)
-    database, board = await open_database(database_url), StatusBoard(LOG, SLOW)
+    database, board = await open_database(database_url), StatusBoard(LOG, ENDPOINTS, SLOW)
     reloaded = await load(database, board)
     assert [reloaded.find(name) for name in ("mine", "second")] == stored
     assert reloaded.find("kitchen/fast@1") == stored[0]
@@ -428,7 +416,7 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
 )
 def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(model(endpoint=endpoint), {})
+        define(model(endpoint=endpoint), {}, Credentials())
     assert [violation.field for violation in raised.value.violations] == ["endpoint"]
     assert "password" not in raised.value.message.replace("user or password", "")
 
@@ -444,7 +432,7 @@ def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
     ],
 )
 def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
-    assert define(model(endpoint=endpoint), {}).endpoint == endpoint
+    assert define(model(endpoint=endpoint), {}, Credentials()).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -490,7 +478,7 @@ def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
 )
 def test_wrong_field_is_named(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(model(**fields), {})
+        define(model(**fields), {}, Credentials())
     assert [violation.field for violation in raised.value.violations] == [field]
 
 
@@ -513,12 +501,6 @@ async def test_free_models_may_cost_nothing(registry: ModelRegistry) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- credentials
-
-
-async def test_credential_file_is_refused_by_name_until_it_is_served(registry: ModelRegistry) -> None:
-    with pytest.raises(Unimplemented) as raised:
-        await registry.register(model(credential=models_pb2.Credential(file="/etc/key")))
-    assert raised.value.metadata == {"feature": "Credential.file"}
 
 
 @pytest.mark.parametrize(
@@ -552,7 +534,7 @@ async def test_variables_that_hold_no_model_key_cannot_be_sent_anywhere(
 def test_vendors_key_goes_to_the_vendor_alone(variable: str, adapter_type: str, endpoint: str) -> None:
     request = model(endpoint=endpoint, adapter_type=adapter_type, credential=models_pb2.Credential(env_var=variable))
     with pytest.raises(InvalidRequest) as raised:
-        define(request, {"anthropic": "http://proxy.invalid:9090"})
+        define(request, {"anthropic": "http://proxy.invalid:9090"}, Credentials())
     assert [violation.field for violation in raised.value.violations] == ["credential.env_var"]
 
 
@@ -567,7 +549,7 @@ def test_vendors_key_goes_to_the_vendor_alone(variable: str, adapter_type: str, 
 )
 def test_vendors_key_goes_to_the_vendor(variable: str, adapter_type: str, endpoint: str) -> None:
     request = model(endpoint=endpoint, adapter_type=adapter_type, credential=models_pb2.Credential(env_var=variable))
-    assert define(request, {"anthropic": "http://proxy.invalid:9090"}).credential.env_var == variable
+    assert define(request, {"anthropic": "http://proxy.invalid:9090"}, Credentials()).credential.env_var == variable
 
 
 async def test_vendors_key_goes_where_the_operator_has_sent_the_provider(

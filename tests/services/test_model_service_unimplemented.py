@@ -55,9 +55,6 @@ def with_part(part: models_pb2.ContentPart, role: str = "user") -> dict[str, Any
 
 CHAT_FEATURES: dict[str, dict[str, Any]] = {
     "reasoning": {"reasoning": models_pb2.ReasoningConfig(effort="low")},
-    "prompt": {"prompt": models_pb2.PromptRef(name="support")},
-    "session_id": {"session_id": "s"},
-    "session": {"session": models_pb2.SessionOptions()},
     "request_id": {"request_id": "r"},
     "fallback_models": {"fallback_models": ["gpt-4o-mini"]},
     "messages[0].parts[0].media": with_part(Part(media=IMAGE)),
@@ -96,9 +93,6 @@ async def test_field_that_does_nothing_yet_is_refused_by_its_name(
     ("method", "request_message"),
     [
         ("PreviewChat", models_pb2.PreviewChatRequest()),
-        ("SetPromptLabel", models_pb2.SetPromptLabelRequest()),
-        ("ArchivePrompt", models_pb2.ArchivePromptRequest()),
-        ("RenderPrompt", models_pb2.RenderPromptRequest()),
     ],
 )
 async def test_call_that_does_nothing_yet_is_refused_by_its_name(
@@ -140,12 +134,14 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "tools": {"tools": [models_pb2.ToolDefinition(name="clock")]},
     "response_format": {"response_format": models_pb2.ResponseFormat(type="json_object")},
     "system_prompt_name": {"system_prompt_name": "support"},
+    "prompt": {"prompt": models_pb2.PromptRef(name="support")},
     "tool_choice": {"tool_choice": models_pb2.ToolChoice(mode=models_pb2.TOOL_CHOICE_MODE_NONE)},
     "provider_options_json": {"provider_options_json": {"openai": '{"store": true}'}},
     "end_user_id": {"end_user_id": "u"},
 }
-WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy"}
-"""Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat."""
+WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session"}
+"""Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat; what
+was said before, tested in test_chat_in_session."""
 
 
 async def test_every_field_of_a_chat_request_has_an_effect_or_is_refused() -> None:

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.probes import Finding, ModelProbe, ProviderProbe, open_client
+from services.models.endpoints import EndpointPolicy
+from services.models.probe_client import open_client
+from services.models.probes import Finding, ModelProbe, ProviderProbe
 from services.models.status_board import Schedule, StatusBoard
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, json_answer, no_answer, raw
 
 LOG = open_log("test", file=io.BytesIO())
+ENDPOINTS = EndpointPolicy()
 KEY = "canary-key-0123456789"
 
 QUICK = Schedule(fresh=0.0, usable=0.05, first_retry=0.01)
@@ -31,7 +34,7 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 @pytest.fixture
 async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, SLOW)
+    board = StatusBoard(LOG, ENDPOINTS, SLOW)
     yield board
     await board.close()
 
@@ -46,7 +49,7 @@ def served(*names: str) -> Any:
 
 
 async def ask(probe: ModelProbe | ProviderProbe) -> Finding:
-    async with open_client() as client:
+    async with open_client(ENDPOINTS) as client:
         return await probe.ask(client)
 
 
@@ -63,7 +66,7 @@ def unused_port() -> int:
 async def test_model_that_its_server_lists_is_healthy(upstream: ScriptedUpstream, adapter_type: str) -> None:
     upstream.play(served("other", "tiny"))
     finding = await ask(ModelProbe(registered(f"{upstream.url}/v1", adapter_type)))
-    assert finding == ("healthy", "OK", "the newest probe succeeded", f"{upstream.url}/v1/models")
+    assert finding[:4] == ("healthy", "OK", "the newest probe succeeded", f"{upstream.url}/v1/models")
     assert upstream.requests[0].method == "GET"
     assert upstream.requests[0].path.partition("?")[0] == "/v1/models"
     assert upstream.requests[0].body == b""
@@ -336,7 +339,7 @@ async def test_fresh_status_is_not_asked_for_again(upstream: ScriptedUpstream, b
 
 async def test_stale_status_is_asked_for_again_and_counts(upstream: ScriptedUpstream) -> None:
     upstream.play(served("tiny"), answer(b"", status=500), answer(b"", status=500), served("tiny"))
-    board = StatusBoard(LOG, Schedule(fresh=0.0))
+    board = StatusBoard(LOG, ENDPOINTS, Schedule(fresh=0.0))
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     healthy, failed, failed_again, recovered = [await board.check(probe) for _ in range(4)]
     await board.close()
@@ -365,7 +368,7 @@ async def test_caller_who_leaves_does_not_end_the_probe_of_another(
 
 async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails(upstream: ScriptedUpstream) -> None:
     upstream.default = answer(b"", status=500)
-    board = StatusBoard(LOG, Schedule(fresh=0.0, usable=60.0, first_retry=0.01))
+    board = StatusBoard(LOG, ENDPOINTS, Schedule(fresh=0.0, usable=60.0, first_retry=0.01))
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     await upstream.received(4)
     upstream.default = served("tiny")
@@ -376,7 +379,7 @@ async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails
 
 async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> None:
     upstream.default = served("tiny")
-    board = StatusBoard(LOG, QUICK)
+    board = StatusBoard(LOG, ENDPOINTS, QUICK)
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     board.watch(probe)
     await upstream.received(2)
@@ -405,7 +408,7 @@ async def test_new_definition_of_a_model_begins_with_a_new_status(
 
 async def test_close_ends_probes_in_the_middle(upstream: ScriptedUpstream) -> None:
     upstream.play(no_answer())
-    board = StatusBoard(LOG)
+    board = StatusBoard(LOG, ENDPOINTS)
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     received = await upstream.received(1)
     await board.close()
@@ -427,7 +430,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
                 asked.set()
             raise ValueError(KEY)
 
-    board = StatusBoard(LOG, QUICK)
+    board = StatusBoard(LOG, ENDPOINTS, QUICK)
     board.watch(Broken())
     await asyncio.wait_for(asked.wait(), 5)
     status = board.newest("mine")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,10 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompt_version import define
-from services.models.templates import find_lookalikes, find_variables
+from services.models.templates import VARIABLE, find_lookalikes, find_variables, render, rendered_size
 from services.shared.database import Database
-from services.shared.errors import InvalidRequest, NotFound, PlatformError, Unimplemented
-from services.shared.logs import open_log
-
-LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
+from services.shared.errors import InvalidRequest, NotFound, PlatformError
+from tests.services.prompt_fixtures import load, open_database, prompt
 
 
 @pytest.fixture
@@ -38,20 +34,6 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 async def registry(database: Database) -> PromptRegistry:
     return await load(database)
-
-
-async def open_database(url: str) -> Database:
-    return await Database.open(url, MIGRATIONS, LOG)
-
-
-async def load(database: Database) -> PromptRegistry:
-    registry = PromptRegistry(database)
-    await registry.load()
-    return registry
-
-
-def prompt(name: str = "support/answer", content: str = "Answer {{question}}.", **fields: Any) -> Any:
-    return models_pb2.RegisterPromptRequest(name=name, content=content, **fields)
 
 
 def full_prompt() -> Any:
@@ -94,8 +76,8 @@ async def test_first_version_says_all_that_it_holds(registry: PromptRegistry) ->
 async def test_versions_count_from_one_and_the_newest_is_in_force(registry: PromptRegistry) -> None:
     versions = [(await registry.register(prompt(content=text))).version for text in ("a", "b", "c")]
     assert versions == [1, 2, 3]
-    assert registry.in_force("support/answer").content == "c"
-    assert registry.at_version("support/answer", 1).content == "a"
+    assert registry.resolve("support/answer").prompt.content == "c"
+    assert registry.resolve("support/answer", 1).prompt.content == "a"
     second = await registry.get(models_pb2.GetPromptRequest(name="support/answer", version=2))
     assert (second.version, second.content) == (2, "b")
 
@@ -120,7 +102,7 @@ async def test_metadata_beside_the_same_content_is_not_stored_and_that_is_told(r
 
 async def test_content_of_an_older_version_becomes_the_newest(registry: PromptRegistry) -> None:
     hashes = [(await registry.register(prompt(content=text))).prompt.content_hash for text in ("a", "b", "a")]
-    assert registry.in_force("support/answer").version == 3
+    assert registry.resolve("support/answer").prompt.version == 3
     assert hashes[0] == hashes[2] != hashes[1]
 
 
@@ -129,7 +111,7 @@ async def test_other_defaults_are_another_version_and_empty_ones_are_none(regist
     assert not (await registry.register(prompt(defaults=models_pb2.PromptDefaults()))).created
     zero = models_pb2.PromptDefaults(config=models_pb2.ChatConfig(temperature=0))
     assert (await registry.register(prompt(defaults=zero))).version == 2
-    assert registry.in_force("support/answer").defaults.config.HasField("temperature")
+    assert registry.resolve("support/answer").prompt.defaults.config.HasField("temperature")
 
 
 async def test_hash_is_that_of_content_and_defaults_in_canonical_json(registry: PromptRegistry) -> None:
@@ -144,7 +126,7 @@ async def test_registrations_at_once_get_versions_without_gaps(registry: PromptR
     responses = await asyncio.gather(*(registry.register(prompt(content=f"text {n}")) for n in range(20)))
     assert sorted(response.version for response in responses) == list(range(1, 21))
     for response in responses:
-        assert registry.at_version("support/answer", response.version) == response.prompt
+        assert registry.resolve("support/answer", response.version).prompt == response.prompt
 
 
 async def test_same_content_registered_at_once_is_stored_once(registry: PromptRegistry) -> None:
@@ -161,12 +143,12 @@ async def test_prompts_survive_a_restart_byte_for_byte(database_url: str) -> Non
     registry = await load(database)
     await registry.register(full_prompt())
     await registry.register(prompt(content="\ttrailing space \r\n"))
-    stored = [registry.at_version("support/answer", version) for version in (1, 2)]
+    stored = [registry.resolve("support/answer", version).prompt for version in (1, 2)]
     await database.close()
 
     database = await open_database(database_url)
     reloaded = await load(database)
-    assert [reloaded.at_version("support/answer", version) for version in (1, 2)] == stored
+    assert [reloaded.resolve("support/answer", version).prompt for version in (1, 2)] == stored
     assert (await reloaded.register(prompt(content="third"))).version == 3
     await database.close()
 
@@ -175,7 +157,7 @@ async def test_version_is_in_the_database_before_it_is_answered_for(
     database: Database, registry: PromptRegistry
 ) -> None:
     response = await registry.register(prompt())
-    assert (await load(database)).in_force("support/answer") == response.prompt
+    assert (await load(database)).resolve("support/answer").prompt == response.prompt
 
 
 async def test_caller_who_leaves_at_any_point_leaves_memory_and_database_alike(
@@ -188,11 +170,11 @@ async def test_caller_who_leaves_at_any_point_leaves_memory_and_database_alike(
         leaving.cancel()
         await asyncio.wait({leaving})
     await registry.register(prompt(content="last"))
-    last = registry.in_force("support/answer").version
+    last = registry.resolve("support/answer").prompt.version
     fresh = await load(database)
     for version in range(1, last + 1):
-        assert fresh.at_version("support/answer", version) == registry.at_version("support/answer", version)
-    assert fresh.in_force("support/answer").version == last
+        assert fresh.resolve("support/answer", version).prompt == registry.resolve("support/answer", version).prompt
+    assert fresh.resolve("support/answer").prompt.version == last
 
 
 async def test_version_that_another_process_stored_is_counted_and_taken_in(database_url: str) -> None:
@@ -200,7 +182,7 @@ async def test_version_that_another_process_stored_is_counted_and_taken_in(datab
     here, there = await load(ours), await load(theirs)
     await there.register(prompt(content="theirs"))
     assert (await here.register(prompt(content="ours"))).version == 2
-    assert here.at_version("support/answer", 1).content == "theirs"
+    assert here.resolve("support/answer", 1).prompt.content == "theirs"
     assert not (await there.register(prompt(content="ours"))).created
     await ours.close()
     await theirs.close()
@@ -209,7 +191,7 @@ async def test_version_that_another_process_stored_is_counted_and_taken_in(datab
 async def test_chats_read_without_the_database(database: Database, registry: PromptRegistry) -> None:
     await registry.register(prompt())
     await database.close()
-    assert registry.in_force("support/answer").version == 1
+    assert registry.resolve("support/answer").prompt.version == 1
     assert (await registry.get(models_pb2.GetPromptRequest(name="support/answer", version=1))).version == 1
 
 
@@ -219,7 +201,7 @@ async def test_chats_read_without_the_database(database: Database, registry: Pro
 async def test_unknown_prompt_is_told_with_the_nearest_names(registry: PromptRegistry) -> None:
     await registry.register(prompt("support/answer"))
     with pytest.raises(NotFound) as raised:
-        registry.in_force("support/anser")
+        registry.resolve("support/anser")
     assert raised.value.reason == "PROMPT_NOT_FOUND"
     assert raised.value.metadata == {"prompt": "support/anser"}
     assert "support/anser; did you mean support/answer?" in raised.value.message
@@ -237,7 +219,7 @@ async def test_unknown_version_is_told_with_the_newest_one(registry: PromptRegis
 async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegistry) -> None:
     await registry.register(prompt())
     with pytest.raises(NotFound) as raised:
-        registry.in_force("x" * 5_000_000)
+        registry.resolve("x" * 5_000_000)
     assert len(raised.value.message) < 300
 
 
@@ -299,22 +281,6 @@ async def test_every_wrong_field_is_named_at_once_and_nothing_is_stored(registry
 
 async def test_content_of_just_one_mebibyte_is_taken(registry: PromptRegistry) -> None:
     assert (await registry.register(prompt(content="é" * (512 * 1024)))).created
-
-
-@pytest.mark.parametrize(
-    ("ask", "feature"),
-    [
-        (lambda r: r.register(prompt(labels=["production"])), "RegisterPromptRequest.labels"),
-        (lambda r: r.get(models_pb2.GetPromptRequest(name="a", label="staging")), "GetPromptRequest.label"),
-        (lambda r: r.list(models_pb2.ListPromptsRequest(label="staging")), "ListPromptsRequest.label"),
-    ],
-)
-async def test_labels_are_refused_by_name_until_they_are_served(
-    registry: PromptRegistry, ask: Callable[[PromptRegistry], Any], feature: str
-) -> None:
-    with pytest.raises(Unimplemented) as raised:
-        await ask(registry)
-    assert raised.value.metadata == {"feature": feature}
 
 
 @pytest.mark.parametrize(
@@ -478,3 +444,22 @@ async def test_errors_never_quote_the_prompt(registry: PromptRegistry) -> None:
     with pytest.raises(PlatformError) as raised:
         await registry.register(prompt(content="canary\0text", commit_message="canary\0text"))
     assert "canary" not in str(raised.value) + str(raised.value.violations)
+
+
+@settings(deadline=None)
+@given(
+    st.text(alphabet="{}ab", max_size=60),
+    st.fixed_dictionaries(
+        {name: st.text(alphabet="{}ab\\", max_size=20) for name in ("a", "b", "aa", "ab", "ba", "bb")}
+    ),
+)
+def test_values_stand_where_their_variables_stood_and_nothing_else_changes(content: str, some: dict[str, str]) -> None:
+    values = {name: some.get(name, name) for name in find_variables(content)}
+    expected = ""
+    end = 0
+    for variable in VARIABLE.finditer(content):
+        expected += content[end : variable.start()] + values[variable[1]]
+        end = variable.end()
+    rendered = render(content, values)
+    assert rendered == expected + content[end:]
+    assert rendered_size(content, values) == len(rendered.encode())

@@ -137,7 +137,7 @@ def test_a_bad_database_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "sessions.db").write_text("not a database, but long enough to be taken for one\n" * 100)
     assert "no database" in refused(tmp_path)
     assert "cannot be created" in refused(Path("/proc/nowhere/data"))
-    assert "hunter2" not in refused(tmp_path, SESSIONS_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d")
+    assert "hunter2" not in refused(tmp_path, SESSIONS_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:99999/d")
 
 
 async def append_until_killed(

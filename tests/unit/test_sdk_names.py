@@ -14,11 +14,16 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
 import genai_platform
+from genai_platform import AsyncConversation, AsyncGenAIPlatform, Conversation, GenAIPlatform
+from genai_platform.async_memories import AsyncUserMemory
 from genai_platform.async_models import AsyncModels
+from genai_platform.async_prompts import AsyncPrompts
 from genai_platform.async_sessions import AsyncSessions
 from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE
+from genai_platform.memories import UserMemory
 from genai_platform.models import Models
-from genai_platform.requests import ChatFields
+from genai_platform.prompts import Prompts
+from genai_platform.requests import ChatFields, TurnFields
 from genai_platform.sessions import Sessions
 from proto import models_pb2, sessions_pb2
 
@@ -27,6 +32,15 @@ ROOT = Path(genai_platform.__file__).parents[1]
 CLIENTS = [
     *((Models, AsyncModels, method) for method in MODEL_SERVICE.methods),
     *((Sessions, AsyncSessions, method) for method in SESSION_SERVICE.methods),
+]
+
+TWINS = [
+    (GenAIPlatform, AsyncGenAIPlatform),
+    (Models, AsyncModels),
+    (Prompts, AsyncPrompts),
+    (Sessions, AsyncSessions),
+    (Conversation, AsyncConversation),
+    (UserMemory, AsyncUserMemory),
 ]
 
 
@@ -62,9 +76,31 @@ def test_every_rpc_is_one_method_with_the_same_signature_in_both_clients(
     assert getattr(sync, name).__doc__
 
 
-@pytest.mark.parametrize(("sync", "awaited"), [(Models, AsyncModels), (Sessions, AsyncSessions)])
-def test_both_clients_have_the_same_methods(sync: type, awaited: type) -> None:
-    assert {name for name in vars(sync) if name[0] != "_"} == {name for name in vars(awaited) if name[0] != "_"}
+def public_names(client: type) -> set[str]:
+    return {name for name in vars(client) if name[0] != "_"}
+
+
+def of_sync(annotation: str) -> str:
+    """What stands in the blocking client where the other one has `annotation`."""
+    return annotation.replace("AsyncOpening", "Conversation").replace("Async", "")
+
+
+@pytest.mark.parametrize(("sync", "awaited"), TWINS)
+def test_both_clients_have_the_same_methods_with_the_same_signatures(sync: type, awaited: type) -> None:
+    assert public_names(sync) == public_names(awaited)
+    for name in public_names(sync):
+        ours, theirs = getattr(sync, name), getattr(awaited, name)
+        if isinstance(ours, property):
+            ours, theirs = ours.fget, theirs.fget
+        blocking, asynchronous = inspect.signature(ours), inspect.signature(theirs)
+        assert blocking.parameters == asynchronous.parameters, name
+        assert of_sync(str(asynchronous.return_annotation)) == blocking.return_annotation, name
+        assert ours.__doc__, name
+
+
+def test_the_turns_of_a_conversation_have_the_keywords_of_a_chat() -> None:
+    own = {"messages", "session_id", "request_id", "system"}
+    assert set(TurnFields.__annotations__) == set(ChatFields.__annotations__) - own
 
 
 @pytest.mark.parametrize("file", [models_pb2, sessions_pb2], ids=["models", "sessions"])

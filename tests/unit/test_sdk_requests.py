@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from genai_platform import ChatConfig, ChatMessage, ChatRequest, ParameterPolicy, ToolDefinition
-from genai_platform.requests import build_chat_request
+from genai_platform import (
+    ChatConfig,
+    ChatMessage,
+    ChatRequest,
+    ParameterPolicy,
+    Session,
+    SessionOptions,
+    ToolDefinition,
+    WindowPolicy,
+)
+from genai_platform.requests import TurnFields, build_chat_request
+from genai_platform.session_requests import build_turn
 
 HELLO = ChatMessage(role="user", content="Hello!")
 
@@ -82,3 +92,25 @@ def test_a_request_is_sent_as_it_is() -> None:
 def test_what_cannot_be_a_chat_is_a_type_error_that_says_so(given: Any, fields: dict[str, Any], text: str) -> None:
     with pytest.raises(TypeError, match=text):
         build_chat_request(given, fields)
+
+
+def test_a_turn_is_what_is_said_over_what_the_conversation_was_opened_with() -> None:
+    session = Session(session_id="s", user_id="u")
+    opened: TurnFields = {"model": "m", "temperature": 0, "session": {"window": {"max_messages": 4}}}
+    turn = build_turn(session, opened, "Hello!", None, "r", {"max_tokens": 5, "model": None})
+    assert turn == ChatRequest(
+        model="m",
+        messages=[HELLO],
+        config=ChatConfig(temperature=0, max_tokens=5),
+        session_id="s",
+        session=SessionOptions(window=WindowPolicy(max_messages=4), user_id="u"),
+        request_id="r",
+    )
+
+
+def test_config_of_a_turn_takes_the_place_of_the_settings_it_was_opened_with() -> None:
+    opened: TurnFields = {"temperature": 0, "config": {"seed": 1}}
+    turn = build_turn(Session(session_id="s"), opened, "Hello!", "Be brief.", None, {"config": {"top_p": 0.5}})
+    assert turn.config == ChatConfig(top_p=0.5)
+    assert list(turn.messages) == [ChatMessage(role="system", content="Be brief."), HELLO]
+    assert not turn.HasField("session")

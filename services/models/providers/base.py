@@ -60,13 +60,14 @@ class Conversation(NamedTuple):
 
     request: models_pb2.ChatRequest
     messages: Sequence[models_pb2.ChatMessage]
-    added: int = 0
-    """How many of the first messages are not the request's own."""
+    added: Sequence[str] = ()
+    """Of the first messages, which are not the request's own, the field that each came through."""
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
-        """Each message with its path in the request; an empty one for what was added to it."""
-        for index, message in enumerate(self.messages, -self.added):
-            yield f"messages[{index}]" if index >= 0 else "", message
+        """Each message with its path in the request, as the caller counts."""
+        yield from zip(self.added, self.messages, strict=False)
+        for index, message in enumerate(self.messages[len(self.added) :]):
+            yield f"messages[{index}]", message
 
 
 class Body(NamedTuple):

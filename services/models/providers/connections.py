@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
+
+from services.models.endpoints import EndpointPolicy
 
 POOLED_SECONDS = 60.0
 DNS_CACHE_SECONDS = 30
@@ -75,10 +79,11 @@ def _connection(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
 class Connector(aiohttp.TCPConnector):
     """The pool: as many connections as there are calls, each kept for a while after its last answer.
 
-    With `force_close` there is no pool: every call gets a connection of its own.
+    With `force_close` there is no pool: every call gets a connection of its own. A new connection raises what
+    `EndpointPolicy.check` raises, before a byte goes out.
     """
 
-    def __init__(self, *, trusted: ssl.SSLContext | None, force_close: bool = False) -> None:
+    def __init__(self, endpoints: EndpointPolicy, *, trusted: ssl.SSLContext | None, force_close: bool = False) -> None:
         super().__init__(
             limit=0,
             ttl_dns_cache=DNS_CACHE_SECONDS,
@@ -87,6 +92,7 @@ class Connector(aiohttp.TCPConnector):
             ssl=trusted or True,
         )
         self._factory = functools.partial(_connection, asyncio.get_running_loop())
+        self._endpoints = endpoints
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -97,3 +103,10 @@ class Connector(aiohttp.TCPConnector):
             if connection.protocol is None or not connection.protocol.should_close:
                 return connection
             connection.close()
+
+    async def _resolve_host(self, host: str, port: int, traces: Sequence[Trace] | None = None) -> list[ResolveResult]:
+        # Every host comes through here, a resolved one, one out of the cache and an address alike, and these very
+        # addresses are connected to next.
+        found = await super()._resolve_host(host, port, traces)
+        self._endpoints.check(host, port, [address["host"] for address in found])
+        return found

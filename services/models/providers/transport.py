@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from services.models.endpoints import EndpointPolicy
 from services.models.providers.connections import Connector, StaleConnection
 from services.shared import errors
 
@@ -122,21 +123,29 @@ class Transport:
 
     Nothing of the environment changes where it connects: no proxies, no netrc. It keeps no cookies, follows no
     redirects and always verifies TLS; `authorities` is a PEM file of certificate authorities that are trusted beside
-    the system's, for providers inside a private network.
+    the system's, for providers inside a private network. `endpoints` says where it may connect; unless told otherwise,
+    everywhere but to link-local addresses and metadata services.
 
     Every call may raise, before there is an answer:
 
       * Unavailable: UPSTREAM_UNREACHABLE (no connection, or it broke), UPSTREAM_TIMEOUT (no head within `first_byte`)
       * PreconditionFailed: UPSTREAM_TLS, UPSTREAM_REDIRECT, UPSTREAM_REQUEST_INVALID (the address or a header, a key
-        with a line break for one, cannot be sent)
+        with a line break for one, cannot be sent), ENDPOINT_NOT_ALLOWED (`endpoints` forbids the host or an address)
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
     A request is sent a second time only when the connection was a pooled one and closed without one byte of an answer.
     """
 
-    def __init__(self, timers: Timers | None = None, *, authorities: Path | None = None) -> None:
+    def __init__(
+        self,
+        timers: Timers | None = None,
+        *,
+        authorities: Path | None = None,
+        endpoints: EndpointPolicy | None = None,
+    ) -> None:
         self._timers = timers or Timers()
         self._authorities = authorities
+        self._endpoints = endpoints or EndpointPolicy()
         self._pooled: aiohttp.ClientSession | None = None
         self._unpooled: aiohttp.ClientSession | None = None
 
@@ -198,8 +207,8 @@ class Transport:
         if self._authorities:
             trusted = ssl.create_default_context()
             trusted.load_verify_locations(self._authorities)
-        self._pooled = self._session(Connector(trusted=trusted))
-        self._unpooled = self._session(Connector(trusted=trusted, force_close=True))
+        self._pooled = self._session(Connector(self._endpoints, trusted=trusted))
+        self._unpooled = self._session(Connector(self._endpoints, trusted=trusted, force_close=True))
 
     def _session(self, connector: Connector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

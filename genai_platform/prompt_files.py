@@ -1,0 +1,117 @@
+"""Prompts as files that fit in a git repository.
+
+    support/answer/prompt.json     the labels, and of every version what is not its text
+    support/answer/v1.md           the text of version 1, byte for byte
+    support/answer/v2.md
+
+The folder is the prompt's name. Nothing in the files depends on when, from where or how often they are written, so
+that writing them again changes nothing. The history of labels and the times of the platform are not part of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from google.protobuf.json_format import MessageToDict
+
+from genai_platform.errors import FieldViolation, InvalidRequest
+from genai_platform.files import open_whole
+from genai_platform.prompt_folders import FACTS_FILE, find_prompt_files, folder_of, is_linked
+from proto.models_pb2 import Prompt
+
+ATTRIBUTES_FILE = ".gitattributes"
+ATTRIBUTES = b"# The text of a version is kept byte for byte: its line ends are never translated.\nv*.md -text\n"
+
+
+class PromptRecord(NamedTuple):
+    """All that is kept of one prompt, without times."""
+
+    name: str
+    versions: Sequence[Prompt]
+    """From version 1 on, without gaps."""
+    labels: Mapping[str, int]
+    archived: frozenset[int]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did, in paths below its directory."""
+
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    unknown: tuple[str, ...]
+    """Prompt files that are there and of which the platform knows nothing. They are left as they are."""
+
+    def __str__(self) -> str:
+        return f"{len(self.written)} files written, {len(self.unchanged)} unchanged, {len(self.unknown)} unknown"
+
+
+def record_prompt(name: str, versions: Iterable[Prompt]) -> PromptRecord:
+    """What the platform keeps of one prompt, from the list of its versions, archived ones included."""
+    ordered = sorted(versions, key=lambda prompt: prompt.version)
+    labels = {label: prompt.version for prompt in ordered for label in prompt.labels}
+    archived = frozenset(prompt.version for prompt in ordered if prompt.HasField("archived_at"))
+    return PromptRecord(name, ordered, labels, archived)
+
+
+def write_records(directory: Path, records: Sequence[PromptRecord]) -> ExportReport:
+    """Writes what differs from what is there. Raises InvalidRequest for a directory with links in the way."""
+    files = {path: data for record in records for path, data in _format_record(record)}
+    linked = [path for path in files if is_linked(directory, path)]
+    refuse([FieldViolation(str(path), "is reached over a symbolic link") for path in linked])
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / ATTRIBUTES_FILE).exists():
+        files[PurePosixPath(ATTRIBUTES_FILE)] = ATTRIBUTES
+    written = [str(path) for path in sorted(files) if _write(directory / path, files[path])]
+    known = {str(path) for path in files}
+    unknown = [str(path) for path in find_prompt_files(directory) if str(path) not in known]
+    return ExportReport(tuple(written), tuple(sorted(known.difference(written))), tuple(sorted(unknown)))
+
+
+def _format_record(record: PromptRecord) -> Iterator[tuple[PurePosixPath, bytes]]:
+    folder = folder_of(record.name)
+    facts = {
+        "labels": dict(sorted(record.labels.items())),
+        "versions": [_describe(prompt, prompt.version in record.archived) for prompt in record.versions],
+    }
+    yield folder / FACTS_FILE, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
+    for prompt in record.versions:
+        yield folder / f"v{prompt.version}.md", prompt.content.encode()
+
+
+def _describe(prompt: Prompt, archived: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {"version": prompt.version, "content_sha256": hash_content(prompt.content.encode())}
+    for field in ("metadata", "defaults"):
+        if prompt.HasField(field):
+            described[field] = MessageToDict(getattr(prompt, field), preserving_proto_field_name=True)
+    if prompt.commit_message:
+        described["commit_message"] = prompt.commit_message
+    if archived:
+        described["archived"] = True
+    return described
+
+
+def _write(path: Path, data: bytes) -> bool:
+    """Returns whether the file had to be changed."""
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_whole(path) as file:
+        file.write(data)
+    return True
+
+
+def hash_content(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def refuse(problems: Sequence[FieldViolation]) -> None:
+    """Raises InvalidRequest PROMPT_FILES_INVALID unless there are no problems."""
+    if problems:
+        lines = "; ".join(f"{path} {problem}" for path, problem in problems)
+        raise InvalidRequest(f"nothing was changed: {lines}", reason="PROMPT_FILES_INVALID", violations=problems)

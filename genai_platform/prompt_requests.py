@@ -1,0 +1,158 @@
+"""What the prompt calls are made of, sync and async: their requests, and what is read from their answers."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from genai_platform.errors import FailedPrecondition
+from genai_platform.requests import Fields
+from proto.models_pb2 import (
+    GetPromptRequest,
+    Prompt,
+    PromptDefaults,
+    PromptEvent,
+    PromptMetadata,
+    PromptRef,
+    RegisterPromptRequest,
+    RenderPromptRequest,
+    SetPromptLabelRequest,
+)
+
+PAGE_SIZE = 200
+
+LABEL_SET = "label_set"
+LABEL_REMOVED = "label_removed"
+
+
+def build_registration(
+    name: str,
+    content: str,
+    *,
+    labels: Sequence[str],
+    author: str | None,
+    reviewed_by: str | None,
+    tags: Sequence[str],
+    message: str | None,
+    defaults: PromptDefaults | Fields | None,
+) -> RegisterPromptRequest:
+    request = RegisterPromptRequest(
+        name=name, content=content, labels=_texts("labels", labels), commit_message=message or ""
+    )
+    if author or reviewed_by or tags:
+        request.metadata.CopyFrom(
+            PromptMetadata(author=author or "", reviewed_by=reviewed_by or "", tags=_texts("tags", tags))
+        )
+    if defaults is not None:
+        request.defaults.CopyFrom(defaults if isinstance(defaults, PromptDefaults) else PromptDefaults(**defaults))
+    return request
+
+
+def build_question(name: str, version: int | None, label: str | None) -> GetPromptRequest:
+    return GetPromptRequest(name=name, version=version or 0, label=label or "")
+
+
+def build_rendering(
+    name: str, variables: Mapping[str, str] | None, version: int | None, label: str | None
+) -> RenderPromptRequest:
+    """Raises TypeError when a version and a label are asked for: the request has room for one."""
+    if version is not None and label is not None:
+        raise TypeError("ask for a version or a label, not both")
+    selected: dict[str, Any] = {} if version is None else {"version": version}
+    if label is not None:
+        selected["label"] = label
+    return RenderPromptRequest(prompt=PromptRef(name=name, variables=variables, **selected))
+
+
+def build_selection(name: str, selected: int | str) -> GetPromptRequest:
+    """Asks for a version by its number or by a label."""
+    return build_question(name, None, selected) if isinstance(selected, str) else build_question(name, selected, None)
+
+
+def build_move(
+    name: str, version: int, label: str, expected_version: int | None, reason: str | None, actor: str | None
+) -> SetPromptLabelRequest:
+    return SetPromptLabelRequest(
+        name=name,
+        label=label,
+        version=version,
+        expected_version=expected_version,
+        reason=reason or "",
+        actor=actor or "",
+    )
+
+
+def build_rollback(
+    name: str,
+    label: str,
+    events: Iterable[PromptEvent],
+    expected_version: int | None,
+    reason: str | None,
+    actor: str | None,
+) -> SetPromptLabelRequest:
+    """Moves a label back through its history, which comes newest first.
+
+    Going back once more goes further back, never forward again to a version that was left. Raises FailedPrecondition
+    NO_PREVIOUS_VERSION when there is nothing to go back to.
+    """
+    trail, current = _follow(event for event in reversed(list(events)) if event.label == label)
+    earlier = trail[:-1] if current else trail
+    if not earlier:
+        raise FailedPrecondition(
+            f"label {label} of prompt {name} has pointed at no other version before; move it with promote",
+            reason="NO_PREVIOUS_VERSION",
+            metadata={"prompt": name, "label": label},
+        )
+    expected = current if expected_version is None else expected_version
+    return build_move(name, earlier[-1], label, expected, reason or "rollback", actor)
+
+
+def _follow(events: Iterable[PromptEvent]) -> tuple[Sequence[int], int]:
+    """The versions that led to where a label is, oldest first, and the version that it points at (0: none).
+
+    A move to the version before the last one goes back: it takes the last one from the trail.
+    """
+    trail: list[int] = []
+    current = 0
+    for event in events:
+        if event.type == LABEL_REMOVED:
+            current = 0
+        elif event.type == LABEL_SET:
+            current = event.version
+            if trail[-2:-1] == [current]:
+                trail.pop()
+            elif trail[-1:] != [current]:
+                trail.append(current)
+    return trail, current
+
+
+def describe_changes(base: Prompt, target: Prompt) -> str:
+    """The unified diff of two versions' contents, followed by that of their defaults; empty when both are equal."""
+    old, new = (f"{prompt.name} v{prompt.version}" for prompt in (base, target))
+    contents = difflib.unified_diff(_lines(base.content), _lines(target.content), old, new)
+    old_defaults, new_defaults = (_lines(_describe(prompt.defaults)) for prompt in (base, target))
+    defaults = difflib.unified_diff(old_defaults, new_defaults, f"{old} defaults", f"{new} defaults")
+    return "".join([*contents, *defaults])
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as `diff` has them: only a line feed ends one, and a last one without says so."""
+    *ended, rest = text.split("\n")
+    lines = [f"{line}\n" for line in ended]
+    return [*lines, f"{rest}\n\\ No newline at end of file\n"] if rest else lines
+
+
+def _describe(defaults: PromptDefaults) -> str:
+    fields = MessageToDict(defaults, preserving_proto_field_name=True)
+    return json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True) + "\n" if fields else ""
+
+
+def _texts(what: str, texts: Iterable[str]) -> Iterator[str]:
+    # A text is a sequence of texts too, and would become a label for each letter.
+    if isinstance(texts, str):
+        raise TypeError(f"{what} is a list of texts, not one text: write [{texts!r}]")
+    return iter(texts)

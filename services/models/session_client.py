@@ -1,0 +1,98 @@
+"""The Session Service as the Model Service calls it, its failures told in the platform's own errors."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from proto import sessions_pb2, sessions_pb2_grpc, turns_pb2, turns_pb2_grpc
+from services.shared import errors
+from services.shared.channels import open_channel
+from services.shared.rpc import DETAILS_KEY, REQUEST_ID_KEY, STATUS_CODES
+
+CALL_SECONDS = 5.0
+"""How long the Session Service may take to answer; the caller's own deadline may be sooner."""
+
+RETRY_SECONDS = 1.0
+"""When to try again: a Session Service that has come back is connected to within this time."""
+
+_ERRORS = {code: error for error, code in STATUS_CODES.items()}
+
+
+class SessionClient:
+    """The calls that a chat in a session makes. Connects at the first one, never for chats without a session.
+
+    Every method raises the error that the Session Service answered with, and Unavailable SESSIONS_UNAVAILABLE, at once,
+    when it cannot be reached. `request_id` is the id under which both services log the call.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channel = open_channel(address)
+        self._sessions = sessions_pb2_grpc.SessionServiceStub(self._channel)
+        self._turns = turns_pb2_grpc.TurnServiceStub(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def get_context(
+        self, request: sessions_pb2.GetContextRequest, request_id: str
+    ) -> sessions_pb2.GetContextResponse:
+        response: sessions_pb2.GetContextResponse = await self._call(self._sessions.GetContext, request, request_id)
+        return response
+
+    async def append_messages(
+        self, request: sessions_pb2.AppendMessagesRequest, request_id: str
+    ) -> sessions_pb2.AppendMessagesResponse:
+        response: sessions_pb2.AppendMessagesResponse = await self._call(
+            self._sessions.AppendMessages, request, request_id
+        )
+        return response
+
+    async def begin_turn(self, request: turns_pb2.BeginTurnRequest, request_id: str) -> turns_pb2.BeginTurnResponse:
+        response: turns_pb2.BeginTurnResponse = await self._call(self._turns.BeginTurn, request, request_id)
+        return response
+
+    async def extend_turn(self, request: turns_pb2.ExtendTurnRequest, request_id: str) -> None:
+        await self._call(self._turns.ExtendTurn, request, request_id)
+
+    async def end_turn(self, request: turns_pb2.EndTurnRequest, request_id: str, seconds: float) -> None:
+        await self._call(self._turns.EndTurn, request, request_id, seconds)
+
+    async def _call(self, method: Any, request: Any, request_id: str, seconds: float = CALL_SECONDS) -> Any:
+        try:
+            return await method(request, timeout=seconds, metadata=((REQUEST_ID_KEY, request_id),))
+        except grpc.aio.AioRpcError as error:
+            self._raise(error)
+
+    def _raise(self, error: grpc.aio.AioRpcError) -> NoReturn:
+        details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
+        if details:
+            raise _read_error(error.code(), status_pb2.Status.FromString(details)) from None
+        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise errors.LimitExceeded("the turn is too large for one message", reason="MESSAGE_TOO_LARGE") from None
+        # Without details it was grpc that spoke.
+        raise errors.Unavailable(
+            f"the Session Service at {self._address} cannot be reached; is it running?",
+            reason="SESSIONS_UNAVAILABLE",
+            retry_after=RETRY_SECONDS,
+            metadata={"backend": "sessions"},
+        ) from None
+
+
+def _read_error(code: grpc.StatusCode, status: status_pb2.Status) -> errors.PlatformError:
+    """The error of which the Session Service made this status."""
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    retry_after = None
+    for detail in status.details:
+        detail.Unpack(info)
+        if detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+    return _ERRORS.get(code, errors.Internal)(
+        status.message,
+        reason=info.reason,
+        retry_after=retry_after,
+        metadata={"backend": "sessions", **info.metadata},
+    )

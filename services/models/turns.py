@@ -1,0 +1,169 @@
+"""Turns: a chat in a session, from reading the history to appending what was said.
+
+Whoever asks gets an answer, or an error before anything is sent to a provider. An answer that is whole is appended with
+the messages that it answers, all at once; a turn that fails or is cancelled leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from proto import models_pb2, sessions_pb2
+from services.models.history import cut_notice, default_window, history_notices, with_history
+from services.models.lease import Lease
+from services.models.providers.base import Conversation
+from services.models.session_client import SessionClient
+from services.shared.errors import PlatformError, Unavailable
+from services.shared.rpc import Call
+
+APPEND_SECONDS = 2.0
+"""How long a whole answer may wait until it is appended."""
+
+APPEND_PAUSE_SECONDS = 0.1
+"""Between two attempts, while the Session Service or its storage cannot be reached."""
+
+Capabilities = Callable[[models_pb2.GetCapabilitiesRequest], models_pb2.ModelCapabilities]
+
+
+class Turn:
+    """What is sent for a chat, and what becomes of its answer. Without a session: nothing."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        """Keeps a whole answer, and tells in it what was kept. To be called once, before the answer is sent."""
+
+
+class ReadingTurn(Turn):
+    """A chat that knows what was said in its session, and leaves it as it is."""
+
+    def __init__(self, conversation: Conversation, context: sessions_pb2.GetContextResponse, call: Call) -> None:
+        super().__init__(with_history(conversation, context))
+        self._context = context
+        call.facts["session_messages"] = len(context.messages)
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        self._describe(response)
+        response.session_next_sequence = self._context.next_sequence
+
+    def _describe(self, response: models_pb2.ChatResponse) -> None:
+        request = self.conversation.request
+        response.session_id = request.session_id
+        notices = list(history_notices(response.warnings))
+        if self._context.dropped_messages and not request.session.HasField("window"):
+            notices.append(cut_notice(self._context, request.model))
+        del response.warnings[:]
+        response.warnings.extend(notices)
+
+
+class AppendingTurn(ReadingTurn):
+    """A chat whose messages become part of its session."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        context: sessions_pb2.GetContextResponse,
+        lease: Lease,
+        client: SessionClient,
+        call: Call,
+    ) -> None:
+        super().__init__(conversation, context, call)
+        self._lease = lease
+        self._client = client
+        self._call = call
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        self._describe(response)
+        appending = asyncio.create_task(self._append(response))
+        try:
+            await asyncio.shield(appending)
+        except asyncio.CancelledError:
+            # The answer is whole and paid for: it is kept, although whoever asked has just left.
+            await asyncio.wait({appending})
+            raise
+
+    async def _append(self, response: models_pb2.ChatResponse) -> None:
+        request = self.conversation.request
+        append = sessions_pb2.AppendMessagesRequest(
+            session_id=request.session_id,
+            user_id=request.session.user_id,
+            messages=[*request.messages, response.message],
+            # An attempt whose answer was lost may have been the one that appended.
+            request_id=self._lease.turn_id,
+            expected_next_sequence=self._context.next_sequence,
+            turn_id=self._lease.turn_id,
+        )
+        try:
+            appended = await self._append_in_time(append)
+        except PlatformError as error:
+            self._call.facts["session_append"] = error.reason
+            response.warnings.add(
+                code="SESSION_APPEND_FAILED",
+                field="session_id",
+                message=f"neither messages nor answer were appended to the session: {error.message}",
+            )
+            return
+        self._lease.spent = True
+        self._call.facts["session_append"] = "OK"
+        response.session_next_sequence = appended.next_sequence
+
+    async def _append_in_time(self, append: sessions_pb2.AppendMessagesRequest) -> sessions_pb2.AppendMessagesResponse:
+        """Appends, again and again while that may help. Half of the caller's time is left to the answer itself."""
+        remaining = self._call.remaining_seconds()
+        seconds = APPEND_SECONDS if remaining is None else min(APPEND_SECONDS, remaining / 2)
+        failure = Unavailable("the Session Service did not answer in time", reason="SESSIONS_UNAVAILABLE")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        return await self._client.append_messages(append, self._call.request_id)
+                    except Unavailable as error:
+                        failure = error
+                    await asyncio.sleep(APPEND_PAUSE_SECONDS)
+        raise failure
+
+
+class Turns:
+    """Opens the turns of chats. `capabilities` tells how much history a model has room for."""
+
+    def __init__(self, client: SessionClient, capabilities: Capabilities) -> None:
+        self._client = client
+        self._capabilities = capabilities
+
+    @contextlib.asynccontextmanager
+    async def open(self, conversation: Conversation, call: Call) -> AsyncIterator[Turn]:
+        """The turn of a chat, for the length of a block. Left without `complete`, nothing was ever said.
+
+        Raises, before anything is sent to a provider: NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or
+        SEQUENCE_CONFLICT, Unavailable SESSIONS_UNAVAILABLE, and as `with_history` does.
+        """
+        request = conversation.request
+        if not request.session_id:
+            yield Turn(conversation)
+            return
+        call.facts["session_id"] = request.session_id
+        wanted = self._context_request(conversation)
+        if request.session.skip_append:
+            context = await self._client.get_context(wanted, call.request_id)
+            yield ReadingTurn(conversation, context, call)
+            return
+        lease = Lease(self._client, request.session_id, call.request_id)
+        async with lease.held(wanted) as context:
+            yield AppendingTurn(conversation, context, lease, self._client, call)
+
+    def _context_request(self, conversation: Conversation) -> sessions_pb2.GetContextRequest:
+        session_id, session = conversation.request.session_id, conversation.request.session
+        wanted = sessions_pb2.GetContextRequest(session_id=session_id, user_id=session.user_id)
+        window = session.window if session.HasField("window") else self._default_window(conversation)
+        if window is not None:
+            wanted.window.CopyFrom(window)
+        if session.HasField("expected_next_sequence"):
+            wanted.expected_next_sequence = session.expected_next_sequence
+        return wanted
+
+    def _default_window(self, conversation: Conversation) -> models_pb2.WindowPolicy | None:
+        model = conversation.request.model
+        return default_window(conversation, self._capabilities(models_pb2.GetCapabilitiesRequest(model=model)))

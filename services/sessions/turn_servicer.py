@@ -1,0 +1,56 @@
+"""The calls of the TurnService: one at a time answers in a session."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+
+from proto import turns_pb2 as pb
+from services.sessions import validation
+from services.sessions.contexts import read_context
+from services.sessions.servicer import note_context, read_session_id
+from services.sessions.store import SessionStore
+from services.shared.errors import PlatformError
+from services.shared.rpc import Call
+
+
+class TurnServicer:
+    """Serves genai_platform.v1.TurnService."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        self._sessions = sessions
+
+    async def BeginTurn(self, request: pb.BeginTurnRequest, call: Call) -> pb.BeginTurnResponse:
+        session_id = read_session_id(request, call)
+        user_id = validation.check_user_id(request.user_id)
+        turn_id = _read_turn_id(request.turn_id)
+        validation.check_window(request.window)
+        expected = validation.read_expected_sequence(request)
+        await self._sessions.begin_turn(session_id, user_id, turn_id)
+        try:
+            async with self._sessions.history(session_id, user_id, expected) as history:
+                context = await read_context(history, request.window)
+        except PlatformError:
+            # Whoever is refused holds nothing. (Whoever leaves ends the turn by itself, or lets it run out.)
+            await self._sessions.end_turn(session_id, turn_id)
+            raise
+        note_context(context, call)
+        return pb.BeginTurnResponse(context=context, lease=self._lease())
+
+    async def ExtendTurn(self, request: pb.ExtendTurnRequest, call: Call) -> pb.ExtendTurnResponse:
+        session_id = read_session_id(request, call)
+        await self._sessions.extend_turn(session_id, _read_turn_id(request.turn_id))
+        return pb.ExtendTurnResponse(lease=self._lease())
+
+    async def EndTurn(self, request: pb.EndTurnRequest, call: Call) -> pb.EndTurnResponse:
+        session_id = read_session_id(request, call)
+        await self._sessions.end_turn(session_id, _read_turn_id(request.turn_id))
+        return pb.EndTurnResponse()
+
+    def _lease(self) -> Duration:
+        lease = Duration()
+        lease.FromMicroseconds(int(self._sessions.lease_seconds * 1_000_000))
+        return lease
+
+
+def _read_turn_id(turn_id: str) -> str:
+    return validation.check_text("turn_id", turn_id, validation.MAX_TURN_ID, required=True)

@@ -1,0 +1,51 @@
+"""How one service reaches another: addresses, and channels that find a service again soon after it returns."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import grpc
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from services.shared.server import MAX_MESSAGE_BYTES
+
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # A call is sent once: whether to repeat it is known to whoever makes it, not here.
+    ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
+    # Fixed windows: with growing ones, grpc buffers megabytes for each stream whose reader is slow.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A service that returns is found within some 200 ms; grpc's own pause grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    # In spite of its name, the time that one attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+]
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+
+
+def _check_address(address: str) -> str:
+    match = _ADDRESS.fullmatch(address)
+    if match and 0 < int(match["port"]) <= 65535:
+        return address
+    raise PydanticCustomError("address", "must be host:port, such as 127.0.0.1:50053 or [::1]:50053")
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""host:port, the host being a name, an IPv4 address, or an IPv6 address in brackets."""
+
+
+def open_channel(address: str) -> grpc.aio.Channel:
+    """A channel that connects at its first call. Whoever opens it closes it."""
+    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)

@@ -1,0 +1,77 @@
+"""Model registries over real databases, as each replica of the Model Service has one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from proto import models_pb2
+from services.models.credentials import Credentials
+from services.models.endpoints import EndpointPolicy
+from services.models.model_registry import ModelRegistry
+from services.models.status_board import Schedule, StatusBoard
+from services.shared.database import Database
+from services.shared.logs import open_log
+
+LOG = open_log("test", file=io.BytesIO())
+MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
+BUILT_IN = frozenset({"gpt-4o", "claude-3-5-haiku"})
+ENDPOINTS = EndpointPolicy()
+SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+class Replica(NamedTuple):
+    """What one process holds."""
+
+    database: Database
+    board: StatusBoard
+    registry: ModelRegistry
+    refreshed: asyncio.Condition
+
+    async def sees(self, is_so: Callable[[ModelRegistry], bool]) -> None:
+        """Waits for what this replica must have heard of within a second."""
+        async with asyncio.timeout(1), self.refreshed:
+            await self.refreshed.wait_for(lambda: is_so(self.registry))
+
+
+def new_registry(database: Database, board: StatusBoard, **base_urls: str) -> ModelRegistry:
+    """A registry that has loaded nothing yet."""
+    return ModelRegistry(database, board, BUILT_IN.__contains__, base_urls, ENDPOINTS, Credentials())
+
+
+@contextlib.asynccontextmanager
+async def replica(url: str, *, watching: bool = True) -> AsyncIterator[Replica]:
+    """A registry over a database of its own; unless it is watching, it hears of no change."""
+    database = await Database.open(url, MIGRATIONS, LOG)
+    board = StatusBoard(LOG, ENDPOINTS, SLOW)
+    here = Replica(database, board, new_registry(database, board), asyncio.Condition())
+
+    async def refresh() -> None:
+        await here.registry.load()
+        async with here.refreshed:
+            here.refreshed.notify_all()
+
+    try:
+        if watching:
+            await database.watch(refresh)
+        yield here
+    finally:
+        await board.close()
+        await database.close()
+
+
+def model(name: str = "mine", endpoint: str = NOWHERE, **fields: Any) -> models_pb2.RegisterModelRequest:
+    return models_pb2.RegisterModelRequest(
+        **({"name": name, "endpoint": endpoint, "adapter_type": "openai-compatible"} | fields)
+    )
+
+
+def endpoint_of(registry: ModelRegistry, name: str) -> str | None:
+    """Where a name leads now."""
+    found = registry.find(name)
+    return found.endpoint if found else None

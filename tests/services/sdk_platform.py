@@ -1,0 +1,76 @@
+"""The real services in front of a provider that repeats what it was sent: for the SDK's own ways of using them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event_stream, json_answer
+from tests.services import gateway_fixtures, sessions_fixtures
+from tests.services.model_service import END, completion, model_service, piece
+
+START_SECONDS = 30.0
+
+ENDLESS = "Do not stop."
+"""What must be said for a stream that does not end."""
+
+
+def repeat(request: Received) -> Script:
+    """Answers with the texts of all messages it was sent, so that an answer tells what the model knows."""
+    if request.method == "GET":
+        return json_answer({"data": []})
+    said = " | ".join(f"{message['role']}: {message['content']}" for message in request.json()["messages"])
+    if said.endswith(ENDLESS):
+        return event_stream(piece(said), ending=Ending.STALL)
+    if request.json().get("stream"):
+        return event_stream(piece(said[:5]), piece(said[5:]), END)
+    return json_answer(completion(f"[{said}]"))
+
+
+@contextlib.asynccontextmanager
+async def serving_platform(directory: Path) -> AsyncIterator[str]:
+    """All three services, with their data in `directory`; gives the gateway's address."""
+    async with (
+        ScriptedUpstream(default=repeat) as upstream,
+        sessions_fixtures.served(f"sqlite:///{directory / 'sessions.db'}") as sessions,
+        model_service(directory, upstream, SESSIONS_ADDRESS=sessions.address) as models,
+        gateway_fixtures.gateway(models.address, sessions.address) as gateway,
+    ):
+        yield gateway.address
+
+
+@contextlib.contextmanager
+def platform_in_thread(directory: Path) -> Iterator[str]:
+    """The same in an event loop of its own, for clients that block."""
+    address = ""
+    ready = threading.Event()
+    done = threading.Event()
+
+    async def run() -> None:
+        nonlocal address
+        async with serving_platform(directory) as address:
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="platform")
+    thread.start()
+    try:
+        assert ready.wait(START_SECONDS)
+        yield address
+    finally:
+        done.set()
+        thread.join()
+
+
+async def result(answer: Any) -> Any:
+    """What a call of either client comes to: awaited where it must be, and iterators as lists."""
+    if inspect.isawaitable(answer):
+        return await answer
+    if isinstance(answer, AsyncIterator):
+        return [entry async for entry in answer]
+    return list(answer) if isinstance(answer, Iterator) else answer

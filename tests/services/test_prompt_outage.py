@@ -1,0 +1,124 @@
+"""Prompts while the database is away: what is in memory is served, and nothing else is claimed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+import time
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proto import models_pb2
+from services.models.prompt_registry import PromptRegistry
+from services.models.prompting import with_system_prompt
+from services.shared.errors import Unavailable
+from tests.services.postgresql_server import PostgreSQLServer, postgresql_server
+from tests.services.prompt_fixtures import (
+    NAME,
+    archive,
+    events,
+    get,
+    names,
+    prompt,
+    register_versions,
+    replica,
+    set_label,
+    shows,
+    versions,
+)
+
+RECOVERED_SECONDS = 10.0
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[PostgreSQLServer]:
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(module_server: PostgreSQLServer) -> PostgreSQLServer:
+    """A server that runs, whatever the test before did to it."""
+    module_server.start()
+    return module_server
+
+
+@pytest.fixture
+def url(server: PostgreSQLServer) -> str:
+    return server.url(f"prompts_{next(_numbers)}")
+
+
+async def assert_unavailable(*calls: Awaitable[Any]) -> None:
+    """That all of them, asked at once, say in time that one may try again."""
+    begin = time.monotonic()
+    for error in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(error, Unavailable)
+        assert error.retry_after
+    assert time.monotonic() - begin < 3
+
+
+async def assert_served(registry: PromptRegistry) -> None:
+    """That two versions, the first in production, are served in every way that needs no database."""
+    assert (await get(registry)).resolved_label == "production"
+    assert (await get(registry, version=2)).content == "text 2"
+    assert await names(registry) == [NAME]
+    assert await versions(registry) == [2, 1]
+    request = models_pb2.ChatRequest(prompt=models_pb2.PromptRef(name=NAME))
+    assert with_system_prompt(request, registry).conversation.messages[0].content == "text 1"
+
+
+async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_back(
+    server: PostgreSQLServer, url: str
+) -> None:
+    async with replica(url) as here:
+        registry = here.registry
+        await register_versions(registry, 2)
+        await set_label(registry, "production", 1)
+        server.stop()
+        for _ in range(2):
+            await assert_unavailable(
+                registry.register(prompt()),
+                set_label(registry, "production", 2),
+                archive(registry, 2),
+                events(registry),
+                registry.load(),
+            )
+            await assert_served(registry)
+        server.start()
+        async with replica(url) as other:
+            await other.sees(shows(version=1), RECOVERED_SECONDS)
+            await set_label(other.registry, "production", 2)
+        await here.sees(shows(version=2), RECOVERED_SECONDS)
+        assert (await registry.register(prompt())).version == 3
+
+
+async def test_service_that_starts_before_its_database_knows_the_prompts_when_that_comes(
+    server: PostgreSQLServer, url: str
+) -> None:
+    async with replica(url) as before:
+        await register_versions(before.registry, 1)
+    server.stop()
+    async with replica(url) as here:
+        await assert_unavailable(get(here.registry), names(here.registry), here.registry.register(prompt()))
+        server.start()
+        await here.sees(shows(version=1), RECOVERED_SECONDS)
+
+
+async def test_locked_file_stops_writes_only(sqlite_file: Path) -> None:
+    async with replica(f"sqlite:///{sqlite_file}") as here:
+        await register_versions(here.registry, 2)
+        await set_label(here.registry, "production", 1)
+        other = sqlite3.connect(sqlite_file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await assert_unavailable(here.registry.register(prompt()))
+        await assert_served(here.registry)
+        assert len(await events(here.registry)) == 3
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await here.registry.register(prompt())).version == 3

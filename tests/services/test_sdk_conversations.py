@@ -1,0 +1,254 @@
+"""Conversations, their export, and memory, by both clients against the real services."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai_platform import (
+    AppendMessagesRequest,
+    AsyncGenAIPlatform,
+    ChatMessage,
+    ChatRequest,
+    Conflict,
+    ContentPart,
+    GenAIPlatform,
+    InvalidRequest,
+    ListSessionsRequest,
+    NotFound,
+    ProviderState,
+    SessionMessage,
+    ToolCall,
+)
+from tests.services.sdk_platform import ENDLESS, platform_in_thread, result
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with platform_in_thread(tmp_path_factory.mktemp("platform")) as address:
+        yield address
+
+
+@pytest.fixture(params=[GenAIPlatform, AsyncGenAIPlatform])
+async def platform(request: pytest.FixtureRequest, address: str) -> AsyncIterator[Any]:
+    platform = request.param(address)
+    yield platform
+    await result(platform.close())
+
+
+@pytest.fixture
+def user() -> str:
+    return uuid.uuid4().hex
+
+
+async def said(conversation: Any) -> list[tuple[int, str, str]]:
+    entries = await result(conversation.messages())
+    return [(entry.sequence, entry.message.role, entry.message.content) for entry in entries]
+
+
+def test_a_conversation_reads_like_one(address: str, user: str) -> None:
+    with GenAIPlatform(address) as platform:
+        with platform.sessions.create(user_id=user, model="gpt-4o") as conversation:
+            assert conversation.chat("One").text == "[user: One]"
+            assert conversation.chat("Two").text == "[user: One | assistant: [user: One] | user: Two]"
+            assert "".join(conversation.stream_text("Three")).endswith("| user: Three")
+        assert [entry.sequence for entry in conversation.messages()] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_the_async_one_is_entered_or_awaited(address: str, user: str) -> None:
+    async with AsyncGenAIPlatform(address) as platform:
+        async with platform.sessions.create(user_id=user, model="gpt-4o") as conversation:
+            assert (await conversation.chat("One")).text == "[user: One]"
+            assert "".join([text async for text in conversation.stream_text("Two")]).endswith("| user: Two")
+        again = await platform.sessions.open(conversation.session_id, user_id=user)
+        assert [entry.sequence async for entry in again.messages()] == [1, 2, 3, 4]
+
+
+async def test_leaving_the_block_deletes_nothing_and_delete_does(platform: Any, user: str) -> None:
+    conversation = await result(platform.sessions.create(user_id=user, model="gpt-4o"))
+    await result(conversation.chat("One"))
+    again = await result(platform.sessions.open(conversation.session_id, user_id=user, model="gpt-4o"))
+    assert "user: One" in (await result(again.chat("Two"))).text
+    await result(again.delete())
+    with pytest.raises(NotFound):
+        await result(platform.sessions.open(conversation.session_id))
+
+
+async def test_a_session_is_created_with_all_that_is_said_of_it(platform: Any, user: str) -> None:
+    conversation = await result(
+        platform.sessions.create(
+            session_id=f"s-{user}", user_id=user, title="T", metadata={"k": "v"}, ttl=timedelta(hours=1), system="Be."
+        )
+    )
+    session = conversation.session
+    assert (session.session_id, session.user_id, session.title) == (f"s-{user}", user, "T")
+    assert dict(session.metadata) == {"k": "v"}
+    assert session.expire_time.ToNanoseconds() > session.create_time.ToNanoseconds()
+    assert await said(conversation) == [(1, "system", "Be.")]
+    assert (await result(conversation.chat("One", model="gpt-4o"))).text == "[system: Be. | user: One]"
+
+
+async def test_another_users_session_is_not_found(platform: Any, user: str) -> None:
+    conversation = await result(platform.sessions.create(user_id=user, model="gpt-4o"))
+    with pytest.raises(NotFound):
+        await result(platform.sessions.open(conversation.session_id, user_id="somebody-else"))
+    with pytest.raises(NotFound):
+        await result(platform.sessions.export(conversation.session_id, io.StringIO(), user_id="somebody-else"))
+
+
+async def test_a_turn_wins_over_what_the_conversation_was_opened_with(platform: Any) -> None:
+    conversation = await result(platform.sessions.create(model="no-such-model", temperature=0))
+    with pytest.raises(NotFound):
+        await result(conversation.chat("One"))
+    assert (await result(conversation.chat("One", model="gpt-4o", config={"temperature": 1}))).text
+    assert len(await said(conversation)) == 2, "the turn that failed has left nothing"
+
+
+async def test_a_stream_that_is_left_early_keeps_nothing(platform: Any) -> None:
+    conversation = await result(platform.sessions.create(model="gpt-4o"))
+    stream = conversation.chat_stream(ENDLESS)
+    await result(anext(stream) if hasattr(stream, "__anext__") else next(stream))
+    with pytest.raises(Conflict) as busy:
+        await result(conversation.chat("Meanwhile"))
+    assert busy.value.reason == "SESSION_BUSY"
+    await result(stream.close())
+    assert (await first_answer(conversation, "Two")) == "[user: Two]"
+
+
+async def first_answer(conversation: Any, text: str) -> str:
+    """Says something as soon as the turn before is over: cancelling one takes a moment."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            answer: str = (await result(conversation.chat(text))).text
+            return answer
+        except Conflict:
+            assert time.monotonic() < deadline
+
+
+async def test_the_end_is_taken_back_and_said_differently(platform: Any) -> None:
+    conversation = await result(platform.sessions.create(model="gpt-4o"))
+    for text in ("One", "Two"):
+        await result(conversation.chat(text))
+    assert (await result(conversation.truncate(3))).removed_count == 2
+    assert "Two" not in (await result(conversation.chat("Other"))).text
+    newest = await result(conversation.messages(descending=True))
+    assert [entry.sequence for entry in newest] == [4, 3, 2, 1]
+
+
+async def test_keywords_that_no_turn_has_are_a_type_error_before_anything_is_made(platform: Any, user: str) -> None:
+    with pytest.raises(TypeError, match="no field modle"):
+        await result(platform.sessions.create(user_id=user, modle="gpt-4o"))
+    assert not (await result(platform.sessions.list_sessions(ListSessionsRequest(user_id=user)))).sessions
+    conversation = await result(platform.sessions.create(user_id=user))
+    with pytest.raises(TypeError, match=r"models\.chat"):
+        await result(conversation.chat(ChatRequest(model="gpt-4o")))
+
+
+# ------------------------------------------------------------------------------------------ export, restore
+
+
+TURN = [
+    ChatMessage(role="user", content="Ünï \u2028 \u0085 🎉\r\n\x01", name="ann"),
+    ChatMessage(
+        role="assistant",
+        tool_calls=[ToolCall(id="c1", name="f", arguments_json='{"n": 9007199254740993}')],
+        parts=[
+            ContentPart(provider_state=ProviderState(provider="p", data=bytes(range(256)))),
+            ContentPart(tool_call=ToolCall(id="c1", name="f", arguments_json='{"n": 9007199254740993}')),
+        ],
+    ),
+    ChatMessage(role="tool", tool_call_id="c1", content="1.0"),
+    ChatMessage(role="assistant", content="Done."),
+]
+
+
+async def test_an_export_is_one_line_for_each_message_and_comes_back_as_it_was(
+    platform: Any, user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genai_platform.session_requests.BATCH_MESSAGES", 3)
+    session_id = (await result(platform.sessions.create(user_id=user))).session_id
+    for _ in range(2):
+        await result(platform.sessions.append_messages(AppendMessagesRequest(session_id=session_id, messages=TURN)))
+    path, text = tmp_path / "export.jsonl", io.StringIO()
+    assert await result(platform.sessions.export(session_id, path, user_id=user)) == 8
+    assert await result(platform.sessions.export(session_id, text)) == 8
+    assert path.read_bytes().decode("ascii") == text.getvalue()
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 8
+    assert json.loads(lines[2])["message"]["tool_call_id"] == "c1"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["export.jsonl"]
+
+    text.seek(0)
+    for source in (path, text):
+        restored = await result(platform.sessions.restore(source, user_id=user, title="Again", model="gpt-4o"))
+        assert restored.session.title == "Again"
+        entries: list[SessionMessage] = await result(restored.messages())
+        assert [entry.sequence for entry in entries] == list(range(1, 9))
+        assert [entry.message for entry in entries] == TURN * 2
+
+
+async def test_an_export_that_fails_leaves_the_old_file(platform: Any, tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_text("old")
+    conversation = await result(platform.sessions.create())
+    await result(conversation.delete())
+    with pytest.raises(NotFound):
+        await result(conversation.export(path))
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("export.jsonl", "old")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        ('{"sequence": "1", "message": {"role": "user", "content": "secret"}}\n{"sequence": "3"}\n', 2),
+        ('{"sequence": "1", "message": {"role": "user", "content": "secret"}}\n{"sequence": "2", "mess', 2),
+        ("secret\n", 1),
+        ('{"sequence": 1, "unknown": "secret"}\n', 1),
+    ],
+)
+async def test_a_file_that_is_no_export_restores_nothing(platform: Any, user: str, lines: str, number: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"line {number}") as refused:
+        await result(platform.sessions.restore(io.StringIO(lines), user_id=user))
+    assert refused.value.reason == "EXPORT_INVALID"
+    assert "secret" not in str(refused.value)
+    assert not (await result(platform.sessions.list_sessions(ListSessionsRequest(user_id=user)))).sessions
+
+
+async def test_a_restore_that_the_platform_refuses_leaves_no_session(platform: Any, user: str) -> None:
+    lines = '{"sequence": "1", "message": {"role": "nobody", "content": "x"}}\n'
+    with pytest.raises(InvalidRequest, match="role"):
+        await result(platform.sessions.restore(io.StringIO(lines), user_id=user))
+    assert not (await result(platform.sessions.list_sessions(ListSessionsRequest(user_id=user)))).sessions
+
+
+# ------------------------------------------------------------------------------------------------- memory
+
+
+async def test_memory_keeps_python_values(platform: Any, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("memories", "async_memories"):
+        monkeypatch.setattr(f"genai_platform.{module}.PAGE_SIZE", 2)
+    memory = platform.sessions.memory(user)
+    values = {"a": None, "ab": [1, 2.5, True, "ü"], "b": {"x": {}}, "c": 2**70, "d": ""}
+    for key, value in values.items():
+        await result(memory.set(key, value))
+    assert await result(memory.get("ab")) == [1, 2.5, True, "ü"]
+    assert await result(memory.get("a", "missing")) is None
+    assert await result(memory.get("", "missing")) == "missing"
+    assert dict(await result(memory.items())) == values
+    assert [key for key, _ in await result(memory.items("a"))] == ["a", "ab"]
+    assert await result(aiter(memory) if hasattr(memory, "__aiter__") else iter(memory)) == list(values)
+    await result(memory.delete("a"))
+    assert await result(memory.get("a", "missing")) == "missing"
+    with pytest.raises(NotFound):
+        await result(memory.delete("a"))
+    with pytest.raises(ValueError, match="JSON"):
+        await result(memory.set("x", float("nan")))

@@ -1,0 +1,254 @@
+"""What callers see when the storage fails under a transaction, and what is stored then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+import time
+from pathlib import Path
+
+import grpc
+import psycopg
+import pytest
+from sqlalchemy import insert, select, text, update
+
+from services.shared.database import Database
+from services.shared.errors import Conflict, Unavailable
+from services.shared.storage_errors import retried
+from tests.services.commit_proxy import CommitProxy
+from tests.services.database_fixtures import names, notes, opened, put
+from tests.services.sessions_fixtures import failure as failure_of
+from tests.services.sessions_fixtures import served
+
+CUTS = 300
+
+
+# ------------------------------------------------------------------------------------------- crowded
+
+
+async def hold(database: Database, scopes: list[str], release: asyncio.Event) -> None:
+    """Holds a connection for each scope until it is told otherwise."""
+
+    async def write(scope: str, held: asyncio.Event) -> None:
+        async with database.write(scope):
+            held.set()
+            await release.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for scope in scopes:
+            held = asyncio.Event()
+            group.create_task(write(scope, held))
+            await held.wait()
+        group.create_task(refuse_one_more(database, release))
+
+
+async def refuse_one_more(database: Database, release: asyncio.Event) -> None:
+    begin = time.monotonic()
+    try:
+        with pytest.raises(Unavailable) as caught:
+            await put(database, "one too many")
+        assert (caught.value.reason, caught.value.retry_after) == ("STORAGE_BUSY", 0.5)
+        assert time.monotonic() - begin < 6
+        # Those who read have connections of their own.
+        assert await names(database) == []
+    finally:
+        release.set()
+
+
+async def test_a_writer_who_finds_no_free_connection_is_told_to_come_back(database_url: str, tmp_path: Path) -> None:
+    scopes = ["a"] if database_url.startswith("sqlite") else ["a", "b", "c", "d", "e"]
+    async with opened(database_url, tmp_path) as database:
+        await hold(database, scopes, asyncio.Event())
+        assert database.available
+        await put(database, "in time")
+        assert await names(database) == ["in time"]
+
+
+async def test_a_writer_who_waits_for_another_s_lock_is_told_to_come_back(postgresql_url: str, tmp_path: Path) -> None:
+    async with opened(postgresql_url, tmp_path) as database:
+        await hold(database, ["a"], asyncio.Event())
+        assert database.available
+
+
+# ------------------------------------------------------------------------------------------- conflicts
+
+
+async def test_two_writers_who_lock_each_other_out_both_get_through(postgresql_url: str, tmp_path: Path) -> None:
+    """PostgreSQL ends one of the two; it is run again."""
+    runs = 0
+    meeting = asyncio.Barrier(2)
+
+    @retried
+    async def move(database: Database, scope: str, first: str, second: str) -> None:
+        nonlocal runs
+        runs += 1
+        async with database.write(scope) as connection:
+            await connection.execute(update(notes).where(notes.c.name == first).values(number=notes.c.number + 1))
+            if runs <= 2:
+                await meeting.wait()
+            await connection.execute(update(notes).where(notes.c.name == second).values(number=notes.c.number + 1))
+
+    async with opened(postgresql_url, tmp_path) as database:
+        await put(database, "left", 0)
+        await put(database, "right", 0)
+        await asyncio.gather(move(database, "a", "left", "right"), move(database, "b", "right", "left"))
+        async with database.read() as connection:
+            assert (await connection.scalars(select(notes.c.number))).all() == [2, 2]
+    assert runs == 3
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+async def test_a_transaction_that_always_conflicts_is_given_up_after_three_repetitions(
+    postgresql_url: str, tmp_path: Path, state: str
+) -> None:
+    runs = 0
+
+    @retried
+    async def conflict(database: Database) -> None:
+        nonlocal runs
+        runs += 1
+        async with database.write() as connection:
+            await connection.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{state}'; END $$"))
+
+    async with opened(postgresql_url, tmp_path) as database:
+        with pytest.raises(Conflict) as caught:
+            await conflict(database)
+    assert (caught.value.reason, runs) == ("STORAGE_CONFLICT", 4)
+
+
+@pytest.mark.parametrize(("losses", "stored"), [(1, ["kept"]), (2, [])])
+async def test_a_transaction_whose_connection_was_lost_before_the_commit_is_run_once_more(
+    postgresql_url: str, tmp_path: Path, losses: int, stored: list[str]
+) -> None:
+    runs = 0
+
+    @retried
+    async def write(database: Database) -> None:
+        nonlocal runs
+        runs += 1
+        async with database.write() as connection:
+            await connection.execute(insert(notes).values(name="kept", number=1))
+            if runs <= losses:
+                await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async with opened(postgresql_url, tmp_path) as database:
+        with contextlib.nullcontext() if stored else pytest.raises(Unavailable):
+            await write(database)
+        assert await names(database) == stored
+    assert runs == 2
+
+
+async def test_a_broken_constraint_is_not_tried_again(database_url: str, tmp_path: Path) -> None:
+    runs = 0
+
+    @retried
+    async def write(database: Database) -> None:
+        nonlocal runs
+        runs += 1
+        await put(database, "twin")
+
+    async with opened(database_url, tmp_path) as database:
+        await put(database, "twin")
+        with pytest.raises(Exception, match=r"(?i)unique"):
+            await write(database)
+    assert runs == 1
+
+
+# ------------------------------------------------------------------------------------------- killed
+
+
+def terminate(server: Path, condition: str) -> None:
+    with psycopg.connect(host=str(server), user="postgres", autocommit=True) as operator:
+        operator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE application_name = 'genai-platform' AND {condition}"
+        )
+
+
+async def test_a_connection_killed_between_the_last_statement_and_the_commit_leaves_nothing(
+    postgresql_url: str, postgresql_server: Path, tmp_path: Path
+) -> None:
+    async with opened(postgresql_url, tmp_path) as database:
+
+        async def write() -> None:
+            async with database.write() as connection:
+                await connection.execute(insert(notes).values(name="lost", number=1))
+                terminate(postgresql_server, "state = 'idle in transaction'")
+
+        with pytest.raises(Unavailable) as caught:
+            await write()
+        assert (caught.value.reason, caught.value.retry_after) == ("COMMIT_UNKNOWN", 1.0)
+        assert await names(database) == []
+        await put(database, "next")
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_an_append_lost_in_its_commit_is_there_once_after_it_is_repeated(
+    postgresql_url: str, arrives: bool
+) -> None:
+    """The connection breaks when COMMIT has been sent: before the server got it, or before it could answer."""
+    async with CommitProxy(postgresql_url) as proxy, served(proxy.url) as service:
+        await service.create()
+        await service.append("first", request_id="r1")
+        proxy.break_next_commit(arrives=arrives)
+        failed = await failure_of(service.append("second", request_id="r2"))
+        assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "COMMIT_UNKNOWN")
+        assert await service.sequences() == ([1, 2] if arrives else [1])
+        repeated = await service.append("second", request_id="r2")
+        assert [entry.sequence for entry in repeated.messages] == [2]
+        assert repeated.duplicate is arrives
+        assert await service.sequences() == [1, 2]
+
+
+async def test_all_connections_killed_at_once_cost_no_call(postgresql_url: str, postgresql_server: Path) -> None:
+    async with served(postgresql_url) as service:
+        await service.create()
+        for number in range(5):
+            await asyncio.gather(*(service.append(f"{number} {index}") for index in range(8)))
+            terminate(postgresql_server, "state = 'idle'")
+            assert len(await service.sequences()) == 8 * (number + 1)
+
+
+# ------------------------------------------------------------------------------------------- power
+
+
+async def test_a_log_that_is_cut_or_garbled_anywhere_yields_the_whole_transactions_before(tmp_path: Path) -> None:
+    """What a loss of power may leave of the write-ahead log. Each append is two messages and the session's counter."""
+    file = tmp_path / "sessions.db"
+    async with served(f"sqlite:///{file}") as service:
+        await service.create()
+        for number in range(40):
+            await service.append(f"{number} question", f"{number} answer", request_id=str(number))
+        data, log = file.read_bytes(), Path(f"{file}-wal").read_bytes()
+    chance = random.Random(7)
+    seen = {examine(tmp_path, data, damage(log, chance)) for _ in range(CUTS)}
+    assert len(seen) > 20
+
+
+def damage(log: bytes, chance: random.Random) -> bytes:
+    place = chance.randrange(len(log))
+    if chance.random() < 0.5:
+        return log[:place]
+    damaged = bytearray(log)
+    damaged[place] ^= 1 << chance.randrange(8)
+    return bytes(damaged)
+
+
+def examine(directory: Path, data: bytes, log: bytes) -> int:
+    """How many messages there are, when what is there is whole."""
+    copy = directory / "copy.db"
+    copy.write_bytes(data)
+    Path(f"{copy}-wal").write_bytes(log)
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        if not connection.execute("SELECT name FROM sqlite_master WHERE name = 'messages'").fetchall():
+            return 0
+        sequences = [row[0] for row in connection.execute("SELECT sequence FROM messages ORDER BY sequence")]
+        counters = connection.execute("SELECT next_sequence FROM sessions").fetchall()
+        appends = connection.execute("SELECT count(*) FROM appends").fetchone()[0]
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert len(sequences) == 2 * appends
+    assert counters in ([], [(len(sequences) + 1,)])
+    return len(sequences)
