@@ -22,7 +22,7 @@ from services.models.prompt_labels import PRODUCTION
 from services.models.prompt_line import PromptLine, Resolved
 from services.models.prompt_requests import check_archive, check_get, check_set_label
 from services.models.prompt_rows import read_changes, read_line
-from services.models.prompt_version import define, warn
+from services.models.prompt_version import define, is_name, warn
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, Unavailable
 
@@ -136,6 +136,7 @@ class PromptRegistry:
 
     async def list_events(self, request: models_pb2.ListPromptEventsRequest) -> models_pb2.ListPromptEventsResponse:
         """A page of one prompt's history, newest first, from the database. Raises NotFound."""
+        self._refuse_wrong_name(request.name)
         async with self._database.read() as connection:
             page = await prompt_events.read_page(connection, request)
         if not page.events and not request.page_token:
@@ -149,6 +150,7 @@ class PromptRegistry:
 
     async def _change(self, name: str, change: Change[Outcome]) -> tuple[PromptLine, Outcome]:
         """Runs a change of one prompt, to its end whatever becomes of its caller."""
+        self._refuse_wrong_name(name)
         task = asyncio.create_task(self._commit(name, change))
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
@@ -192,6 +194,11 @@ class PromptRegistry:
             reason="PROMPT_NOT_FOUND",
             metadata={"prompt": shown},
         )
+
+    def _refuse_wrong_name(self, name: str) -> None:
+        """Keeps from the database what no prompt is called: PostgreSQL takes no NUL."""
+        if not is_name(name):
+            self._found(name, None)
 
     def _refuse_before_load(self) -> None:
         if not self._loaded:

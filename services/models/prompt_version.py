@@ -28,6 +28,11 @@ MAX_LINES_SHOWN = 5
 _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
 
+def is_name(name: str) -> bool:
+    """Whether a prompt may be called so."""
+    return bool(_NAME.fullmatch(name))
+
+
 def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
     """The version that `request` asks for, still without its number and time.
 
@@ -87,7 +92,7 @@ def _hash(prompt: models_pb2.Prompt) -> str:
 
 
 def _violations(request: models_pb2.RegisterPromptRequest) -> Iterator[FieldViolation]:
-    if not _NAME.fullmatch(request.name):
+    if not is_name(request.name):
         rule = "must be 1 to 128 lower-case letters, digits and ._-/ and begin with a letter or digit"
         yield FieldViolation("name", rule)
     if not request.content.strip():

@@ -98,3 +98,13 @@ async def test_token_of_another_history_is_refused(registry: PromptRegistry) -> 
     for name, token in (("other", page.next_page_token), (NAME, "x"), (NAME, page.next_page_token[:-3])):
         with pytest.raises(InvalidRequest, match="page_token"):
             await events(registry, name, page_token=token)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "A", "\ud7ff", "a" * 5_000_000])
+async def test_what_no_prompt_is_called_is_not_found_and_never_asked_of_the_database(
+    registry: PromptRegistry, name: str
+) -> None:
+    await register_versions(registry, 1)
+    for ask in (events(registry, name), set_label(registry, "staging", 1, name=name), archive(registry, name=name)):
+        with pytest.raises(NotFound):
+            await ask
