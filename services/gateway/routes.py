@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
 
 from proto import models_pb2, sessions_pb2
-from services.shared.server import MAX_MESSAGE_BYTES
+from services.shared.channels import open_channel
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
-
-CHANNEL_OPTIONS: list[tuple[str, int]] = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # A call is sent once: whether to repeat it is known to the Model Service and to the caller, not here.
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-    # Fixed windows: with growing ones, grpc buffers megabytes for each stream whose reader is slow.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # A backend that returns is found within some 200 ms; grpc's own pause grows to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 200),
-    # In spite of its name, the time that one attempt to connect may take.
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-]
-
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
-
-
-def _check_address(address: str) -> str:
-    match = _ADDRESS.fullmatch(address)
-    if match and 0 < int(match["port"]) <= 65535:
-        return address
-    raise PydanticCustomError("address", "must be host:port, such as 127.0.0.1:50053 or [::1]:50053")
-
-
-Address = Annotated[str, AfterValidator(_check_address)]
-"""host:port, the host being a name, an IPv4 address, or an IPv6 address in brackets."""
 
 
 class Backend(NamedTuple):
@@ -66,10 +29,6 @@ class Backend(NamedTuple):
 def open_backends(models_address: str, sessions_address: str) -> tuple[Backend, ...]:
     """The backends, connected to on demand. Whoever opens them closes their channels."""
     return (
-        Backend("models", "Model Service", MODEL_SERVICE, models_address, _open_channel(models_address)),
-        Backend("sessions", "Session Service", SESSION_SERVICE, sessions_address, _open_channel(sessions_address)),
+        Backend("models", "Model Service", MODEL_SERVICE, models_address, open_channel(models_address)),
+        Backend("sessions", "Session Service", SESSION_SERVICE, sessions_address, open_channel(sessions_address)),
     )
-
-
-def _open_channel(address: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)

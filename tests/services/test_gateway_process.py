@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import TypeAdapter, ValidationError
 
-from services.gateway.routes import Address
+from services.shared.channels import Address
 from services.shared.server import NOT_SERVING, SERVING
 from tests.services.gateway_fixtures import (
     MODELS,

@@ -102,29 +102,6 @@ async def test_call_that_does_nothing_yet_is_refused_by_its_name(
     assert (failure.code, failure.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"feature": method})
 
 
-REGISTRY_FEATURES: dict[str, tuple[str, Any]] = {
-    "RegisterPromptRequest.labels": (
-        "RegisterPrompt",
-        models_pb2.RegisterPromptRequest(name="a", content="b", labels=["production"]),
-    ),
-    "GetPromptRequest.label": ("GetPrompt", models_pb2.GetPromptRequest(name="a", label="production")),
-    "ListPromptsRequest.label": ("ListPrompts", models_pb2.ListPromptsRequest(label="production")),
-    "Credential.file": (
-        "RegisterModel",
-        models_pb2.RegisterModelRequest(name="a", credential=models_pb2.Credential(file="/run/secrets/key")),
-    ),
-}
-
-
-@pytest.mark.parametrize("feature", REGISTRY_FEATURES)
-async def test_field_of_a_registry_that_does_nothing_yet_is_refused_by_its_name(
-    service: ModelService, feature: str
-) -> None:
-    method, request = REGISTRY_FEATURES[feature]
-    failure = await failure_of(getattr(service.stub, method)(request))
-    assert (failure.code, failure.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"feature": feature})
-
-
 # One value for each field of ChatRequest that changes what is sent, or what is logged: a request with it has another
 # body than one without it. Adding a field to the contract makes the test below fail until it is in one of the lists.
 EFFECTS: dict[str, dict[str, Any]] = {

@@ -12,6 +12,8 @@ import pytest
 
 from proto import models_pb2
 from services.models.catalogue import BUILT_IN_MODELS, COMPATIBLE_FACTS, facts_for
+from services.models.credentials import Credentials
+from services.models.endpoints import EndpointPolicy
 from services.models.main import MIGRATIONS
 from services.models.model_registry import ModelRegistry
 from services.models.provider_registry import ProviderRegistry
@@ -40,8 +42,9 @@ def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
     database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
-    board = StatusBoard(LOG)
-    registry = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, {})
+    endpoints = EndpointPolicy()
+    board = StatusBoard(LOG, endpoints)
+    registry = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, {}, endpoints, Credentials())
     await registry.load()
     yield registry
     await board.close()
@@ -58,7 +61,7 @@ def router(
     policy: Literal["replace", "reject"] = "replace",
     **variables: str,
 ) -> Router:
-    return Router(providers(**(variables or KEYS)), models, policy, lambda: today)
+    return Router(providers(**(variables or KEYS)), models, policy, Credentials(), lambda: today)
 
 
 def registered(adapter_type: str, **fields: Any) -> models_pb2.RegisteredModel:
