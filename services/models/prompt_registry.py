@@ -25,6 +25,7 @@ from services.models.prompt_rows import read_changes, read_line
 from services.models.prompt_version import define, is_name, warn
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, Unavailable
+from services.shared.storage_errors import retried
 
 WRITERS = "prompts"
 """The scope of all writes. They run one at a time, over all replicas: prompts change by the day, not by the second."""
@@ -156,6 +157,7 @@ class PromptRegistry:
         task.add_done_callback(self._changes.discard)
         return await asyncio.shield(task)
 
+    @retried
     async def _commit(self, name: str, change: Change[Outcome]) -> tuple[PromptLine, Outcome]:
         async with self._database.write(WRITERS) as connection:
             before = await read_line(connection, name, self._lines.get(name))

@@ -12,6 +12,7 @@ from services.sessions.store import read_clock
 from services.sessions.tables import memories
 from services.shared.database import Database
 from services.shared.errors import NotFound
+from services.shared.storage_errors import retried
 
 
 class Memory(NamedTuple):
@@ -30,6 +31,7 @@ class MemoryStore:
         self._database = database
         self._now = now
 
+    @retried
     async def put(self, user_id: str, key: str, value_json: bytes) -> Memory:
         """Stores a value, in place of the one that the key had."""
         async with self._database.write(f"user/{user_id}") as connection:
@@ -56,6 +58,7 @@ class MemoryStore:
             rows = await fetch_slice(connection, statement, func.length(c.value_json) + 4 * func.length(c.key), size)
         return Slice([Memory(*row) for row in rows.entries], rows.more)
 
+    @retried
     async def delete(self, user_id: str, key: str) -> None:
         """Raises NotFound MEMORY_NOT_FOUND."""
         async with self._database.write(f"user/{user_id}") as connection:

@@ -24,6 +24,7 @@ from services.sessions.rows import Session, change, expiry, find_session, get_se
 from services.sessions.tables import appends, memories, messages, sessions
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, Conflict
+from services.shared.storage_errors import retried
 
 PURGE_BATCH = 200
 
@@ -73,6 +74,7 @@ class SessionStore:
         """How long a turn lasts that is not extended."""
         return self._lease / 1_000_000
 
+    @retried
     async def create(
         self, session_id: str, user_id: str, title: str, metadata: Mapping[str, str], lifetime: int | None
     ) -> Session:
@@ -119,12 +121,14 @@ class SessionStore:
             )
         return Slice([Session(*row) for row in rows.entries], rows.more)
 
+    @retried
     async def delete(self, session_id: str, user_id: str) -> None:
         """Removes a session with everything in it."""
         async with self._write(session_id) as connection:
             await get_session(connection, session_id, user_id, self._now())
             await connection.execute(delete(sessions).where(sessions.c.session_id == session_id))
 
+    @retried
     async def append(
         self,
         session_id: str,
@@ -188,6 +192,7 @@ class SessionStore:
             session.expect(expected_next_sequence)
             yield History(connection, session)
 
+    @retried
     async def truncate(self, session_id: str, user_id: str, from_sequence: int) -> Truncated:
         """Removes the messages from `from_sequence` on; its place is the next one's."""
         async with self._write(session_id) as connection:
@@ -202,6 +207,7 @@ class SessionStore:
             await touch(connection, session, now, from_sequence, turn_id=None)
         return Truncated(removed, from_sequence)
 
+    @retried
     async def begin_turn(self, session_id: str, user_id: str, turn_id: str) -> None:
         """Makes it this turn's session for a lease. Raises Conflict SESSION_BUSY while it is another's."""
         async with self._write(session_id) as connection:
@@ -213,6 +219,7 @@ class SessionStore:
                 )
             await change(connection, session_id, turn_id=turn_id, turn_expire_time=now + self._lease)
 
+    @retried
     async def extend_turn(self, session_id: str, turn_id: str) -> None:
         """Makes the turn last for another lease. Raises Conflict TURN_LOST."""
         async with self._write(session_id) as connection:
@@ -220,6 +227,7 @@ class SessionStore:
             _check_turn(await get_session(connection, session_id, "", now), turn_id)
             await change(connection, session_id, turn_expire_time=now + self._lease)
 
+    @retried
     async def end_turn(self, session_id: str, turn_id: str) -> None:
         """Ends the turn, if it is this one's and the session is there."""
         async with self._write(session_id) as connection:
@@ -227,6 +235,7 @@ class SessionStore:
             if session and session.turn_id == turn_id:
                 await change(connection, session_id, turn_id=None)
 
+    @retried
     async def delete_user(self, user_id: str) -> tuple[int, int]:
         """Removes all sessions and memories of a user; returns how many of each there were, expired ones left out."""
         own = sessions.c.user_id == user_id

@@ -19,8 +19,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -154,7 +154,9 @@ def is_lost(error: BaseException | None) -> bool:
     return translation is not None and translation.reason == "STORAGE_UNAVAILABLE"
 
 
-def retried(transaction: Callable[Parameters, Awaitable[Result]]) -> Callable[Parameters, Awaitable[Result]]:
+def retried(
+    transaction: Callable[Parameters, Coroutine[Any, Any, Result]],
+) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
     """Runs a coroutine function that is one transaction again when the storage has undone it for no fault of its own.
 
     That is three times when others changed the same at the same time, and once when a connection was lost before the
