@@ -55,6 +55,8 @@ class Router:
         self._retired_policy = retired_policy
         self._credentials = credentials
         self._today = today
+        self._built_in_targets: dict[str, tuple[datetime.date, Target]] = {}
+        """What was found for each name, and on which day: providers do not change, lifecycles do by the day."""
 
     def resolve(self, name: str) -> Target:
         """Raises what `vendor_id` raises, or PreconditionFailed when what serves the model is not set up."""
@@ -89,6 +91,9 @@ class Router:
 
     def _built_in_target(self, model: BuiltInModel) -> Target:
         today = self._today()
+        known = self._built_in_targets.get(model.name)
+        if known and known[0] == today:
+            return known[1]
         provider = self._providers.get(model.vendor, model.name)
         if model.is_retired(today) and self._retired_policy == "reject":
             raise PreconditionFailed(
@@ -96,8 +101,9 @@ class Router:
                 reason="MODEL_RETIRED",
                 metadata={"model": model.name, "replacement": model.replacement},
             )
-        target = provider.target(model.served_id(today))
-        return _with_warnings(target, model.warnings(today))
+        target = _with_warnings(provider.target(model.served_id(today)), model.warnings(today))
+        self._built_in_targets[model.name] = (today, target)
+        return target
 
 
 def _with_warnings(target: Target, warnings: list[models_pb2.Notice]) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
+import secrets
 from collections.abc import AsyncIterator
 
 from google.protobuf.duration_pb2 import Duration
@@ -157,7 +157,7 @@ class ModelServicer:
 def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:
     """Adds what only the service knows, and tells the log what was used."""
     elapsed = call.elapsed_seconds()
-    response.response_id = f"chat-{uuid.uuid4().hex}"
+    response.response_id = f"chat-{secrets.token_hex(16)}"
     response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=_duration(elapsed))
     response.timing.total.CopyFrom(_duration(elapsed))
     if prompted.prompt:
@@ -170,6 +170,5 @@ def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Targe
 
 
 def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(int(seconds * 1e9))
-    return duration
+    whole = int(seconds)
+    return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))

@@ -11,7 +11,7 @@ import asyncio
 import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,31 +154,27 @@ class Transport:
 
         Raises what opening a call (see the class) and reading a body (`StreamedAnswer.read_all`) raise.
         """
-        async with self._answered(url, headers, body, self._timers.answer) as answer:
+        response = await self._send(url, headers, body, self._timers.answer)
+        answer = StreamedAnswer(response, self._timers.idle)
+        try:
+            _check_status(response.status)
             return Answer(answer.status, answer.headers, await answer.read_all())
+        finally:
+            _leave(response, answer)
 
-    def stream(
-        self, url: str | URL, headers: Mapping[str, str], body: bytes
-    ) -> AbstractAsyncContextManager[StreamedAnswer]:
+    @asynccontextmanager
+    async def stream(self, url: str | URL, headers: Mapping[str, str], body: bytes) -> AsyncIterator[StreamedAnswer]:
         """Sends `body` and gives the answer, whatever its status, as soon as its head is there.
 
         Leaving the block before the end of the body closes the socket at once.
         """
-        return self._answered(url, headers, body, self._timers.first_byte)
-
-    @asynccontextmanager
-    async def _answered(
-        self, url: str | URL, headers: Mapping[str, str], body: bytes, head_seconds: float
-    ) -> AsyncIterator[StreamedAnswer]:
-        response = await self._send(url, headers, body, head_seconds)
+        response = await self._send(url, headers, body, self._timers.first_byte)
         answer = StreamedAnswer(response, self._timers.idle)
         try:
             _check_status(response.status)
             yield answer
         finally:
-            answer.stop_watching()
-            if not response.closed:
-                response.close()
+            _leave(response, answer)
 
     async def close(self) -> None:
         """Closes all connections. Answers in progress are broken off."""
@@ -243,6 +239,13 @@ def _take_arrived(content: aiohttp.StreamReader) -> bytes:
     arrived = b"".join(content._buffer)
     content._buffer.clear()
     return arrived
+
+
+def _leave(response: aiohttp.ClientResponse, answer: StreamedAnswer) -> None:
+    """Ends the watch of an answer, and its socket unless the answer came to its end."""
+    answer.stop_watching()
+    if not response.closed:
+        response.close()
 
 
 def _check_status(status: int) -> None:
