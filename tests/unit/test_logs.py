@@ -70,16 +70,16 @@ def test_exception_is_its_type_and_place_without_its_text() -> None:
 
 def test_warning_of_a_library_keeps_its_template_and_not_its_arguments() -> None:
     writer = Writer()
-    logging.getLogger("some.library").warning("cannot send %s to %s", SECRET, SECRET)
+    logging.getLogger("third.party").warning("cannot send %s to %s", SECRET, SECRET)
     [entry] = writer.entries()
-    assert (entry["logger"], entry["template"]) == ("some.library", "cannot send %s to %s")
+    assert (entry["logger"], entry["template"]) == ("third.party", "cannot send %s to %s")
     assert entry["at"].startswith("test_logs:")
     assert SECRET not in json.dumps(entry)
 
 
 def test_warning_of_a_library_that_was_put_together_already_keeps_only_its_place() -> None:
     writer = Writer()
-    logging.getLogger("some.library").error(f"cannot send {SECRET}")
+    logging.getLogger("third.party").error(f"cannot send {SECRET}")
     [entry] = writer.entries()
     assert entry["at"].startswith("test_logs:")
     assert SECRET not in json.dumps(entry)
@@ -90,7 +90,7 @@ def test_exception_in_a_librarys_log_is_its_type_and_place() -> None:
     try:
         raise ValueError(SECRET)
     except ValueError:
-        logging.getLogger("some.library").exception("failed: %s", SECRET)
+        logging.getLogger("third.party").exception("failed: %s", SECRET)
     [entry] = writer.entries()
     assert entry["error"] == "ValueError"
     assert SECRET not in json.dumps(entry)
