@@ -49,7 +49,7 @@ def asking(text: str, **config: Any) -> Conversation:
     request = models_pb2.ChatRequest(
         model="small",
         messages=[models_pb2.ChatMessage(role="user", content=text)],
-        config=models_pb2.ChatConfig(**{"seed": 1, "max_tokens": 24, **config}),
+        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 24, **config}),
         parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
     )
     return Conversation(request, request.messages)
