@@ -148,20 +148,22 @@ class ContentPart(_message.Message):
     def __init__(self, text: _Optional[str] = ..., media: _Optional[_Union[Media, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCall, _Mapping]] = ..., tool_result: _Optional[_Union[ToolResult, _Mapping]] = ..., reasoning: _Optional[_Union[Reasoning, _Mapping]] = ..., refusal: _Optional[str] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., cache: _Optional[_Union[PromptCache, _Mapping]] = ..., citations_json: _Optional[str] = ...) -> None: ...
 
 class Media(_message.Message):
-    __slots__ = ("url", "data", "file_id", "mime_type", "filename", "detail")
+    __slots__ = ("url", "data", "file_id", "mime_type", "filename", "detail", "enable_citations")
     URL_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     FILE_ID_FIELD_NUMBER: _ClassVar[int]
     MIME_TYPE_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    ENABLE_CITATIONS_FIELD_NUMBER: _ClassVar[int]
     url: str
     data: bytes
     file_id: str
     mime_type: str
     filename: str
     detail: str
-    def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., file_id: _Optional[str] = ..., mime_type: _Optional[str] = ..., filename: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+    enable_citations: bool
+    def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., file_id: _Optional[str] = ..., mime_type: _Optional[str] = ..., filename: _Optional[str] = ..., detail: _Optional[str] = ..., enable_citations: _Optional[bool] = ...) -> None: ...
 
 class ToolResult(_message.Message):
     __slots__ = ("tool_call_id", "content", "is_error", "name")
@@ -359,7 +361,7 @@ class ToolCall(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., arguments_json: _Optional[str] = ...) -> None: ...
 
 class TokenUsage(_message.Message):
-    __slots__ = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens", "cost_nano_usd", "estimated")
+    __slots__ = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens", "cost_nano_usd", "estimated", "long_cache_write_tokens")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -368,6 +370,7 @@ class TokenUsage(_message.Message):
     REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    LONG_CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -376,7 +379,8 @@ class TokenUsage(_message.Message):
     reasoning_tokens: int
     cost_nano_usd: int
     estimated: bool
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...
+    long_cache_write_tokens: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., estimated: _Optional[bool] = ..., long_cache_write_tokens: _Optional[int] = ...) -> None: ...
 
 class Notice(_message.Message):
     __slots__ = ("code", "field", "message")
@@ -553,16 +557,18 @@ class ModelCapabilities(_message.Message):
     def __init__(self, context_window: _Optional[int] = ..., supports_vision: _Optional[bool] = ..., supports_tools: _Optional[bool] = ..., max_output_tokens: _Optional[int] = ..., supports_streaming: _Optional[bool] = ..., supports_json_schema: _Optional[bool] = ..., supports_reasoning: _Optional[bool] = ..., supports_documents: _Optional[bool] = ..., supports_prompt_caching: _Optional[bool] = ..., unsupported_parameters: _Optional[_Iterable[str]] = ..., prices: _Optional[_Union[ModelPrices, _Mapping]] = ..., lifecycle: _Optional[_Union[Lifecycle, _Mapping]] = ..., source: _Optional[str] = ..., as_of: _Optional[str] = ..., served_names: _Optional[_Iterable[str]] = ..., reasoning_efforts: _Optional[_Iterable[str]] = ..., supports_audio: _Optional[bool] = ...) -> None: ...
 
 class ModelPrices(_message.Message):
-    __slots__ = ("prompt_nano_usd", "completion_nano_usd", "cached_prompt_nano_usd", "cache_write_nano_usd")
+    __slots__ = ("prompt_nano_usd", "completion_nano_usd", "cached_prompt_nano_usd", "cache_write_nano_usd", "long_cache_write_nano_usd")
     PROMPT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     CACHED_PROMPT_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     CACHE_WRITE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    LONG_CACHE_WRITE_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     prompt_nano_usd: int
     completion_nano_usd: int
     cached_prompt_nano_usd: int
     cache_write_nano_usd: int
-    def __init__(self, prompt_nano_usd: _Optional[int] = ..., completion_nano_usd: _Optional[int] = ..., cached_prompt_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ...) -> None: ...
+    long_cache_write_nano_usd: int
+    def __init__(self, prompt_nano_usd: _Optional[int] = ..., completion_nano_usd: _Optional[int] = ..., cached_prompt_nano_usd: _Optional[int] = ..., cache_write_nano_usd: _Optional[int] = ..., long_cache_write_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Lifecycle(_message.Message):
     __slots__ = ("state", "deprecation_date", "shutdown_date", "replacement")

@@ -39,8 +39,8 @@ class _Block:
 
 
 class Answer:
-    """An answer under construction. `provider_response_id`, `model`, `usage` and `warnings` may be set at any time
-    before the end.
+    """An answer under construction. `provider_response_id`, `model`, `usage`, `at_standard_rates` and `warnings` may be
+    set at any time before the end.
 
     `state_owner` says whose the opaque state in it is; it must be set before anything is taken out.
     """
@@ -51,6 +51,8 @@ class Answer:
         self.finish_reason = ""
         self.raw_finish_reason = ""
         self.usage: models_pb2.TokenUsage | None = None
+        self.at_standard_rates = True
+        """False where the provider says that it charges otherwise, as for another service tier."""
         self.warnings: list[models_pb2.Notice] = []
         self.state_owner = ""
         self._blocks: dict[int, _Block] = {}
