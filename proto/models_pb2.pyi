@@ -224,18 +224,20 @@ class ChatConfig(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., top_p: _Optional[float] = ..., stop_sequences: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ..., top_k: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., parallel_tool_calls: _Optional[bool] = ...) -> None: ...
 
 class ToolDefinition(_message.Message):
-    __slots__ = ("name", "description", "parameters_json", "strict", "provider_tool")
+    __slots__ = ("name", "description", "parameters_json", "strict", "provider_tool", "cache")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_JSON_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_TOOL_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     parameters_json: str
     strict: bool
     provider_tool: ProviderTool
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json: _Optional[str] = ..., strict: _Optional[bool] = ..., provider_tool: _Optional[_Union[ProviderTool, _Mapping]] = ...) -> None: ...
+    cache: PromptCache
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json: _Optional[str] = ..., strict: _Optional[bool] = ..., provider_tool: _Optional[_Union[ProviderTool, _Mapping]] = ..., cache: _Optional[_Union[PromptCache, _Mapping]] = ...) -> None: ...
 
 class ProviderTool(_message.Message):
     __slots__ = ("type", "config_json")
@@ -315,7 +317,7 @@ class ResponseFormat(_message.Message):
     def __init__(self, type: _Optional[str] = ..., schema_json: _Optional[str] = ..., name: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class ChatResponse(_message.Message):
-    __slots__ = ("text", "model", "provider", "usage", "tool_calls", "finish_reason", "message", "raw_finish_reason", "response_id", "provider_response_id", "warnings", "attempts", "prompt", "session_id", "session_next_sequence", "timing")
+    __slots__ = ("text", "model", "provider", "usage", "tool_calls", "finish_reason", "message", "raw_finish_reason", "response_id", "provider_response_id", "warnings", "attempts", "prompt", "session_id", "session_next_sequence", "timing", "stop_sequence")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -332,6 +334,7 @@ class ChatResponse(_message.Message):
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    STOP_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     text: str
     model: str
     provider: str
@@ -348,7 +351,8 @@ class ChatResponse(_message.Message):
     session_id: str
     session_next_sequence: int
     timing: Timing
-    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., message: _Optional[_Union[ChatMessage, _Mapping]] = ..., raw_finish_reason: _Optional[str] = ..., response_id: _Optional[str] = ..., provider_response_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., prompt: _Optional[_Union[ResolvedPrompt, _Mapping]] = ..., session_id: _Optional[str] = ..., session_next_sequence: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    stop_sequence: str
+    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., message: _Optional[_Union[ChatMessage, _Mapping]] = ..., raw_finish_reason: _Optional[str] = ..., response_id: _Optional[str] = ..., provider_response_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., prompt: _Optional[_Union[ResolvedPrompt, _Mapping]] = ..., session_id: _Optional[str] = ..., session_next_sequence: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., stop_sequence: _Optional[str] = ...) -> None: ...
 
 class ToolCall(_message.Message):
     __slots__ = ("id", "name", "arguments_json")

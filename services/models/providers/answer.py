@@ -39,8 +39,8 @@ class _Block:
 
 
 class Answer:
-    """An answer under construction. `provider_response_id`, `model`, `usage`, `at_standard_rates` and `warnings` may be
-    set at any time before the end.
+    """An answer under construction. `provider_response_id`, `model`, `stop_sequence`, `usage`, `at_standard_rates` and
+    `warnings` may be set at any time before the end.
 
     `state_owner` says whose the opaque state in it is; it must be set before anything is taken out.
     """
@@ -50,6 +50,8 @@ class Answer:
         self.model = ""
         self.finish_reason = ""
         self.raw_finish_reason = ""
+        self.stop_sequence = ""
+        """Which of the request's stop sequences ended it, where the provider says so."""
         self.usage: models_pb2.TokenUsage | None = None
         self.at_standard_rates = True
         """False where the provider says that it charges otherwise, as for another service tier."""
@@ -203,6 +205,7 @@ class Answer:
             raw_finish_reason=self.raw_finish_reason,
             provider_response_id=self.provider_response_id,
             warnings=self.warnings,
+            stop_sequence=self.stop_sequence,
         )
 
     def estimated_completion_tokens(self) -> int:
