@@ -89,6 +89,7 @@ def _messages() -> Iterator[Feature]:
         system_in_mid_conversation=ChatRequest(
             messages=[USER, ChatMessage(role="assistant", content="Hi."), SYSTEM, USER]
         ),
+        system_behind_the_question=ChatRequest(messages=[USER, SYSTEM]),
         a_name_of_the_speaker=ChatRequest(messages=[ChatMessage(role="user", content="Hello", name="ada")]),
         the_beginning_of_the_answer=ChatRequest(messages=[USER, ChatMessage(role="assistant", content="Well,")]),
         a_refusal_in_the_history=ChatRequest(messages=[USER, _assistant(ContentPart(refusal="No.")), USER]),
@@ -108,6 +109,9 @@ def _media() -> Iterator[Feature]:
         ),
         PDF_URL=_looked(ContentPart(media=Media(url="https://a.example/a.pdf", mime_type="application/pdf"))),
         PDF_file_id=_looked(ContentPart(media=Media(file_id="file-1", mime_type="application/pdf"))),
+        document_citations=_looked(
+            ContentPart(media=Media(data=b"%PDF", mime_type="application/pdf", enable_citations=True))
+        ),
         text_document=_looked(ContentPart(media=Media(data=b"a,b", mime_type="text/csv", filename="rows.csv"))),
         several_in_order=_looked(IMAGE, ContentPart(text="Then:"), PDF, ContentPart(text="Compare.")),
         audio=_looked(ContentPart(media=Media(data=b"RIFF", mime_type="audio/wav"))),
@@ -235,6 +239,7 @@ def _parameters() -> Iterator[Feature]:
 
 def _caching() -> Iterator[Feature]:
     hour, five_minutes = (PromptCache(ttl=Duration(seconds=seconds)) for seconds in (3600, 300))
+    marked = ToolDefinition(name="find", parameters_json=SIMPLE_SCHEMA, cache=PromptCache())
     whole = ToolResult(tool_call_id="call-1", content=[ContentPart(text="found")])
     within = ToolResult(tool_call_id="call-1", content=[ContentPart(text="found", cache=PromptCache())])
     yield from _rows(
@@ -249,6 +254,7 @@ def _caching() -> Iterator[Feature]:
                 ),
             ]
         ),
+        marks_on_tools=ChatRequest(messages=[USER, CALLED, FOUND], tools=[marked]),
         marks_on_results=ChatRequest(
             messages=[
                 USER,
@@ -273,10 +279,12 @@ def _rows(group: str, **requests: ChatRequest) -> Iterator[Feature]:
 
 
 def _without(request: ChatRequest) -> ChatRequest:
-    """The messages without marks and names, and the tools that they call."""
+    """The messages and the tools that they call, without marks and names."""
     bare = ChatRequest(messages=request.messages)
     if any(message.role == "tool" for message in request.messages):
         bare.tools.extend(request.tools)
+    for tool in bare.tools:
+        tool.ClearField("cache")
     for message in bare.messages:
         message.name = ""
         for part in message.parts:

@@ -58,7 +58,7 @@ def endpoint_target(adapter_type: str) -> Target:
 
 
 def outcome(feature: Feature, target: Target) -> str:
-    """`yes`, `not sent`, the codes of the notices that tell what was changed, or `refused`."""
+    """`yes`, `as named`, `not sent`, the codes of the notices that tell what was changed, or `refused`."""
     chosen = suited(target, feature.request)
     try:
         body = encode(Conversation(feature.request, feature.request.messages), chosen, stream=False)
@@ -70,7 +70,8 @@ def outcome(feature: Feature, target: Target) -> str:
     bare = encode(Conversation(feature.without, feature.without.messages), chosen, stream=False)
     if feature.request != feature.without and body.data == bare.data:
         return "not sent"
-    return "yes (Responses)" if chosen.dialect.path == "/responses" else "yes"
+    said = "as named" if any(tool.HasField("provider_tool") for tool in feature.request.tools) else "yes"
+    return f"{said} (Responses)" if chosen.dialect.path == "/responses" else said
 
 
 def page() -> str:
@@ -83,11 +84,12 @@ def page() -> str:
         "- *yes*: said in the dialect's own form; *(Responses)*: on OpenAI's /v1/responses, the rest of OpenAI on",
         "  /v1/chat/completions",
         "- *not sent*: a hint that the provider has no use for, or what is the case anyway",
-        "- a code: what the notice in `ChatResponse.warnings` tells of the adaptation; STRICT refuses such requests",
+        "- a code: what the notice in `ChatResponse.warnings` tells of the adaptation; STRICT refuses those of",
+        "  `PARAMETER_DROPPED`, `PARAMETER_CHANGED` and `SCHEMA_CHANGED`",
+        "- *as named*: a tool that the provider runs, as the caller names it; whether it has it, it judges",
         "- *refused*: INVALID_ARGUMENT naming the field, before anything is sent",
         "",
-        "What a server makes of it is its own affair: vLLM goes on with the beginning of an answer only where",
-        "`provider_options_json` sets `continue_final_message` to true and `add_generation_prompt` to false.",
+        "What a server makes of what it is sent is its own affair.",
         "",
     ]
     group = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -98,11 +98,22 @@ def read_answer(response: ChatResponse, schema: Schema) -> Parsed[Any]:
         reason, message = UNFINISHED[response.finish_reason]
         raise ParseError(message, reason=reason, response=response)
     read = json.loads if isinstance(schema, Mapping) else schema.model_validate_json
-    try:
-        return Parsed(read(response.text), response)
-    except (ValueError, RecursionError) as error:
-        message = "the answer does not follow the schema; ask again, or name a model that enforces schemas"
-        raise ParseError(message, reason="ANSWER_INVALID", response=response) from error
+    problem: Exception | None = None
+    for text in _candidates(response):
+        try:
+            return Parsed(read(text), response)
+        except (ValueError, RecursionError) as error:
+            problem = problem or error
+    message = "the answer does not follow the schema; ask again, or name a model that enforces schemas"
+    raise ParseError(message, reason="ANSWER_INVALID", response=response) from problem
+
+
+def _candidates(response: ChatResponse) -> Iterator[str]:
+    """Where the value may be: in the whole text, or behind what a model says before it uses a tool of its provider."""
+    yield response.text
+    texts = [part.text for part in response.message.parts if part.text]
+    if len(texts) > 1:
+        yield texts[-1]
 
 
 def _require_all(schema: Any) -> Any:

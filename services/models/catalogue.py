@@ -3,6 +3,7 @@
 Sources: the vendors' model pages and guides
 (https://developers.openai.com/api/docs/models, https://developers.openai.com/api/docs/guides/reasoning,
 https://platform.claude.com/docs/en/about-claude/models, https://platform.claude.com/docs/en/build-with-claude/effort,
+https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages,
 https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5),
 and the type files of their SDKs, openai 3.54 and anthropic 2.12. What none of them says is left unknown.
 """
@@ -26,7 +27,7 @@ VENDORS: tuple[Vendor, ...] = ("anthropic", "openai")
 
 # Ids that are plainly a vendor's, although no list here names them.
 VENDOR_PATTERNS: tuple[tuple[re.Pattern[str], Vendor], ...] = (
-    (re.compile(r"(gpt-|chatgpt-|ft:gpt-|o\d).*"), "openai"),
+    (re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-).*"), "openai"),
     (re.compile(r"claude-.*"), "anthropic"),
 )
 
@@ -48,6 +49,7 @@ _GPT_AUDIO = replace(
 _GPT_UNKNOWN = ModelFacts(unsupported=SAMPLING | PENALTIES, length_parameter="max_completion_tokens")
 _GPT_REASONING = replace(
     _GPT_UNKNOWN,
+    unsupported=_GPT_UNKNOWN.unsupported | {"stop_sequences"},
     can_reason=True,
     reasoning=ReasoningFacts(on_by_default=True),
     media=READS,
@@ -55,12 +57,19 @@ _GPT_REASONING = replace(
     json_schema=True,
     prompt_caching=True,
 )
+# They reason when they are asked to, and then take no more than those that always do.
+_WHILE_REASONING = (SAMPLING - {"top_k"}) | PENALTIES | {"stop_sequences"}
 _GPT_OPTIONAL_REASONING = replace(_GPT_REASONING, unsupported=frozenset({"top_k"}))
-_O_SERIES = replace(_GPT_REASONING, reasoning=ReasoningFacts(("low", "medium", "high"), on_by_default=True))
-_O_NO_STOP = replace(_O_SERIES, unsupported=SAMPLING | PENALTIES | {"stop_sequences"})
-# "Function tools with reasoning_effort are not supported", says Chat Completions of these; and they are the first
-# to take cache marks (https://developers.openai.com/api/docs/guides/prompt-caching).
-_GPT_RESPONSES = replace(_GPT_REASONING, tools_with_reasoning_need_responses=True, cache_marks=True)
+_O_SERIES = replace(
+    _GPT_REASONING,
+    unsupported=SAMPLING | PENALTIES | {"parallel_tool_calls"},
+    reasoning=ReasoningFacts(("low", "medium", "high"), on_by_default=True),
+)
+_O_NO_STOP = replace(_O_SERIES, unsupported=_O_SERIES.unsupported | {"stop_sequences"})
+# "Function tools with reasoning_effort are not supported", says Chat Completions of gpt-5.4 and whatever came later.
+_GPT_5_5 = replace(_GPT_REASONING, tools_with_reasoning_need_responses=True)
+# The first to take cache marks (https://developers.openai.com/api/docs/guides/prompt-caching).
+_GPT_5_6 = replace(_GPT_5_5, cache_marks=True)
 
 _UP_TO_XHIGH = ("none", "low", "medium", "high", "xhigh")
 _UP_TO_MAX = (*_UP_TO_XHIGH, "max")
@@ -73,7 +82,7 @@ def _reasoning_by_default(*efforts: str) -> ReasoningFacts:
 # The first pattern that matches an id says what its model takes.
 OPENAI_FACTS: tuple[tuple[re.Pattern[str], ModelFacts], ...] = (
     (re.compile(r"o3-mini(-.*)?"), replace(_O_NO_STOP, media=TEXT_ONLY)),
-    (re.compile(r"(o3|o4-mini)(-.*)?"), _O_NO_STOP),
+    (re.compile(r"o3(-.*)?|(ft:)?o4-mini.*"), _O_NO_STOP),
     (re.compile(r"o1(-\d.*)?"), _O_SERIES),
     (re.compile(r"gpt-(4o-(mini-)?)?audio.*"), _GPT_AUDIO),
     (re.compile(r"(ft:)?gpt-(4o|4\.1).*|chatgpt-4o.*"), _GPT_PLAIN),
@@ -86,21 +95,32 @@ OPENAI_FACTS: tuple[tuple[re.Pattern[str], ModelFacts], ...] = (
     (re.compile(r"gpt-5-pro(-\d.*)?"), replace(_GPT_REASONING, reasoning=_reasoning_by_default("high"))),
     (
         re.compile(r"gpt-5\.1(-\d.*|-mini.*)?"),
-        replace(_GPT_OPTIONAL_REASONING, reasoning=ReasoningFacts(_UP_TO_XHIGH[:-1])),
+        replace(_GPT_OPTIONAL_REASONING, reasoning=ReasoningFacts(_UP_TO_XHIGH[:-1], excludes=_WHILE_REASONING)),
     ),
     (
-        re.compile(r"gpt-5\.[2-4](-\d.*|-mini.*|-nano.*)?"),
-        replace(_GPT_OPTIONAL_REASONING, reasoning=ReasoningFacts(_UP_TO_XHIGH)),
+        re.compile(r"gpt-5\.[23](-\d.*|-mini.*|-nano.*)?"),
+        replace(_GPT_OPTIONAL_REASONING, reasoning=ReasoningFacts(_UP_TO_XHIGH, excludes=_WHILE_REASONING)),
+    ),
+    (
+        re.compile(r"gpt-5\.4(-\d.*|-mini.*|-nano.*)?"),
+        replace(
+            _GPT_OPTIONAL_REASONING,
+            reasoning=ReasoningFacts(_UP_TO_XHIGH, excludes=_WHILE_REASONING),
+            tools_with_reasoning_need_responses=True,
+        ),
     ),
     (
         re.compile(r"gpt-5\.2-pro(-\d.*)?"),
         replace(_GPT_REASONING, reasoning=_reasoning_by_default("medium", "high", "xhigh")),
     ),
-    (re.compile(r"gpt-5\.5(-\d.*)?"), replace(_GPT_REASONING, reasoning=_reasoning_by_default(*_UP_TO_XHIGH))),
-    (re.compile(r"gpt-5\.6.*|gpt-6-luna.*"), replace(_GPT_RESPONSES, reasoning=_reasoning_by_default(*_UP_TO_MAX))),
-    (re.compile(r"gpt-6.*"), _GPT_RESPONSES),
+    (re.compile(r"gpt-5\.5(-\d.*)?"), replace(_GPT_5_5, reasoning=_reasoning_by_default(*_UP_TO_XHIGH))),
+    (re.compile(r"gpt-5\.6.*|gpt-6-luna.*"), replace(_GPT_5_6, reasoning=_reasoning_by_default(*_UP_TO_MAX))),
+    (re.compile(r"gpt-6.*"), _GPT_5_6),
     (re.compile(r".*"), _GPT_UNKNOWN),
 )
+
+# `openai.types.shared.ResponsesModel` of openai 3.54; gpt-5.2-pro has been refused by Chat Completions too.
+RESPONSES_ONLY = re.compile(r".*(-pro|codex|cyber|deep-research|rosalind|computer-use|daybreak|-law)(-.*)?")
 
 # ---------------------------------------------------------------------------------------------------- Anthropic
 
@@ -135,7 +155,8 @@ _CLAUDE_4_7 = replace(
     max_temperature=None,
     reasoning=ReasoningFacts(_UP_TO_MAX, adaptive=True),
 )
-_CLAUDE_5 = replace(_CLAUDE_4_7, reasoning=ReasoningFacts(_UP_TO_MAX, adaptive=True, on_by_default=True))
+_CLAUDE_4_8 = replace(_CLAUDE_4_7, system_turns=True)
+_CLAUDE_5 = replace(_CLAUDE_4_8, reasoning=ReasoningFacts(_UP_TO_MAX, adaptive=True, on_by_default=True))
 _CLAUDE_ALWAYS_THINKS = replace(
     _CLAUDE_5,
     forced_tool_choice=False,
@@ -152,7 +173,12 @@ ANTHROPIC_FACTS: tuple[tuple[re.Pattern[str], ModelFacts], ...] = (
     ),
     (re.compile(r"claude-(sonnet|haiku)-4-5(-.*)?"), _CLAUDE_4_5),
     (re.compile(r"claude-(opus|sonnet)-4-6(-.*)?"), _CLAUDE_4_6),
-    (re.compile(r"claude-opus-4-[78](-.*)?"), _CLAUDE_4_7),
+    (re.compile(r"claude-opus-4-7(-.*)?"), _CLAUDE_4_7),
+    (re.compile(r"claude-opus-4-8(-.*)?"), _CLAUDE_4_8),
+    # One is older than Opus 4.8, which was the first to take system messages within the conversation; the other is
+    # named as taking none there.
+    (re.compile(r"claude-mythos-preview(-.*)?"), replace(_CLAUDE_ALWAYS_THINKS, system_turns=False)),
+    (re.compile(r"claude-sonnet-5(-(latest|\d{8}))?"), replace(_CLAUDE_5, system_turns=False)),
     (re.compile(r"claude-(fable|mythos)-.*|claude-(opus|sonnet)-5-5(-.*)?"), _CLAUDE_ALWAYS_THINKS),
     (re.compile(r"claude-.*"), _CLAUDE_5),
     (re.compile(r".*"), _MESSAGES_SPEAKER),
@@ -165,7 +191,14 @@ COMPATIBLE_FACTS = ModelFacts(developer_role=False)
 @lru_cache(maxsize=1024)
 def facts_for(vendor: Vendor, model_id: str) -> ModelFacts:
     """What a vendor's model takes."""
-    table = OPENAI_FACTS if vendor == "openai" else ANTHROPIC_FACTS
+    if vendor == "anthropic":
+        # Google Cloud writes an id's date behind an @.
+        return _first_match(ANTHROPIC_FACTS, model_id.replace("@", "-"))
+    facts = _first_match(OPENAI_FACTS, model_id)
+    return replace(facts, responses_only=True) if RESPONSES_ONLY.fullmatch(model_id) else facts
+
+
+def _first_match(table: tuple[tuple[re.Pattern[str], ModelFacts], ...], model_id: str) -> ModelFacts:
     return next(facts for pattern, facts in table if pattern.fullmatch(model_id))
 
 

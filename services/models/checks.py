@@ -44,10 +44,13 @@ def suggest(name: str, names: Iterable[str]) -> str:
 
     Compares with a bounded number of names, those that begin alike first: it runs between two tokens of others.
     """
-    known = list(names)
-    if len(known) > MAX_COMPARED:
-        known = list(islice((other for other in known if other[:1] == name[:1]), MAX_COMPARED))
-    near = difflib.get_close_matches(shorten(name), known, n=MAX_SUGGESTIONS)
+    # Whoever writes a name in other letters than it has means that one.
+    known = {other.lower(): other for other in names}
+    asked = shorten(name).lower()
+    compared = list(known)
+    if len(compared) > MAX_COMPARED:
+        compared = list(islice((other for other in compared if other[:1] == asked[:1]), MAX_COMPARED))
+    near = [known[other] for other in difflib.get_close_matches(asked, compared, n=MAX_SUGGESTIONS)]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 

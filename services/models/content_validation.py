@@ -22,7 +22,7 @@ PARTS_BY_ROLE = {
     "tool": frozenset({"text", "tool_result", "media"}),
 }
 
-MAX_STATE_BYTES = 4 * 1024 * 1024
+MAX_STATE_BYTES = 16 * 1024 * 1024
 MAX_URL_LENGTH = 8192
 MAX_FILE_ID_LENGTH = 256
 MAX_FILENAME_LENGTH = 256
@@ -102,7 +102,7 @@ def _part_violations(path: str, role: str, part: models_pb2.ContentPart) -> Iter
     if part.HasField("provider_state"):
         yield from _state_violations(f"{path}.provider_state", role, part.provider_state)
     if part.HasField("cache"):
-        yield from _cache_violations(f"{path}.cache", part.cache)
+        yield from cache_violations(f"{path}.cache", part.cache)
     # What an answer brought is taken back with the message; nobody else has a reason to write it.
     if part.citations_json and role != "assistant":
         yield FieldViolation(f"{path}.citations_json", "only an assistant message has citations")
@@ -137,7 +137,8 @@ def _url_violations(path: str, url: str) -> Iterator[FieldViolation]:
         yield FieldViolation(path, "must be an http or https URL; bytes are sent in data")
 
 
-def _cache_violations(path: str, cache: models_pb2.PromptCache) -> Iterator[FieldViolation]:
+def cache_violations(path: str, cache: models_pb2.PromptCache) -> Iterator[FieldViolation]:
+    """What is wrong with a prompt-cache mark."""
     if not cache.HasField("ttl"):
         return
     nanoseconds = cache.ttl.seconds * 10**9 + cache.ttl.nanos

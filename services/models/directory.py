@@ -64,7 +64,8 @@ class ModelDirectory:
 
     async def _vendor_status(self, name: str, model: VendorModel) -> models_pb2.ModelStatus:
         provider = self._providers.find(model.vendor)
-        model_id = quote(model.served_id(self._today()), safe="")
+        answering = self._vendor_models.answering(model, self._today())
+        model_id = quote(answering.upstream, safe="")
         probe = ProviderProbe(
             model=name,
             # The id is the caller's: it may not lead to another path of the provider.

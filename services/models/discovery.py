@@ -8,12 +8,12 @@ Sources: https://platform.openai.com/docs/api-reference/models/list, https://pla
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
 from services.models.endpoints import EndpointPolicy
+from services.models.pauses import pause_after
 from services.models.probe_client import ProbeClient
 from services.models.provider_lists import NoList, ToldModel, read_page
 from services.models.provider_registry import Provider
@@ -41,8 +41,7 @@ class Pace(NamedTuple):
 
     def pause(self, failures: int) -> float:
         """The time until the next question after this many failures in a row."""
-        longest = self.usual if not failures else min(self.usual, self.first_retry * 2 ** min(failures - 1, 16))
-        return longest * random.uniform(1 - self.spread, 1 + self.spread)  # noqa: S311 no secret hangs on it
+        return pause_after(failures, usual=self.usual, first_retry=self.first_retry, spread=self.spread)
 
 
 class Refused(Exception):

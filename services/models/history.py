@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.answer import CHARACTERS_PER_TOKEN
 from services.models.providers.base import Conversation
+from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.validation import check_history
 from services.shared.errors import InvalidRequest
 
 MARGIN = 0.1
 """Of a context window: what estimates of tokens may be wrong by."""
-
-CHARACTERS_PER_MEDIA = 1000 * CHARACTERS_PER_TOKEN
-"""About what an image costs, as the Session Service counts it too."""
 
 HISTORY_FIELD = "session_id"
 """The request field that earlier messages come through."""
@@ -32,7 +28,7 @@ def default_window(
         return None
     whole = capabilities.context_window
     answer = conversation.request.config.max_tokens or capabilities.max_output_tokens
-    room = whole * (1 - MARGIN) - min(answer, whole // 2) - _count_tokens(conversation)
+    room = whole * (1 - MARGIN) - min(answer, whole // 2) - estimate_prompt_tokens(conversation)
     return models_pb2.WindowPolicy(max_tokens=max(int(room), 0))
 
 
@@ -97,21 +93,3 @@ def _answered_calls(message: models_pb2.ChatMessage) -> Iterator[str]:
     if message.tool_call_id:
         yield message.tool_call_id
     yield from (part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result"))
-
-
-def _count_tokens(conversation: Conversation) -> int:
-    """About how many tokens are sent beside the history."""
-    characters = sum(_count_characters(message) for message in conversation.messages)
-    characters += sum(len(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
-    return math.ceil(characters / CHARACTERS_PER_TOKEN)
-
-
-def _count_characters(message: models_pb2.ChatMessage) -> int:
-    if not message.parts:
-        return len(message.content) + sum(len(call.arguments_json) for call in message.tool_calls)
-    return sum(_count_part(part) for part in message.parts)
-
-
-def _count_part(part: models_pb2.ContentPart) -> int:
-    own = len(part.text) + len(part.tool_call.arguments_json) + CHARACTERS_PER_MEDIA * part.HasField("media")
-    return own + sum(_count_part(piece) for piece in part.tool_result.content)

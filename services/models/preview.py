@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from proto import models_pb2
 from services.models.prompting import Prompted
 from services.models.providers.base import Target
-from services.models.providers.encoding import encode
-from services.models.providers.exchange import streams_whole_answer
+from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.shared.errors import LimitExceeded
 
 MAX_BODY_BYTES = 30 * 1024 * 1024
@@ -19,7 +18,7 @@ def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.P
     """The upstream request of `chat`, or of `chat_stream`, without its headers. Raises as `encode` does,
     and LimitExceeded for a body that does not fit into an answer."""
     conversation = prompted.conversation
-    body = encode(conversation, target, stream=stream or streams_whole_answer(target, conversation.request))
+    body = encode(conversation, target, stream=True) if stream else encode_for_whole_answer(conversation, target)
     if len(body.data) > MAX_BODY_BYTES:
         raise LimitExceeded(
             f"the body has more than {MAX_BODY_BYTES >> 20} MiB, which does not fit into a preview; name media by url",

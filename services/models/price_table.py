@@ -43,6 +43,10 @@ RATES = {
 }
 """Our name and the library's, whose unit is US dollars for a million tokens. Cache writes are those of five minutes."""
 
+LONG_CACHE_WRITE = 2
+"""What Anthropic charges for a token that its cache is to keep for an hour, in tokens of the prompt; the library does
+not tell (https://platform.claude.com/docs/en/about-claude/pricing#prompt-caching)."""
+
 NANO = Decimal(10**9)
 
 
@@ -50,6 +54,7 @@ def write_table() -> str:
     """The text of the table."""
     providers = {provider.id: provider for provider in get_snapshot().providers}
     vendors = {vendor: list(_models(providers[vendor])) for vendor in VENDORS}
+    _add_long_cache_writes(vendors["anthropic"])
     return json.dumps({"source": f"genai-prices {__version__}", "vendors": vendors}, indent=1) + "\n"
 
 
@@ -64,6 +69,14 @@ def _models(provider: Provider) -> Iterator[dict[str, Any]]:
             entry["prices"] = prices
         if len(entry) > known:
             yield entry
+
+
+def _add_long_cache_writes(models: list[dict[str, Any]]) -> None:
+    for model in models:
+        for period in model.get("prices", ()):
+            for tier in period["tiers"]:
+                if "cache_write" in tier:
+                    tier["long_cache_write"] = LONG_CACHE_WRITE * tier["prompt"]
 
 
 def _matches(clause: object) -> dict[str, list[str]]:

@@ -29,6 +29,8 @@ class Tier(msgspec.Struct, frozen=True):
     completion: int | None = None
     cached_prompt: int | None = None
     cache_write: int | None = None
+    long_cache_write: int | None = None
+    """Of what is to be kept for an hour."""
 
     def cost(self, usage: models_pb2.TokenUsage) -> int | None:
         """In nano-USD, rounded. Tokens that have no rate of their own are charged as those of the prompt are.
@@ -39,11 +41,15 @@ class Tier(msgspec.Struct, frozen=True):
         if (usage.prompt_tokens and self.prompt is None) or (usage.completion_tokens and self.completion is None):
             return None
         plain = usage.prompt_tokens - usage.cached_prompt_tokens - usage.cache_write_tokens
+        kept_long = min(usage.long_cache_write_tokens, usage.cache_write_tokens)
         prompt, completion = self.prompt or 0, self.completion or 0
+        cached = prompt if self.cached_prompt is None else self.cached_prompt
+        written = prompt if self.cache_write is None else self.cache_write
         total = (
             max(plain, 0) * prompt
-            + usage.cached_prompt_tokens * (prompt if self.cached_prompt is None else self.cached_prompt)
-            + usage.cache_write_tokens * (prompt if self.cache_write is None else self.cache_write)
+            + usage.cached_prompt_tokens * cached
+            + (usage.cache_write_tokens - kept_long) * written
+            + kept_long * (written if self.long_cache_write is None else self.long_cache_write)
             + usage.completion_tokens * completion
         )
         cost = (total + MILLION // 2) // MILLION
@@ -60,6 +66,7 @@ class Tier(msgspec.Struct, frozen=True):
             completion_nano_usd=self.completion,
             cached_prompt_nano_usd=self.cached_prompt,
             cache_write_nano_usd=self.cache_write,
+            long_cache_write_nano_usd=self.long_cache_write,
         )
 
 

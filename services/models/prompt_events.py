@@ -9,9 +9,10 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
-from services.models.paging import cut_page, read_page_size, read_page_start
+from services.models.paging import cut_page
 from services.models.storage import now
 from services.models.tables import prompt_events
+from services.shared.page_tokens import Number, read_page_size, read_page_token
 
 REGISTERED = "registered"
 LABEL_SET = "label_set"
@@ -61,7 +62,7 @@ async def read_page(
     connection: AsyncConnection, request: models_pb2.ListPromptEventsRequest
 ) -> models_pb2.ListPromptEventsResponse:
     """A page of one prompt's history, newest first; empty for a prompt that never was."""
-    start = read_page_start(request, int)
+    start = read_page_token(request, Number)
     query = select(prompt_events).where(prompt_events.c.name == request.name)
     if start is not None:
         query = query.where(prompt_events.c.id < -start)

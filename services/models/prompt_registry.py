@@ -17,7 +17,7 @@ from proto import models_pb2
 from proto.models_pb2 import Prompt
 from services.models import prompt_changes, prompt_events
 from services.models.checks import shorten, suggest
-from services.models.paging import MAX_PAGE_BYTES, cut_page
+from services.models.paging import cut_page
 from services.models.prompt_labels import PRODUCTION
 from services.models.prompt_line import PromptLine, Resolved
 from services.models.prompt_requests import check_archive, check_get, check_set_label
@@ -25,6 +25,7 @@ from services.models.prompt_rows import read_changes, read_line
 from services.models.prompt_version import define, is_name, warn
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, Unavailable
+from services.shared.page_tokens import MAX_PAGE_BYTES
 from services.shared.storage_errors import retried
 
 WRITERS = "prompts"

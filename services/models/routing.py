@@ -14,10 +14,10 @@ from services.models.catalogue import COMPATIBLE_FACTS, VENDORS, facts_for, vend
 from services.models.checks import shorten, suggest
 from services.models.credentials import Credentials
 from services.models.model_registry import ModelRegistry
-from services.models.provider_registry import ProviderRegistry, preview
+from services.models.provider_registry import Provider, ProviderRegistry, preview
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
 from services.models.providers.base import Dialect, Target
-from services.models.providers.facts import ModelFacts
+from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
 from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
 from services.models.providers.vllm import VLLM
 from services.models.vendor_models import VendorModel, VendorModels
@@ -43,8 +43,8 @@ def today_utc() -> datetime.date:
 class _Route(NamedTuple):
     """A target that was found before, and when: providers do not change, but lifecycles do by the day."""
 
+    model: VendorModel
     day: datetime.date
-    version: int
     target: Target
 
 
@@ -128,32 +128,32 @@ class Router:
         )
 
     def _vendor_target(self, model: VendorModel) -> Target:
-        today, version = self._today(), self._vendor_models.version
+        today = self._today()
         known = self._routes.get(model.name)
-        if known and not model.is_pinned and (known.day, known.version) == (today, version):
+        if known and known.model is model and known.day == today:
             return known.target
-        provider = self._providers.get(model.vendor, model.name)
-        self._refuse_retired(model, today)
-        target = self._complete(provider.target(model.served_id(today)), model, today)
+        target = self._target(self._providers.get(model.vendor, model.name), model, today)
         if self._vendor_models.find(model.name) is model:
-            self._routes[model.name] = _Route(today, version, target)
+            self._routes[model.name] = _Route(model, today, target)
         return target
 
     def _preview(self, model: VendorModel) -> Target:
-        today = self._today()
-        self._refuse_retired(model, today)
-        return self._complete(preview(model.vendor).target(model.served_id(today)), model, today)
+        return self._target(preview(model.vendor), model, self._today())
 
-    def _complete(self, target: Target, model: VendorModel, today: datetime.date) -> Target:
-        served = self._vendor_models.describe(model.vendor, target.model)
-        period = prices.period_on(model.vendor, target.model, today)
-        return dataclasses.replace(
-            target, facts=served.facts, price=period.cost if period else None, warnings=model.warnings(today)
+    def _target(self, provider: Provider, model: VendorModel, today: datetime.date) -> Target:
+        answering = self._vendor_models.answering(model, today)
+        self._refuse_retired(model, answering, today)
+        period = prices.period_on(model.vendor, answering.upstream, today)
+        return provider.target(
+            answering.upstream,
+            dataclasses.replace(answering.facts, max_output_tokens=answering.max_output_tokens),
+            period.cost if period else None,
+            self._vendor_models.warnings(model, today),
         )
 
-    def _refuse_retired(self, model: VendorModel, today: datetime.date) -> None:
+    def _refuse_retired(self, model: VendorModel, answering: VendorModel, today: datetime.date) -> None:
         if self._retired_policy == "reject" and model.is_replaced(today):
-            replacement = model.calendar.replacement
+            replacement = answering.upstream
             when = f" on {model.calendar.shutdown}" if model.calendar.shutdown else ""
             raise PreconditionFailed(
                 f"{model.name} was retired by its vendor{when}; use {replacement}",
@@ -214,10 +214,31 @@ def _headers(
 
 
 def _facts(model: models_pb2.RegisteredModel) -> ModelFacts:
-    """What the adapter knows of such models, and what the registration says of this one."""
-    facts = _adapter_facts(model)
-    named = model.capabilities.unsupported_parameters
-    return dataclasses.replace(facts, unsupported=facts.unsupported.union(named)) if named else facts
+    """What the adapter knows of such models, and what the registration says of this one, which wins."""
+    facts, told = _adapter_facts(model), model.capabilities
+    return dataclasses.replace(
+        facts,
+        unsupported=facts.unsupported.union(told.unsupported_parameters),
+        media=_media(facts.media, told),
+        tools=told.supports_tools if told.HasField("supports_tools") else facts.tools,
+        json_schema=told.supports_json_schema if told.HasField("supports_json_schema") else facts.json_schema,
+        can_reason=told.supports_reasoning if told.HasField("supports_reasoning") else facts.can_reason,
+        max_output_tokens=told.max_output_tokens if told.HasField("max_output_tokens") else facts.max_output_tokens,
+    )
+
+
+def _media(known: frozenset[MediaKind] | None, told: models_pb2.ModelCapabilities) -> frozenset[MediaKind] | None:
+    """The kinds that the model reads. Of those that nobody speaks of its server judges."""
+    fields: dict[MediaKind, str] = {
+        "image": "supports_vision",
+        "document": "supports_documents",
+        "audio": "supports_audio",
+    }
+    said = {kind: bool(getattr(told, field)) for kind, field in fields.items() if told.HasField(field)}
+    if known is None and all(said.values()):
+        return None
+    kept = MEDIA_KINDS if known is None else known
+    return frozenset({kind for kind in kept if said.get(kind, True)} | {kind for kind in said if said[kind]})
 
 
 def _adapter_facts(model: models_pb2.RegisteredModel) -> ModelFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 
 from google.protobuf.duration_pb2 import Duration
@@ -14,7 +15,8 @@ from services.models.preview import preview
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import Prompted, render_prompt, with_system_prompt
 from services.models.providers.base import Conversation, Target
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.beside_loop import run_beside_if_large
+from services.models.providers.exchange import chat, chat_stream, usage_facts
 from services.models.providers.openai_choice import suited
 from services.models.providers.transport import Transport
 from services.models.routing import Router
@@ -46,20 +48,30 @@ class ModelServicer:
     # ---------------------------------------------------------------------------------------------- chat
 
     async def Chat(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
-        prompted, target = self._prepare(request, call)
+        prompted, target = await self._prepare(request, call)
         async with self._turns.open(prompted.conversation, call) as turn:
-            response = await chat(self._transport, _suited(target, turn.conversation), turn.conversation)
+            response = await chat(
+                self._transport,
+                _suited(target, turn.conversation),
+                turn.conversation,
+                interrupted=functools.partial(_record_usage, call),
+            )
             await turn.complete(response)
         _finish(response, prompted, target, call)
         return response
 
     async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        prompted, target = self._prepare(request, call)
+        prompted, target = await self._prepare(request, call)
         first_token_seconds: float | None = None
         async with (
             self._turns.open(prompted.conversation, call) as turn,
             contextlib.aclosing(
-                chat_stream(self._transport, _suited(target, turn.conversation), turn.conversation)
+                chat_stream(
+                    self._transport,
+                    _suited(target, turn.conversation),
+                    turn.conversation,
+                    interrupted=functools.partial(_record_usage, call),
+                )
             ) as chunks,
         ):
             async for chunk in chunks:
@@ -75,16 +87,18 @@ class ModelServicer:
     async def PreviewChat(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
-        prompted, target = self._prepare(request.request, call, for_preview=True)
-        return preview(prompted, _suited(target, prompted.conversation), stream=request.stream)
+        prompted, target = await self._prepare(request.request, call, for_preview=True)
+        suited_target = _suited(target, prompted.conversation)
+        size = prompted.conversation.size()
+        return await run_beside_if_large(size, preview, prompted, suited_target, stream=request.stream)
 
-    def _prepare(
+    async def _prepare(
         self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False
     ) -> tuple[Prompted, Target]:
         """Everything that can be said about a request before anything is sent."""
         prompted = with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        check_chat_request(request)
+        await run_beside_if_large(request.ByteSize(), check_chat_request, request)
         call.facts["model"] = request.model
         if request.tags:
             call.facts["tags"] = dict(request.tags)
@@ -179,8 +193,12 @@ def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Targe
         response.warnings.extend(prompted.warnings)
     call.facts["response_id"] = response.response_id
     call.facts["finish_reason"] = response.finish_reason
-    call.facts["prompt_tokens"] = response.usage.prompt_tokens
-    call.facts["completion_tokens"] = response.usage.completion_tokens
+    _record_usage(call, response.usage)
+
+
+def _record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
+    """Tells the log what was used, of an answer that did not come to its end too."""
+    call.facts.update(usage_facts(usage))
 
 
 def _duration(seconds: float) -> Duration:

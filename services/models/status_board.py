@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from proto import models_pb2
 from services.models import probes
 from services.models.endpoints import EndpointPolicy
 from services.models.model_list import LearnedFacts
+from services.models.pauses import pause_after
 from services.models.probe_client import ProbeClient
 from services.models.probes import Finding, Probe
 from services.shared.logs import Log
@@ -35,8 +35,7 @@ class Schedule(NamedTuple):
 
     def pause(self, failures: int) -> float:
         """The time until the next probe after this many failures in a row."""
-        longest = self.usable if not failures else min(self.usable, self.first_retry * 2 ** min(failures - 1, 16))
-        return longest * random.uniform(1 - self.spread, 1 + self.spread)  # noqa: S311 no secret hangs on it
+        return pause_after(failures, usual=self.usable, first_retry=self.first_retry, spread=self.spread)
 
 
 class _Record:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from proto import models_pb2, sessions_pb2
 from services.models.checks import problem_with_line, refuse, shorten
-from services.models.content_validation import is_plain, message_violations
+from services.models.content_validation import cache_violations, is_plain, message_violations
 from services.models.providers.json_text import problem_with_object, raw_members
 from services.models.providers.options import RESERVED
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
@@ -189,6 +189,8 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
             yield FieldViolation(f"{path}.name", "is used by another tool of this request")
         if tool.name:
             names.add(tool.name)
+        if tool.HasField("cache"):
+            yield from cache_violations(f"{path}.cache", tool.cache)
         if of_provider:
             yield from _provider_tool_violations(path, tool)
         elif tool.parameters_json:
@@ -200,7 +202,7 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
 
 def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Iterator[FieldViolation]:
     for field, _ in tool.ListFields():
-        if field.name not in ("name", "provider_tool"):
+        if field.name not in ("name", "provider_tool", "cache"):
             yield FieldViolation(f"{path}.{field.name}", "is of functions only; set it in provider_tool.config_json")
     own = tool.provider_tool
     if not PROVIDER_TOOL_TYPE.fullmatch(own.type):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from proto import models_pb2
 from services.models import prices
+from services.models.announced_ends import ANNOUNCED_ENDS
 from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
 from services.models.catalogue import AS_OF, VENDORS, Vendor, facts_for
 from services.models.lifecycle import UNKNOWN, Calendar
@@ -15,6 +17,9 @@ from services.models.provider_lists import ToldModel
 from services.models.providers.facts import MediaKind, ModelFacts, ReasoningFacts
 
 _NO_DATES = Calendar()
+
+_SNAPSHOT = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
+"""The date at the end of an id: of the state of a model that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,6 @@ class VendorModel:
 
     def is_replaced(self, today: datetime.date) -> bool:
         return not self.is_pinned and bool(self.calendar.replacement) and self.calendar.is_retired(today)
-
-    def served_id(self, today: datetime.date) -> str:
-        """The vendor's id that a call goes to."""
-        return self.calendar.replacement if self.is_replaced(today) else self.upstream
 
     def warnings(self, today: datetime.date) -> list[models_pb2.Notice]:
         """What a caller of this name should know today."""
@@ -89,8 +90,6 @@ class VendorModels:
     """All vendors' models by name. What a vendor's list has told stays until its next list."""
 
     def __init__(self) -> None:
-        self.version = 0
-        """Counts how often something was learned."""
         self._told: dict[Vendor, tuple[datetime.date, Mapping[str, ToldModel]]] = {}
         self._models: dict[str, VendorModel] = {}
         self._merge()
@@ -106,15 +105,34 @@ class VendorModels:
             return known
         return _describe(vendor, model_id)
 
+    def answering(self, model: VendorModel, today: datetime.date) -> VendorModel:
+        """The model that a call goes to."""
+        return self._successors(model, today)[-1]
+
+    def warnings(self, model: VendorModel, today: datetime.date) -> list[models_pb2.Notice]:
+        """What a caller of this model should know today, of those that take its place too."""
+        return [warning for successor in self._successors(model, today) for warning in successor.warnings(today)]
+
+    def _successors(self, model: VendorModel, today: datetime.date) -> list[VendorModel]:
+        """The model, and one behind the other those that take the place of a retired one."""
+        successors = [model]
+        while successors[-1].is_replaced(today):
+            following = self.describe(model.vendor, successors[-1].calendar.replacement)
+            if any(following.upstream == earlier.upstream for earlier in successors):
+                break
+            successors.append(following)
+        return successors
+
     def listed(self) -> Iterable[VendorModel]:
         """All models that have a name here."""
         return self._models.values()
 
     def capabilities(self, model: VendorModel, today: datetime.date) -> models_pb2.ModelCapabilities:
         """What a caller of this model can count on: of a replaced one, what its replacement can do."""
-        if not model.is_replaced(today):
+        answering = self.answering(model, today)
+        if answering is model:
             return model.capabilities(today)
-        replaced = self.describe(model.vendor, model.served_id(today)).capabilities(today)
+        replaced = answering.capabilities(today)
         replaced.lifecycle.CopyFrom(model.calendar.message(today))
         return replaced
 
@@ -122,21 +140,22 @@ class VendorModels:
         """Takes over a vendor's whole list."""
         self._told[vendor] = (today, {model.id: model for model in told})
         self._merge()
-        self.version += 1
 
     def missing_replacements(self, vendor: Vendor) -> Iterator[tuple[str, str]]:
         """The built-in models whose replacement the vendor's list does not name, and that replacement."""
         _, told = self._told[vendor]
+        listed = told.keys() | map(_without_date, told)
         for model in BUILT_IN_MODELS.values():
             replacement = model.calendar.replacement
-            if model.vendor == vendor and replacement and replacement not in told:
+            if model.vendor == vendor and replacement and replacement not in listed:
                 yield model.name, replacement
 
     def _merge(self) -> None:
         merged: dict[str, VendorModel] = {}
         for built_in in BUILT_IN_MODELS.values():
             day, told = self._told.get(built_in.vendor, (None, {}))
-            merged[built_in.name] = _with_told(_from_row(built_in), told.get(built_in.upstream), day)
+            told_of_it = told.get(built_in.upstream) or _newest_snapshot(built_in.upstream, told)
+            merged[built_in.name] = _with_told(_from_row(built_in), told_of_it, day)
         for vendor in VENDORS:
             day, told = self._told.get(vendor, (None, {}))
             for model in told.values():
@@ -147,8 +166,35 @@ class VendorModels:
 
 
 def _describe(vendor: Vendor, model_id: str) -> VendorModel:
-    window = prices.context_window(vendor, model_id)
-    return VendorModel(model_id, vendor, model_id, facts_for(vendor, model_id), context_window=window)
+    """What is known of an id that has no row: a state of a built-in model shares its limits, and ends with it."""
+    end = ANNOUNCED_ENDS.get(model_id)
+    described = VendorModel(
+        model_id,
+        vendor,
+        model_id,
+        facts_for(vendor, model_id),
+        Calendar(end) if end else _NO_DATES,
+        context_window=prices.context_window(vendor, model_id),
+    )
+    row = BUILT_IN_MODELS.get(_without_date(model_id))
+    if row is None or row.vendor != vendor:
+        return described
+    return replace(
+        described,
+        calendar=row.calendar if row.calendar.shutdown and not end else described.calendar,
+        context_window=described.context_window or row.context_window,
+        max_output_tokens=row.max_output_tokens,
+        is_pinned=True,
+    )
+
+
+def _without_date(model_id: str) -> str:
+    return _SNAPSHOT.sub("", model_id)
+
+
+def _newest_snapshot(model_id: str, told: Mapping[str, ToldModel]) -> ToldModel | None:
+    """What is told of the newest state of a model, where the list names it by its date alone."""
+    return told.get(max((name for name in told if _without_date(name) == model_id), default=""))
 
 
 def _from_row(row: BuiltInModel) -> VendorModel:

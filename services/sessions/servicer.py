@@ -9,8 +9,8 @@ from services.sessions import validation
 from services.sessions.contexts import read_context
 from services.sessions.conversion import to_memory, to_session, to_session_message, to_timestamp
 from services.sessions.memories import MemoryStore
-from services.sessions.paging import Number, Text, read_page_size, read_page_token, write_page_token
 from services.sessions.store import SessionStore
+from services.shared.page_tokens import Number, Text, read_page_size, read_page_token, write_page_token
 from services.shared.rpc import Call
 
 

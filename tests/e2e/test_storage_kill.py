@@ -12,7 +12,6 @@ import os
 import random
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -23,7 +22,6 @@ from proto.models_pb2_grpc import ModelServiceStub
 from proto.sessions_pb2_grpc import SessionServiceStub
 from tests.e2e.processes import clean_environment
 from tests.e2e.restarts import Restarts, restarts
-from tests.services.postgresql_server import PostgreSQLServer, postgresql_server
 
 ROUNDS = int(os.environ.get("GENAI_TEST_KILL_ROUNDS", "2"))
 WRITERS = 8
@@ -189,20 +187,6 @@ def definition(name: str, number: int) -> models_pb2.RegisterModelRequest:
         adapter_type="openai-compatible",
         upstream_model=str(number),
     )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQLServer]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'data' / 'killed.db'}"
-    server: PostgreSQLServer = request.getfixturevalue("server")
-    return server.url(request.node.callspec.params["name"])
 
 
 async def write_until_killed(

@@ -20,7 +20,8 @@ from services.sessions.servicer import SessionServicer
 from services.sessions.store import TURN_LEASE_SECONDS
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.model_service import LogFile, chat_request, model_service
+from tests.services.log_file import LogFile
+from tests.services.model_service import chat_request, model_service
 from tests.services.sessions_fixtures import Service, served
 
 SESSION = "s"

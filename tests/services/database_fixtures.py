@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text, insert, select
 
@@ -60,27 +57,6 @@ def write_migrations(directory: Path, *scripts: str) -> Path:
     for number, script in enumerate(scripts or (FIRST_SCRIPT,), start=1):
         (folder / f"{number:04}_step.py").write_text(script)
     return folder
-
-
-class LogFile(io.BytesIO):
-    """The file of a log, whose lines can be waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._changed = threading.Condition()
-
-    def write(self, data: Any) -> int:
-        with self._changed:
-            size = super().write(data)
-            self._changed.notify_all()
-            return size
-
-    async def wait_for(self, words: str, seconds: float) -> None:
-        def wait() -> None:
-            with self._changed:
-                assert self._changed.wait_for(lambda: words.encode() in self.getvalue(), seconds), f"never: {words}"
-
-        await asyncio.to_thread(wait)
 
 
 def quiet_log(file: io.BytesIO | None = None) -> Log:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
-import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ def provide(file: Path, service: str) -> None:
     """Puts an empty database of `models` or `sessions` there, unless there is one."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_template(service), file)
+        file.write_bytes(_template(service))
 
 
 def provide_behind(url: str, service: str) -> None:
@@ -31,15 +30,16 @@ def provide_behind(url: str, service: str) -> None:
 
 
 @functools.cache
-def _template(service: str) -> Path:
-    file = Path(tempfile.mkdtemp(prefix="genai-template-")) / f"{service}.db"
+def _template(service: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="genai-template-") as directory:
+        file = Path(directory) / f"{service}.db"
 
-    async def create() -> None:
-        log = Log(LineWriter(io.BytesIO()), "test", "error")
-        database = await Database.open(f"sqlite:///{file}", SERVICES / service / "migrations", log)
-        await database.close()
+        async def create() -> None:
+            log = Log(LineWriter(io.BytesIO()), "test", "error")
+            database = await Database.open(f"sqlite:///{file}", SERVICES / service / "migrations", log)
+            await database.close()
 
-    # The caller's own loop is running.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, create()).result()
-    return file
+        # The caller's own loop is running.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, create()).result()
+        return file.read_bytes()

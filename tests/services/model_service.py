@@ -9,12 +9,8 @@ The service is put together as its own process does it, on a real SQLite file in
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime
-import io
-import json
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,40 +28,11 @@ from services.shared.rpc import DETAILS_KEY, ERROR_DOMAIN, REQUEST_ID_KEY, TIME_
 from services.shared.server import Server, running
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 from tests.services.empty_databases import provide
+from tests.services.log_file import LogFile
 
 TODAY = datetime.date(2026, 11, 22)
 OPENAI_KEY = "sk-test-openai"
 ANTHROPIC_KEY = "sk-test-anthropic"
-
-
-class LogFile(io.BytesIO):
-    """The file of a log, whose lines can be waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._changed = threading.Condition()
-
-    def write(self, data: Any) -> int:
-        with self._changed:
-            size = super().write(data)
-            self._changed.notify_all()
-            return size
-
-    def entries(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.getvalue().splitlines()]
-
-    async def calls(self, count: int) -> list[dict[str, Any]]:
-        """Waits until this many calls have been logged, and returns their entries."""
-
-        def found() -> list[dict[str, Any]]:
-            return [entry for entry in self.entries() if entry["event"] == "rpc"]
-
-        def wait() -> None:
-            with self._changed:
-                assert self._changed.wait_for(lambda: len(found()) >= count, 5), "the calls were not logged"
-
-        await asyncio.to_thread(wait)
-        return found()
 
 
 LOG = open_log("models", file=LogFile())

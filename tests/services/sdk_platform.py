@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ from typing import Any
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services import gateway_fixtures, sessions_fixtures
 from tests.services.model_service import END, completion, model_service, piece
-
-START_SECONDS = 30.0
 
 ENDLESS = "Do not stop."
 """What must be said for a stream that does not end."""
@@ -42,29 +38,6 @@ async def serving_platform(directory: Path) -> AsyncIterator[str]:
         gateway_fixtures.gateway(models.address, sessions.address) as gateway,
     ):
         yield gateway.address
-
-
-@contextlib.contextmanager
-def platform_in_thread(directory: Path) -> Iterator[str]:
-    """The same in an event loop of its own, for clients that block."""
-    address = ""
-    ready = threading.Event()
-    done = threading.Event()
-
-    async def run() -> None:
-        nonlocal address
-        async with serving_platform(directory) as address:
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="platform")
-    thread.start()
-    try:
-        assert ready.wait(START_SECONDS)
-        yield address
-    finally:
-        done.set()
-        thread.join()
 
 
 async def result(answer: Any) -> Any:

@@ -62,6 +62,35 @@ async def test_state_in_the_history_takes_the_next_turn_to_responses(
     assert b'"encrypted_content":"x"' in upstream.requests[-1].body
 
 
+@both_verbs
+async def test_reasoning_in_the_history_is_told_as_lost_to_a_model_that_does_not_reason(
+    services: Platform, upstream: ScriptedUpstream, verb: str
+) -> None:
+    """OpenAI refuses it there by either way, and the call behind it without it, but for one in our own form."""
+    owned = {"provider": "openai"}
+    thought = ContentPart(
+        reasoning={"redacted": True}, provider_state=owned | {"data": b'{"type":"reasoning","id":"rs_1"}'}
+    )
+    call = ContentPart(
+        tool_call={"id": "a", "name": "weather", "arguments_json": "{}"},
+        provider_state=owned | {"data": b'{"type":"function_call","id":"fc_1","call_id":"a","name":"weather"}'},
+    )
+    await services.sessions.append(
+        ChatMessage(role="user", content="Hello!"),
+        ChatMessage(role="assistant", parts=[thought, call]),
+        ChatMessage(role="tool", tool_call_id="a", content="Rain."),
+    )
+    response = await chat(services.models, turn("And now?", "gpt-4o-mini"), verb)
+    assert paths(upstream) == ["/v1/chat/completions"]
+    assert [message["role"] for message in upstream.requests[-1].json()["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+        "user",
+    ]
+    assert [notice.code for notice in response.warnings if notice.field == "session_id"] == ["REASONING_DROPPED"]
+
+
 async def test_a_preview_is_of_the_dialect_that_carries_the_request(services: Platform) -> None:
     for tools, path in (([], "/chat/completions"), ([TOOL], "/responses")):
         preview = PreviewChatRequest(request=chat_request(MODEL, tools=tools))

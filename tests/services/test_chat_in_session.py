@@ -16,8 +16,8 @@ from proto.models_pb2 import ChatMessage, SessionOptions, ToolCall, WindowPolicy
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services.chat_in_session import SESSION, Platform, chat, platform, turn
+from tests.services.log_file import LogFile
 from tests.services.model_service import (
-    LogFile,
     chat_request,
     completion,
     failure_of,

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed
 from tests.services.database_fixtures import names, notes, opened, put, quiet_log, write_migrations
+from tests.services.postgresql_server import PostgreSQLServer
 
 LONG_QUERY = {
     "sqlite": (
@@ -244,15 +244,14 @@ async def test_two_services_share_a_postgresql_database(postgresql_url: str, tmp
 
 
 async def test_connections_that_the_server_closed_are_replaced_unnoticed(
-    postgresql_url: str, postgresql_server: Path, tmp_path: Path
+    postgresql_url: str, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
     async with opened(postgresql_url, tmp_path) as database:
         await put(database, "before")
         assert await names(database) == ["before"]
-        with psycopg.connect(host=str(postgresql_server), user="postgres", autocommit=True) as operator:
-            operator.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'genai-platform'"
-            )
+        postgresql_server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'genai-platform'"
+        )
         await put(database, "after")
         assert await names(database) == ["after", "before"]
 

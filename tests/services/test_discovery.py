@@ -19,10 +19,10 @@ from services.models.settings import ModelsSettings
 from services.models.vendor_models import VendorModels
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, Step, answer, json_answer
+from tests.services.log_file import LogFile
 from tests.services.model_service import (
     ANTHROPIC_KEY,
     OPENAI_KEY,
-    LogFile,
     answered,
     chat_request,
     model_service,

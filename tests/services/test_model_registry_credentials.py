@@ -16,8 +16,8 @@ from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.logs import open_log
 from services.shared.settings import load_settings
 from tests.scripted_upstream import ScriptedUpstream, json_answer
+from tests.services.log_file import LogFile
 from tests.services.model_service import (
-    LogFile,
     chat_request,
     completion,
     failure_of,

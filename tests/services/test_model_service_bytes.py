@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,10 +15,8 @@ from services.models.main import SERVICE
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,
-    answered,
     chat_request,
     explain,
-    model_service,
     refusal_of,
 )
 
@@ -39,27 +34,6 @@ Format = models_pb2.ResponseFormat
 Choice = models_pb2.ToolChoice
 Call = models_pb2.ToolCall
 Result = models_pb2.ToolResult
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream(default=answered) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
-) -> AsyncIterator[ModelService]:
-    directory: Path = tmp_path_factory.mktemp("models")
-    async with model_service(directory, shared_upstream) as running:
-        yield running
-
-
-@pytest.fixture
-def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
-    shared_upstream.requests.clear()
-    return shared_upstream
 
 
 VALID = chat_request().SerializeToString()
@@ -97,31 +71,33 @@ BROKEN = {
 
 @pytest.mark.parametrize(("data", "path"), BROKEN.values(), ids=BROKEN.keys())
 async def test_bytes_that_are_no_request_are_refused_by_their_first_wrong_field(
-    service: ModelService, upstream: ScriptedUpstream, data: bytes, path: str
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, data: bytes, path: str
 ) -> None:
-    failure = await refusal_of(service, data)
+    failure = await refusal_of(shared_service, data)
     assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert list(failure.fields) == [path]
-    assert not upstream.requests
+    assert not shared_upstream.requests
 
 
 @pytest.mark.parametrize("levels", [150, 10_000])
 async def test_message_that_is_nested_too_deeply_is_refused(
-    service: ModelService, upstream: ScriptedUpstream, levels: int
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, levels: int
 ) -> None:
-    failure = await refusal_of(service, nested(levels))
+    failure = await refusal_of(shared_service, nested(levels))
     assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
     [(field, description)] = failure.fields.items()
     assert field.startswith("messages[0].parts[0].tool_result.content[0].tool_result")
     assert description == "is nested more than 100 levels deep"
-    assert not upstream.requests
+    assert not shared_upstream.requests
 
 
-async def test_field_of_a_newer_contract_is_read_over(service: ModelService, upstream: ScriptedUpstream) -> None:
+async def test_field_of_a_newer_contract_is_read_over(
+    shared_service: ModelService, shared_upstream: ScriptedUpstream
+) -> None:
     data = VALID + b"\xfa\x3e\x03new"
-    response = await service.channel.unary_unary(CHAT)(data)
+    response = await shared_service.channel.unary_unary(CHAT)(data)
     assert models_pb2.ChatResponse.FromString(response).text == "Hi."
-    assert len(upstream.requests) == 1
+    assert len(shared_upstream.requests) == 1
 
 
 # ------------------------------------------------------------------------------------------------ whatever comes
@@ -195,16 +171,18 @@ EXPECTED = {
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_any_bytes_get_an_answer_or_an_error_that_says_why(
-    service: ModelService, upstream: ScriptedUpstream, data: bytes, stream: bool
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, data: bytes, stream: bool
 ) -> None:
-    upstream.requests.clear()
-    call = (service.channel.unary_stream(CHAT_STREAM) if stream else service.channel.unary_unary(CHAT))(data, timeout=5)
+    shared_upstream.requests.clear()
+    call = (shared_service.channel.unary_stream(CHAT_STREAM) if stream else shared_service.channel.unary_unary(CHAT))(
+        data, timeout=5
+    )
     error = await _error_of(call, stream)
     if error:
         assert explain(error).code in EXPECTED
-        assert not upstream.requests
+        assert not shared_upstream.requests
     else:
-        assert json.loads(upstream.requests[0].body)["messages"]
+        assert json.loads(shared_upstream.requests[0].body)["messages"]
 
 
 async def _error_of(call: Any, stream: bool) -> grpc.aio.AioRpcError | None:
@@ -230,8 +208,10 @@ OTHER_METHODS = [method.name for method in SERVICE.methods if method.name not in
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-async def test_any_bytes_get_an_answer_from_every_method(service: ModelService, method: str, data: bytes) -> None:
-    call = service.channel.unary_unary(f"/{SERVICE.full_name}/{method}")(data, timeout=5)
+async def test_any_bytes_get_an_answer_from_every_method(
+    shared_service: ModelService, method: str, data: bytes
+) -> None:
+    call = shared_service.channel.unary_unary(f"/{SERVICE.full_name}/{method}")(data, timeout=5)
     error = await _error_of(call, stream=False)
     if error:
         assert explain(error).code in EXPECTED

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from proto import models_pb2_grpc
+from services.shared.logs import open_log
 from tests.scripted_upstream import (
     Ending,
     Generate,
@@ -25,7 +26,7 @@ from tests.scripted_upstream import (
     no_answer,
 )
 from tests.services.gateway_fixtures import gateway
-from tests.services.model_service import chat_request, completion, model_service, piece, registration
+from tests.services.model_service import LogFile, chat_request, completion, model_service, piece, registration
 
 SECONDS = 1.0
 DEADLINE = 0.7
@@ -119,6 +120,20 @@ async def test_cancelled_stream_closes_the_providers_socket(stub: Stub, upstream
     caller.call.cancel()
     await assert_closed(received, cancelled_at)
     assert await caller.ended is grpc.StatusCode.CANCELLED
+
+
+async def test_stream_whose_caller_left_is_logged_with_what_it_used_by_estimate(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    file = LogFile()
+    upstream.play(STAGES["in mid-stream"])
+    async with model_service(tmp_path, upstream, log=open_log("models", file=file)) as service:
+        caller = Caller(service.stub.ChatStream(chat_request("gpt-4o", "Hello!")))
+        await reach("in mid-stream", caller, upstream)
+        caller.call.cancel()
+        [entry] = await file.calls(1)
+    used = {"prompt_tokens": 2, "completion_tokens": 1, "usage_estimated": True}
+    assert entry.items() >= {"code": "CANCELLED", **used, "cost_nano_usd": 2 * 2_500 + 10_000}.items()
 
 
 @pytest.mark.parametrize("stage", WHOLE)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from proto import models_pb2
 from services.models.built_in_models import BUILT_IN_MODELS
 from services.models.lifecycle import WARNING_DAYS
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream, answer
+from tests.services.log_file import LogFile
 from tests.services.model_service import (
-    LogFile,
     ModelService,
-    answered,
     chat_request,
     failure_of,
     model_service,
@@ -34,48 +31,29 @@ SHUTDOWN = datetime.date(2027, 1, 14)
 DAY = datetime.timedelta(days=1)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream(default=answered) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
-) -> AsyncIterator[ModelService]:
-    directory: Path = tmp_path_factory.mktemp("models")
-    async with model_service(directory, shared_upstream) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
-    shared_upstream.requests.clear()
-    return shared_upstream
-
-
 def codes(response: models_pb2.ChatResponse) -> list[str]:
     return [notice.code for notice in response.warnings]
 
 
-async def test_built_in_models_are_listed_with_what_is_known_of_them(service: ModelService) -> None:
-    listed = (await service.stub.ListModels(models_pb2.ListModelsRequest())).models
+async def test_built_in_models_are_listed_with_what_is_known_of_them(shared_service: ModelService) -> None:
+    listed = (await shared_service.stub.ListModels(models_pb2.ListModelsRequest())).models
     assert [model.name for model in listed] == sorted(BUILT_IN_MODELS)
     for model in listed:
         assert model.source == models_pb2.MODEL_SOURCE_BUILT_IN
         assert model.configured
         assert model.capabilities.supports_tools
         assert model.name not in NAMES or model.capabilities.context_window >= 100_000
-        assert model.capabilities == await service.stub.GetModelCapabilities(
+        assert model.capabilities == await shared_service.stub.GetModelCapabilities(
             models_pb2.GetCapabilitiesRequest(model=model.name)
         )
-    only = await service.stub.ListModels(models_pb2.ListModelsRequest(provider="openai"))
+    only = await shared_service.stub.ListModels(models_pb2.ListModelsRequest(provider="openai"))
     assert [model.name for model in only.models] == [name for name in sorted(BUILT_IN_MODELS) if "claude" not in name]
 
 
-async def test_capabilities_tell_what_the_model_that_answers_can_do(service: ModelService) -> None:
-    capabilities = await service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model="gpt-5.6-luna"))
+async def test_capabilities_tell_what_the_model_that_answers_can_do(shared_service: ModelService) -> None:
+    capabilities = await shared_service.stub.GetModelCapabilities(
+        models_pb2.GetCapabilitiesRequest(model="gpt-5.6-luna")
+    )
     assert capabilities.context_window == 1_050_000
     assert capabilities.max_output_tokens == 128_000
     assert (capabilities.supports_vision, capabilities.supports_documents, capabilities.supports_audio) == (
@@ -92,33 +70,37 @@ async def test_capabilities_tell_what_the_model_that_answers_can_do(service: Mod
         cache_write_nano_usd=250_000_000,
     )
     assert capabilities.lifecycle.state == models_pb2.LIFECYCLE_STATE_ACTIVE
-    replaced = await service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model="claude-3-5-sonnet"))
-    successor = await service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model="claude-sonnet-4-6"))
+    replaced = await shared_service.stub.GetModelCapabilities(
+        models_pb2.GetCapabilitiesRequest(model="claude-3-5-sonnet")
+    )
+    successor = await shared_service.stub.GetModelCapabilities(
+        models_pb2.GetCapabilitiesRequest(model="claude-sonnet-4-6")
+    )
     assert replaced.lifecycle.state == models_pb2.LIFECYCLE_STATE_RETIRED
     replaced.lifecycle.CopyFrom(successor.lifecycle)
     assert replaced == successor
 
 
-async def test_what_is_not_known_of_an_id_is_unset(service: ModelService) -> None:
-    unknown = await service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model="openai/anything"))
+async def test_what_is_not_known_of_an_id_is_unset(shared_service: ModelService) -> None:
+    unknown = await shared_service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model="openai/anything"))
     assert unknown.ListFields()[0][0].name == "supports_streaming"
     for field in ("context_window", "supports_vision", "supports_tools", "supports_reasoning", "prices", "lifecycle"):
         assert not unknown.HasField(field)
 
 
-async def test_answer_says_what_it_cost(service: ModelService) -> None:
+async def test_answer_says_what_it_cost(shared_service: ModelService) -> None:
     for name, nano_usd in (("gpt-4o", 9 * 2500 + 4 * 10_000), ("claude-3-5-sonnet", 9 * 3000 + 4 * 15_000)):
-        response = await service.stub.Chat(chat_request(name))
+        response = await shared_service.stub.Chat(chat_request(name))
         assert response.usage.cost_nano_usd == nano_usd
-    unknown = await service.stub.Chat(chat_request("openai/anything"))
+    unknown = await shared_service.stub.Chat(chat_request("openai/anything"))
     assert not unknown.usage.HasField("cost_nano_usd")
 
 
 async def test_operators_alias_is_listed_with_its_model_and_can_be_called(
-    tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, shared_upstream: ScriptedUpstream
 ) -> None:
     aliases = "fast=gpt-4o-mini, smart=anthropic/claude-opus-5-5, tuned=openai/ft:gpt-4o:acme, later=mine"
-    async with model_service(tmp_path, upstream, MODELS_ALIASES=aliases) as service:
+    async with model_service(tmp_path, shared_upstream, MODELS_ALIASES=aliases) as service:
         for alias, model in (("fast", "gpt-4o-mini"), ("smart", "claude-opus-5-5"), ("tuned", "ft:gpt-4o:acme")):
             assert (await service.stub.Chat(chat_request(alias))).model == model
             asked = models_pb2.GetCapabilitiesRequest(model=alias)
@@ -136,15 +118,15 @@ async def test_operators_alias_is_listed_with_its_model_and_can_be_called(
 
 
 async def test_operator_is_told_which_names_an_alias_hides_and_which_aliases_are_hidden(
-    tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, shared_upstream: ScriptedUpstream
 ) -> None:
-    upstream.play(answer(b"{}"))
-    async with model_service(tmp_path, upstream) as service:
-        await service.stub.RegisterModel(registration(upstream, "mine"))
+    shared_upstream.play(answer(b"{}"))
+    async with model_service(tmp_path, shared_upstream) as service:
+        await service.stub.RegisterModel(registration(shared_upstream, "mine"))
     lines = LogFile()
     log = open_log("models", file=lines)
     aliases = "gpt-4o=gpt-5.2,mine=gpt-5.2,fast=gpt-5.2"
-    async with model_service(tmp_path, upstream, log=log, MODELS_ALIASES=aliases) as service:
+    async with model_service(tmp_path, shared_upstream, log=log, MODELS_ALIASES=aliases) as service:
         assert (await service.stub.Chat(chat_request("gpt-4o"))).model == "gpt-5.2"
         listed = (await service.stub.ListModels(models_pb2.ListModelsRequest())).models
     log.flush()
@@ -155,45 +137,49 @@ async def test_operator_is_told_which_names_an_alias_hides_and_which_aliases_are
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_built_in_model_answers_by_its_name(service: ModelService, upstream: ScriptedUpstream, name: str) -> None:
-    response = await service.stub.Chat(chat_request(name))
+async def test_built_in_model_answers_by_its_name(
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, name: str
+) -> None:
+    response = await shared_service.stub.Chat(chat_request(name))
     assert response.text == "Hi."
-    assert response.model == upstream.requests[0].json()["model"] == RETIRED.get(name, name)
+    assert response.model == shared_upstream.requests[0].json()["model"] == RETIRED.get(name, name)
 
 
 @pytest.mark.parametrize(("name", "replacement"), RETIRED.items())
 async def test_retired_model_is_served_by_its_replacement_and_the_answer_says_so(
-    service: ModelService, name: str, replacement: str
+    shared_service: ModelService, name: str, replacement: str
 ) -> None:
-    response = await service.stub.Chat(chat_request(name))
+    response = await shared_service.stub.Chat(chat_request(name))
     warning = response.warnings[0]
     assert (warning.code, warning.field) == ("MODEL_RETIRED", "model")
     assert name in warning.message
     assert replacement in warning.message
-    lifecycle = (await service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model=name))).lifecycle
+    lifecycle = (
+        await shared_service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model=name))
+    ).lifecycle
     assert lifecycle.state == models_pb2.LIFECYCLE_STATE_RETIRED
     assert lifecycle.replacement == replacement
 
 
 async def test_parameters_that_programs_set_for_retired_models_are_still_taken(
-    service: ModelService, upstream: ScriptedUpstream
+    shared_service: ModelService, shared_upstream: ScriptedUpstream
 ) -> None:
     config = models_pb2.ChatConfig(temperature=0.5, max_tokens=10)
-    response = await service.stub.Chat(chat_request("claude-3-5-sonnet", config=config))
+    response = await shared_service.stub.Chat(chat_request("claude-3-5-sonnet", config=config))
     assert codes(response) == ["MODEL_RETIRED"]
-    assert upstream.requests[0].json()["temperature"] == 0.5
+    assert shared_upstream.requests[0].json()["temperature"] == 0.5
 
 
 async def test_retired_model_is_refused_where_the_operator_wants_that(
-    tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, shared_upstream: ScriptedUpstream
 ) -> None:
-    async with model_service(tmp_path, upstream, MODELS_RETIRED_POLICY="reject") as service:
+    async with model_service(tmp_path, shared_upstream, MODELS_RETIRED_POLICY="reject") as service:
         for name, replacement in RETIRED.items():
             failure = await failure_of(service.stub.Chat(chat_request(name)))
             assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_RETIRED")
             assert replacement in failure.message
             assert failure.metadata == {"model": name, "replacement": replacement}
-        assert not upstream.requests
+        assert not shared_upstream.requests
         await service.stub.Chat(chat_request("gpt-4o"))
 
 
@@ -208,11 +194,11 @@ async def test_retired_model_is_refused_where_the_operator_wants_that(
     ids=["long before", "60 days before", "on the last day", "from the shutdown on"],
 )
 async def test_model_warns_before_its_shutdown_and_is_replaced_after_it(
-    tmp_path: Path, upstream: ScriptedUpstream, today: datetime.date, served: str, warnings: list[str]
+    tmp_path: Path, shared_upstream: ScriptedUpstream, today: datetime.date, served: str, warnings: list[str]
 ) -> None:
-    async with model_service(tmp_path, upstream, today=today) as service:
+    async with model_service(tmp_path, shared_upstream, today=today) as service:
         response = await service.stub.Chat(chat_request("gpt-4o"))
-    assert response.model == upstream.requests[0].json()["model"] == served
+    assert response.model == shared_upstream.requests[0].json()["model"] == served
     assert codes(response) == warnings
     assert WARNING_DAYS == 60
 
@@ -231,11 +217,11 @@ async def test_model_warns_before_its_shutdown_and_is_replaced_after_it(
     ],
 )
 async def test_id_of_a_vendor_passes_through_without_being_listed(
-    service: ModelService, upstream: ScriptedUpstream, name: str, provider: str, sent: str
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, name: str, provider: str, sent: str
 ) -> None:
-    response = await service.stub.Chat(chat_request(name))
+    response = await shared_service.stub.Chat(chat_request(name))
     assert (response.provider, response.model) == (provider, sent)
-    assert upstream.requests[0].json()["model"] == sent
+    assert shared_upstream.requests[0].json()["model"] == sent
     assert not response.warnings
 
 
@@ -249,22 +235,24 @@ async def test_id_of_a_vendor_passes_through_without_being_listed(
     ],
 )
 async def test_unknown_model_is_not_found_with_the_nearest_names(
-    service: ModelService, upstream: ScriptedUpstream, name: str, hint: str
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, name: str, hint: str
 ) -> None:
     for failure in (
-        await failure_of(service.stub.Chat(chat_request(name))),
-        (await stream_failure(service.stub.ChatStream(chat_request(name))))[1],
-        await failure_of(service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model=name))),
-        await failure_of(service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))),
+        await failure_of(shared_service.stub.Chat(chat_request(name))),
+        (await stream_failure(shared_service.stub.ChatStream(chat_request(name))))[1],
+        await failure_of(shared_service.stub.GetModelCapabilities(models_pb2.GetCapabilitiesRequest(model=name))),
+        await failure_of(shared_service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))),
     ):
         assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
         assert hint in failure.message
         assert failure.metadata == {"model": name}
-    assert not upstream.requests
+    assert not shared_upstream.requests
 
 
-async def test_without_a_key_the_call_says_which_variable_to_set(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    async with model_service(tmp_path, upstream, OPENAI_API_KEY=None, ANTHROPIC_API_KEY=" \n") as service:
+async def test_without_a_key_the_call_says_which_variable_to_set(
+    tmp_path: Path, shared_upstream: ScriptedUpstream
+) -> None:
+    async with model_service(tmp_path, shared_upstream, OPENAI_API_KEY=None, ANTHROPIC_API_KEY=" \n") as service:
         for model, variable in (
             ("gpt-4o", "OPENAI_API_KEY"),
             ("openai/x", "OPENAI_API_KEY"),
@@ -280,59 +268,61 @@ async def test_without_a_key_the_call_says_which_variable_to_set(tmp_path: Path,
             assert failure.metadata["variable"] == variable
         listed = await service.stub.ListModels(models_pb2.ListModelsRequest())
         assert [model.configured for model in listed.models] == [False] * len(BUILT_IN_MODELS)
-    assert not upstream.requests
+    assert not shared_upstream.requests
 
 
-async def test_key_out_of_a_file_loses_its_line_break(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    async with model_service(tmp_path, upstream, OPENAI_API_KEY="sk-from-a-file\n") as service:
+async def test_key_out_of_a_file_loses_its_line_break(tmp_path: Path, shared_upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, shared_upstream, OPENAI_API_KEY="sk-from-a-file\n") as service:
         await service.stub.Chat(chat_request())
-    assert upstream.requests[0].headers["authorization"] == "Bearer sk-from-a-file"
+    assert shared_upstream.requests[0].headers["authorization"] == "Bearer sk-from-a-file"
 
 
-async def test_organization_and_project_are_told_to_openai(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    async with model_service(tmp_path, upstream, OPENAI_ORG_ID="org-1", OPENAI_PROJECT_ID="proj-1") as service:
+async def test_organization_and_project_are_told_to_openai(tmp_path: Path, shared_upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, shared_upstream, OPENAI_ORG_ID="org-1", OPENAI_PROJECT_ID="proj-1") as service:
         await service.stub.Chat(chat_request())
-    headers = upstream.requests[0].headers
+    headers = shared_upstream.requests[0].headers
     assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
 
 
 async def test_status_of_a_built_in_model_is_asked_for_without_a_completion(
-    service: ModelService, upstream: ScriptedUpstream
+    shared_service: ModelService, shared_upstream: ScriptedUpstream
 ) -> None:
-    upstream.play(answer(b"{}"))
-    status = await service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name="claude-3-5-sonnet"))
+    shared_upstream.play(answer(b"{}"))
+    status = await shared_service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name="claude-3-5-sonnet"))
     assert (status.name, status.status) == ("claude-3-5-sonnet", "healthy")
-    assert [(sent.method, sent.path) for sent in upstream.requests] == [("GET", "/v1/models/claude-sonnet-4-6")]
+    assert [(sent.method, sent.path) for sent in shared_upstream.requests] == [("GET", "/v1/models/claude-sonnet-4-6")]
 
 
 async def test_status_of_an_id_cannot_lead_to_another_path_of_the_provider(
-    service: ModelService, upstream: ScriptedUpstream
+    shared_service: ModelService, shared_upstream: ScriptedUpstream
 ) -> None:
-    upstream.play(answer(b"", status=404))
+    shared_upstream.play(answer(b"", status=404))
     name = "openai/../../admin?x=1#y"
-    status = await service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))
+    status = await shared_service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))
     assert (status.status, status.reason) == ("unhealthy", "MODEL_NOT_SERVED")
-    assert [sent.path for sent in upstream.requests] == ["/v1/models/..%2F..%2Fadmin%3Fx%3D1%23y"]
+    assert [sent.path for sent in shared_upstream.requests] == ["/v1/models/..%2F..%2Fadmin%3Fx%3D1%23y"]
 
 
-async def test_status_of_a_model_whose_provider_has_no_key_says_so(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    async with model_service(tmp_path, upstream, OPENAI_API_KEY=None) as service:
+async def test_status_of_a_model_whose_provider_has_no_key_says_so(
+    tmp_path: Path, shared_upstream: ScriptedUpstream
+) -> None:
+    async with model_service(tmp_path, shared_upstream, OPENAI_API_KEY=None) as service:
         status = await service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name="gpt-4o"))
     assert (status.status, status.reason) == ("unconfigured", "CREDENTIAL_MISSING")
     assert "OPENAI_API_KEY" in status.message
-    assert not upstream.requests
+    assert not shared_upstream.requests
 
 
-async def test_list_is_cut_into_pages(service: ModelService) -> None:
+async def test_list_is_cut_into_pages(shared_service: ModelService) -> None:
     names: list[str] = []
     request = models_pb2.ListModelsRequest(page_size=3)
     while True:
-        page = await service.stub.ListModels(request)
+        page = await shared_service.stub.ListModels(request)
         names += [model.name for model in page.models]
         if not page.next_page_token:
             break
         request.page_token = page.next_page_token
     assert names == sorted(BUILT_IN_MODELS)
     request.page_token = "nonsense"
-    failure = await failure_of(service.stub.ListModels(request))
+    failure = await failure_of(shared_service.stub.ListModels(request))
     assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])

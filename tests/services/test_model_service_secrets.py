@@ -24,8 +24,8 @@ from tests.scripted_upstream import (
     no_answer,
     raw,
 )
+from tests.services.log_file import LogFile
 from tests.services.model_service import (
-    LogFile,
     ModelService,
     chat_request,
     completion,

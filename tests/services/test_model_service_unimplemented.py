@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from proto import models_pb2
 from services.models.validation import UNIMPLEMENTED_FIELDS
@@ -17,33 +14,10 @@ from tests.services.model_service import (
     ModelService,
     chat_request,
     failure_of,
-    model_service,
     stream_failure,
 )
-from tests.services.vendor_answers import answered_in_any_dialect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream(default=answered_in_any_dialect) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
-) -> AsyncIterator[ModelService]:
-    directory: Path = tmp_path_factory.mktemp("models")
-    async with model_service(directory, shared_upstream) as running:
-        yield running
-
-
-@pytest.fixture
-def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
-    shared_upstream.requests.clear()
-    return shared_upstream
 
 
 CHAT_FEATURES: dict[str, dict[str, Any]] = {
@@ -54,15 +28,15 @@ CHAT_FEATURES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("feature", "fields"), CHAT_FEATURES.items(), ids=CHAT_FEATURES.keys())
 async def test_field_that_does_nothing_yet_is_refused_by_its_name(
-    service: ModelService, upstream: ScriptedUpstream, feature: str, fields: dict[str, Any]
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, feature: str, fields: dict[str, Any]
 ) -> None:
     request = chat_request(**fields)
-    _, streamed = await stream_failure(service.stub.ChatStream(request))
-    for failure in (await failure_of(service.stub.Chat(request)), streamed):
+    _, streamed = await stream_failure(shared_service.stub.ChatStream(request))
+    for failure in (await failure_of(shared_service.stub.Chat(request)), streamed):
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED")
         assert failure.metadata == {"feature": feature}
         assert failure.message == f"{feature} is not implemented yet"
-    assert not upstream.requests
+    assert not shared_upstream.requests
 
 
 # One value for each field of ChatRequest that changes what is sent, or what is logged: a request with it has another
@@ -93,14 +67,16 @@ async def test_every_field_of_a_chat_request_has_an_effect_or_is_refused() -> No
 
 
 @pytest.mark.parametrize("field", EFFECTS)
-async def test_field_changes_what_is_sent(service: ModelService, upstream: ScriptedUpstream, field: str) -> None:
-    await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="support", content="Be brief."))
+async def test_field_changes_what_is_sent(
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, field: str
+) -> None:
+    await shared_service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="support", content="Be brief."))
     common: dict[str, Any] = {"tools": [models_pb2.ToolDefinition(name="weather")]}
     if field != "model":
         common["model"] = EFFECTS[field].get("model", "gpt-4o")
     for fields in ({}, EFFECTS[field]):
-        await service.stub.Chat(chat_request(**(common | fields)))
-    plain, changed = upstream.requests
+        await shared_service.stub.Chat(chat_request(**(common | fields)))
+    plain, changed = shared_upstream.requests
     assert plain.body != changed.body
 
 
@@ -120,11 +96,11 @@ CONFIG: dict[str, Any] = {
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-6-luna", "claude-sonnet-4-6", "claude-opus-9"])
 @pytest.mark.parametrize("field", list(models_pb2.ChatConfig.DESCRIPTOR.fields_by_name))
 async def test_every_parameter_is_sent_or_named_in_a_warning(
-    service: ModelService, upstream: ScriptedUpstream, field: str, model: str
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, field: str, model: str
 ) -> None:
     tools = [models_pb2.ToolDefinition(name="clock")]
     config = models_pb2.ChatConfig(**{field: CONFIG[field]})
-    await service.stub.Chat(chat_request(model, tools=tools))
-    response = await service.stub.Chat(chat_request(model, tools=tools, config=config))
-    plain, changed = (request.json() for request in upstream.requests)
+    await shared_service.stub.Chat(chat_request(model, tools=tools))
+    response = await shared_service.stub.Chat(chat_request(model, tools=tools, config=config))
+    plain, changed = (request.json() for request in shared_upstream.requests)
     assert (plain != changed) != (f"config.{field}" in [notice.field for notice in response.warnings])

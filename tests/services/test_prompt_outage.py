@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sqlite3
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from proto import models_pb2
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import with_system_prompt
 from services.shared.errors import Unavailable
-from tests.services.postgresql_server import PostgreSQLServer, postgresql_server
+from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.prompt_fixtures import (
     NAME,
     archive,
@@ -32,26 +29,6 @@ from tests.services.prompt_fixtures import (
 )
 
 RECOVERED_SECONDS = 10.0
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[PostgreSQLServer]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: PostgreSQLServer) -> PostgreSQLServer:
-    """A server that runs, whatever the test before did to it."""
-    module_server.start()
-    return module_server
-
-
-@pytest.fixture
-def url(server: PostgreSQLServer) -> str:
-    return server.url(f"prompts_{next(_numbers)}")
 
 
 async def assert_unavailable(*calls: Awaitable[Any]) -> None:
@@ -74,13 +51,13 @@ async def assert_served(registry: PromptRegistry) -> None:
 
 
 async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_back(
-    server: PostgreSQLServer, url: str
+    postgresql_server: PostgreSQLServer, postgresql_url: str
 ) -> None:
-    async with replica(url) as here:
+    async with replica(postgresql_url) as here:
         registry = here.registry
         await register_versions(registry, 2)
         await set_label(registry, "production", 1)
-        server.stop()
+        postgresql_server.stop()
         for _ in range(2):
             await assert_unavailable(
                 registry.register(prompt()),
@@ -90,8 +67,8 @@ async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_
                 registry.load(),
             )
             await assert_served(registry)
-        server.start()
-        async with replica(url) as other:
+        postgresql_server.start()
+        async with replica(postgresql_url) as other:
             await other.sees(shows(version=1), RECOVERED_SECONDS)
             await set_label(other.registry, "production", 2)
         await here.sees(shows(version=2), RECOVERED_SECONDS)
@@ -99,14 +76,14 @@ async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_
 
 
 async def test_service_that_starts_before_its_database_knows_the_prompts_when_that_comes(
-    server: PostgreSQLServer, url: str
+    postgresql_server: PostgreSQLServer, postgresql_url: str
 ) -> None:
-    async with replica(url) as before:
+    async with replica(postgresql_url) as before:
         await register_versions(before.registry, 1)
-    server.stop()
-    async with replica(url) as here:
+    postgresql_server.stop()
+    async with replica(postgresql_url) as here:
         await assert_unavailable(get(here.registry), names(here.registry), here.registry.register(prompt()))
-        server.start()
+        postgresql_server.start()
         await here.sees(shows(version=1), RECOVERED_SECONDS)
 
 

@@ -16,7 +16,8 @@ from services.shared import errors
 from services.shared.logs import open_log
 from services.shared.rpc import REQUEST_ID_KEY, STATUS_CODES, TIME_LIMITS, Call, TimeLimits, service_handler
 from services.shared.server import Server, running
-from tests.services.model_service import LOG, LogFile, chat_request, failure_of, stream_failure
+from tests.services.log_file import LogFile
+from tests.services.model_service import LOG, chat_request, failure_of, stream_failure
 
 Behaviour = Callable[[Any, Call], Awaitable[Any]]
 SECRET = "CANARY-of-an-exception"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
@@ -29,7 +28,7 @@ from genai_platform import (
     ModelInfo,
 )
 from services.shared import errors
-from tests.services.sdk_backend import MODEL_SERVICE, SESSION_SERVICE, Backend, happens, serving, serving_in_thread
+from tests.services.sdk_backend import MODEL_SERVICE, SESSION_SERVICE, Backend, happens, serving
 
 HELLO = ChatRequest(model="m", messages=[ChatMessage(role="user", content="Hello!")])
 
@@ -53,34 +52,6 @@ ERRORS = [
     (errors.Internal, genai_platform.ServerError),
     (errors.Unavailable, genai_platform.Unavailable),
 ]
-
-
-@pytest.fixture(scope="module")
-def shared_backend() -> Iterator[Backend]:
-    with serving_in_thread() as backend:
-        yield backend
-
-
-@pytest.fixture
-def backend(shared_backend: Backend) -> Iterator[Backend]:
-    """The module's server with nothing scripted."""
-    yield shared_backend
-    shared_backend.answers.clear()
-    shared_backend.received.clear()
-    shared_backend.started.clear()
-    shared_backend.cancelled.clear()
-
-
-@pytest.fixture
-def platform(backend: Backend) -> Iterator[GenAIPlatform]:
-    with GenAIPlatform(backend.address) as platform:
-        yield platform
-
-
-@pytest.fixture
-async def async_platform(backend: Backend) -> AsyncIterator[AsyncGenAIPlatform]:
-    async with AsyncGenAIPlatform(backend.address) as platform:
-        yield platform
 
 
 async def call(platform: GenAIPlatform | AsyncGenAIPlatform, client: str, method: str, *args: Any, **kw: Any) -> Any:

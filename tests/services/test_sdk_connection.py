@@ -19,16 +19,10 @@ import pytest
 
 import genai_platform
 from genai_platform import AsyncGenAIPlatform, ChatRequest, GenAIPlatform
-from tests.services.sdk_backend import WAIT_SECONDS, Backend, serving, serving_in_thread
+from tests.services.sdk_backend import WAIT_SECONDS, Backend, serving
 
 ROOT = Path(genai_platform.__file__).parents[1]
 REQUEST = ChatRequest(model="m")
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with serving_in_thread() as backend:
-        yield backend
 
 
 @pytest.fixture

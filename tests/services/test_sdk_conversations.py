@@ -28,12 +28,13 @@ from genai_platform import (
     SessionMessage,
     ToolCall,
 )
-from tests.services.sdk_platform import ENDLESS, platform_in_thread, result
+from tests.services.in_thread import in_thread
+from tests.services.sdk_platform import ENDLESS, result, serving_platform
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with platform_in_thread(tmp_path_factory.mktemp("platform")) as address:
+    with in_thread(serving_platform(tmp_path_factory.mktemp("platform"))) as address:
         yield address
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import grpc
@@ -23,7 +23,7 @@ from genai_platform import (
     ResponseFormat,
 )
 from services.shared import errors
-from tests.services.sdk_backend import Backend, serving_in_thread
+from tests.services.sdk_backend import Backend
 
 
 class Street(BaseModel):
@@ -40,20 +40,6 @@ class Person(BaseModel):
 
 ADA = '{"name": "Ada", "age": 36, "nickname": null, "streets": [{"name": "Lace", "number": 7}]}'
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"z": {"type": "number"}, "a": {"type": "string"}}}
-
-
-@pytest.fixture(scope="module")
-def shared_backend() -> Iterator[Backend]:
-    with serving_in_thread() as backend:
-        yield backend
-
-
-@pytest.fixture
-def backend(shared_backend: Backend) -> Iterator[Backend]:
-    """The module's server with nothing scripted."""
-    yield shared_backend
-    shared_backend.answers.clear()
-    shared_backend.received.clear()
 
 
 @pytest.fixture(params=[GenAIPlatform, AsyncGenAIPlatform])

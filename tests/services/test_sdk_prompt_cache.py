@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,7 @@ from genai_platform.async_prompts import AsyncPrompts
 from genai_platform.prompt_cache import MAX_ENTRIES, REFRESH_SECONDS, RETRY_SECONDS, PromptCache
 from genai_platform.prompts import Prompts
 from services.shared import errors
-from tests.services.sdk_backend import Backend, serving_in_thread
+from tests.services.sdk_backend import Backend
 from tests.services.sdk_platform import result
 
 
@@ -38,19 +38,11 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="module")
-def shared_backend() -> Iterator[Backend]:
-    with serving_in_thread() as backend:
-        yield backend
-
-
 @pytest.fixture
-def backend(shared_backend: Backend) -> Iterator[Backend]:
+def backend(backend: Backend) -> Backend:
     """A registry that answers the version, else 10 and one more with each change."""
-    shared_backend.answers["GetPrompt"] = lambda request, call: answer(shared_backend, request)
-    yield shared_backend
-    shared_backend.answers.clear()
-    shared_backend.received.clear()
+    backend.answers["GetPrompt"] = lambda request, call: answer(backend, request)
+    return backend
 
 
 async def answer(backend: Backend, request: GetPromptRequest) -> Prompt:

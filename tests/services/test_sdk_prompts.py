@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from genai_platform import AsyncGenAIPlatform, Conflict, FailedPrecondition, GenAIPlatform, InvalidRequest, NotFound
-from tests.services.sdk_platform import platform_in_thread, result
+from tests.services.in_thread import in_thread
+from tests.services.sdk_platform import result, serving_platform
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with platform_in_thread(tmp_path_factory.mktemp("platform")) as address:
+    with in_thread(serving_platform(tmp_path_factory.mktemp("platform"))) as address:
         yield address
 
 
@@ -184,7 +185,7 @@ async def test_exported_prompts_come_back_in_a_fresh_platform_byte_for_byte(clie
     first, second = tmp_path / "first", tmp_path / "second"
     for directory in (tmp_path / "one", tmp_path / "two"):
         directory.mkdir()
-    with platform_in_thread(tmp_path / "one") as address:
+    with in_thread(serving_platform(tmp_path / "one")) as address:
         platform = client(address)
         await fill(platform.prompts)
         written = await result(platform.prompts.export_to(first))
@@ -196,7 +197,7 @@ async def test_exported_prompts_come_back_in_a_fresh_platform_byte_for_byte(clie
         assert str(same).startswith(f"0 versions registered, {len(same.unchanged)} unchanged, 0 labels moved, 0 ")
         assert not same.unarchived
         await result(platform.close())
-    with platform_in_thread(tmp_path / "two") as address:
+    with in_thread(serving_platform(tmp_path / "two")) as address:
         platform = client(address)
         report = await result(platform.prompts.import_from(first, actor="ci"))
         assert ("support/answer", 4) in report.registered

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
 
@@ -23,40 +23,9 @@ from tests.services.sdk_backend import (
     happens,
     last_chunk,
     serving,
-    serving_in_thread,
-    whole_stream,
 )
 
 REQUEST = ChatRequest(model="m")
-
-
-@pytest.fixture(scope="module")
-def shared_backend() -> Iterator[Backend]:
-    with serving_in_thread() as backend:
-        yield backend
-
-
-@pytest.fixture
-def backend(shared_backend: Backend) -> Iterator[Backend]:
-    """The module's server, answering with whole streams."""
-    yield shared_backend
-    shared_backend.stream = whole_stream
-    shared_backend.answers.clear()
-    shared_backend.received.clear()
-    shared_backend.started.clear()
-    shared_backend.cancelled.clear()
-
-
-@pytest.fixture
-def platform(backend: Backend) -> Iterator[GenAIPlatform]:
-    with GenAIPlatform(backend.address) as platform:
-        yield platform
-
-
-@pytest.fixture
-async def async_platform(backend: Backend) -> AsyncIterator[AsyncGenAIPlatform]:
-    async with AsyncGenAIPlatform(backend.address) as platform:
-        yield platform
 
 
 def test_a_stream_gives_its_tokens_and_then_the_response(platform: GenAIPlatform) -> None:

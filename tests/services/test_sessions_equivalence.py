@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import grpc
-import psycopg
 import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
@@ -20,6 +17,7 @@ from hypothesis import strategies as st
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from proto.models_pb2 import ChatMessage, ToolCall, WindowPolicy
+from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.session_model import Outcome, SessionModel
 from tests.services.sessions_fixtures import START, Service, failure, said, served
 
@@ -210,17 +208,12 @@ async def _raising(error: grpc.aio.AioRpcError) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def services(
-    tmp_path_factory: pytest.TempPathFactory, postgresql_server: Path
+    tmp_path_factory: pytest.TempPathFactory, postgresql_server: PostgreSQLServer
 ) -> AsyncIterator[tuple[Service, Service]]:
     """One service for each database."""
-    with psycopg.connect(host=str(postgresql_server), user="postgres", dbname="postgres", autocommit=True) as server:
-        server.execute("CREATE SCHEMA equivalence")
-    postgresql = (
-        f"postgresql://postgres@/postgres?host={quote(str(postgresql_server))}&options=-csearch_path%3Dequivalence"
-    )
     async with (
         served(f"sqlite:///{tmp_path_factory.mktemp('sessions')}/sessions.db") as first,
-        served(postgresql) as second,
+        served(postgresql_server.new_url()) as second,
     ):
         yield first, second
 

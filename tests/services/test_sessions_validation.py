@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from proto import sessions_pb2 as pb
-from services.sessions.paging import write_page_token
+from services.shared.page_tokens import write_page_token
 from tests.services.sessions_fixtures import Service, served
 
 USER = [{"role": "user"}]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-import psycopg
 import pytest
 from sqlalchemy import insert, select, text, update
 
@@ -23,6 +22,7 @@ from services.shared.storage_errors import retried
 from tests.services import prompt_fixtures
 from tests.services.commit_proxy import CommitProxy
 from tests.services.database_fixtures import names, notes, opened, put
+from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.registry_fixtures import model
 from tests.services.registry_fixtures import replica as registries
 from tests.services.sessions_fixtures import failure as failure_of
@@ -165,16 +165,15 @@ async def test_a_broken_constraint_is_not_tried_again(database_url: str, tmp_pat
 # ------------------------------------------------------------------------------------------- killed
 
 
-def terminate(server: Path, condition: str) -> None:
-    with psycopg.connect(host=str(server), user="postgres", autocommit=True) as operator:
-        operator.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            f" WHERE application_name = 'genai-platform' AND {condition}"
-        )
+def terminate(server: PostgreSQLServer, condition: str) -> None:
+    server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE application_name = 'genai-platform' AND {condition}"
+    )
 
 
 async def test_a_connection_killed_between_the_last_statement_and_the_commit_leaves_nothing(
-    postgresql_url: str, postgresql_server: Path, tmp_path: Path
+    postgresql_url: str, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
     async with opened(postgresql_url, tmp_path) as database:
 
@@ -208,7 +207,9 @@ async def test_an_append_lost_in_its_commit_is_there_once_after_it_is_repeated(
         assert await service.sequences() == [1, 2]
 
 
-async def test_all_connections_killed_at_once_cost_no_call(postgresql_url: str, postgresql_server: Path) -> None:
+async def test_all_connections_killed_at_once_cost_no_call(
+    postgresql_url: str, postgresql_server: PostgreSQLServer
+) -> None:
     async with served(postgresql_url) as service:
         await service.create()
         for number in range(5):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,17 @@ from services.shared.errors import PlatformError, StartupError, Unavailable
 from tests.services.database_fixtures import (
     FIRST_SCRIPT,
     SECOND_SCRIPT,
-    LogFile,
     names,
     opened,
     put,
     quiet_log,
     write_migrations,
 )
-from tests.services.postgresql_server import PostgreSQLServer, postgresql_server
+from tests.services.log_file import LogFile
+from tests.services.postgresql_server import PostgreSQLServer
 
 REFUSED_SECONDS = 3.0
 RECOVERED_SECONDS = 10.0
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[PostgreSQLServer]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: PostgreSQLServer) -> PostgreSQLServer:
-    """A server that runs, whatever the test before did to it."""
-    module_server.start()
-    return module_server
-
-
-@pytest.fixture
-def url(server: PostgreSQLServer) -> str:
-    return server.url(f"outage_{next(_numbers)}")
 
 
 async def refusal(call: Awaitable[Any]) -> PlatformError:
@@ -75,16 +54,16 @@ async def eventually(call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def test_a_server_that_stops_is_away_at_once_and_found_again(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    async with opened(url, tmp_path) as database:
+    async with opened(postgresql_url, tmp_path) as database:
         await put(database, "before")
-        server.stop()
+        postgresql_server.stop()
         for _ in range(3):
             await assert_away(put(database, "away"), names(database))
         assert not database.available
         assert not await database.check()
-        server.start()
+        postgresql_server.start()
         assert await eventually(lambda: names(database)) == ["before"]
         assert database.available
         await put(database, "after")
@@ -92,24 +71,24 @@ async def test_a_server_that_stops_is_away_at_once_and_found_again(
 
 
 async def test_a_server_that_is_away_at_the_start_is_waited_for(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    server.stop()
-    async with opened(url, tmp_path) as database:
+    postgresql_server.stop()
+    async with opened(postgresql_url, tmp_path) as database:
         assert not database.available
         await assert_away(put(database, "away"), names(database))
-        server.start()
+        postgresql_server.start()
         assert await eventually(lambda: names(database)) == []
         await put(database, "first")
         assert await names(database) == ["first"]
 
 
 async def test_a_copy_is_loaded_when_the_server_comes_for_the_first_time_and_again_after_each_outage(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     loaded = asyncio.Queue[list[str]]()
-    server.stop()
-    async with opened(url, tmp_path) as database:
+    postgresql_server.stop()
+    async with opened(postgresql_url, tmp_path) as database:
 
         async def load() -> None:
             loaded.put_nowait(await names(database))
@@ -121,23 +100,25 @@ async def test_a_copy_is_loaded_when_the_server_comes_for_the_first_time_and_aga
 
         await database.watch(load)
         assert loaded.empty()
-        server.start()
+        postgresql_server.start()
         await wait_for([])
         await eventually(lambda: put(database, "a"))
         await wait_for(["a"])
-        server.stop()
-        server.start()
+        postgresql_server.stop()
+        postgresql_server.start()
         # Somebody else is back sooner, and writes before this one listens again.
-        async with opened(url, tmp_path) as other:
+        async with opened(postgresql_url, tmp_path) as other:
             await eventually(lambda: put(other, "b"))
         await wait_for(["a", "b"])
 
 
-async def test_a_server_that_answers_nobody_is_away(server: PostgreSQLServer, url: str, tmp_path: Path) -> None:
+async def test_a_server_that_answers_nobody_is_away(
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
+) -> None:
     """Nothing is refused and nothing comes back, as when a network parts; there are more callers than connections."""
-    async with opened(url, tmp_path) as database:
+    async with opened(postgresql_url, tmp_path) as database:
         await put(database, "before")
-        with server.frozen():
+        with postgresql_server.frozen():
             await assert_away(
                 *(put(database, f"{number}") for number in range(12)), *(names(database) for _ in range(12))
             )
@@ -149,11 +130,11 @@ async def test_a_server_that_answers_nobody_is_away(server: PostgreSQLServer, ur
 
 
 async def test_callers_who_leave_a_server_that_answers_nobody_are_let_go(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    async with opened(url, tmp_path) as database:
+    async with opened(postgresql_url, tmp_path) as database:
         await put(database, "before")
-        with server.frozen():
+        with postgresql_server.frozen():
             begin = time.monotonic()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
@@ -163,28 +144,34 @@ async def test_callers_who_leave_a_server_that_answers_nobody_are_let_go(
 
 
 async def test_a_schema_that_turns_out_to_be_newer_is_not_used(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    newer = await Database.open(url, write_migrations(tmp_path / "new", FIRST_SCRIPT, SECOND_SCRIPT), quiet_log())
+    newer = await Database.open(
+        postgresql_url, write_migrations(tmp_path / "new", FIRST_SCRIPT, SECOND_SCRIPT), quiet_log()
+    )
     await newer.close()
-    server.stop()
+    postgresql_server.stop()
     log = LogFile()
-    older = await Database.open(url, write_migrations(tmp_path / "old", FIRST_SCRIPT), quiet_log(log))
-    server.start()
+    older = await Database.open(postgresql_url, write_migrations(tmp_path / "old", FIRST_SCRIPT), quiet_log(log))
+    postgresql_server.start()
     await log.wait_for("the storage cannot be used", RECOVERED_SECONDS)
     await assert_away(put(older, "never"))
     await older.close()
 
 
-async def test_a_migration_by_command_needs_the_server(server: PostgreSQLServer, url: str, tmp_path: Path) -> None:
+async def test_a_migration_by_command_needs_the_server(
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
+) -> None:
     migrations = write_migrations(tmp_path)
-    server.stop()
+    postgresql_server.stop()
     with pytest.raises(StartupError) as caught:
-        await Database.migrate(url, migrations, quiet_log())
+        await Database.migrate(postgresql_url, migrations, quiet_log())
     assert "cannot be reached" in str(caught.value)
-    server.start()
-    assert await Database.migrate(url, migrations, quiet_log()) == await Database.migrate(url, migrations, quiet_log())
-    tables = server.execute("SELECT tablename FROM pg_tables WHERE tablename = 'notes' AND schemaname LIKE 'outage%%'")
+    postgresql_server.start()
+    first, again = [await Database.migrate(postgresql_url, migrations, quiet_log()) for _ in range(2)]
+    assert first == again
+    _, _, schema = postgresql_url.rpartition("%3D")
+    tables = postgresql_server.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", schema)
     assert ("notes",) in tables
 
 
@@ -198,18 +185,17 @@ async def test_a_migration_by_command_needs_the_server(server: PostgreSQLServer,
     ],
 )
 async def test_a_server_that_refuses_the_user_is_not_waited_for(
-    server: PostgreSQLServer, url: str, tmp_path: Path, change: tuple[str, str], words: str
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path, change: tuple[str, str], words: str
 ) -> None:
-    server.require_password("guarded", "right")
+    postgresql_server.require_password("guarded", "right")
     with pytest.raises(StartupError) as caught:
-        await Database.open(url.replace(*change), write_migrations(tmp_path), quiet_log())
+        await Database.open(postgresql_url.replace(*change), write_migrations(tmp_path), quiet_log())
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-async def test_the_url_s_own_password_is_used(server: PostgreSQLServer, tmp_path: Path) -> None:
-    server.require_password("guarded", "right")
-    server.execute("CREATE SCHEMA IF NOT EXISTS guarded AUTHORIZATION guarded")
-    url = server.url("guarded").replace("postgres@", "guarded:right@")
+async def test_the_url_s_own_password_is_used(postgresql_server: PostgreSQLServer, tmp_path: Path) -> None:
+    postgresql_server.require_password("guarded", "right")
+    url = postgresql_server.new_url("guarded").replace("guarded@", "guarded:right@")
     async with opened(url, tmp_path) as database:
         assert database.available

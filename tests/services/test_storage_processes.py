@@ -23,7 +23,7 @@ from services.shared.rpc import DETAILS_KEY
 from tests.e2e.processes import ROOT, Service, clean_environment
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion
-from tests.services.postgresql_server import PostgreSQLServer, postgresql_server
+from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.sessions_fixtures import said
 
 CALL_SECONDS = 10.0
@@ -35,24 +35,6 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[PostgreSQLServer]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: PostgreSQLServer) -> PostgreSQLServer:
-    """A server that runs, whatever the test before did to it."""
-    module_server.start()
-    return module_server
-
-
-@pytest.fixture
-def url(server: PostgreSQLServer) -> str:
-    return server.url(f"processes_{next(_numbers)}")
 
 
 @contextlib.contextmanager
@@ -138,39 +120,39 @@ async def eventually(
 
 
 async def test_the_session_service_starts_without_its_database_and_outlives_it(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    server.stop()
-    with started("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service:
+    postgresql_server.stop()
+    with started("sessions", tmp_path, SESSIONS_DATABASE_URL=postgresql_url) as service:
         async with connected(service) as client:
             create = sessions_pb2.CreateSessionRequest(session_id="s")
             assert (await client.health(""), await client.health("SessionService")) == (SERVING, NOT_SERVING)
             assert await refusal(client.sessions.CreateSession(create, timeout=CALL_SECONDS)) == AWAY
 
-            server.start()
+            postgresql_server.start()
             await eventually(lambda: client.health("SessionService"), SERVING)
             await client.sessions.CreateSession(create, timeout=CALL_SECONDS)
             await client.append("before")
 
-            server.stop()
+            postgresql_server.stop()
             assert await refusal(client.append("away")) == AWAY
             assert await refusal(client.list_messages()) == AWAY
             await eventually(lambda: client.health("SessionService"), NOT_SERVING)
             assert await client.health("") == SERVING
 
-            server.start()
+            postgresql_server.start()
             await eventually(lambda: client.append("after"))
             assert await client.list_messages() == ["before", "after"]
             await eventually(lambda: client.health("SessionService"), SERVING)
 
 
 async def test_the_model_service_chats_without_its_database_and_its_replicas_agree_when_it_is_back(
-    server: PostgreSQLServer, url: str, tmp_path: Path
+    postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    server.stop()
+    postgresql_server.stop()
     async with ScriptedUpstream(default=json_answer(completion("Hi."))) as upstream:
         settings = {
-            "MODELS_DATABASE_URL": url,
+            "MODELS_DATABASE_URL": postgresql_url,
             "MODELS_DISCOVERY": "off",
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": f"{upstream.url}/v1",
@@ -184,19 +166,19 @@ async def test_the_model_service_chats_without_its_database_and_its_replicas_agr
                     assert await refusal(client.register_prompt("p")) == AWAY
                     assert await refusal(client.get_prompt("p")) == AWAY
 
-                server.start()
+                postgresql_server.start()
                 await eventually(lambda: first.register_prompt("p"))
                 await eventually(lambda: second.get_prompt("p"))
                 await eventually(lambda: first.health("ModelService/writes"), SERVING)
                 await first.register_prompt("q")
                 await eventually(lambda: second.get_prompt("q"), seconds=1)
 
-                server.stop()
+                postgresql_server.stop()
                 assert await first.chat() == "Hi."
                 assert (await second.get_prompt("q")).content == "Be brief."
                 assert await refusal(first.register_prompt("r")) == AWAY
 
-                server.start()
+                postgresql_server.start()
                 await eventually(lambda: second.register_prompt("r"))
                 await eventually(lambda: first.get_prompt("r"))
 
@@ -223,9 +205,11 @@ async def test_a_full_disk_refuses_appends_serves_reads_and_heals_without_a_rest
             await eventually(lambda: client.health("SessionService/writes"), SERVING)
 
 
-async def test_two_processes_that_start_at_once_on_an_empty_database_both_serve(url: str, tmp_path: Path) -> None:
+async def test_two_processes_that_start_at_once_on_an_empty_database_both_serve(
+    postgresql_url: str, tmp_path: Path
+) -> None:
     command = [sys.executable, "services/sessions/main.py", "--migrate"]
-    environment = clean_environment(SESSIONS_DATABASE_URL=url, GENAI_DATA_DIR=str(tmp_path))
+    environment = clean_environment(SESSIONS_DATABASE_URL=postgresql_url, GENAI_DATA_DIR=str(tmp_path))
     starters = [
         await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
         for _ in range(2)

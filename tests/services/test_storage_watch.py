@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import insert
 
 from services.shared.database import Database
 from services.shared.errors import NotFound
 from tests.services.database_fixtures import names, notes, opened, put, quiet_log, write_migrations
+from tests.services.postgresql_server import PostgreSQLServer
 
 SOON = 1.0
 """What is promised, in seconds."""
@@ -159,14 +159,13 @@ async def test_a_closed_database_tells_nobody_anything(writer: Database, reader:
 
 
 async def test_changes_are_seen_again_when_the_connection_that_listens_was_lost(
-    postgresql_url: str, postgresql_server: Path, tmp_path: Path
+    postgresql_url: str, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
     """The copy is loaded once more: a change may have been missed."""
     async with opened(postgresql_url, tmp_path) as database:
         copy = await watched(database)
-        with psycopg.connect(host=str(postgresql_server), user="postgres", autocommit=True) as operator:
-            operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
-            operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT 1'")
+        postgresql_server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        postgresql_server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT 1'")
         await copy.wait(lambda: copy.looks == 3, 5)
         await put(database, "after")
         await copy.wait(lambda: copy.names == ["after"], SOON)

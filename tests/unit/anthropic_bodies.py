@@ -42,6 +42,7 @@ NO_SAMPLING = model(unsupported=UNKNOWN | {"temperature", "top_k", "top_p"})
 OLD = model(default_max_tokens=4096, schema_output="tool", can_reason=False)
 NO_PREFILL = model(prefill=False)
 UNFORCED = model(forced_tool_choice=False)
+WITH_SYSTEM_TURNS = model(system_turns=True, prefill=False)
 WITH_BUDGET = model(can_reason=True, reasoning=ReasoningFacts(takes_budget=True))
 WITH_BUDGET_AND_EFFORT = model(
     can_reason=True, reasoning=ReasoningFacts(efforts=("low", "medium", "high"), takes_budget=True)
@@ -89,6 +90,10 @@ def told(body: Body) -> list[tuple[str, str]]:
 
 def text(content: str) -> dict[str, str]:
     return {"type": "text", "text": content}
+
+
+def system(content: str) -> ChatMessage:
+    return ChatMessage(role="system", content=content)
 
 
 def user(*parts: ContentPart) -> ChatMessage:

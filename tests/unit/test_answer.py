@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,10 @@ def test_missing_and_repeated_ids_are_replaced() -> None:
     for call_id in ("a", "a", ""):
         answer.open_tool_call(0, call_id, "find")
     answer.complete()
-    assert [call.id for call in answer.response().tool_calls] == ["a", "call_resp_1", "call_resp_2"]
+    kept, *made = [call.id for call in answer.response().tool_calls]
+    assert kept == "a"
+    assert len({kept, *made}) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", call_id) for call_id in made)
 
 
 def test_ids_are_unique_even_without_one_of_the_provider() -> None:

@@ -13,12 +13,26 @@ from proto.models_pb2 import (
     ContentPart,
     Media,
     PromptCache,
+    ProviderTool,
     Reasoning,
     ToolCall,
+    ToolDefinition,
     ToolResult,
 )
 from services.shared.errors import InvalidRequest
-from tests.unit.anthropic_bodies import CLAUDE, HELLO, STRICT, assistant, body_of, encode, state, text, told, user
+from tests.unit.anthropic_bodies import (
+    CLAUDE,
+    HELLO,
+    STRICT,
+    WITH_SYSTEM_TURNS,
+    assistant,
+    body_of,
+    encode,
+    state,
+    text,
+    told,
+    user,
+)
 
 
 def block_of(media: Media) -> Any:
@@ -94,11 +108,29 @@ def test_what_messages_does_not_read_is_refused_by_its_place(media: Media, field
     assert refused(HELLO, asked) == [f"messages[1].parts[1].media{field}"]
 
 
-def test_detail_of_an_image_is_left_out_and_named() -> None:
-    media = Media(url="https://x.test/a.png", detail="high")
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "image"), ("a.pdf", "document")])
+def test_detail_is_left_out_and_named(name: str, kind: str) -> None:
+    media = Media(url=f"https://x.test/{name}", detail="high")
     body = encode(messages=[user(ContentPart(media=media))])
     assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
+    assert kind in body.warnings[0].message
+
+
+def test_detail_that_is_left_to_the_provider_needs_no_word() -> None:
     assert block_of(Media(url="https://x.test/a.png", detail="auto"))["type"] == "image"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("mime_type", ["application/pdf", "text/plain"])
+def test_citations_of_a_document_are_said_either_way(mime_type: str, enabled: bool) -> None:
+    block = block_of(Media(data=b"%PDF", mime_type=mime_type, enable_citations=enabled))
+    assert block["citations"] == {"enabled": enabled}
+
+
+def test_image_is_not_cited() -> None:
+    body = encode(messages=[user(ContentPart(media=Media(url="https://x.test/a.png", enable_citations=True)))])
+    assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.enable_citations")]
+    assert b"citations" not in body.data
 
 
 # --------------------------------------------------------------------------------------------------- tool results
@@ -108,7 +140,7 @@ IMAGE_BLOCK = {"type": "image", "source": {"type": "url", "url": "https://x.test
 
 
 def results_of(*messages: ChatMessage) -> Any:
-    return body_of(CLAUDE, [HELLO, *messages])["messages"][0]["content"][1:]
+    return body_of(CLAUDE, [*messages, HELLO])["messages"][0]["content"][:-1]
 
 
 def test_tool_result_keeps_texts_and_media_in_order() -> None:
@@ -210,6 +242,56 @@ def test_of_more_than_four_marks_the_last_four_are_sent() -> None:
     blocks = json.loads(body.data)["messages"][0]["content"]
     assert ["cache_control" in block for block in blocks] == [False, False, True, True, True, True]
     assert told(body) == [("PARAMETER_DROPPED", f"messages[0].parts[{index}].cache") for index in (0, 1)]
+
+
+def test_marks_on_tools_are_the_first_in_the_body() -> None:
+    tools = [
+        ToolDefinition(name="find", cache=lasting(3600)),
+        ToolDefinition(provider_tool=ProviderTool(type="web_search_20260318"), cache=MARK),
+    ]
+    parts = [ContentPart(text="Hello", cache=lasting(3600))]
+    body = encode(messages=[user(*parts)], tools=tools)
+    whole = json.loads(body.data)
+    assert [tool["cache_control"] for tool in whole["tools"]] == [EPHEMERAL | {"ttl": "1h"}, EPHEMERAL]
+    assert whole["messages"][0]["content"][0]["cache_control"] == EPHEMERAL | {"ttl": "5m"}
+    assert told(body) == [("PARAMETER_CHANGED", "messages[0].parts[0].cache.ttl")]
+
+
+def test_marks_on_tools_are_counted_among_the_four() -> None:
+    tools = [ToolDefinition(name=name, cache=MARK) for name in ("a", "b")]
+    parts = [ContentPart(text=str(number), cache=MARK) for number in range(3)]
+    body = encode(messages=[user(*parts)], tools=tools)
+    assert ["cache_control" in tool for tool in json.loads(body.data)["tools"]] == [False, True]
+    assert told(body) == [("PARAMETER_DROPPED", "tools[0].cache")]
+
+
+def test_lifetime_of_a_mark_on_a_tool_is_the_nearest_that_there_is() -> None:
+    body = encode(tools=[ToolDefinition(name="find", cache=lasting(60))])
+    assert json.loads(body.data)["tools"][0]["cache_control"] == EPHEMERAL | {"ttl": "5m"}
+    assert told(body) == [("PARAMETER_CHANGED", "tools[0].cache.ttl")]
+
+
+def test_mark_of_a_system_message_that_is_moved_to_the_front_comes_before_the_turns() -> None:
+    """So it is the one with the hour that may keep it."""
+    late = ChatMessage(role="system", parts=[ContentPart(text="Be brief.", cache=lasting(3600))])
+    body = encode(messages=[user(ContentPart(text="Hello", cache=MARK)), late])
+    whole = json.loads(body.data)
+    assert whole["system"][0]["cache_control"] == EPHEMERAL | {"ttl": "1h"}
+    assert whole["messages"][0]["content"][0]["cache_control"] == EPHEMERAL
+    assert told(body) == [("SYSTEM_MESSAGE_MOVED", "messages[1]")]
+
+
+def test_of_too_many_marks_those_first_in_the_body_are_left_out() -> None:
+    """Not those first in the request: a system message goes before the turns."""
+    late = ChatMessage(role="system", parts=[ContentPart(text="Be brief.", cache=MARK)])
+    body = encode(messages=[user(*[ContentPart(text=str(number), cache=MARK) for number in range(4)]), late])
+    assert told(body) == [("SYSTEM_MESSAGE_MOVED", "messages[1]"), ("PARAMETER_DROPPED", "messages[1].parts[0].cache")]
+
+
+def test_mark_of_a_system_message_in_its_place_stays() -> None:
+    late = ChatMessage(role="system", parts=[ContentPart(text="Be brief.", cache=MARK), ContentPart(text="Be kind.")])
+    turns = body_of(WITH_SYSTEM_TURNS, [HELLO, late])["messages"]
+    assert turns[1]["content"] == [text("Be brief.") | {"cache_control": EPHEMERAL}, text("Be kind.")]
 
 
 def test_mark_on_what_cannot_bear_one_is_left_out_and_named() -> None:

@@ -183,7 +183,9 @@ def test_strict_refuses_another_form(target: Target) -> None:
         (ReasoningConfig(effort="none"), {"thinking": DISABLED}),
         (ReasoningConfig(budget_tokens=7), {"thinking": enabled(7)}),
         (ReasoningConfig(effort="low", budget_tokens=7), {"thinking": enabled(7)} | effort("low")),
-        (ReasoningConfig(include_text=True), {}),
+        (ReasoningConfig(include_text=True), {"thinking": IS_ADAPTIVE | {"display": "summarized"}}),
+        (ReasoningConfig(include_text=False), {"thinking": IS_ADAPTIVE | {"display": "omitted"}}),
+        (ReasoningConfig(), {}),
     ],
 )
 def test_passthrough_leaves_all_to_the_provider(wanted: ReasoningConfig, body: Any) -> None:
@@ -191,6 +193,13 @@ def test_passthrough_leaves_all_to_the_provider(wanted: ReasoningConfig, body: A
     encoded = encode(OLD, reasoning=wanted, config=config, parameter_policy=PASSTHROUGH)
     assert sent(encoded) == {"temperature": 0.3} | body
     assert told(encoded) == []
+
+
+def test_passthrough_of_no_reasoning_leaves_out_a_budget_and_names_it() -> None:
+    wanted = ReasoningConfig(effort="none", budget_tokens=2000)
+    body = encode(WITH_BUDGET, reasoning=wanted, parameter_policy=PASSTHROUGH)
+    assert sent(body) == {"thinking": DISABLED}
+    assert told(body) == [(DROPPED, BUDGET)]
 
 
 # -------------------------------------------------------------------------------------------------- beside a budget
@@ -234,6 +243,36 @@ def test_without_a_length_there_is_room_for_an_answer_beside_the_budget(budget: 
     assert told(body) == []
 
 
+def with_limit(tokens: int) -> Target:
+    return replace(WITH_BUDGET, facts=replace(WITH_BUDGET.facts, max_output_tokens=tokens))
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "budget", "length"),
+    [
+        (64_000, 59_904, 59_904, 64_000),
+        (64_000, 63_999, 63_999, 64_000),
+        (64_000, 64_000, 59_904, 64_000),
+        (64_000, 10**6, 59_904, 64_000),
+        (20_000, 19_000, 19_000, 20_000),
+        (4_000, 4_000, 2_000, 4_000),
+        (1_025, 2_000, 1_024, 1_025),
+    ],
+)
+def test_room_for_a_budget_ends_where_the_model_does(limit: int, asked: int, budget: int, length: int) -> None:
+    body = encode(with_limit(limit), reasoning=ReasoningConfig(budget_tokens=asked))
+    assert (sent(body)["thinking"], json.loads(body.data)["max_tokens"]) == (enabled(budget), length)
+    assert body.max_tokens == length
+    assert told(body) == ([] if asked == budget else [(CHANGED, BUDGET)])
+
+
+def test_model_that_writes_too_little_has_no_room_for_a_budget() -> None:
+    body = encode(with_limit(1024), reasoning=ReasoningConfig(budget_tokens=2000))
+    assert sent(body) == {}
+    assert told(body) == [(DROPPED, "reasoning")]
+    assert body.max_tokens == 1024
+
+
 @pytest.mark.parametrize("target", [WITH_BUDGET, ADAPTIVE_OR_BUDGET])
 def test_sampling_that_does_not_go_with_thinking_is_left_out_and_named(target: Target) -> None:
     config = ChatConfig(temperature=0.5, top_k=5, top_p=0.9)
@@ -246,6 +285,11 @@ def test_sampling_that_goes_with_thinking_is_sent() -> None:
     body = encode(ADAPTIVE, reasoning=ReasoningConfig(effort="low"), config=ChatConfig(temperature=1, top_p=0.95))
     assert (sent(body)["temperature"], sent(body)["top_p"]) == (1, 0.95)
     assert told(body) == []
+
+
+def test_sampling_that_says_nothing_needs_no_word() -> None:
+    config = ChatConfig(temperature=1, top_p=1)
+    assert told(encode(WITH_BUDGET, reasoning=ReasoningConfig(budget_tokens=2000), config=config)) == []
 
 
 def test_sampling_without_thinking_is_sent() -> None:

@@ -13,17 +13,14 @@ from services.shared.errors import InvalidRequest
 from tests.unit.anthropic_bodies import (
     CLAUDE,
     HELLO,
-    NO_PREFILL,
     NO_SAMPLING,
     OLD,
     PASSTHROUGH,
     STRICT,
-    assistant,
     body_of,
     encode,
     model,
     sent,
-    state,
     text,
     told,
 )
@@ -145,43 +142,6 @@ def test_tool_calls_and_all_results_of_a_turn_in_one_message() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("short", "parts"),
-    [
-        (ChatMessage(role="user", content="Hi"), [ContentPart(text="Hi")]),
-        (ChatMessage(role="system", content="Hi"), [ContentPart(text="Hi")]),
-        (
-            ChatMessage(role="assistant", content="Hi", tool_calls=[ToolCall(id="a", name="find")]),
-            [ContentPart(text="Hi"), ContentPart(tool_call=ToolCall(id="a", name="find"))],
-        ),
-        (
-            ChatMessage(role="tool", tool_call_id="a", content="Hi"),
-            [ContentPart(tool_result=ToolResult(tool_call_id="a", content=[ContentPart(text="Hi")]))],
-        ),
-        (ChatMessage(role="tool", tool_call_id="a", content="Hi"), [ContentPart(text="Hi")]),
-        (ChatMessage(role="tool", tool_call_id="a"), [ContentPart(tool_result=ToolResult(tool_call_id="a"))]),
-    ],
-)
-def test_parts_are_the_same_as_the_short_form(short: ChatMessage, parts: list[ContentPart]) -> None:
-    long = ChatMessage(role=short.role, tool_call_id=short.tool_call_id, parts=parts)
-    assert encode(messages=[HELLO, short, HELLO]) == encode(messages=[HELLO, long, HELLO])
-
-
-def test_conversation_that_ends_with_the_assistant_is_refused_where_the_model_does_not_go_on() -> None:
-    start = ChatMessage(role="assistant", content="The answer is")
-    assert body_of(CLAUDE, [HELLO, start])["messages"][-1]["role"] == "assistant"
-    with pytest.raises(InvalidRequest) as raised:
-        encode(NO_PREFILL, [HELLO, start, ChatMessage(role="assistant")])
-    assert [violation.field for violation in raised.value.violations] == ["messages[1]"]
-
-
-def test_paused_answer_goes_back_for_the_model_to_go_on() -> None:
-    """Also where it takes no prefill: its own tools are still at work."""
-    call = '{"type":"server_tool_use","id":"s","name":"web_search","input":{}}'
-    paused = assistant(ContentPart(text="Let me see."), ContentPart(provider_state=state(call)))
-    assert body_of(NO_PREFILL, [HELLO, paused])["messages"][-1]["role"] == "assistant"
-
-
 def test_arguments_byte_for_byte() -> None:
     arguments = '{ "n":12345678901234567890123,\n "r": 1.50, "s": "\\u00e9\\/" }'
     call = ToolCall(id="a", name="find", arguments_json=arguments)
@@ -203,64 +163,6 @@ def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_p
     assert told(body) == [("TOOL_ARGUMENTS_WRAPPED", f"messages[1].{field}")]
 
 
-# ------------------------------------------------------------------------------------------------- provider state
-
-
-def test_state_goes_back_byte_for_byte_and_in_place() -> None:
-    thinking = '{"type": "thinking",  "thinking":"Hm \\u00e9","signature":"c2ln"}'
-    redacted = '{"type":"redacted_thinking","data":"b3BhcXVl"}'
-    unknown = '{"type":"a_new_block","n":12345678901234567890123,"r":1.0}'
-    cited = '{"type":"text","text":"Found.","citations":[{"type":"char_location"}]}'
-    message = ChatMessage(
-        role="assistant",
-        content="So.Found.",
-        parts=[
-            ContentPart(reasoning=models_pb2.Reasoning(text="Hm é"), provider_state=state(thinking)),
-            ContentPart(reasoning=models_pb2.Reasoning(redacted=True), provider_state=state(redacted)),
-            ContentPart(text="So."),
-            ContentPart(provider_state=state(unknown)),
-            ContentPart(text="Found.", provider_state=state(cited)),
-            ContentPart(tool_call=ToolCall(id="a", name="find", arguments_json="{ }")),
-        ],
-    )
-    body = encode(messages=[HELLO, message])
-    blocks = [
-        thinking,
-        redacted,
-        '{"type":"text","text":"So."}',
-        unknown,
-        cited,
-        '{"type":"tool_use","id":"a","name":"find","input":{ }}',
-    ]
-    assert f'{{"role":"assistant","content":[{",".join(blocks)}]}}'.encode() in body.data
-    assert body.warnings == []
-
-
-def test_reasoning_of_others_is_left_out_and_named() -> None:
-    message = ChatMessage(
-        role="assistant",
-        parts=[
-            ContentPart(reasoning=models_pb2.Reasoning(text="Hm.")),
-            ContentPart(provider_state=state("{}", "openai")),
-            ContentPart(refusal="No."),
-        ],
-    )
-    body = encode(messages=[HELLO, message])
-    assert json.loads(body.data)["messages"][1] == {"role": "assistant", "content": [text("No.")]}
-    assert told(body) == [("REASONING_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
-
-
-def test_state_of_others_beside_what_can_be_sent_is_left_out_and_named() -> None:
-    call = ToolCall(id="a", name="find", arguments_json="{}")
-    message = assistant(
-        ContentPart(text="So.", provider_state=state("{}", "openai")),
-        ContentPart(tool_call=call, provider_state=state("{}", "gemini")),
-    )
-    body = encode(messages=[HELLO, message])
-    assert [block["type"] for block in json.loads(body.data)["messages"][1]["content"]] == ["text", "tool_use"]
-    assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
-
-
 # ----------------------------------------------------------------------------------------------------- parameters
 
 
@@ -276,7 +178,7 @@ def test_zero_is_sent_as_zero() -> None:
 
 
 def test_what_messages_does_not_know_is_left_out_and_named() -> None:
-    config = ChatConfig(seed=0, frequency_penalty=0, presence_penalty=0, temperature=1.5, top_p=0.5)
+    config = ChatConfig(seed=0, frequency_penalty=0.5, presence_penalty=0.5, temperature=1.5, top_p=0.5)
     body = encode(config=config)
     assert sent(body) == {"temperature": 1.0}
     assert told(body) == [
@@ -289,7 +191,7 @@ def test_what_messages_does_not_know_is_left_out_and_named() -> None:
 
 
 def test_newer_models_take_no_sampling() -> None:
-    body = encode(NO_SAMPLING, config=ChatConfig(temperature=1, top_k=1, top_p=1))
+    body = encode(NO_SAMPLING, config=ChatConfig(temperature=0.5, top_k=1, top_p=0.5))
     assert sent(body) == {}
     assert told(body) == [("PARAMETER_DROPPED", f"config.{name}") for name in ("temperature", "top_k", "top_p")]
 
@@ -329,6 +231,25 @@ def test_option_beside_the_response_format_does_not_replace_it() -> None:
         provider_options_json={"anthropic": '{"output_config": {"effort": "low"}}'},
     )
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": {}}, "effort": "low"}
+
+
+@pytest.mark.parametrize(
+    ("option", "length"),
+    [("{}", 100), ('{"max_tokens": 30000}', 30_000), ('{"max_tokens": "many"}', None), ('{"max_tokens": true}', None)],
+)
+def test_length_that_the_body_says_is_told_beside_it(option: str, length: int | None) -> None:
+    """By it an answer is streamed that is too long to wait for."""
+    body = encode(config=ChatConfig(max_tokens=100), provider_options_json={"anthropic": option})
+    assert body.max_tokens == length
+
+
+def test_length_that_nobody_set_is_told_too() -> None:
+    assert encode().max_tokens == 16_384
+    assert encode(model('{"max_tokens": 900}')).max_tokens == 900
+
+
+def test_length_that_nobody_set_is_no_longer_than_the_model_can() -> None:
+    assert body_of(model(max_output_tokens=2_000))["max_tokens"] == 2_000
 
 
 @pytest.mark.parametrize(("asked", "length"), [(None, 900), (5, 5)])

@@ -36,8 +36,8 @@ def text(content: str) -> dict[str, str]:
 
 
 def state(block: dict[str, Any]) -> ProviderState:
-    data = json.dumps(block, separators=(",", ":"), ensure_ascii=False).encode()
-    return ProviderState(provider="anthropic", model="claude-sonnet-4-6", data=data)
+    """A block as it stands in the body."""
+    return ProviderState(provider="anthropic", model="claude-sonnet-4-6", data=json.dumps(block).encode())
 
 
 def test_whole_response() -> None:
@@ -152,6 +152,27 @@ def test_text_without_citations_is_plain(citations: Any) -> None:
     assert list(read(message(text("x") | {"citations": citations})).message.parts) == []
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        '{ "type":"thinking",  "thinking":"Hm \\u00e9\\/", "signature":"c2ln" }',
+        '{"type" : "redacted_thinking","data":"b3Bh"}',
+        '{"type":"web_search_tool_result", "content":[ {"n":1.50e0, "big":12345678901234567890123} ]}',
+        '{"type":"text","text":"So.", "citations":[ {"page":1.0} ]}',
+        '{"type":"tool_use","id":"a","name":"f","input":{ "n":1.0 }, "toolset_name":"browser"}',
+    ],
+)
+def test_block_that_is_kept_stays_byte_for_byte(block: str) -> None:
+    body = '{"model": "m", "content": [{"type": "text", "text": "x"}, %s , {"type": "b"}]}' % block  # noqa: UP031
+    parts = read(body.encode()).message.parts
+    assert [part.provider_state.data.decode() for part in parts] == ["", block, '{"type": "b"}']
+
+
+def test_block_beside_half_a_character_keeps_its_value() -> None:
+    response = read(message(text("x\ud83d"), {"type": "b", "n": 12345678901234567890123}))
+    assert response.message.parts[1].provider_state.data == b'{"type":"b","n":12345678901234567890123}'
+
+
 def test_citations_beside_half_a_character_keep_their_value() -> None:
     response = read(message(text("x\ud83d") | {"citations": [{"n": 12345678901234567890123}]}))
     assert response.message.parts[0].citations_json == '[{"n":12345678901234567890123}]'
@@ -229,6 +250,7 @@ def test_finish_reasons(raw: object, finish: str) -> None:
                 total_tokens=135,
                 cached_prompt_tokens=100,
                 cache_write_tokens=20,
+                long_cache_write_tokens=5,
                 reasoning_tokens=3,
             ),
         ),
@@ -243,7 +265,23 @@ def test_finish_reasons(raw: object, finish: str) -> None:
                 "cache_creation_input_tokens": None,
                 "cache_creation": {"ephemeral_5m_input_tokens": 15, "ephemeral_1h_input_tokens": 5, "new": "x"},
             },
-            TokenUsage(prompt_tokens=21, completion_tokens=1, total_tokens=22, cache_write_tokens=20),
+            TokenUsage(
+                prompt_tokens=21,
+                completion_tokens=1,
+                total_tokens=22,
+                cache_write_tokens=20,
+                long_cache_write_tokens=5,
+            ),
+        ),
+        (
+            {"input_tokens": 1, "output_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 0}},
+            TokenUsage(
+                prompt_tokens=1, completion_tokens=1, total_tokens=2, cache_write_tokens=0, long_cache_write_tokens=0
+            ),
+        ),
+        (
+            {"input_tokens": 1, "output_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": "many"}},
+            TokenUsage(prompt_tokens=1, completion_tokens=1, total_tokens=2, cache_write_tokens=0),
         ),
         ({"output_tokens": 5}, TokenUsage(completion_tokens=5, total_tokens=5)),
         ({"input_tokens": -1, "output_tokens": 2**63, "output_tokens_details": {"thinking_tokens": -1}}, None),
@@ -256,6 +294,53 @@ def test_finish_reasons(raw: object, finish: str) -> None:
 def test_usage_in_every_spelling(told: Any, usage: TokenUsage | None) -> None:
     response = read(message(text("Hi"), usage=told))
     assert (response.usage if response.HasField("usage") else None) == usage
+
+
+@pytest.mark.parametrize(
+    ("told", "standard"),
+    [
+        ({}, True),
+        ({"service_tier": "standard", "speed": "standard", "inference_geo": "global"}, True),
+        ({"service_tier": None, "speed": None, "inference_geo": "not_available"}, True),
+        ({"service_tier": ["batch"], "speed": 7}, True),
+        ({"service_tier": "priority"}, False),
+        ({"service_tier": "batch"}, False),
+        ({"speed": "fast"}, False),
+        ({"inference_geo": "us"}, False),
+    ],
+)
+def test_rates_other_than_the_usual_are_known(told: dict[str, Any], standard: bool) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 1, **told}
+    assert read_answer(json.dumps(message(text("Hi"), usage=usage)).encode()).at_standard_rates is standard
+
+
+def test_container_is_the_last_part_byte_for_byte() -> None:
+    container = '{ "id":"container_1",  "expires_at":"2026-12-22T10:00:00Z", "n":1.50 }'
+    whole = message(text("So."), reason="refusal", stop_details={"explanation": "Not this."}, container="HERE")
+    response = read(json.dumps(whole).replace('"HERE"', container).encode())
+    data = f'{{"container":{container}}}'.encode()
+    state = ProviderState(provider="anthropic", model="claude-sonnet-4-6", data=data)
+    assert list(response.message.parts) == [
+        ContentPart(text="So."),
+        ContentPart(refusal="Not this."),
+        ContentPart(provider_state=state),
+    ]
+
+
+def test_container_beside_half_a_character_keeps_its_value() -> None:
+    response = read(message(text("x\ud83d"), container={"id": "c", "n": 2**70}))
+    assert response.message.parts[1].provider_state.data == f'{{"container":{{"id":"c","n":{2**70}}}}}'.encode()
+
+
+@pytest.mark.parametrize("container", [None, "container_1", 7, []])
+def test_what_is_no_container(container: Any) -> None:
+    assert list(read(message(text("So."), container=container)).message.parts) == []
+
+
+@pytest.mark.parametrize(("told", "sequence"), [("END", "END"), ("", ""), (None, ""), (7, ""), (["END"], "")])
+def test_stop_sequence_that_ended_the_answer(told: Any, sequence: str) -> None:
+    response = read(message(text("Hi"), reason="stop_sequence", stop_sequence=told))
+    assert (response.stop_sequence, response.finish_reason) == (sequence, "stop")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"content": "Hi"}', b'{"content": ["Hi"]}'])

@@ -17,6 +17,7 @@ from proto.models_pb2 import (
     TokenUsage,
     ToolCallDelta,
 )
+from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault
@@ -74,6 +75,44 @@ def test_usage_is_told_again_and_again_and_never_added_up() -> None:
     )
 
 
+def test_what_was_written_for_an_hour_is_told_once_and_overwritten() -> None:
+    def creation(**tokens: int) -> dict[str, Any]:
+        return {"input_tokens": 1, "output_tokens": 1, "cache_creation_input_tokens": 9, "cache_creation": tokens}
+
+    decoder = fed(
+        event("message_start", message={"usage": creation(ephemeral_1h_input_tokens=5, ephemeral_5m_input_tokens=4)}),
+        event("message_delta", delta={}, usage={"output_tokens": 2}),
+    )
+    assert decoder.answer.usage
+    assert decoder.answer.usage.long_cache_write_tokens == 5
+    decoder.feed([event("message_delta", delta={}, usage=creation(ephemeral_1h_input_tokens=6)), STOP])
+    assert decoder.answer.usage.long_cache_write_tokens == 6
+
+
+def test_usage_is_known_from_the_beginning() -> None:
+    """A stream that breaks off has cost what was told of the prompt."""
+    decoder = fed(event("message_start", message={"usage": {"input_tokens": 10, "output_tokens": 1}}))
+    assert decoder.answer.usage == TokenUsage(prompt_tokens=10, completion_tokens=1, total_tokens=11)
+
+
+@pytest.mark.parametrize("told_at", ["message_start", "message_delta"])
+def test_rates_other_than_the_usual_are_known(told_at: str) -> None:
+    usages = {kind: {"output_tokens": 1, "service_tier": "standard"} for kind in ("message_start", "message_delta")}
+    usages[told_at]["service_tier"] = "priority"
+    decoder = fed(
+        event("message_start", message={"usage": usages["message_start"]}),
+        event("message_delta", delta={}, usage=usages["message_delta"]),
+        STOP,
+    )
+    assert decoder.answer.at_standard_rates is False
+
+
+@pytest.mark.parametrize(("told", "sequence"), [("END", "END"), (None, ""), (7, "")])
+def test_stop_sequence_that_ended_the_answer(told: Any, sequence: str) -> None:
+    ended = event("message_delta", delta={"stop_reason": "stop_sequence", "stop_sequence": told})
+    assert response_of(ended, STOP).stop_sequence == sequence
+
+
 def test_chunks_of_a_tool_use() -> None:
     decoder = fed(
         start(0, type="tool_use", id="a", name="find", input={}),
@@ -90,7 +129,7 @@ def test_chunks_of_a_tool_use() -> None:
 
 def test_input_that_comes_whole_with_the_block() -> None:
     response = response_of(start(0, type="tool_use", id="a", name="find", input={"n": 2**70}), stop(0), STOP)
-    assert response.tool_calls[0].arguments_json == f'{{"n":{2**70}}}'
+    assert response.tool_calls[0].arguments_json == f'{{"n": {2**70}}}'
 
 
 def test_text_and_thinking_that_come_with_the_block() -> None:
@@ -137,7 +176,7 @@ def test_citations_stay_with_their_text() -> None:
         STOP,
     )
     (part,) = response.message.parts
-    assert (part.text, part.citations_json) == ("Found.", '[{"n":1},{"n":2}]')
+    assert (part.text, part.citations_json) == ("Found.", '[{"n": 1},{"n": 2}]')
     assert json.loads(part.provider_state.data) == {
         "type": "text",
         "text": "Found.",
@@ -145,9 +184,98 @@ def test_citations_stay_with_their_text() -> None:
     }
 
 
+def test_citations_byte_for_byte() -> None:
+    citation = '{ "n":1.50, "s": "\\u00e9", "big":12345678901234567890123 }'
+    data = f'{{"type":"content_block_delta", "index":0, "delta":{{"citation":{citation},"type":"citations_delta"}}}}'
+    response = response_of(
+        start(0, type="text", text="", citations=[]),
+        Event("content_block_delta", data.encode()),
+        delta(0, "text_delta", text="Found."),
+        Event("content_block_delta", data.encode()),
+        stop(0),
+        STOP,
+    )
+    (part,) = response.message.parts
+    assert part.citations_json == f"[{citation},{citation}]"
+    block = f'{{"type":"text","text":"Found.","citations":[{citation},{citation}]}}'
+    assert part.provider_state.data.decode() == block
+
+
+def test_citation_with_half_a_character_keeps_its_value() -> None:
+    response = response_of(
+        start(0, type="text", text="x", citations=None),
+        delta(0, "citations_delta", citation={"s": "1\ud83d2"}),
+        delta(0, "citations_delta"),
+        stop(0),
+        STOP,
+    )
+    assert response.message.parts[0].citations_json == '[{"s":"1\ufffd2"},null]'
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        '{"type":"redacted_thinking", "data":"b3Bh" }',
+        '{ "type":"thinking",  "thinking":"Hm \\u00e9\\/", "signature":"c2ln"}',
+        '{"type":"web_search_tool_result", "content":[ {"n":1.50e0, "big":12345678901234567890123} ]}',
+        '{"type":"text","text":"So.", "citations":[ {"page":1.0} ]}',
+        '{"type":"tool_use","id":"a","name":"f","input":{ "n":1.0 }, "toolset_name":"browser"}',
+    ],
+)
+def test_block_that_comes_whole_is_kept_byte_for_byte(block: str) -> None:
+    """As it is in a whole answer, with the citations and arguments in it."""
+    opened = Event("", f'{{"type":"content_block_start","index":0, "content_block": {block} }}'.encode())
+    streamed = response_of(opened, stop(0), STOP)
+    assert streamed.message.parts[0].provider_state.data.decode() == block
+    whole = read_answer(f'{{"content": [{block}]}}'.encode())
+    whole.state_owner = "anthropic"
+    whole.complete()
+    assert streamed.message == whole.response().message
+
+
+def test_whole_block_with_half_a_character_keeps_its_value() -> None:
+    response = response_of(start(0, type="a_new_block", s="1\ud83d2"), stop(0), STOP)
+    assert response.message.parts[0].provider_state.data == '{"type":"a_new_block","s":"1\ufffd2"}'.encode()
+
+
+def test_block_with_an_unknown_delta_did_not_come_whole() -> None:
+    response = response_of(start(0, type="a_new_block", n=1), delta(0, "a_new_delta", x=1), stop(0), STOP)
+    assert response.message.parts[0].provider_state.data == b'{"type":"a_new_block","n":1}'
+
+
 def test_text_without_citations_is_plain() -> None:
     response = response_of(start(0, type="text", text="Hi", citations=[]), stop(0), STOP)
     assert response.message == ChatMessage(role="assistant", content="Hi")
+
+
+def test_container_is_told_once_at_the_end_byte_for_byte() -> None:
+    """The newest one, wherever it was told; what says none takes none back."""
+    newest = '{ "id":"new",  "n":1.50 }'
+    told = f'{{"type": "message_delta", "delta": {{"container": {newest}, "stop_reason": "tool_use"}}}}'
+    decoder = fed(
+        event("message_start", message={"model": "m", "container": {"id": "old"}}),
+        Event("message_delta", told.encode()),
+        event("message_delta", delta={"container": None}),
+    )
+    assert decoder.answer.take_chunks() == []
+    decoder.feed([STOP])
+    (chunk,) = decoder.answer.take_chunks()
+    data = f'{{"container":{newest}}}'.encode()
+    kept = ContentPart(provider_state=ProviderState(provider="anthropic", model="m", data=data))
+    assert chunk.completed_part == kept
+    decoder.answer.complete()
+    assert list(decoder.answer.response().message.parts) == [kept]
+
+
+def test_container_that_the_beginning_tells_is_kept() -> None:
+    started = Event("", b'{"type": "message_start", "message": {"container": { "id":"c"}}}')
+    (part,) = response_of(started, STOP).message.parts
+    assert part.provider_state.data == b'{"container":{ "id":"c"}}'
+
+
+def test_container_with_half_a_character_keeps_its_value() -> None:
+    (part,) = response_of(event("message_delta", delta={"container": {"id": "1\ud83d2"}}), STOP).message.parts
+    assert part.provider_state.data == '{"container":{"id":"1\ufffd2"}}'.encode()
 
 
 ANSWER = {"type": "tool_use", "id": "a", "name": "genai_platform_answer_weather", "input": {}}
@@ -167,7 +295,7 @@ def test_answer_by_a_tool_comes_as_tokens() -> None:
     assert response.message == ChatMessage(role="assistant", content='{"n": 1}')
 
 
-@pytest.mark.parametrize(("whole", "text"), [({}, "{}"), ({"n": 1}, '{"n":1}')])
+@pytest.mark.parametrize(("whole", "text"), [({}, "{}"), ({"n": 1}, '{"n": 1}')])
 def test_answer_by_a_tool_that_comes_whole_with_the_block(whole: dict[str, Any], text: str) -> None:
     assert response_of(start(0, **(ANSWER | {"input": whole})), stop(0), CALLED, STOP).text == text
 

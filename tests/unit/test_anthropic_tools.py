@@ -10,6 +10,7 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import (
     ChatConfig,
+    PromptCache,
     ProviderTool,
     ReasoningConfig,
     ResponseFormat,
@@ -61,6 +62,14 @@ def test_strict_tool_has_a_schema_that_can_be_enforced() -> None:
     assert tool["strict"] is True
     assert tool["input_schema"]["additionalProperties"] is False
     assert told(body) == [("SCHEMA_CHANGED", "tools[0].parameters_json")]
+
+
+@pytest.mark.parametrize("policy", [models_pb2.PARAMETER_POLICY_ADAPT, STRICT, PASSTHROUGH])
+def test_strict_tool_without_parameters_takes_none(policy: models_pb2.ParameterPolicy) -> None:
+    """Nobody set a schema, so none was changed."""
+    body = encode(tools=[ToolDefinition(name="stop", strict=True)], parameter_policy=policy)
+    assert b'"input_schema":{"type":"object","properties":{},"additionalProperties":false},"strict":true' in body.data
+    assert body.warnings == []
 
 
 def test_schema_that_can_be_enforced_stays_byte_for_byte() -> None:
@@ -124,6 +133,15 @@ def test_description_of_a_providers_tool_is_left_out_and_named() -> None:
     tool = ToolDefinition(provider_tool=ProviderTool(type="bash_20250124"), description="Runs.", parameters_json="{}")
     dropped = [("PARAMETER_DROPPED", f"tools[0].{field}") for field in ("description", "parameters_json")]
     assert told(encode(tools=[tool])) == dropped
+
+
+def test_mark_stands_once() -> None:
+    own = ProviderTool(type="bash_20250124", config_json='{"cache_control": {"type": "ephemeral"}}')
+    with pytest.raises(InvalidRequest) as raised:
+        encode(tools=[ToolDefinition(provider_tool=own, cache=PromptCache())])
+    assert fields_of(raised) == ["tools[0].provider_tool.config_json"]
+    (tool,) = body_of(tools=[ToolDefinition(provider_tool=own)])["tools"]
+    assert tool["cache_control"] == {"type": "ephemeral"}
 
 
 def test_settings_do_not_change_the_kind_of_a_providers_tool() -> None:
@@ -217,9 +235,10 @@ def test_text_needs_no_words() -> None:
 
 
 @pytest.mark.parametrize("target", [CLAUDE, OLD])
-def test_json_without_a_schema_is_refused(target: Target) -> None:
+def test_json_without_a_schema_is_not_passed_through(target: Target) -> None:
+    """There is nothing to pass."""
     with pytest.raises(InvalidRequest, match="use json_schema") as raised:
-        encode(target, response_format=ResponseFormat(type="json_object"))
+        encode(target, response_format=ResponseFormat(type="json_object"), parameter_policy=PASSTHROUGH)
     assert fields_of(raised) == ["response_format.type"]
 
 
@@ -280,6 +299,30 @@ def test_answer_by_a_tool_comes_before_thinking() -> None:
     body = encode(target, response_format=wanted(), reasoning=ReasoningConfig(budget_tokens=2000))
     assert sent(body).keys() == {"tool_choice"}
     assert told(body) == [*CHANGED, ("PARAMETER_DROPPED", "reasoning")]
+
+
+@pytest.mark.parametrize("target", [CLAUDE, OLD, ADAPTIVE])
+def test_json_without_a_schema_is_an_answer_by_a_tool_on_every_model(target: Target) -> None:
+    body = encode(target, response_format=ResponseFormat(type="json_object"))
+    (tool,) = json.loads(body.data)["tools"]
+    assert tool["name"] == ANSWER
+    assert b'"input_schema":{"type":"object","additionalProperties":true}' in body.data
+    choice = {"type": "tool", "name": ANSWER, "disable_parallel_tool_use": True}
+    assert sent(body) == {"tool_choice": choice}
+    assert told(body) == CHANGED
+    assert body.warnings[0].message.startswith("claude-test has no JSON mode;")
+
+
+def test_json_without_a_schema_from_a_model_that_cannot_be_made_to_call() -> None:
+    body = encode(UNFORCED, tools=[TOOL], response_format=ResponseFormat(type="json_object"))
+    assert [tool["name"] for tool in json.loads(body.data)["tools"]] == ["find", ANSWER]
+    assert sent(body) == {"tool_choice": {"type": "auto"}}
+    assert body.warnings[0].message.endswith("which it need not call")
+
+
+def test_strict_refuses_json_without_a_schema() -> None:
+    with pytest.raises(InvalidRequest, match="response_format"):
+        encode(response_format=ResponseFormat(type="json_object"), parameter_policy=STRICT)
 
 
 @pytest.mark.parametrize("schema_json", ['{"type": "array"}', "{}"])

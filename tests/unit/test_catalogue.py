@@ -10,8 +10,10 @@ import anthropic.types
 import openai.types.shared
 import pytest
 from anthropic.resources.messages.messages import DEPRECATED_MODELS
+from openai.types.shared.responses_model import ResponsesModel
 
 from proto import models_pb2
+from services.models.announced_ends import ANNOUNCED_ENDS
 from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
 from services.models.catalogue import (
     AS_OF,
@@ -74,11 +76,22 @@ def test_shutdown_days_are_those_of_openais_sdk() -> None:
 
 
 def test_shutdown_days_are_those_of_anthropics_sdk() -> None:
+    announced = _announced_by_anthropic()
     for model in BUILT_IN_MODELS.values():
-        told = DEPRECATED_MODELS.get(model.upstream)
-        if told:
-            day = datetime.datetime.strptime(re.sub(r"(\d)(st|nd|rd|th)", r"\1", told), "%B %d, %Y")
-            assert model.calendar.shutdown == day.date(), model.name
+        if model.upstream in announced:
+            assert model.calendar.shutdown == announced[model.upstream], model.name
+
+
+def _announced_by_anthropic() -> dict[str, datetime.date]:
+    plain = {name: re.sub(r"(\d)(st|nd|rd|th)", r"\1", told) for name, told in DEPRECATED_MODELS.items()}
+    return {name: datetime.datetime.strptime(day, "%B %d, %Y").date() for name, day in plain.items()}
+
+
+def _ids_with_a_row(announced: dict[str, datetime.date]) -> set[str]:
+    """The ids that are built in, or that a date makes of such a one and that end on its day."""
+    rows = {id_: model.calendar.shutdown for model in BUILT_IN_MODELS.values() for id_ in (model.name, model.upstream)}
+    dated = re.compile(r"-(\d{4}-\d\d-\d\d|\d{8})$")
+    return {name for name, day in announced.items() if name in rows or rows.get(dated.sub("", name)) == day}
 
 
 def _announced_by_openai() -> dict[str, datetime.date]:
@@ -111,6 +124,7 @@ def test_unsupported_parameters_are_fields_of_the_config() -> None:
         ("chatgpt-4o-latest", "openai"),
         ("ft:gpt-4o-mini:acme::id", "openai"),
         ("o3-mini", "openai"),
+        ("ft:o4-mini-2025-04-16:acme::id", "openai"),
         ("o1", "openai"),
         ("claude-sonnet-4-6", "anthropic"),
         ("gpt", None),
@@ -135,16 +149,17 @@ def test_vendors_are_known_by_their_ids(model: str, vendor: str | None) -> None:
         ("gpt-5.1", True, True, True, "max_completion_tokens"),
         ("gpt-5.4-mini", True, True, True, "max_completion_tokens"),
         ("gpt-5.1-2025-11-13", True, True, True, "max_completion_tokens"),
-        ("gpt-5", False, False, True, "max_completion_tokens"),
-        ("gpt-5-mini-2025-08-07", False, False, True, "max_completion_tokens"),
+        ("gpt-5", False, False, False, "max_completion_tokens"),
+        ("gpt-5-mini-2025-08-07", False, False, False, "max_completion_tokens"),
         ("gpt-5.1-codex", False, False, True, "max_completion_tokens"),
-        ("gpt-5.2-pro", False, False, True, "max_completion_tokens"),
+        ("gpt-5.2-pro", False, False, False, "max_completion_tokens"),
         ("gpt-audio-mini", True, True, True, "max_completion_tokens"),
-        ("gpt-5.5", False, False, True, "max_completion_tokens"),
-        ("gpt-6-luna", False, False, True, "max_completion_tokens"),
+        ("gpt-5.5", False, False, False, "max_completion_tokens"),
+        ("gpt-6-luna", False, False, False, "max_completion_tokens"),
         ("o1", False, False, True, "max_completion_tokens"),
         ("o3", False, False, False, "max_completion_tokens"),
         ("o3-mini", False, False, False, "max_completion_tokens"),
+        ("ft:o4-mini-2025-04-16:acme::id", False, False, False, "max_completion_tokens"),
         ("o4-mini-2025-04-16", False, False, False, "max_completion_tokens"),
     ],
 )
@@ -165,6 +180,7 @@ def test_what_openais_models_take(model: str, sampling: bool, penalties: bool, s
         ("claude-3-opus-20240229", True, True, 4096),
         ("claude-3-5-sonnet-latest", True, True, 4096),
         ("claude-opus-4-20250514", True, False, 16384),
+        ("claude-opus-4@20250514", True, False, 16384),
         ("claude-opus-4-1", True, False, 16384),
         ("claude-sonnet-4-5-20250929", True, False, 16384),
         ("claude-haiku-4-5", True, False, 16384),
@@ -262,10 +278,46 @@ def test_openais_models_that_do_not_reason(model: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "together"),
-    [("gpt-5.6-terra", True), ("gpt-6-luna", True), ("gpt-6.1-sol", True), ("gpt-5.5", False), ("gpt-4o", False)],
+    [
+        ("gpt-6.1-sol", True),
+        ("gpt-6-luna", True),
+        ("gpt-5.6-terra", True),
+        ("gpt-5.5", True),
+        ("gpt-5.4-mini-2026-03-17", True),
+        ("gpt-5.2", False),
+        ("gpt-5", False),
+        ("gpt-4o", False),
+    ],
 )
-def test_tools_beside_reasoning_need_responses_from_gpt_5_6_on(model: str, together: bool) -> None:
+def test_tools_beside_reasoning_need_responses_from_gpt_5_4_on(model: str, together: bool) -> None:
     assert facts_for("openai", model).tools_with_reasoning_need_responses is together
+
+
+def test_models_that_openais_sdk_names_for_responses_alone_are_asked_there() -> None:
+    # `Literal` of the ids that are no ChatModel.
+    alone = {name for kind in typing.get_args(ResponsesModel) for name in typing.get_args(kind)}
+    for name in alone - set(typing.get_args(openai.types.shared.ChatModel)):
+        assert facts_for("openai", name).responses_only, name
+    assert facts_for("openai", "gpt-5.2-pro-2025-12-11").responses_only
+    for name in ("gpt-4o", "gpt-5.5", "gpt-6-luna", "o3", "gpt-5-mini-2025-08-07"):
+        assert not facts_for("openai", name).responses_only
+
+
+def test_optional_reasoning_excludes_sampling_while_it_lasts() -> None:
+    reasoning = facts_for("openai", "gpt-5.4").reasoning
+    assert reasoning
+    assert reasoning.excludes == {"temperature", "top_p", "stop_sequences", *PENALTIES}
+
+
+def test_models_of_the_o_series_do_not_let_parallel_calls_be_chosen() -> None:
+    assert all("parallel_tool_calls" in facts_for("openai", model).unsupported for model in ("o1", "o3", "o4-mini"))
+
+
+def test_announced_ends_are_those_of_the_vendors_sdks() -> None:
+    """But for models that have a row, and their snapshots, which end with them."""
+    announced = _announced_by_openai() | _announced_by_anthropic()
+    told = {name: day for name, day in announced.items() if name not in _ids_with_a_row(announced)}
+    assert dict(ANNOUNCED_ENDS) == told
 
 
 @pytest.mark.parametrize(
@@ -286,6 +338,33 @@ def test_tools_beside_reasoning_need_responses_from_gpt_5_6_on(model: str, toget
 def test_what_claude_can_be_held_to(model: str, schema_output: str, forced: bool, prefill: bool) -> None:
     facts = facts_for("anthropic", model)
     assert (facts.schema_output, facts.forced_tool_choice, facts.prefill) == (schema_output, forced, prefill)
+
+
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [
+        ("claude-opus-4-8", True),
+        ("claude-opus-4-8-20260528", True),
+        ("claude-opus-5", True),
+        ("claude-opus-5-5", True),
+        ("claude-sonnet-5-5", True),
+        ("claude-haiku-5-5", True),
+        ("claude-fable-5", True),
+        ("claude-mythos-5-2", True),
+        ("claude-sonnet-6", True),
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-6", False),
+        ("claude-haiku-4-5-20251001", False),
+        ("claude-3-5-haiku-latest", False),
+        ("claude-mythos-preview", False),
+        # Named as the one of its generation that takes none.
+        ("claude-sonnet-5", False),
+        ("claude-sonnet-5-20260630", False),
+        ("somebody-elses", False),
+    ],
+)
+def test_system_messages_within_the_conversation(model: str, taken: bool) -> None:
+    assert facts_for("anthropic", model).system_turns is taken
 
 
 def test_compatible_servers_take_everything_but_the_role() -> None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, Media, ToolResult
+from proto import models_pb2
+from proto.models_pb2 import (
+    ChatMessage,
+    ChatRequest,
+    ContentPart,
+    Media,
+    ResponseFormat,
+    ToolDefinition,
+    ToolResult,
+)
 from services.models.providers.base import Conversation, Target
-from services.models.providers.content import check_content, media_kind
+from services.models.providers.content import check_content, check_features, media_kind
 from services.models.providers.facts import MediaKind, ModelFacts
 from services.models.providers.openai import OPENAI
 from services.shared.errors import InvalidRequest
@@ -71,13 +80,29 @@ def test_every_part_that_the_model_does_not_take_is_named_at_once() -> None:
     assert raised.value.reason == "CONTENT_UNSUPPORTED"
     assert raised.value.metadata == {"model": "gpt-x"}
     assert raised.value.message == (
-        "gpt-x does not take messages[0].parts[2].media and takes text, document, image; leave it out or name another"
+        "messages[0].parts[2].media: gpt-x takes text and document and image (and 1 more); leave it out or name another"
         " model"
     )
     assert raised.value.violations == (
         ("messages[0].parts[2].media", "gpt-x takes no audio"),
         ("messages[1].parts[0].tool_result.content[1].media", "gpt-x takes no audio"),
     )
+
+
+def test_features_that_the_model_is_known_not_to_have_are_named_at_once() -> None:
+    request = ChatRequest(
+        tools=[ToolDefinition(name="find")], response_format=ResponseFormat(type="json_schema", schema_json="{}")
+    )
+    without = Target(OPENAI, "openai", "gpt-x", "", {}, ModelFacts(tools=False, json_schema=False))
+    with pytest.raises(InvalidRequest) as raised:
+        check_features(request, without)
+    assert (raised.value.reason, raised.value.metadata) == ("FEATURE_UNSUPPORTED", {"model": "gpt-x"})
+    assert [violation.field for violation in raised.value.violations] == ["tools", "response_format"]
+    unknown = Target(OPENAI, "openai", "gpt-x", "", {}, ModelFacts())
+    check_features(request, unknown)
+    check_features(ChatRequest(response_format=ResponseFormat(type="json_object")), without)
+    request.parameter_policy = models_pb2.PARAMETER_POLICY_PASSTHROUGH
+    check_features(request, without)
 
 
 def test_a_model_of_text_alone_takes_nothing_else() -> None:

@@ -15,6 +15,7 @@ from proto.models_pb2 import (
     ContentPart,
     Media,
     PromptCache,
+    ToolDefinition,
     ToolResult,
 )
 from services.models.catalogue import facts_for
@@ -102,6 +103,16 @@ def test_mark_where_none_can_be_is_told(dialect: Dialect, message: ChatMessage) 
     body = encoded(dialect, ChatMessage(role="user", content="Hello"), message)
     assert told(body) == [("PARAMETER_DROPPED", "messages[1].parts[0].cache")]
     assert b"prompt_cache_breakpoint" not in body.data
+
+
+@both_dialects
+def test_mark_on_a_tool_is_told(dialect: Dialect) -> None:
+    tools = [ToolDefinition(name="find"), ToolDefinition(name="keep", cache=MARK)]
+    hello = ChatMessage(role="user", content="Hello")
+    body = encoded(dialect, hello, tools=tools)
+    assert told(body) == [("PARAMETER_DROPPED", "tools[1].cache")]
+    assert b"cache" not in body.data
+    assert told(encoded(dialect, hello, tools=tools, model="gpt-4o")) == []
 
 
 @both_dialects

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, Media
-from services.models.providers.base import Target
+from services.models.providers.base import Body, Target
 from services.models.providers.openai.media import AUDIO_FORMATS
 from tests.unit.openai_bodies import (
     COMPATIBLE,
@@ -16,9 +16,11 @@ from tests.unit.openai_bodies import (
     GPT_4O,
     NAMES,
     ON_VLLM,
+    encode,
     openai_target,
     refused,
     sent_messages,
+    told,
 )
 
 PDF = "application/pdf"
@@ -157,6 +159,39 @@ def test_openai_takes_no_video() -> None:
     assert problems_of(ANY_OPENAI, data=b"\x00", mime_type="video/mp4") == [
         ("messages[0].parts[1].media", "OpenAI takes no video")
     ]
+
+
+@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(target: Target) -> None:
+    def body_with(**fields: Any) -> Body:
+        page = media(data=b"%PDF", mime_type=PDF, **fields)
+        return encode(target, [ChatMessage(role="user", parts=[page])])
+
+    wanted = body_with(enable_citations=True)
+    assert told(wanted) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.enable_citations")]
+    assert wanted.data == body_with(enable_citations=False).data == body_with().data
+    assert told(body_with(enable_citations=False)) == []
+
+
+@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@pytest.mark.parametrize("detail", ["low", "high"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"data": b"RIFF", "mime_type": "audio/wav"}],
+    ids=["document", "file id", "sound"],
+)
+def test_detail_of_what_is_no_image_is_left_out_and_named(target: Target, fields: dict[str, Any], detail: str) -> None:
+    body = encode(target, [ChatMessage(role="user", parts=[media(**fields, detail=detail)])])
+    assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
+    assert b"detail" not in body.data
+    assert part_of(target, **fields, detail="auto") == part_of(target, **fields)
+
+
+def test_detail_of_a_film_is_left_out_and_named() -> None:
+    film = media(url="https://example.com/a.mp4", mime_type="video/mp4", detail="low")
+    body = encode(ON_VLLM, [ChatMessage(role="user", parts=[film])])
+    assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
+    assert b"detail" not in body.data
 
 
 def test_every_part_that_is_refused_is_named() -> None:

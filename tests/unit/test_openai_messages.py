@@ -15,6 +15,7 @@ from services.models.providers.openai import OPENAI_COMPATIBLE
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,
+    GPT_4O,
     HELLO,
     NAMES,
     ON_VLLM,
@@ -144,7 +145,7 @@ def test_reasoning_and_foreign_state_are_left_out_and_named() -> None:
     assert json.loads(body.data)["messages"][1] == {"role": "assistant", "content": "Hi."}
     assert told(body) == [
         ("REASONING_DROPPED", "messages[1].parts[0]"),
-        ("REASONING_DROPPED", "messages[1].parts[1]"),
+        ("PROVIDER_STATE_DROPPED", "messages[1].parts[1]"),
     ]
 
 
@@ -156,6 +157,66 @@ def test_state_of_a_part_that_is_sent_is_left_out_and_named() -> None:
     sent = json.loads(body.data)["messages"][1]
     assert (sent["content"], [call["id"] for call in sent["tool_calls"]]) == ("Hi.", ["a"])
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
+
+
+PLAIN_CALL = b'{"type":"function_call","id":"fc_1","status":"completed","call_id":"a","name":"find","arguments":"{}"}'
+RICH_CALL = b'{"type":"function_call","id":"fc_1","call_id":"a","name":"find","arguments":"{}","namespace":"files"}'
+PLAIN_ANSWER = b'{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"Hi.","annotations":[]}]}'
+PHASED_ANSWER = b'{"type":"message","phase":"commentary","content":[{"type":"output_text","text":"Hi."}]}'
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer", "call", "lost"),
+    [
+        ("openai", PLAIN_ANSWER, PLAIN_CALL, []),
+        ("openai", PHASED_ANSWER, RICH_CALL, [0, 1]),
+        ("openai", b"[]", b'"function_call"', [0, 1]),
+        ("openai", b'{"type":["message"]}', b"", [0, 1]),
+        ("others", PLAIN_ANSWER, PLAIN_CALL, [0, 1]),
+    ],
+    ids=["plain", "more than our form says", "no items", "unreadable", "another provider's"],
+)
+def test_own_state_that_says_no_more_than_its_part_is_no_loss(
+    provider: str, answer: bytes, call: bytes, lost: list[int]
+) -> None:
+    called = ToolCall(id="a", name="find", arguments_json="{}")
+    parts = [
+        ContentPart(text="Hi.", provider_state=models_pb2.ProviderState(provider=provider, data=answer)),
+        ContentPart(tool_call=called, provider_state=models_pb2.ProviderState(provider=provider, data=call)),
+    ]
+    body = encode(messages=[HELLO, ChatMessage(role="assistant", parts=parts)])
+    assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in lost]
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+def test_name_on_what_a_tool_answered_is_left_out_and_named(target: Target) -> None:
+    body = encode(target, [HELLO, ChatMessage(role="tool", tool_call_id="a", content="found", name="find")])
+    assert json.loads(body.data)["messages"][1] == {"role": "tool", "tool_call_id": "a", "content": "found"}
+    assert told(body) == [("NAME_DROPPED", "messages[1].name")]
+
+
+SHORT_FORMS = [
+    ChatMessage(role="assistant"),
+    ChatMessage(role="assistant", content="Hi.", name="bob"),
+    ChatMessage(role="assistant", tool_calls=[ToolCall(id="a", name="find")]),
+    ChatMessage(role="assistant", content="So.", tool_calls=[ToolCall(id="a", name="find", arguments_json="null")]),
+    ChatMessage(role="system", content=" "),
+    ChatMessage(role="user", content="Hello", name="ada"),
+]
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@pytest.mark.parametrize("short", SHORT_FORMS, ids=lambda message: message.role)
+def test_short_form_is_one_text_and_the_calls(target: Target, short: ChatMessage) -> None:
+    calls = [ContentPart(tool_call=call) for call in short.tool_calls]
+    long = ChatMessage(role=short.role, name=short.name, parts=[ContentPart(text=short.content), *calls])
+    assert encode(target, [short, HELLO]) == encode(target, [long, HELLO])
+
+
+def test_empty_answer_is_still_a_turn() -> None:
+    """Chat templates of other servers want questions and answers by turns."""
+    sent = sent_messages(HELLO, ChatMessage(role="assistant"), HELLO)
+    assert sent[1] == {"role": "assistant", "content": ""}
 
 
 def test_cache_marks_and_citations_are_not_sent() -> None:
@@ -172,6 +233,64 @@ def test_answer_to_go_on_with_is_refused_where_the_model_does_not() -> None:
     ]
     assert len(sent_messages(HELLO, answer, HELLO, target=no_prefill)) == 3
     assert len(sent_messages(HELLO, answer, target=COMPATIBLE)) == 2
+
+
+BEGINNING = ChatMessage(role="assistant", content="The answer is")
+CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
+
+
+def continuation(target: Target, *messages: ChatMessage, **fields: Any) -> Any:
+    """What is sent beside the messages."""
+    sent = json.loads(encode(target, messages, **fields).data)
+    return {name: value for name, value in sent.items() if name not in ("model", "messages")}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BEGINNING,
+        ChatMessage(role="assistant", parts=[ContentPart(text="The answer "), ContentPart(text="is")]),
+        ChatMessage(role="assistant", parts=[ContentPart(refusal="I would")]),
+        ChatMessage(role="assistant", parts=[ContentPart(reasoning=models_pb2.Reasoning(text="Hm.")), *REFUSAL.parts]),
+    ],
+    ids=["short form", "parts", "refusal", "reasoning before it"],
+)
+def test_vllm_is_told_to_go_on_with_an_answer(answer: ChatMessage) -> None:
+    """By itself it would begin another."""
+    assert continuation(ON_VLLM, HELLO, answer) == CONTINUED
+
+
+@pytest.mark.parametrize("target", [GPT_4O, COMPATIBLE], ids=["openai", "openai-compatible"])
+def test_others_go_on_with_an_answer_by_themselves(target: Target) -> None:
+    assert continuation(target, HELLO, BEGINNING) == {}
+
+
+CALL = ToolCall(id="a", name="find", arguments_json="{}")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [HELLO],
+        [HELLO, BEGINNING, HELLO],
+        [HELLO, ChatMessage(role="assistant")],
+        [HELLO, ChatMessage(role="assistant", parts=[ContentPart(reasoning=models_pb2.Reasoning(text="Hm."))])],
+        [HELLO, ChatMessage(role="assistant", content="Let me see.", tool_calls=[CALL])],
+        [HELLO, ChatMessage(role="assistant", tool_calls=[CALL])],
+        [HELLO, ChatMessage(role="assistant", tool_calls=[CALL]), ChatMessage(role="tool", parts=[])],
+    ],
+    ids=["question", "turn after it", "nothing said", "only a thought", "text and call", "call", "result"],
+)
+def test_turn_that_is_no_beginning_of_an_answer_is_not_gone_on_with(messages: list[ChatMessage]) -> None:
+    assert continuation(ON_VLLM, *messages) == {}
+
+
+def test_callers_options_decide_whether_an_answer_is_gone_on_with() -> None:
+    options = {"vllm": '{"continue_final_message": false, "add_generation_prompt": true}'}
+    assert continuation(ON_VLLM, HELLO, BEGINNING, provider_options_json=options) == {
+        "continue_final_message": False,
+        "add_generation_prompt": True,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- tool results

@@ -20,12 +20,12 @@ from tests.unit.openai_bodies import COMPATIBLE, GPT_4O, ON_VLLM, encode, openai
 PASSTHROUGH = models_pb2.PARAMETER_POLICY_PASSTHROUGH
 STRICT = models_pb2.PARAMETER_POLICY_STRICT
 SAMPLING = ["temperature", "top_p", "frequency_penalty", "presence_penalty"]
-SAMPLED = ChatConfig(temperature=0, top_p=0.5, frequency_penalty=0, presence_penalty=1)
+SAMPLED = ChatConfig(temperature=0, top_p=0.5, frequency_penalty=-1, presence_penalty=1)
 
 
 def reasoner(*efforts: str, on_by_default: bool = False) -> Target:
     """A model of OpenAI's that takes these efforts."""
-    known = ReasoningFacts(efforts, on_by_default=on_by_default)
+    known = ReasoningFacts(efforts, on_by_default=on_by_default, excludes=frozenset([*SAMPLING, "stop_sequences"]))
     return openai_target("thinker", ModelFacts(can_reason=True, reasoning=known))
 
 
@@ -62,6 +62,11 @@ def test_effort_that_is_not_taken_becomes_the_nearest_and_is_named() -> None:
 
 def test_word_that_nobody_knows_is_left_out_and_named() -> None:
     assert asked(reasoner("low", "high"), effort="ponder") == ({}, [("PARAMETER_DROPPED", "reasoning.effort")])
+
+
+def test_message_about_a_dropped_effort_cannot_be_read_as_the_effort_none() -> None:
+    body = encode(reasoner("low", "high"), reasoning=ReasoningConfig(effort="ponder"))
+    assert [notice.message for notice in body.warnings] == ["thinker takes low, high as effort; it was not sent"]
 
 
 def test_strict_refuses_an_effort_that_is_not_taken() -> None:
@@ -196,7 +201,7 @@ def test_variables_of_the_chat_template_are_kept_beside_the_switch() -> None:
         (reasoner("none", "low", on_by_default=True), "low"),
     ],
 )
-def test_sampling_is_left_out_while_the_model_reasons_and_named(target: Target, effort: str) -> None:
+def test_what_a_model_excludes_is_left_out_while_it_reasons_and_named(target: Target, effort: str) -> None:
     sent, notices = asked(target, SAMPLED, effort=effort)
     assert sent == ({"reasoning_effort": effort} if effort else {})
     assert notices == [("PARAMETER_DROPPED", f"config.{name}") for name in SAMPLING]
@@ -213,10 +218,25 @@ def test_sampling_is_left_out_while_the_model_reasons_and_named(target: Target, 
         (own_target(OPENAI_COMPATIBLE, ModelFacts(reasoning=ReasoningFacts(on_by_default=True))), "low"),
     ],
 )
-def test_sampling_is_sent_while_the_model_does_not_reason_or_it_is_not_known(target: Target, effort: str) -> None:
+def test_sampling_is_sent_while_the_model_does_not_reason_or_excludes_nothing(target: Target, effort: str) -> None:
     sent, notices = asked(target, SAMPLED, effort=effort)
     assert [name for name in SAMPLING if name in sent] == SAMPLING
     assert notices == []
+
+
+def test_stop_sequences_are_excluded_where_the_facts_say_so() -> None:
+    config = ChatConfig(stop_sequences=["END"], seed=7)
+    sent, notices = asked(reasoner("none", "low"), config, effort="low")
+    assert sent == {"reasoning_effort": "low", "seed": 7}
+    assert notices == [("PARAMETER_DROPPED", "config.stop_sequences")]
+    sent, notices = asked(reasoner("none", "low"), config, effort="none")
+    assert (sent["stop"], notices) == (["END"], [])
+
+
+def test_values_that_say_what_is_so_anyway_are_left_out_without_a_word() -> None:
+    """Libraries send them without being asked to; STRICT has nothing against them."""
+    config = ChatConfig(temperature=1, top_p=1, frequency_penalty=0, presence_penalty=0)
+    assert asked(reasoner("low"), config, STRICT, effort="low") == ({"reasoning_effort": "low"}, [])
 
 
 def test_effort_that_was_changed_decides_about_sampling() -> None:

@@ -57,6 +57,7 @@ EVERYTHING = ChatConfig(
     parallel_tool_calls=False,
 )
 TOOL = ToolDefinition(name="find")
+REFUSED_BY_GPT_5 = ["frequency_penalty", "presence_penalty", "stop_sequences", "temperature", "top_k", "top_p"]
 
 
 def parameters(target: Target, config: ChatConfig, **fields: Any) -> Any:
@@ -118,14 +119,10 @@ def test_reasoning_models_are_not_sent_what_they_refuse_and_the_caller_is_told()
         "messages",
         "tools",
         "max_completion_tokens",
-        "stop",
         "seed",
         "parallel_tool_calls",
     }
-    assert told(body) == [
-        ("PARAMETER_DROPPED", f"config.{name}")
-        for name in ("frequency_penalty", "presence_penalty", "temperature", "top_k", "top_p")
-    ]
+    assert told(body) == [("PARAMETER_DROPPED", f"config.{name}") for name in REFUSED_BY_GPT_5]
 
 
 def test_o3_takes_no_stop_sequences() -> None:
@@ -138,9 +135,7 @@ def test_strict_refuses_and_names_each() -> None:
     with pytest.raises(InvalidRequest) as raised:
         encode(GPT_5, config=EVERYTHING, tools=[TOOL], parameter_policy=models_pb2.PARAMETER_POLICY_STRICT)
     assert raised.value.reason == "PARAMETER_UNSUPPORTED"
-    assert [violation.field for violation in raised.value.violations] == [
-        f"config.{name}" for name in ("frequency_penalty", "presence_penalty", "temperature", "top_k", "top_p")
-    ]
+    assert [violation.field for violation in raised.value.violations] == [f"config.{name}" for name in REFUSED_BY_GPT_5]
 
 
 def test_passthrough_sends_what_was_given() -> None:
@@ -352,6 +347,34 @@ def test_options_win_over_the_request_and_defaults_lie_under_it() -> None:
     )
     del sent["messages"]
     assert sent == {"model": "qwen", "temperature": 0, "top_k": 9, "min_p": 0.2, "n_probs": 2}
+
+
+def test_lists_of_options_are_joined_to_those_of_the_request() -> None:
+    options = {"vllm": '{"stop": ["\\n\\n", "\\u0041"], "tools": [{ "type":"other" }], "allowed": [1.50, 1.50]}'}
+    body = encode(
+        ON_VLLM, config=ChatConfig(stop_sequences=["END", "\n\n"]), tools=[TOOL], provider_options_json=options
+    )
+    assert b'"stop":["END","\\n\\n","\\u0041"]' in body.data
+    assert body.data.endswith(b',"allowed":[1.50, 1.50]}')
+    assert [tool["type"] for tool in json.loads(body.data)["tools"]] == ["function", "other"]
+
+
+@pytest.mark.parametrize("value", ["null", '"none"', "{}"])
+def test_what_is_no_list_replaces_one(value: str) -> None:
+    sent = body_of(
+        GPT_4O, config=ChatConfig(stop_sequences=["END"]), provider_options_json={"openai": f'{{"stop":{value}}}'}
+    )
+    assert sent["stop"] == json.loads(value)
+
+
+def test_lists_of_defaults_give_way() -> None:
+    target = own_target(VLLM, default_options_json='{"stop": ["a"], "bad_words": ["a"]}')
+    sent = body_of(
+        target,
+        config=ChatConfig(stop_sequences=["b"]),
+        provider_options_json={"vllm": '{"bad_words": ["b"]}'},
+    )
+    assert (sent["stop"], sent["bad_words"]) == (["b"], ["b"])
 
 
 def test_options_for_a_stream_do_not_lose_its_usage() -> None:

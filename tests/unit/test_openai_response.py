@@ -10,7 +10,9 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, Reasoning, TokenUsage, ToolCall
 from services.models.providers.faults import Fault
+from services.models.providers.openai import OPENAI_COMPATIBLE
 from services.models.providers.openai.response import FINISH_REASONS, read_answer
+from services.models.providers.vllm import VLLM
 
 
 def read(completion: Any) -> ChatResponse:
@@ -199,6 +201,68 @@ def test_text_of_foreign_type_is_not_text() -> None:
     assert response == ChatResponse(
         finish_reason="stop", raw_finish_reason="stop", message=models_pb2.ChatMessage(role="assistant")
     )
+
+
+@pytest.mark.parametrize(
+    ("tier", "standard"),
+    [
+        ("default", True),
+        ("auto", True),
+        (None, True),
+        ("a_new_word", True),
+        (["flex"], True),
+        ("flex", False),
+        ("scale", False),
+        ("priority", False),
+        ("fast", False),
+    ],
+)
+def test_service_tier_tells_whether_the_rates_are_standard(tier: Any, standard: bool) -> None:
+    answer = read_answer(json.dumps(completion({"content": "Hi"}, service_tier=tier)).encode())
+    assert answer.at_standard_rates is standard
+
+
+@pytest.mark.parametrize(
+    ("finish", "told", "stop_sequence"),
+    [
+        ("stop", "END", "END"),
+        ("tool_calls", "</tool>", "</tool>"),
+        ("stop", 2, ""),
+        ("stop", None, ""),
+        ("repetition", "repetition_detected", ""),
+    ],
+)
+def test_stop_sequence_is_told_by_vllm(finish: str, told: Any, stop_sequence: str) -> None:
+    body = completion({"content": "Hi"}, finish)
+    body["choices"][0]["stop_reason"] = told
+    assert VLLM.read(json.dumps(body).encode()).stop_sequence == stop_sequence
+    assert OPENAI_COMPATIBLE.read(json.dumps(body).encode()).stop_sequence == ""
+
+
+def test_call_of_a_custom_tool_is_a_call() -> None:
+    call = {"id": "a", "type": "custom", "custom": {"name": "query", "input": 'SELECT "a"'}}
+    response = read(completion({"content": None, "tool_calls": [call]}, "tool_calls"))
+    assert list(response.tool_calls) == [ToolCall(id="a", name="query", arguments_json='SELECT "a"')]
+
+
+def test_call_in_the_form_before_tool_calls_is_a_call() -> None:
+    former = {"name": "find", "arguments": "{}"}
+    response = read(completion({"content": None, "function_call": former}, "function_call"))
+    assert [(call.name, call.arguments_json) for call in response.tool_calls] == [("find", "{}")]
+    assert response.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("former", [None, {}, {"name": "", "arguments": ""}, "x"])
+def test_empty_call_in_the_form_before_tool_calls_is_none(former: Any) -> None:
+    response = read(completion({"content": "Hi", "function_call": former}))
+    assert (list(response.tool_calls), response.finish_reason) == ([], "stop")
+
+
+def test_transcript_of_sound_is_text_and_the_sound_is_told_as_lost() -> None:
+    audio = {"id": "audio_1", "data": "UklGRg==", "expires_at": 1, "transcript": "Hello."}
+    response = read(completion({"content": None, "audio": audio}))
+    assert (response.text, response.finish_reason) == ("Hello.", "stop")
+    assert [warning.code for warning in response.warnings] == ["AUDIO_DROPPED"]
 
 
 def test_content_in_parts_is_reasoning_and_text() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import (
+    PARAMETER_POLICY_PASSTHROUGH,
     ChatMessage,
     ChatRequest,
     ContentPart,
@@ -41,6 +42,8 @@ ON_DEMAND = dataclasses.replace(
     ALWAYS, facts=dataclasses.replace(ALWAYS.facts, reasoning=ReasoningFacts(("none", "low", "high")))
 )
 
+RESPONSES_ONLY = dataclasses.replace(PLAIN, facts=ModelFacts(can_reason=False, responses_only=True))
+
 FIND = ToolDefinition(name="find")
 SEARCH = ToolDefinition(provider_tool=ProviderTool(type="web_search"))
 HELLO = ChatMessage(role="user", content="Hello")
@@ -55,6 +58,13 @@ def thought(provider: str) -> ChatMessage:
     return ChatMessage(role="assistant", parts=[ContentPart(reasoning=Reasoning(), provider_state=state)])
 
 
+SEARCHED = ChatMessage(
+    role="assistant",
+    parts=[
+        ContentPart(provider_state=ProviderState(provider="openai", data=b'{"type":"web_search_call"}')),
+        ContentPart(text="Found."),
+    ],
+)
 IMAGE = ContentPart(media=Media(url="https://x.test/a.png"))
 RESULT_WITH_IMAGE = ContentPart(tool_result=ToolResult(tool_call_id="a", content=[IMAGE]))
 
@@ -63,6 +73,13 @@ ON_RESPONSES: dict[str, tuple[Target, dict[str, Any]]] = {
     "tools and an effort": (ON_DEMAND, {"tools": [FIND], "reasoning": ReasoningConfig(effort="low")}),
     "tools and a budget": (ON_DEMAND, {"tools": [FIND], "reasoning": ReasoningConfig(budget_tokens=2048)}),
     "own state in the history": (ALWAYS, {"messages": [thought("openai"), HELLO]}),
+    "own state, perhaps with reasoning": (UNKNOWN, {"messages": [thought("openai"), HELLO]}),
+    "own state without reasoning": (PLAIN, {"messages": [SEARCHED, HELLO]}),
+    "own reasoning, as given": (
+        PLAIN,
+        {"messages": [thought("openai"), HELLO], "parameter_policy": PARAMETER_POLICY_PASSTHROUGH},
+    ),
+    "a model that is served there only": (RESPONSES_ONLY, {"messages": [HELLO]}),
     "text of the reasoning": (ALWAYS, {"reasoning": ReasoningConfig(include_text=True)}),
     "text of the reasoning, perhaps": (UNKNOWN, {"reasoning": ReasoningConfig(include_text=True)}),
     "a tool of OpenAI's": (PLAIN, {"tools": [FIND, SEARCH]}),
@@ -81,6 +98,7 @@ ON_CHAT_COMPLETIONS: dict[str, tuple[Target, dict[str, Any]]] = {
         {"tools": [FIND], "reasoning": ReasoningConfig(effort="low")},
     ),
     "state of others": (ALWAYS, {"messages": [thought("anthropic"), HELLO]}),
+    "own reasoning for what does not reason": (PLAIN, {"messages": [thought("openai"), HELLO]}),
     "no text of the reasoning": (ALWAYS, {"reasoning": ReasoningConfig(include_text=False)}),
     "text of what does not reason": (PLAIN, {"reasoning": ReasoningConfig(include_text=True)}),
     "an image by URL": (ALWAYS, said(IMAGE)),

@@ -32,7 +32,12 @@ from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 URL = "https://api.openai.com/v1"
-REASONING_FACTS = ModelFacts(can_reason=True, reasoning=ReasoningFacts(("low", "medium", "high"), on_by_default=True))
+REASONING_FACTS = ModelFacts(
+    can_reason=True,
+    reasoning=ReasoningFacts(
+        ("low", "medium", "high"), on_by_default=True, excludes=frozenset({"temperature", "top_p", "stop_sequences"})
+    ),
+)
 REASONS = Target(OPENAI_RESPONSES, "openai", "gpt-6-luna", URL, {}, REASONING_FACTS, state_owner="openai")
 PLAIN = dataclasses.replace(REASONS, model="gpt-4o", facts=ModelFacts(can_reason=False))
 
@@ -172,8 +177,17 @@ def test_refusal_is_what_the_assistant_said() -> None:
     assert sent == [{"type": "message", "role": "assistant", "content": content}]
 
 
-def test_empty_answer_is_still_a_turn() -> None:
-    assert sent_items(ChatMessage(role="assistant")) == [{"type": "message", "role": "assistant", "content": ""}]
+EMPTY_ANSWERS = [
+    ChatMessage(role="assistant"),
+    ChatMessage(role="assistant", parts=[ContentPart(text="")]),
+    ChatMessage(role="assistant", parts=[ContentPart(text=""), ContentPart(text="")]),
+]
+
+
+@pytest.mark.parametrize("answer", EMPTY_ANSWERS, ids=["short form", "an empty part", "empty parts"])
+def test_answer_that_says_nothing_is_no_item_unless_there_is_nothing_else(answer: ChatMessage) -> None:
+    assert sent_items(HELLO, answer, HELLO) == [SENT_HELLO, SENT_HELLO]
+    assert sent_items(answer) == [{"type": "message", "role": "assistant", "content": ""}]
 
 
 def test_name_of_a_speaker_is_told_as_lost() -> None:
@@ -224,6 +238,21 @@ def test_name_of_a_speaker_is_told_as_lost() -> None:
 def test_media_have_their_forms(media: Media, sent: dict[str, Any]) -> None:
     message = ChatMessage(role="user", parts=[ContentPart(text="Look:"), ContentPart(media=media)])
     assert sent_items(message) == [{"role": "user", "content": [{"type": "input_text", "text": "Look:"}, sent]}]
+
+
+def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted() -> None:
+    def body_with(**fields: Any) -> Body:
+        pages = [ContentPart(media=Media(file_id="file-1", **fields))]
+        result = ContentPart(tool_result=ToolResult(tool_call_id="a", content=pages))
+        return encode(PLAIN, [ChatMessage(role="user", parts=pages), ChatMessage(role="tool", parts=[result])])
+
+    wanted = body_with(enable_citations=True)
+    assert told(wanted) == [
+        ("PARAMETER_DROPPED", "messages[0].parts[0].media.enable_citations"),
+        ("PARAMETER_DROPPED", "messages[1].parts[0].tool_result.content[0].media.enable_citations"),
+    ]
+    assert wanted.data == body_with(enable_citations=False).data == body_with().data
+    assert told(body_with(enable_citations=False)) == []
 
 
 @pytest.mark.parametrize("mime_type", ["audio/wav", "video/mp4"])
@@ -299,6 +328,47 @@ def test_item_that_was_kept_with_each_of_its_parts_is_sent_once() -> None:
     assert sent == [json.loads(item), {"type": "message", "role": "assistant", "content": "b"}]
 
 
+CUSTOM_CALL = b'{"type":"custom_tool_call","id":"ctc_1","call_id":"call-a","name":"query","input":"SELECT 1"}'
+CALL_OF_A_PROGRAM = (
+    b'{"type":"function_call","call_id":"call-a","name":"find","arguments":"{}",'
+    b'"caller":{"type":"program","caller_id":"prog_1"}}'
+)
+RESULTS = {
+    "short form": ChatMessage(role="tool", tool_call_id="call-a", content="found"),
+    "part": ChatMessage(
+        role="tool",
+        parts=[ContentPart(tool_result=ToolResult(tool_call_id="call-a", content=[ContentPart(text="found")]))],
+    ),
+}
+
+
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
+@pytest.mark.parametrize(
+    ("item", "members"),
+    [
+        (CUSTOM_CALL, {"type": "custom_tool_call_output"}),
+        (
+            CALL_OF_A_PROGRAM,
+            {"type": "function_call_output", "caller": {"type": "program", "caller_id": "prog_1"}},
+        ),
+        (b'{"type":"function_call","call_id":"call-a","caller":null}', {"type": "function_call_output"}),
+        (b'{"type":7}', {"type": "function_call_output"}),
+    ],
+    ids=["custom tool", "called by a program", "called by the model", "not readable"],
+)
+def test_result_is_of_the_kind_that_its_call_wants(item: bytes, members: dict[str, Any], result: ChatMessage) -> None:
+    called = ChatMessage(role="assistant", parts=[ContentPart(tool_call=CALL, provider_state=state(item))])
+    sent = body_of(REASONS, [called, result])["input"]
+    assert sent == [json.loads(item), {"call_id": "call-a", "output": "found", **members}]
+
+
+def test_result_of_a_call_that_others_made_answers_a_function() -> None:
+    foreign = state(CUSTOM_CALL, "others")
+    called = ChatMessage(role="assistant", parts=[ContentPart(tool_call=CALL, provider_state=foreign)])
+    sent = json.loads(encode(REASONS, [called, RESULTS["part"]]).data)["input"]
+    assert [item["type"] for item in sent] == ["function_call", "function_call_output"]
+
+
 def test_foreign_state_is_left_out_and_told() -> None:
     foreign = state(b'{"secret":1}', "anthropic")
     parts = [
@@ -311,10 +381,112 @@ def test_foreign_state_is_left_out_and_told() -> None:
     assert json.loads(body.data)["input"] == [{"type": "message", "role": "assistant", "content": "Hi."}, SENT_CALL]
     assert told(body) == [
         ("REASONING_DROPPED", "messages[0].parts[0]"),
-        ("REASONING_DROPPED", "messages[0].parts[1]"),
+        ("PROVIDER_STATE_DROPPED", "messages[0].parts[1]"),
         ("PROVIDER_STATE_DROPPED", "messages[0].parts[2]"),
         ("PROVIDER_STATE_DROPPED", "messages[0].parts[3]"),
     ]
+
+
+THOUGHT = ContentPart(reasoning=Reasoning(text="Hm."), provider_state=state())
+SEARCH = ContentPart(provider_state=state(b'{"type":"web_search_call","id":"ws_1"}'))
+PLAIN_MESSAGE = b'{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"Hi."}]}'
+PLAIN_CALL = b'{"type":"function_call","id":"fc_1","status":"completed","call_id":"call-a","name":"find"}'
+RICH_CALL = b'{"type":"function_call","id":"fc_1","call_id":"call-a","name":"find","namespace":"files"}'
+
+
+def answered_with(*parts: ContentPart) -> list[ChatMessage]:
+    """A conversation that goes on behind this answer."""
+    return [HELLO, ChatMessage(role="assistant", parts=parts), RESULTS["short form"]]
+
+
+def test_reasoning_is_not_sent_to_a_model_that_does_not_reason_and_what_followed_goes_in_our_own_form() -> None:
+    """OpenAI refuses the reasoning there, and elsewhere what came behind it without it."""
+    answer = answered_with(
+        THOUGHT,
+        ContentPart(text="Hi.", provider_state=state(PLAIN_MESSAGE)),
+        ContentPart(tool_call=CALL, provider_state=state(PLAIN_CALL)),
+    )
+    body = encode(PLAIN, answer)
+    output = {"type": "function_call_output", "call_id": "call-a", "output": "found"}
+    assert json.loads(body.data)["input"] == [
+        SENT_HELLO,
+        {"type": "message", "role": "assistant", "content": "Hi."},
+        SENT_CALL,
+        output,
+    ]
+    assert told(body) == [("REASONING_DROPPED", "messages[1].parts[0]")]
+    assert body.warnings[0].message == "gpt-4o takes no earlier reasoning; this part was not sent"
+
+
+def test_what_our_own_form_does_not_tell_of_an_item_behind_reasoning_is_told_as_lost() -> None:
+    custom = ContentPart(tool_call=CALL, provider_state=state(CUSTOM_CALL))
+    rich = ContentPart(tool_call=CALL, provider_state=state(RICH_CALL))
+    for part in (custom, rich):
+        body = encode(PLAIN, answered_with(THOUGHT, SEARCH, part))
+        assert json.loads(body.data)["input"][1:] == [
+            SENT_CALL,
+            {"type": "function_call_output", "call_id": "call-a", "output": "found"},
+        ]
+        assert told(body) == [
+            ("REASONING_DROPPED", "messages[1].parts[0]"),
+            ("PROVIDER_STATE_DROPPED", "messages[1].parts[1]"),
+            ("PROVIDER_STATE_DROPPED", "messages[1].parts[2]"),
+        ]
+
+
+def test_state_without_reasoning_goes_back_to_a_model_that_does_not_reason() -> None:
+    sent = body_of(PLAIN, answered_with(SEARCH, ContentPart(tool_call=CALL, provider_state=state(CUSTOM_CALL))))
+    assert [item.get("type", "message") for item in sent["input"]] == [
+        "message",
+        "web_search_call",
+        "custom_tool_call",
+        "custom_tool_call_output",
+    ]
+
+
+def test_passthrough_sends_reasoning_to_a_model_that_does_not_reason() -> None:
+    answer = answered_with(THOUGHT, ContentPart(tool_call=CALL, provider_state=state(PLAIN_CALL)))
+    body = encode(PLAIN, answer, parameter_policy=PARAMETER_POLICY_PASSTHROUGH)
+    assert STATE in body.data
+    assert PLAIN_CALL in body.data
+    assert told(body) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "left_out"),
+    [
+        ([THOUGHT], [0]),
+        ([THOUGHT, THOUGHT], [0, 1]),
+        ([THOUGHT, ContentPart(text="")], [0]),
+        ([ContentPart(text="Hi."), THOUGHT], [1]),
+        ([THOUGHT, SEARCH, THOUGHT], [2]),
+        ([THOUGHT, ContentPart(tool_call=CALL), THOUGHT], [2]),
+    ],
+    ids=["alone", "several", "an empty text behind it", "behind a text", "behind a search", "behind a call"],
+)
+def test_reasoning_that_nothing_follows_is_left_out_and_told(parts: list[ContentPart], left_out: list[int]) -> None:
+    """An answer that was cut short within its reasoning would make OpenAI refuse every later turn."""
+    body = encode(REASONS, [HELLO, ChatMessage(role="assistant", parts=parts), HELLO])
+    kept = [part for index, part in enumerate(parts) if part.HasField("reasoning") and index not in left_out]
+    assert body.data.count(STATE) == len(kept)
+    assert told(body) == [("REASONING_DROPPED", f"messages[1].parts[{index}]") for index in left_out]
+    assert all("ended within this reasoning" in notice.message for notice in body.warnings)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        SEARCH,
+        ContentPart(text="Hi."),
+        ContentPart(refusal="No."),
+        ContentPart(tool_call=CALL),
+        ContentPart(tool_call=CALL, provider_state=state(PLAIN_CALL)),
+    ],
+    ids=["a search", "a text", "a refusal", "a call", "a kept call"],
+)
+def test_reasoning_that_something_follows_goes_back(part: ContentPart) -> None:
+    items = body_of(REASONS, [HELLO, ChatMessage(role="assistant", parts=[THOUGHT, part]), HELLO])["input"]
+    assert [item.get("type") for item in items[:2]] == [None, "reasoning"]
 
 
 # ---------------------------------------------------------------------------------------------------- parameters
@@ -353,10 +525,17 @@ def test_passthrough_sends_what_is_given() -> None:
     assert sent["reasoning"] == {"effort": "max", "summary": "auto"}
 
 
-def test_sampling_is_not_sent_to_a_model_that_reasons() -> None:
-    body = encode(REASONS, config=ChatConfig(temperature=0.5))
-    assert "temperature" not in json.loads(body.data)
-    assert told(body) == [("PARAMETER_DROPPED", "config.temperature")]
+def test_what_a_model_refuses_while_it_reasons_is_not_sent() -> None:
+    body = encode(REASONS, config=ChatConfig(temperature=0.5, top_p=1, stop_sequences=["END"]))
+    assert json.loads(body.data).keys() == {"model", "input", "store", "include"}
+    assert told(body) == [("PARAMETER_DROPPED", f"config.{name}") for name in ("temperature", "stop_sequences")]
+    sent = body_of(PLAIN, config=ChatConfig(temperature=0.5, top_p=1))
+    assert (sent["temperature"], sent["top_p"]) == (0.5, 1)
+
+
+def test_penalty_of_zero_says_nothing() -> None:
+    config = ChatConfig(frequency_penalty=0, presence_penalty=0)
+    assert body_of(PLAIN, config=config).keys() == {"model", "input", "store"}
 
 
 def test_identifiers_and_cache_key() -> None:
@@ -467,6 +646,37 @@ def test_choice_of_tools(choice: ToolChoice, sent: Any) -> None:
     assert body_of(PLAIN, tools=tools, tool_choice=choice)["tool_choice"] == sent
 
 
+@pytest.mark.parametrize(
+    ("tool", "sent", "choice"),
+    [
+        (
+            ProviderTool(type="custom", config_json='{"description":"Asks."}'),
+            {"type": "custom", "name": "query", "description": "Asks."},
+            {"type": "custom", "name": "query"},
+        ),
+        (
+            ProviderTool(type="custom", config_json='{"name":"other"}'),
+            {"type": "custom", "name": "other"},
+            {"type": "custom", "name": "other"},
+        ),
+        (
+            ProviderTool(type="mcp", config_json='{"server_label":"wiki","server_url":"https://a.test"}'),
+            {"type": "mcp", "server_label": "wiki", "server_url": "https://a.test"},
+            {"type": "mcp", "server_label": "wiki"},
+        ),
+        (ProviderTool(type="shell"), {"type": "shell"}, {"type": "shell"}),
+    ],
+    ids=["custom", "custom by another name", "MCP", "shell"],
+)
+def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent: Any, choice: Any) -> None:
+    body = body_of(
+        PLAIN,
+        tools=[ToolDefinition(name="query", provider_tool=tool)],
+        tool_choice=ToolChoice(tool_name="query"),
+    )
+    assert (body["tools"], body["tool_choice"]) == ([sent], choice)
+
+
 def test_several_calls_at_once_can_be_forbidden() -> None:
     config = ChatConfig(parallel_tool_calls=False)
     assert body_of(PLAIN, tools=[FIND], config=config)["parallel_tool_calls"] is False
@@ -501,3 +711,18 @@ def test_options_for_openai_are_merged_member_by_member() -> None:
     assert sent["text"] == {"format": {"type": "json_object"}, "verbosity": "low"}
     assert sent["service_tier"] == "flex"
     assert "x" not in sent
+
+
+def test_what_options_include_is_asked_for_beside_what_we_need() -> None:
+    """The reasoning of the next turn hangs on ours."""
+    include = '{"include": ["file_search_call.results", "reasoning.encrypted_content"]}'
+    sent = body_of(REASONS, provider_options_json={"openai": include})
+    assert sent["include"] == ["reasoning.encrypted_content", "file_search_call.results"]
+
+
+def test_tools_of_the_options_stand_behind_those_of_the_request() -> None:
+    tool = '{ "type":"web_search", "size": 1.50 }'
+    body = encode(PLAIN, tools=[FIND], provider_options_json={"openai": f'{{"tools": [{tool}, {tool}]}}'})
+    assert [sent["type"] for sent in json.loads(body.data)["tools"]] == ["function", "web_search"]
+    assert tool.encode() in body.data
+    assert b'"parameters":{ "type": "object" }' in body.data

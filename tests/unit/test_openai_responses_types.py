@@ -51,6 +51,11 @@ STATES = (
     b'"content":[{"type":"output_text","text":"Hm.","annotations":[]}]}',
     b'{"id":"fc_1","type":"function_call","status":"completed","call_id":"call-a","name":"find","arguments":"{}"}',
 )
+CUSTOM_STATE = b'{"id":"ctc_1","type":"custom_tool_call","call_id":"call-b","name":"query","input":"SELECT 1"}'
+CUSTOM_CALL = ContentPart(
+    tool_call=ToolCall(id="call-b", name="query", arguments_json="SELECT 1"),
+    provider_state=ProviderState(provider="openai", data=CUSTOM_STATE),
+)
 
 CONVERSATIONS: dict[str, list[ChatMessage]] = {
     "one question": [USER],
@@ -69,6 +74,14 @@ CONVERSATIONS: dict[str, list[ChatMessage]] = {
         ChatMessage(
             role="tool",
             parts=[ContentPart(tool_result=ToolResult(tool_call_id="call-a", content=[IMAGE, DOCUMENT]))],
+        ),
+    ],
+    "call of a custom tool": [
+        USER,
+        ChatMessage(role="assistant", parts=[CUSTOM_CALL]),
+        ChatMessage(
+            role="tool",
+            parts=[ContentPart(tool_result=ToolResult(tool_call_id="call-b", content=[ContentPart(text="1"), IMAGE]))],
         ),
     ],
     "media": [ChatMessage(role="user", parts=[ContentPart(text="Look:"), IMAGE, DOCUMENT])],
@@ -94,6 +107,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "config": ChatConfig(parallel_tool_calls=False),
     },
     "own tools": {"tools": [ToolDefinition(provider_tool=ProviderTool(type="web_search"))]},
+    "custom tool": {
+        "tools": [ToolDefinition(name="query", provider_tool=ProviderTool(type="custom"))],
+        "tool_choice": ToolChoice(tool_name="query"),
+    },
     "tool choice required": {"tools": [FIND], "tool_choice": ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED")},
     "tool choice by name": {"tools": [FIND], "tool_choice": ToolChoice(tool_name="find")},
     "json schema": {

@@ -12,6 +12,7 @@ from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault
 from services.models.providers.openai.response import read_answer
 from services.models.providers.openai.stream import ChatCompletionDecoder
+from services.models.providers.vllm import VLLM
 
 DONE = Event("", b"[DONE]")
 
@@ -123,6 +124,64 @@ def test_name_repeated_after_whole_arguments_begins_no_call() -> None:
         ToolCallDelta(index=0, id="a", name="find"),
         ToolCallDelta(index=0, arguments_json="{}"),
     ]
+
+
+def test_service_tier_of_any_chunk_tells_of_other_rates() -> None:
+    answers = [
+        fed(chunk({"content": "Hi"}, service_tier=tier), chunk({}, "stop", service_tier=tier), DONE).answer
+        for tier in ("default", "auto", None, "flex", "scale", "priority", "fast")
+    ]
+    assert [answer.at_standard_rates for answer in answers] == [True, True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize(("told", "stop_sequence"), [("END", "END"), (2, ""), (None, "")])
+def test_stop_sequence_is_told_by_vllm(told: Any, stop_sequence: str) -> None:
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": told}
+    decoder = VLLM.decoder()
+    decoder.feed([chunk({"content": "Hi"}), Event("", json.dumps({"choices": [choice]}).encode())])
+    assert decoder.answer.stop_sequence == stop_sequence
+
+
+def calls_of(decoder: ChatCompletionDecoder) -> list[tuple[str, str]]:
+    decoder.answer.complete()
+    return [(found.name, found.arguments_json) for found in decoder.answer.response().tool_calls]
+
+
+def test_call_of_a_custom_tool_is_a_call() -> None:
+    decoder = fed(
+        call(index=0, id="a", type="custom", custom={"name": "query", "input": ""}),
+        call(index=0, custom={"input": "SELECT "}),
+        call(index=0, custom={"input": "1"}),
+        chunk({}, "tool_calls"),
+    )
+    assert calls_of(decoder) == [("query", "SELECT 1")]
+
+
+def test_call_in_the_form_before_tool_calls_is_a_call() -> None:
+    decoder = fed(
+        chunk({"role": "assistant", "content": None, "function_call": {"name": "find", "arguments": ""}}),
+        chunk({"function_call": {"arguments": '{"n"'}}),
+        chunk({"function_call": {"arguments": ":1}"}}),
+        chunk({}, "function_call"),
+    )
+    assert calls_of(decoder) == [("find", '{"n":1}')]
+
+
+def test_transcript_of_sound_is_text_and_the_sound_is_told_as_lost() -> None:
+    """The last piece of the sound has no finish reason, and comes behind it."""
+    decoder = fed(
+        chunk({"role": "assistant", "content": None, "audio": {"id": "audio_1", "transcript": "Hel"}}),
+        chunk({"audio": {"data": "UklGRg=="}}),
+        chunk({"audio": {"transcript": "lo."}}),
+        chunk({"audio": {"data": "UklGRg=="}}),
+        chunk({}, "stop"),
+        Event("", b'{"choices": [{"index": 0, "delta": {"audio": {"expires_at": 1}}}]}'),
+        DONE,
+    )
+    decoder.answer.complete()
+    response = decoder.answer.response()
+    assert (response.text, response.finish_reason) == ("Hello.", "stop")
+    assert [warning.code for warning in response.warnings] == ["AUDIO_DROPPED"]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,24 @@ def test_cached_tokens_cost_their_own_rate_or_else_that_of_the_prompt() -> None:
     assert tier.cost(usage(10, 0, written=6)) == 10 * 4
 
 
+def test_tokens_that_the_cache_keeps_for_an_hour_cost_twice_those_of_the_prompt_at_anthropic() -> None:
+    """https://platform.claude.com/docs/en/about-claude/pricing#prompt-caching"""
+    period = prices.period_on("anthropic", "claude-opus-5", TODAY)
+    assert period
+    written = usage(100, 0, written=60)
+    assert period.cost(written) == 40 * 5_000 + 60 * 6_250
+    written.long_cache_write_tokens = 20
+    assert period.cost(written) == 40 * 5_000 + 40 * 6_250 + 20 * 10_000
+    assert period.message().long_cache_write_nano_usd == 10_000_000_000
+
+
+def test_tokens_kept_for_an_hour_cost_as_others_written_where_no_other_rate_is_told() -> None:
+    told = models_pb2.ModelPrices(prompt_nano_usd=4_000_000, completion_nano_usd=0, cache_write_nano_usd=5_000_000)
+    written = usage(10, 0, written=6)
+    written.long_cache_write_tokens = 99
+    assert prices.Tier.of(told).cost(written) == 4 * 4 + 6 * 5
+
+
 def test_prices_of_a_tier_are_told_as_they_were_given() -> None:
     told = models_pb2.ModelPrices(prompt_nano_usd=1, completion_nano_usd=2, cache_write_nano_usd=0)
     assert prices.Tier.of(told).message() == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 from collections.abc import AsyncIterator
@@ -150,7 +151,7 @@ async def test_names_lead_to_their_vendor(models: ModelRegistry, name: str, prov
 async def test_retired_model_is_served_by_its_replacement_and_the_caller_is_told(models: ModelRegistry) -> None:
     target = router(models).resolve("claude-3-5-sonnet")
     assert target.model == "claude-sonnet-4-6"
-    assert target.facts == facts_for("anthropic", "claude-sonnet-4-6")
+    assert target.facts == dataclasses.replace(facts_for("anthropic", "claude-sonnet-4-6"), max_output_tokens=64_000)
     assert [warning.code for warning in target.warnings] == ["MODEL_RETIRED"]
     assert router(models, AFTER).resolve("gpt-4o").model == "gpt-6-luna"
 
@@ -183,9 +184,10 @@ async def test_unknown_name(models: ModelRegistry, name: str) -> None:
     assert len(raised.value.message) < 256
 
 
-async def test_mistyped_name_gets_a_suggestion(models: ModelRegistry) -> None:
+@pytest.mark.parametrize("name", ["claud-3-5-haiku", "Claude-3-5-Haiku", "CLAUDE-3-5-HAIKU"])
+async def test_mistyped_name_gets_a_suggestion(models: ModelRegistry, name: str) -> None:
     with pytest.raises(NotFound, match="did you mean claude-3-5-haiku"):
-        router(models).resolve("claud-3-5-haiku")
+        router(models).resolve(name)
 
 
 async def test_id_of_a_vendor_is_never_replaced_but_its_end_is_told(models: ModelRegistry) -> None:
@@ -350,3 +352,23 @@ def test_facts_of_a_registered_model_are_its_adapters_and_its_own() -> None:
     assert registered_target(registered("openai", upstream_model="o3")).facts == facts_for("openai", "o3")
     own = models_pb2.ModelCapabilities(unsupported_parameters=["seed"])
     assert registered_target(registered("vllm", capabilities=own)).facts.unsupported == {"seed"}
+
+
+def test_what_a_registration_says_of_its_model_is_a_fact() -> None:
+    own = models_pb2.ModelCapabilities(
+        supports_vision=False,
+        supports_tools=False,
+        supports_json_schema=False,
+        supports_reasoning=False,
+        max_output_tokens=9,
+    )
+    facts = registered_target(registered("vllm", capabilities=own)).facts
+    assert facts.media == {"document", "audio", "video"}
+    assert (facts.tools, facts.json_schema, facts.can_reason, facts.max_output_tokens) == (False, False, False, 9)
+    seeing = models_pb2.ModelCapabilities(supports_vision=True)
+    assert registered_target(registered("vllm", capabilities=seeing)).facts.media is None
+    known = models_pb2.ModelCapabilities(supports_audio=True, supports_documents=False)
+    assert registered_target(registered("openai", upstream_model="gpt-4o", capabilities=known)).facts.media == {
+        "image",
+        "audio",
+    }

@@ -309,3 +309,39 @@ def test_anything_comes_out_as_json_that_needs_no_further_change(schema: dict[st
     assert json.loads(twice) == json.loads(once)
     assert not more
     assert notices or not changes(schema, rules)
+
+
+OBJECT_OF_A = '{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}'
+OBJECT_OF_B = '{"properties":{"b":{"type":"string"}},"required":["b"]}'
+JOINED = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
+    "required": ["a", "b"],
+    "additionalProperties": False,
+}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "schema",
+    [
+        f'{{"allOf":[{OBJECT_OF_A},{OBJECT_OF_B}]}}',
+        f'{{"allOf":[{OBJECT_OF_A},{{"$ref":"#/$defs/b"}}],"$defs":{{"b":{OBJECT_OF_B}}}}}',
+        f'{{"type":"object","allOf":[{OBJECT_OF_A},{OBJECT_OF_A}],{OBJECT_OF_B[1:]}',
+    ],
+)
+def test_objects_that_an_object_must_all_be_are_joined_to_one(schema: str, rules: SchemaRules) -> None:
+    value = json.loads(fit_schema(schema, rules, "field", "P")[0])
+    value.pop("$defs", None)
+    assert value | {"required": sorted(value["required"])} == JOINED
+
+
+@BOTH
+def test_schemas_that_cannot_be_joined_are_told_in_the_description(rules: SchemaRules) -> None:
+    """Closed one by one they would take no object at all."""
+    schema = f'{{"type":"object","allOf":[{OBJECT_OF_A},{{"not":{OBJECT_OF_B}}}]}}'
+    text, notices = fit_schema(schema, rules, "field", "P")
+    value = json.loads(text)
+    assert "allOf" not in value
+    assert '"not"' in value["description"]
+    assert "$ without allOf" in notices[0].message

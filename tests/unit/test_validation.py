@@ -254,6 +254,13 @@ def test_cache_marks_on_every_kind_of_part(cache: PromptCache) -> None:
     check_chat_request(ask(messages=messages))
 
 
+def test_cache_marks_on_tools() -> None:
+    search = ToolDefinition(provider_tool=ProviderTool(type="web_search"), cache=cached(300))
+    check_chat_request(ask(tools=[ToolDefinition(name="find", cache=cached(None)), search]))
+    tools = [TOOL, ToolDefinition(name="look", cache=cached(0))]
+    assert wrong_fields(ask(tools=tools)) == ["tools[1].cache.ttl"]
+
+
 @pytest.mark.parametrize("cache", [cached(0), cached(-1), cached(0, -1), cached(86_400, 1), cached(2**62)])
 def test_cache_marks_that_end_before_they_begin_or_never(cache: PromptCache) -> None:
     parts = [ContentPart(text="x", cache=cache)]

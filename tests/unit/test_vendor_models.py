@@ -34,11 +34,12 @@ def learned(*told: ToldModel) -> VendorModels:
 
 @pytest.mark.parametrize("name", REPLACED)
 def test_model_is_served_until_its_shutdown_and_then_replaced(name: str) -> None:
-    model = found(VendorModels(), name)
+    models = VendorModels()
+    model = found(models, name)
     shutdown = model.calendar.shutdown
     assert shutdown
-    assert model.served_id(shutdown - DAY) == model.upstream
-    assert model.served_id(shutdown) == model.calendar.replacement
+    assert models.answering(model, shutdown - DAY) is model
+    assert models.answering(model, shutdown).upstream == model.calendar.replacement
 
 
 @pytest.mark.parametrize("name", REPLACED)
@@ -70,14 +71,59 @@ def test_capabilities_are_those_of_the_model_that_answers_with_the_lifecycle_of_
         assert capabilities.lifecycle.state == state
         assert capabilities.lifecycle.shutdown_date == shutdown.isoformat()
         assert capabilities.lifecycle.replacement == model.calendar.replacement
-        served = facts_for(model.vendor, model.served_id(day))
+        served = facts_for(model.vendor, models.answering(model, day).upstream)
         assert set(capabilities.unsupported_parameters) == served.unsupported
         assert (capabilities.source, capabilities.as_of) == ("catalogue", AS_OF)
 
 
+def test_replacement_that_is_retired_too_is_replaced_and_every_step_is_told() -> None:
+    models = learned(ToldModel("claude-sonnet-4-6", state=RETIRED))
+    first = found(models, "claude-3-5-sonnet")
+    assert models.answering(first, TODAY).upstream == "claude-sonnet-4-6"
+    assert [warning.code for warning in models.warnings(first, TODAY)] == ["MODEL_RETIRED"]
+    after = datetime.date(2026, 12, 11)
+    second = dataclasses.replace(first, calendar=dataclasses.replace(first.calendar, replacement="claude-sonnet-4-5"))
+    assert models.answering(second, after).upstream == "claude-sonnet-4-6"
+    named = [warning.message.partition(" was retired")[0] for warning in models.warnings(second, after)]
+    assert named == ["claude-3-5-sonnet", "claude-sonnet-4-5"]
+
+
+def test_end_of_what_answers_in_place_of_a_retired_model_is_told_too() -> None:
+    models = learned(ToldModel("claude-sonnet-4-6", shutdown=TODAY + DAY))
+    warnings = models.warnings(found(models, "claude-3-5-sonnet"), TODAY)
+    assert [warning.code for warning in warnings] == ["MODEL_RETIRED", "MODEL_RETIRING"]
+
+
+def test_snapshot_of_a_built_in_model_ends_with_it_and_is_never_replaced() -> None:
+    models = VendorModels()
+    snapshot = models.describe("openai", "gpt-4o-2024-11-20")
+    assert snapshot.max_output_tokens == 16_384
+    (warning,) = models.warnings(snapshot, TODAY)
+    assert (warning.code, "use gpt-6-luna instead" in warning.message) == ("MODEL_RETIRING", True)
+    after = datetime.date(2027, 2, 1)
+    assert models.answering(snapshot, after) is snapshot
+    assert snapshot.capabilities(after).lifecycle.state == RETIRED
+
+
+def test_snapshot_with_an_end_of_its_own_keeps_that() -> None:
+    early = VendorModels().describe("openai", "gpt-4o-2024-05-13")
+    assert early.calendar.shutdown == datetime.date(2026, 10, 23)
+    assert VendorModels().describe("openai", "gpt-3.5-turbo").capabilities(TODAY).lifecycle.state == RETIRED
+
+
+def test_what_a_vendor_tells_of_a_snapshot_holds_for_the_model_that_it_lists_under_no_other_name() -> None:
+    models = learned(
+        ToldModel("claude-haiku-4-5-20250101", context_window=1),
+        ToldModel("claude-haiku-4-5-20251001", context_window=2),
+    )
+    assert found(models, "claude-haiku-4-5").context_window == 2
+    assert "claude-3-5-haiku" not in dict(models.missing_replacements("anthropic"))
+
+
 def test_model_without_a_replacement_is_still_asked_for_after_its_shutdown() -> None:
-    model = found(VendorModels(), "gpt-5.1")
-    assert model.served_id(datetime.date(2027, 4, 1)) == "gpt-5.1"
+    models = VendorModels()
+    model = found(models, "gpt-5.1")
+    assert models.answering(model, datetime.date(2027, 4, 1)) is model
     (warning,) = model.warnings(datetime.date(2027, 3, 31))
     assert warning.code == "MODEL_RETIRING"
     assert "ListModels" in warning.message
@@ -97,8 +143,9 @@ def test_day_that_openai_does_not_tell_is_still_ours() -> None:
 
 
 def test_state_that_anthropic_tells_wins_over_a_day_in_the_past() -> None:
-    overdue = ToldModel("claude-sonnet-4-5", shutdown=TODAY - DAY, state=DEPRECATED)
-    assert found(learned(overdue), "claude-sonnet-4-5").served_id(TODAY) == "claude-sonnet-4-5"
+    overdue = learned(ToldModel("claude-sonnet-4-5", shutdown=TODAY - DAY, state=DEPRECATED))
+    model = found(overdue, "claude-sonnet-4-5")
+    assert overdue.answering(model, TODAY) is model
     withdrawn = ToldModel("claude-sonnet-4-5", state=ACTIVE)
     assert found(learned(withdrawn), "claude-sonnet-4-5").calendar.shutdown is None
 

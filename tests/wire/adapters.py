@@ -54,19 +54,18 @@ class Adapter:
     """The target of a call to the server at a URL."""
 
 
-def vendor_target(vendor: Literal["openai", "anthropic"]) -> Callable[[str], Target]:
+def vendor_target(vendor: Literal["openai", "anthropic"], model: str) -> Callable[[str], Target]:
     def target(url: str) -> Target:
         urls = {"OPENAI_BASE_URL": f"{url}/v1", "ANTHROPIC_BASE_URL": url}
         keys = {"OPENAI_API_KEY": f"sk-{CANARY}", "ANTHROPIC_API_KEY": f"sk-{CANARY}"}
         settings = ModelsSettings.model_validate(urls | keys)
-        model = "gpt-4o" if vendor == "openai" else "claude-sonnet-4-6"
         return ProviderRegistry(settings).get(vendor, model).target(model)
 
     return target
 
 
 def responses_target(url: str) -> Target:
-    return dataclasses.replace(vendor_target("openai")(url), dialect=OPENAI_RESPONSES)
+    return dataclasses.replace(vendor_target("openai", "gpt-5.1")(url), dialect=OPENAI_RESPONSES)
 
 
 def endpoint_target(adapter_type: str) -> Callable[[str], Target]:
@@ -85,11 +84,11 @@ def endpoint_target(adapter_type: str) -> Callable[[str], Target]:
 
 
 ADAPTERS = [
-    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai")),
+    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai", "gpt-4o")),
     Adapter("openai-responses", "openai", ResponsesSpeech(), responses_target),
     Adapter("openai-compatible", "my-servers", OpenAISpeech(), endpoint_target("openai-compatible")),
     Adapter("vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm")),
-    Adapter("anthropic", "anthropic", AnthropicSpeech(), vendor_target("anthropic")),
+    Adapter("anthropic", "anthropic", AnthropicSpeech(), vendor_target("anthropic", "claude-sonnet-4-6")),
     Adapter("anthropic-endpoint", "my-servers", AnthropicSpeech(), endpoint_target("anthropic")),
 ]
 OPENAI_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, OpenAISpeech)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -195,7 +196,8 @@ class AnthropicSpeech:
 
     def opening(self) -> list[str]:
         block = {"type": "text", "text": ""}
-        return [self._start(Sample(usage=None)), self.named("content_block_start", index=0, content_block=block)]
+        told = Sample(usage=Usage(prompt=100, completion=1))
+        return [self._start(told), self.named("content_block_start", index=0, content_block=block)]
 
     def piece(self, text: str) -> str:
         return self.block_delta(0, {"type": "text_delta", "text": text})
@@ -232,7 +234,7 @@ class AnthropicSpeech:
         return self.named("content_block_delta", index=index, delta=delta)
 
     def named(self, kind: str, **members: Any) -> str:
-        return event({"type": kind, **members}, kind)
+        return event(json.dumps({"type": kind, **members}, separators=(",", ":")), kind)
 
     def error(self, word: str, message: str) -> dict[str, Any]:
         return {"type": "error", "error": {"type": word, "message": message}, "request_id": "req_1"}
@@ -243,9 +245,8 @@ class AnthropicSpeech:
         return self.named("message_start", message=message)
 
     def _stop(self, sample: Sample) -> list[str]:
-        usage: dict[str, Any] = {"output_tokens": sample.usage.completion} if sample.usage else {}
-        if sample.usage and sample.usage.thought is not None:
-            usage["output_tokens_details"] = {"thinking_tokens": sample.usage.thought}
+        # All of it once more, as it stands at the end.
+        usage = anthropic_usage(sample.usage) if sample.usage else {}
         delta = {"stop_reason": _anthropic_finish(sample), "stop_sequence": None}
         return [self.named("message_delta", delta=delta, usage=usage), self.named("message_stop")]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.wire.dialects import ANSWER_ID
+MADE = "made"
+"""Stands for an id of the platform's own, which a call gets that has none, or one that is taken."""
 
 
 def function(name: str | None, arguments: str) -> dict[str, Any]:
@@ -55,32 +56,32 @@ ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
             {"index": 0, "function": function("find", '{"a": 1}')},
             {"index": 1, "function": function("keep", '{"b": 2}')},
         ],
-        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+        [MADE, MADE],
     ),
     "without index and ids": (
         [{"function": function("find", '{"a": 1}')}, {"function": function("keep", '{"b": 2}')}],
-        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+        [MADE, MADE],
     ),
     "with empty ids, all with index 0": (
         [
             {"index": 0, "id": "", "function": function("find", '{"a": 1}')},
             {"index": 0, "id": "", "function": function("keep", '{"b": 2}')},
         ],
-        [f"call_{ANSWER_ID}_0", f"call_{ANSWER_ID}_1"],
+        [MADE, MADE],
     ),
     "with one id for all": (
         [
             {"index": 0, "id": "a", "function": function("find", '{"a": 1}')},
             {"index": 1, "id": "a", "function": function("keep", '{"b": 2}')},
         ],
-        ["a", f"call_{ANSWER_ID}_1"],
+        ["a", MADE],
     ),
     "with one id for all, without index": (
         [
             {"id": "a", "function": function("find", '{"a": 1}')},
             {"id": "a", "function": function("keep", '{"b": 2}')},
         ],
-        ["a", f"call_{ANSWER_ID}_1"],
+        ["a", MADE],
     ),
     "with id and name on every piece": (
         [

@@ -67,6 +67,17 @@ class ResponsesSpeech:
             "arguments": call.arguments,
         } | members
 
+    def custom_call(self, call: Call, **members: Any) -> dict[str, Any]:
+        """A call of a tool that takes free text, which is the call's arguments here."""
+        return {
+            "id": f"ctc_{call.id}",
+            "type": "custom_tool_call",
+            "status": "completed",
+            "call_id": call.id,
+            "name": call.name,
+            "input": call.arguments,
+        } | members
+
     # ---------------------------------------------------------------------------------------------------- streamed
 
     def opening(self) -> list[str]:
@@ -113,13 +124,14 @@ class ResponsesSpeech:
         ]
 
     def call_events(self, index: int, item: dict[str, Any], pieces: Sequence[str]) -> list[str]:
-        """A function call."""
+        """A call of a function, or of a custom tool."""
         place = {"item_id": item["id"], "output_index": index}
-        kind = "response.function_call_arguments"
+        member = "arguments" if item["type"] == "function_call" else "input"
+        kind = f"response.{item['type']}_{member}"
         return [
-            self.item_event("added", index, item | {"status": "in_progress", "arguments": ""}),
+            self.item_event("added", index, item | {"status": "in_progress", member: ""}),
             *(self.named(f"{kind}.delta", **place, delta=piece) for piece in pieces),
-            self.named(f"{kind}.done", **place, name=item["name"], arguments=item["arguments"]),
+            self.named(f"{kind}.done", **place, **{"name": item["name"], member: item[member]}),
             self.item_event("done", index, item),
         ]
 

@@ -13,7 +13,7 @@ import datetime
 import email.utils
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
 import pytest
@@ -21,6 +21,7 @@ import pytest
 from proto import models_pb2
 from services.models.providers import exchange
 from services.models.providers.base import Conversation
+from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.event_stream import MAX_EVENT_BYTES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
 from services.models.providers.openai_responses import OPENAI_RESPONSES
@@ -69,7 +70,7 @@ from tests.wire.dialects import (
     encode,
     exactly,
 )
-from tests.wire.odd_tool_calls import ODD_CALL_DELTAS, TWO_CALLS, function
+from tests.wire.odd_tool_calls import MADE, ODD_CALL_DELTAS, TWO_CALLS, function
 from tests.wire.refusals import HTML, REFUSALS, worded
 from tests.wire.responses_speech import ResponsesSpeech
 
@@ -239,7 +240,7 @@ async def test_unknown_events_and_fields_are_survived(subject: Subject) -> None:
 async def test_emoji_split_over_two_deltas_is_one(subject: Subject) -> None:
     """Halves of a surrogate pair are escaped in JSON, and protobuf takes no half."""
     pieces = [*subject.speech.opening(), subject.speech.piece("a\ud83d"), subject.speech.piece("\ude00b\ud83d")]
-    sample = Sample(text=["a\U0001f600b\ufffd"], usage=None)
+    sample = Sample(text=["a\U0001f600b\ufffd"])
     response = await subject.answered_with(
         encode(subject.speech.body(sample)), [*pieces, *subject.speech.ending(sample)]
     )
@@ -337,6 +338,12 @@ async def test_what_comes_after_the_end_of_the_answer_cannot_spoil_it(subject: S
 # ----------------------------------------------------------------------------------- answers in Chat Completions
 
 
+def ids_told(calls: Sequence[models_pb2.ToolCall]) -> list[str]:
+    """The ids of the calls, with `MADE` for those that the platform has made; all differ."""
+    assert len({call.id for call in calls}) == len(calls)
+    return [MADE if re.fullmatch("call_[0-9a-f]{24}", call.id) else call.id for call in calls]
+
+
 @every_openai_like
 @pytest.mark.parametrize("case", ODD_CALL_DELTAS)
 async def test_tool_calls_as_servers_in_the_wild_stream_them(subject: Subject, case: str) -> None:
@@ -349,7 +356,7 @@ async def test_tool_calls_as_servers_in_the_wild_stream_them(subject: Subject, c
     assert outcome.response is not None
     calls = outcome.response.tool_calls
     assert [(call.name, call.arguments_json) for call in calls] == TWO_CALLS
-    assert [call.id for call in calls] == ids
+    assert ids_told(calls) == ids
 
 
 @every_openai_like
@@ -366,7 +373,7 @@ async def test_same_tool_called_twice_without_index_and_ids(subject: Subject) ->
 async def test_missing_and_repeated_ids_are_replaced_alike_by_both_verbs(subject: Subject) -> None:
     calls = [Call("", "find", ["{}"]), Call("a", "find", ["{}"]), Call("a", "find", ["{}"])]
     response = await subject.answered(Sample(calls=calls))
-    assert [call.id for call in response.tool_calls] == [f"call_{ANSWER_ID}_0", "a", f"call_{ANSWER_ID}_2"]
+    assert ids_told(response.tool_calls) == [MADE, "a", MADE]
 
 
 @every_openai_like
@@ -747,6 +754,35 @@ async def test_connection_breaks_in_mid_stream(subject: Subject, ending: Ending)
 
 
 @every_adapter
+async def test_stream_that_breaks_off_tells_what_it_has_used(subject: Subject) -> None:
+    """By estimate, as nobody has counted; what a provider told of the prompt at the beginning is kept."""
+    subject.upstream.play(event_stream(*two_pieces(subject.speech), ending=Ending.CUT))
+    target = dataclasses.replace(subject.target, price=lambda usage: usage.prompt_tokens * 10 + usage.completion_tokens)
+    told: list[models_pb2.TokenUsage] = []
+    with pytest.raises(errors.Unavailable) as raised:
+        async for _ in chat_stream(subject.transport, target, talk(), interrupted=told.append):
+            pass
+    prompt, completion = told[0].prompt_tokens, told[0].completion_tokens
+    assert prompt == (100 if isinstance(subject.speech, AnthropicSpeech) else 3)
+    assert completion == 2
+    assert told == [
+        models_pb2.TokenUsage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
+            cost_nano_usd=prompt * 10 + completion,
+            estimated=True,
+        )
+    ]
+    assert raised.value.metadata.items() >= {
+        ("prompt_tokens", str(prompt)),
+        ("completion_tokens", str(completion)),
+        ("usage_estimated", "true"),
+        ("cost_nano_usd", str(prompt * 10 + completion)),
+    }
+
+
+@every_adapter
 @pytest.mark.parametrize("ending", [Ending.RESET, Ending.CUT])
 async def test_connection_breaks_in_the_body_of_a_whole_answer(subject: Subject, ending: Ending) -> None:
     whole = answer(encode(subject.speech.body(HELLO)), headers=JSON, ending=ending)
@@ -976,7 +1012,7 @@ async def test_what_cannot_be_said_is_refused_before_anything_is_sent(subject: S
 @every_adapter
 async def test_large_request_is_encoded_as_a_small_one_is(subject: Subject) -> None:
     """It is done beside the event loop, and what is refused there is refused just so."""
-    text = "wörld " * (exchange.LARGE_REQUEST_BYTES // 6)
+    text = "wörld " * (LARGE_BYTES // 6)
     subject.upstream.default = serve(
         answer(encode(subject.speech.body(HELLO)), headers=JSON), event_stream(*subject.speech.events(HELLO))
     )
@@ -984,6 +1020,18 @@ async def test_large_request_is_encoded_as_a_small_one_is(subject: Subject) -> N
         outcome = await subject.ask(verb, messages=[models_pb2.ChatMessage(role="user", content=text)])
         assert outcome.error is None
         assert text in json.dumps(subject.upstream.requests[-1].json(), ensure_ascii=False)
+
+
+@every_adapter
+@both_verbs
+async def test_call_of_a_tool_without_a_name_is_no_answer(subject: Subject, verb: Verb) -> None:
+    """It could not go back with the next turn, and would be the end of a session that it is stored in."""
+    sample = Sample(text=["Let me see."], calls=[Call("call-a", "", ['{"n": 1}'])])
+    whole = answer(encode(subject.speech.body(sample)), headers=JSON)
+    subject.upstream.default = serve(whole, event_stream(*subject.speech.events(sample)))
+    error = (await subject.ask(verb)).error
+    assert error is not None
+    assert error.reason == "UPSTREAM_PROTOCOL_ERROR"
 
 
 @every_adapter

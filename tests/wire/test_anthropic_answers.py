@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, ResponseFormat, ToolDefinition
-from tests.scripted_upstream import ScriptedUpstream, Step, answer, event_stream
+from tests.scripted_upstream import ScriptedUpstream, Step, answer, event, event_stream
 from tests.wire.adapters import ADAPTERS, JSON, Subject, Verb, both_verbs, serve
 from tests.wire.dialects import MODEL, AnthropicSpeech, Call, Sample, encode, exactly
 
 ANTHROPIC = next(adapter for adapter in ADAPTERS if adapter.name == "anthropic")
-SPEECH = AnthropicSpeech()
+
+
+class ExactSpeech(AnthropicSpeech):
+    """Writes events as it writes bodies, exact texts included."""
+
+    def named(self, kind: str, **members: Any) -> str:
+        return event(encode({"type": kind, **members}).decode(), kind)
+
+
+SPEECH = ExactSpeech()
 
 HELLO = ChatMessage(role="user", content="Hello there")
 FIND = ToolDefinition(name="find")
@@ -60,7 +69,7 @@ def _cut(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if "input" in block:
         pieces = _halves(bytes(block["input"]).decode())
         return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
-    return json.loads(encode(block)), []
+    return block, []
 
 
 def _halves(text: str) -> list[str]:
@@ -104,6 +113,26 @@ async def test_answer_by_a_tool_goes_back_as_text(subject: Subject, verb: Verb) 
     assert asked_again["messages"][1] == {"role": "assistant", "content": [{"type": "text", "text": '{"n":1}'}]}
 
 
+@both_verbs
+async def test_json_without_a_schema_comes_as_text(subject: Subject, verb: Verb) -> None:
+    """From a model that is held to schemas by a field, too."""
+    assert subject.target.facts.schema_output == "native"
+    block = call("a", '{"n":1}', "genai_platform_answer_response")
+    subject.upstream.default = serve(
+        answer(message(block, reason="tool_use"), headers=JSON), event_stream(*streamed(block, reason="tool_use"))
+    )
+    outcome = await subject.ask(verb, response_format=ResponseFormat(type="json_object"))
+    assert outcome.response is not None
+    assert (outcome.response.text, outcome.response.finish_reason) == ('{"n":1}', "stop")
+    assert outcome.response.message == ChatMessage(role="assistant", content='{"n":1}')
+    assert [(warning.code, warning.field) for warning in outcome.response.warnings] == [
+        ("PARAMETER_CHANGED", "response_format")
+    ]
+    (asked,) = (request.json() for request in subject.upstream.requests)
+    assert asked["tool_choice"]["name"] == asked["tools"][0]["name"] == "genai_platform_answer_response"
+    assert "output_config" not in asked
+
+
 async def test_answer_by_a_tool_streams_as_tokens(subject: Subject) -> None:
     block = call("a", '{"n":1}', ANSWER_TOOL)
     subject.upstream.default = event_stream(*streamed(block, reason="tool_use"))
@@ -124,7 +153,10 @@ async def test_answer_by_a_tool_beside_a_call(subject: Subject) -> None:
 
 async def test_sources_stand_beside_their_text(subject: Subject) -> None:
     sources = [{"type": "char_location", "cited_text": "é", "n": 12345678901234567890123, "r": 1.0}]
-    blocks = [{"type": "text", "text": "It is "}, {"type": "text", "text": "warm.", "citations": sources}]
+    blocks: list[dict[str, Any]] = [
+        {"type": "text", "text": "It is "},
+        {"type": "text", "text": "warm.", "citations": sources},
+    ]
     response = await subject.answered_with(message(*blocks), streamed(*blocks))
     plain, cited = response.message.parts
     assert plain == ContentPart(text="It is ")
@@ -132,6 +164,22 @@ async def test_sources_stand_beside_their_text(subject: Subject) -> None:
         exactly(json.dumps(sources, ensure_ascii=False, separators=(",", ":")))
     )
     assert json.loads(cited.provider_state.data)["citations"] == sources
+
+
+async def test_sources_are_the_providers_own_text(subject: Subject) -> None:
+    source = exactly('{ "type":"char_location", "cited_text":"\\u00e9", "n":12345678901234567890123, "r":1.50 }')
+    blocks = [{"type": "text", "text": "It is warm.", "citations": [source]}]
+    response = await subject.answered_with(message(*blocks), streamed(*blocks))
+    (part,) = response.message.parts
+    assert part.citations_json == f"[{bytes(source).decode()}]"
+    assert part.provider_state.data == encode(blocks[0])
+
+
+async def test_which_stop_sequence_ended_the_answer(subject: Subject) -> None:
+    block = {"type": "text", "text": "1, 2, "}
+    ended = {"reason": "stop_sequence", "stop_sequence": "3"}
+    response = await subject.answered_with(message(block, **ended), streamed(block, **ended))
+    assert (response.stop_sequence, response.finish_reason) == ("3", "stop")
 
 
 async def test_why_an_answer_was_refused(subject: Subject) -> None:
@@ -160,6 +208,7 @@ TURNS: list[list[dict[str, Any]]] = [
         call("b", "{}", caller={"type": "code_execution_20260120", "tool_id": "s"}),
         call("c", '{"n":2}'),
     ],
+    [{"type": "redacted_thinking", "data": exactly('"b3\\u0042h"')}, call("e", "{}")],
     [thinking("Done."), {"type": "a_new_block", "n": exactly("12345678901234567890123")}, call("d", "{}")],
 ]
 
@@ -192,7 +241,24 @@ async def test_tool_loop_gives_every_block_back_byte_for_byte_in_place_and_in_or
     for blocks in TURNS:
         assert b'{"role":"assistant","content":' + encode(blocks) + b"}" in newest
     roles = [turn["role"] for turn in json.loads(newest)["messages"]]
-    assert roles == list(itertools.islice(itertools.cycle(["user", "assistant"]), 7))
+    assert roles == list(itertools.islice(itertools.cycle(["user", "assistant"]), 2 * len(TURNS) + 1))
+
+
+@both_verbs
+async def test_container_of_code_that_called_a_tool_is_named_in_the_next_turn(subject: Subject, verb: Verb) -> None:
+    """Without it the provider refuses what the tool answered."""
+    container = exactly('{ "id":"container_1", "expires_at":"2026-12-22T10:00:00Z" }')
+    code = {"type": "server_tool_use", "id": "s", "name": "code_execution", "input": exactly('{"code":"find()"}')}
+    made = call("a", "{}", caller={"type": "code_execution_20260120", "tool_id": "s"})
+    ended: dict[str, Any] = {"reason": "tool_use", "container": container}
+    response = await subject.answered_with(message(code, made, **ended), streamed(code, made, **ended))
+    *_, last = response.message.parts
+    assert last.provider_state.data == b'{"container":' + bytes(container) + b"}"
+    found = ChatMessage(role="tool", tool_call_id="a", content="found")
+    await subject.ask(verb, messages=[HELLO, response.message, found], tools=[FIND])
+    newest = subject.upstream.requests[-1]
+    assert newest.json()["container"] == "container_1"
+    assert b'{"role":"assistant","content":' + encode([code, made]) + b"}" in newest.body
 
 
 async def test_state_names_its_owner_and_its_model(subject: Subject) -> None:

@@ -35,6 +35,7 @@ from tests.unit.anthropic_bodies import (
     OLD,
     UNFORCED,
     WITH_BUDGET,
+    WITH_SYSTEM_TURNS,
     encode,
     state,
 )
@@ -56,6 +57,8 @@ CITED = (
 )
 FROM_CODE = '{"type":"tool_use","id":"a","name":"find","input":{},"caller":{"type":"direct"},"toolset_name":null}'
 
+CONTAINER = '{"container":{"id":"container_1","expires_at":"2026-12-22T10:00:00Z"}}'
+
 CONVERSATIONS: dict[str, list[ChatMessage]] = {
     "media": [
         ChatMessage(
@@ -64,8 +67,10 @@ CONVERSATIONS: dict[str, list[ChatMessage]] = {
                 ContentPart(media=IMAGE, cache=MARK),
                 ContentPart(media=Media(url="https://x.test/a.webp")),
                 ContentPart(media=Media(file_id="file_1", mime_type="image/gif")),
-                ContentPart(media=Media(data=b"%PDF", mime_type="application/pdf", filename="a.pdf")),
-                ContentPart(media=Media(data=b"Text", mime_type="text/plain"), cache=AN_HOUR),
+                ContentPart(
+                    media=Media(data=b"%PDF", mime_type="application/pdf", filename="a.pdf", enable_citations=True)
+                ),
+                ContentPart(media=Media(data=b"Text", mime_type="text/plain", enable_citations=False), cache=AN_HOUR),
                 ContentPart(media=Media(url="https://x.test/a.pdf")),
                 ContentPart(media=Media(file_id="file_1", filename="b.pdf")),
             ],
@@ -87,6 +92,14 @@ CONVERSATIONS: dict[str, list[ChatMessage]] = {
             ],
         ),
     ],
+    "system turns": [
+        ChatMessage(role="system", content="Be brief."),
+        HELLO,
+        ChatMessage(role="system", parts=[ContentPart(text="Be kind.", cache=MARK), ContentPart(text="Be slow.")]),
+        ChatMessage(role="assistant", content="So."),
+        ChatMessage(role="developer", content="Be wary."),
+        HELLO,
+    ],
     "state": [
         HELLO,
         ChatMessage(
@@ -96,6 +109,7 @@ CONVERSATIONS: dict[str, list[ChatMessage]] = {
                 ContentPart(provider_state=state(FOUND), cache=MARK),
                 ContentPart(text="It is.", provider_state=state(CITED)),
                 ContentPart(tool_call=CALL, provider_state=state(FROM_CODE)),
+                ContentPart(provider_state=state(CONTAINER)),
             ],
         ),
         ChatMessage(role="tool", tool_call_id="a", content="found"),
@@ -104,6 +118,9 @@ CONVERSATIONS: dict[str, list[ChatMessage]] = {
 
 FIND = ToolDefinition(name="find", description="Finds.", parameters_json='{"type": "object"}', strict=True)
 SCHEMA = ResponseFormat(type="json_schema", schema_json='{"type": "object", "properties": {"n": {"maximum": 3}}}')
+
+MARKED = ToolDefinition(name="search", parameters_json='{"type": "object"}', cache=AN_HOUR)
+MARKED_SEARCH = ToolDefinition(provider_tool=ProviderTool(type="web_search_20260318"), cache=MARK)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -129,6 +146,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
             FIND,
         ]
     },
+    "marked tools": {"tools": [MARKED, MARKED_SEARCH]},
+    "JSON": {"response_format": ResponseFormat(type="json_object")},
+    "JSON beside tools": {"response_format": ResponseFormat(type="json_object"), "tools": [FIND, MARKED]},
     "a schema": {"response_format": SCHEMA},
     "a schema beside tools": {"response_format": SCHEMA, "tools": [FIND]},
     "an effort and a schema": {
@@ -156,6 +176,7 @@ MODELS: dict[str, Target] = {
     "both": ADAPTIVE_OR_BUDGET,
     "always reasoning": ALWAYS_REASONING,
     "unforced": UNFORCED,
+    "with system turns": WITH_SYSTEM_TURNS,
 }
 
 

@@ -27,7 +27,15 @@ VENDORS = {
 """Of folders that are not called as their vendor."""
 
 SERVERS_OWN_MEMBERS = {
-    "vllm": {"top_k", "min_p", "thinking_token_budget", "include_reasoning", "chat_template_kwargs"},
+    "vllm": {
+        "top_k",
+        "min_p",
+        "thinking_token_budget",
+        "include_reasoning",
+        "chat_template_kwargs",
+        "continue_final_message",
+        "add_generation_prompt",
+    },
     "compatible": {"top_k", "min_p"},
 }
 """What self-hosted servers take beside what OpenAI does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -155,6 +156,76 @@ async def test_what_a_call_says_beside_its_arguments_is_kept(subject: Subject) -
 
 
 @every_responses_like
+async def test_call_of_a_custom_tool_is_a_call_and_is_answered_as_one(subject: Subject) -> None:
+    """Its input is free text, and OpenAI wants it answered by an item of its own type."""
+    speech: ResponsesSpeech = subject.speech
+    pieces = ['SELECT "a"\n', "FROM b"]
+    item = speech.custom_call(Call("call-a", "query", pieces))
+    opening = speech.events(Sample())[:2]
+    events = [*opening, *speech.call_events(0, item, pieces), *speech.ended([item], Sample())]
+    response = await subject.answered_with(encode(speech.response([item])), events)
+    call = models_pb2.ToolCall(id="call-a", name="query", arguments_json='SELECT "a"\nFROM b')
+    assert list(response.tool_calls) == [call]
+    assert response.finish_reason == "tool_calls"
+    assert states(response) == [encode(item)]
+
+    result = models_pb2.ChatMessage(role="tool", tool_call_id="call-a", content="3 rows")
+    request = models_pb2.ChatRequest(model="any", messages=[*talk().messages, response.message, result])
+    again = await chat(subject.transport, subject.target, Conversation(request, request.messages))
+    assert list(again.warnings) == []
+    assert subject.upstream.requests[-1].json()["input"][1:] == [
+        item,
+        {"type": "custom_tool_call_output", "call_id": "call-a", "output": "3 rows"},
+    ]
+
+
+@every_responses_like
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("model_mismatch", ["REASONING_DROPPED"]),
+        ("prefix_mismatch", ["REASONING_DROPPED"]),
+        ("turn_boundary", []),
+        ("a_new_word", []),
+    ],
+)
+async def test_reasoning_that_the_model_was_not_shown_is_told(subject: Subject, reason: str, told: list[str]) -> None:
+    """But for that of earlier turns, which no model is shown by default."""
+    speech: ResponsesSpeech = subject.speech
+    change = {"id": "rs_1", "type": "reasoning", "action": "removed", "reason": reason}
+    body = speech.body(HELLO) | {"input_transformations": [change, change]}
+    events = [*speech.events(Sample())[:2], speech.named("response.completed", response=body)]
+    response = await subject.answered_with(encode(body), events)
+    assert [(warning.code, warning.field) for warning in response.warnings] == [(code, "messages") for code in told]
+
+
+@every_responses_like
+@pytest.mark.parametrize(
+    ("tier", "has_cost"),
+    [
+        ("default", True),
+        ("auto", True),
+        (None, True),
+        ("a_new_word", True),
+        ("flex", False),
+        ("scale", False),
+        ("priority", False),
+        ("fast", False),
+        ("ultrafast", False),
+    ],
+)
+async def test_cost_is_told_at_standard_rates_only(subject: Subject, tier: str | None, has_cost: bool) -> None:
+    """The tier that counts is that of the end: the first events repeat what was asked for."""
+    speech: ResponsesSpeech = subject.speech
+    body = speech.body(HELLO) | {"service_tier": tier}
+    opening = [text.replace('"tools":[]', '"tools":[],"service_tier":"flex"') for text in speech.opening()[:2]]
+    events = [*opening, speech.named("response.completed", response=body)]
+    subject.target = dataclasses.replace(subject.target, price=lambda usage: usage.total_tokens)
+    response = await subject.answered_with(encode(body), events)
+    assert response.usage.HasField("cost_nano_usd") is has_cost
+
+
+@every_responses_like
 async def test_items_that_only_the_terminal_event_tells(subject: Subject) -> None:
     sample = Sample(reasoning=["Hm."], text=["So"], calls=[Call("call-a", "find", ["{}"])])
     speech: ResponsesSpeech = subject.speech
@@ -218,6 +289,28 @@ async def test_reasoning_goes_back_in_place_between_the_turns(subject: Subject) 
         call,
         output,
     ]
+
+
+@every_responses_like
+async def test_conversation_goes_on_behind_an_answer_that_was_cut_short_within_its_reasoning(subject: Subject) -> None:
+    """OpenAI would refuse its reasoning, as no item follows it, on every later turn."""
+    speech: ResponsesSpeech = subject.speech
+    cut_short = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    thought = speech.reasoning([])
+    body = speech.response([thought]) | cut_short
+    events = [
+        *speech.events(Sample())[:2],
+        speech.item_event("done", 0, thought),
+        speech.named("response.incomplete", response=body),
+    ]
+    response = await subject.answered_with(encode(body), events)
+    assert (response.finish_reason, len(response.message.parts)) == ("length", 1)
+
+    subject.upstream.play(answer(encode(speech.body(HELLO)), headers=JSON))
+    request = models_pb2.ChatRequest(model="any", messages=[*talk().messages, response.message, *talk().messages])
+    again = await chat(subject.transport, subject.target, Conversation(request, request.messages))
+    assert [item["role"] for item in subject.upstream.requests[-1].json()["input"]] == ["user", "user"]
+    assert [(notice.code, notice.field) for notice in again.warnings] == [("REASONING_DROPPED", "messages[1].parts[0]")]
 
 
 @every_responses_like

@@ -26,7 +26,8 @@ TARGETS = {adapter.name: adapter.target("http://127.0.0.1:9") for adapter in ADA
 
 every_round = settings(max_examples=25, deadline=None)
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+# Messages takes no text of white space alone.
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
 names = st.text(st.sampled_from("abcXYZ019_-"), min_size=1, max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,

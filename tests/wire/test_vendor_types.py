@@ -302,7 +302,7 @@ def test_addresses_are_the_vendors_own() -> None:
 def test_length_above_which_an_answer_is_streamed_is_the_sdks() -> None:
     from anthropic import Anthropic
 
-    from services.models.providers.exchange import LONG_ANSWER_TOKENS
+    from services.models.providers.encoding import LONG_ANSWER_TOKENS
 
     with Anthropic() as client:
         client._calculate_nonstreaming_timeout(LONG_ANSWER_TOKENS, None)

@@ -7,6 +7,7 @@ is a list of blocks in the order of their keys, which the dialect chooses. Piece
 
 from __future__ import annotations
 
+import hashlib
 import math
 import uuid
 from dataclasses import dataclass, field
@@ -89,13 +90,18 @@ class Answer:
         self._free_call_key = max(self._free_call_key, key + 1)
         index = len(self._call_ids)
         if not call_id or call_id in self._call_ids:
-            call_id = f"call_{self.provider_response_id or uuid.uuid4().hex}_{index}"
+            call_id = self._make_call_id(index)
         self._call_ids.add(call_id)
         self._blocks[key] = _Block("tool_call", call_index=index, call_id=call_id, call_name=name)
         self._flush()
         delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
         self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
         return key
+
+    def _make_call_id(self, index: int) -> str:
+        """An id that every provider takes, the same for the same answer."""
+        content = f"{self.provider_response_id or uuid.uuid4().hex}:{index}"
+        return "call_" + hashlib.sha256(content.encode()).hexdigest()[:24]
 
     def add_arguments(self, key: int, piece: str) -> None:
         """Adds a piece to the arguments of the tool call `key`."""

@@ -28,6 +28,7 @@ from typing import NamedTuple, Protocol
 
 from proto import models_pb2
 from services.models.providers.answer import Answer
+from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
@@ -67,6 +68,10 @@ class Conversation(NamedTuple):
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
 
+    def size(self) -> int:
+        """In bytes, as protobuf."""
+        return self.request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
         """Each message with its path in the request, as the caller counts."""
         yield from zip(self.added, self.messages, strict=False)
@@ -79,6 +84,10 @@ class Body(NamedTuple):
 
     data: bytes
     warnings: list[models_pb2.Notice]
+    max_tokens: int | None = None
+    """How long the answer may be, where the dialect knows better than the request does."""
+    streams: bool = False
+    """Whether it asks for a stream."""
 
 
 class Decoder(Protocol):
@@ -101,6 +110,10 @@ class Dialect(Protocol):
     """The key of ChatRequest.provider_options_json."""
     path: str
     """The path of generation below the endpoint."""
+
+    @property
+    def call_ids(self) -> CallIdRules | None:
+        """Which ids of tool calls it takes; None where any."""
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         """The request body. Raises InvalidRequest or Unimplemented for what cannot be said."""

@@ -1,4 +1,4 @@
-"""Refuses, before anything is sent, content that a model is known not to take."""
+"""Refuses, before anything is sent, what a model is known not to take and nothing can stand for."""
 
 from __future__ import annotations
 
@@ -28,6 +28,28 @@ def media_kind(media: models_pb2.Media) -> MediaKind:
     return "image" if path.lower().endswith(IMAGE_EXTENSIONS) else "document"
 
 
+def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
+    """Raises InvalidRequest naming each feature of the request that the model does not have, and the model.
+
+    Under PARAMETER_POLICY_PASSTHROUGH the provider judges.
+    """
+    if request.parameter_policy == models_pb2.PARAMETER_POLICY_PASSTHROUGH:
+        return
+    violations = []
+    if request.tools and target.facts.tools is False:
+        violations.append(FieldViolation("tools", f"{target.model} calls no tools"))
+    if request.response_format.type == "json_schema" and target.facts.json_schema is False:
+        violations.append(FieldViolation("response_format", f"{target.model} keeps to no JSON Schema"))
+    if violations:
+        told = " and ".join(f"{violation.field}: {violation.description}" for violation in violations)
+        raise InvalidRequest(
+            f"{told}; leave it out or name another model",
+            reason="FEATURE_UNSUPPORTED",
+            metadata={"model": target.model},
+            violations=violations,
+        )
+
+
 def check_content(conversation: Conversation, target: Target) -> None:
     """Raises InvalidRequest naming each part that the model does not take, and the model."""
     kinds = target.facts.media
@@ -35,9 +57,10 @@ def check_content(conversation: Conversation, target: Target) -> None:
         return
     violations = list(_violations(conversation, kinds, target.model))
     if violations:
-        taken = f"text, {', '.join(sorted(kinds))}" if kinds else "text only"
+        taken = f"text and {' and '.join(sorted(kinds))}" if kinds else "text only"
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise InvalidRequest(
-            f"{target.model} does not take {violations[0].field} and takes {taken}; leave it out or name another model",
+            f"{violations[0].field}: {target.model} takes {taken}{more}; leave it out or name another model",
             reason="CONTENT_UNSUPPORTED",
             metadata={"model": target.model},
             violations=violations,

@@ -9,20 +9,39 @@ from collections.abc import Iterable
 
 from proto import models_pb2
 from services.models.providers.base import Body, Conversation, Target
-from services.models.providers.content import check_content
+from services.models.providers.call_ids import fit_call_ids
+from services.models.providers.content import check_content, check_features
 from services.shared.errors import FieldViolation, InvalidRequest
 
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})
 """The notices of what STRICT refuses."""
 
 
+# From this length on Anthropic's own SDKs refuse to wait for an answer that is not streamed: idle connections are cut.
+LONG_ANSWER_TOKENS = 21_333
+
+
 def encode(conversation: Conversation, target: Target, *, stream: bool) -> Body:
     """Raises InvalidRequest or Unimplemented for what the model does not take or the dialect cannot say."""
+    check_features(conversation.request, target)
     check_content(conversation, target)
+    if target.dialect.call_ids:
+        conversation = fit_call_ids(conversation, target.dialect.call_ids, target.state_owner)
     body = target.dialect.encode(conversation, target, stream=stream)
     if conversation.request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
         _refuse_changes(body.warnings, target.model)
-    return body
+    return body._replace(streams=stream)
+
+
+def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
+    """What Chat sends: it asks for a stream too where an answer takes long, and of servers that need one. Raises as
+    `encode` does."""
+    if target.streams_unary or conversation.request.config.max_tokens > LONG_ANSWER_TOKENS:
+        return encode(conversation, target, stream=True)
+    body = encode(conversation, target, stream=False)
+    if body.max_tokens is None or body.max_tokens <= LONG_ANSWER_TOKENS:
+        return body
+    return encode(conversation, target, stream=True)
 
 
 def _refuse_changes(notices: Iterable[models_pb2.Notice], model: str) -> None:

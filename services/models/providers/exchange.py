@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import NamedTuple
 
 from proto import models_pb2
-from services.models.providers.answer import CHARACTERS_PER_TOKEN, Answer
+from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
-from services.models.providers.encoding import encode
+from services.models.providers.beside_loop import run_beside_if_large
+from services.models.providers.encoding import encode, encode_for_whole_answer
+from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.providers.event_stream import EventStream
 from services.models.providers.faults import Fault, error_for
 from services.models.providers.transport import StreamedAnswer, Transport
@@ -24,16 +25,9 @@ from services.shared import errors
 OK = 200
 JSON = {"content-type": "application/json"}
 
-LARGE_REQUEST_BYTES = 1024 * 1024
-"""From this size on a request is encoded beside the event loop, which 20 MiB of media would hold up for 0.1 s, and
-large schemas that have to be fitted for seconds."""
-
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
-
-# From this length on Anthropic's own SDKs refuse to wait for an answer that is not streamed: idle connections are cut.
-LONG_ANSWER_TOKENS = 21_333
 
 
 class Patience(NamedTuple):
@@ -52,46 +46,65 @@ class Patience(NamedTuple):
 
 PATIENCE = Patience()
 
+Interrupted = Callable[[models_pb2.TokenUsage], None]
+"""Is told what a stream had used that did not come to its end, before the error is raised. Never numbers of the
+provider alone: it counts at the end."""
+
 
 async def chat(
-    transport: Transport, target: Target, conversation: Conversation, patience: Patience = PATIENCE
+    transport: Transport,
+    target: Target,
+    conversation: Conversation,
+    patience: Patience = PATIENCE,
+    interrupted: Interrupted | None = None,
 ) -> models_pb2.ChatResponse:
     """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`."""
-    if streams_whole_answer(target, conversation.request):
-        return await _chat_by_stream(transport, target, conversation, patience)
-    body = await _encoded(conversation, target, stream=False)
+    body = await run_beside_if_large(conversation.size(), encode_for_whole_answer, conversation, target)
+    if body.streams:
+        return await _whole_answer(_streamed(transport, target, conversation, patience, interrupted, body))
     with _Attribution(target):
         answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data)
         if answered.status != OK:
             raise _refusal(target, answered.status, answered.headers, answered.body)
         answer = _read(target, answered.headers, answered.body)
-    answer.complete()
-    return _response(answer, target, conversation, body)
+        answer.complete()
+        return _response(answer, target, conversation, body)
 
 
-def streams_whole_answer(target: Target, request: models_pb2.ChatRequest) -> bool:
-    """Whether Chat, too, asks for a stream."""
-    return target.streams_unary or request.config.max_tokens > LONG_ANSWER_TOKENS
-
-
-async def _chat_by_stream(
-    transport: Transport, target: Target, conversation: Conversation, patience: Patience
-) -> models_pb2.ChatResponse:
-    async with contextlib.aclosing(chat_stream(transport, target, conversation, patience)) as chunks:
+async def _whole_answer(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
+    async with contextlib.aclosing(stream) as chunks:
         # To the very end, after which the connection can be used again.
         async for chunk in chunks:
             last = chunk
     return last.response
 
 
-async def chat_stream(
-    transport: Transport, target: Target, conversation: Conversation, patience: Patience = PATIENCE
+def chat_stream(
+    transport: Transport,
+    target: Target,
+    conversation: Conversation,
+    patience: Patience = PATIENCE,
+    interrupted: Interrupted | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-    """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does.
+    """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
+    used that broke off is in the error's metadata too.
 
     Chunks leave as the reads arrive: what came together leaves together, and nothing waits for what comes next.
     """
-    body = await _encoded(conversation, target, stream=True)
+    return _streamed(transport, target, conversation, patience, interrupted)
+
+
+async def _streamed(
+    transport: Transport,
+    target: Target,
+    conversation: Conversation,
+    patience: Patience,
+    interrupted: Interrupted | None,
+    encoded: Body | None = None,
+) -> AsyncGenerator[models_pb2.ChatChunk, None]:
+    body = encoded
+    if body is None:
+        body = await run_beside_if_large(conversation.size(), encode, conversation, target, stream=True)
     chunks_sent = 0
     with _Attribution(target) as facts:
         async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
@@ -107,22 +120,15 @@ async def chat_stream(
                 decoder = target.dialect.decoder()
                 answer = decoder.answer
                 answer.state_owner = target.state_owner
-                async with contextlib.aclosing(_decoded(answered, decoder, target, patience)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-                        chunks_sent += 1
-                        facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
+                with _Interruption(decoder, target, conversation, facts, interrupted):
+                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                            chunks_sent += 1
+                            facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
             response = _response(answer, target, conversation, body)
             yield answer.last_chunk(response)
             await _drain(answered, patience)
-
-
-async def _encoded(conversation: Conversation, target: Target, *, stream: bool) -> Body:
-    earlier = conversation.messages[: len(conversation.added)]
-    size = conversation.request.ByteSize() + sum(message.ByteSize() for message in earlier)
-    if size < LARGE_REQUEST_BYTES:
-        return encode(conversation, target, stream=stream)
-    return await asyncio.to_thread(encode, conversation, target, stream=stream)
 
 
 async def _decoded(
@@ -211,6 +217,42 @@ class _Attribution:
             error.metadata = {**self._facts, **error.metadata}
 
 
+class _Interruption:
+    """A block that accounts for a stream which is left before its end, by an error or because nobody listens."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        target: Target,
+        conversation: Conversation,
+        facts: dict[str, str],
+        interrupted: Interrupted | None,
+    ) -> None:
+        self._decoder = decoder
+        self._target = target
+        self._conversation = conversation
+        self._facts = facts
+        self._interrupted = interrupted
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        answer = self._decoder.answer
+        was_refused = isinstance(error, errors.PlatformError) and "chunks" not in self._facts and answer.usage is None
+        if error is None or self._decoder.finished or was_refused:
+            return
+        usage = _estimate(answer, self._conversation)
+        if answer.usage is not None:
+            # What a provider tells at the beginning is true of the prompt, and not yet of the answer.
+            usage.prompt_tokens = answer.usage.prompt_tokens
+            usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
+        _add_cost(usage, answer, self._target)
+        self._facts.update({name: str(value).lower() for name, value in usage_facts(usage).items()})
+        if self._interrupted:
+            self._interrupted(usage)
+
+
 def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
     return error_for(target.dialect.fault(status, body), target.provider, status=status, headers=headers)
 
@@ -228,26 +270,44 @@ def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
-    """The finished response. A provider that did not name its model served the one that was asked."""
+    """The finished response. A provider that did not name its model served the one that was asked.
+
+    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back.
+    """
     answer.model = answer.model or target.model
     if answer.usage is None:
         answer.usage = _estimate(answer, conversation)
-    cost = target.price(answer.usage) if target.price else None
-    if cost is not None:
-        answer.usage.cost_nano_usd = cost
+    _add_cost(answer.usage, answer, target)
     response = answer.response()
+    if not all(call.name for call in response.tool_calls):
+        raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider)
     response.provider = target.provider
     if target.warnings or body.warnings:
         response.warnings.extend([*target.warnings, *body.warnings])
     return response
 
 
+def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
+    """What is logged of a usage, and told beside an error."""
+    facts: dict[str, int | bool] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
+    if usage.estimated:
+        facts["usage_estimated"] = True
+    if usage.HasField("cost_nano_usd"):
+        facts["cost_nano_usd"] = usage.cost_nano_usd
+    return facts
+
+
+def _add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
+    cost = target.price(usage) if target.price and answer.at_standard_rates else None
+    if cost is not None:
+        usage.cost_nano_usd = cost
+
+
 def _estimate(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
-    characters = sum(
-        sum(len(part.text) for part in message.parts) if message.parts else len(message.content)
-        for message in conversation.messages
-    )
-    prompt = math.ceil(characters / CHARACTERS_PER_TOKEN)
+    prompt = estimate_prompt_tokens(conversation)
     completion = answer.estimated_completion_tokens()
     return models_pb2.TokenUsage(
         prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True

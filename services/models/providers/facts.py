@@ -6,9 +6,10 @@ Where a fact is None it is not known, and what depends on it is sent for the pro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 MediaKind = Literal["image", "document", "audio", "video"]
+MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class ReasoningFacts:
     """Whether it decides by itself how long to think (Anthropic's `thinking: adaptive`)."""
     on_by_default: bool = False
     """Whether it reasons although nobody asks for it."""
+    excludes: frozenset[str] = frozenset()
+    """Fields of ChatConfig that it refuses while it reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,14 @@ class ModelFacts:
     """Whether a call of a tool can be required."""
     prefill: bool = True
     """Whether the conversation may end with an assistant's message, for the model to go on with."""
+    system_turns: bool = False
+    """Whether Anthropic takes system messages within the conversation, behind a user's message."""
     tools_with_reasoning_need_responses: bool = False
     """Whether OpenAI takes tools together with reasoning on /v1/responses only."""
+    responses_only: bool = False
+    """Whether OpenAI serves it on /v1/responses only."""
+    max_output_tokens: int | None = None
+    """The longest answer, thoughts included."""
     tools: bool | None = None
     """Whether it calls tools."""
     json_schema: bool | None = None

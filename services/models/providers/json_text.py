@@ -137,6 +137,10 @@ def problem_with_object(text: str, max_length: int) -> str | None:
 
 
 def _problem_with_object(text: str) -> str | None:
+    # Most texts have too few brackets to be deep, and large ones take long to read.
+    may_be_deep = text.count("{") + text.count("[") > MAX_DEPTH
+    if is_object(text) and not may_be_deep:
+        return None
     try:
         value = decode(text.encode())
     except Malformed:

@@ -3,9 +3,11 @@
 Chat Completions is the default: it is the cheaper to translate, and what models of every age take. A request goes to
 Responses when
 
+  * the model is served there only;
   * it has tools, the model reasons, and takes both together on Responses only: "Function tools with reasoning_effort
     are not supported", says Chat Completions;
-  * its history holds state that OpenAI made: encrypted reasoning is taken back by Responses alone;
+  * its history holds state that OpenAI made, such as encrypted reasoning, and takes back for this model: Responses
+    alone does that;
   * it asks for the text of the reasoning, which Chat Completions never shows, and the model may reason;
   * it asks for a tool that OpenAI itself runs, gives a document by URL or an image by file id, or answers a tool call
     with more than text.
@@ -22,6 +24,7 @@ from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.content import media_kind
 from services.models.providers.openai import OPENAI
+from services.models.providers.openai.kept_items import has_owned_item, takes_back
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 
 
@@ -38,16 +41,18 @@ def suited(target: Target, request: models_pb2.ChatRequest, earlier: Iterable[mo
 def _needs_responses(
     target: Target, request: models_pb2.ChatRequest, earlier: Iterable[models_pb2.ChatMessage]
 ) -> bool:
+    if target.facts.responses_only:
+        return True
     if request.tools and _tools_need_responses(target, request):
         return True
     if request.reasoning.include_text and target.facts.can_reason is not False:
         return True
+    adapts = request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
     return any(
-        _part_needs_responses(part, target.state_owner)
+        _message_needs_responses(message, target, adapts=adapts)
         for messages in (earlier, request.messages)
         for message in messages
         if message.parts
-        for part in message.parts
     )
 
 
@@ -65,9 +70,13 @@ def _reasons(target: Target, wanted: models_pb2.ReasoningConfig) -> bool:
     return target.facts.reasoning is not None and target.facts.reasoning.on_by_default
 
 
-def _part_needs_responses(part: models_pb2.ContentPart, state_owner: str) -> bool:
-    if part.HasField("provider_state"):
-        return part.provider_state.provider == state_owner
+def _message_needs_responses(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
+    if any(has_owned_item(part, target) for part in message.parts) and takes_back(message, target, adapts=adapts):
+        return True
+    return any(_part_needs_responses(part) for part in message.parts)
+
+
+def _part_needs_responses(part: models_pb2.ContentPart) -> bool:
     if part.HasField("tool_result"):
         return any(piece.HasField("media") for piece in part.tool_result.content)
     kind = media_kind(part.media) if part.HasField("media") else None

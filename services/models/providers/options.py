@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.json_text import is_object, raw_members
+from services.models.providers.json_text import encode, is_object, raw_members
 
 RESERVED = frozenset(
     {
@@ -30,7 +31,9 @@ def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, default
     """Puts a registration's defaults under the body, and the request's options for `provider` over it.
 
     Members of the body that are objects themselves are merged too: one that the platform writes in part (such as
-    Anthropic's `output_config`, for the response format) keeps its part.
+    Anthropic's `output_config`, for the response format) keeps its part. Lists that the platform writes (`tools`,
+    `include`, stop sequences) are kept as well, and those of the options are joined to them, what is in both only
+    once. Whatever else the options hold takes the place of the body's, `null` in place of a list included.
     """
     if defaults_json:
         for name, value in raw_members(defaults_json).items():
@@ -39,7 +42,9 @@ def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, default
         options = request.provider_options_json.get(provider)
         if options:
             for name, value in raw_members(options).items():
-                body[name] = _merged(body.get(name), value)
+                under = body.get(name)
+                # A list that the platform writes is a `list`; one of the defaults is raw, and gives way.
+                body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
 
 
 def _merged(under: Any, over: Any) -> Any:
@@ -48,6 +53,16 @@ def _merged(under: Any, over: Any) -> Any:
     if under_members is None or over_members is None:
         return over
     return {**under_members, **over_members}
+
+
+def _joined(written: Sequence[Any], over: msgspec.Raw) -> Any:
+    """The entries of both, where `over` is a list too; otherwise `over`."""
+    try:
+        entries = msgspec.json.decode(over, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        return over
+    together = dict.fromkeys([*map(encode, written), *map(bytes, entries)])
+    return [msgspec.Raw(entry) for entry in together]
 
 
 def _members(value: Any) -> dict[str, Any] | None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from proto import models_pb2
 from services.models.providers.facts import ModelFacts
+
+NEUTRAL: Mapping[str, float] = {
+    "temperature": 1,
+    "top_p": 1,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+}
+"""Values that say what is the case anyway: a model that does not take the parameter does just that."""
 
 
 def fit(
@@ -23,10 +32,12 @@ def fit(
 
 
 def _changes(given: dict[str, Any], facts: ModelFacts, model: str) -> list[models_pb2.Notice]:
-    warnings = []
-    for name in sorted(given.keys() & facts.unsupported):
-        del given[name]
-        warnings.append(_dropped(name, f"{model} does not take {name}; it was not sent"))
+    refused = sorted(given.keys() & facts.unsupported)
+    warnings = [
+        _dropped(name, f"{model} does not take {name}; it was not sent")
+        for name in refused
+        if given.pop(name) != NEUTRAL.get(name)
+    ]
     if facts.exclusive and all(name in given for name in facts.exclusive):
         kept, left_out = facts.exclusive
         del given[left_out]

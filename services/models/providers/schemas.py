@@ -40,6 +40,9 @@ SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
 """Keywords that say nothing to a model: taken out without a word in the description."""
 
+PLAIN_OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties", "title", "description"})
+"""All that a schema says which can be joined with others to one object."""
+
 FALSE = raw("false")
 NULL_SCHEMA = raw('{"type":"null"}')
 
@@ -98,7 +101,7 @@ def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) 
 
 def _fit(schema_json: str, rules: SchemaRules) -> tuple[str, tuple[str, ...]]:
     given = raw(schema_json)
-    fitting = _Fitting(rules)
+    fitting = _Fitting(rules, _definitions(given))
     fitted = fitting.fit(_resolve_root(given), "$")
     if fitted is given:
         return schema_json, ()
@@ -106,6 +109,13 @@ def _fit(schema_json: str, rules: SchemaRules) -> tuple[str, tuple[str, ...]]:
 
 
 _cached_fit = lru_cache(maxsize=512)(_fit)
+
+
+def _definitions(schema: msgspec.Raw) -> Mapping[str, msgspec.Raw]:
+    """The schemas that others refer to, by the references to them."""
+    root = _members(schema) or {}
+    tables = {table: _members(root.get(table)) or {} for table in ("$defs", "definitions")}
+    return {f"#/{table}/{name}": definition for table in tables for name, definition in tables[table].items()}
 
 
 def _resolve_root(schema: msgspec.Raw) -> msgspec.Raw:
@@ -128,17 +138,19 @@ def _resolve_root(schema: msgspec.Raw) -> msgspec.Raw:
 class _Fitting:
     """One walk over one schema. References are not followed: what they name is walked in its own place, once."""
 
-    def __init__(self, rules: SchemaRules) -> None:
+    def __init__(self, rules: SchemaRules, definitions: Mapping[str, msgspec.Raw]) -> None:
         self._rules = rules
+        self._definitions = definitions
         self.changes: list[str] = []
         """What was changed, each with its place."""
 
     def fit(self, schema: msgspec.Raw, path: str) -> msgspec.Raw:
         """The schema as the provider takes it; the same object where nothing had to change."""
-        given = _members(schema)
-        if given is None:
+        written = _members(schema)
+        if written is None:
             # `true` and `false` are schemas too.
             return schema
+        given = self._join_objects(written)
         node = self._fit_children(given, path)
         node = _reword(node)
         if "oneOf" in given and "oneOf" not in node:
@@ -148,7 +160,48 @@ class _Fitting:
             node = self._close(node, path)
             if self._rules.all_required:
                 node = self._require_all(node, given, path)
-        return schema if _same(node, given) else _encoded(node)
+        return schema if _same(node, written) else _encoded(node)
+
+    def _join_objects(self, node: Node) -> Node:
+        """The node with all the objects that it must be at once as one: when each of them is closed by itself, none
+        takes what the others ask for."""
+        given = _items(node.get("allOf")) or []
+        if len(given) < 2 or not self._rules.closed_objects:
+            return node
+        described = {name: value for name, value in node.items() if name != "allOf"}
+        objects = [self._plain_object(schema) for schema in given]
+        properties: dict[str, msgspec.Raw] = {}
+        required: list[str] = []
+        for joined in (*objects, described):
+            if joined is None:
+                return node
+            for name, schema in (_members(joined.get("properties")) or {}).items():
+                if bytes(properties.setdefault(name, schema)) != bytes(schema):
+                    return node
+            required += [name for name in map(_text, _items(joined.get("required")) or ()) if name]
+        members = {"properties": _encoded(properties), "required": _encoded(list(dict.fromkeys(required)))}
+        return {"type": raw('"object"'), **described, **members}
+
+    def _excludes_itself(self, all_of: msgspec.Raw) -> bool:
+        """Whether it holds several schemas of objects, which take nothing together once each of them is closed."""
+        schemas = _items(all_of) or []
+        if len(schemas) < 2 or not self._rules.closed_objects:
+            return False
+        return any(_is_object(node) for node in map(self._resolved, schemas) if node)
+
+    def _resolved(self, schema: msgspec.Raw) -> Node | None:
+        """The members of a schema, or of the one that it refers to with nothing beside it."""
+        node = _members(schema)
+        if node is not None and node.keys() == {"$ref"}:
+            return _members(self._definitions.get(_text(node["$ref"]) or ""))
+        return node
+
+    def _plain_object(self, schema: msgspec.Raw) -> Node | None:
+        """A schema, or the one that it refers to, if it says no more than which properties an object has."""
+        node = self._resolved(schema)
+        if node is None or node.keys() - PLAIN_OBJECT_KEYWORDS or not _is_object(node):
+            return None
+        return node
 
     def _fit_children(self, given: Node, path: str) -> Node:
         node = dict(given)
@@ -156,7 +209,7 @@ class _Fitting:
             if name in given:
                 node[name] = self._fit_map(given[name], f"{path}.{name}")
         for name in SCHEMA_LISTS:
-            if name in given:
+            if name in given and not (name == "allOf" and self._excludes_itself(given[name])):
                 node[name] = self._fit_list(given[name], f"{path}.{name}")
         if "items" in given:
             node["items"] = self.fit(given["items"], f"{path}.items")
@@ -190,6 +243,8 @@ class _Fitting:
     def _must_go(self, name: str, value: msgspec.Raw) -> bool:
         if name not in self._rules.keywords:
             return True
+        if name == "allOf":
+            return self._excludes_itself(value)
         if name == "format":
             return _text(value) not in self._rules.formats
         if name == "pattern":

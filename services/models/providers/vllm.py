@@ -5,6 +5,10 @@ the same name, or the caller's `provider_options_json`.
 
 https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
+
+It begins a new turn behind an assistant's message unless it is told to go on with that, and refuses to be told both
+(ChatCompletionRequest in vllm/entrypoints/openai). Of a choice it tells as `stop_reason` the stop sequence or, as a
+number, the token that ended it.
 """
 
 from __future__ import annotations
@@ -23,5 +27,7 @@ VLLM = OpenAIDialect(
             include_text="include_reasoning",
             template_switch="enable_thinking",
         ),
+        continuation={"continue_final_message": True, "add_generation_prompt": False},
+        stop_sequence_member="stop_reason",
     )
 )

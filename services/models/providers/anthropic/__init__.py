@@ -5,11 +5,14 @@ https://platform.claude.com/docs/en/api/messages
 
 from __future__ import annotations
 
+import re
+
 from services.models.providers.answer import Answer
 from services.models.providers.anthropic.request import encode_body
 from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
 from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.call_ids import CallIdRules
 from services.models.providers.error_body import read_fault
 from services.models.providers.faults import Fault
 
@@ -23,6 +26,7 @@ class AnthropicDialect:
 
     name = "anthropic"
     path = "/messages"
+    call_ids = CallIdRules(re.compile("[A-Za-z0-9_-]+"), are_unique=True)
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         return encode_body(conversation, target, stream=stream)

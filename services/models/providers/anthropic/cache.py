@@ -1,58 +1,82 @@
-"""Prompt-cache marks → `cache_control`. https://platform.claude.com/docs/en/build-with-claude/prompt-caching"""
+"""Prompt-cache marks → `cache_control`. https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+
+Which marks are taken depends on their order in the body, which is not that of the request: tools come first, then the
+system text, then the conversation. So a block is wrapped where its part is encoded, and marked once all have their
+place.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
 
 from proto import models_pb2
+from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed, dropped
-from services.models.providers.base import Conversation
+
+Block = Any
+"""A content block or a tool: a dict to encode, raw JSON to embed, or either of them `Marked`."""
 
 MAX_MARKS = 4
 FIVE_MINUTES = 300
 ONE_HOUR = 3600
 
 
+class Marked(NamedTuple):
+    """A block that its caller wants marked."""
+
+    block: Block
+    cache: models_pb2.PromptCache
+    path: str
+    """The field that holds the mark."""
+
+
 class CacheMarks:
     """The marks of one request: at most four are taken, and none for an hour after one for five minutes."""
 
-    def __init__(self, conversation: Conversation, notices: Notices) -> None:
-        self._conversation = conversation
+    def __init__(self, notices: Notices) -> None:
         self._notices = notices
+        self._any = False
         self._short_before = False
 
-    @functools.cached_property
-    def _left_out(self) -> frozenset[str]:
-        """The parts whose marks are too many. Each mark covers all that is before it, so the last ones cover most."""
-        messages = self._conversation.numbered()
-        marked = [path for place, message in messages for path in _marked_parts(place, message.parts)]
-        return frozenset(marked[:-MAX_MARKS])
-
-    def mark(self, block: dict[str, Any], part: models_pb2.ContentPart, path: str) -> dict[str, Any]:
-        """The block, with the mark of its part if that has one."""
-        control = self.control(part, path)
-        if control:
-            block["cache_control"] = control
-        return block
-
-    def control(self, part: models_pb2.ContentPart, path: str) -> dict[str, str] | None:
-        """What the mark of a part says in Messages."""
-        if not part.HasField("cache"):
-            return None
-        if path in self._left_out:
-            self._leave_out(path, f"Messages takes at most {MAX_MARKS} cache marks; the last ones were sent")
-            return None
-        if not part.cache.HasField("ttl"):
-            self._short_before = True
-            return {"type": "ephemeral"}
-        return {"type": "ephemeral", "ttl": self._lifetime(part.cache, f"{path}.cache.ttl")}
+    def mark(self, block: Block, owner: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str) -> Block:
+        """The block of the part or tool at `path`, wrapped if that has a mark."""
+        if not owner.HasField("cache"):
+            return block
+        self._any = True
+        return Marked(block, owner.cache, f"{path}.cache")
 
     def refuse(self, part: models_pb2.ContentPart, path: str, what: str) -> None:
         """Says that a mark stands where none can be."""
         if part.HasField("cache"):
-            self._leave_out(path, f"Messages takes no cache mark on {what}; it was sent without")
+            self._notices.append(
+                dropped(f"{path}.cache", f"Messages takes no cache mark on {what}; it was sent without")
+            )
+
+    def place(self, *lists: list[Block]) -> None:
+        """Puts the marks on the blocks of `lists`, which stand in the order of the body, and unwraps them.
+
+        Each mark covers all that is before it, so of too many the last ones cover most.
+        """
+        if not self._any:
+            return
+        places = [place for blocks in lists for place in _marked_places(blocks)]
+        for number, (blocks, index) in enumerate(places, 1):
+            marked: Marked = blocks[index]
+            if number > len(places) - MAX_MARKS:
+                blocks[index] = _with_control(marked.block, self._control(marked))
+                continue
+            blocks[index] = marked.block
+            message = f"Messages takes at most {MAX_MARKS} cache marks; the last ones were sent"
+            self._notices.append(dropped(marked.path, message))
+
+    def _control(self, marked: Marked) -> dict[str, str]:
+        if not marked.cache.HasField("ttl"):
+            self._short_before = True
+            return {"type": "ephemeral"}
+        return {"type": "ephemeral", "ttl": self._lifetime(marked.cache, f"{marked.path}.ttl")}
 
     def _lifetime(self, cache: models_pb2.PromptCache, field: str) -> str:
         seconds = cache.ttl.seconds + cache.ttl.nanos / 1e9
@@ -69,15 +93,25 @@ class CacheMarks:
         self._short_before = True
         return "5m"
 
-    def _leave_out(self, path: str, message: str) -> None:
-        self._notices.append(dropped(f"{path}.cache", message))
+
+def bare(block: Block) -> Block:
+    """The block itself, marked or not."""
+    return block.block if isinstance(block, Marked) else block
 
 
-def _marked_parts(path: str, parts: Iterable[models_pb2.ContentPart]) -> Iterator[str]:
-    for index, part in enumerate(parts):
-        here = f"{path}.parts[{index}]"
-        for place, piece in enumerate(part.tool_result.content):
-            if piece.HasField("cache"):
-                yield f"{here}.tool_result.content[{place}]"
-        if part.HasField("cache"):
-            yield here
+def _marked_places(blocks: list[Block]) -> Iterator[tuple[list[Block], int]]:
+    """Where the marked blocks of a list are, those within tool results included, in their order."""
+    for index, block in enumerate(blocks):
+        inner = bare(block)
+        content = inner.get("content") if isinstance(inner, dict) else None
+        if isinstance(content, list):
+            yield from _marked_places(content)
+        if isinstance(block, Marked):
+            yield blocks, index
+
+
+def _with_control(block: Block, control: dict[str, str]) -> Block:
+    """The block with its mark, which is written behind the last member of raw JSON."""
+    if isinstance(block, msgspec.Raw):
+        return msgspec.Raw(bytes(block).rstrip()[:-1] + b',"cache_control":' + json_text.encode(control) + b"}")
+    return {**block, "cache_control": control}

@@ -1,4 +1,7 @@
-"""Media → image and document blocks. https://platform.claude.com/docs/en/build-with-claude/vision and /pdf-support"""
+"""Media → image and document blocks.
+
+https://platform.claude.com/docs/en/build-with-claude/vision, /pdf-support and /citations
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,20 @@ TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml
 def media_block(media: models_pb2.Media, path: str, notices: Notices) -> dict[str, Any]:
     """The block for `media`, the field at `path`. Raises InvalidRequest for what Messages does not read."""
     kind = media_kind(media)
+    if media.detail not in ("", "auto"):
+        notices.append(dropped(f"{path}.detail", f"Messages has no setting for it; the {kind} was sent without"))
     if kind == "image":
-        if media.detail not in ("", "auto"):
-            notices.append(dropped(f"{path}.detail", "Messages has no setting for it; the image was sent without"))
+        if media.HasField("enable_citations"):
+            message = "Messages cites documents only; the image was sent without"
+            notices.append(dropped(f"{path}.enable_citations", message))
         return {"type": "image", "source": _image_source(media, path)}
     if kind != "document":
         raise InvalidRequest.field(path, f"is {kind}, which Messages does not take; send images, PDFs or texts")
     block: dict[str, Any] = {"type": "document", "source": _document_source(media, path)}
     if media.filename:
         block["title"] = media.filename
+    if media.HasField("enable_citations"):
+        block["citations"] = {"enabled": media.enable_citations}
     return block
 
 

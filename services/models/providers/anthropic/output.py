@@ -1,13 +1,13 @@
-"""An answer held to a JSON Schema: by `output_config.format`, or by a tool that must be called.
+"""An answer in JSON: held to a schema by `output_config.format`, or taken by a tool that must be called.
 
-https://platform.claude.com/docs/en/build-with-claude/structured-outputs. Older models have no such field. They are
-given one more tool, whose arguments are the answer; its name tells the reader of the answer to make text of them, so
-that callers see no difference.
+https://platform.claude.com/docs/en/build-with-claude/structured-outputs. Older models have no such field, and none has
+one for JSON without a schema. They are given one more tool, whose arguments are the answer; its name tells the reader
+of the answer to make text of them, so that callers see no difference.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from proto import models_pb2
 from services.models.providers import json_text
@@ -21,16 +21,23 @@ ANSWER_TOOL = "genai_platform_answer_"
 MAX_NAME_LENGTH = 64
 
 SCHEMA_FIELD = "response_format.schema_json"
+ANY_OBJECT = '{"type":"object","additionalProperties":true}'
+"""The schema of JSON that is held to none."""
+
+Way = Literal["text", "schema", "tool"]
+"""How the answer comes: as it likes, held to the schema by the provider, or taken by a tool."""
 
 
-def wants_schema(request: models_pb2.ChatRequest) -> bool:
-    """Whether the answer is to follow a schema. Raises InvalidRequest for a form that Messages does not have."""
-    if not request.HasField("response_format") or request.response_format.type == "text":
-        return False
-    if request.response_format.type != "json_schema":
-        wanted = request.response_format.type
-        raise InvalidRequest.field("response_format.type", f"Messages has no {wanted}; use json_schema")
-    return True
+def way_of_answer(request: models_pb2.ChatRequest, facts: ModelFacts, *, adapt: bool) -> Way:
+    """Raises InvalidRequest for a form that Messages does not have and that cannot be had in another way."""
+    wanted = request.response_format.type
+    if not request.HasField("response_format") or wanted == "text":
+        return "text"
+    if wanted == "json_schema":
+        return "schema" if facts.schema_output == "native" else "tool"
+    if wanted == "json_object" and adapt:
+        return "tool"
+    raise InvalidRequest.field("response_format.type", f"Messages has no {wanted}; use json_schema")
 
 
 def output_format(wanted: models_pb2.ResponseFormat, notices: Notices, *, adapt: bool) -> dict[str, Any]:
@@ -44,17 +51,20 @@ def output_format(wanted: models_pb2.ResponseFormat, notices: Notices, *, adapt:
 
 def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, model: str, notices: Notices) -> dict[str, Any]:
     """The tool that takes the answer. Raises InvalidRequest for a schema that is not one of an object."""
-    if json_text.decode(wanted.schema_json.encode()).get("type") != "object":
-        raise InvalidRequest.field(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
-    if facts.forced_tool_choice:
-        message = f"{model} enforces no schema; it was given a tool that takes the answer and must be called"
+    description = "Takes the final answer to the user. Give the whole answer here, and nowhere else."
+    if wanted.type == "json_schema":
+        lack, schema_json = "enforces no schema", wanted.schema_json
+        if json_text.decode(schema_json.encode()).get("type") != "object":
+            raise InvalidRequest.field(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
     else:
-        message = f"{model} enforces no schema; it was given a tool that takes the answer, which it need not call"
-    notices.append(changed("response_format", message))
+        lack, schema_json = "has no JSON mode", ANY_OBJECT
+        description += " Its arguments are the JSON object that was asked for, with whatever members that needs."
+    duty = " and must be called" if facts.forced_tool_choice else ", which it need not call"
+    notices.append(changed("response_format", f"{model} {lack}; it was given a tool that takes the answer{duty}"))
     return {
         "name": (ANSWER_TOOL + (wanted.name or "response"))[:MAX_NAME_LENGTH],
-        "description": "Takes the final answer to the user. Give the whole answer here, and nowhere else.",
-        "input_schema": json_text.raw(wanted.schema_json),
+        "description": description,
+        "input_schema": json_text.raw(schema_json),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from proto import models_pb2
 from services.models.providers.anthropic.notices import Notices, changed, dropped
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from services.models.providers.parameters import NEUTRAL
 from services.shared.errors import InvalidRequest
 
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 20_480, "max": 24_576}
@@ -41,6 +42,8 @@ class Length(NamedTuple):
 
     asked: int | None
     default: int | None
+    limit: int | None
+    """The longest that the model gives; None where that is not known."""
 
 
 def choose_reasoning(
@@ -54,25 +57,26 @@ def choose_reasoning(
     return _Choice(wanted, facts.reasoning, model, length, notices).choose()
 
 
-def pass_reasoning(wanted: models_pb2.ReasoningConfig) -> Reasoning:
+def pass_reasoning(wanted: models_pb2.ReasoningConfig, notices: Notices) -> Reasoning:
     """What to send for `wanted` when the provider is to judge it as it is."""
-    effort = wanted.effort if wanted.effort not in ("", "none") else None
+    if wanted.effort == "none":
+        if wanted.HasField("budget_tokens"):
+            notices.append(_dropped_beside_none())
+        return Reasoning({"type": "disabled"})
     if wanted.HasField("budget_tokens"):
         thinking: dict[str, Any] = {"type": "enabled", "budget_tokens": wanted.budget_tokens}
-    elif effort:
+    elif wanted.effort or wanted.HasField("include_text"):
         thinking = {"type": "adaptive"}
-    elif wanted.effort:
-        return Reasoning({"type": "disabled"})
     else:
         return Reasoning()
-    return Reasoning(_with_display(thinking, wanted), effort)
+    return Reasoning(_with_display(thinking, wanted), wanted.effort or None)
 
 
 def fit_sampling(parameters: dict[str, Any], model: str, notices: Notices) -> None:
-    """Takes out of `parameters` what does not go with thinking."""
+    """Takes out of `parameters` what does not go with thinking; what says nothing does."""
     for name in ("temperature", "top_k", "top_p"):
         value = parameters.get(name)
-        if value is None or (name == "temperature" and value == 1) or (name == "top_p" and value >= MIN_TOP_P):
+        if value is None or value == NEUTRAL.get(name) or (name == "top_p" and value >= MIN_TOP_P):
             continue
         del parameters[name]
         notices.append(dropped(f"config.{name}", f"{model} does not take this {name} while it thinks; it was not sent"))
@@ -119,7 +123,7 @@ class _Choice:
 
     def _none(self) -> Reasoning:
         if self._wanted.HasField("budget_tokens"):
-            self._drop("reasoning.budget_tokens", "effort none asks for no reasoning; the budget was not sent")
+            self._notices.append(_dropped_beside_none())
         if self._may_stop or not self._on_by_default:
             return Reasoning({"type": "disabled"})
         weakest = self._efforts[0]
@@ -189,17 +193,25 @@ class _Choice:
 
         A change is told of `field`, where that is not told anyway.
         """
-        length, default = self._length
-        if length is not None and length <= MIN_BUDGET:
-            message = f"config.max_tokens leaves no room for {MIN_BUDGET} tokens of reasoning; no budget was sent"
+        length, default, limit = self._length
+        longest = limit if length is None else length
+        if longest is not None and longest <= MIN_BUDGET:
+            whose = f"the longest answer of {self._model}" if length is None else "config.max_tokens"
+            message = f"{whose} leaves no room for {MIN_BUDGET} tokens of reasoning; no budget was sent"
             self._drop("reasoning", message)
             return Reasoning()
         fitted = max(budget, MIN_BUDGET)
-        if length is not None and fitted >= length:
-            fitted = max(length // 2, MIN_BUDGET)
+        if longest is not None and fitted >= longest:
+            fitted = max(longest // 2, MIN_BUDGET)
+            if length is None:
+                fitted = max(longest - ROOM_FOR_AN_ANSWER, fitted)
         if fitted != budget and field:
-            self._change(field, f"a budget is at least {MIN_BUDGET} and below config.max_tokens; {fitted} was sent")
-        longer = fitted + ROOM_FOR_AN_ANSWER if length is None and default and fitted >= default else None
+            message = f"a budget is at least {MIN_BUDGET} and below the length of the answer; {fitted} was sent"
+            self._change(field, message)
+        longer = None
+        if length is None and default and fitted >= default:
+            longer = fitted + ROOM_FOR_AN_ANSWER
+            longer = longer if limit is None else min(longer, limit)
         thinking = _with_display({"type": "enabled", "budget_tokens": fitted}, self._wanted)
         return Reasoning(thinking, max_tokens=longer)
 
@@ -211,6 +223,10 @@ class _Choice:
 
     def _change(self, field: str, message: str) -> None:
         self._notices.append(changed(field, message))
+
+
+def _dropped_beside_none() -> models_pb2.Notice:
+    return dropped("reasoning.budget_tokens", "effort none asks for no reasoning; the budget was not sent")
 
 
 def _with_display(thinking: dict[str, Any], wanted: models_pb2.ReasoningConfig) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
+
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic import output, tools
+from services.models.providers.anthropic.cache import Block, CacheMarks
 from services.models.providers.anthropic.reasoning import (
     Length,
     Reasoning,
@@ -41,18 +44,22 @@ class _Encoding:
         self._adapt = self._request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
         self._facts = target.facts if self._adapt else _unknown(target.facts)
         self._parameters, self._notices = fit(self._request, target.facts, target.model)
+        self._marks = CacheMarks(self._notices)
 
     def body(self, *, stream: bool) -> Body:
         request, target = self._request, self._target
         turns = self._turns()
         parallel_tool_calls = self._parameters.pop("parallel_tool_calls", None)
         tools_and_choice = self._tools(parallel_tool_calls)
+        self._marks.place(tools_and_choice.get("tools", []), *turns.blocks())
         reasoning = self._reasoning(turns, tools_and_choice.get("tool_choice", {}))
-        output_config = self._output_config(reasoning, tools_and_choice)
+        output_config = self._output_config(reasoning)
 
         body: dict[str, Any] = {"model": target.model, "messages": turns.turns}
         if turns.system:
             body["system"] = turns.system
+        if turns.container:
+            body["container"] = turns.container
         for name, value in self._parameters.items():
             body[name] = list(value) if name == "stop_sequences" else value
         body.update(tools_and_choice)
@@ -68,11 +75,13 @@ class _Encoding:
             body["max_tokens"] = reasoning.max_tokens
         merge_options(body, request, target.default_options_json, PROVIDER)
         # Required, unlike everywhere else.
-        body.setdefault("max_tokens", target.facts.default_max_tokens)
-        return Body(json_text.encode(body), self._notices)
+        body.setdefault("max_tokens", _default_length(target.facts))
+        return Body(json_text.encode(body), self._notices, _number(body["max_tokens"]))
 
     def _turns(self) -> Turns:
-        turns = gather(self._conversation, self._target.state_owner, self._notices)
+        system_turns = self._target.facts.system_turns
+        owner = self._target.state_owner
+        turns = gather(self._conversation, owner, self._marks, self._notices, system_turns=system_turns)
         if not turns.turns:
             raise InvalidRequest.field("messages", "must hold a user message; Messages takes no system message alone")
         if not self._facts.prefill and turns.is_prefilled():
@@ -85,13 +94,10 @@ class _Encoding:
     def _tools(self, parallel_tool_calls: bool | None) -> dict[str, Any]:
         """The tools and the choice between them, one that takes the answer included."""
         request, facts, model = self._request, self._facts, self._target.model
-        encoded = [
-            tools.encode_tool(tool, f"tools[{index}]", facts, self._notices, adapt=self._adapt)
-            for index, tool in enumerate(request.tools)
-        ]
+        encoded = [self._tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)]
         choice = tools.wanted_choice(request)
-        # A call that is required is no answer yet, and needs no schema of one.
-        if output.wants_schema(request) and facts.schema_output == "tool" and choice.get("type") not in tools.FORCED:
+        # A call that is required is no answer yet, and needs no form of one.
+        if self._way_of_answer() == "tool" and choice.get("type") not in tools.FORCED:
             tool = output.answer_tool(request.response_format, facts, model, self._notices)
             choice = tools.choice_of_answer(choice, tool["name"], facts, other_tools=bool(encoded))
             encoded.append(tool)
@@ -100,14 +106,22 @@ class _Encoding:
         choice = tools.fit_choice(choice, parallel_tool_calls, facts, model, self._notices)
         return {"tools": encoded, "tool_choice": choice} if choice else {"tools": encoded}
 
+    def _tool(self, tool: models_pb2.ToolDefinition, path: str) -> Block:
+        encoded = tools.encode_tool(tool, path, self._facts, self._notices, adapt=self._adapt)
+        return self._marks.mark(encoded, tool, path)
+
+    def _way_of_answer(self) -> output.Way:
+        return output.way_of_answer(self._request, self._facts, adapt=self._adapt)
+
     def _reasoning(self, turns: Turns, choice: dict[str, Any]) -> Reasoning:
         request, model = self._request, self._target.model
         if not request.HasField("reasoning"):
             return Reasoning()
         if not self._adapt:
-            return pass_reasoning(request.reasoning)
-        length = Length(self._parameters.get("max_tokens"), self._facts.default_max_tokens)
-        reasoning = choose_reasoning(request.reasoning, self._facts, model, length, self._notices)
+            return pass_reasoning(request.reasoning, self._notices)
+        facts = self._facts
+        length = Length(self._parameters.get("max_tokens"), _default_length(facts), facts.max_output_tokens)
+        reasoning = choose_reasoning(request.reasoning, facts, model, length, self._notices)
         if reasoning.thinking is None or reasoning.thinking["type"] == "disabled":
             return reasoning
         thinks_anyway = self._facts.reasoning is not None and self._facts.reasoning.on_by_default
@@ -120,13 +134,26 @@ class _Encoding:
         fit_sampling(self._parameters, model, self._notices)
         return reasoning
 
-    def _output_config(self, reasoning: Reasoning, tools_and_choice: dict[str, Any]) -> dict[str, Any]:
+    def _output_config(self, reasoning: Reasoning) -> dict[str, Any]:
         config: dict[str, Any] = {}
         if reasoning.effort:
             config["effort"] = reasoning.effort
-        if output.wants_schema(self._request) and self._facts.schema_output == "native":
+        if self._way_of_answer() == "schema":
             config["format"] = output.output_format(self._request.response_format, self._notices, adapt=self._adapt)
         return config
+
+
+def _default_length(facts: ModelFacts) -> int | None:
+    """How long an answer may be of which nobody says it, which is never longer than the model can."""
+    lengths = (facts.default_max_tokens, facts.max_output_tokens)
+    return min((length for length in lengths if length is not None), default=None)
+
+
+def _number(value: Any) -> int | None:
+    """The number of a member of the body, which an option may have written as any JSON."""
+    if isinstance(value, msgspec.Raw):
+        value = json_text.decode(bytes(value))
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _unknown(facts: ModelFacts) -> ModelFacts:

@@ -10,6 +10,7 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
+from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault
@@ -31,14 +32,21 @@ _CATEGORY = re.compile(r"[a-z][a-z_]{0,63}")
 
 USAGE_MEMBERS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
+OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "inference_geo": ("us",)}
+"""What usage says of a call that is not charged as usual (https://platform.claude.com/docs/en/about-claude/pricing)."""
+
 
 class _RawBlock(msgspec.Struct):
     input: msgspec.Raw = msgspec.Raw(b"")
     citations: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _RawMessage(msgspec.Struct):
+class _MessageOfTexts(msgspec.Struct):
     content: list[_RawBlock]
+
+
+class _MessageOfBlocks(msgspec.Struct):
+    content: list[msgspec.Raw]
 
 
 def read_answer(body: bytes) -> Answer:
@@ -57,17 +65,24 @@ def read_answer(body: bytes) -> Answer:
     if not all(isinstance(block, dict) for block in blocks):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     citations = _keep_texts(body, blocks)
+    written = _written_blocks(body, blocks)
     for key, block in enumerate(blocks):
         if takes_answer(block):
             answer.add(key, "text", _arguments(block))
-        elif block.get("type") == "tool_use":
-            _add_call(answer, key, block)
-        else:
-            _add_block(answer, key, block, citations.get(key, ""))
+            continue
+        if block.get("type") == "tool_use":
+            answer.open_tool_call(key, text_of(block.get("id")), text_of(block.get("name")))
+            answer.add_arguments(key, _arguments(block))
+        elif block.get("type") == "text":
+            answer.add(key, "text", piece_of(block, "text"))
+            answer.cite(key, citations.get(key, ""))
+        elif block.get("type") == "thinking":
+            answer.add(key, "reasoning", piece_of(block, "thinking"))
+        if must_be_kept(block):
+            keep_block(answer, key, block, written.get(key))
     read_finish(answer, message, answered_by_tool=any(takes_answer(block) for block in blocks))
-    usage = UsageCount()
-    usage.update(message.get("usage"))
-    answer.usage = usage.total()
+    keep_container(answer, container_in_body(message, body))
+    UsageCount().update(answer, message.get("usage"))
     return answer
 
 
@@ -78,13 +93,25 @@ def _keep_texts(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, str]:
     if not cited and not any("input" in block for block in blocks):
         return {}
     try:
-        raw_blocks = json_text.decode_exactly(body, _RawMessage).content
+        raw_blocks = json_text.decode_exactly(body, _MessageOfTexts).content
     except json_text.Malformed:
         return {key: json_text.encode_any(blocks[key]["citations"]).decode() for key in cited}
     for block, raw_block in zip(blocks, raw_blocks, strict=True):
         if block.get("input") is not None:
             block["input"] = raw_block.input
     return {key: bytes(raw_blocks[key].citations).decode() for key in cited}
+
+
+def _written_blocks(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, msgspec.Raw]:
+    """The blocks that must be kept as the provider wrote them, as far as they can be embedded so."""
+    kept = [key for key, block in enumerate(blocks) if must_be_kept(block)]
+    if not kept:
+        return {}
+    try:
+        raw_blocks = json_text.decode_exactly(body, _MessageOfBlocks).content
+    except json_text.Malformed:
+        return {}
+    return {key: raw_blocks[key] for key in kept}
 
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
@@ -102,50 +129,33 @@ def _arguments(block: dict[str, Any]) -> str:
     return json_text.encode_any(block.get("input") or {}).decode()
 
 
-def _add_call(answer: Answer, key: int, block: dict[str, Any]) -> None:
-    answer.open_tool_call(key, text_of(block.get("id")), text_of(block.get("name")))
-    answer.add_arguments(key, _arguments(block))
-    keep_block(answer, key, block)
-
-
-def _add_block(answer: Answer, key: int, block: dict[str, Any], citations_json: str) -> None:
-    """Adds a whole content block that is no tool call."""
-    if block.get("type") == "text":
-        answer.add(key, "text", piece_of(block, "text"))
-        answer.cite(key, citations_json)
-    elif block.get("type") == "thinking":
-        answer.add(key, "reasoning", piece_of(block, "thinking"))
-    keep_block(answer, key, block)
-
-
 def piece_of(holder: dict[str, Any], name: str) -> str:
     """A piece of text, which may end in half a character."""
     piece = holder.get(name)
     return piece if isinstance(piece, str) else ""
 
 
-def keep_block(answer: Answer, key: int, block: dict[str, Any]) -> None:
-    """Keeps a block that must come back unchanged: signed thinking, text with citations, a call that says more than its
-    arguments, and every kind that has no form of ours."""
-    if _is_said(block):
-        return
-    state = models_pb2.ProviderState(model=answer.model, data=json_text.encode_any(block))
+def keep_block(answer: Answer, key: int, block: dict[str, Any], written: msgspec.Raw | None) -> None:
+    """Keeps a block that must come back unchanged: as it is `written` where it came whole, and encoded otherwise."""
+    data = json_text.encode_any(block) if written is None else bytes(written)
+    state = models_pb2.ProviderState(model=answer.model, data=data)
     hidden = block.get("type") == "redacted_thinking" or block.get("thinking") == ""
     answer.attach_state(key, state, redacted=hidden)
 
 
-def _is_said(block: dict[str, Any]) -> bool:
-    """Whether a block is wholly said in the platform's terms."""
+def must_be_kept(block: dict[str, Any]) -> bool:
+    """Whether a block says more than the platform's terms do: signed thinking, text with citations, a call that is more
+    than its arguments, and every kind that has no form of ours."""
     kind = block.get("type")
     if kind == "text":
-        return not items_of(block.get("citations"))
+        return bool(items_of(block.get("citations")))
     if kind == "thinking":
-        return not block.get("signature")
+        return bool(block.get("signature"))
     if kind == "tool_use":
         caller = block.get("caller")
         is_direct = caller is None or (isinstance(caller, dict) and caller.get("type") == "direct")
-        return is_direct and not block.get("toolset_name")
-    return False
+        return not is_direct or bool(block.get("toolset_name"))
+    return True
 
 
 def read_finish(answer: Answer, holder: dict[str, Any], *, answered_by_tool: bool) -> None:
@@ -157,6 +167,7 @@ def read_finish(answer: Answer, holder: dict[str, Any], *, answered_by_tool: boo
         reason = "stop"
     is_first = not answer.raw_finish_reason
     answer.finish(reason, raw)
+    answer.stop_sequence = text_of(holder.get("stop_sequence"))
     details = holder.get("stop_details")
     if isinstance(details, dict) and is_first:
         _read_refusal(answer, details)
@@ -176,12 +187,19 @@ class UsageCount:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._written_by_lifetime: int | None = None
+        self._written_for_long: int | None = None
         self._thinking: int | None = None
 
-    def update(self, usage: Any) -> None:
-        """Takes over whatever `usage` tells anew."""
+    def update(self, answer: Answer, usage: Any) -> None:
+        """Takes over whatever `usage` tells anew, and says in the answer what is known now."""
         if not isinstance(usage, dict):
             return
+        self._take(usage)
+        answer.usage = self._total()
+        if any(usage.get(name) in words for name, words in OTHER_RATES.items()):
+            answer.at_standard_rates = False
+
+    def _take(self, usage: dict[str, Any]) -> None:
         for name in USAGE_MEMBERS:
             tokens = count_of(usage.get(name))
             if tokens is not None:
@@ -190,12 +208,14 @@ class UsageCount:
         if isinstance(creation, dict):
             lifetimes = [count_of(tokens) for tokens in creation.values()]
             self._written_by_lifetime = count_of(sum(tokens for tokens in lifetimes if tokens is not None))
+            for_long = count_of(creation.get("ephemeral_1h_input_tokens"))
+            self._written_for_long = self._written_for_long if for_long is None else for_long
         details = usage.get("output_tokens_details")
         if isinstance(details, dict):
             thinking = count_of(details.get("thinking_tokens"))
             self._thinking = self._thinking if thinking is None else thinking
 
-    def total(self) -> models_pb2.TokenUsage | None:
+    def _total(self) -> models_pb2.TokenUsage | None:
         """The usage in the platform's terms, where the prompt includes what the cache gave and took."""
         if "input_tokens" not in self._counts and "output_tokens" not in self._counts:
             return None
@@ -210,4 +230,5 @@ class UsageCount:
             cached_prompt_tokens=read,
             cache_write_tokens=written,
             reasoning_tokens=self._thinking,
+            long_cache_write_tokens=self._written_for_long,
         )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
+from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     UsageCount,
     keep_block,
+    must_be_kept,
     piece_of,
     read_finish,
     read_header,
@@ -19,6 +23,22 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault
 from services.models.providers.json_text import items_of, join_surrogates, text_of
+
+
+class _StartOfBlock(msgspec.Struct):
+    content_block: msgspec.Raw
+
+
+class _MembersAtStart(msgspec.Struct):
+    content_block: dict[str, msgspec.Raw]
+
+
+class _RawCitation(msgspec.Struct):
+    citation: msgspec.Raw
+
+
+class _CitationsDelta(msgspec.Struct):
+    delta: _RawCitation
 
 
 class MessageDecoder:
@@ -32,6 +52,7 @@ class MessageDecoder:
         self._blocks: dict[int, _StreamedBlock] = {}
         self._opened = 0
         self._answered_by_tool = False
+        self._container = b""
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -43,37 +64,39 @@ class MessageDecoder:
                 raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
             if not isinstance(content, dict):
                 raise Fault("UPSTREAM_PROTOCOL_ERROR")
-            self._read(content)
+            self._read(content, event.data)
             if self.ended:
                 return
 
-    def _read(self, event: dict[str, Any]) -> None:
+    def _read(self, event: dict[str, Any], data: bytes) -> None:
         kind = event.get("type")
         if kind == "content_block_delta":
-            self._add_delta(event)
+            self._add_delta(event, data)
         elif kind == "content_block_start":
-            self._open_block(event)
+            self._open_block(event, data)
         elif kind == "content_block_stop":
             self._close_block(event)
         elif kind == "message_start":
             message = _object(event.get("message"))
             read_header(self.answer, message)
-            self._usage.update(message.get("usage"))
+            self._usage.update(self.answer, message.get("usage"))
+            self._container = container_in_start(message, data)
         elif kind == "message_delta":
-            self._usage.update(event.get("usage"))
+            self._usage.update(self.answer, event.get("usage"))
             delta = _object(event.get("delta"))
+            self._container = container_in_delta(delta, data) or self._container
             if delta.get("stop_reason"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
         elif kind == "message_stop":
-            self.answer.usage = self._usage.total()
+            keep_container(self.answer, self._container)
             self.finished = self.ended = True
         elif kind == "error" or "error" in event:
             raise fault_in(event.get("error"))
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
 
-    def _open_block(self, event: dict[str, Any]) -> None:
+    def _open_block(self, event: dict[str, Any], data: bytes) -> None:
         content = _object(event.get("content_block"))
-        block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened)
+        block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
         if block.takes_answer:
             self._answered_by_tool = True
@@ -84,11 +107,12 @@ class MessageDecoder:
         elif block.kind == "thinking":
             self.answer.add(block.key, "reasoning", piece_of(content, "thinking"))
 
-    def _add_delta(self, event: dict[str, Any]) -> None:
+    def _add_delta(self, event: dict[str, Any], data: bytes) -> None:
         delta = _object(event.get("delta"))
         block = self._blocks.get(_index(event))
         if block is None:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        block.is_whole = False
         kind = delta.get("type")
         if kind == "text_delta":
             self.answer.add(block.key, "text", piece_of(delta, "text"))
@@ -105,7 +129,7 @@ class MessageDecoder:
         elif kind == "signature_delta":
             block.signature_pieces.append(piece_of(delta, "signature"))
         elif kind == "citations_delta":
-            block.citations.append(delta.get("citation"))
+            block.citations.append(_citation(delta, data))
 
     def _close_block(self, event: dict[str, Any]) -> None:
         block = self._blocks.get(_index(event))
@@ -122,12 +146,12 @@ class MessageDecoder:
         if json_text.is_object(arguments_json):
             block.content["input"] = json_text.raw(arguments_json)
         if block.kind == "text" and items_of(block.content.get("citations")):
-            self.answer.cite(block.key, json_text.encode_any(block.content["citations"]).decode())
-        keep_block(self.answer, block.key, block.content)
+            self.answer.cite(block.key, block.citations_json())
+        self._keep(block)
 
     def _close_tool_use(self, block: _StreamedBlock, arguments_json: str) -> None:
         if not arguments_json:
-            arguments_json = json_text.encode_any(block.content.get("input") or {}).decode()
+            arguments_json = block.first_arguments_json()
             if block.takes_answer:
                 self.answer.add(block.key, "text", arguments_json)
             else:
@@ -135,22 +159,64 @@ class MessageDecoder:
         if not block.takes_answer:
             if json_text.is_object(arguments_json):
                 block.content["input"] = json_text.raw(arguments_json)
-            keep_block(self.answer, block.key, block.content)
+            self._keep(block)
+
+    def _keep(self, block: _StreamedBlock) -> None:
+        if must_be_kept(block.content):
+            keep_block(self.answer, block.key, block.content, block.written())
 
 
 class _StreamedBlock:
     """A content block in progress."""
 
-    __slots__ = ("citations", "content", "json_pieces", "key", "kind", "signature_pieces", "takes_answer")
+    __slots__ = (
+        "citations",
+        "content",
+        "is_whole",
+        "json_pieces",
+        "key",
+        "kind",
+        "signature_pieces",
+        "start",
+        "takes_answer",
+    )
 
-    def __init__(self, content: dict[str, Any], key: int) -> None:
+    def __init__(self, content: dict[str, Any], key: int, start: bytes) -> None:
         self.content = content
         self.kind = content.get("type")
         self.takes_answer = takes_answer(content)
         self.key = key
+        self.start = start
+        self.is_whole = True
         self.json_pieces: list[str] = []
         self.signature_pieces: list[str] = []
         self.citations: list[Any] = []
+
+    def written(self) -> msgspec.Raw | None:
+        """The block as the provider wrote it, if it came whole and can be embedded so."""
+        if not self.is_whole:
+            return None
+        try:
+            return json_text.decode_exactly(self.start, _StartOfBlock).content_block
+        except json_text.Malformed:
+            return None
+
+    def first_arguments_json(self) -> str:
+        """The arguments that the block began with."""
+        return self._written_member("input") if self.content.get("input") else "{}"
+
+    def citations_json(self) -> str:
+        """All citations, those that came in pieces included."""
+        if self.citations:
+            return json_text.encode_any(self.content["citations"]).decode()
+        return self._written_member("citations")
+
+    def _written_member(self, name: str) -> str:
+        """The JSON of a member that the block began with, as the provider wrote it where that can be embedded."""
+        try:
+            return bytes(json_text.decode_exactly(self.start, _MembersAtStart).content_block[name]).decode()
+        except json_text.Malformed:
+            return json_text.encode_any(self.content[name]).decode()
 
     def add_rest(self) -> None:
         """Adds to the content the signature and the citations that came in pieces."""
@@ -165,6 +231,14 @@ def _index(event: dict[str, Any]) -> int:
     if not isinstance(index, int):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     return index
+
+
+def _citation(delta: dict[str, Any], data: bytes) -> Any:
+    """The citation of a delta, as the provider wrote it where that can be embedded."""
+    try:
+        return json_text.decode_exactly(data, _CitationsDelta).delta.citation
+    except json_text.Malformed:
+        return delta.get("citation")
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -20,6 +20,10 @@ MODES = {
 }
 FORCED = frozenset({"any", "tool"})
 
+NO_PARAMETERS = '{"type":"object"}'
+NO_PARAMETERS_ENFORCED = '{"type":"object","properties":{},"additionalProperties":false}'
+"""The schemas of a tool that says nothing of its parameters, as it is and in the form that can be enforced."""
+
 # The provider's own tools are named by their type without its date, but for these (types/tool_*_param.py of its SDK).
 _DATE = re.compile(r"_\d{8}$")
 _TOOL_NAMES = {"text_editor_20250124": "str_replace_editor"}
@@ -37,12 +41,12 @@ def encode_tool(
     encoded: dict[str, Any] = {"name": tool.name}
     if tool.description:
         encoded["description"] = tool.description
-    schema_json = tool.parameters_json or '{"type":"object"}'
     strict = tool.strict if tool.HasField("strict") else None
     if strict and facts.schema_output == "tool":
         strict = None
         notices.append(dropped(f"{path}.strict", "the model enforces no schema; it was not sent"))
-    if strict and adapt:
+    schema_json = tool.parameters_json or (NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS)
+    if strict and adapt and tool.parameters_json:
         schema_json, changes = fit_schema(schema_json, ANTHROPIC_OUTPUT, f"{path}.parameters_json", "Anthropic")
         notices.extend(changes)
     encoded["input_schema"] = json_text.raw(schema_json)
@@ -66,6 +70,8 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices)
         settings = json_text.raw_members(tool.provider_tool.config_json)
         if "type" in settings:
             raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set type: the field type says it")
+        if "cache_control" in settings and tool.HasField("cache"):
+            raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set cache_control beside cache")
         encoded.update(settings)
     return encoded
 

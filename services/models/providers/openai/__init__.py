@@ -5,8 +5,11 @@ https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
+import re
+
 from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.call_ids import CallIdRules
 from services.models.providers.error_body import read_fault
 from services.models.providers.faults import Fault
 from services.models.providers.openai.request import encode_body
@@ -24,15 +27,16 @@ class OpenAIDialect:
     def __init__(self, traits: Traits) -> None:
         self.name = traits.name
         self.traits = traits
+        self.call_ids = traits.call_ids
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         return encode_body(self.traits, conversation, target, stream=stream)
 
     def read(self, body: bytes) -> Answer:
-        return read_answer(body)
+        return read_answer(body, self.traits.stop_sequence_member)
 
     def decoder(self) -> ChatCompletionDecoder:
-        return ChatCompletionDecoder()
+        return ChatCompletionDecoder(self.traits.stop_sequence_member)
 
     def fault(self, status: int, body: bytes) -> Fault:
         return read_fault(status, body)
@@ -47,9 +51,9 @@ OPENAI = OpenAIDialect(
         takes_cache_key=True,
         end_user_member="safety_identifier",
         max_end_user_length=128,
+        call_ids=CallIdRules(re.compile("(?s).{1,40}")),
         strict_schemas=OPENAI_STRICT,
         shows_reasoning=False,
-        samples_while_reasoning=False,
     )
 )
 OPENAI_COMPATIBLE = OpenAIDialect(

@@ -1,7 +1,8 @@
 """Prompt-cache marks → `prompt_cache_breakpoint`, which OpenAI's models take since gpt-5.6; earlier ones, and other
 servers, find by themselves what can be cached, and a mark means nothing to them.
 
-OpenAI writes the latest three marks of a request, and one of its own at the end. An answer's parts can have none.
+OpenAI writes the latest three marks of a request, and one of its own at the end. An answer's parts can have none, nor
+can tools.
 https://developers.openai.com/api/docs/guides/prompt-caching
 """
 
@@ -16,9 +17,9 @@ LIFETIMES = {1_800: "30m", 43_200: "12h"}
 """The seconds that a marked prefix can be kept, and OpenAI's words for them."""
 
 
-def is_marked(part: models_pb2.ContentPart, translation: Translation) -> bool:
-    """Whether a part has a mark, and the model takes marks."""
-    return translation.target.facts.cache_marks and part.HasField("cache")
+def is_marked(marked: models_pb2.ContentPart | models_pb2.ToolDefinition, translation: Translation) -> bool:
+    """Whether a part, or a tool, has a mark, and the model takes marks."""
+    return translation.target.facts.cache_marks and marked.HasField("cache")
 
 
 def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: Translation) -> Any:
@@ -31,9 +32,11 @@ def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: Tra
     return {**encoded, "prompt_cache_breakpoint": end_of_prefix}
 
 
-def refuse_mark(part: models_pb2.ContentPart, path: str, what: str, translation: Translation) -> None:
+def refuse_mark(
+    marked: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str, what: str, translation: Translation
+) -> None:
     """Says that a mark stands where OpenAI takes none."""
-    if is_marked(part, translation):
+    if is_marked(marked, translation):
         translation.tell_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
 
 

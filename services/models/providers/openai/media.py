@@ -35,6 +35,8 @@ FILE_NAMES = {
 
 def encode_media(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any] | None:
     """The content part for `media`, the field at `path`, or None after a refusal of what the server does not take."""
+    refuse_citations(media, path, translation)
+    _refuse_detail(media, path, translation)
     kind, source = media_kind(media), media.WhichOneof("source")
     if kind == "document":
         return _file(media, path, translation)
@@ -54,6 +56,20 @@ def encode_media(media: models_pb2.Media, path: str, translation: Translation) -
     if media.detail and kind == "image":
         reference["detail"] = media.detail
     return {"type": member, member: reference}
+
+
+def refuse_citations(media: models_pb2.Media, path: str, translation: Translation) -> None:
+    """Says that passages of a document are cited nowhere but at Anthropic, if they are wanted."""
+    if media.enable_citations:
+        problem = f"{translation.traits.title} cites no passages of documents; it was not sent"
+        translation.tell_dropped(f"{path}.enable_citations", problem)
+
+
+def _refuse_detail(media: models_pb2.Media, path: str, translation: Translation) -> None:
+    """Says that nothing but images is read at a chosen resolution, if one is chosen."""
+    if media.detail not in ("", "auto") and media_kind(media) != "image":
+        problem = "Chat Completions has no setting for it but on images; it was not sent"
+        translation.tell_dropped(f"{path}.detail", problem)
 
 
 def _file(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any] | None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
-from services.models.providers.openai.cache import is_marked, mark, refuse_mark
+from services.models.providers.openai.cache import mark, refuse_mark
+from services.models.providers.openai.content import PlacedPart, encode_content, join_texts, place_message
+from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item
 from services.models.providers.openai.media import encode_media
+from services.models.providers.openai.tool_results import Result, read_results
 from services.models.providers.openai.translation import Translation
 
 Message = dict[str, Any]
-NumberedPart = tuple[str, models_pb2.ContentPart]
-"""A part and its path."""
-
-
-class _Result(NamedTuple):
-    """What one tool call was answered."""
-
-    call_id: str
-    content: Sequence[NumberedPart]
 
 
 def encode_messages(conversation: Conversation, translation: Translation) -> list[Message]:
@@ -30,7 +24,10 @@ def encode_messages(conversation: Conversation, translation: Translation) -> lis
     path, message = "", None
     for path, message in conversation.numbered():
         if message.role == "tool":
-            for result in _results(message, path, translation):
+            if message.name:
+                problem = "Chat Completions takes no name beside what a tool answered; it was not sent"
+                translation.tell("NAME_DROPPED", f"{path}.name", problem)
+            for result in read_results(message, path, translation):
                 messages.append(_tool_message(result, translation))
                 moved += _moved_media(result, translation)
             continue
@@ -46,59 +43,41 @@ def encode_messages(conversation: Conversation, translation: Translation) -> lis
     return messages
 
 
+def continues_answer(messages: Sequence[Message]) -> bool:
+    """Whether the conversation ends with the beginning of an answer, for the model to go on with."""
+    if not messages or messages[-1]["role"] != "assistant":
+        return False
+    return bool(messages[-1]["content"]) and "tool_calls" not in messages[-1]
+
+
 def _message(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Message:
-    role = message.role
-    if role == "developer" and not translation.target.facts.developer_role:
-        role = "system"
-    encoded: Message = {"role": role}
-    if not message.parts:
-        encoded["content"] = message.content
-        _add_calls(encoded, message.tool_calls)
-    elif role == "user":
-        encoded["content"] = _content(_numbered(message.parts, f"{path}.parts"), translation)
+    encoded: Message = {"role": translation.role_of(message)}
+    parts = place_message(message, path)
+    if message.role == "assistant":
+        _add_answer(encoded, parts, translation)
     else:
-        _add_parts(encoded, message, path, translation)
+        encoded["content"] = _content(parts, translation)
     if message.name:
         encoded["name"] = message.name
     return encoded
 
 
-def _numbered(parts: Iterable[models_pb2.ContentPart], path: str) -> Iterator[NumberedPart]:
-    return ((f"{path}[{index}]", part) for index, part in enumerate(parts))
-
-
-def _content(parts: Iterable[NumberedPart], translation: Translation) -> str | list[Any]:
-    """One text where there is nothing else, as in the short form; otherwise every part in its place."""
-    numbered = list(parts)
-    if not any(part.HasField("media") or is_marked(part, translation) for _, part in numbered):
-        return _joined(numbered)
-    content: list[Any] = []
-    for path, part in numbered:
-        if part.HasField("media"):
-            content.append(mark(encode_media(part.media, f"{path}.media", translation), part, path, translation))
-        elif part.text:
-            content.append(mark({"type": "text", "text": part.text}, part, path, translation))
-        else:
-            refuse_mark(part, path, "an empty text", translation)
-    return content
-
-
-def _joined(parts: Iterable[NumberedPart]) -> str:
-    return "".join(part.text for _, part in parts)
+def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | list[Any]:
+    return encode_content(parts, translation, "text", encode_media)
 
 
 # ------------------------------------------------------------------------------------------------------- assistant
 
 
-def _add_parts(encoded: Message, message: models_pb2.ChatMessage, path: str, translation: Translation) -> None:
-    """Adds the parts of a message that holds none but texts and what only assistants say."""
-    texts: list[NumberedPart] = []
+def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Translation) -> None:
+    """Adds what an assistant said."""
+    texts: list[PlacedPart] = []
     refusals: list[str] = []
     calls: list[models_pb2.ToolCall] = []
-    for here, part in _numbered(message.parts, f"{path}.parts"):
+    for here, part in parts:
+        refuse_mark(part, here, "what an assistant said", translation)
+        _tell_of_loss(here, part, translation)
         kind = part.WhichOneof("kind")
-        if message.role == "assistant":
-            refuse_mark(part, here, "what an assistant said", translation)
         if kind == "text":
             texts.append((here, part))
         elif kind == "refusal" and translation.traits.takes_refusals:
@@ -109,16 +88,20 @@ def _add_parts(encoded: Message, message: models_pb2.ChatMessage, path: str, tra
             calls.append(part.tool_call)
         elif kind == "media":
             translation.refuse(f"{here}.media", "Chat Completions takes media of users and of tool results only")
-        if kind in ("reasoning", None):
-            problem = "Chat Completions takes no earlier reasoning; this part was not sent"
-            translation.tell("REASONING_DROPPED", here, problem)
-        elif part.HasField("provider_state"):
-            problem = "Chat Completions takes back no state of providers; this part was sent without it"
-            translation.tell("PROVIDER_STATE_DROPPED", here, problem)
-    encoded["content"] = _joined(texts) if message.role == "assistant" else _content(texts, translation)
+    encoded["content"] = join_texts(texts)
     if refusals:
         encoded["refusal"] = "".join(refusals)
     _add_calls(encoded, calls)
+
+
+def _tell_of_loss(path: str, part: models_pb2.ContentPart, translation: Translation) -> None:
+    """Names what a part loses here: reasoning all of it, others the state that a provider wants back with them."""
+    if part.HasField("reasoning"):
+        problem = "Chat Completions takes no earlier reasoning; this part was not sent"
+        translation.tell("REASONING_DROPPED", path, problem)
+    elif part.HasField("provider_state") and not is_told_by_its_part(owned_item(part, translation.target)):
+        lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
+        translation.tell("PROVIDER_STATE_DROPPED", path, f"Chat Completions takes back no state of providers; {lost}")
 
 
 def _add_calls(encoded: Message, calls: Sequence[models_pb2.ToolCall]) -> None:
@@ -136,32 +119,12 @@ def _tool_call(call: models_pb2.ToolCall) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------- tool results
 
 
-def _results(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Iterator[_Result]:
-    """The results in a tool message: each that is a part, and one of all parts that answer the message's own call."""
-    if not message.parts:
-        yield _Result(message.tool_call_id, [("", models_pb2.ContentPart(text=message.content))])
-        return
-    numbered = list(_numbered(message.parts, f"{path}.parts"))
-    own = [(here, part) for here, part in numbered if not part.HasField("tool_result")]
-    for here, part in numbered:
-        if part.HasField("tool_result"):
-            result = part.tool_result
-            refuse_mark(part, here, "a result as a whole, only on a piece of its content", translation)
-            if result.is_error:
-                problem = "Chat Completions has no mark for a tool that failed; only its text says so"
-                translation.tell("ERROR_MARK_DROPPED", f"{here}.tool_result.is_error", problem)
-            yield _Result(result.tool_call_id, list(_numbered(result.content, f"{here}.tool_result.content")))
-        elif own:
-            yield _Result(message.tool_call_id, own)
-            own = []
-
-
-def _tool_message(result: _Result, translation: Translation) -> Message:
+def _tool_message(result: Result, translation: Translation) -> Message:
     texts = [(path, part) for path, part in result.content if not part.HasField("media")]
     return {"role": "tool", "tool_call_id": result.call_id, "content": _content(texts, translation)}
 
 
-def _moved_media(result: _Result, translation: Translation) -> list[Any]:
+def _moved_media(result: Result, translation: Translation) -> list[Any]:
     """The media of a result as content of a user message, which says whose they are."""
     media = [(path, part) for path, part in result.content if part.HasField("media")]
     if not media:

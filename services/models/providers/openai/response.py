@@ -9,7 +9,8 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault
-from services.models.providers.json_text import count_of, text_of
+from services.models.providers.json_text import text_of
+from services.models.providers.openai.usage import read_rates, read_usage
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.
 REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
@@ -20,11 +21,22 @@ FINISH_REASONS = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    # Mistral's, at the end of the context window (https://docs.mistral.ai/api).
+    "model_length": "length",
 }
 
+STOPPED = frozenset({"stop", "tool_calls"})
+"""Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
 
-def read_answer(body: bytes) -> Answer:
-    """Raises Fault when the body is not a chat completion."""
+CALL_INPUTS = (("function", "arguments"), ("custom", "input"))
+"""The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
+
+
+def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
+    """Raises Fault when the body is not a chat completion.
+
+    `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
+    """
     try:
         completion = json_text.decode(body)
     except json_text.Malformed:
@@ -39,10 +51,10 @@ def read_answer(body: bytes) -> Answer:
     read_header(answer, completion)
     add_delta(answer, message)
     attach_annotations(answer, json_text.items_of(message.get("annotations")))
-    for call in json_text.items_of(message.get("tool_calls")):
-        add_whole_call(answer, call)
-    read_finish(answer, choice.get("finish_reason"))
-    read_usage(answer, completion.get("usage"))
+    for call in calls_in(message):
+        _add_whole_call(answer, call)
+    read_finish(answer, choice, stop_sequence_member)
+    read_end(answer, completion)
     return answer
 
 
@@ -75,6 +87,22 @@ def add_delta(answer: Answer, delta: dict[str, Any]) -> None:
     refusal = delta.get("refusal")
     if isinstance(refusal, str) and refusal:
         answer.add(REFUSAL, "refusal", refusal)
+    audio = delta.get("audio")
+    if isinstance(audio, dict):
+        _add_speech(answer, audio)
+
+
+def _add_speech(answer: Answer, audio: dict[str, Any]) -> None:
+    """Adds what is spoken, as the text that it is: an answer has no place for sound.
+
+    https://developers.openai.com/api/docs/guides/audio
+    """
+    transcript = audio.get("transcript")
+    if isinstance(transcript, str):
+        answer.add(TEXT, "text", transcript)
+    if audio.get("data") and not any(warning.code == "AUDIO_DROPPED" for warning in answer.warnings):
+        problem = "the answer came as sound, which is not passed on; its transcript is the text"
+        answer.warnings.append(models_pb2.Notice(code="AUDIO_DROPPED", message=problem))
 
 
 def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
@@ -104,46 +132,52 @@ def attach_annotations(answer: Answer, annotations: list[Any]) -> None:
         answer.cite(TEXT, json_text.encode_any(annotations).decode())
 
 
-def add_whole_call(answer: Answer, call: Any) -> None:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
+def calls_in(message: dict[str, Any]) -> list[Any]:
+    """The calls, or pieces of calls, in a message or a piece of one; one in the form before `tool_calls` included."""
+    calls = json_text.items_of(message.get("tool_calls"))
+    former = message.get("function_call")
+    # Some servers have an empty one in every message.
+    if not calls and isinstance(former, dict) and any(former.values()):
+        return [{"index": 0, "function": former}]
+    return calls
+
+
+def _add_whole_call(answer: Answer, call: Any) -> None:
+    called = read_call(call)
+    if called is None:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    key = answer.open_tool_call(FIRST_CALL, text_of(call.get("id")), text_of(function.get("name")))
-    answer.add_arguments(key, arguments_text(function.get("arguments")))
+    name, arguments = called
+    key = answer.open_tool_call(FIRST_CALL, text_of(call.get("id")), name)
+    answer.add_arguments(key, arguments)
 
 
-def arguments_text(arguments: Any) -> str:
+def read_call(call: Any) -> tuple[str, str] | None:
+    """The name of the tool in a call, or in a piece of one, and what it is called with; None where neither is told."""
+    for kind, member in CALL_INPUTS:
+        called = call.get(kind) if isinstance(call, dict) else None
+        if isinstance(called, dict):
+            return text_of(called.get("name")), _arguments_text(called.get(member))
+    return None
+
+
+def _arguments_text(arguments: Any) -> str:
     """The arguments as text: the protocol says a string of JSON, some servers send the JSON itself."""
     if arguments is None:
         return ""
     return arguments if isinstance(arguments, str) else json_text.encode_any(arguments).decode()
 
 
-def read_finish(answer: Answer, reason: Any) -> None:
-    raw = text_of(reason)
+def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:
+    """Takes why the choice ended."""
+    raw = text_of(choice.get("finish_reason"))
     answer.finish(FINISH_REASONS.get(raw, "other"), raw)
+    if stop_sequence_member and raw in STOPPED:
+        answer.stop_sequence = text_of(choice.get(stop_sequence_member))
 
 
-def read_usage(answer: Answer, usage: Any) -> None:
-    """`prompt_tokens` includes cached and `completion_tokens` reasoning tokens here already."""
-    if not isinstance(usage, dict):
-        return
-    prompt, completion = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
-    if prompt is None and completion is None:
-        return
-    read = models_pb2.TokenUsage(prompt_tokens=prompt or 0, completion_tokens=completion or 0)
-    read.total_tokens = read.prompt_tokens + read.completion_tokens
-    prompt_details = usage.get("prompt_tokens_details")
-    if isinstance(prompt_details, dict):
-        _set_count(read, "cached_prompt_tokens", prompt_details.get("cached_tokens"))
-        _set_count(read, "cache_write_tokens", prompt_details.get("cache_write_tokens"))
-    completion_details = usage.get("completion_tokens_details")
-    if isinstance(completion_details, dict):
-        _set_count(read, "reasoning_tokens", completion_details.get("reasoning_tokens"))
-    answer.usage = read
-
-
-def _set_count(usage: models_pb2.TokenUsage, name: str, value: Any) -> None:
-    tokens = count_of(value)
-    if tokens is not None:
-        setattr(usage, name, tokens)
+def read_end(answer: Answer, completion: dict[str, Any]) -> None:
+    """Takes what was counted, and how it is charged, of a completion or of a piece of one."""
+    if completion.get("service_tier"):
+        read_rates(answer, completion["service_tier"])
+    if completion.get("usage"):
+        read_usage(answer, completion["usage"], "prompt", "completion")

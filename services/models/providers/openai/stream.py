@@ -18,21 +18,25 @@ from services.models.providers.openai.response import (
     FIRST_CALL,
     TEXT,
     add_delta,
-    arguments_text,
     attach_annotations,
+    calls_in,
     first_choice,
+    read_call,
+    read_end,
     read_finish,
     read_header,
-    read_usage,
 )
 
 DONE = b"[DONE]"
 
 
 class ChatCompletionDecoder:
-    """One stream. It is whole once a finish reason or `[DONE]` has come; usage comes between the two."""
+    """One stream. It is whole once a finish reason or `[DONE]` has come; usage comes between the two.
 
-    def __init__(self) -> None:
+    `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
+    """
+
+    def __init__(self, stop_sequence_member: str | None = None) -> None:
         self.answer = Answer()
         self.finished = False
         self.ended = False
@@ -41,6 +45,7 @@ class ChatCompletionDecoder:
         self._newest: _StreamedCall | None = None
         self._annotations: list[Any] = []
         self._attached_annotations = 0
+        self._stop_sequence_member = stop_sequence_member
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -73,16 +78,15 @@ class ChatCompletionDecoder:
             else:
                 self._add_delta(delta)
         if reason:
-            read_finish(self.answer, reason)
+            read_finish(self.answer, choice, self._stop_sequence_member)
             self.finished = True
         if self.finished:
             self._attach_annotations()
-        if chunk.get("usage"):
-            read_usage(self.answer, chunk["usage"])
+        read_end(self.answer, chunk)
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
         add_delta(self.answer, delta)
-        for call in json_text.items_of(delta.get("tool_calls")):
+        for call in calls_in(delta):
             self._add_call(call)
         self._annotations += json_text.items_of(delta.get("annotations"))
 
@@ -96,10 +100,8 @@ class ChatCompletionDecoder:
         """Adds a piece of a tool call."""
         if not isinstance(delta, dict):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
-        function = delta.get("function")
-        function = function if isinstance(function, dict) else {}
-        index, call_id, name = delta.get("index"), text_of(delta.get("id")), text_of(function.get("name"))
-        arguments = arguments_text(function.get("arguments"))
+        name, arguments = read_call(delta) or ("", "")
+        index, call_id = delta.get("index"), text_of(delta.get("id"))
         call = self._find_call(index, call_id, name)
         if call is None or self._begins_another(call, name, arguments):
             call = self._newest = _StreamedCall()

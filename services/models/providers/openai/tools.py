@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from proto import models_pb2
+from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.schemas import embed_schema
 from services.models.providers.openai.translation import Translation
 
@@ -21,10 +23,25 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
     if not request.tools:
         return {}
     tools = [_tool(tool, f"tools[{index}]", translation) for index, tool in enumerate(request.tools)]
-    return {"tools": tools, **_tool_choice(request.tool_choice, translation)}
+    return {"tools": tools, **encode_tool_choice(translation, _named)}
+
+
+def encode_tool_choice(translation: Translation, named: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """The choice between the tools, in both dialects; `named` is how one of them says which tool must be called."""
+    choice, target = translation.request.tool_choice, translation.target
+    mode = TOOL_CHOICES.get(choice.mode)
+    by_name = choice.WhichOneof("choice") == "tool_name"
+    if (by_name or mode == "required") and translation.adapts and not target.facts.forced_tool_choice:
+        problem = f"{target.model} cannot be made to call a tool; it was left to choose"
+        translation.tell_changed("tool_choice", problem)
+        return {"tool_choice": "auto"}
+    if by_name:
+        return {"tool_choice": named(choice.tool_name)}
+    return {"tool_choice": mode} if mode else {}
 
 
 def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) -> dict[str, Any]:
+    refuse_mark(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
         problem = "no tool runs at the provider in Chat Completions; define a function, or choose a model that has it"
         translation.refuse(f"{path}.provider_tool", problem)
@@ -40,13 +57,5 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) 
     return {"type": "function", "function": function}
 
 
-def _tool_choice(choice: models_pb2.ToolChoice, translation: Translation) -> dict[str, Any]:
-    named = choice.WhichOneof("choice") == "tool_name"
-    mode = TOOL_CHOICES.get(choice.mode)
-    if (named or mode == "required") and translation.adapts and not translation.target.facts.forced_tool_choice:
-        problem = f"{translation.target.model} cannot be made to call a tool; it was left to choose"
-        translation.tell_changed("tool_choice", problem)
-        return {"tool_choice": "auto"}
-    if named:
-        return {"tool_choice": {"type": "function", "function": {"name": choice.tool_name}}}
-    return {"tool_choice": mode} if mode else {}
+def _named(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}

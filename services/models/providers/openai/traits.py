@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.models.providers.call_ids import CallIdRules
 from services.models.providers.facts import MediaKind
 from services.models.providers.schemas import SchemaRules
 
@@ -41,10 +42,14 @@ class Traits:
     """What it calls the id of the end user."""
     max_end_user_length: int | None = None
     """Of that id, in characters."""
+    call_ids: CallIdRules | None = None
+    """Which ids of tool calls it takes; None where any."""
     strict_schemas: SchemaRules | None = None
     """The rules of schemas that are strict; None where every schema is taken as it is."""
     shows_reasoning: bool = True
     """Whether the text of reasoning can be in an answer at all."""
-    samples_while_reasoning: bool = True
-    """Whether sampling parameters are taken while the model reasons."""
     reasoning: ReasoningMembers = ReasoningMembers()
+    continuation: Mapping[str, bool] = field(default_factory=dict)
+    """What makes it go on with an answer that the conversation ends in the middle of; none where it does so anyway."""
+    stop_sequence_member: str | None = None
+    """Where a choice says which stop sequence ended it."""

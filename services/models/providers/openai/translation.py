@@ -25,6 +25,12 @@ class Translation:
         """Whether what the model is known not to take is changed, rather than sent for the provider to judge."""
         return self.request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
 
+    def role_of(self, message: models_pb2.ChatMessage) -> str:
+        """The message's role, as far as the model knows it."""
+        if message.role == "developer" and not self.target.facts.developer_role:
+            return "system"
+        return message.role
+
     def tell(self, code: str, path: str, message: str) -> None:
         self.notices.append(models_pb2.Notice(code=code, field=path, message=message))
 

@@ -6,8 +6,11 @@ https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
+import re
+
 from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.call_ids import CallIdRules
 from services.models.providers.error_body import read_fault
 from services.models.providers.faults import Fault
 from services.models.providers.openai import OPENAI
@@ -21,6 +24,7 @@ class OpenAIResponsesDialect:
 
     name = OPENAI.name
     path = "/responses"
+    call_ids = CallIdRules(re.compile("(?s).{1,64}"))
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         return encode_body(OPENAI.traits, conversation, target, stream=stream)

@@ -7,12 +7,13 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.content import media_kind
-from services.models.providers.openai.media import FILE_NAMES
+from services.models.providers.openai.media import FILE_NAMES, refuse_citations
 from services.models.providers.openai.translation import Translation
 
 
 def encode_media(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any]:
     """The content part for `media`, the field at `path`; what Responses does not read is refused."""
+    refuse_citations(media, path, translation)
     kind = media_kind(media)
     if kind == "image":
         # The type requires what the documentation calls the default.

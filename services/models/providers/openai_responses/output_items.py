@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/responses/object#responses/object
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.faults import Fault
 from services.models.providers.json_text import items_of, text_of
+from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
 
 PARTS_PER_ITEM = 1 << 20
 """More than an item has parts: keys of blocks are in the order of items, then of their parts."""
@@ -24,15 +25,9 @@ SUMMARY, REASONING_TEXT = 0, 1
 
 BETWEEN_THOUGHTS = "\n\n"
 
-# What an Answer says by itself of a message and of a call; whatever else they hold must come back with them.
-MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
-PART_MEMBERS = frozenset({"type", "text", "refusal"})
-CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
-
-TextKind = Literal["text", "refusal"]
-
-PART_KINDS: dict[str, tuple[TextKind, str]] = {"output_text": ("text", "text"), "refusal": ("refusal", "refusal")}
-"""Of a message's content: the kind of block, and the member that holds its text."""
+CALL_INPUTS = {"function_call": "arguments", "custom_tool_call": "input"}
+"""Calls that are the caller's to answer, each with the member that holds what its tool is called with; custom ones
+take any text."""
 
 
 class _RawPart(msgspec.Struct):
@@ -79,13 +74,15 @@ class OutputItems:
         self._answer.add(key, "reasoning", piece)
 
     def open_call(self, index: int, item: dict[str, Any]) -> None:
-        """Begins a function call, once its name is known."""
+        """Begins a call, if the item is one for the caller to answer, once its name is known."""
+        if text_of(item.get("type")) not in CALL_INPUTS:
+            return
         name = text_of(item.get("name"))
         if name and index not in self._call_keys:
             self._call_keys[index] = self._answer.open_tool_call(_key(index, 0), text_of(item.get("call_id")), name)
 
     def add_arguments(self, index: int, piece: str) -> None:
-        """Adds a piece to the arguments of a function call; before its name is known they wait for the whole item."""
+        """Adds a piece to the arguments of a call; before its name is known they wait for the whole item."""
         key = self._call_keys.get(index)
         if key is not None:
             self._answer.add_arguments(key, piece)
@@ -97,13 +94,13 @@ class OutputItems:
         if index in self._whole:
             return
         self._whole.add(index)
-        kind = item.get("type")
+        kind = text_of(item.get("type"))
         if kind == "message":
             keys = list(self._message_keys(index, item, item_json))
-            kept = self._keeps_all or _message_says_more(item)
-        elif kind == "function_call":
+            kept = self._keeps_all or message_says_more(item)
+        elif kind in CALL_INPUTS:
             keys = [self._call_key(index, item)]
-            kept = self._keeps_all or _says_more(item, CALL_MEMBERS)
+            kept = self._keeps_all or kind != "function_call" or call_says_more(item)
         else:
             keys = list(self._thought_keys(index, item)) if kind == "reasoning" else []
             kept = self._keeps_all = True
@@ -117,7 +114,7 @@ class OutputItems:
 
     def _message_keys(self, index: int, item: dict[str, Any], item_json: bytes) -> Iterator[int]:
         for number, part in enumerate(items_of(item.get("content"))):
-            kind = _kind_of(part)
+            kind = text_kind(part)
             if kind is None:
                 continue
             key = _key(index, number)
@@ -144,7 +141,7 @@ class OutputItems:
         key = self._call_keys[index]
         told = self._answer.close(key)
         # No arguments at all are an empty object in an answer.
-        arguments = text_of(item.get("arguments")) or "{}"
+        arguments = text_of(item.get(CALL_INPUTS[item["type"]])) or "{}"
         if arguments.startswith(told):
             self._answer.add_arguments(key, arguments[len(told) :])
         return key
@@ -174,26 +171,9 @@ def _key(index: int, part: int) -> int:
     return index * PARTS_PER_ITEM + part
 
 
-def _kind_of(part: Any) -> tuple[TextKind, str] | None:
-    kind = part.get("type") if isinstance(part, dict) else None
-    return PART_KINDS.get(kind) if isinstance(kind, str) else None
-
-
 def _annotations_json(part: dict[str, Any], number: int, item_json: bytes) -> str:
     """The annotations of a message's part as the provider wrote them, or, where they have no such text, as we do."""
     try:
         return bytes(json_text.decode_exactly(item_json, _RawMessage).content[number].annotations).decode()
     except json_text.Malformed:
         return json_text.encode_any(part["annotations"]).decode()
-
-
-def _message_says_more(item: dict[str, Any]) -> bool:
-    """Whether a message holds what text alone does not tell: a phase, annotations, parts of an unknown kind."""
-    parts = items_of(item.get("content"))
-    return _says_more(item, MESSAGE_MEMBERS) or any(
-        _kind_of(part) is None or _says_more(part, PART_MEMBERS) for part in parts
-    )
-
-
-def _says_more(holder: dict[str, Any], known: Collection[str]) -> bool:
-    return any(value for name, value in holder.items() if name not in known)

@@ -7,16 +7,16 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.base import Body, Conversation, Target
-from services.models.providers.openai.reasoning import drop_sampling
-from services.models.providers.openai.schemas import embed_schema
+from services.models.providers.openai.identifiers import encode_identifiers
+from services.models.providers.openai.reasoning_rules import drop_excluded
+from services.models.providers.openai.schemas import name_schema
 from services.models.providers.openai.traits import Traits
 from services.models.providers.openai.translation import Translation
 from services.models.providers.openai_responses.input_items import encode_input
 from services.models.providers.openai_responses.reasoning import encode_reasoning
 from services.models.providers.openai_responses.tools import encode_tools
 from services.models.providers.options import merge_options
-from services.models.providers.parameters import fit
-from services.shared.errors import Unimplemented
+from services.models.providers.parameters import NEUTRAL, fit
 
 MEMBERS = {
     "temperature": "temperature",
@@ -48,7 +48,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
     body.update(encode_tools(translation))
     if request.HasField("response_format") and request.response_format.type != "text":
         body["text"] = {"format": _format(request.response_format, translation)}
-    body.update(_identifiers(translation))
+    body.update(encode_identifiers(translation))
     if stream:
         body["stream"] = True
     translation.raise_refusals()
@@ -61,16 +61,15 @@ def _parameters(translation: Translation) -> dict[str, Any]:
     given, notices = fit(translation.request, translation.target.facts, translation.target.model)
     translation.notices.extend(notices)
     reasoning = encode_reasoning(translation)
-    effort = reasoning.get("effort")
-    drop_sampling(given, {"reasoning_effort": effort} if effort else {}, translation)
+    drop_excluded(given, reasoning.get("effort"), translation)
     parameters: dict[str, Any] = {}
     for name, value in given.items():
         if name in MEMBERS:
             parameters[MEMBERS[name]] = value
-        elif translation.adapts:
-            translation.tell_dropped(f"config.{name}", f"OpenAI's Responses takes no {name}; it was not sent")
-        else:
+        elif not translation.adapts:
             parameters[name] = list(value) if name == "stop_sequences" else value
+        elif value != NEUTRAL.get(name):
+            translation.tell_dropped(f"config.{name}", f"OpenAI's Responses takes no {name}; it was not sent")
     if translation.adapts:
         _raise_length(parameters, translation)
     return {**parameters, "reasoning": reasoning} if reasoning else parameters
@@ -86,21 +85,4 @@ def _raise_length(parameters: dict[str, Any], translation: Translation) -> None:
 def _format(wanted: models_pb2.ResponseFormat, translation: Translation) -> dict[str, Any]:
     if wanted.type == "json_object":
         return {"type": "json_object"}
-    if wanted.type != "json_schema":
-        raise Unimplemented.feature(f"response_format.type {wanted.type}")
-    encoded: dict[str, Any] = {"type": "json_schema", "name": wanted.name or "response"}
-    encoded["schema"] = embed_schema(
-        wanted.schema_json, "response_format.schema_json", translation, strict=wanted.strict
-    )
-    if wanted.HasField("strict"):
-        encoded["strict"] = wanted.strict
-    return encoded
-
-
-def _identifiers(translation: Translation) -> dict[str, str]:
-    """Who asks, and which requests begin alike."""
-    request, limit = translation.request, translation.traits.max_end_user_length
-    if limit and len(request.end_user_id) > limit:
-        translation.refuse("end_user_id", f"{translation.traits.title} takes at most {limit} characters")
-    members = {"safety_identifier": request.end_user_id, "prompt_cache_key": request.prompt_cache_key}
-    return {name: value for name, value in members.items() if value}
+    return {"type": "json_schema", **name_schema(wanted, translation)}

@@ -12,7 +12,8 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault
-from services.models.providers.json_text import count_of, items_of, text_of
+from services.models.providers.json_text import items_of, text_of
+from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
 
 # `status`, or where it is `incomplete` the reason for it.
@@ -20,6 +21,14 @@ FINISH_REASONS = {
     "completed": "stop",
     "max_output_tokens": "length",
     "content_filter": "content_filter",
+}
+
+# Why reasoning that was sent was kept from the model. Reasoning of an earlier turn is so by default.
+WITHHELD = {
+    "organization_mismatch": "another organization's",
+    "end_user_mismatch": "another end user's",
+    "model_mismatch": "another model's",
+    "prefix_mismatch": "of other messages before it",
 }
 
 UNFINISHED = frozenset({"queued", "in_progress"})
@@ -83,7 +92,9 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
         for index in missing:
             items.add_whole(index_of(index), item_of(output[index]), texts[index])
     answer.finish(FINISH_REASONS.get(word, "other"), word)
-    _read_usage(answer, response.get("usage"))
+    read_usage(answer, response.get("usage"), "input", "output")
+    read_rates(answer, response.get("service_tier"))
+    _warn_of_withheld_reasoning(answer, response)
 
 
 def read_header(answer: Answer, response: dict[str, Any]) -> None:
@@ -119,24 +130,11 @@ def _raw_items(response_json: bytes, output: Sequence[Any]) -> list[bytes]:
         return [json_text.encode_any(item) for item in output]
 
 
-def _read_usage(answer: Answer, usage: Any) -> None:
-    """`input_tokens` includes cached and `output_tokens` reasoning tokens here already."""
-    if not isinstance(usage, dict):
-        return
-    prompt, completion = count_of(usage.get("input_tokens")), count_of(usage.get("output_tokens"))
-    if prompt is None and completion is None:
-        return
-    read = _members(usage.get("input_tokens_details"))
-    written = _members(usage.get("output_tokens_details"))
-    answer.usage = models_pb2.TokenUsage(
-        prompt_tokens=prompt or 0,
-        completion_tokens=completion or 0,
-        total_tokens=(prompt or 0) + (completion or 0),
-        cached_prompt_tokens=count_of(read.get("cached_tokens")),
-        cache_write_tokens=count_of(read.get("cache_write_tokens")),
-        reasoning_tokens=count_of(written.get("reasoning_tokens")),
-    )
-
-
-def _members(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _warn_of_withheld_reasoning(answer: Answer, response: dict[str, Any]) -> None:
+    told = [
+        change.get("reason") for change in items_of(response.get("input_transformations")) if isinstance(change, dict)
+    ]
+    for reason, whose in WITHHELD.items():
+        if reason in told:
+            problem = f"OpenAI kept earlier reasoning from the model: it is {whose}"
+            answer.warnings.append(models_pb2.Notice(code="REASONING_DROPPED", field="messages", message=problem))

@@ -28,6 +28,7 @@ DONE = b"[DONE]"
 """Responses has no such marker; servers that imitate it close their streams with it."""
 
 ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+ARGUMENT_PIECES = frozenset({"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"})
 OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
 
 
@@ -67,10 +68,10 @@ class ResponseDecoder:
                 return
 
     def _read(self, event: dict[str, Any], event_json: bytes) -> None:
-        kind = event.get("type")
+        kind = text_of(event.get("type"))
         if kind == "response.output_text.delta":
             self._items.add_piece(self._index(event), _part(event, "content_index"), "text", _piece(event))
-        elif kind == "response.function_call_arguments.delta":
+        elif kind in ARGUMENT_PIECES:
             self._items.add_arguments(self._index(event), _piece(event))
         elif kind == "response.reasoning_summary_text.delta":
             self._items.add_thought(self._index(event), SUMMARY, _part(event, "summary_index"), _piece(event))
@@ -80,14 +81,12 @@ class ResponseDecoder:
             self._items.add_piece(self._index(event), _part(event, "content_index"), "refusal", _piece(event))
         elif kind == "response.output_item.added":
             item = item_of(event.get("item"))
-            index = self._index(event, item)
-            if item.get("type") == "function_call":
-                self._items.open_call(index, item)
+            self._items.open_call(self._index(event, item), item)
         elif kind == "response.output_item.done":
             item = item_of(event.get("item"))
             item_json = _member_json(event_json, _ItemEvent, "item", item)
             self._items.add_whole(self._index(event, item), item, item_json)
-        elif not isinstance(kind, str) or not kind.startswith("response."):
+        elif not kind.startswith("response."):
             self._read_error(event, kind)
         elif kind in OPENINGS:
             read_header(self.answer, _members(event.get("response")))
@@ -108,7 +107,7 @@ class ResponseDecoder:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         return self._indexes.setdefault(item_id, len(self._indexes))
 
-    def _read_error(self, event: dict[str, Any], kind: Any) -> None:
+    def _read_error(self, event: dict[str, Any], kind: str) -> None:
         """An error stands in an event of its own, or in one that is no event of a response at all."""
         if event.get("error"):
             raise fault_of(event["error"])

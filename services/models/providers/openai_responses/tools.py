@@ -6,11 +6,15 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.json_text import raw_members
+from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.schemas import embed_schema
-from services.models.providers.openai.tools import TOOL_CHOICES
+from services.models.providers.openai.tools import encode_tool_choice
 from services.models.providers.openai.translation import Translation
 
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
+
+NAMED_BY = ("name", "server_label")
+"""What tells OpenAI's tools of one type apart, where there can be several: custom tools, MCP servers."""
 
 
 def encode_tools(translation: Translation) -> dict[str, Any]:
@@ -19,13 +23,13 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
     if not request.tools:
         return {}
     tools = [_tool(tool, f"tools[{index}]", translation) for index, tool in enumerate(request.tools)]
-    return {"tools": tools, **_tool_choice(translation)}
+    return {"tools": tools, **encode_tool_choice(translation, lambda name: _named(name, request))}
 
 
 def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) -> dict[str, Any]:
+    refuse_mark(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
-        config_json = tool.provider_tool.config_json
-        return {**(raw_members(config_json) if config_json else {}), "type": tool.provider_tool.type}
+        return _provider_tool(tool)
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -38,21 +42,18 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) 
     return function
 
 
-def _tool_choice(translation: Translation) -> dict[str, Any]:
-    choice = translation.request.tool_choice
-    named = choice.WhichOneof("choice") == "tool_name"
-    mode = TOOL_CHOICES.get(choice.mode)
-    if (named or mode == "required") and translation.adapts and not translation.target.facts.forced_tool_choice:
-        problem = f"{translation.target.model} cannot be made to call a tool; it was left to choose"
-        translation.tell_changed("tool_choice", problem)
-        return {"tool_choice": "auto"}
-    if named:
-        return {"tool_choice": _named(choice.tool_name, translation.request)}
-    return {"tool_choice": mode} if mode else {}
+def _provider_tool(tool: models_pb2.ToolDefinition) -> dict[str, Any]:
+    config_json = tool.provider_tool.config_json
+    encoded: dict[str, Any] = dict(raw_members(config_json)) if config_json else {}
+    encoded["type"] = tool.provider_tool.type
+    if tool.name and tool.provider_tool.type == "custom":
+        encoded.setdefault("name", tool.name)
+    return encoded
 
 
-def _named(name: str, request: models_pb2.ChatRequest) -> dict[str, str]:
+def _named(name: str, request: models_pb2.ChatRequest) -> dict[str, Any]:
     for tool in request.tools:
         if tool.HasField("provider_tool") and name in (tool.name, tool.provider_tool.type):
-            return {"type": tool.provider_tool.type}
+            encoded = _provider_tool(tool)
+            return {member: encoded[member] for member in ("type", *NAMED_BY) if member in encoded}
     return {"type": "function", "name": name}

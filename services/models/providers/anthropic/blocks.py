@@ -1,0 +1,194 @@
+"""Messages → content blocks. https://platform.claude.com/docs/en/api/messages"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from proto import models_pb2
+from services.models.providers import json_text
+from services.models.providers.anthropic.cache import Block, CacheMarks, bare
+from services.models.providers.anthropic.container import id_in, is_container
+from services.models.providers.anthropic.media import media_block
+from services.models.providers.anthropic.notices import Notices
+from services.shared.errors import InvalidRequest
+
+PlacedPart = tuple[str, models_pb2.ContentPart]
+"""A part with its path."""
+
+THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
+"""Blocks of reasoning. They take no cache mark."""
+
+
+def kind_of(block: Block) -> str:
+    """The type of a block, marked or not."""
+    block = bare(block)
+    if isinstance(block, msgspec.Raw):
+        block = json_text.decode(bytes(block))
+    return json_text.text_of(block.get("type"))
+
+
+class BlockEncoder:
+    """The blocks of each message of one request. Raises InvalidRequest for media that Messages does not take."""
+
+    def __init__(self, state_owner: str, marks: CacheMarks, notices: Notices) -> None:
+        self._state_owner = state_owner
+        self._marks = marks
+        self._notices = notices
+        self.container = ""
+        """The id of the newest container that an answer names."""
+
+    # -------------------------------------------------------------------------------------------- text and media
+
+    def plain(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
+        """Those of a message that has text and media only. Raises InvalidRequest for one that says nothing."""
+        blocks, _ = self._plain_blocks(_place(message, path))
+        if not blocks:
+            raise InvalidRequest.field(path, "holds white space only, which Messages refuses; send a text")
+        return blocks
+
+    def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
+        """The blocks of texts and media, and the white space that has no text beside it.
+
+        Messages refuses a text of white space alone, so such a text is joined to the one before it, or behind it.
+        """
+        blocks: list[Block] = []
+        texts: list[tuple[dict[str, Any], list[str]]] = []
+        leading: list[str] = []
+        pieces = leading
+        for path, part in parts:
+            if part.HasField("media"):
+                blocks.append(self._marks.mark(media_block(part.media, f"{path}.media", self._notices), part, path))
+                pieces = leading
+            elif part.text.strip():
+                block, pieces = _text_block(part.text), [*leading, part.text]
+                leading = []
+                texts.append((block, pieces))
+                blocks.append(self._marks.mark(block, part, path))
+            else:
+                self._marks.refuse(part, path, "white space alone")
+                pieces.append(part.text)
+        for block, pieces in texts:
+            block["text"] = "".join(pieces)
+        return blocks, "".join(leading)
+
+    # -------------------------------------------------------------------------------------------------- assistant
+
+    def assistant(self, message: models_pb2.ChatMessage, path: str) -> Iterator[Block]:
+        """Those of an assistant's message; white space alone, as other models say before a call, is left out."""
+        for here, part in _place(message, path):
+            yield from self._assistant_block(part, here)
+
+    def _assistant_block(self, part: models_pb2.ContentPart, path: str) -> Iterator[Block]:
+        if is_container(part):
+            self._take_container(part, path)
+            return
+        if part.HasField("provider_state"):
+            if self._is_own(part):
+                yield self._replayed(part, path)
+                return
+            self._tell_state_dropped(part, path)
+        kind = part.WhichOneof("kind")
+        if kind == "tool_call":
+            yield self._marks.mark(self._tool_use(part.tool_call, path), part, path)
+        elif kind in ("text", "refusal"):
+            text = part.text or part.refusal
+            if text.strip():
+                yield self._marks.mark(_text_block(text), part, path)
+            else:
+                self._marks.refuse(part, path, "white space alone")
+        elif kind == "reasoning":
+            self._marks.refuse(part, path, "reasoning")
+            text = "reasoning can only go back to the provider that signed it; this part was not sent"
+            self._notices.append(models_pb2.Notice(code="REASONING_DROPPED", field=path, message=text))
+
+    def _is_own(self, part: models_pb2.ContentPart) -> bool:
+        return part.provider_state.provider == self._state_owner
+
+    def _take_container(self, part: models_pb2.ContentPart, path: str) -> None:
+        """Another provider's is left out without a notice: nothing of the conversation is lost with it."""
+        self._marks.refuse(part, path, "a container")
+        if self._is_own(part):
+            self.container = id_in(part) or self.container
+
+    def _tell_state_dropped(self, part: models_pb2.ContentPart, path: str) -> None:
+        kind = part.WhichOneof("kind")
+        if kind == "reasoning":
+            # That is told of the whole part.
+            return
+        text = "only the provider that made it can read this part's state; the part was sent without"
+        if kind is None:
+            self._marks.refuse(part, path, "what was not sent")
+            text = "only the provider that made this part can read it, such as a call of its own tool; it was not sent"
+        self._notices.append(models_pb2.Notice(code="PROVIDER_STATE_DROPPED", field=path, message=text))
+
+    def _replayed(self, part: models_pb2.ContentPart, path: str) -> Block:
+        """The provider's own block, byte for byte, which may have a mark already."""
+        raw = msgspec.Raw(part.provider_state.data)
+        if not part.HasField("cache"):
+            return raw
+        block = json_text.decode(part.provider_state.data)
+        if kind_of(block) in THINKING_BLOCKS:
+            self._marks.refuse(part, path, "thinking")
+            return raw
+        return raw if "cache_control" in block or not block else self._marks.mark(raw, part, path)
+
+    def _tool_use(self, call: models_pb2.ToolCall, path: str) -> dict[str, Any]:
+        arguments = call.arguments_json or "{}"
+        if json_text.is_object(arguments):
+            arguments_json: Any = json_text.raw(arguments)
+        else:
+            arguments_json = {"arguments": arguments}
+            text = 'tool arguments must be an object for Messages; they were sent as {"arguments": "…"}'
+            self._notices.append(models_pb2.Notice(code="TOOL_ARGUMENTS_WRAPPED", field=path, message=text))
+        return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments_json}
+
+    # ----------------------------------------------------------------------------------------------- tool results
+
+    def tool_results(self, message: models_pb2.ChatMessage, path: str) -> Iterator[Block]:
+        """Those of a tool's message. What it holds itself is one result, in the place of the first such part."""
+        parts = list(_place(message, path))
+        own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
+        for here, part in parts:
+            if part.HasField("tool_result"):
+                yield self._tool_result(part, here)
+            elif here == own[0][0]:
+                yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": self._result_content(own)}
+
+    def _tool_result(self, part: models_pb2.ContentPart, path: str) -> Block:
+        result = part.tool_result
+        pieces = [(f"{path}.tool_result.content[{place}]", piece) for place, piece in enumerate(result.content)]
+        block: dict[str, Any] = {
+            "type": "tool_result",
+            "tool_use_id": result.tool_call_id,
+            "content": self._result_content(pieces),
+        }
+        if result.is_error:
+            block["is_error"] = True
+        return self._marks.mark(block, part, path)
+
+    def _result_content(self, pieces: Sequence[PlacedPart]) -> str | list[Block]:
+        """What a tool answered: one plain text, which may be white space here, as a text; anything else as blocks."""
+        blocks, white_space = self._plain_blocks(pieces)
+        if not blocks:
+            return white_space
+        if len(blocks) == 1 and isinstance(blocks[0], dict) and blocks[0]["type"] == "text":
+            return str(blocks[0]["text"])
+        return blocks
+
+
+def _place(message: models_pb2.ChatMessage, path: str) -> Iterator[PlacedPart]:
+    """What a message holds, with its paths. The short form is one text and the calls behind it."""
+    if message.parts:
+        for index, part in enumerate(message.parts):
+            yield f"{path}.parts[{index}]", part
+        return
+    yield f"{path}.content", models_pb2.ContentPart(text=message.content)
+    for index, call in enumerate(message.tool_calls):
+        yield f"{path}.tool_calls[{index}]", models_pb2.ContentPart(tool_call=call)
+
+
+def _text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}

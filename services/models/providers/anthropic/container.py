@@ -1,0 +1,84 @@
+"""The container in which the provider ran code for an answer, and which the next turn must name.
+
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/code-execution-tool. Without it a conversation is refused
+whose tools were called by that code. It is a member of the message and no block of it, so it is kept as opaque state
+in a wrapping of ours, which no block can be taken for: blocks have a type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from proto import models_pb2
+from services.models.providers import json_text
+from services.models.providers.answer import Answer
+
+BEHIND_ALL = 2**30 + 1
+"""The key of the container: behind all other parts of an answer, what is said of a refusal included."""
+
+_START = b'{"container":'
+
+
+class _Holder(msgspec.Struct):
+    container: msgspec.Raw
+
+
+class _Start(msgspec.Struct):
+    message: _Holder
+
+
+class _Delta(msgspec.Struct):
+    delta: _Holder
+
+
+def container_in_body(message: dict[str, Any], body: bytes) -> bytes:
+    """The container that a message names, as the provider wrote it where that can be embedded; empty if it is none."""
+    return _written(message, body, lambda data: json_text.decode_exactly(data, _Holder))
+
+
+def container_in_start(message: dict[str, Any], data: bytes) -> bytes:
+    """The same of the message in the event that starts a stream."""
+    return _written(message, data, lambda data: json_text.decode_exactly(data, _Start).message)
+
+
+def container_in_delta(delta: dict[str, Any], data: bytes) -> bytes:
+    """The same of the delta in an event of a stream."""
+    return _written(delta, data, lambda data: json_text.decode_exactly(data, _Delta).delta)
+
+
+def _written(holder: dict[str, Any], data: bytes, decode_holder: Callable[[bytes], _Holder]) -> bytes:
+    container = holder.get("container")
+    if not isinstance(container, dict):
+        return b""
+    try:
+        return bytes(decode_holder(data).container)
+    except json_text.Malformed:
+        return json_text.encode_any(container)
+
+
+def keep_container(answer: Answer, container_json: bytes) -> None:
+    """Adds it to the answer as a part of its own, if there is one."""
+    if container_json:
+        data = _START + container_json + b"}"
+        answer.attach_state(BEHIND_ALL, models_pb2.ProviderState(model=answer.model, data=data))
+
+
+def is_container(part: models_pb2.ContentPart) -> bool:
+    """Whether a part is a container, whoever made it."""
+    return part.WhichOneof("kind") is None and _members(part).keys() == {"container"}
+
+
+def id_in(part: models_pb2.ContentPart) -> str:
+    """The id of the container that a part is."""
+    container = _members(part)["container"]
+    return json_text.text_of(container.get("id")) if isinstance(container, dict) else ""
+
+
+def _members(part: models_pb2.ContentPart) -> dict[str, Any]:
+    data = part.provider_state.data
+    # Nearly all state is blocks, which may be large and need not be read.
+    members = json_text.decode(data) if data.startswith(_START) else {}
+    return members if isinstance(members, dict) else {}

@@ -1,0 +1,30 @@
+"""About how many tokens something has, where nobody counted."""
+
+from __future__ import annotations
+
+import math
+
+from proto import models_pb2
+from services.models.providers.answer import CHARACTERS_PER_TOKEN
+from services.models.providers.base import Conversation
+
+CHARACTERS_PER_MEDIA = 1000 * CHARACTERS_PER_TOKEN
+"""About what an image costs, as the Session Service counts it too."""
+
+
+def estimate_prompt_tokens(conversation: Conversation) -> int:
+    """About how many tokens a conversation and its tools have, by their length."""
+    characters = sum(_count_characters(message) for message in conversation.messages)
+    characters += sum(len(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
+    return math.ceil(characters / CHARACTERS_PER_TOKEN)
+
+
+def _count_characters(message: models_pb2.ChatMessage) -> int:
+    if not message.parts:
+        return len(message.content) + sum(len(call.arguments_json) for call in message.tool_calls)
+    return sum(_count_part(part) for part in message.parts)
+
+
+def _count_part(part: models_pb2.ContentPart) -> int:
+    own = len(part.text) + len(part.tool_call.arguments_json) + CHARACTERS_PER_MEDIA * part.HasField("media")
+    return own + sum(_count_part(piece) for piece in part.tool_result.content)

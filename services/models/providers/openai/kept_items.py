@@ -1,0 +1,81 @@
+"""The items of Responses that come back with the parts of an answer, kept as OpenAI's opaque state.
+
+https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-items-in-context
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+from proto import models_pb2
+from services.models.providers import json_text
+from services.models.providers.base import Target
+from services.models.providers.json_text import items_of
+
+# What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them.
+MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
+PART_MEMBERS = frozenset({"type", "text", "refusal"})
+CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
+
+TextKind = Literal["text", "refusal"]
+
+PART_KINDS: dict[str, tuple[TextKind, str]] = {"output_text": ("text", "text"), "refusal": ("refusal", "refusal")}
+"""Of a message's content: the kind of block, and the member that holds its text."""
+
+
+def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
+    """Whether the target's provider made the state that a part has."""
+    return part.HasField("provider_state") and part.provider_state.provider == target.state_owner
+
+
+def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
+    """The item that a part came in, where the target's provider made it."""
+    return part.provider_state.data if has_owned_item(part, target) else b""
+
+
+def takes_back(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
+    """Whether the items of an assistant's message go back to the target as they are.
+
+    "Reasoning input items can only be provided to a reasoning or computer use model", says OpenAI; and what came
+    behind reasoning is taken only together with it.
+    """
+    if target.facts.can_reason is not False or not adapts:
+        return True
+    return not any(part.HasField("reasoning") and has_owned_item(part, target) for part in message.parts)
+
+
+def is_told_by_its_part(item_json: bytes) -> bool:
+    """Whether an item is a message or a call that says no more than a part without state does."""
+    try:
+        item = json_text.decode(item_json)
+    except json_text.Malformed:
+        return False
+    if not isinstance(item, dict):
+        return False
+    if item.get("type") == "message":
+        return not message_says_more(item)
+    return item.get("type") == "function_call" and not call_says_more(item)
+
+
+def message_says_more(item: dict[str, Any]) -> bool:
+    """Whether a message holds what text alone does not tell: a phase, annotations, parts of an unknown kind."""
+    parts = items_of(item.get("content"))
+    return _says_more(item, MESSAGE_MEMBERS) or any(
+        text_kind(part) is None or _says_more(part, PART_MEMBERS) for part in parts
+    )
+
+
+def call_says_more(item: dict[str, Any]) -> bool:
+    """Whether the call of a function holds more than its id, its name and its arguments."""
+    return _says_more(item, CALL_MEMBERS)
+
+
+def text_kind(part: Any) -> tuple[TextKind, str] | None:
+    """What a part of a message is, and the member that holds its text; None for parts of an unknown kind."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    return PART_KINDS.get(kind) if isinstance(kind, str) else None
+
+
+def _says_more(holder: dict[str, Any], known: Collection[str]) -> bool:
+    return any(value for name, value in holder.items() if name not in known)
