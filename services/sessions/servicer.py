@@ -10,7 +10,7 @@ from services.sessions.contexts import read_context
 from services.sessions.conversion import to_memory, to_session, to_session_message, to_timestamp
 from services.sessions.memories import MemoryStore
 from services.sessions.store import SessionStore
-from services.shared.page_tokens import Number, Text, read_page_size, read_page_token, write_page_token
+from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
 from services.shared.rpc import Call
 
 
@@ -38,7 +38,7 @@ class SessionServicer:
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
         user_id = validation.check_user_id(request.user_id)
-        after = read_page_token(request, tuple[Number, Text])
+        after = read_page_token(request, tuple[NaturalNumber, Text])
         sessions, more = await self._sessions.list_sessions(user_id, after, read_page_size(request))
         response = pb.ListSessionsResponse(sessions=map(to_session, sessions))
         if more:
@@ -76,7 +76,7 @@ class SessionServicer:
     async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
-        after = read_page_token(request, Number)
+        after = read_page_token(request, NaturalNumber)
         size = read_page_size(request)
         stored, more = await self._sessions.list_messages(session_id, user_id, after, size, request.descending)
         response = pb.ListMessagesResponse(messages=map(to_session_message, stored))

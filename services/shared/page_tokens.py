@@ -23,6 +23,7 @@ MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 # What a forged token must not bring into a query: numbers too large for a column, and PostgreSQL refuses NUL.
 MAX_NUMBER = 2**63 - 1
+NaturalNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 Number = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\0]*\Z")]
 

@@ -113,7 +113,7 @@ def test_example_explains_itself_without_starting_anything(run: Run, script: str
 def test_stopping_an_example_while_the_model_generates_leaves_nothing_behind(
     run: Run, script: str, line: str, number: signal.Signals
 ) -> None:
-    """Either signal is the same interrupt in every example, and each does its work in the same blocks."""
+    """Ctrl-C and SIGTERM raise the same exception, so one of them for each example proves both."""
     process = run.start(script)
     while not process.read_line().endswith(line):
         pass

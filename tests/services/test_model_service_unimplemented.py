@@ -87,8 +87,8 @@ CONFIG: dict[str, Any] = {
     "stop_sequences": ["END"],
     "seed": 0,
     "top_k": 3,
-    "frequency_penalty": 0.0,
-    "presence_penalty": 0.0,
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0.5,
     "parallel_tool_calls": False,
 }
 
