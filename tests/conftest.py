@@ -6,7 +6,6 @@ import importlib.util
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,14 +15,6 @@ from tests.services.postgresql_server import PostgreSQLServer, running_postgresq
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
 # PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Who has run out of tests takes over others': those that take seconds stand side by side, and went to one."""
-    from xdist.scheduler import WorkStealingScheduling
-
-    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
