@@ -46,12 +46,17 @@ _GPT_AUDIO = replace(
     _GPT_PLAIN, length_parameter="max_completion_tokens", media=HEARS, json_schema=None, prompt_caching=None
 )
 # The last rule of the table: a model that is not known yet is most likely one that always reasons.
-_GPT_UNKNOWN = ModelFacts(unsupported=SAMPLING | PENALTIES, length_parameter="max_completion_tokens")
+_GPT_UNKNOWN = ModelFacts(
+    unsupported=SAMPLING | PENALTIES,
+    length_parameter="max_completion_tokens",
+    reasoning=ReasoningFacts(on_by_default=True),
+    tools_with_reasoning_need_responses=True,
+)
 _GPT_REASONING = replace(
     _GPT_UNKNOWN,
     unsupported=_GPT_UNKNOWN.unsupported | {"stop_sequences"},
     can_reason=True,
-    reasoning=ReasoningFacts(on_by_default=True),
+    tools_with_reasoning_need_responses=False,
     media=READS,
     tools=True,
     json_schema=True,
@@ -120,7 +125,7 @@ OPENAI_FACTS: tuple[tuple[re.Pattern[str], ModelFacts], ...] = (
 )
 
 # `openai.types.shared.ResponsesModel` of openai 3.54; gpt-5.2-pro has been refused by Chat Completions too.
-RESPONSES_ONLY = re.compile(r".*(-pro|codex|cyber|deep-research|rosalind|computer-use|daybreak|-law)(-.*)?")
+RESPONSES_ONLY = re.compile(r"(?!ft:).*(-pro|codex|cyber|deep-research|rosalind|computer-use|daybreak|-law)(-.*)?")
 
 # ---------------------------------------------------------------------------------------------------- Anthropic
 

@@ -61,13 +61,31 @@ def message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[F
         yield FieldViolation(f"{path}.tool_calls", "only an assistant message has tool calls")
     if message.tool_call_id and role != "tool":
         yield FieldViolation(f"{path}.tool_call_id", "only a tool message answers a tool call")
-    for index, call in enumerate(message.tool_calls):
-        yield from _tool_call_violations(f"{path}.tool_calls[{index}]", call)
+    calls = [(f"{path}.tool_calls[{index}]", call) for index, call in enumerate(message.tool_calls)]
+    for here, call in calls:
+        yield from _tool_call_violations(here, call)
+    yield from _repeated_ids(calls)
+
+
+def _repeated_ids(calls: Sequence[tuple[str, models_pb2.ToolCall]]) -> Iterator[FieldViolation]:
+    """A result could belong to either of two calls with one id."""
+    seen: set[str] = set()
+    for path, call in calls:
+        if call.id in seen:
+            yield FieldViolation(f"{path}.id", "is used by another call of this message")
+        seen.add(call.id)
 
 
 def _parts_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
     for index, part in enumerate(message.parts):
         yield from _part_violations(f"{path}.parts[{index}]", message.role, part)
+    yield from _repeated_ids(
+        [
+            (f"{path}.parts[{index}].tool_call", part.tool_call)
+            for index, part in enumerate(message.parts)
+            if part.HasField("tool_call")
+        ]
+    )
     kinds = {part.WhichOneof("kind") for part in message.parts}
     if message.role == "tool" and not message.tool_call_id and kinds & {"text", "media"}:
         yield FieldViolation(f"{path}.tool_call_id", "is required for role tool")

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.base import Conversation
+from services.models.providers.base import HISTORY_FIELD, Conversation
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.validation import check_history
 from services.shared.errors import InvalidRequest
 
 MARGIN = 0.1
 """Of a context window: what estimates of tokens may be wrong by."""
-
-HISTORY_FIELD = "session_id"
-"""The request field that earlier messages come through."""
 
 
 def default_window(

@@ -169,6 +169,8 @@ def registered_target(
 
     Without secrets its credential is not read.
     """
+    told = model.capabilities
+    can_stream = told.supports_streaming or not told.HasField("supports_streaming")
     return Target(
         dialect=DIALECTS[model.adapter_type],
         provider=model.provider,
@@ -178,7 +180,8 @@ def registered_target(
         facts=_facts(model),
         state_owner=_state_owner(model),
         default_options_json=model.default_options_json,
-        streams_unary=model.adapter_type not in STOPS_ON_DISCONNECT,
+        streams_unary=can_stream and model.adapter_type not in STOPS_ON_DISCONNECT,
+        can_stream=can_stream,
         price=_price(model.capabilities),
     )
 

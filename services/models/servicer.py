@@ -89,8 +89,8 @@ class ModelServicer:
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted, target = await self._prepare(request.request, call, for_preview=True)
         suited_target = _suited(target, prompted.conversation)
-        size = prompted.conversation.size()
-        return await run_beside_if_large(size, preview, prompted, suited_target, stream=request.stream)
+        work = prompted.conversation.work()
+        return await run_beside_if_large(work, preview, prompted, suited_target, stream=request.stream)
 
     async def _prepare(
         self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False

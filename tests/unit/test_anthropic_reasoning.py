@@ -13,6 +13,7 @@ from proto.models_pb2 import (
     ChatMessage,
     ContentPart,
     ReasoningConfig,
+    ResponseFormat,
     ToolCall,
     ToolChoice,
 )
@@ -35,6 +36,7 @@ from tests.unit.anthropic_bodies import (
     model,
     sent,
     state,
+    system,
     told,
 )
 
@@ -316,6 +318,33 @@ def test_call_that_is_required_comes_before_thinking(
     assert told(encoded) == [(notice, "reasoning")]
 
 
+@pytest.mark.parametrize(
+    ("target", "wanted", "notices"),
+    [
+        (WITH_BUDGET, ReasoningConfig(effort="low"), [(DROPPED, "reasoning")]),
+        (WITH_BUDGET, ReasoningConfig(budget_tokens=1), [(DROPPED, "reasoning")]),
+        (WITH_BUDGET, ReasoningConfig(effort="low", budget_tokens=1), [(DROPPED, "reasoning")]),
+        (ADAPTIVE_OR_BUDGET, ReasoningConfig(effort="low", budget_tokens=1), [(CHANGED, "reasoning")]),
+        (WITH_BUDGET_AND_EFFORT, ReasoningConfig(effort="max"), [(CHANGED, EFFORT), (CHANGED, "reasoning")]),
+    ],
+)
+def test_of_thinking_that_is_not_sent_nothing_else_is_told(
+    target: Target, wanted: ReasoningConfig, notices: list[tuple[str, str]]
+) -> None:
+    body = encode(target, reasoning=wanted, tools=[TOOL], tool_choice=ToolChoice(tool_name="find"))
+    assert "thinking" not in sent(body)
+    assert told(body) == notices
+    in_json = encode(target, reasoning=wanted, response_format=ResponseFormat(type="json_object"))
+    assert told(in_json) == [(CHANGED, "response_format"), *notices]
+
+
+def test_budget_that_there_is_no_room_for_is_told_once() -> None:
+    wanted = ReasoningConfig(effort="low", budget_tokens=2000)
+    body = encode(WITH_BUDGET, reasoning=wanted, config=ChatConfig(max_tokens=1024))
+    assert sent(body) == {}
+    assert told(body) == [(DROPPED, "reasoning")]
+
+
 def test_model_that_always_thinks_also_does_before_a_call_that_is_required() -> None:
     choice = ToolChoice(tool_name="find")
     body = encode(ALWAYS_REASONING, reasoning=ReasoningConfig(effort="low"), tools=[TOOL], tool_choice=choice)
@@ -324,6 +353,7 @@ def test_model_that_always_thinks_also_does_before_a_call_that_is_required() -> 
 
 
 FOUND = ChatMessage(role="tool", tool_call_id="a", content="found")
+THINKING = ContentPart(provider_state=state('{"type":"thinking","thinking":"Hm","signature":"c2ln"}'))
 CALL = ContentPart(tool_call=ToolCall(id="a", name="find", arguments_json="{}"))
 
 
@@ -335,7 +365,35 @@ def test_budget_does_not_begin_within_a_turn() -> None:
 
 
 def test_budget_goes_on_within_a_turn() -> None:
-    thinking = ContentPart(provider_state=state('{"type":"thinking","thinking":"Hm","signature":"c2ln"}'))
-    messages = [HELLO, assistant(thinking, CALL), FOUND]
+    messages = [HELLO, assistant(THINKING, CALL), FOUND]
     body = encode(WITH_BUDGET, messages, reasoning=ReasoningConfig(budget_tokens=2000))
     assert sent(body) == {"thinking": enabled(2000)}
+
+
+THOUGHT, CALLED = assistant(THINKING, CALL), assistant(CALL)
+SO = ChatMessage(role="user", content="So?")
+
+
+@pytest.mark.parametrize(
+    ("messages", "began_with_thinking"),
+    [
+        # It thinks once in a turn, however many calls that has.
+        ([HELLO, THOUGHT, FOUND, CALLED, FOUND], True),
+        ([HELLO, THOUGHT, FOUND, CALLED, FOUND, CALLED, FOUND], True),
+        ([HELLO, CALLED, FOUND, THOUGHT, FOUND], False),
+        # A question begins the next turn, also beside results.
+        ([HELLO, THOUGHT, FOUND, SO, CALLED, FOUND], False),
+        ([HELLO, CALLED, FOUND, SO, THOUGHT, FOUND, CALLED, FOUND], True),
+        ([HELLO, CALLED, FOUND, SO], True),
+        ([HELLO, CALLED, SO, FOUND], True),
+        ([HELLO, CALLED, FOUND, assistant(ContentPart(text="Found.")), SO], True),
+        # System text does not.
+        ([HELLO, THOUGHT, FOUND, system("Be brief."), CALLED, FOUND], True),
+        ([HELLO, CALLED, FOUND, system("Be brief."), THOUGHT, FOUND], False),
+    ],
+)
+def test_turn_that_began_with_thinking_has_a_budget(messages: list[ChatMessage], began_with_thinking: bool) -> None:
+    target = replace(WITH_BUDGET, facts=replace(WITH_BUDGET.facts, system_turns=True))
+    body = encode(target, messages, reasoning=ReasoningConfig(budget_tokens=2000))
+    assert ("thinking" in sent(body)) == began_with_thinking
+    assert told(body) == ([] if began_with_thinking else [(DROPPED, "reasoning")])

@@ -194,6 +194,14 @@ def test_answer_by_a_tool_beside_a_call() -> None:
     assert [call.name for call in response.tool_calls] == ["find"]
 
 
+def test_first_answer_by_a_tool_is_the_answer() -> None:
+    """Two texts of JSON are no JSON."""
+    response = read(message(ANSWER, CALL, ANSWER | {"id": "c", "input": {"n": 2}}, reason="tool_use"))
+    assert response.text == response.message.content == '{"n": 1}'
+    assert [call.name for call in response.tool_calls] == ["find"]
+    assert [warning.code for warning in response.warnings] == ["ANSWER_DROPPED"]
+
+
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "pause_turn"])
 def test_answer_by_a_tool_that_did_not_end_well_says_so(reason: str) -> None:
     assert read(message(ANSWER, reason=reason)).finish_reason == FINISH_REASONS[reason]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ContentPart, ToolCall
 from services.shared.errors import InvalidRequest
-from tests.unit.anthropic_bodies import CLAUDE, HELLO, NO_PREFILL, assistant, body_of, encode, state, text, told
+from tests.unit.anthropic_bodies import CLAUDE, HELLO, NO_PREFILL, assistant, body_of, encode, model, state, text, told
 
 
 def test_state_goes_back_byte_for_byte_and_in_place() -> None:
@@ -92,11 +93,30 @@ def test_newest_container_is_named_and_is_no_block() -> None:
     ]
 
 
-def test_container_that_an_option_names_wins() -> None:
-    made = assistant(ContentPart(text="So."), ContentPart(provider_state=state(CONTAINER % "made")))
-    options = {"anthropic": '{"container": {"skills": []}}'}
-    body = body_of(CLAUDE, [HELLO, made, HELLO], provider_options_json=options)
-    assert body["container"] == {"skills": []}
+MADE = assistant(ContentPart(text="So."), ContentPart(provider_state=state(CONTAINER % "made")))
+
+
+@pytest.mark.parametrize(
+    ("option", "container"),
+    [
+        ({"skills": ["s"]}, {"id": "made", "skills": ["s"]}),
+        ({"id": "other", "skills": ["s"]}, {"id": "other", "skills": ["s"]}),
+        ("other", "other"),
+        (None, None),
+    ],
+)
+def test_container_that_an_option_names_wins(option: Any, container: Any) -> None:
+    """What an option says beside it, such as skills, is no other container."""
+    options = {"anthropic": json.dumps({"container": option}), "openai": '{"container": {"skills": ["none"]}}'}
+    body = body_of(CLAUDE, [HELLO, MADE, HELLO], provider_options_json=options)
+    assert body["container"] == container
+
+
+@pytest.mark.parametrize("options", [{}, {"anthropic": '{"top_k": 1}'}, {"anthropic": '{"container": "other"}'}])
+def test_container_stands_in_what_a_registration_says_of_it(options: dict[str, str]) -> None:
+    target = model(default_options_json='{"container": {"skills": ["s"]}}')
+    container = body_of(target, [HELLO, MADE, HELLO], provider_options_json=options)["container"]
+    assert container == ("other" if "other" in str(options) else {"id": "made", "skills": ["s"]})
 
 
 def test_container_of_others_is_left_out_without_a_word() -> None:

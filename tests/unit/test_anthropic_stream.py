@@ -307,6 +307,16 @@ def test_answer_by_a_tool_beside_a_call() -> None:
     assert [call.name for call in response.tool_calls] == ["find"]
 
 
+@pytest.mark.parametrize("whole", [{}, {"n": 2}])
+def test_first_answer_by_a_tool_is_the_answer(whole: dict[str, Any]) -> None:
+    pieces = [] if whole else [delta(1, "input_json_delta", partial_json='{"n": 2}')]
+    second = [start(1, **(ANSWER | {"id": "b", "input": whole})), *pieces, stop(1)]
+    response = response_of(start(0, **(ANSWER | {"input": {"n": 1}})), stop(0), *second, CALLED, STOP)
+    assert (response.text, response.finish_reason) == ('{"n": 1}', "stop")
+    assert response.message == ChatMessage(role="assistant", content='{"n": 1}')
+    assert [warning.code for warning in response.warnings] == ["ANSWER_DROPPED"]
+
+
 def test_call_that_says_more_than_its_arguments_goes_back_whole() -> None:
     block = {"type": "tool_use", "id": "a", "name": "f", "input": {}, "toolset_name": "browser"}
     response = response_of(start(0, **block), delta(0, "input_json_delta", partial_json='{"n": 1.0}'), stop(0), STOP)

@@ -98,6 +98,15 @@ def test_system_texts_that_meet_are_one_turn() -> None:
     assert fields == ["messages[1]"]
 
 
+def test_thousands_of_system_texts_are_one_turn() -> None:
+    body, fields = moved(HELLO, *[message for number in range(3000) for message in (system(f"{number}."), HELLO)])
+    assert [summary(turn) for turn in body["messages"]] == [
+        ("user", ["Hello"] * 3001),
+        ("system", [f"{number}." for number in range(3000)]),
+    ]
+    assert fields == [f"messages[{2 * number + 1}]" for number in range(3000)]
+
+
 def test_system_text_is_never_between_a_call_and_its_result() -> None:
     body, fields = moved(HELLO, CALLED, BRIEF, FOUND[0], system("Be kind."), FOUND[1])
     assert [summary(turn) for turn in body["messages"]] == [

@@ -290,7 +290,7 @@ def test_tool_of_the_answer_stands_beside_others(
 
 def test_model_that_cannot_be_made_to_call_is_asked_to_answer_by_the_tool() -> None:
     body = encode(model(schema_output="tool", forced_tool_choice=False), response_format=wanted())
-    assert sent(body) == {"tool_choice": {"type": "auto"}}
+    assert sent(body) == {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
     assert told(body) == CHANGED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from proto.models_pb2 import ChatMessage, ContentPart, ToolCall, ToolResult
+from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolCall, ToolResult
+from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.encoding import encode as encode_for
 from services.shared.errors import InvalidRequest
-from tests.unit.anthropic_bodies import CLAUDE, HELLO, assistant, body_of, encode, text
+from tests.unit.anthropic_bodies import CLAUDE, HELLO, WITH_SYSTEM_TURNS, assistant, body_of, encode, text, told
 
 
 def turns(*messages: ChatMessage) -> Any:
@@ -26,6 +29,10 @@ def turns(*messages: ChatMessage) -> Any:
         (
             ChatMessage(role="assistant", content="Hi", tool_calls=[ToolCall(id="a", name="find")]),
             [ContentPart(text="Hi"), ContentPart(tool_call=ToolCall(id="a", name="find"))],
+        ),
+        (
+            ChatMessage(role="assistant", content=" ", tool_calls=[ToolCall(id="a", name="find")]),
+            [ContentPart(text=" "), ContentPart(tool_call=ToolCall(id="a", name="find"))],
         ),
         (
             ChatMessage(role="tool", tool_call_id="a", content="Hi"),
@@ -79,6 +86,61 @@ def test_message_of_white_space_alone_is_refused(role: str, leading: list[ChatMe
         with pytest.raises(InvalidRequest, match="holds white space only") as raised:
             encode(messages=[*leading, message])
         assert [violation.field for violation in raised.value.violations] == [f"messages[{len(leading)}]"]
+
+
+def from_session(*history: ChatMessage, said: ChatMessage = HELLO, target: Target = CLAUDE) -> Body:
+    """The body of a request that says more in a session."""
+    request = ChatRequest(model="any", messages=[said])
+    conversation = Conversation(request, [*history, said], added=["session_id"] * len(history))
+    return encode_for(conversation, target, stream=False)
+
+
+BLANKS = [
+    made
+    for role in ("user", "system", "developer")
+    for made in (ChatMessage(role=role, content=" \n"), ChatMessage(role=role, parts=[ContentPart(text="\n")]))
+]
+HI = ChatMessage(role="assistant", content="Hi.")
+
+
+@pytest.mark.parametrize("target", [CLAUDE, WITH_SYSTEM_TURNS])
+@pytest.mark.parametrize("blank", BLANKS)
+def test_white_space_in_the_history_of_a_session_is_left_out_and_named(blank: ChatMessage, target: Target) -> None:
+    """It came there by way of another provider, and must not be the end of the session."""
+    body = from_session(HELLO, blank, HI, blank, HI, target=target)
+    sent = json.loads(body.data)
+    assert [(turn["role"], len(turn["content"])) for turn in sent["messages"]] == [
+        ("user", 1),
+        ("assistant", 2),
+        ("user", 1),
+    ]
+    assert "system" not in sent
+    assert told(body) == [("EMPTY_MESSAGE_DROPPED", "session_id")] * 2
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+@pytest.mark.parametrize("history", [(), (HELLO, HI)])
+def test_white_space_that_a_request_says_in_a_session_is_refused(
+    blank: ChatMessage, history: tuple[ChatMessage, ...]
+) -> None:
+    with pytest.raises(InvalidRequest, match="holds white space only") as raised:
+        from_session(*history, said=blank)
+    assert [violation.field for violation in raised.value.violations] == ["messages[0]"]
+
+
+def test_what_is_left_without_white_space_is_judged_as_ever() -> None:
+    note = ChatMessage(role="system", content="Be brief.")
+    for history in ((HELLO, HI), (HELLO, HI, BLANKS[0])):
+        with pytest.raises(InvalidRequest, match="does not go on") as raised:
+            from_session(*history, said=note, target=WITH_SYSTEM_TURNS)
+        assert [violation.field for violation in raised.value.violations] == ["session_id"]
+
+
+def test_white_space_of_a_prompt_is_refused() -> None:
+    request = ChatRequest(model="any", messages=[HELLO])
+    conversation = Conversation(request, [BLANKS[2], HELLO], added=["system_prompt_name"])
+    with pytest.raises(InvalidRequest, match="holds white space only"):
+        encode_for(conversation, CLAUDE, stream=False)
 
 
 def test_white_space_stands_in_the_text_beside_it() -> None:

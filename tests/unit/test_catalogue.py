@@ -279,6 +279,7 @@ def test_openais_models_that_do_not_reason(model: str) -> None:
 @pytest.mark.parametrize(
     ("model", "together"),
     [
+        ("gpt-7", True),
         ("gpt-6.1-sol", True),
         ("gpt-6-luna", True),
         ("gpt-5.6-terra", True),
@@ -299,7 +300,7 @@ def test_models_that_openais_sdk_names_for_responses_alone_are_asked_there() -> 
     for name in alone - set(typing.get_args(openai.types.shared.ChatModel)):
         assert facts_for("openai", name).responses_only, name
     assert facts_for("openai", "gpt-5.2-pro-2025-12-11").responses_only
-    for name in ("gpt-4o", "gpt-5.5", "gpt-6-luna", "o3", "gpt-5-mini-2025-08-07"):
+    for name in ("gpt-4o", "gpt-5.5", "gpt-6-luna", "o3", "gpt-5-mini-2025-08-07", "ft:gpt-4o:acme:sales-pro-v2:id"):
         assert not facts_for("openai", name).responses_only
 
 

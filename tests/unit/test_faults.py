@@ -181,9 +181,12 @@ def test_error_within_a_success(error: object, reason: str) -> None:
     ("param", "field"),
     [
         ("messages[3].content", "messages"),
+        ("", ""),
+        ("[0]", ""),
         ("max_completion_tokens", "config.max_tokens"),
         ("tools.0.function", "tools"),
         ("stop", "config.stop_sequences"),
+        ("prompt_cache_key", "prompt_cache_key"),
         (CANARY, ""),
         (7, ""),
         (None, ""),
@@ -191,6 +194,33 @@ def test_error_within_a_success(error: object, reason: str) -> None:
 )
 def test_providers_name_of_a_field_becomes_ours(param: object, field: str) -> None:
     assert read_fault(400, body(param=param)).field == field
+
+
+@pytest.mark.parametrize(
+    ("param", "reason"),
+    [
+        ("input", "CONTEXT_LENGTH_EXCEEDED"),
+        ("messages[1].content", "CONTEXT_LENGTH_EXCEEDED"),
+        ("messages.[1].content", "CONTEXT_LENGTH_EXCEEDED"),
+        ("messages[1].content[0].text", "CONTEXT_LENGTH_EXCEEDED"),
+        ("messages[1].tool_calls[0].function.arguments", "CONTEXT_LENGTH_EXCEEDED"),
+        ("input[2].output", "CONTEXT_LENGTH_EXCEEDED"),
+        ("messages[1].tool_calls[0].id", "UPSTREAM_INVALID_REQUEST"),
+        ("messages[1].name", "UPSTREAM_INVALID_REQUEST"),
+        ("messages[1].content[0].image_url.url", "UPSTREAM_INVALID_REQUEST"),
+        ("input[2].call_id", "UPSTREAM_INVALID_REQUEST"),
+        ("prompt_cache_key", "UPSTREAM_INVALID_REQUEST"),
+        ("tools[0].function.content", "UPSTREAM_INVALID_REQUEST"),
+        ("", "UPSTREAM_INVALID_REQUEST"),
+        (None, "UPSTREAM_INVALID_REQUEST"),
+        (7, "UPSTREAM_INVALID_REQUEST"),
+    ],
+)
+def test_text_that_is_too_long_is_told_of_the_context_only_within_a_prompt(param: object, reason: str) -> None:
+    """OpenAI has the one code for texts of prompts, for ids and for keys."""
+    refused = {"type": "invalid_request_error", "code": "string_above_max_length", "param": param}
+    assert read_fault(400, body(**refused)).reason == reason
+    assert fault_in(refused).reason == reason
 
 
 def test_named_fields_exist() -> None:

@@ -159,6 +159,23 @@ def test_state_of_a_part_that_is_sent_is_left_out_and_named() -> None:
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
 
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+def test_container_in_which_another_provider_ran_code_is_no_loss(target: Target) -> None:
+    container = models_pb2.ProviderState(provider="anthropic", data=b'{"container":{"id":"c_1"}}')
+    parts = [ContentPart(text="Hi."), ContentPart(provider_state=container)]
+    assert sent_messages(ChatMessage(role="assistant", parts=parts), HELLO, target=target)[0] == {
+        "role": "assistant",
+        "content": "Hi.",
+    }
+
+
+@pytest.mark.parametrize("data", [b'{"container":{},"type":"ran"}', b'{"container":', b'{ "text":"a"}'])
+def test_state_that_is_more_than_a_container_is_named(data: bytes) -> None:
+    kept = models_pb2.ProviderState(provider="anthropic", data=data)
+    body = encode(messages=[ChatMessage(role="assistant", parts=[ContentPart(provider_state=kept)]), HELLO])
+    assert told(body) == [("PROVIDER_STATE_DROPPED", "messages[0].parts[0]")]
+
+
 PLAIN_CALL = b'{"type":"function_call","id":"fc_1","status":"completed","call_id":"a","name":"find","arguments":"{}"}'
 RICH_CALL = b'{"type":"function_call","id":"fc_1","call_id":"a","name":"find","arguments":"{}","namespace":"files"}'
 PLAIN_ANSWER = b'{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"Hi.","annotations":[]}]}'
@@ -210,6 +227,14 @@ SHORT_FORMS = [
 def test_short_form_is_one_text_and_the_calls(target: Target, short: ChatMessage) -> None:
     calls = [ContentPart(tool_call=call) for call in short.tool_calls]
     long = ChatMessage(role=short.role, name=short.name, parts=[ContentPart(text=short.content), *calls])
+    assert encode(target, [short, HELLO]) == encode(target, [long, HELLO])
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@pytest.mark.parametrize("content", ["", " found\n"], ids=["nothing", "text"])
+def test_short_form_of_what_a_tool_answered_is_one_text(target: Target, content: str) -> None:
+    short = ChatMessage(role="tool", tool_call_id="a", content=content)
+    long = ChatMessage(role="tool", tool_call_id="a", parts=[ContentPart(text=content)])
     assert encode(target, [short, HELLO]) == encode(target, [long, HELLO])
 
 

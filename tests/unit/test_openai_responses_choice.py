@@ -53,6 +53,10 @@ def said(part: ContentPart, role: str = "user") -> dict[str, Any]:
     return {"messages": [ChatMessage(role=role, parts=[part])]}
 
 
+def options(text: str) -> dict[str, Any]:
+    return {"provider_options_json": {"openai": text}}
+
+
 def thought(provider: str) -> ChatMessage:
     state = ProviderState(provider=provider, data=b"{}")
     return ChatMessage(role="assistant", parts=[ContentPart(reasoning=Reasoning(), provider_state=state)])
@@ -72,6 +76,12 @@ ON_RESPONSES: dict[str, tuple[Target, dict[str, Any]]] = {
     "tools and reasoning by default": (ALWAYS, {"tools": [FIND]}),
     "tools and an effort": (ON_DEMAND, {"tools": [FIND], "reasoning": ReasoningConfig(effort="low")}),
     "tools and a budget": (ON_DEMAND, {"tools": [FIND], "reasoning": ReasoningConfig(budget_tokens=2048)}),
+    "tools and an effort in the options": (ON_DEMAND, {"tools": [FIND], **options('{"reasoning_effort": "high"}')}),
+    "tools and reasoning in the options": (ON_DEMAND, {"tools": [FIND], **options('{"reasoning": {"effort": "low"}}')}),
+    "tools and reasoning in the options alone": (
+        ON_DEMAND,
+        {"tools": [FIND], "reasoning": ReasoningConfig(effort="none"), **options('{"reasoning_effort": "low"}')},
+    ),
     "own state in the history": (ALWAYS, {"messages": [thought("openai"), HELLO]}),
     "own state, perhaps with reasoning": (UNKNOWN, {"messages": [thought("openai"), HELLO]}),
     "own state without reasoning": (PLAIN, {"messages": [SEARCHED, HELLO]}),
@@ -97,6 +107,17 @@ ON_CHAT_COMPLETIONS: dict[str, tuple[Target, dict[str, Any]]] = {
         UNKNOWN,
         {"tools": [FIND], "reasoning": ReasoningConfig(effort="low")},
     ),
+    "tools and no reasoning in the options": (ALWAYS, {"tools": [FIND], **options('{"reasoning_effort": "none"}')}),
+    "tools and an effort of no kind in the options": (
+        ON_DEMAND,
+        {"tools": [FIND], **options('{"reasoning_effort": null}')},
+    ),
+    "tools and other options": (ON_DEMAND, {"tools": [FIND], **options('{"service_tier": "flex"}')}),
+    "tools and options for another provider": (
+        ON_DEMAND,
+        {"tools": [FIND], "provider_options_json": {"anthropic": '{"reasoning_effort": "high"}'}},
+    ),
+    "an effort in the options without tools": (ON_DEMAND, options('{"reasoning_effort": "high"}')),
     "state of others": (ALWAYS, {"messages": [thought("anthropic"), HELLO]}),
     "own reasoning for what does not reason": (PLAIN, {"messages": [thought("openai"), HELLO]}),
     "no text of the reasoning": (ALWAYS, {"reasoning": ReasoningConfig(include_text=False)}),

@@ -131,7 +131,9 @@ def test_developer_is_system_where_that_role_is_not_known() -> None:
             {"role": "assistant", "content": "a", "tool_calls": [CALL]},
             [ContentPart(text="a"), ContentPart(tool_call=CALL)],
         ),
-        ({"role": "assistant", "tool_calls": [CALL]}, [ContentPart(tool_call=CALL)]),
+        ({"role": "assistant", "tool_calls": [CALL, CALL]}, [ContentPart(tool_call=CALL), ContentPart(tool_call=CALL)]),
+        ({"role": "assistant", "content": " "}, [ContentPart(text=" ")]),
+        ({"role": "assistant"}, [ContentPart(text="")]),
         (
             {"role": "tool", "tool_call_id": "call-a", "content": "found"},
             [ContentPart(tool_result=ToolResult(tool_call_id="call-a", content=[ContentPart(text="found")]))],
@@ -384,6 +386,15 @@ def test_foreign_state_is_left_out_and_told() -> None:
         ("PROVIDER_STATE_DROPPED", "messages[0].parts[1]"),
         ("PROVIDER_STATE_DROPPED", "messages[0].parts[2]"),
         ("PROVIDER_STATE_DROPPED", "messages[0].parts[3]"),
+    ]
+
+
+def test_container_in_which_another_provider_ran_code_is_no_loss() -> None:
+    container = ContentPart(provider_state=state(b'{"container":{"id":"c_1"}}', "anthropic"))
+    answer = ChatMessage(role="assistant", parts=[ContentPart(text="Hi."), container])
+    assert body_of(REASONS, [answer, HELLO])["input"] == [
+        {"type": "message", "role": "assistant", "content": "Hi."},
+        SENT_HELLO,
     ]
 
 
@@ -711,6 +722,32 @@ def test_options_for_openai_are_merged_member_by_member() -> None:
     assert sent["text"] == {"format": {"type": "json_object"}, "verbosity": "low"}
     assert sent["service_tier"] == "flex"
     assert "x" not in sent
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ('{"reasoning_effort": "high"}', {"effort": "high", "summary": "auto"}),
+        ('{"reasoning_effort": null}', {"effort": None, "summary": "auto"}),
+        (
+            '{"reasoning": {"context": "all_turns"}, "reasoning_effort": "high"}',
+            {"effort": "high", "summary": "auto", "context": "all_turns"},
+        ),
+        ('{"reasoning": null, "reasoning_effort": "high"}', {"effort": "high"}),
+        ('{"reasoning": {"effort": "high"}}', {"effort": "high", "summary": "auto"}),
+    ],
+)
+def test_effort_of_the_options_is_a_part_of_reasoning(options: str, sent: dict[str, Any]) -> None:
+    """Callers do not choose between the two dialects, of which each has a spelling of its own."""
+    wanted = ReasoningConfig(effort="low", include_text=True)
+    body = body_of(REASONS, reasoning=wanted, provider_options_json={"openai": options})
+    assert body["reasoning"] == sent
+    assert "reasoning_effort" not in body
+
+
+def test_effort_of_the_options_needs_no_other_reasoning() -> None:
+    sent = body_of(REASONS, provider_options_json={"openai": '{"reasoning_effort": "high"}'})
+    assert sent["reasoning"] == {"effort": "high"}
 
 
 def test_what_options_include_is_asked_for_beside_what_we_need() -> None:

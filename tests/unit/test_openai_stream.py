@@ -73,6 +73,15 @@ def test_annotations_are_citations_however_they_come(events: tuple[Event, ...]) 
     assert response.message == whole.response().message
 
 
+def test_annotations_that_go_on_coming_cost_no_more_with_each() -> None:
+    """They are encoded once, when nothing more comes."""
+    one = chunk({"annotations": CITED[:1]})
+    decoder = fed(chunk({"content": "Hi."}), chunk({}, "stop"), *[one] * 20_000)
+    decoder.answer.complete()
+    citations = json.loads(decoder.answer.response().message.parts[0].citations_json)
+    assert citations == CITED[:1] * 20_000
+
+
 def test_short_way_and_long_way_are_the_same() -> None:
     short = fed(chunk({"content": ""}), chunk({"content": "a\ud83d"}), chunk({"content": "\ude00"}))
     long = fed(

@@ -8,6 +8,7 @@ import pytest
 
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ChatRequest, ContentPart, Reasoning
+from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Body, Conversation, Target
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
@@ -94,6 +95,15 @@ def test_strict_takes_what_needs_no_change() -> None:
     body = encoded(ChatConfig(temperature=0.5), parameter_policy=STRICT)
     assert b'"temperature":0.5' in body.data
     assert not body.warnings
+
+
+def test_strict_holds_for_the_request_and_not_for_the_history_of_its_session() -> None:
+    image = models_pb2.Media(url="https://x/a.png", detail="low", mime_type="application/pdf")
+    shown = ChatMessage(role="user", parts=[ContentPart(media=image)])
+    request = ChatRequest(messages=[ChatMessage(role="user", content="x")], parameter_policy=STRICT)
+    target = Target(ANTHROPIC, "anthropic", "m", "", {}, ModelFacts(default_max_tokens=9))
+    body = encode(Conversation(request, [shown, *request.messages], added=["session_id"]), target, stream=False)
+    assert [notice.code for notice in body.warnings] == ["PARAMETER_DROPPED"]
 
 
 def test_notices_of_other_kinds_are_no_refusal() -> None:

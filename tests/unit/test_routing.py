@@ -367,6 +367,9 @@ def test_what_a_registration_says_of_its_model_is_a_fact() -> None:
     assert (facts.tools, facts.json_schema, facts.can_reason, facts.max_output_tokens) == (False, False, False, 9)
     seeing = models_pb2.ModelCapabilities(supports_vision=True)
     assert registered_target(registered("vllm", capabilities=seeing)).facts.media is None
+    whole = models_pb2.ModelCapabilities(supports_streaming=False)
+    target = registered_target(registered("openai-compatible", capabilities=whole))
+    assert (target.can_stream, target.streams_unary) == (False, False)
     known = models_pb2.ModelCapabilities(supports_audio=True, supports_documents=False)
     assert registered_target(registered("openai", upstream_model="gpt-4o", capabilities=known)).facts.media == {
         "image",

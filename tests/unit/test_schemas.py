@@ -345,3 +345,33 @@ def test_schemas_that_cannot_be_joined_are_told_in_the_description(rules: Schema
     assert "allOf" not in value
     assert '"not"' in value["description"]
     assert "$ without allOf" in notices[0].message
+
+
+@BOTH
+def test_what_joined_objects_say_of_themselves_is_told(rules: SchemaRules) -> None:
+    described = '{"description":"Give it in metres.","title":"Length",' + OBJECT_OF_A[1:]
+    value = json.loads(fit_schema(f'{{"allOf":[{described},{OBJECT_OF_B}]}}', rules, "field", "P")[0])
+    assert "Give it in metres." in value["description"]
+    assert set(value["properties"]) == {"a", "b"}
+
+
+@BOTH
+def test_object_with_properties_of_any_name_is_not_joined_but_told(rules: SchemaRules) -> None:
+    opened = '{"additionalProperties":{"type":"string"},' + OBJECT_OF_A[1:]
+    value = json.loads(fit_schema(f'{{"type":"object","allOf":[{opened},{OBJECT_OF_B}]}}', rules, "field", "P")[0])
+    assert "additionalProperties" in value["description"]
+
+
+@BOTH
+def test_definitions_that_are_joined_in_many_places_do_not_multiply(rules: SchemaRules) -> None:
+    large = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(200)}}
+    other = {"type": "object", "properties": {"b": {"type": "string"}}}
+    both = {"allOf": [{"$ref": "#/$defs/large"}, {"$ref": "#/$defs/other"}]}
+    schema = {
+        "type": "object",
+        "properties": {f"q{n}": both for n in range(300)},
+        "$defs": {"large": large, "other": other},
+    }
+    given = json.dumps(schema)
+    text, _ = fit_schema(given, rules, "field", "P")
+    assert len(text) < 10 * len(given) + 200_000

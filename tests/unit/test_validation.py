@@ -254,6 +254,13 @@ def test_cache_marks_on_every_kind_of_part(cache: PromptCache) -> None:
     check_chat_request(ask(messages=messages))
 
 
+def test_two_calls_of_a_message_with_one_id() -> None:
+    assert wrong_fields(say(role="assistant", tool_calls=[CALL, CALL])) == ["messages[0].tool_calls[1].id"]
+    parts = [ContentPart(tool_call=CALL), ContentPart(text="x"), ContentPart(tool_call=CALL)]
+    assert wrong_fields(say(role="assistant", parts=parts)) == ["messages[0].parts[2].tool_call.id"]
+    check_chat_request(say(role="assistant", tool_calls=[CALL], parts=[ContentPart(tool_call=CALL)]))
+
+
 def test_cache_marks_on_tools() -> None:
     search = ToolDefinition(provider_tool=ProviderTool(type="web_search"), cache=cached(300))
     check_chat_request(ask(tools=[ToolDefinition(name="find", cache=cached(None)), search]))

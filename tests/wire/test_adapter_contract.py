@@ -847,15 +847,49 @@ async def test_answer_without_end_is_cut(subject: Subject, monkeypatch: pytest.M
     await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
 
 
-@every_adapter
+@every_anthropic_like
 async def test_chat_that_streams_fails_as_the_stream_does(subject: Subject) -> None:
-    """Above Anthropic's limit for answers that are waited for, and at servers that do not notice who has left."""
+    """Above Anthropic's limit for answers that are waited for."""
     failed = event(subject.speech.error("overloaded_error", CANARY), "error")
     subject.upstream.play(event_stream(*two_pieces(subject.speech), failed))
     outcome = await subject.ask("chat", config=models_pb2.ChatConfig(max_tokens=30_000))
     assert outcome.error is not None
     assert subject.upstream.requests[0].json()["stream"] is True
     assert (outcome.error.reason, outcome.error.metadata["phase"]) == ("UPSTREAM_OVERLOADED", "mid_stream")
+
+
+@pytest.mark.parametrize(
+    "adapter", [adapter for adapter in ADAPTERS if adapter.provider == "openai"], ids=lambda adapter: adapter.name
+)
+async def test_long_answers_of_openai_are_waited_for(subject: Subject) -> None:
+    """OpenAI refuses streams of some models to organizations that it has not verified."""
+    subject.upstream.default = answer(encode(subject.speech.body(HELLO)), headers=JSON)
+    assert (await subject.ask("chat", config=models_pb2.ChatConfig(max_tokens=100_000))).error is None
+    assert "stream" not in subject.upstream.requests[0].json()
+
+
+@every_adapter
+@both_verbs
+async def test_model_that_does_not_stream_is_asked_for_whole_answers_alone(subject: Subject, verb: Verb) -> None:
+    subject.upstream.default = answer(encode(subject.speech.body(HELLO)), headers=JSON)
+    subject.target = dataclasses.replace(subject.target, can_stream=False, streams_unary=False)
+    outcome = await subject.ask(verb)
+    assert outcome.response is not None
+    assert outcome.response.text == "Hello wörld \U0001f600"
+    assert "stream" not in subject.upstream.requests[0].json()
+
+
+@every_anthropic_like
+async def test_what_the_cache_gave_is_told_of_a_stream_that_breaks_off(subject: Subject) -> None:
+    usage = {"input_tokens": 7, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 3, "output_tokens": 1}
+    start = {"type": "message_start", "message": {"id": ANSWER_ID, "model": MODEL, "usage": usage}}
+    subject.upstream.play(event_stream(event(start, "message_start"), subject.speech.ping, ending=Ending.CUT))
+    told: list[models_pb2.TokenUsage] = []
+    with pytest.raises(errors.Unavailable):
+        async for _ in chat_stream(subject.transport, subject.target, talk(), interrupted=told.append):
+            pass
+    assert (told[0].prompt_tokens, told[0].cached_prompt_tokens, told[0].cache_write_tokens) == (100, 90, 3)
+    assert (told[0].completion_tokens, told[0].estimated) == (0, True)
 
 
 # -------------------------------------------------------------------------------------------- callers that leave

@@ -96,6 +96,13 @@ async def test_answer_by_a_tool_is_text(subject: Subject, arguments: str) -> Non
     assert response.message == ChatMessage(role="assistant", content=arguments)
 
 
+async def test_answer_by_a_tool_is_taken_once(subject: Subject) -> None:
+    blocks = [call("a", '{"n":1}', ANSWER_TOOL), call("b", '{"n":2}', ANSWER_TOOL)]
+    response = await subject.answered_with(message(*blocks, reason="tool_use"), streamed(*blocks, reason="tool_use"))
+    assert (response.text, response.finish_reason) == ('{"n":1}', "stop")
+    assert [warning.code for warning in response.warnings] == ["ANSWER_DROPPED"]
+
+
 @both_verbs
 async def test_answer_by_a_tool_goes_back_as_text(subject: Subject, verb: Verb) -> None:
     facts = dataclasses.replace(subject.target.facts, schema_output="tool")

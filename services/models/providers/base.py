@@ -54,10 +54,19 @@ class Target:
     streams_unary: bool = False
     """Whether Chat, too, is asked for as a stream: some servers notice only then that nobody listens any more, and
     would generate to the end for a caller who has left."""
+    can_stream: bool = True
+    """Whether it streams at all; otherwise a stream is a whole answer in one piece."""
     price: Callable[[models_pb2.TokenUsage], int | None] | None = None
     """What a usage costs, in nano-USD; None where that is not known."""
     warnings: Sequence[models_pb2.Notice] = field(default=())
     """What routing wants the caller to know, such as a replacement."""
+
+
+HISTORY_FIELD = "session_id"
+"""The request field that the earlier messages of a session come through."""
+
+SCHEMA_WORK = 64
+"""How many times as long a schema takes as plain text."""
 
 
 class Conversation(NamedTuple):
@@ -68,9 +77,15 @@ class Conversation(NamedTuple):
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
 
-    def size(self) -> int:
-        """In bytes, as protobuf."""
-        return self.request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+    def work(self) -> int:
+        """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
+        request = self.request
+        work = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        if request.tools:
+            work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
+        if request.HasField("response_format"):
+            work += SCHEMA_WORK * len(request.response_format.schema_json)
+        return work
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
         """Each message with its path in the request, as the caller counts."""
@@ -85,7 +100,7 @@ class Body(NamedTuple):
     data: bytes
     warnings: list[models_pb2.Notice]
     max_tokens: int | None = None
-    """How long the answer may be, where the dialect knows better than the request does."""
+    """How long the answer may be, where somebody who waits for it whole must be told."""
     streams: bool = False
     """Whether it asks for a stream."""
 

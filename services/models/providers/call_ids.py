@@ -25,6 +25,8 @@ class CallIdRules(NamedTuple):
     pattern: re.Pattern[str]
     are_unique: bool = False
     """Whether no two calls of a conversation may have the same."""
+    are_in_state: bool = True
+    """Whether a call that the provider made goes back in its own form, with the id that it has there."""
 
 
 def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: str) -> Conversation:
@@ -32,6 +34,9 @@ def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: st
 
     A call that goes back in the provider's own form, as its state says it, keeps the id that it has there.
     """
+    call_ids = _made_ids(conversation.messages)
+    if all(map(rules.pattern.fullmatch, call_ids)) and not (rules.are_unique and len(set(call_ids)) < len(call_ids)):
+        return conversation
     renaming = _Renaming(rules, state_owner)
     messages = [renaming.fit(message) for message in conversation.messages]
     return conversation._replace(messages=messages) if renaming.has_renamed else conversation
@@ -64,7 +69,8 @@ class _Renaming:
             self._names[call_id] = call_id if call_id in kept else self._name(call_id)
 
     def _is_kept(self, part: models_pb2.ContentPart) -> bool:
-        return part.HasField("tool_call") and part.provider_state.provider == self._state_owner
+        is_own = part.provider_state.provider == self._state_owner
+        return self._rules.are_in_state and is_own and part.HasField("tool_call")
 
     def _name(self, call_id: str) -> str:
         times = self._times_seen[call_id]
@@ -83,6 +89,17 @@ class _Renaming:
         if renamed.tool_call_id:
             renamed.tool_call_id = self._names.get(renamed.tool_call_id, renamed.tool_call_id)
         return renamed
+
+
+def _made_ids(messages: Sequence[models_pb2.ChatMessage]) -> list[str]:
+    """The ids of all calls. This is asked of every conversation, so it looks at no more than it must."""
+    made: list[str] = []
+    for message in messages:
+        if message.role == "assistant":
+            parts = message.parts
+            calls = (part.tool_call for part in parts if part.HasField("tool_call")) if parts else message.tool_calls
+            made += [call.id for call in calls]
+    return made
 
 
 def _calls_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:

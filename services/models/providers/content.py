@@ -33,12 +33,15 @@ def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
 
     Under PARAMETER_POLICY_PASSTHROUGH the provider judges.
     """
+    facts = target.facts
+    if facts.tools is not False and facts.json_schema is not False:
+        return
     if request.parameter_policy == models_pb2.PARAMETER_POLICY_PASSTHROUGH:
         return
     violations = []
-    if request.tools and target.facts.tools is False:
+    if request.tools and facts.tools is False:
         violations.append(FieldViolation("tools", f"{target.model} calls no tools"))
-    if request.response_format.type == "json_schema" and target.facts.json_schema is False:
+    if request.response_format.type == "json_schema" and facts.json_schema is False:
         violations.append(FieldViolation("response_format", f"{target.model} keeps to no JSON Schema"))
     if violations:
         told = " and ".join(f"{violation.field}: {violation.description}" for violation in violations)

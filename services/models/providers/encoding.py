@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proto import models_pb2
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
 from services.models.providers.call_ids import fit_call_ids
 from services.models.providers.content import check_content, check_features
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -27,16 +27,17 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Body:
     check_content(conversation, target)
     if target.dialect.call_ids:
         conversation = fit_call_ids(conversation, target.dialect.call_ids, target.state_owner)
+    stream = stream and target.can_stream
     body = target.dialect.encode(conversation, target, stream=stream)
     if conversation.request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
         _refuse_changes(body.warnings, target.model)
-    return body._replace(streams=stream)
+    return Body(body.data, body.warnings, body.max_tokens, stream)
 
 
 def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
     """What Chat sends: it asks for a stream too where an answer takes long, and of servers that need one. Raises as
     `encode` does."""
-    if target.streams_unary or conversation.request.config.max_tokens > LONG_ANSWER_TOKENS:
+    if target.streams_unary:
         return encode(conversation, target, stream=True)
     body = encode(conversation, target, stream=False)
     if body.max_tokens is None or body.max_tokens <= LONG_ANSWER_TOKENS:
@@ -45,7 +46,12 @@ def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
 
 
 def _refuse_changes(notices: Iterable[models_pb2.Notice], model: str) -> None:
-    violations = [FieldViolation(notice.field, notice.message) for notice in notices if notice.code in CHANGES]
+    violations = [
+        FieldViolation(notice.field, notice.message)
+        for notice in notices
+        # What was said in a session's earlier turns is no parameter of this one, and nobody can change it.
+        if notice.code in CHANGES and not notice.field.startswith(HISTORY_FIELD)
+    ]
     if violations:
         names = ", ".join(violation.field for violation in violations)
         raise InvalidRequest(

@@ -8,6 +8,7 @@ vLLM and llama.cpp send integer codes; some servers send the members without the
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from services.models.providers import json_text
@@ -17,7 +18,6 @@ from services.models.providers.faults import MEANINGS, Fault, reason_for_status
 REASONS_BY_WORD = {
     "context_length_exceeded": "CONTEXT_LENGTH_EXCEEDED",
     "exceed_context_size_error": "CONTEXT_LENGTH_EXCEEDED",
-    "string_above_max_length": "CONTEXT_LENGTH_EXCEEDED",
     "content_policy_violation": "CONTENT_REJECTED",
     "content_filter": "CONTENT_REJECTED",
     "invalid_prompt": "CONTENT_REJECTED",
@@ -46,6 +46,13 @@ REASONS_BY_WORD = {
     "api_error": "UPSTREAM_SERVER_ERROR",
     "invalid_request_error": "UPSTREAM_INVALID_REQUEST",
 }
+
+TEXT_TOO_LONG = "string_above_max_length"
+"""OpenAI's code for a text that is too long wherever it stands, in a prompt or in an id."""
+
+PROMPT_MEMBERS = frozenset({"messages", "input"})
+CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", "arguments", "output"})
+"""Where the text of a prompt stands, such as `messages[1].content[0].text` and `input[2].output`."""
 
 # What Anthropic and vLLM report as a plain 400: only the sentence tells. It is read, never passed on.
 REASONS_BY_SENTENCE = (
@@ -78,6 +85,7 @@ FIELDS_BY_PARAM = {
     "reasoning": "reasoning",
     "reasoning_effort": "reasoning",
     "safety_identifier": "end_user_id",
+    "prompt_cache_key": "prompt_cache_key",
 }
 
 
@@ -109,6 +117,9 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
     reason = next(
         (REASONS_BY_WORD[word] for word in words if isinstance(word, str) and word in REASONS_BY_WORD), by_status
     )
+    names = _names_in(error.get("param"))
+    if error.get("code") == TEXT_TOO_LONG:
+        reason = "CONTEXT_LENGTH_EXCEEDED" if _is_text_of_prompt(names) else "UPSTREAM_INVALID_REQUEST"
     # A general word says less than a particular status.
     if reason in ("UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR") and status:
         reason = by_status
@@ -116,6 +127,14 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
         message = json_text.text_of(error.get("message"))
         reason = next((meaning for sentence, meaning in REASONS_BY_SENTENCE if sentence.search(message)), reason)
     assert reason in MEANINGS
-    param = error.get("param")
-    field = FIELDS_BY_PARAM.get(re.split(r"[.\[]", param, maxsplit=1)[0], "") if isinstance(param, str) else ""
-    return Fault(reason, field)
+    return Fault(reason, FIELDS_BY_PARAM.get(names[0], "") if names else "")
+
+
+def _names_in(param: Any) -> list[str]:
+    """The names in the path of a body's member, without the places in lists: `tools[0].name` is tools and name."""
+    words = re.split(r"[.\[\]]+", param) if isinstance(param, str) else []
+    return [word for word in words if word and not word.isdigit()]
+
+
+def _is_text_of_prompt(names: Sequence[str]) -> bool:
+    return bool(names) and names[0] in PROMPT_MEMBERS and names[-1] in CONTENT_MEMBERS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.shared import errors
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_EVENT_BYTES = 24 * 1024 * 1024
 """Of all lines of one event, each with one byte for its end."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

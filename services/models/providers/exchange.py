@@ -59,7 +59,7 @@ async def chat(
     interrupted: Interrupted | None = None,
 ) -> models_pb2.ChatResponse:
     """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`."""
-    body = await run_beside_if_large(conversation.size(), encode_for_whole_answer, conversation, target)
+    body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
     if body.streams:
         return await _whole_answer(_streamed(transport, target, conversation, patience, interrupted, body))
     with _Attribution(target):
@@ -104,7 +104,7 @@ async def _streamed(
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     body = encoded
     if body is None:
-        body = await run_beside_if_large(conversation.size(), encode, conversation, target, stream=True)
+        body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
     chunks_sent = 0
     with _Attribution(target) as facts:
         async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
@@ -244,9 +244,7 @@ class _Interruption:
             return
         usage = _estimate(answer, self._conversation)
         if answer.usage is not None:
-            # What a provider tells at the beginning is true of the prompt, and not yet of the answer.
-            usage.prompt_tokens = answer.usage.prompt_tokens
-            usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
+            usage = _with_told_prompt(usage, answer.usage)
         _add_cost(usage, answer, self._target)
         self._facts.update({name: str(value).lower() for name, value in usage_facts(usage).items()})
         if self._interrupted:
@@ -285,6 +283,17 @@ def _response(answer: Answer, target: Target, conversation: Conversation, body: 
     if target.warnings or body.warnings:
         response.warnings.extend([*target.warnings, *body.warnings])
     return response
+
+
+def _with_told_prompt(estimate: models_pb2.TokenUsage, told: models_pb2.TokenUsage) -> models_pb2.TokenUsage:
+    """What a provider tells at the beginning is true of the prompt and its cache, and not yet of the answer."""
+    usage = models_pb2.TokenUsage()
+    usage.CopyFrom(told)
+    usage.ClearField("reasoning_tokens")
+    usage.completion_tokens = estimate.completion_tokens
+    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
+    usage.estimated = True
+    return usage
 
 
 def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:

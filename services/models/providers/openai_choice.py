@@ -4,8 +4,8 @@ Chat Completions is the default: it is the cheaper to translate, and what models
 Responses when
 
   * the model is served there only;
-  * it has tools, the model reasons, and takes both together on Responses only: "Function tools with reasoning_effort
-    are not supported", says Chat Completions;
+  * it has tools, the model reasons, or is made to by an option of the caller's, and takes both together on Responses
+    only: "Function tools with reasoning_effort are not supported", says Chat Completions;
   * its history holds state that OpenAI made, such as encrypted reasoning, and takes back for this model: Responses
     alone does that;
   * it asks for the text of the reasoning, which Chat Completions never shows, and the model may reason;
@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from proto import models_pb2
+from services.models.providers import json_text
 from services.models.providers.base import Target
 from services.models.providers.content import media_kind
 from services.models.providers.openai import OPENAI
@@ -59,15 +60,31 @@ def _needs_responses(
 def _tools_need_responses(target: Target, request: models_pb2.ChatRequest) -> bool:
     if any(tool.HasField("provider_tool") for tool in request.tools):
         return True
-    return target.facts.tools_with_reasoning_need_responses and _reasons(target, request.reasoning)
+    return target.facts.tools_with_reasoning_need_responses and _reasons(target, request)
 
 
-def _reasons(target: Target, wanted: models_pb2.ReasoningConfig) -> bool:
+def _reasons(target: Target, request: models_pb2.ChatRequest) -> bool:
+    by_options, wanted = _asked_in_options(request), request.reasoning
+    if by_options is not None:
+        return by_options
     if wanted.effort:
         return wanted.effort != "none"
     if wanted.HasField("budget_tokens"):
         return True
     return target.facts.reasoning is not None and target.facts.reasoning.on_by_default
+
+
+def _asked_in_options(request: models_pb2.ChatRequest) -> bool | None:
+    """Whether the caller's own options ask for reasoning, or against it; None where they say nothing of it."""
+    options = request.provider_options_json.get(OPENAI.name)
+    if not options:
+        return None
+    members = json_text.raw_members(options)
+    if "reasoning" in members:
+        # The form of Responses, which Chat Completions does not know.
+        return True
+    effort = json_text.decode(bytes(members.get("reasoning_effort", b"null")))
+    return None if effort is None else effort != "none"
 
 
 def _message_needs_responses(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:

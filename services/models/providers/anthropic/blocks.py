@@ -13,6 +13,7 @@ from services.models.providers.anthropic.cache import Block, CacheMarks, bare
 from services.models.providers.anthropic.container import id_in, is_container
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.anthropic.notices import Notices
+from services.models.providers.base import HISTORY_FIELD
 from services.shared.errors import InvalidRequest
 
 PlacedPart = tuple[str, models_pb2.ContentPart]
@@ -43,11 +44,24 @@ class BlockEncoder:
     # -------------------------------------------------------------------------------------------- text and media
 
     def plain(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
-        """Those of a message that has text and media only. Raises InvalidRequest for one that says nothing."""
-        blocks, _ = self._plain_blocks(_place(message, path))
+        """Those of a message that has text and media only. Raises InvalidRequest for one that says nothing.
+
+        One that is history would make every later request fail, so there are no blocks of it.
+        """
+        if message.parts:
+            blocks, _ = self._plain_blocks(_place(message, path))
+        else:
+            content = message.content
+            blocks = [_text_block(content)] if content.strip() else []
         if not blocks:
-            raise InvalidRequest.field(path, "holds white space only, which Messages refuses; send a text")
+            self._leave_out(path)
         return blocks
+
+    def _leave_out(self, path: str) -> None:
+        if path != HISTORY_FIELD:
+            raise InvalidRequest.field(path, "holds white space only, which Messages refuses; send a text")
+        text = "a message that holds white space only was left out; Messages refuses such"
+        self._notices.append(models_pb2.Notice(code="EMPTY_MESSAGE_DROPPED", field=path, message=text))
 
     def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
         """The blocks of texts and media, and the white space that has no text beside it.
@@ -76,16 +90,21 @@ class BlockEncoder:
 
     # -------------------------------------------------------------------------------------------------- assistant
 
-    def assistant(self, message: models_pb2.ChatMessage, path: str) -> Iterator[Block]:
+    def assistant(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
         """Those of an assistant's message; white space alone, as other models say before a call, is left out."""
-        for here, part in _place(message, path):
-            yield from self._assistant_block(part, here)
+        if message.parts:
+            return [block for here, part in _place(message, path) for block in self._assistant_block(part, here)]
+        content = message.content
+        blocks: list[Block] = [_text_block(content)] if content.strip() else []
+        for index, call in enumerate(message.tool_calls):
+            blocks.append(self._tool_use(call, f"{path}.tool_calls[{index}]"))
+        return blocks
 
     def _assistant_block(self, part: models_pb2.ContentPart, path: str) -> Iterator[Block]:
-        if is_container(part):
-            self._take_container(part, path)
-            return
         if part.HasField("provider_state"):
+            if is_container(part):
+                self._take_container(part, path)
+                return
             if self._is_own(part):
                 yield self._replayed(part, path)
                 return
@@ -149,6 +168,10 @@ class BlockEncoder:
 
     def tool_results(self, message: models_pb2.ChatMessage, path: str) -> Iterator[Block]:
         """Those of a tool's message. What it holds itself is one result, in the place of the first such part."""
+        if not message.parts:
+            # It may be white space here.
+            yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
+            return
         parts = list(_place(message, path))
         own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
         for here, part in parts:
@@ -180,14 +203,9 @@ class BlockEncoder:
 
 
 def _place(message: models_pb2.ChatMessage, path: str) -> Iterator[PlacedPart]:
-    """What a message holds, with its paths. The short form is one text and the calls behind it."""
-    if message.parts:
-        for index, part in enumerate(message.parts):
-            yield f"{path}.parts[{index}]", part
-        return
-    yield f"{path}.content", models_pb2.ContentPart(text=message.content)
-    for index, call in enumerate(message.tool_calls):
-        yield f"{path}.tool_calls[{index}]", models_pb2.ContentPart(tool_call=call)
+    """The parts of a message with their paths."""
+    for index, part in enumerate(message.parts):
+        yield f"{path}.parts[{index}]", part
 
 
 def _text_block(text: str) -> dict[str, Any]:

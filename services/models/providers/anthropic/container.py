@@ -77,6 +77,14 @@ def id_in(part: models_pb2.ContentPart) -> str:
     return json_text.text_of(container.get("id")) if isinstance(container, dict) else ""
 
 
+def as_member(container_id: str, *options_json: str) -> str | dict[str, str]:
+    """The member of the body that names a container: in an object where one of the options is one, to be merged."""
+    members = [json_text.raw_members(options).get("container") for options in options_json if options]
+    if any(isinstance(json_text.decode(bytes(member)), dict) for member in members if member is not None):
+        return {"id": container_id}
+    return container_id
+
+
 def _members(part: models_pb2.ContentPart) -> dict[str, Any]:
     data = part.provider_state.data
     # Nearly all state is blocks, which may be large and need not be read.

@@ -35,6 +35,8 @@ class Reasoning(NamedTuple):
     effort: str | None = None
     max_tokens: int | None = None
     """The length of the whole answer, where the budget asks for more than there is by default."""
+    changes: tuple[models_pb2.Notice, ...] = ()
+    """What is to be told of the thinking, if it is sent."""
 
 
 class Length(NamedTuple):
@@ -49,7 +51,8 @@ class Length(NamedTuple):
 def choose_reasoning(
     wanted: models_pb2.ReasoningConfig, facts: ModelFacts, model: str, length: Length, notices: Notices
 ) -> Reasoning:
-    """What to send for `wanted`. Raises InvalidRequest for an effort that no model knows."""
+    """What to send for `wanted`; what changed in the effort is told. Raises InvalidRequest for an effort that no model
+    knows."""
     if facts.can_reason is False:
         if wanted.effort not in ("", "none") or wanted.HasField("budget_tokens") or wanted.include_text:
             notices.append(dropped("reasoning", f"{model} does not reason; it was not sent"))
@@ -133,12 +136,14 @@ class _Choice:
     def _budget(self) -> Reasoning:
         wanted = self._wanted
         fitted = self._fit_budget(wanted.budget_tokens, "reasoning.budget_tokens")
-        effort = None
-        if wanted.effort and not self._efforts and not self._adaptive:
-            self._drop("reasoning.effort", f"{self._model} takes a budget instead, which was sent")
-        elif wanted.effort:
-            effort = self._nearest_effort(wanted.effort)
-        return fitted._replace(effort=effort)
+        if not wanted.effort:
+            return fitted
+        if self._efforts or self._adaptive:
+            return fitted._replace(effort=self._nearest_effort(wanted.effort))
+        if fitted.thinking is None:
+            return fitted
+        notice = dropped("reasoning.effort", f"{self._model} takes a budget instead, which was sent")
+        return fitted._replace(changes=(*fitted.changes, notice))
 
     def _effort_for_budget(self) -> Reasoning:
         field = "reasoning.budget_tokens"
@@ -162,10 +167,11 @@ class _Choice:
             # It weighs the effort by itself, but without a budget it would not think at all.
             return self._fit_budget(budget, "reasoning.effort")._replace(effort=self._nearest_effort(word))
         fitted = self._fit_budget(budget, None)
-        if fitted.thinking:
-            sent = fitted.thinking["budget_tokens"]
-            self._change("reasoning.effort", f"{self._model} takes a budget instead; {sent} tokens were sent")
-        return fitted
+        if fitted.thinking is None:
+            return fitted
+        sent = fitted.thinking["budget_tokens"]
+        notice = changed("reasoning.effort", f"{self._model} takes a budget instead; {sent} tokens were sent")
+        return fitted._replace(changes=(notice,))
 
     def _display_alone(self) -> Reasoning:
         wanted = self._wanted
@@ -205,15 +211,16 @@ class _Choice:
             fitted = max(longest // 2, MIN_BUDGET)
             if length is None:
                 fitted = max(longest - ROOM_FOR_AN_ANSWER, fitted)
+        changes: tuple[models_pb2.Notice, ...] = ()
         if fitted != budget and field:
             message = f"a budget is at least {MIN_BUDGET} and below the length of the answer; {fitted} was sent"
-            self._change(field, message)
+            changes = (changed(field, message),)
         longer = None
         if length is None and default and fitted >= default:
             longer = fitted + ROOM_FOR_AN_ANSWER
             longer = longer if limit is None else min(longer, limit)
         thinking = _with_display({"type": "enabled", "budget_tokens": fitted}, self._wanted)
-        return Reasoning(thinking, max_tokens=longer)
+        return Reasoning(thinking, max_tokens=longer, changes=changes)
 
     def _thinking(self, thinking: dict[str, Any] | None, effort: str | None) -> Reasoning:
         return Reasoning(_with_display(thinking, self._wanted) if thinking else None, effort)

@@ -11,6 +11,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic import output, tools
 from services.models.providers.anthropic.cache import Block, CacheMarks
+from services.models.providers.anthropic.container import as_member
 from services.models.providers.anthropic.reasoning import (
     Length,
     Reasoning,
@@ -50,16 +51,18 @@ class _Encoding:
         request, target = self._request, self._target
         turns = self._turns()
         parallel_tool_calls = self._parameters.pop("parallel_tool_calls", None)
-        tools_and_choice = self._tools(parallel_tool_calls)
+        way = output.way_of_answer(request, self._facts, adapt=self._adapt)
+        tools_and_choice = self._tools(way, parallel_tool_calls)
         self._marks.place(tools_and_choice.get("tools", []), *turns.blocks())
         reasoning = self._reasoning(turns, tools_and_choice.get("tool_choice", {}))
-        output_config = self._output_config(reasoning)
+        output_config = self._output_config(way, reasoning)
 
         body: dict[str, Any] = {"model": target.model, "messages": turns.turns}
         if turns.system:
             body["system"] = turns.system
         if turns.container:
-            body["container"] = turns.container
+            options = request.provider_options_json.get(PROVIDER, "")
+            body["container"] = as_member(turns.container, target.default_options_json, options)
         for name, value in self._parameters.items():
             body[name] = list(value) if name == "stop_sequences" else value
         body.update(tools_and_choice)
@@ -91,27 +94,24 @@ class _Encoding:
             )
         return turns
 
-    def _tools(self, parallel_tool_calls: bool | None) -> dict[str, Any]:
+    def _tools(self, way: output.Way, parallel_tool_calls: bool | None) -> dict[str, Any]:
         """The tools and the choice between them, one that takes the answer included."""
+        if way != "tool" and not self._request.tools:
+            return {}
         request, facts, model = self._request, self._facts, self._target.model
         encoded = [self._tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)]
         choice = tools.wanted_choice(request)
         # A call that is required is no answer yet, and needs no form of one.
-        if self._way_of_answer() == "tool" and choice.get("type") not in tools.FORCED:
+        if way == "tool" and choice.get("type") not in tools.FORCED:
             tool = output.answer_tool(request.response_format, facts, model, self._notices)
             choice = tools.choice_of_answer(choice, tool["name"], facts, other_tools=bool(encoded))
             encoded.append(tool)
-        if not encoded:
-            return {}
         choice = tools.fit_choice(choice, parallel_tool_calls, facts, model, self._notices)
         return {"tools": encoded, "tool_choice": choice} if choice else {"tools": encoded}
 
     def _tool(self, tool: models_pb2.ToolDefinition, path: str) -> Block:
         encoded = tools.encode_tool(tool, path, self._facts, self._notices, adapt=self._adapt)
         return self._marks.mark(encoded, tool, path)
-
-    def _way_of_answer(self) -> output.Way:
-        return output.way_of_answer(self._request, self._facts, adapt=self._adapt)
 
     def _reasoning(self, turns: Turns, choice: dict[str, Any]) -> Reasoning:
         request, model = self._request, self._target.model
@@ -129,24 +129,27 @@ class _Encoding:
             why = f"{model} does not reason before a call that is required"
             return without_thinking(reasoning, why, self._notices)
         if reasoning.thinking["type"] == "enabled" and turns.resumes_without_thinking():
-            why = f"{model} made its last tool calls without reasoning, and does not begin to within a turn"
+            why = f"{model} does not begin to reason within a turn, and began this one without"
             return without_thinking(reasoning, why, self._notices)
+        self._notices.extend(reasoning.changes)
         fit_sampling(self._parameters, model, self._notices)
         return reasoning
 
-    def _output_config(self, reasoning: Reasoning) -> dict[str, Any]:
+    def _output_config(self, way: output.Way, reasoning: Reasoning) -> dict[str, Any]:
         config: dict[str, Any] = {}
         if reasoning.effort:
             config["effort"] = reasoning.effort
-        if self._way_of_answer() == "schema":
+        if way == "schema":
             config["format"] = output.output_format(self._request.response_format, self._notices, adapt=self._adapt)
         return config
 
 
 def _default_length(facts: ModelFacts) -> int | None:
     """How long an answer may be of which nobody says it, which is never longer than the model can."""
-    lengths = (facts.default_max_tokens, facts.max_output_tokens)
-    return min((length for length in lengths if length is not None), default=None)
+    default, limit = facts.default_max_tokens, facts.max_output_tokens
+    if default is None or limit is None:
+        return limit if default is None else default
+    return min(default, limit)
 
 
 def _number(value: Any) -> int | None:

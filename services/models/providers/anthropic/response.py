@@ -66,9 +66,14 @@ def read_answer(body: bytes) -> Answer:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     citations = _keep_texts(body, blocks)
     written = _written_blocks(body, blocks)
+    answered_by_tool = False
     for key, block in enumerate(blocks):
         if takes_answer(block):
-            answer.add(key, "text", _arguments(block))
+            if answered_by_tool:
+                tell_left_out(answer)
+            else:
+                answer.add(key, "text", _arguments(block))
+            answered_by_tool = True
             continue
         if block.get("type") == "tool_use":
             answer.open_tool_call(key, text_of(block.get("id")), text_of(block.get("name")))
@@ -80,7 +85,7 @@ def read_answer(body: bytes) -> Answer:
             answer.add(key, "reasoning", piece_of(block, "thinking"))
         if must_be_kept(block):
             keep_block(answer, key, block, written.get(key))
-    read_finish(answer, message, answered_by_tool=any(takes_answer(block) for block in blocks))
+    read_finish(answer, message, answered_by_tool=answered_by_tool)
     keep_container(answer, container_in_body(message, body))
     UsageCount().update(answer, message.get("usage"))
     return answer
@@ -123,6 +128,12 @@ def read_header(answer: Answer, message: dict[str, Any]) -> None:
 def takes_answer(block: dict[str, Any]) -> bool:
     """Whether a block is a call of the tool that takes the answer."""
     return block.get("type") == "tool_use" and is_answer_tool(text_of(block.get("name")))
+
+
+def tell_left_out(answer: Answer) -> None:
+    """Says that the model called the tool that takes the answer once more. Two answers in JSON are none."""
+    message = "the model gave more than one answer; only the first was taken"
+    answer.warnings.append(models_pb2.Notice(code="ANSWER_DROPPED", message=message))
 
 
 def _arguments(block: dict[str, Any]) -> str:

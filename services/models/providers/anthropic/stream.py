@@ -18,6 +18,7 @@ from services.models.providers.anthropic.response import (
     read_finish,
     read_header,
     takes_answer,
+    tell_left_out,
 )
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
@@ -98,7 +99,10 @@ class MessageDecoder:
         content = _object(event.get("content_block"))
         block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
-        if block.takes_answer:
+        if block.takes_answer and self._answered_by_tool:
+            block.is_left_out = True
+            tell_left_out(self.answer)
+        elif block.takes_answer:
             self._answered_by_tool = True
         elif block.kind == "tool_use":
             self.answer.open_tool_call(block.key, text_of(content.get("id")), text_of(content.get("name")))
@@ -112,6 +116,8 @@ class MessageDecoder:
         block = self._blocks.get(_index(event))
         if block is None:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        if block.is_left_out:
+            return
         block.is_whole = False
         kind = delta.get("type")
         if kind == "text_delta":
@@ -133,7 +139,7 @@ class MessageDecoder:
 
     def _close_block(self, event: dict[str, Any]) -> None:
         block = self._blocks.get(_index(event))
-        if block is None:
+        if block is None or block.is_left_out:
             return
         text = self.answer.close(block.key)
         if block.kind == "tool_use":
@@ -172,6 +178,7 @@ class _StreamedBlock:
     __slots__ = (
         "citations",
         "content",
+        "is_left_out",
         "is_whole",
         "json_pieces",
         "key",
@@ -185,6 +192,8 @@ class _StreamedBlock:
         self.content = content
         self.kind = content.get("type")
         self.takes_answer = takes_answer(content)
+        self.is_left_out = False
+        """Whether it is an answer behind the first."""
         self.key = key
         self.start = start
         self.is_whole = True

@@ -98,11 +98,11 @@ def choice_of_answer(
     choice: dict[str, Any], answer_tool: str, facts: ModelFacts, *, other_tools: bool
 ) -> dict[str, Any]:
     """The choice with the tool that takes the answer: the model calls that, or one of the request's own."""
-    if not facts.forced_tool_choice:
-        return {"type": "auto"}
+    forced = facts.forced_tool_choice
     if other_tools and choice.get("type") != "none":
-        return {"type": "any"}
-    return {"type": "tool", "name": answer_tool, "disable_parallel_tool_use": True}
+        return {"type": "any" if forced else "auto"}
+    alone = {"type": "tool", "name": answer_tool} if forced else {"type": "auto"}
+    return alone | {"disable_parallel_tool_use": True}
 
 
 def fit_choice(

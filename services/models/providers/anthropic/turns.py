@@ -31,11 +31,19 @@ class Turns(NamedTuple):
         return bool(self.turns) and self.turns[-1]["role"] == "assistant" and not self._is_paused()
 
     def resumes_without_thinking(self) -> bool:
-        """Whether the model goes on after tool calls that it made without thinking."""
-        spoken = [turn for turn in self.turns if turn["role"] != "system"]
-        if len(spoken) < 2 or kind_of(spoken[-1]["content"][0]) != "tool_result":
-            return False
-        return kind_of(spoken[-2]["content"][0]) not in THINKING_BLOCKS
+        """Whether the model goes on with what it began without thinking.
+
+        What it says is one turn until the user gives more than the results of tools, however many calls that takes, and
+        a model that thinks within a budget does so at the beginning of a turn:
+        https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use.
+        """
+        first: Block = None
+        for turn in reversed(self.turns):
+            if turn["role"] == "assistant":
+                first = turn["content"][0]
+            elif turn["role"] == "user" and kind_of(turn["content"][-1]) != "tool_result":
+                break
+        return first is not None and kind_of(first) not in THINKING_BLOCKS
 
     def blocks(self) -> Iterator[list[Block]]:
         """Every list of blocks, in the order of the body."""
@@ -54,8 +62,8 @@ def gather(
 ) -> Turns:
     """The turns of a conversation, with system messages in between where the model takes `system_turns`.
 
-    Raises InvalidRequest for media that Messages does not take, and for a message of white space alone that is not the
-    assistant's.
+    Raises InvalidRequest for media that Messages does not take, and for a message of the request's own that is white
+    space alone and not the assistant's.
     """
     encoder = BlockEncoder(state_owner, marks, notices)
     return _Gathering(encoder, notices, system_turns=system_turns).gather(conversation)
@@ -66,8 +74,6 @@ class _SystemMessage(NamedTuple):
 
     path: str
     blocks: list[Block]
-    moved: bool = False
-    """Whether more of the user's came behind it, which it will follow."""
 
 
 class _Gathering:
@@ -77,7 +83,11 @@ class _Gathering:
         self._system_turns = system_turns
         self._system: list[Block] = []
         self._turns: list[dict[str, Any]] = []
+        self._mixed: set[int] = set()
+        """Which turns have results behind what else the user said."""
         self._waiting: list[_SystemMessage] = []
+        self._overtaken = 0
+        """How many of those that wait had more of the user's come behind them, which they will follow."""
         self._newest = ""
 
     def gather(self, conversation: Conversation) -> Turns:
@@ -88,36 +98,42 @@ class _Gathering:
             if message.role in ("system", "developer"):
                 self._add_system(message, path)
             elif message.role == "assistant":
-                self._add("assistant", list(self._encoder.assistant(message, path)), path)
+                self._add("assistant", self._encoder.assistant(message, path), path)
             elif message.role == "tool":
                 self._add("user", list(self._encoder.tool_results(message, path)), path)
             else:
                 self._add("user", self._encoder.plain(message, path), path)
         self._place_waiting()
-        for turn in self._turns:
-            if turn["role"] == "user":
-                # Results are taken only before all else that a turn says.
-                turn["content"].sort(key=lambda block: kind_of(block) != "tool_result")
+        for index in self._mixed:
+            # Results are taken only before all else that a turn says.
+            self._turns[index]["content"].sort(key=lambda block: kind_of(block) != "tool_result")
         return Turns(self._system, self._turns, self._newest, self._encoder.container)
 
     def _add(self, role: str, content: list[Block], path: str) -> None:
         if not content:
-            # An assistant turn without content is refused, and says nothing.
+            # A turn without content is refused, and says nothing.
             return
         self._newest = path
         if role == "assistant":
             self._place_waiting()
         else:
-            self._waiting = [message._replace(moved=True) for message in self._waiting]
+            self._overtaken = len(self._waiting)
         if self._turns and self._turns[-1]["role"] == role:
-            self._turns[-1]["content"].extend(content)
+            self._extend(self._turns[-1]["content"], content)
         else:
             self._turns.append({"role": role, "content": content})
+
+    def _extend(self, before: list[Block], content: list[Block]) -> None:
+        if kind_of(content[0]) == "tool_result" and kind_of(before[-1]) != "tool_result":
+            self._mixed.add(len(self._turns) - 1)
+        before.extend(content)
 
     # ----------------------------------------------------------------------------------------------------- system
 
     def _add_system(self, message: models_pb2.ChatMessage, path: str) -> None:
         blocks = self._encoder.plain(message, path)
+        if not blocks:
+            return
         if not self._turns:
             self._system.extend(blocks)
         else:
@@ -133,19 +149,18 @@ class _Gathering:
         if self._turns[-1]["role"] != "user":
             self._move_waiting_to_front("Messages takes system text only at the front and behind a user's message")
             return
-        for message in self._waiting:
-            if message.moved:
-                text = "Messages takes no system message before a user's; it was sent behind the next user message"
-                self._tell_moved(message.path, text)
+        for message in self._waiting[: self._overtaken]:
+            text = "Messages takes no system message before a user's; it was sent behind the next user message"
+            self._tell_moved(message.path, text)
         content = [block for message in self._waiting for block in message.blocks]
         self._turns.append({"role": "system", "content": content})
-        self._waiting = []
+        self._waiting, self._overtaken = [], 0
 
     def _move_waiting_to_front(self, why: str) -> None:
         for message in self._waiting:
             self._system.extend(message.blocks)
             self._tell_moved(message.path, f"{why}; this message was moved to the front")
-        self._waiting = []
+        self._waiting, self._overtaken = [], 0
 
     def _tell_moved(self, path: str, text: str) -> None:
         self._notices.append(models_pb2.Notice(code="SYSTEM_MESSAGE_MOVED", field=path, message=text))

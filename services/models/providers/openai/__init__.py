@@ -51,7 +51,7 @@ OPENAI = OpenAIDialect(
         takes_cache_key=True,
         end_user_member="safety_identifier",
         max_end_user_length=128,
-        call_ids=CallIdRules(re.compile("(?s).{1,40}")),
+        call_ids=CallIdRules(re.compile("(?s).{1,40}"), are_in_state=False),
         strict_schemas=OPENAI_STRICT,
         shows_reasoning=False,
     )

@@ -21,15 +21,6 @@ def place(parts: Iterable[models_pb2.ContentPart], path: str) -> list[PlacedPart
     return [(f"{path}[{index}]", part) for index, part in enumerate(parts)]
 
 
-def place_message(message: models_pb2.ChatMessage, path: str) -> list[PlacedPart]:
-    """What the message at `path` holds. The short form is one text and the calls behind it."""
-    if message.parts:
-        return place(message.parts, f"{path}.parts")
-    text = (f"{path}.content", models_pb2.ContentPart(text=message.content))
-    calls = (models_pb2.ContentPart(tool_call=call) for call in message.tool_calls)
-    return [text, *place(calls, f"{path}.tool_calls")]
-
-
 def join_texts(parts: Iterable[PlacedPart]) -> str:
     return "".join(part.text for _, part in parts)
 

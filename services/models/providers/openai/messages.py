@@ -8,8 +8,8 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.openai.cache import mark, refuse_mark
-from services.models.providers.openai.content import PlacedPart, encode_content, join_texts, place_message
-from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item
+from services.models.providers.openai.content import PlacedPart, encode_content, join_texts, place
+from services.models.providers.openai.kept_items import is_container, is_told_by_its_part, owned_item
 from services.models.providers.openai.media import encode_media
 from services.models.providers.openai.tool_results import Result, read_results
 from services.models.providers.openai.translation import Translation
@@ -27,8 +27,11 @@ def encode_messages(conversation: Conversation, translation: Translation) -> lis
             if message.name:
                 problem = "Chat Completions takes no name beside what a tool answered; it was not sent"
                 translation.tell("NAME_DROPPED", f"{path}.name", problem)
+            if not message.parts:
+                messages.append(_tool_message(message.tool_call_id, message.content))
+                continue
             for result in read_results(message, path, translation):
-                messages.append(_tool_message(result, translation))
+                messages.append(_tool_message(result.call_id, _texts(result, translation)))
                 moved += _moved_media(result, translation)
             continue
         if moved:
@@ -51,12 +54,17 @@ def continues_answer(messages: Sequence[Message]) -> bool:
 
 
 def _message(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Message:
-    encoded: Message = {"role": translation.role_of(message)}
-    parts = place_message(message, path)
-    if message.role == "assistant":
-        _add_answer(encoded, parts, translation)
+    role = translation.role_of(message)
+    encoded: Message = {"role": role}
+    if not message.parts:
+        # The common form; as parts it says the same.
+        encoded["content"] = message.content
+        if role == "assistant":
+            _add_calls(encoded, message.tool_calls)
+    elif role == "assistant":
+        _add_answer(encoded, place(message.parts, f"{path}.parts"), translation)
     else:
-        encoded["content"] = _content(parts, translation)
+        encoded["content"] = _content(place(message.parts, f"{path}.parts"), translation)
     if message.name:
         encoded["name"] = message.name
     return encoded
@@ -99,9 +107,14 @@ def _tell_of_loss(path: str, part: models_pb2.ContentPart, translation: Translat
     if part.HasField("reasoning"):
         problem = "Chat Completions takes no earlier reasoning; this part was not sent"
         translation.tell("REASONING_DROPPED", path, problem)
-    elif part.HasField("provider_state") and not is_told_by_its_part(owned_item(part, translation.target)):
+    elif part.HasField("provider_state") and not _says_no_more(part, translation):
         lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
         translation.tell("PROVIDER_STATE_DROPPED", path, f"Chat Completions takes back no state of providers; {lost}")
+
+
+def _says_no_more(part: models_pb2.ContentPart, translation: Translation) -> bool:
+    """Whether nothing of the conversation is lost with a part's state."""
+    return is_container(part) or is_told_by_its_part(owned_item(part, translation.target))
 
 
 def _add_calls(encoded: Message, calls: Sequence[models_pb2.ToolCall]) -> None:
@@ -119,9 +132,12 @@ def _tool_call(call: models_pb2.ToolCall) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------- tool results
 
 
-def _tool_message(result: Result, translation: Translation) -> Message:
-    texts = [(path, part) for path, part in result.content if not part.HasField("media")]
-    return {"role": "tool", "tool_call_id": result.call_id, "content": _content(texts, translation)}
+def _tool_message(call_id: str, content: str | list[Any]) -> Message:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def _texts(result: Result, translation: Translation) -> str | list[Any]:
+    return _content([(path, part) for path, part in result.content if not part.HasField("media")], translation)
 
 
 def _moved_media(result: Result, translation: Translation) -> list[Any]:

@@ -37,14 +37,13 @@ class ChatCompletionDecoder:
     """
 
     def __init__(self, stop_sequence_member: str | None = None) -> None:
-        self.answer = Answer()
+        self._annotated = _AnnotatedAnswer()
+        self.answer: Answer = self._annotated
         self.finished = False
         self.ended = False
         self._calls_by_index: dict[int, _StreamedCall] = {}
         self._calls_by_id: dict[str, _StreamedCall] = {}
         self._newest: _StreamedCall | None = None
-        self._annotations: list[Any] = []
-        self._attached_annotations = 0
         self._stop_sequence_member = stop_sequence_member
 
     def feed(self, events: Sequence[Event]) -> None:
@@ -53,7 +52,6 @@ class ChatCompletionDecoder:
                 continue
             if event.data == DONE:
                 self.finished = self.ended = True
-                self._attach_annotations()
                 return
             try:
                 chunk = json_text.decode(event.data)
@@ -80,21 +78,13 @@ class ChatCompletionDecoder:
         if reason:
             read_finish(self.answer, choice, self._stop_sequence_member)
             self.finished = True
-        if self.finished:
-            self._attach_annotations()
         read_end(self.answer, chunk)
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
         add_delta(self.answer, delta)
         for call in calls_in(delta):
             self._add_call(call)
-        self._annotations += json_text.items_of(delta.get("annotations"))
-
-    def _attach_annotations(self) -> None:
-        """Ties all of them to the text once the answer is whole; servers send them one by one, or at the end."""
-        if len(self._annotations) > self._attached_annotations:
-            self._attached_annotations = len(self._annotations)
-            attach_annotations(self.answer, self._annotations)
+        self._annotated.annotations += json_text.items_of(delta.get("annotations"))
 
     def _add_call(self, delta: Any) -> None:
         """Adds a piece of a tool call."""
@@ -143,6 +133,19 @@ class ChatCompletionDecoder:
             return True
         # The whole text is looked at only where its end promises something: it grows with every piece.
         return bool(arguments) and call.seems_whole and json_text.is_object(self.answer.text_of(call.key))
+
+
+class _AnnotatedAnswer(Answer):
+    """An answer whose annotations are tied to its text when nothing more comes: servers send them one by one, or all at
+    once, before the finish reason or behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.annotations: list[Any] = []
+
+    def complete(self) -> None:
+        attach_annotations(self, self.annotations)
+        super().complete()
 
 
 class _StreamedCall:

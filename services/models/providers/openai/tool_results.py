@@ -19,10 +19,8 @@ class Result(NamedTuple):
 
 
 def read_results(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Iterator[Result]:
-    """The results in a tool message: each that is a part, and one of all parts that answer the message's own call."""
-    if not message.parts:
-        yield Result(message.tool_call_id, [(path, models_pb2.ContentPart(text=message.content))])
-        return
+    """The results in a tool message of parts: each that is one, and one of all parts that answer the message's own
+    call."""
     parts = place(message.parts, f"{path}.parts")
     own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
     for here, part in parts:

@@ -12,8 +12,8 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.openai.cache import refuse_mark
-from services.models.providers.openai.content import PlacedPart, place_message
-from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item, takes_back
+from services.models.providers.openai.content import PlacedPart, place
+from services.models.providers.openai.kept_items import is_container, is_told_by_its_part, owned_item, takes_back
 from services.models.providers.openai.translation import Translation
 
 Item = Any
@@ -22,7 +22,13 @@ Item = Any
 
 def encode_answer(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Iterator[Item]:
     """What an assistant said, in its order; nothing where it said nothing."""
-    parts = place_message(message, path)
+    if not message.parts:
+        # The common form; as parts it says the same.
+        if message.content:
+            yield encode_message(message.content)
+        yield from map(_function_call, message.tool_calls)
+        return
+    parts = place(message.parts, f"{path}.parts")
     kept_items = _returned_items(message, parts, translation)
     said: list[models_pb2.ContentPart] = []
     newest_item = b""
@@ -55,6 +61,8 @@ def _returned_items(
     message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: Translation
 ) -> list[bytes]:
     """For each part the item that goes back in its place, if one does. What is lost of the others is told."""
+    if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
+        return [b""] * len(parts)
     target = translation.target
     owned = [owned_item(part, target) for _, part in parts]
     returned = list(owned)
@@ -85,7 +93,7 @@ def _tell_of_loss(path: str, part: models_pb2.ContentPart, own: bytes, problem: 
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"
         translation.tell("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
-    elif part.HasField("provider_state") and not is_told_by_its_part(own):
+    elif part.HasField("provider_state") and not is_container(part) and not is_told_by_its_part(own):
         reason = problem if own else "only the provider that made it can read this part's state"
         lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
         translation.tell("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")

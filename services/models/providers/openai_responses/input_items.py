@@ -10,13 +10,14 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.base import Conversation
-from services.models.providers.openai.content import PlacedPart, encode_content, place_message
-from services.models.providers.openai.kept_items import owned_item, takes_back
-from services.models.providers.openai.tool_results import Result, read_results
+from services.models.providers.openai.content import PlacedPart, encode_content, place
+from services.models.providers.openai.kept_items import has_owned_item, takes_back
+from services.models.providers.openai.tool_results import read_results
 from services.models.providers.openai.translation import Translation
 from services.models.providers.openai_responses.assistant_items import Item, encode_answer, encode_message
 from services.models.providers.openai_responses.media import encode_media
 
+FUNCTION_OUTPUT = "function_call_output"
 OUTPUT_TYPES = {"custom_tool_call": "custom_tool_call_output"}
 """What answers a call of a type; all others are answered by a `function_call_output`."""
 
@@ -44,17 +45,19 @@ def encode_input(conversation: Conversation, translation: Translation) -> list[I
             translation.tell("NAME_DROPPED", f"{path}.name", problem)
         if message.role == "assistant":
             items.extend(encode_answer(message, path, translation))
-            kept_calls.update(_kept_calls(message, translation))
+            if message.parts:
+                kept_calls.update(_kept_calls(message, translation))
         elif message.role == "tool":
-            results = read_results(message, path, translation)
-            items.extend(_output(result, kept_calls, translation) for result in results)
+            items.extend(_outputs(message, path, kept_calls, translation))
         else:
             items.append(_message(message, path, translation))
     return items or [encode_message("")]
 
 
 def _message(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Item:
-    return {"role": translation.role_of(message), "content": _content(place_message(message, path), translation)}
+    parts = message.parts
+    content = _content(place(parts, f"{path}.parts"), translation) if parts else message.content
+    return {"role": translation.role_of(message), "content": content}
 
 
 def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | list[Any]:
@@ -64,21 +67,31 @@ def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | lis
 # ---------------------------------------------------------------------------------------------------- tool results
 
 
-def _output(result: Result, kept_calls: KeptCalls, translation: Translation) -> Item:
-    call = kept_calls.get(result.call_id, _KeptCall())
-    kind = OUTPUT_TYPES.get(call.type, "function_call_output")
-    output = {"type": kind, "call_id": result.call_id, "output": _content(result.content, translation)}
+def _outputs(
+    message: models_pb2.ChatMessage, path: str, kept_calls: KeptCalls, translation: Translation
+) -> Iterator[Item]:
+    if not message.parts:
+        yield _output(message.tool_call_id, message.content, kept_calls)
+        return
+    for result in read_results(message, path, translation):
+        yield _output(result.call_id, _content(result.content, translation), kept_calls)
+
+
+def _output(call_id: str, content: str | list[Any], kept_calls: KeptCalls) -> Item:
+    call = kept_calls.get(call_id)
+    if call is None:
+        return {"type": FUNCTION_OUTPUT, "call_id": call_id, "output": content}
+    output = {"type": OUTPUT_TYPES.get(call.type, FUNCTION_OUTPUT), "call_id": call_id, "output": content}
     return {**output, "caller": call.caller} if call.caller else output
 
 
 def _kept_calls(message: models_pb2.ChatMessage, translation: Translation) -> Iterator[tuple[str, _KeptCall]]:
     """The calls in an assistant's message that go back in OpenAI's own form."""
-    if not takes_back(message, translation.target, adapts=translation.adapts):
-        return
-    for part in message.parts:
-        item = owned_item(part, translation.target) if part.HasField("tool_call") else b""
-        if item:
-            yield part.tool_call.id, _read_kept_call(item)
+    target = translation.target
+    calls = [part for part in message.parts if part.HasField("tool_call") and has_owned_item(part, target)]
+    if calls and takes_back(message, target, adapts=translation.adapts):
+        for part in calls:
+            yield part.tool_call.id, _read_kept_call(part.provider_state.data)
 
 
 def _read_kept_call(item: bytes) -> _KeptCall:

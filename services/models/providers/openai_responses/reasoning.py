@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from services.models.providers import json_text
 from services.models.providers.openai.reasoning_rules import asks_about_reasoning, wanted_effort
 from services.models.providers.openai.translation import Translation
+
+EFFORT_IN_CHAT_COMPLETIONS = "reasoning_effort"
 
 
 def encode_reasoning(translation: Translation) -> dict[str, Any]:
@@ -19,3 +24,17 @@ def encode_reasoning(translation: Translation) -> dict[str, Any]:
     if translation.request.reasoning.include_text:
         said["summary"] = "auto"
     return said
+
+
+def respell_effort(body: dict[str, Any]) -> None:
+    """Puts the effort of a caller's options, in the words of Chat Completions, where Responses wants it.
+
+    A caller does not choose between the two.
+    """
+    if EFFORT_IN_CHAT_COMPLETIONS not in body:
+        return
+    effort, reasoning = body.pop(EFFORT_IN_CHAT_COMPLETIONS), body.get("reasoning")
+    if isinstance(reasoning, msgspec.Raw):
+        text = bytes(reasoning).decode()
+        reasoning = json_text.raw_members(text) if json_text.is_object(text) else None
+    body["reasoning"] = {**(reasoning or {}), "effort": effort}

@@ -13,7 +13,7 @@ from services.models.providers.openai.schemas import name_schema
 from services.models.providers.openai.traits import Traits
 from services.models.providers.openai.translation import Translation
 from services.models.providers.openai_responses.input_items import encode_input
-from services.models.providers.openai_responses.reasoning import encode_reasoning
+from services.models.providers.openai_responses.reasoning import encode_reasoning, respell_effort
 from services.models.providers.openai_responses.tools import encode_tools
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import NEUTRAL, fit
@@ -53,6 +53,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
         body["stream"] = True
     translation.raise_refusals()
     merge_options(body, request, target.default_options_json, traits.name)
+    respell_effort(body)
     return Body(json_text.encode(body), translation.notices)
 
 
