@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 
 from proto import models_pb2
@@ -19,11 +17,9 @@ from services.shared.rpc import DETAILS_KEY, MAX_VIOLATIONS
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,
-    answered,
     chat_request,
     explain,
     failure_of,
-    model_service,
     refusal_of,
 )
 
@@ -44,24 +40,13 @@ Call = models_pb2.ToolCall
 Result = models_pb2.ToolResult
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream(default=answered) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
-) -> AsyncIterator[ModelService]:
-    directory: Path = tmp_path_factory.mktemp("models")
-    async with model_service(directory, shared_upstream) as running:
-        yield running
+@pytest.fixture
+def service(shared_service: ModelService) -> ModelService:
+    return shared_service
 
 
 @pytest.fixture
 def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
-    shared_upstream.requests.clear()
     return shared_upstream
 
 

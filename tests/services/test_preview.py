@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from tests.services.model_service import (
     model_service,
     registration,
 )
-from tests.services.vendor_answers import answered_in_any_dialect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,25 +29,14 @@ SCHEMA = '{"type": "object", "properties": {"age": {"type": "integer", "minimum"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream(default=answered_in_any_dialect) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(
-    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
-) -> AsyncIterator[ModelService]:
-    directory: Path = tmp_path_factory.mktemp("models")
-    async with model_service(directory, shared_upstream) as running:
-        await running.stub.RegisterModel(registration(shared_upstream, adapter_type="openai-compatible"))
-        await running.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="brief", content="Be brief."))
-        yield running
+async def service(shared_service: ModelService, module_upstream: ScriptedUpstream) -> ModelService:
+    await shared_service.stub.RegisterModel(registration(module_upstream, adapter_type="openai-compatible"))
+    await shared_service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="brief", content="Be brief."))
+    return shared_service
 
 
 @pytest.fixture
 def upstream(shared_upstream: ScriptedUpstream) -> ScriptedUpstream:
-    shared_upstream.requests.clear()
     return shared_upstream
 
 

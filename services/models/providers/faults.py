@@ -11,8 +11,9 @@ import email.utils
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from services.models.providers import json_text
 from services.shared import errors
 
 MAX_RETRY_SECONDS = 1e6
@@ -28,6 +29,17 @@ class Fault(Exception):
     reason: str
     field: str = ""
     """The request field that the provider complains about, when it names one of ours."""
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """The JSON object that a provider sent. Raises Fault for anything else."""
+    try:
+        value = json_text.decode(data)
+    except json_text.Malformed:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
+    if not isinstance(value, dict):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return value
 
 
 class Meaning(NamedTuple):

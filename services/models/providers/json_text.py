@@ -108,6 +108,11 @@ def items_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def object_of(value: Any) -> dict[str, Any]:
+    """An object, and an empty one for whatever is not an object."""
+    return value if isinstance(value, dict) else {}
+
+
 def count_of(value: Any) -> int | None:
     """A count, far above what any call uses and so small that sums of counts and their prices fit protobuf, or None for
     whatever is not one."""

@@ -10,10 +10,10 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
-from services.models.providers.anthropic.container import id_in, is_container
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import HISTORY_FIELD
+from services.models.providers.container_state import container_in
 from services.shared.errors import InvalidRequest
 
 PlacedPart = tuple[str, models_pb2.ContentPart]
@@ -102,8 +102,9 @@ class BlockEncoder:
 
     def _assistant_block(self, part: models_pb2.ContentPart, path: str) -> Iterator[Block]:
         if part.HasField("provider_state"):
-            if is_container(part):
-                self._take_container(part, path)
+            container = container_in(part)
+            if container is not None:
+                self._take_container(container, part, path)
                 return
             if self._is_own(part):
                 yield self._replayed(part, path)
@@ -126,11 +127,11 @@ class BlockEncoder:
     def _is_own(self, part: models_pb2.ContentPart) -> bool:
         return part.provider_state.provider == self._state_owner
 
-    def _take_container(self, part: models_pb2.ContentPart, path: str) -> None:
+    def _take_container(self, container: Any, part: models_pb2.ContentPart, path: str) -> None:
         """Another provider's is left out without a notice: nothing of the conversation is lost with it."""
         self._marks.refuse(part, path, "a container")
         if self._is_own(part):
-            self.container = id_in(part) or self.container
+            self.container = json_text.text_of(json_text.object_of(container).get("id")) or self.container
 
     def _tell_state_dropped(self, part: models_pb2.ContentPart, path: str) -> None:
         kind = part.WhichOneof("kind")

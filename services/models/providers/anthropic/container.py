@@ -15,11 +15,10 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
+from services.models.providers.container_state import wrap_container
 
 BEHIND_ALL = 2**30 + 1
 """The key of the container: behind all other parts of an answer, what is said of a refusal included."""
-
-_START = b'{"container":'
 
 
 class _Holder(msgspec.Struct):
@@ -62,19 +61,8 @@ def _written(holder: dict[str, Any], data: bytes, decode_holder: Callable[[bytes
 def keep_container(answer: Answer, container_json: bytes) -> None:
     """Adds it to the answer as a part of its own, if there is one."""
     if container_json:
-        data = _START + container_json + b"}"
-        answer.attach_state(BEHIND_ALL, models_pb2.ProviderState(model=answer.model, data=data))
-
-
-def is_container(part: models_pb2.ContentPart) -> bool:
-    """Whether a part is a container, whoever made it."""
-    return part.WhichOneof("kind") is None and _members(part).keys() == {"container"}
-
-
-def id_in(part: models_pb2.ContentPart) -> str:
-    """The id of the container that a part is."""
-    container = _members(part)["container"]
-    return json_text.text_of(container.get("id")) if isinstance(container, dict) else ""
+        state = models_pb2.ProviderState(model=answer.model, data=wrap_container(container_json))
+        answer.attach_state(BEHIND_ALL, state)
 
 
 def as_member(container_id: str, *options_json: str) -> str | dict[str, str]:
@@ -83,10 +71,3 @@ def as_member(container_id: str, *options_json: str) -> str | dict[str, str]:
     if any(isinstance(json_text.decode(bytes(member)), dict) for member in members if member is not None):
         return {"id": container_id}
     return container_id
-
-
-def _members(part: models_pb2.ContentPart) -> dict[str, Any]:
-    data = part.provider_state.data
-    # Nearly all state is blocks, which may be large and need not be read.
-    members = json_text.decode(data) if data.startswith(_START) else {}
-    return members if isinstance(members, dict) else {}

@@ -13,7 +13,7 @@ from services.models.providers.answer import Answer
 from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault
+from services.models.providers.faults import Fault, read_object
 from services.models.providers.json_text import count_of, items_of, text_of
 
 FINISH_REASONS = {
@@ -51,13 +51,10 @@ class _MessageOfBlocks(msgspec.Struct):
 
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a message."""
-    try:
-        message = json_text.decode(body)
-    except json_text.Malformed:
-        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-    if isinstance(message, dict) and message.get("type") == "error":
+    message = read_object(body)
+    if message.get("type") == "error":
         raise fault_in(message.get("error"))
-    if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+    if not isinstance(message.get("content"), list):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_header(answer, message)

@@ -22,8 +22,8 @@ from services.models.providers.anthropic.response import (
 )
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault
-from services.models.providers.json_text import items_of, join_surrogates, text_of
+from services.models.providers.faults import Fault, read_object
+from services.models.providers.json_text import items_of, join_surrogates, object_of, text_of
 
 
 class _StartOfBlock(msgspec.Struct):
@@ -59,13 +59,7 @@ class MessageDecoder:
         for event in events:
             if not event.data:
                 continue
-            try:
-                content = json_text.decode(event.data)
-            except json_text.Malformed:
-                raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-            if not isinstance(content, dict):
-                raise Fault("UPSTREAM_PROTOCOL_ERROR")
-            self._read(content, event.data)
+            self._read(read_object(event.data), event.data)
             if self.ended:
                 return
 
@@ -78,13 +72,13 @@ class MessageDecoder:
         elif kind == "content_block_stop":
             self._close_block(event)
         elif kind == "message_start":
-            message = _object(event.get("message"))
+            message = object_of(event.get("message"))
             read_header(self.answer, message)
             self._usage.update(self.answer, message.get("usage"))
             self._container = container_in_start(message, data)
         elif kind == "message_delta":
             self._usage.update(self.answer, event.get("usage"))
-            delta = _object(event.get("delta"))
+            delta = object_of(event.get("delta"))
             self._container = container_in_delta(delta, data) or self._container
             if delta.get("stop_reason"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
@@ -96,7 +90,7 @@ class MessageDecoder:
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
 
     def _open_block(self, event: dict[str, Any], data: bytes) -> None:
-        content = _object(event.get("content_block"))
+        content = object_of(event.get("content_block"))
         block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
         if block.takes_answer and self._answered_by_tool:
@@ -112,7 +106,7 @@ class MessageDecoder:
             self.answer.add(block.key, "reasoning", piece_of(content, "thinking"))
 
     def _add_delta(self, event: dict[str, Any], data: bytes) -> None:
-        delta = _object(event.get("delta"))
+        delta = object_of(event.get("delta"))
         block = self._blocks.get(_index(event))
         if block is None:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
@@ -248,7 +242,3 @@ def _citation(delta: dict[str, Any], data: bytes) -> Any:
         return json_text.decode_exactly(data, _CitationsDelta).delta.citation
     except json_text.Malformed:
         return delta.get("citation")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

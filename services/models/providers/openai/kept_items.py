@@ -18,8 +18,6 @@ MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
 PART_MEMBERS = frozenset({"type", "text", "refusal"})
 CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
 
-CONTAINER_START = b'{"container":'
-
 TextKind = Literal["text", "refusal"]
 
 PART_KINDS: dict[str, tuple[TextKind, str]] = {"output_text": ("text", "text"), "refusal": ("refusal", "refusal")}
@@ -58,23 +56,6 @@ def is_told_by_its_part(item_json: bytes) -> bool:
     if item.get("type") == "message":
         return not message_says_more(item)
     return item.get("type") == "function_call" and not call_says_more(item)
-
-
-def is_container(part: models_pb2.ContentPart) -> bool:
-    """Whether a part only names the container in which Anthropic ran code: nothing of the conversation is lost without
-    it, which no other provider could enter.
-
-    It comes in a wrapping of ours, whose only member it is; items and blocks of providers have a type.
-    """
-    data = part.provider_state.data
-    # What state there is otherwise may be large, and need not be read.
-    if part.WhichOneof("kind") is not None or not data.startswith(CONTAINER_START):
-        return False
-    try:
-        container = json_text.decode(data)
-    except json_text.Malformed:
-        return False
-    return isinstance(container, dict) and len(container) == 1
 
 
 def message_says_more(item: dict[str, Any]) -> bool:

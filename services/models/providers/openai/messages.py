@@ -7,9 +7,10 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
+from services.models.providers.container_state import container_in
 from services.models.providers.openai.cache import mark, refuse_mark
 from services.models.providers.openai.content import PlacedPart, encode_content, join_texts, place
-from services.models.providers.openai.kept_items import is_container, is_told_by_its_part, owned_item
+from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item
 from services.models.providers.openai.media import encode_media
 from services.models.providers.openai.tool_results import Result, read_results
 from services.models.providers.openai.translation import Translation
@@ -114,7 +115,7 @@ def _tell_of_loss(path: str, part: models_pb2.ContentPart, translation: Translat
 
 def _says_no_more(part: models_pb2.ContentPart, translation: Translation) -> bool:
     """Whether nothing of the conversation is lost with a part's state."""
-    return is_container(part) or is_told_by_its_part(owned_item(part, translation.target))
+    return container_in(part) is not None or is_told_by_its_part(owned_item(part, translation.target))
 
 
 def _add_calls(encoded: Message, calls: Sequence[models_pb2.ToolCall]) -> None:

@@ -8,7 +8,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault
+from services.models.providers.faults import Fault, read_object
 from services.models.providers.json_text import text_of
 from services.models.providers.openai.usage import read_rates, read_usage
 
@@ -37,11 +37,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
 
     `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
     """
-    try:
-        completion = json_text.decode(body)
-    except json_text.Malformed:
-        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-    if isinstance(completion, dict) and completion.get("error"):
+    completion = read_object(body)
+    if completion.get("error"):
         raise fault_in(completion["error"])
     choice = first_choice(completion)
     message = choice.get("message") if choice else None
@@ -58,10 +55,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     return answer
 
 
-def first_choice(completion: Any) -> dict[str, Any]:
+def first_choice(completion: dict[str, Any]) -> dict[str, Any]:
     """The only choice, or an empty one: usage comes in a chunk without choices, and some servers send null."""
-    if not isinstance(completion, dict):
-        raise Fault("UPSTREAM_PROTOCOL_ERROR")
     choices = completion.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]

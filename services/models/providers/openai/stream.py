@@ -12,7 +12,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault
+from services.models.providers.faults import Fault, read_object
 from services.models.providers.json_text import text_of
 from services.models.providers.openai.response import (
     FIRST_CALL,
@@ -53,13 +53,9 @@ class ChatCompletionDecoder:
             if event.data == DONE:
                 self.finished = self.ended = True
                 return
-            try:
-                chunk = json_text.decode(event.data)
-            except json_text.Malformed:
-                raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-            self._read(chunk)
+            self._read(read_object(event.data))
 
-    def _read(self, chunk: Any) -> None:
+    def _read(self, chunk: dict[str, Any]) -> None:
         choice = first_choice(chunk)
         reason = choice.get("finish_reason")
         # Some servers put an error beside a choice, whose finish reason would make the answer look whole.

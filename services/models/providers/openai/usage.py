@@ -6,7 +6,7 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.answer import Answer
-from services.models.providers.json_text import count_of
+from services.models.providers.json_text import count_of, object_of
 
 TIERS_AT_OTHER_RATES = frozenset({"flex", "scale", "priority", "fast", "ultrafast"})
 """Of `service_tier`, which tells how a request was served (https://developers.openai.com/api/docs/pricing)."""
@@ -22,8 +22,8 @@ def read_usage(answer: Answer, usage: Any, read: str, written: str) -> None:
     prompt, completion = count_of(usage.get(f"{read}_tokens")), count_of(usage.get(f"{written}_tokens"))
     if prompt is None and completion is None:
         return
-    of_prompt = _members(usage.get(f"{read}_tokens_details"))
-    of_completion = _members(usage.get(f"{written}_tokens_details"))
+    of_prompt = object_of(usage.get(f"{read}_tokens_details"))
+    of_completion = object_of(usage.get(f"{written}_tokens_details"))
     answer.usage = models_pb2.TokenUsage(
         prompt_tokens=prompt or 0,
         completion_tokens=completion or 0,
@@ -38,7 +38,3 @@ def read_rates(answer: Answer, service_tier: Any) -> None:
     """Marks an answer that was served at other rates than those of a model's price."""
     if isinstance(service_tier, str) and service_tier in TIERS_AT_OTHER_RATES:
         answer.at_standard_rates = False
-
-
-def _members(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
+from services.models.providers.container_state import container_in
 from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.content import PlacedPart, place
-from services.models.providers.openai.kept_items import is_container, is_told_by_its_part, owned_item, takes_back
+from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item, takes_back
 from services.models.providers.openai.translation import Translation
 
 Item = Any
@@ -93,7 +94,7 @@ def _tell_of_loss(path: str, part: models_pb2.ContentPart, own: bytes, problem: 
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"
         translation.tell("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
-    elif part.HasField("provider_state") and not is_container(part) and not is_told_by_its_part(own):
+    elif part.HasField("provider_state") and container_in(part) is None and not is_told_by_its_part(own):
         reason = problem if own else "only the provider that made it can read this part's state"
         lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
         translation.tell("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")

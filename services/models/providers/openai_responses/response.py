@@ -11,7 +11,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault
+from services.models.providers.faults import Fault, read_object
 from services.models.providers.json_text import items_of, text_of
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
@@ -62,12 +62,7 @@ class _RawOutput(msgspec.Struct):
 
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a response that has ended."""
-    try:
-        response = json_text.decode(body)
-    except json_text.Malformed:
-        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-    if not isinstance(response, dict):
-        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    response = read_object(body)
     if response.get("error"):
         raise fault_of(response["error"])
     if not isinstance(response.get("output"), list):

@@ -13,8 +13,8 @@ import msgspec
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault
-from services.models.providers.json_text import text_of
+from services.models.providers.faults import Fault, read_object
+from services.models.providers.json_text import object_of, text_of
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
     SUMMARY,
@@ -57,13 +57,7 @@ class ResponseDecoder:
             if event.data == DONE:
                 self.ended = True
                 return
-            try:
-                content = json_text.decode(event.data)
-            except json_text.Malformed:
-                raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-            if not isinstance(content, dict):
-                raise Fault("UPSTREAM_PROTOCOL_ERROR")
-            self._read(content, event.data)
+            self._read(read_object(event.data), event.data)
             if self.ended:
                 return
 
@@ -89,7 +83,7 @@ class ResponseDecoder:
         elif not kind.startswith("response."):
             self._read_error(event, kind)
         elif kind in OPENINGS:
-            read_header(self.answer, _members(event.get("response")))
+            read_header(self.answer, object_of(event.get("response")))
         elif kind in ENDINGS:
             self._read_ending(kind, item_of(event.get("response")), event_json)
         # Other kinds repeat what the deltas and the whole items tell, or are not known yet.
@@ -139,7 +133,3 @@ def _piece(event: dict[str, Any]) -> str:
     """A piece of text, which may end in half a character."""
     piece = event.get("delta")
     return piece if isinstance(piece, str) else ""
-
-
-def _members(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
