@@ -20,6 +20,8 @@ ENVIRONMENT = """\
 environment variables (also read from .env; an exported one wins):
   GATEWAY_PORT         port to listen on, 0 for any free one   (default 50051)
   GENAI_HOST           address to listen on                    (default 127.0.0.1)
+  GENAI_EXPOSED        yes where others than this machine's user can call, as behind a proxy on the same machine;
+                       a GENAI_HOST beyond this machine means it  (default no)
   MODELS_ADDRESS       host:port of the Model Service          (default 127.0.0.1:50053)
   SESSIONS_ADDRESS     host:port of the Session Service        (default 127.0.0.1:50052)
   GENAI_LOG_LEVEL      debug, info, warning or error           (default info)
@@ -43,7 +45,7 @@ async def start() -> None:
     log = open_log("gateway", settings.log_level)
     backends = open_backends(settings.models_address, settings.sessions_address)
     try:
-        server = GatewayServer([Proxy(backends, log)], backends, log)
+        server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
         port = server.bind(settings.host, settings.port)
         _refuse_loop(settings, port)
         await server.start()

@@ -16,7 +16,17 @@ from google.protobuf.descriptor import MethodDescriptor
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.logs import Log
-from services.shared.rpc import DETAILS_KEY, REQUEST_ID_KEY, Call, RunningCall, fail_call, record_call
+from services.shared.rpc import (
+    CALLER_KEY,
+    DETAILS_KEY,
+    EXPOSED_KEY,
+    INTERNAL_PREFIX,
+    REQUEST_ID_KEY,
+    Call,
+    RunningCall,
+    fail_call,
+    record_call,
+)
 
 RETRY_SECONDS = 1.0
 """When to try again after a backend was not there: one that has come back is connected to within this time."""
@@ -28,7 +38,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 # These belong to one hop: grpc writes its own on the next.
 _HOP_KEYS = frozenset({"content-type", "te", "user-agent"})
-_HOP_PREFIXES = ("grpc-", ":")
+_HOP_PREFIXES = ("grpc-", ":", INTERNAL_PREFIX)
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -37,8 +47,10 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
     A method that the descriptors do not know is forwarded too, so a new one needs no new gateway.
     """
 
-    def __init__(self, backends: Sequence[Backend], log: Log) -> None:
+    def __init__(self, backends: Sequence[Backend], log: Log, *, exposed: bool = False) -> None:
+        """`exposed` says that anybody may call, which the backends are told with every call."""
         self._log = log
+        self._told: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
         self._backends = {backend.service.full_name: backend for backend in backends}
         self._handlers = {
             f"/{backend.service.full_name}/{method.name}": self._known_method(backend, method)
@@ -55,9 +67,9 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         if method.client_streaming:
             return self._any_method(backend, method.name)
         if method.server_streaming:
-            forward = Forward(backend, method.name, backend.channel.unary_stream(path), self._log)
+            forward = Forward(backend, method.name, backend.channel.unary_stream(path), self._log, self._told)
             return grpc.unary_stream_rpc_method_handler(forward.relay)
-        forward = Forward(backend, method.name, backend.channel.unary_unary(path), self._log)
+        forward = Forward(backend, method.name, backend.channel.unary_unary(path), self._log, self._told)
         return grpc.unary_unary_rpc_method_handler(forward.unary)
 
     def _unknown_method(self, path: str) -> grpc.RpcMethodHandler:
@@ -67,7 +79,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _any_method(self, backend: Backend, name: str) -> grpc.RpcMethodHandler:
         path = f"/{backend.service.full_name}/{name}"
-        forward = Forward(backend, name, backend.channel.stream_stream(path), self._log)
+        forward = Forward(backend, name, backend.channel.stream_stream(path), self._log, self._told)
         return grpc.stream_stream_rpc_method_handler(forward.relay)
 
     def _no_method(self, path: str) -> grpc.RpcMethodHandler:
@@ -82,11 +94,12 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 class Forward:
     """Forwards one method: `start` begins its call to the backend."""
 
-    def __init__(self, backend: Backend, method: str, start: Callable[..., Any], log: Log) -> None:
+    def __init__(self, backend: Backend, method: str, start: Callable[..., Any], log: Log, told: Metadata = ()) -> None:
         self._backend = backend
         self._name = f"{backend.service.name}/{method[:MAX_LOGGED_NAME]}"
         self._start = start
         self._log = log
+        self._told = told
 
     async def unary(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Forwards one message and returns the one that comes back."""
@@ -94,7 +107,7 @@ class Forward:
         call.facts["request_bytes"] = len(request)
         try:
             with RunningCall():
-                onward = self._start(request, timeout=_timeout(call), metadata=_onward_metadata(call, context))
+                onward = self._start(request, timeout=_timeout(call), metadata=self._metadata(call, context))
                 try:
                     await _return_initial_metadata(onward, context)
                     response: bytes = await onward
@@ -113,7 +126,7 @@ class Forward:
         messages = 0
         try:
             with RunningCall():
-                onward = self._start(request, timeout=_timeout(call), metadata=_onward_metadata(call, context))
+                onward = self._start(request, timeout=_timeout(call), metadata=self._metadata(call, context))
                 try:
                     await _return_initial_metadata(onward, context)
                     async for message in onward:
@@ -127,6 +140,12 @@ class Forward:
         except BaseException as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
+
+    def _metadata(self, call: Call, context: grpc.aio.ServicerContext) -> Metadata:
+        """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells."""
+        received: Metadata = context.invocation_metadata() or ()
+        passed = [(key, value) for key, value in received if key != REQUEST_ID_KEY and not _belongs_to_hop(key)]
+        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller()), *self._told)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):
@@ -171,13 +190,6 @@ def _timeout(call: Call) -> float | None:
 
 def _belongs_to_hop(key: str) -> bool:
     return key in _HOP_KEYS or key.startswith(_HOP_PREFIXES)
-
-
-def _onward_metadata(call: Call, context: grpc.aio.ServicerContext) -> Metadata:
-    """The caller's metadata, with exactly one request id: the one that this gateway logs."""
-    received: Metadata = context.invocation_metadata() or ()
-    passed = [(key, value) for key, value in received if key != REQUEST_ID_KEY and not _belongs_to_hop(key)]
-    return (*passed, (REQUEST_ID_KEY, call.request_id))
 
 
 def _returned(received: Iterable[tuple[str, str | bytes]]) -> Metadata:

@@ -144,14 +144,6 @@ class EndpointPolicy:
             self._hosts.add(entry)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a server that listens on `host` can be reached from its own machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def is_numeric(host: str) -> bool:
     """Whether a host is taken for an IPv4 address, in whatever spelling: its last part is a number.
 

@@ -12,7 +12,7 @@ from services.models import endpoints
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
-from services.shared.settings import ServiceSettings
+from services.shared.settings import ServiceSettings, is_loopback
 
 
 class ModelsSettings(ServiceSettings):
@@ -46,7 +46,7 @@ class ModelsSettings(ServiceSettings):
         """
         if self.allowed_endpoints is not None:
             return self.allowed_endpoints.split(",")
-        return [endpoints.PRIVATE if endpoints.is_loopback(self.host) else endpoints.NONE]
+        return [endpoints.PRIVATE if is_loopback(self.host) else endpoints.NONE]
 
     def choose_credentials_directory(self) -> Path | None:
         """Raises StartupError when it is no directory."""

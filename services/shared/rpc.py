@@ -36,6 +36,11 @@ ERROR_DOMAIN = "genai-platform"
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
+# What the gateway tells the services; from callers it takes no key that begins so.
+INTERNAL_PREFIX = "x-genai-"
+CALLER_KEY = "x-genai-caller"
+EXPOSED_KEY = "x-genai-exposed"
+
 # gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.
 MAX_DETAILS_BYTES = 4096
 MAX_MESSAGE_BYTES = 1024
@@ -113,6 +118,19 @@ class Call:
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
+
+    def caller(self) -> str:
+        """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
+        told = self._metadatum(CALLER_KEY)
+        return told or str(self._context.peer())
+
+    def came_exposed(self) -> bool:
+        """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
+        return bool(self._metadatum(EXPOSED_KEY))
+
+    def _metadatum(self, wanted: str) -> str:
+        found = (value for key, value in self._context.invocation_metadata() or () if key == wanted)
+        return str(next(found, ""))
 
 
 def new_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ipaddress
 import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -34,6 +35,12 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="GENAI_LOG_LEVEL")
     grace_seconds: float = Field(30.0, ge=0, le=3600, validation_alias="GENAI_GRACE_SECONDS")
     data_directory: Path | None = Field(None, validation_alias="GENAI_DATA_DIR")
+    exposed: Literal["yes", "no"] = Field("no", validation_alias="GENAI_EXPOSED")
+
+    def is_exposed(self) -> bool:
+        """Whether calls may come from anybody: it listens beyond this machine, or GENAI_EXPOSED says so, as behind a
+        proxy on the same machine."""
+        return self.exposed == "yes" or not is_loopback(self.host)
 
     def data_path(self) -> Path:
         """The directory of the SQLite files: GENAI_DATA_DIR, else `data` in a checkout, else the user's own."""
@@ -43,6 +50,14 @@ class ServiceSettings(BaseSettings):
             return ROOT / "data"
         state = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         return Path(state) / "genai-platform"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens on `host` can be reached from its own machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def load_settings(settings_type: type[SettingsType]) -> SettingsType:

@@ -128,9 +128,13 @@ async def test_metadata_of_the_caller_reaches_the_backend_without_what_belongs_t
         ("x-request-id", "caller-1"),
     )
     hop = (("grpc-previous-rpc-attempts", "7"), ("te", "trailers"))
+    forged = (("x-genai-exposed", "no"), ("x-genai-caller", "somebody"), ("x-genai-other", "1"))
     async with serving(MODELS, {"Chat": unary(remember)}) as models, gateway(models.address) as front:
-        await front.unary()(b"", metadata=(*sent, *hop))
-    kept = [item for item in received if item[0] != "user-agent"]
+        await front.unary()(b"", metadata=(*sent, *hop, *forged))
+    told = {key: value for key, value in received if key.startswith("x-genai-")}
+    assert told.keys() == {"x-genai-caller"}
+    assert str(told["x-genai-caller"]).startswith("ipv4:127.0.0.1:")
+    kept = [item for item in received if item[0] != "user-agent" and item[0] not in told]
     assert sorted(kept, key=lambda item: item[0]) == sorted(sent, key=lambda item: item[0])
 
 

@@ -7,10 +7,10 @@ import ipaddress
 import pytest
 
 from services.models.address_ranges import Kind, addresses_reached, range_of
-from services.models.endpoints import EndpointPolicy, is_loopback, is_numeric
+from services.models.endpoints import EndpointPolicy, is_numeric
 from services.models.settings import ModelsSettings
 from services.shared.errors import PreconditionFailed, StartupError
-from services.shared.settings import load_settings
+from services.shared.settings import is_loopback, load_settings
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "172.15.0.1", "172.32.0.1", "100.63.0.1", "192.169.0.1", "2606:4700::1", "2001:4860::8"]
 LOCAL = [
