@@ -145,7 +145,7 @@ class Forward:
         """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells."""
         received: Metadata = context.invocation_metadata() or ()
         passed = [(key, value) for key, value in received if key != REQUEST_ID_KEY and not _belongs_to_hop(key)]
-        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller()), *self._told)
+        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, context.peer()), *self._told)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):
