@@ -3,6 +3,8 @@
 Every dialect builds its answers here, whole or piece by piece, so that Chat and ChatStream cannot disagree. An answer
 is a list of blocks in the order of their keys, which the dialect chooses. Pieces that arrive together leave together:
 `take_chunks` joins neighbours of one block into one chunk.
+
+Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole parts of at most MAX_PARTS_BYTES.
 """
 
 from __future__ import annotations
@@ -14,29 +16,31 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proto import models_pb2
-from services.models.providers.json_text import join_surrogates
+from services.models.providers.faults import Fault
+from services.models.providers.pieces import Pieces
 
 BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for English, used only where the provider did not count; such usage is marked as estimated."""
 
+MAX_BLOCKS = 4096
+"""Far above what any model writes: every piece of text with sources of its own is a block."""
+
+MAX_PARTS_BYTES = 31 * 1024 * 1024
+"""Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""
+
 
 @dataclass(slots=True)
 class _Block:
     kind: BlockKind
-    pieces: list[str] = field(default_factory=list)
-    carry: str = ""
-    """The first half of a surrogate pair whose second half has not arrived."""
+    held: Pieces = field(default_factory=Pieces)
     call_index: int = 0
     call_id: str = ""
     call_name: str = ""
     state: models_pb2.ProviderState | None = None
     redacted: bool = False
     citations_json: str = ""
-
-    def text(self) -> str:
-        return "".join(self.pieces)
 
 
 class Answer:
@@ -58,6 +62,10 @@ class Answer:
         """False where the provider says that it charges otherwise, as for another service tier."""
         self.warnings: list[models_pb2.Notice] = []
         self.state_owner = ""
+        self.characters = 0
+        """Of all text that was given out, arguments of tool calls included."""
+        self.parts_bytes = 0
+        """Of all parts that were given out whole."""
         self._blocks: dict[int, _Block] = {}
         self._call_ids: set[str] = set()
         self._free_call_key = 0
@@ -67,6 +75,11 @@ class Answer:
         self._pending_block: _Block | None = None
         self._next_index = 0
 
+    @property
+    def size(self) -> int:
+        """About how large it is, by what was given out."""
+        return self.characters + self.parts_bytes
+
     # ------------------------------------------------------------------------------------------- growing
 
     def add(self, key: int, kind: Literal["text", "reasoning", "refusal"], piece: str) -> None:
@@ -75,7 +88,7 @@ class Answer:
         if block is None:
             if not piece:
                 return
-            block = self._blocks[key] = _Block(kind)
+            block = self._begin(key, _Block(kind))
         self._grow(block, piece)
 
     def open_tool_call(self, key: int, call_id: str, name: str) -> int:
@@ -92,7 +105,7 @@ class Answer:
         if not call_id or call_id in self._call_ids:
             call_id = self._make_call_id(index)
         self._call_ids.add(call_id)
-        self._blocks[key] = _Block("tool_call", call_index=index, call_id=call_id, call_name=name)
+        self._begin(key, _Block("tool_call", call_index=index, call_id=call_id, call_name=name))
         self._flush()
         delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
         self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
@@ -113,7 +126,7 @@ class Answer:
         if block is None:
             return ""
         self._settle(block)
-        return block.text()
+        return self._text(block)
 
     def cite(self, key: int, citations_json: str) -> None:
         """Names the sources of the text in the block `key`, if it has begun, as a JSON array of the provider's."""
@@ -123,11 +136,17 @@ class Answer:
 
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
         """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
-        block = self._blocks.setdefault(key, _Block("opaque"))
+        block = self._blocks.get(key) or self._begin(key, _Block("opaque"))
         block.state = state
         block.redacted = redacted
         self._flush()
-        self._emit(models_pb2.ChatChunk(completed_part=_part(block)))
+        self._emit_part(block)
+
+    def warn(self, code: str, message: str, *, field: str = "") -> None:
+        """Tells the caller of something, once however often it happens."""
+        warning = models_pb2.Notice(code=code, field=field, message=message)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def finish(self, reason: str, raw: str) -> None:
         """Records why the answer ended: a word of ours and the provider's own."""
@@ -138,30 +157,32 @@ class Answer:
         """Closes all blocks: nothing more comes."""
         for block in self._blocks.values():
             self._settle(block)
-            if block.kind == "tool_call" and not block.pieces:
+            if block.kind == "tool_call" and not block.held and block is not self._pending_block:
                 self._grow(block, "{}")
         self._flush()
         for block in self._blocks.values():
             # One that carries state was told when it was complete.
             if block.kind == "refusal" and block.state is None:
-                self._emit(models_pb2.ChatChunk(completed_part=_part(block)))
+                self._emit_part(block)
         if self.finish_reason == "stop" and self._call_ids:
             self.finish_reason = "tool_calls"
         if self.finish_reason == "stop" and any(block.kind == "refusal" for block in self._blocks.values()):
             self.finish_reason = "refusal"
 
+    def _begin(self, key: int, block: _Block) -> _Block:
+        if len(self._blocks) >= MAX_BLOCKS:
+            raise Fault("OUTPUT_LIMIT")
+        self._blocks[key] = block
+        return block
+
     def _settle(self, block: _Block) -> None:
-        """Half a character that the other half did not follow is none."""
-        if block.carry:
-            block.carry = ""
-            self._grow(block, "\ufffd")
+        self._grow(block, block.held.settle())
 
     def _grow(self, block: _Block, piece: str) -> None:
-        if not piece.isascii() or block.carry:
-            piece = _join_surrogates(block, piece)
+        if not piece.isascii() or block.held.carry:
+            piece = block.held.fit(piece)
         if not piece:
             return
-        block.pieces.append(piece)
         if block is not self._pending_block:
             self._flush()
             self._pending_block = block
@@ -186,12 +207,16 @@ class Answer:
 
     def text_of(self, key: int) -> str:
         """What the block `key` holds so far, arguments of a tool call included."""
-        return self._blocks[key].text()
+        return self._text(self._blocks[key])
+
+    def _text(self, block: _Block) -> str:
+        text = block.held.text()
+        return text + "".join(self._pending) if block is self._pending_block else text
 
     def response(self) -> models_pb2.ChatResponse:
         """The whole answer; to be asked once, after `complete`."""
         blocks = [self._blocks[key] for key in sorted(self._blocks)]
-        text = "".join([block.text() for block in blocks if block.kind == "text"])
+        text = "".join([block.held.text() for block in blocks if block.kind == "text"])
         message = models_pb2.ChatMessage(role="assistant", content=text)
         if self._call_ids:
             calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
@@ -216,8 +241,7 @@ class Answer:
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
-        characters = sum(len(piece) for block in self._blocks.values() for piece in block.pieces)
-        return math.ceil(characters / CHARACTERS_PER_TOKEN)
+        return math.ceil((self.characters + sum(map(len, self._pending))) / CHARACTERS_PER_TOKEN)
 
     def _flush(self) -> None:
         block = self._pending_block
@@ -226,6 +250,8 @@ class Answer:
         piece = "".join(self._pending)
         self._pending.clear()
         self._pending_block = None
+        self.characters += len(piece)
+        block.held.keep(piece)
         if block.kind == "text":
             self._emit(models_pb2.ChatChunk(token=piece))
         elif block.kind == "reasoning":
@@ -233,6 +259,13 @@ class Answer:
         elif block.kind == "tool_call":
             delta = models_pb2.ToolCallDelta(index=block.call_index, arguments_json=piece)
             self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+
+    def _emit_part(self, block: _Block) -> None:
+        part = _part(block)
+        self.parts_bytes += part.ByteSize()
+        if self.parts_bytes > MAX_PARTS_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        self._emit(models_pb2.ChatChunk(completed_part=part))
 
     def _emit(self, chunk: models_pb2.ChatChunk) -> None:
         chunk.index = self._next_index
@@ -251,27 +284,15 @@ def _fits_short_form(blocks: list[_Block]) -> bool:
 def _part(block: _Block) -> models_pb2.ContentPart:
     part = models_pb2.ContentPart(provider_state=block.state, citations_json=block.citations_json)
     if block.kind == "text":
-        part.text = block.text()
+        part.text = block.held.text()
     elif block.kind == "reasoning" or (block.kind == "opaque" and block.redacted):
-        part.reasoning.CopyFrom(models_pb2.Reasoning(text=block.text(), redacted=block.redacted))
+        part.reasoning.CopyFrom(models_pb2.Reasoning(text=block.held.text(), redacted=block.redacted))
     elif block.kind == "refusal":
-        part.refusal = block.text()
+        part.refusal = block.held.text()
     elif block.kind == "tool_call":
         part.tool_call.CopyFrom(_tool_call(block))
     return part
 
 
 def _tool_call(block: _Block) -> models_pb2.ToolCall:
-    return models_pb2.ToolCall(id=block.call_id, name=block.call_name, arguments_json=block.text())
-
-
-def _join_surrogates(block: _Block, piece: str) -> str:
-    """Joins a surrogate pair that was split between two pieces; protobuf takes no lone halves."""
-    piece = block.carry + piece
-    block.carry = ""
-    if piece and "\ud800" <= piece[-1] <= "\udbff":
-        block.carry = piece[-1]
-        piece = piece[:-1]
-    if any("\ud800" <= character <= "\udfff" for character in piece):
-        return join_surrogates(piece)
-    return piece
+    return models_pb2.ToolCall(id=block.call_id, name=block.call_name, arguments_json=block.held.text())

@@ -12,6 +12,10 @@ from services.shared import errors
 
 MAX_EVENT_BYTES = 24 * 1024 * 1024
 """Of all lines of one event, each with one byte for its end."""
+MAX_EVENT_LINES = 2**15
+"""An object for each takes ten times as much memory as short ones do in the stream."""
+MAX_EMPTY_BYTES = 4 * 1024 * 1024
+"""Of one stream: comments, blank lines and whatever else is no event."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -24,65 +28,76 @@ class Event(NamedTuple):
 class EventStream:
     """Decodes one stream. It is on the path of every token: most reads bring one short event, and cost one split."""
 
-    __slots__ = ("_after_carriage_return", "_at_start", "_pieces", "_size")
+    __slots__ = ("_after_carriage_return", "_at_start", "_empty_bytes", "_held", "held_bytes")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._empty_bytes = 0
+        self._held = bytearray()
+        self.held_bytes = 0
+        """Of an event that has begun and not ended, what has come."""
         self._at_start = True
         self._after_carriage_return = False
 
     @property
     def unfinished(self) -> bool:
         """Whether an event has begun and not ended. At the end of the stream that means it was cut short."""
-        return any(line and not line.startswith(b":") for line in b"".join(self._pieces).split(b"\n"))
+        return any(line and not line.startswith(b":") for line in self._held.split(b"\n"))
 
     def feed(self, data: bytes) -> list[Event]:
         """Takes the next bytes and returns the events that they complete.
 
-        Raises Internal (UPSTREAM_PROTOCOL_ERROR) when one event is larger than MAX_EVENT_BYTES.
+        Raises Internal (UPSTREAM_PROTOCOL_ERROR) when one event is larger than MAX_EVENT_BYTES, or has more lines than
+        MAX_EVENT_LINES, and when there was more than MAX_EMPTY_BYTES between the events.
         """
         if self._at_start:
             data = self._skip_byte_order_mark(data)
         if self._after_carriage_return or b"\r" in data:
             data = self._normalize_line_ends(data)
-        if self._pieces:
+        if self.held_bytes:
             if not self._completes(data):
                 self._keep(data)
                 return []
-            data = b"".join((*self._pieces, data))
-            self._pieces.clear()
-            self._size = 0
+            data = self._take_held(data)
         blocks = data.split(b"\n\n")
         if rest := blocks.pop():
             self._keep(rest)
         if len(data) > MAX_EVENT_BYTES and any(len(block) >= MAX_EVENT_BYTES for block in blocks):
-            raise _too_large()
+            raise _refusal(f"an event of more than {MAX_EVENT_BYTES} bytes")
         events = []
         for block in blocks:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(Event("", block[6:]))
-            elif event := _parse(block):
+            elif block and (event := _parse(block)):
                 events.append(event)
+            else:
+                self._count_empty(block)
         return events
 
+    def _count_empty(self, block: bytes) -> None:
+        self._empty_bytes += len(block) + 2
+        if self._empty_bytes > MAX_EMPTY_BYTES:
+            raise _refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
+
     def _completes(self, data: bytes) -> bool:
-        return b"\n\n" in data or (data.startswith(b"\n") and self._pieces[-1].endswith(b"\n"))
+        return b"\n\n" in data or (data.startswith(b"\n") and self._held.endswith(b"\n"))
 
     def _keep(self, data: bytes) -> None:
-        # The pieces of an unfinished event are joined once, when it ends: joining at each read would be quadratic.
-        if not data:
-            return
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > MAX_EVENT_BYTES:
-            raise _too_large()
+        # Joined as it grows, at the cost of what is added: a list of small pieces would be larger than the event.
+        self._held += data
+        self.held_bytes = len(self._held)
+        if self.held_bytes > MAX_EVENT_BYTES:
+            raise _refusal(f"an event of more than {MAX_EVENT_BYTES} bytes")
+
+    def _take_held(self, data: bytes) -> bytes:
+        """What was kept, with `data` behind it."""
+        joined = b"".join((self._held, data))
+        self._held.clear()
+        self.held_bytes = 0
+        return joined
 
     def _skip_byte_order_mark(self, data: bytes) -> bytes:
-        start = b"".join((*self._pieces, data))
-        self._pieces.clear()
-        self._size = 0
+        start = self._take_held(data)
         if len(start) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(start):
             self._keep(start)
             return b""
@@ -104,6 +119,8 @@ class EventStream:
 
 def _parse(block: bytes) -> Event | None:
     """Returns the event in the lines before an empty line, or None when they have no data."""
+    if len(block) > MAX_EVENT_LINES and block.count(b"\n") > MAX_EVENT_LINES:
+        raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
     name = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):
@@ -116,8 +133,5 @@ def _parse(block: bytes) -> Event | None:
     return Event(name, b"\n".join(data)) if data else None
 
 
-def _too_large() -> errors.Internal:
-    return errors.Internal(
-        f"the provider sent an event larger than {MAX_EVENT_BYTES} bytes; ask for a shorter answer",
-        reason="UPSTREAM_PROTOCOL_ERROR",
-    )
+def _refusal(what: str) -> errors.Internal:
+    return errors.Internal(f"the provider sent {what}; ask for a shorter answer", reason="UPSTREAM_PROTOCOL_ERROR")

@@ -19,15 +19,22 @@ from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.providers.event_stream import EventStream
 from services.models.providers.faults import Fault, error_for
-from services.models.providers.transport import StreamedAnswer, Transport
+from services.models.providers.json_text import LIGHT_BYTES, decoding_work
+from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
+from services.shared.server import MAX_MESSAGE_BYTES
 
 OK = 200
 JSON = {"content-type": "application/json"}
 
-MAX_ERROR_BYTES = 1024 * 1024
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
+MAX_EVENTS = 2**19
+"""Of one streamed answer: one that says nothing takes nine bytes to send, and three microseconds to read."""
+MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+"""With room for what the service adds to a response, and for the chunk that a stream's comes in."""
+MAX_CHARACTERS = 16 * 1024 * 1024
+"""Of an answer, whose text its response says twice."""
 
 
 class Patience(NamedTuple):
@@ -65,10 +72,9 @@ async def chat(
     with _Attribution(target):
         answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data)
         if answered.status != OK:
-            raise _refusal(target, answered.status, answered.headers, answered.body)
-        answer = _read(target, answered.headers, answered.body)
-        answer.complete()
-        return _response(answer, target, conversation, body)
+            raise await _refusal(target, answered.status, answered.headers, answered.body)
+        answer = await _read(target, answered.headers, answered.body)
+        return await _respond(answer, target, conversation, body, interrupted)
 
 
 async def _whole_answer(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
@@ -109,11 +115,11 @@ async def _streamed(
     with _Attribution(target) as facts:
         async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
             if answered.status != OK:
-                raise _refusal(target, answered.status, answered.headers, await answered.read_all(MAX_ERROR_BYTES))
+                error_body = await answered.read_start(MAX_ERROR_BYTES)
+                raise await _refusal(target, answered.status, answered.headers, error_body)
             if answered.headers.get("content-type", "").startswith("application/json"):
                 # Some servers do not stream, whatever they are asked.
-                answer = _read(target, answered.headers, await answered.read_all())
-                answer.complete()
+                answer = await _read(target, answered.headers, await answered.read_all())
                 for chunk in answer.take_chunks():
                     yield chunk
             else:
@@ -126,7 +132,7 @@ async def _streamed(
                             yield chunk
                             chunks_sent += 1
                             facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
-            response = _response(answer, target, conversation, body)
+            response = await _respond(answer, target, conversation, body, interrupted)
             yield answer.last_chunk(response)
             await _drain(answered, patience)
 
@@ -139,7 +145,7 @@ async def _decoded(
     loop = asyncio.get_running_loop()
     newest_content = loop.time()
     usage_due: float | None = None
-    size = 0
+    size = count = 0
     fault: Fault | None = None
     while not decoder.ended:
         data = await _read_on(answered, usage_due)
@@ -147,7 +153,12 @@ async def _decoded(
             break
         size += len(data)
         try:
-            decoder.feed(events.feed(data))
+            if events.held_bytes > LIGHT_BYTES:
+                await _feed_large(decoder, events, data)
+            else:
+                complete = events.feed(data)
+                decoder.feed(complete)
+                count += len(complete)
         except Fault as raised:
             fault = raised
         except RecursionError:
@@ -167,13 +178,22 @@ async def _decoded(
             newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
-        if size > MAX_STREAM_BYTES:
+        if size > MAX_STREAM_BYTES or count > MAX_EVENTS or decoder.answer.characters > MAX_CHARACTERS:
             raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
     if not decoder.finished:
         raise error_for(_fault_of_early_end(answered, size), target.provider)
-    decoder.answer.complete()
+    try:
+        decoder.answer.complete()
+    except Fault as raised:
+        raise error_for(raised, target.provider) from None
     for chunk in decoder.answer.take_chunks():
         yield chunk
+
+
+async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
+    """Feeds what may end a large event, of which nothing is held any longer than it takes."""
+    complete = events.feed(data)
+    await run_beside_if_large(sum(decoding_work(event.data) for event in complete), decoder.feed, complete)
 
 
 def _fault_of_early_end(answered: StreamedAnswer, size: int) -> Fault:
@@ -251,37 +271,61 @@ class _Interruption:
             self._interrupted(usage)
 
 
-def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
-    return error_for(target.dialect.fault(status, body), target.provider, status=status, headers=headers)
+async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
+    fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
+    return error_for(fault, target.provider, status=status, headers=headers)
 
 
-def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+    """The answer in the body of a 200, complete."""
     try:
-        answer = target.dialect.read(body)
+        return await run_beside_if_large(decoding_work(body), _read_whole, target, body)
     except Fault as fault:
         raise error_for(fault, target.provider, status=OK, headers=headers) from None
     except RecursionError:
         # Nested so deep that it could only just be read, and cannot be written again.
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
+
+
+def _read_whole(target: Target, body: bytes) -> Answer:
+    answer = target.dialect.read(body)
     answer.state_owner = target.state_owner
+    answer.complete()
     return answer
+
+
+async def _respond(
+    answer: Answer, target: Target, conversation: Conversation, body: Body, interrupted: Interrupted | None
+) -> models_pb2.ChatResponse:
+    """The finished response. Raises what `_response` does; what an answer had used that is refused is told."""
+    try:
+        return await run_beside_if_large(answer.size, _response, answer, target, conversation, body)
+    except errors.LimitExceeded:
+        if interrupted and answer.usage:
+            interrupted(answer.usage)
+        raise
 
 
 def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
     """The finished response. A provider that did not name its model served the one that was asked.
 
-    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back.
+    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back. And when it is too
+    large for its caller: whoever keeps it must not come to know of it.
     """
     answer.model = answer.model or target.model
     if answer.usage is None:
         answer.usage = _estimate(answer, conversation)
     _add_cost(answer.usage, answer, target)
+    if answer.characters > MAX_CHARACTERS:
+        raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
     response = answer.response()
     if not all(call.name for call in response.tool_calls):
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider)
     response.provider = target.provider
     if target.warnings or body.warnings:
         response.warnings.extend([*target.warnings, *body.warnings])
+    if response.ByteSize() > MAX_RESPONSE_BYTES:
+        raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
     return response
 
 
