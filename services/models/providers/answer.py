@@ -30,6 +30,9 @@ MAX_BLOCKS = 4096
 MAX_PARTS_BYTES = 31 * 1024 * 1024
 """Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""
 
+MAX_CITED_BYTES = 8 * 1024 * 1024
+"""Of the citations that come in pieces: what was quoted, in the end, is a part of the answer."""
+
 
 @dataclass(slots=True)
 class _Block:
@@ -41,6 +44,10 @@ class _Block:
     state: models_pb2.ProviderState | None = None
     redacted: bool = False
     citations_json: str = ""
+
+    def part_bytes(self) -> int:
+        """About how large a part is that holds it all."""
+        return self.held.utf8_bytes() + len(self.citations_json) + (len(self.state.data) if self.state else 0)
 
 
 class Answer:
@@ -106,7 +113,7 @@ class Answer:
             call_id = self._make_call_id(index)
         self._call_ids.add(call_id)
         self._begin(key, _Block("tool_call", call_index=index, call_id=call_id, call_name=name))
-        self._flush()
+        self.flush()
         delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
         self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
         return key
@@ -139,7 +146,7 @@ class Answer:
         block = self._blocks.get(key) or self._begin(key, _Block("opaque"))
         block.state = state
         block.redacted = redacted
-        self._flush()
+        self.flush()
         self._emit_part(block)
 
     def warn(self, code: str, message: str, *, field: str = "") -> None:
@@ -159,7 +166,7 @@ class Answer:
             self._settle(block)
             if block.kind == "tool_call" and not block.held and block is not self._pending_block:
                 self._grow(block, "{}")
-        self._flush()
+        self.flush()
         for block in self._blocks.values():
             # One that carries state was told when it was complete.
             if block.kind == "refusal" and block.state is None:
@@ -184,7 +191,7 @@ class Answer:
         if not piece:
             return
         if block is not self._pending_block:
-            self._flush()
+            self.flush()
             self._pending_block = block
         self._pending.append(piece)
 
@@ -192,18 +199,25 @@ class Answer:
 
     def take_chunks(self) -> list[models_pb2.ChatChunk]:
         """The chunks for everything that was added since the last call; their `index` goes on from there."""
-        self._flush()
+        self.flush()
         chunks, self._chunks = self._chunks, []
         for chunk in chunks:
-            if chunk.completed_part.HasField("provider_state"):
-                chunk.completed_part.provider_state.provider = self.state_owner
+            if chunk.HasField("completed_part"):
+                self._name_owner(chunk.completed_part)
         return chunks
 
-    def last_chunk(self, response: models_pb2.ChatResponse) -> models_pb2.ChatChunk:
-        """The chunk that ends the stream."""
-        return models_pb2.ChatChunk(
-            index=self._next_index, finish_reason=response.finish_reason, usage=response.usage, response=response
-        )
+    def _name_owner(self, part: models_pb2.ContentPart) -> None:
+        if part.HasField("provider_state"):
+            part.provider_state.provider = self.state_owner
+
+    def last_chunk(self) -> models_pb2.ChatChunk:
+        """The chunk that ends the stream, with the whole answer; to be asked once, after `complete`."""
+        chunk = models_pb2.ChatChunk(index=self._next_index)
+        self._fill(chunk.response)
+        chunk.finish_reason = chunk.response.finish_reason
+        if self.usage is not None:
+            chunk.usage.CopyFrom(self.usage)
+        return chunk
 
     def text_of(self, key: int) -> str:
         """What the block `key` holds so far, arguments of a tool call included."""
@@ -215,35 +229,41 @@ class Answer:
 
     def response(self) -> models_pb2.ChatResponse:
         """The whole answer; to be asked once, after `complete`."""
+        response = models_pb2.ChatResponse()
+        self._fill(response)
+        return response
+
+    def _fill(self, response: models_pb2.ChatResponse) -> None:
+        # In place: what is large would be copied once more with every message that it is put into.
         blocks = [self._blocks[key] for key in sorted(self._blocks)]
         text = "".join([block.held.text() for block in blocks if block.kind == "text"])
-        message = models_pb2.ChatMessage(role="assistant", content=text)
+        message = response.message
+        message.role = "assistant"
+        message.content = response.text = text
         if self._call_ids:
             calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
             message.tool_calls.extend([_tool_call(block) for block in calls])
+            response.tool_calls.extend(message.tool_calls)
         if not _fits_short_form(blocks):
-            message.parts.extend(_part(block) for block in blocks)
-            for part in message.parts:
-                if part.HasField("provider_state"):
-                    part.provider_state.provider = self.state_owner
-        return models_pb2.ChatResponse(
-            text=text,
-            model=self.model,
-            usage=self.usage,
-            tool_calls=message.tool_calls,
-            finish_reason=self.finish_reason or "other",
-            message=message,
-            raw_finish_reason=self.raw_finish_reason,
-            provider_response_id=self.provider_response_id,
-            warnings=self.warnings,
-            stop_sequence=self.stop_sequence,
-        )
+            for block in blocks:
+                part = message.parts.add()
+                _fill_part(part, block)
+                self._name_owner(part)
+        response.model = self.model
+        if self.usage is not None:
+            response.usage.CopyFrom(self.usage)
+        response.finish_reason = self.finish_reason or "other"
+        response.raw_finish_reason = self.raw_finish_reason
+        response.provider_response_id = self.provider_response_id
+        response.warnings.extend(self.warnings)
+        response.stop_sequence = self.stop_sequence
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
         return math.ceil((self.characters + sum(map(len, self._pending))) / CHARACTERS_PER_TOKEN)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Puts what was added since the last chunk into one, which `take_chunks` gives."""
         block = self._pending_block
         if block is None:
             return
@@ -261,11 +281,12 @@ class Answer:
             self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
 
     def _emit_part(self, block: _Block) -> None:
-        part = _part(block)
-        self.parts_bytes += part.ByteSize()
+        self.parts_bytes += block.part_bytes()
         if self.parts_bytes > MAX_PARTS_BYTES:
             raise Fault("OUTPUT_LIMIT")
-        self._emit(models_pb2.ChatChunk(completed_part=part))
+        chunk = models_pb2.ChatChunk()
+        _fill_part(chunk.completed_part, block)
+        self._emit(chunk)
 
     def _emit(self, chunk: models_pb2.ChatChunk) -> None:
         chunk.index = self._next_index
@@ -281,17 +302,19 @@ def _fits_short_form(blocks: list[_Block]) -> bool:
     return plain and "text" not in kinds[1:]
 
 
-def _part(block: _Block) -> models_pb2.ContentPart:
-    part = models_pb2.ContentPart(provider_state=block.state, citations_json=block.citations_json)
+def _fill_part(part: models_pb2.ContentPart, block: _Block) -> None:
+    part.citations_json = block.citations_json
+    if block.state is not None:
+        part.provider_state.CopyFrom(block.state)
     if block.kind == "text":
         part.text = block.held.text()
     elif block.kind == "reasoning" or (block.kind == "opaque" and block.redacted):
-        part.reasoning.CopyFrom(models_pb2.Reasoning(text=block.held.text(), redacted=block.redacted))
+        part.reasoning.text = block.held.text()
+        part.reasoning.redacted = block.redacted
     elif block.kind == "refusal":
         part.refusal = block.held.text()
     elif block.kind == "tool_call":
         part.tool_call.CopyFrom(_tool_call(block))
-    return part
 
 
 def _tool_call(block: _Block) -> models_pb2.ToolCall:

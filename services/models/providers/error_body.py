@@ -50,6 +50,9 @@ REASONS_BY_WORD = {
 TEXT_TOO_LONG = "string_above_max_length"
 """OpenAI's code for a text that is too long wherever it stands, in a prompt or in an id."""
 
+MAX_READ_LENGTH = 4096
+"""Of a sentence, or of the path of a member: what is longer quotes something."""
+
 PROMPT_MEMBERS = frozenset({"messages", "input"})
 CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", "arguments", "output"})
 """Where the text of a prompt stands, such as `messages[1].content[0].text` and `input[2].output`."""
@@ -124,7 +127,7 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
     if reason in ("UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR") and status:
         reason = by_status
     if reason == "UPSTREAM_INVALID_REQUEST":
-        message = json_text.text_of(error.get("message"))
+        message = json_text.text_of(error.get("message"))[:MAX_READ_LENGTH]
         reason = next((meaning for sentence, meaning in REASONS_BY_SENTENCE if sentence.search(message)), reason)
     assert reason in MEANINGS
     return Fault(reason, FIELDS_BY_PARAM.get(names[0], "") if names else "")
@@ -132,7 +135,7 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
 
 def _names_in(param: Any) -> list[str]:
     """The names in the path of a body's member, without the places in lists: `tools[0].name` is tools and name."""
-    words = re.split(r"[.\[\]]+", param) if isinstance(param, str) else []
+    words = re.split(r"[.\[\]]+", param[:MAX_READ_LENGTH]) if isinstance(param, str) else []
     return [word for word in words if word and not word.isdigit()]
 
 

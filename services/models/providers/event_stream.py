@@ -16,6 +16,7 @@ MAX_EVENT_LINES = 2**15
 """An object for each takes ten times as much memory as short ones do in the stream."""
 MAX_EMPTY_BYTES = 4 * 1024 * 1024
 """Of one stream: comments, blank lines and whatever else is no event."""
+LARGE_EVENT = f"an event of more than {MAX_EVENT_BYTES} bytes"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -53,53 +54,66 @@ class EventStream:
             data = self._skip_byte_order_mark(data)
         if self._after_carriage_return or b"\r" in data:
             data = self._normalize_line_ends(data)
+        events: list[Event] = []
         if self.held_bytes:
-            if not self._completes(data):
-                self._keep(data)
-                return []
-            data = self._take_held(data)
+            end = self._extend_held(data)
+            if not end:
+                return events
+            self._add(events, *self._end_held())
+            data = data[end:]
         blocks = data.split(b"\n\n")
         if rest := blocks.pop():
-            self._keep(rest)
+            self._hold(rest)
         if len(data) > MAX_EVENT_BYTES and any(len(block) >= MAX_EVENT_BYTES for block in blocks):
-            raise _refusal(f"an event of more than {MAX_EVENT_BYTES} bytes")
-        events = []
+            raise _refusal(LARGE_EVENT)
         for block in blocks:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(Event("", block[6:]))
-            elif block and (event := _parse(block)):
-                events.append(event)
             else:
-                self._count_empty(block)
+                self._add(events, _parse(block), len(block))
         return events
 
-    def _count_empty(self, block: bytes) -> None:
-        self._empty_bytes += len(block) + 2
+    def _add(self, events: list[Event], event: Event | None, size: int) -> None:
+        if event:
+            events.append(event)
+            return
+        self._empty_bytes += size + 2
         if self._empty_bytes > MAX_EMPTY_BYTES:
             raise _refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
 
-    def _completes(self, data: bytes) -> bool:
-        return b"\n\n" in data or (data.startswith(b"\n") and self._held.endswith(b"\n"))
-
-    def _keep(self, data: bytes) -> None:
+    def _hold(self, data: bytes) -> None:
         # Joined as it grows, at the cost of what is added: a list of small pieces would be larger than the event.
         self._held += data
         self.held_bytes = len(self._held)
         if self.held_bytes > MAX_EVENT_BYTES:
-            raise _refusal(f"an event of more than {MAX_EVENT_BYTES} bytes")
+            raise _refusal(LARGE_EVENT)
 
-    def _take_held(self, data: bytes) -> bytes:
-        """What was kept, with `data` behind it."""
-        joined = b"".join((self._held, data))
-        self._held.clear()
-        self.held_bytes = 0
-        return joined
+    def _extend_held(self, data: bytes) -> int:
+        """Adds to the event that was begun, up to the end of its last line. Returns where in `data` its empty line
+        ends, or 0 when that has not come."""
+        if data.startswith(b"\n") and self._held.endswith(b"\n"):
+            return 1
+        end = data.find(b"\n\n") + 1
+        self._hold(data[:end] if end else data)
+        return end + 1 if end else 0
+
+    def _end_held(self) -> tuple[Event | None, int]:
+        """The event that was begun and has ended, which may be large and is copied once, and its size."""
+        held, self._held = self._held, bytearray()
+        size, self.held_bytes = self.held_bytes, 0
+        del held[-1:]
+        if held.startswith(b"data: ") and b"\n" not in held:
+            del held[:6]
+            return Event("", bytes(held)), size
+        return _parse(bytes(held)), size
 
     def _skip_byte_order_mark(self, data: bytes) -> bytes:
-        start = self._take_held(data)
+        start = bytes(self._held) + data
+        self._held.clear()
+        self.held_bytes = 0
         if len(start) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(start):
-            self._keep(start)
+            self._hold(start)
             return b""
         self._at_start = False
         return start.removeprefix(BYTE_ORDER_MARK)
@@ -119,11 +133,16 @@ class EventStream:
 
 def _parse(block: bytes) -> Event | None:
     """Returns the event in the lines before an empty line, or None when they have no data."""
+    if not block:
+        return None
     if len(block) > MAX_EVENT_LINES and block.count(b"\n") > MAX_EVENT_LINES:
         raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
     name = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):
+        if line.startswith(b"data: "):
+            data.append(line[6:])
+            continue
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from proto import models_pb2
 from services.models.providers.answer import Answer
@@ -17,7 +17,7 @@ from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.beside_loop import run_beside_if_large
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_prompt_tokens
-from services.models.providers.event_stream import EventStream
+from services.models.providers.event_stream import Event, EventStream
 from services.models.providers.faults import Fault, error_for
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
@@ -53,6 +53,8 @@ class Patience(NamedTuple):
 
 PATIENCE = Patience()
 
+Ending = TypeVar("Ending")
+
 Interrupted = Callable[[models_pb2.TokenUsage], None]
 """Is told what a stream had used that did not come to its end, before the error is raised. Never numbers of the
 provider alone: it counts at the end."""
@@ -74,7 +76,7 @@ async def chat(
         if answered.status != OK:
             raise await _refusal(target, answered.status, answered.headers, answered.body)
         answer = await _read(target, answered.headers, answered.body)
-        return await _respond(answer, target, conversation, body, interrupted)
+        return await _end(_response, answer, target, conversation, body, interrupted)
 
 
 async def _whole_answer(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
@@ -132,8 +134,7 @@ async def _streamed(
                             yield chunk
                             chunks_sent += 1
                             facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
-            response = await _respond(answer, target, conversation, body, interrupted)
-            yield answer.last_chunk(response)
+            yield await _end(_last_chunk, answer, target, conversation, body, interrupted)
             await _drain(answered, patience)
 
 
@@ -183,7 +184,7 @@ async def _decoded(
     if not decoder.finished:
         raise error_for(_fault_of_early_end(answered, size), target.provider)
     try:
-        decoder.answer.complete()
+        await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
         raise error_for(raised, target.provider) from None
     for chunk in decoder.answer.take_chunks():
@@ -193,7 +194,12 @@ async def _decoded(
 async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
     """Feeds what may end a large event, of which nothing is held any longer than it takes."""
     complete = events.feed(data)
-    await run_beside_if_large(sum(decoding_work(event.data) for event in complete), decoder.feed, complete)
+    await run_beside_if_large(sum(decoding_work(event.data) for event in complete), _feed_and_flush, decoder, complete)
+
+
+def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
+    decoder.feed(events)
+    decoder.answer.flush()
 
 
 def _fault_of_early_end(answered: StreamedAnswer, size: int) -> Fault:
@@ -294,12 +300,17 @@ def _read_whole(target: Target, body: bytes) -> Answer:
     return answer
 
 
-async def _respond(
-    answer: Answer, target: Target, conversation: Conversation, body: Body, interrupted: Interrupted | None
-) -> models_pb2.ChatResponse:
-    """The finished response. Raises what `_response` does; what an answer had used that is refused is told."""
+async def _end(
+    ending: Callable[[Answer, Target, Conversation, Body], Ending],
+    answer: Answer,
+    target: Target,
+    conversation: Conversation,
+    body: Body,
+    interrupted: Interrupted | None,
+) -> Ending:
+    """What `ending` makes of a complete answer, or raises; what one had used that is too large is told."""
     try:
-        return await run_beside_if_large(answer.size, _response, answer, target, conversation, body)
+        return await run_beside_if_large(answer.size, ending, answer, target, conversation, body)
     except errors.LimitExceeded:
         if interrupted and answer.usage:
             interrupted(answer.usage)
@@ -307,18 +318,37 @@ async def _respond(
 
 
 def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
-    """The finished response. A provider that did not name its model served the one that was asked.
+    """The finished response. Raises as `_check` does."""
+    _settle(answer, target, conversation)
+    response = answer.response()
+    _check(response, target, body)
+    return response
 
-    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back. And when it is too
-    large for its caller: whoever keeps it must not come to know of it.
-    """
+
+def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatChunk:
+    """The last chunk, with the finished response. Raises as `_check` does."""
+    _settle(answer, target, conversation)
+    chunk = answer.last_chunk()
+    _check(chunk.response, target, body)
+    return chunk
+
+
+def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
+    """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
     if answer.usage is None:
         answer.usage = _estimate(answer, conversation)
     _add_cost(answer.usage, answer, target)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
-    response = answer.response()
+
+
+def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> None:
+    """Adds to a response where it comes from, and what its caller should know.
+
+    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back. And when it is too
+    large for its caller, so that nobody keeps an answer that was never received.
+    """
     if not all(call.name for call in response.tool_calls):
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider)
     response.provider = target.provider
@@ -326,7 +356,6 @@ def _response(answer: Answer, target: Target, conversation: Conversation, body: 
         response.warnings.extend([*target.warnings, *body.warnings])
     if response.ByteSize() > MAX_RESPONSE_BYTES:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
-    return response
 
 
 def _with_told_prompt(estimate: models_pb2.TokenUsage, told: models_pb2.TokenUsage) -> models_pb2.TokenUsage:

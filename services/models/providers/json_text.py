@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from services.models.providers.beside_loop import LARGE_BYTES
+
 MAX_DEPTH = 64
 CACHED_TEXT_LENGTH = 16_384
 
@@ -84,8 +86,8 @@ def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
 
 
 def decoding_work(data: bytes) -> int:
-    """About how long it takes to decode and to look through, in bytes of plain text."""
-    if len(data) <= LIGHT_BYTES:
+    """About how long it takes to decode and to look through, in bytes of plain text, or its size if that is large."""
+    if len(data) <= LIGHT_BYTES or len(data) >= LARGE_BYTES:
         return len(data)
     return len(data) + WORK_PER_VALUE * _count_marks(data, 0, len(data))
 

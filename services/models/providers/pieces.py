@@ -59,5 +59,9 @@ class Pieces:
         self.carry = ""
         return "\ufffd"
 
+    def utf8_bytes(self) -> int:
+        """How many bytes the text takes in a message."""
+        return sum(len(piece) if piece.isascii() else len(piece.encode()) for piece in (*self._runs, *self._pieces))
+
     def text(self) -> str:
         return "".join([*self._runs, *self._pieces])

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from services.models.providers import json_text
-from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     UsageCount,
@@ -54,6 +54,7 @@ class MessageDecoder:
         self._usage = UsageCount()
         self._blocks: dict[int, _StreamedBlock] = {}
         self._opened = 0
+        self._cited_bytes = 0
         self._answered_by_tool = False
         self._container = b""
 
@@ -134,6 +135,9 @@ class MessageDecoder:
         elif kind == "signature_delta":
             block.signature.add(piece_of(delta, "signature"))
         elif kind == "citations_delta":
+            self._cited_bytes += len(data)
+            if self._cited_bytes > MAX_CITED_BYTES:
+                raise Fault("OUTPUT_LIMIT")
             block.citations.append(_citation(delta, data))
 
     def _close_block(self, event: dict[str, Any]) -> None:
@@ -141,6 +145,12 @@ class MessageDecoder:
         if block is None or block.is_left_out or block.is_closed:
             return
         block.is_closed = True
+        self._finish_block(block)
+        # The answer has what there was of it.
+        block.start = b""
+        block.citations.clear()
+
+    def _finish_block(self, block: _StreamedBlock) -> None:
         text = self.answer.close(block.key)
         if block.is_whole and block.kind not in TOLD_KINDS:
             # As it came: it may be large, and there is nothing to read in it.

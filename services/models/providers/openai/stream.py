@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, read_object, word_of
@@ -82,7 +82,7 @@ class ChatCompletionDecoder:
         for call in calls_in(delta):
             self._add_call(call)
         if "annotations" in delta:
-            self._annotated.annotations.append(annotations_in(delta))
+            self._annotated.add_annotations(annotations_in(delta))
 
     def _add_call(self, delta: Any) -> None:
         """Adds a piece of a tool call."""
@@ -154,10 +154,18 @@ class _AnnotatedAnswer(Answer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.annotations: list[bytes] = []
+        self._annotations: list[bytes] = []
+        self._cited_bytes = 0
+
+    def add_annotations(self, annotations: bytes) -> None:
+        """Adds what `annotations_in` gave."""
+        self._cited_bytes += len(annotations)
+        if self._cited_bytes > MAX_CITED_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        self._annotations.append(annotations)
 
     def complete(self) -> None:
-        attach_annotations(self, self.annotations)
+        attach_annotations(self, self._annotations)
         super().complete()
 
 

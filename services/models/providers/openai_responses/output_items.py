@@ -110,8 +110,8 @@ class OutputItems:
             return
         # A reasoning item that shows nothing is a thought all the same.
         redacted = kind == "reasoning" and not keys
+        state = models_pb2.ProviderState(model=self._answer.model, data=item_json)
         for key in keys or [_key(index, 0)]:
-            state = models_pb2.ProviderState(model=self._answer.model, data=item_json)
             self._answer.attach_state(key, state, redacted=redacted)
 
     def _message_keys(self, index: int, item: dict[str, Any], item_json: bytes) -> Iterator[int]:
