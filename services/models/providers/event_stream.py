@@ -59,25 +59,26 @@ class EventStream:
             end = self._extend_held(data)
             if not end:
                 return events
-            self._add(events, *self._end_held())
+            if event := self._end_held():
+                events.append(event)
             data = data[end:]
         blocks = data.split(b"\n\n")
         if rest := blocks.pop():
             self._hold(rest)
-        if len(data) > MAX_EVENT_BYTES and any(len(block) >= MAX_EVENT_BYTES for block in blocks):
-            raise _refusal(LARGE_EVENT)
+        if len(data) > MAX_EVENT_LINES:
+            for block in blocks:
+                _check_size(block)
         for block in blocks:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(Event("", block[6:]))
+            elif block and (event := _parse(block)):
+                events.append(event)
             else:
-                self._add(events, _parse(block), len(block))
+                self._count_empty(len(block))
         return events
 
-    def _add(self, events: list[Event], event: Event | None, size: int) -> None:
-        if event:
-            events.append(event)
-            return
+    def _count_empty(self, size: int) -> None:
         self._empty_bytes += size + 2
         if self._empty_bytes > MAX_EMPTY_BYTES:
             raise _refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
@@ -98,15 +99,18 @@ class EventStream:
         self._hold(data[:end] if end else data)
         return end + 1 if end else 0
 
-    def _end_held(self) -> tuple[Event | None, int]:
-        """The event that was begun and has ended, which may be large and is copied once, and its size."""
-        held, self._held = self._held, bytearray()
-        size, self.held_bytes = self.held_bytes, 0
+    def _end_held(self) -> Event | None:
+        """The event that was begun and has ended. It may be large, and is copied once."""
+        held, self._held, self.held_bytes = self._held, bytearray(), 0
         del held[-1:]
         if held.startswith(b"data: ") and b"\n" not in held:
             del held[:6]
-            return Event("", bytes(held)), size
-        return _parse(bytes(held)), size
+            return Event("", bytes(held))
+        _check_size(held)
+        event = _parse(bytes(held))
+        if event is None:
+            self._count_empty(len(held))
+        return event
 
     def _skip_byte_order_mark(self, data: bytes) -> bytes:
         start = bytes(self._held) + data
@@ -131,18 +135,18 @@ class EventStream:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
+def _check_size(block: bytes | bytearray) -> None:
+    if len(block) >= MAX_EVENT_BYTES:
+        raise _refusal(LARGE_EVENT)
+    if block.count(b"\n") >= MAX_EVENT_LINES:
+        raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
+
+
 def _parse(block: bytes) -> Event | None:
     """Returns the event in the lines before an empty line, or None when they have no data."""
-    if not block:
-        return None
-    if len(block) > MAX_EVENT_LINES and block.count(b"\n") > MAX_EVENT_LINES:
-        raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
     name = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):
-        if line.startswith(b"data: "):
-            data.append(line[6:])
-            continue
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":

@@ -47,6 +47,8 @@ def read_object(data: bytes) -> dict[str, Any]:
 def word_of(value: Any) -> str:
     """An id, a name or a word that a provider sent, "" for what is no text. Raises Fault for one of more than
     MAX_WORD_LENGTH characters, which would go into every copy of the answer."""
+    if not value:
+        return ""
     word = json_text.text_of(value)
     if len(word) > MAX_WORD_LENGTH:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")

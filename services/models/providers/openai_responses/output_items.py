@@ -115,9 +115,8 @@ class OutputItems:
             self._answer.attach_state(key, state, redacted=redacted)
 
     def _message_keys(self, index: int, item: dict[str, Any], item_json: bytes) -> Iterator[int]:
-        parts = items_of(item.get("content"))
-        cited = _Annotations(parts, item_json)
-        for number, part in enumerate(parts):
+        written: list[_RawPart] | None = None
+        for number, part in enumerate(items_of(item.get("content"))):
             kind = text_kind(part)
             if kind is None:
                 continue
@@ -125,7 +124,8 @@ class OutputItems:
             text = text_of(part.get(kind[1]))
             self._add_rest(key, kind[0], text)
             if part.get("annotations"):
-                self._answer.cite(key, cited.json(number))
+                written = _written_parts(item_json) if written is None else written
+                self._answer.cite(key, _annotations_json(part, number, written))
             if text:
                 yield key
 
@@ -175,24 +175,16 @@ def _key(index: int, part: int) -> int:
     return index * PARTS_PER_ITEM + part
 
 
-class _Annotations:
-    """Those of a message's parts."""
+def _written_parts(item_json: bytes) -> list[_RawPart]:
+    """The parts of a message as the provider wrote them; none where they cannot be embedded so."""
+    try:
+        return json_text.decode_exactly(item_json, _RawMessage).content
+    except json_text.Malformed:
+        return []
 
-    def __init__(self, parts: Sequence[Any], item_json: bytes) -> None:
-        self._parts = parts
-        self._item_json = item_json
-        self._written: list[_RawPart] | None = None
 
-    def json(self, number: int) -> str:
-        """Those of one part as the provider wrote them, or, where they have no such text, as we do."""
-        if self._written is None:
-            self._written = self._decode()
-        if self._written:
-            return bytes(self._written[number].annotations).decode()
-        return json_text.encode_any(self._parts[number]["annotations"]).decode()
-
-    def _decode(self) -> list[_RawPart]:
-        try:
-            return json_text.decode_exactly(self._item_json, _RawMessage).content
-        except json_text.Malformed:
-            return []
+def _annotations_json(part: dict[str, Any], number: int, written: Sequence[_RawPart]) -> str:
+    """The annotations of a message's part as the provider wrote them, or, where they have no such text, as we do."""
+    if written:
+        return bytes(written[number].annotations).decode()
+    return json_text.encode_any(part["annotations"]).decode()
