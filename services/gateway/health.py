@@ -10,8 +10,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.gateway.routes import Backend
+from services.shared.health import NOT_SERVING, SERVING
 from services.shared.logs import Log
-from services.shared.server import NOT_SERVING, SERVING, Server
+from services.shared.server import Server
 
 REWATCH_SECONDS = 0.1
 
@@ -47,9 +48,9 @@ class GatewayServer(Server):
                     await self._set(backend, answer.status == SERVING)
             except grpc.aio.AioRpcError as error:
                 self._log.debug("health watch ended", backend=backend.name, code=error.code().name)
+                await self._set(backend, False)
             finally:
                 answers.cancel()
-            await self._set(backend, False)
             await asyncio.sleep(REWATCH_SECONDS)
 
     async def _set(self, backend: Backend, serving: bool) -> None:

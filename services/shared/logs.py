@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from types import FrameType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -129,10 +130,17 @@ def open_log(service: str, level: str = "info", file: BinaryIO | None = None) ->
     return log
 
 
+def frames_of(frame: FrameType | None) -> list[str]:
+    """Where a thread is: the innermost frames, the newest last."""
+    return _places(traceback.extract_stack(frame)) if frame else []
+
+
 def _describe(error: BaseException) -> dict[str, Any]:
-    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
-    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"error": type(error).__name__, "where": where}
+    return {"error": type(error).__name__, "where": _places(traceback.extract_tb(error.__traceback__))}
+
+
+def _places(frames: traceback.StackSummary) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-MAX_FRAMES:]]
 
 
 class _LibraryHandler(logging.Handler):
