@@ -28,7 +28,7 @@ from services.models.turns import Turns
 from services.models.vendor_models import VendorModels
 from services.shared.database import Database
 from services.shared.logs import Log, open_log
-from services.shared.rpc import service_handler
+from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.storage_health import StorageServer
@@ -51,6 +51,7 @@ environment variables (also read from .env; an exported one wins):
   MODELS_CREDENTIALS_DIR directory of the files that Credential.file may name      (default none)
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
+  GENAI_EXPOSED          yes where others than this machine's user can call      (default no)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
   GENAI_LOG_LEVEL        debug, info, warning or error                   (default info)
   GENAI_GRACE_SECONDS    time that running calls get at a stop           (default 30)
@@ -121,6 +122,7 @@ async def start() -> None:
     async with open_service(settings, log) as service:
         server.database = service.database
         server.add(service_handler(service.servicer, SERVICE, log))
+        server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")

@@ -17,8 +17,7 @@ import grpc
 from grpc._cython import cygrpc
 
 from services.shared.errors import StartupError
-
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     # Without this a second server on the same port binds silently and takes half of the calls.

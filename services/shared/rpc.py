@@ -4,7 +4,8 @@ A servicer is a class with one coroutine method (or async generator method, for 
 service. It takes the request message and a `Call`, returns or yields response messages, and raises errors of
 `services.shared.errors`. Everything else happens here, once, so that no handler is wrapped in layers:
 
-  * the request is parsed here, because grpc reports a message that it cannot parse as UNKNOWN;
+  * the request is received here, a few at a time (`intake`), measured before it is parsed (`wire`), and parsed here,
+    because grpc reports a message that it cannot parse as UNKNOWN;
   * an error becomes a status with google.rpc details; what is not in the family becomes INTERNAL with a fixed text,
     because grpc would send the exception's own text to the caller;
   * a call without a deadline gets one;
@@ -18,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -29,8 +30,11 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from services.shared import errors
+from services.shared.beside_loop import run_beside_if_large
+from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
-from services.shared.wire import explain_decode_error
+from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
+from services.shared.wire import check_fields, explain_decode_error
 
 ERROR_DOMAIN = "genai-platform"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -43,8 +47,9 @@ EXPOSED_KEY = "x-genai-exposed"
 
 # gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.
 MAX_DETAILS_BYTES = 4096
-MAX_MESSAGE_BYTES = 1024
+MAX_TEXT_BYTES = 1024
 MAX_METADATA_LENGTH = 256
+MAX_LOGGED_PATH = 128
 MAX_VIOLATIONS = 20
 
 GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
@@ -102,7 +107,7 @@ async def wait_for_calls(seconds: float) -> None:
 class Call:
     """One RPC in progress, as a servicer sees it."""
 
-    __slots__ = ("_context", "facts", "request_id", "started")
+    __slots__ = ("_context", "facts", "request_id", "room", "started")
 
     def __init__(self, context: grpc.aio.ServicerContext) -> None:
         self._context = context
@@ -110,6 +115,8 @@ class Call:
         self.request_id = _request_id(context)
         self.facts: dict[str, Any] = {}
         """What the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.room: Room | None = None
+        """What a large request takes of the bytes that the process holds; to be shrunk when less of it is held."""
 
     def remaining_seconds(self) -> float | None:
         """The time until the caller's deadline, or None when it set none."""
@@ -147,63 +154,111 @@ def _request_id(context: grpc.aio.ServicerContext) -> str:
 
 
 def service_handler(
-    servicer: object, service: ServiceDescriptor, log: Log, limits: TimeLimits = TIME_LIMITS
+    servicer: object,
+    service: ServiceDescriptor,
+    log: Log,
+    limits: TimeLimits = TIME_LIMITS,
+    intake: Intake = PROCESS_INTAKE,
 ) -> grpc.GenericRpcHandler:
     """The handler that serves every method of `service` by the method of the same name of `servicer`."""
-    handlers = {method.name: _method_handler(servicer, method, log, limits) for method in service.methods}
+    handlers = {
+        method.name: _method_handler(_Boundary(method, getattr(servicer, method.name), log, limits, intake))
+        for method in service.methods
+    }
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
-def _method_handler(servicer: object, method: MethodDescriptor, log: Log, limits: TimeLimits) -> grpc.RpcMethodHandler:
-    behaviour = getattr(servicer, method.name)
-    limit = limits.generation if method.name in GENERATING_METHODS else limits.other
-    boundary = _Boundary(method, behaviour, log, limit)
-    if method.server_streaming:
-        assert inspect.isasyncgenfunction(behaviour), f"{method.full_name} streams, so it must be an async generator"
-        return grpc.unary_stream_rpc_method_handler(boundary.stream)
-    return grpc.unary_unary_rpc_method_handler(boundary.unary)
+class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The handler of every method that no other one serves: UNIMPLEMENTED, with details as all errors have them."""
+
+    def __init__(self, service_names: Sequence[str], log: Log) -> None:
+        self._served = " and ".join(service_names)
+        self._log = log
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        path: str = handler_call_details.method
+
+        async def refuse(_: object, context: grpc.aio.ServicerContext) -> None:
+            message = f"there is no such method here; {self._served} is what is served"
+            error = errors.Unimplemented(message, reason="METHOD_NOT_SERVED")
+            await fail_call(self._log, path[:MAX_LOGGED_PATH], error, Call(context), context)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _method_handler(boundary: _Boundary) -> grpc.RpcMethodHandler:
+    # To grpc requests are streams: it would take in the only message of a unary one before anybody is asked.
+    if boundary.streams:
+        return grpc.stream_stream_rpc_method_handler(boundary.stream)
+    return grpc.stream_unary_rpc_method_handler(boundary.unary)
 
 
 class _Boundary:
     """Serves one method."""
 
-    def __init__(self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log, limit: float) -> None:
+    def __init__(
+        self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log, limits: TimeLimits, intake: Intake
+    ) -> None:
+        self.streams = method.server_streaming
+        assert inspect.isasyncgenfunction(behaviour) or not self.streams, (
+            f"{method.full_name} must be an async generator"
+        )
         self._name = f"{method.containing_service.name}/{method.name}"
         self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
         self._log = log
-        self._limit = limit
+        self._limit = limits.generation if method.name in GENERATING_METHODS else limits.other
+        self._intake = intake
+        self._max_bytes = max_request_bytes(method.name)
 
-    async def unary(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         call = Call(context)
         limit = self._time_limit(call)
         try:
             with RunningCall():
                 async with limit:
-                    response: Message = await self._behaviour(self._parse(data), call)
-                answer = response.SerializeToString()
+                    data, call.room = await self._intake.receive(context, call.caller)
+                    with call.room:
+                        request = await self._parse(data)
+                        del data
+                        response: Message = await self._behaviour(request, call)
+                answer = _written(response)
         except BaseException as error:
             await self._fail(error, limit, call, context)
         self._succeed(call, context)
         return answer
 
-    async def stream(self, data: bytes, context: grpc.aio.ServicerContext) -> None:
+    async def stream(self, _: object, context: grpc.aio.ServicerContext) -> None:
         # Written as a coroutine that writes, not as a generator: a cancellation that arrives during a write is then
         # raised here and closes the upstream at once, instead of whenever the generator is collected.
         call = Call(context)
         limit = self._time_limit(call)
         try:
             with RunningCall():
-                request = self._parse(data)
-                async with limit, contextlib.aclosing(self._behaviour(request, call)) as messages:
-                    async for message in messages:
-                        await context.write(message.SerializeToString())
+                async with limit:
+                    data, call.room = await self._intake.receive(context, call.caller)
+                    with call.room:
+                        request = await self._parse(data)
+                        del data
+                        async with contextlib.aclosing(self._behaviour(request, call)) as messages:
+                            async for message in messages:
+                                await context.write(_written(message))
         except BaseException as error:
             await self._fail(error, limit, call, context)
         self._succeed(call, context)
 
-    def _parse(self, data: bytes) -> Message:
+    async def _parse(self, data: bytes) -> Message:
+        check_size(len(data), self._max_bytes)
+        if len(data) <= SMALL_BYTES:
+            return self._read(data)
+        return await run_beside_if_large(len(data), self._check_and_read, data)
+
+    def _check_and_read(self, data: bytes) -> Message:
+        check_fields(self._request_descriptor, data)
+        return self._read(data)
+
+    def _read(self, data: bytes) -> Message:
         try:
             return self._request_type.FromString(data)
         except DecodeError:
@@ -225,6 +280,20 @@ class _Boundary:
             text = f"no answer within {self._limit:g} s, the limit for calls without a deadline; set one to wait longer"
             error = errors.DeadlineExceeded(text)
         await fail_call(self._log, self._name, error, call, context)
+
+
+def _written(message: Message) -> bytes:
+    """The bytes of an answer. Raises LimitExceeded OUTPUT_LIMIT for one that is too large for a message.
+
+    grpc would fail it later, when the log has told that all was well.
+    """
+    data = message.SerializeToString()
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise errors.LimitExceeded(
+            f"the answer has {len(data)} bytes, and a message has at most {MAX_MESSAGE_BYTES}; ask for less",
+            reason="OUTPUT_LIMIT",
+        )
+    return data
 
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
@@ -258,7 +327,7 @@ async def fail_call(
 
 def _clip(message: str) -> str:
     """As much of a message as fits into trailers, where what is not plain ASCII is percent-encoded."""
-    room = MAX_MESSAGE_BYTES
+    room = MAX_TEXT_BYTES
     for end, character in enumerate(message):
         plain = " " <= character <= "~" and character != "%"
         room -= 1 if plain else 3 * len(character.encode())

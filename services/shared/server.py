@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared.errors import StartupError
 from services.shared.health import NOT_SERVING, SERVING, Health
@@ -48,7 +48,9 @@ class Server:
         standard = ParsingHandlers()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, standard)
         reflected = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(reflected, standard)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            reflection.aio.ReflectionServicer(reflected), standard
+        )
         self._listener.add_handlers([standard, *handlers])
 
     def add(self, handler: grpc.GenericRpcHandler) -> None:
@@ -107,8 +109,8 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
         await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         log.info("draining", grace_seconds=settings.grace_seconds)
         stop.set()
-        await _drain(server, settings.grace_seconds, hurry)
         keeping.cancel()
+        await _drain(server, settings.grace_seconds, hurry)
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
     log.info("stopped")

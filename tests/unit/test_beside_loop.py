@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from services.models.providers.beside_loop import LARGE_BYTES, run_beside_if_large
+from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
 
 
 @pytest.mark.parametrize(("size", "is_beside"), [(LARGE_BYTES - 1, False), (LARGE_BYTES, True)])
