@@ -17,7 +17,7 @@ import grpc
 
 from services.shared.errors import InvalidRequest, LimitExceeded
 
-PLACES = 6
+PLACES = 4
 """How many requests are received at once. Each may be as large as a message can be."""
 
 PATIENCE_SECONDS = 2.0
@@ -26,11 +26,11 @@ PATIENCE_SECONDS = 2.0
 SMALL_BYTES = 64 * 1024
 """Requests up to this size are not counted: thousands of them fit beside the others."""
 
-HELD_BYTES = 320 * 1024 * 1024
+HELD_BYTES = 256 * 1024 * 1024
 """Of all larger requests together, in whatever form they are held."""
 
-RECEIVED_FORMS = 3
-"""A request is held as it came, parsed, and encoded for whoever is asked next, until that one has it."""
+FORMS = 4
+"""A request is held as it came, parsed, and encoded in one or two steps for whoever is asked next."""
 
 RETRY_SECONDS = 1.0
 
@@ -75,8 +75,11 @@ class _Reception:
 class Intake:
     """The requests on their way into a process; one for each process."""
 
-    def __init__(self, places: int = PLACES, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(
+        self, places: int = PLACES, held_bytes: int = HELD_BYTES, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._free = places
+        self._patience = patience_seconds
         self._receptions: dict[_Reception, None] = {}
         """The oldest first."""
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -124,7 +127,7 @@ class Intake:
     async def _take_room(self, request_bytes: int) -> Room:
         if request_bytes <= SMALL_BYTES:
             return self._no_room
-        size = RECEIVED_FORMS * request_bytes
+        size = FORMS * request_bytes
         if size <= self._left and not self._crowded:
             self._left -= size
             return Room(self, size)
@@ -167,7 +170,7 @@ class Intake:
             return
         loop = asyncio.get_running_loop()
         oldest = self._oldest()
-        self._displacing = loop.call_at((oldest.since if oldest else loop.time()) + PATIENCE_SECONDS, self._displace)
+        self._displacing = loop.call_at((oldest.since if oldest else loop.time()) + self._patience, self._displace)
 
     def _oldest(self) -> _Reception | None:
         return next((reception for reception in self._receptions if not reception.displaced), None)
@@ -178,7 +181,7 @@ class Intake:
         if not any(not turn.done() for turns in self._waiting.values() for turn in turns):
             return
         oldest = self._oldest()
-        if oldest and oldest.since + PATIENCE_SECONDS <= asyncio.get_running_loop().time():
+        if oldest and oldest.since + self._patience <= asyncio.get_running_loop().time():
             oldest.displaced = True
             oldest.task.cancel()
         self._watch_oldest()

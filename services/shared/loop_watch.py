@@ -14,10 +14,8 @@ from services.shared.logs import Log, frames_of
 
 BEAT_SECONDS = 0.05
 HELD_SECONDS = 0.1
-"""From which delay on it is told that the loop was held."""
-
-OWN_SHARE = 0.5
-"""How much of a delay this process must have been computing, for it to be its own fault and not the machine's."""
+"""From which delay on it is told that the loop was held, if the process has computed for as long: else it was the
+machine that had no time for it."""
 
 LOOK_SECONDS = 0.1
 TELL_SECONDS = 1.0
@@ -36,8 +34,9 @@ class LoopWatch:
     stuck. The looks of a thread are counted, not seconds: a process that was stopped for a while is not stuck.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, stuck_looks: int = STUCK_LOOKS) -> None:
         self._log = log
+        self._stuck_looks = stuck_looks
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._timer: asyncio.TimerHandle | None = None
@@ -66,7 +65,7 @@ class LoopWatch:
 
     def _beat(self) -> None:
         late = self._loop.time() - self._due
-        if late >= HELD_SECONDS and time.process_time() - self._cpu >= OWN_SHARE * late:
+        if late >= HELD_SECONDS and time.process_time() - self._cpu >= HELD_SECONDS:
             self._tell(late)
         self._beats += 1
         self._where = []
@@ -86,7 +85,7 @@ class LoopWatch:
             seen = self._beats
             if looks == 1:
                 self._where = self._frames()
-            if looks >= STUCK_LOOKS:
+            if looks >= self._stuck_looks:
                 self._log.error("event loop stuck", where=self._frames())
                 self._log.flush()
                 os._exit(EXIT_STUCK)

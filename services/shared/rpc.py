@@ -218,12 +218,7 @@ class _Boundary:
         try:
             with RunningCall():
                 async with limit:
-                    data, call.room = await self._intake.receive(context, call.caller)
-                    with call.room:
-                        request = await self._parse(data)
-                        del data
-                        response: Message = await self._behaviour(request, call)
-                answer = _written(response)
+                    answer = await self._answer(call, context)
         except BaseException as error:
             await self._fail(error, limit, call, context)
         self._succeed(call, context)
@@ -237,16 +232,26 @@ class _Boundary:
         try:
             with RunningCall():
                 async with limit:
-                    data, call.room = await self._intake.receive(context, call.caller)
-                    with call.room:
-                        request = await self._parse(data)
-                        del data
-                        async with contextlib.aclosing(self._behaviour(request, call)) as messages:
-                            async for message in messages:
-                                await context.write(_written(message))
+                    await self._write_answers(call, context)
         except BaseException as error:
             await self._fail(error, limit, call, context)
         self._succeed(call, context)
+
+    async def _answer(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
+        data, call.room = await self._intake.receive(context, call.caller)
+        with call.room:
+            request = await self._parse(data)
+            del data
+            return _written(await self._behaviour(request, call))
+
+    async def _write_answers(self, call: Call, context: grpc.aio.ServicerContext) -> None:
+        data, call.room = await self._intake.receive(context, call.caller)
+        with call.room:
+            request = await self._parse(data)
+            del data
+            async with contextlib.aclosing(self._behaviour(request, call)) as messages:
+                async for message in messages:
+                    await context.write(_written(message))
 
     async def _parse(self, data: bytes) -> Message:
         check_size(len(data), self._max_bytes)
@@ -307,6 +312,23 @@ async def fail_call(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
     """Ends a call with the status that `error` stands for, and writes its log line. A cancellation passes through."""
+    try:
+        await _end_with(log, method, error, call, context)
+    finally:
+        # Frames hold requests, and an error is held by frames: such circles are found much later.
+        _forget_frames(error)
+    raise AssertionError("abort raises")
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    while error:
+        error.__traceback__ = None
+        error = error.__context__
+
+
+async def _end_with(
+    log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
+) -> NoReturn:
     if isinstance(error, grpc.aio.InternalError):
         # What a blocked write raises when the caller goes away: grpc fails the write before it cancels the handler.
         error = asyncio.CancelledError()

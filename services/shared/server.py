@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from services.shared.allocator import give_back_large_blocks
 from services.shared.errors import StartupError
 from services.shared.health import NOT_SERVING, SERVING, Health
 from services.shared.listener import Listener, ServingLost
@@ -135,6 +136,7 @@ def announce(line: str) -> None:
 def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs a service's main coroutine. An error ends the process with one line: a StartupError with exit code 78, a
     ServingLost with 70."""
+    give_back_large_blocks()
     try:
         asyncio.run(main())
     except StartupError as error:
