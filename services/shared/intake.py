@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import grpc
@@ -20,8 +20,11 @@ from services.shared.errors import InvalidRequest, LimitExceeded
 PLACES = 4
 """How many requests are received at once. Each may be as large as a message can be."""
 
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
 """After this time a request that is still not here gives way to others that wait."""
+
+GREED_SECONDS = 0.25
+"""The same for one of a caller who waits with more of them."""
 
 SMALL_BYTES = 64 * 1024
 """Requests up to this size are not counted: thousands of them fit beside the others."""
@@ -62,10 +65,11 @@ class Room:
 class _Reception:
     """One request that is being received."""
 
-    __slots__ = ("displaced", "since", "task")
+    __slots__ = ("caller", "displaced", "since", "task")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, since: float, caller: Callable[[], str]) -> None:
         self.since = since
+        self.caller = caller
         task = asyncio.current_task()
         assert task
         self.task = task
@@ -81,7 +85,6 @@ class Intake:
         self._free = places
         self._patience = patience_seconds
         self._receptions: dict[_Reception, None] = {}
-        """The oldest first."""
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Who waits for a place, by caller; the caller whose turn it is stands first."""
         self._displacing: asyncio.TimerHandle | None = None
@@ -99,7 +102,7 @@ class Intake:
             self._free -= 1
         else:
             await self._wait_for_place(caller())
-        reception = _Reception(asyncio.get_running_loop().time())
+        reception = _Reception(asyncio.get_running_loop().time(), caller)
         self._receptions[reception] = None
         try:
             data = await context.read()
@@ -144,7 +147,7 @@ class Intake:
     async def _wait_for_place(self, caller: str) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
-        self._watch_oldest()
+        self._watch_receptions()
         try:
             await turn
         except asyncio.CancelledError:
@@ -165,26 +168,30 @@ class Intake:
                 return
         self._free += 1
 
-    def _watch_oldest(self) -> None:
-        if self._displacing or not self._waiting:
-            return
-        loop = asyncio.get_running_loop()
-        oldest = self._oldest()
-        self._displacing = loop.call_at((oldest.since if oldest else loop.time()) + self._patience, self._displace)
+    def _watch_receptions(self) -> None:
+        if self._displacing is None and self._waiting:
+            loop = asyncio.get_running_loop()
+            due = min(map(self._due, self._held_up()), default=loop.time() + self._patience)
+            self._displacing = loop.call_at(due, self._displace)
 
-    def _oldest(self) -> _Reception | None:
-        return next((reception for reception in self._receptions if not reception.displaced), None)
+    def _held_up(self) -> Iterator[_Reception]:
+        return (reception for reception in self._receptions if not reception.displaced)
+
+    def _due(self, reception: _Reception) -> float:
+        """When a reception has to give way."""
+        greedy = reception.caller() in self._waiting
+        return reception.since + (min(GREED_SECONDS, self._patience) if greedy else self._patience)
 
     def _displace(self) -> None:
-        """Ends the reception that has lasted longest, if it is time, for one that waits."""
+        """Ends the reception that has lasted too long, if there is one, for a call that waits."""
         self._displacing = None
         if not any(not turn.done() for turns in self._waiting.values() for turn in turns):
             return
-        oldest = self._oldest()
-        if oldest and oldest.since + self._patience <= asyncio.get_running_loop().time():
-            oldest.displaced = True
-            oldest.task.cancel()
-        self._watch_oldest()
+        first = min(self._held_up(), key=self._due, default=None)
+        if first and self._due(first) <= asyncio.get_running_loop().time():
+            first.displaced = True
+            first.task.cancel()
+        self._watch_receptions()
 
 
 PROCESS_INTAKE = Intake()

@@ -73,40 +73,49 @@ def sized(size: int) -> bytes:
 
 async def test_request_that_does_not_come_gives_way_to_others() -> None:
     servicer = Servicer()
-    async with serving(servicer, Intake(places=1, patience_seconds=0.05)) as address:
-        async with connect(address) as slow, connect(address) as other:
-            stalled = slow.stream_unary(CHAT)()
-            await stalled.wait_for_connection()
-            assert await other.unary_unary(CHAT)(sized(5), timeout=10) == ANSWER
-            failure = explain(await error_of(stalled))
+    async with (
+        serving(servicer, Intake(places=1, patience_seconds=0.05)) as address,
+        connect(address) as slow,
+        connect(address) as other,
+    ):
+        stalled = slow.stream_unary(CHAT)()
+        await stalled.wait_for_connection()
+        assert await other.unary_unary(CHAT)(sized(5), timeout=10) == ANSWER
+        failure = explain(await error_of(stalled))
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
     assert failure.retry_seconds
 
 
 async def test_request_that_does_not_come_may_take_its_time_while_nobody_waits() -> None:
     servicer = Servicer()
-    async with serving(servicer, Intake(places=2, patience_seconds=0.0)) as address:
-        async with connect(address) as slow, connect(address) as other:
-            stalled = slow.stream_unary(CHAT)()
-            await stalled.wait_for_connection()
-            for _ in range(20):
-                assert await other.unary_unary(CHAT)(sized(5), timeout=10) == ANSWER
-            await stalled.write(sized(5))
-            await stalled.done_writing()
-            assert await stalled == ANSWER
+    async with (
+        serving(servicer, Intake(places=2, patience_seconds=0.0)) as address,
+        connect(address) as slow,
+        connect(address) as other,
+    ):
+        stalled = slow.stream_unary(CHAT)()
+        await stalled.wait_for_connection()
+        for _ in range(20):
+            assert await other.unary_unary(CHAT)(sized(5), timeout=10) == ANSWER
+        await stalled.write(sized(5))
+        await stalled.done_writing()
+        assert await stalled == ANSWER
 
 
 async def test_places_go_around_among_the_callers() -> None:
     """One who opens a hundred calls that send nothing makes another wait for one of them, and not for all."""
     servicer = Servicer()
-    async with serving(servicer, Intake(places=1, patience_seconds=0.05)) as address:
-        async with connect(address) as many, connect(address) as other:
-            stalled = [many.stream_unary(CHAT)() for _ in range(100)]
-            await asyncio.gather(*(call.wait_for_connection() for call in stalled))
-            assert await other.unary_unary(CHAT)(sized(5), timeout=30) == ANSWER
-            assert sum(call.done() for call in stalled) < 50
-            for call in stalled:
-                call.cancel()
+    async with (
+        serving(servicer, Intake(places=1, patience_seconds=0.05)) as address,
+        connect(address) as many,
+        connect(address) as other,
+    ):
+        stalled = [many.stream_unary(CHAT)() for _ in range(100)]
+        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
+        assert await other.unary_unary(CHAT)(sized(5), timeout=30) == ANSWER
+        assert sum(call.done() for call in stalled) < 50
+        for call in stalled:
+            call.cancel()
 
 
 @pytest.mark.parametrize("ends", ["answered", "cancelled", "expired"])
