@@ -7,8 +7,7 @@ they come, the status with its details and trailers. Nothing is retried here.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -93,9 +92,13 @@ class Forward:
         call = Call(context)
         try:
             with RunningCall():
-                async with self._onward(call, context) as onward:
+                onward = await self._begin(call, context)
+                try:
+                    await _return_initial_metadata(onward, context)
                     response: bytes = await onward
                     context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
+                finally:
+                    onward.cancel()
         except BaseException as error:
             await self._fail(error, call, context)
         call.facts["response_bytes"] = len(response)
@@ -108,52 +111,50 @@ class Forward:
         messages = 0
         try:
             with RunningCall():
+                onward = await self._begin(call, context)
                 try:
-                    async with self._onward(call, context) as onward:
-                        async for message in onward:
-                            await context.write(message)
-                            messages += 1
-                        context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
+                    await _return_initial_metadata(onward, context)
+                    async for message in onward:
+                        await context.write(message)
+                        messages += 1
+                    context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
                 finally:
+                    # Leaving the loop would not end the backend's work.
+                    onward.cancel()
                     call.facts["messages"] = messages
         except BaseException as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
 
-    @contextlib.asynccontextmanager
-    async def _onward(self, call: Call, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-        """The call to the backend, with the request sent and the first metadata returned. It ends with the block."""
+    async def _begin(self, call: Call, context: grpc.aio.ServicerContext) -> Any:
+        """The call to the backend, which has the request."""
         metadata = self._metadata(call, context)
         data, room = await self._intake.receive(context, context.peer)
+        call.facts["request_bytes"] = len(data)
         with room:
-            call.facts["request_bytes"] = len(data)
-            check_size(len(data), self._max_bytes)
             if len(data) <= SMALL_BYTES:
-                onward = self._start(data, timeout=_timeout(call), metadata=metadata)
-            else:
-                onward = self._start_in_pieces(timeout=_timeout(call), metadata=metadata)
+                return self._start(data, timeout=_timeout(call), metadata=metadata)
+            check_size(len(data), self._max_bytes)
+            onward = self._start_in_pieces(timeout=_timeout(call), metadata=metadata)
             try:
-                if len(data) > SMALL_BYTES:
-                    await onward.write(data)
-                    await onward.done_writing()
-                    # From here on they are the backend's.
-                    del data
-                    room.shrink(0)
-                await _return_initial_metadata(onward, context)
-                yield onward
-            finally:
-                # Leaving the block would not end the backend's work.
+                # A call that is given its request at its start keeps it to its end.
+                await onward.write(data)
+                await onward.done_writing()
+            except BaseException:
                 onward.cancel()
+                raise
+            return onward
 
     def _metadata(self, call: Call, context: grpc.aio.ServicerContext) -> Metadata:
         """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells.
 
         Raises InvalidRequest for what cannot be sent on: grpc would neither send nor fail the call.
         """
-        received: Metadata = context.invocation_metadata() or ()
-        passed = [(key, value) for key, value in received if key != REQUEST_ID_KEY and not _belongs_to_hop(key)]
-        for key, value in passed:
-            check_metadatum(key, value)
+        passed: list[tuple[str, str | bytes]] = []
+        for key, value in context.invocation_metadata() or ():
+            if key != REQUEST_ID_KEY and not _belongs_to_hop(key):
+                check_metadatum(key, value)
+                passed.append((key, value))
         return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, context.peer()), *self._told)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
