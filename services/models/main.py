@@ -50,8 +50,14 @@ environment variables (also read from .env; an exported one wins):
   MODELS_DISCOVERY       on or off: ask the providers every hour which models they serve  (default on)
   MODELS_ALLOWED_ENDPOINTS   where registered models may be, beside public addresses: private (loopback and private
                          ranges), none, addresses, networks, host names, *.domain, with commas
-                                                        (default private on a loopback GENAI_HOST, else none)
+                         (default private on a loopback GENAI_HOST, else none; none for strangers)
   MODELS_CREDENTIALS_DIR directory of the files that Credential.file may name      (default none)
+  MODELS_CREDENTIALS     keys and the only endpoints that they may go to: variable=URL, file:path=URL, with commas;
+                         strangers may name no other keys                          (default none)
+  MODELS_OVERRIDES       allow or refuse: whether a registration may take a name that is in use, or remove one
+                                                        (default allow, and refuse to strangers)
+  GENAI_EXPOSED          yes where others than this machine's user can call: then callers are strangers, as they are
+                         behind a gateway that is exposed; a GENAI_HOST beyond this machine means it  (default no)
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)

@@ -95,7 +95,7 @@ class ModelProbe:
         except PreconditionFailed as problem:
             return Finding(UNHEALTHY, problem.reason, problem.message, self.url)
         finding = await _within_time(self._ask(client, key), self.url)
-        if self.untrusted and finding.reason in UNREACHABLE_REASONS:
+        if self.untrusted and finding.status == UNHEALTHY and finding.reason in UNREACHABLE_REASONS:
             return Finding(UNHEALTHY, "CONNECT_FAILED", "no model's server answers there; check the endpoint", self.url)
         return finding
 

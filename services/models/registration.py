@@ -179,7 +179,7 @@ def _credential_violations(
         yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
 
 
-def describe(request: models_pb2.RegisterModelRequest, *, by_stranger: bool) -> dict[str, object]:
+def describe(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
     """What is logged of a registration, whatever becomes of it: never a secret."""
     facts: dict[str, object] = {
         "model": shorten(request.name),
@@ -188,6 +188,5 @@ def describe(request: models_pb2.RegisterModelRequest, *, by_stranger: bool) -> 
         "credential": source_of(request.credential),
         "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],
         "validate_only": request.validate_only,
-        "untrusted": by_stranger,
     }
     return {name: fact for name, fact in facts.items() if fact}

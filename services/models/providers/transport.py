@@ -109,7 +109,8 @@ class Transport:
     Nothing of the environment changes where it connects: no proxies, no netrc. It keeps no cookies, follows no
     redirects and always verifies TLS; `authorities` is a PEM file of certificate authorities that are trusted beside
     the system's, for providers inside a private network. `endpoints` says where it may connect; unless told otherwise,
-    everywhere but to link-local addresses and metadata services.
+    everywhere but to link-local addresses and metadata services. If it is discreet, nobody is told why there is no
+    connection: UPSTREAM_UNREACHABLE stands for UPSTREAM_TLS, too.
 
     Every call may raise, before there is an answer:
 
