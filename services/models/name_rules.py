@@ -43,8 +43,9 @@ class NameRules:
             return
         if replaces:
             raise self.taken(model.name)
+        listed = {vendor_model.name.lower(): vendor_model.name for vendor_model in self._vendor_models.listed()}
         for name in (model.name, *model.aliases):
-            if owner := self._reserved_for(name):
+            if owner := self._reserved_for(name, listed):
                 raise PreconditionFailed(
                     f"{name} is {owner}; register the model under another name, or have the operator set"
                     f" {SETTING}=allow",
@@ -73,14 +74,14 @@ class NameRules:
         vendor_model = self._vendor_models.look_up(name)
         return f"a model of {TITLES[vendor_model.vendor]}'s" if vendor_model else ""
 
-    def _reserved_for(self, name: str) -> str:
-        """What a name could be taken for; one that differs from it only in upper and lower case counts as the same."""
+    def _reserved_for(self, name: str, listed: Mapping[str, str]) -> str:
+        """What a name could be taken for, as names that differ in upper and lower case alone are; `listed` are those of
+        vendors by themselves in lower case."""
         lower = name.lower()
         if lower in {alias.lower() for alias in self._aliases}:
             return "an alias of the operator's"
         if lower in {meant.lower() for meant in self._aliases.values()}:
             return "what an alias of the operator's stands for"
-        listed = {model.name.lower(): model.name for model in self._vendor_models.listed()}
         return self.hidden_by(listed.get(lower, lower))
 
 

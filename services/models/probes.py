@@ -107,12 +107,11 @@ class ModelProbe:
         return await self._ask_list(client, key)
 
     async def _ask_health(self, client: ProbeClient, url: str, key: str, missing: Finding | None = None) -> Finding:
-        if key and not self.credentials.may_go_to(url, self.registered.credential):
-            hint = (
-                "the server wants a key for health_check, which the model's key may not be sent to; choose another path"
-            )
-            return await _ask_status(client, url, self._headers(""), hint, missing)
-        return await _ask_status(client, url, self._headers(key), self._key_hint(), missing)
+        if not key or self.credentials.may_go_to(url, self.registered.credential):
+            return await _ask_status(client, url, self._headers(key), self._key_hint(), missing)
+        hint = "the server wants a key for its health_check, where the model's own may not be sent; choose another path"
+        finding = await _ask_status(client, url, self._headers(""), hint, missing)
+        return missing if missing and finding.reason == "AUTH_FAILED" else finding
 
     async def _ask_vllm(self, client: ProbeClient, key: str) -> Finding:
         """Asks for both: vLLM lists its models although its engine is dead, and refuses every name but those it lists.

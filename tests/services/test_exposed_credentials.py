@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from proto.models_pb2 import Credential, GetModelStatusRequest
-from tests.scripted_upstream import Received, ScriptedUpstream, answer
+from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
 from tests.services.model_service import (
     OPENAI_KEY,
     STRANGER,
@@ -163,14 +163,28 @@ async def test_probe_sends_a_mapped_key_only_below_its_endpoint(
         assert key.removeprefix("Bearer ") == (KEY if below else ""), path
 
 
-async def test_probe_that_needs_a_key_where_it_may_not_go_says_so(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    upstream.default = answer(b"", status=401)
+@pytest.mark.parametrize(("health_check", "code"), [("/health", "AUTH_FAILED"), ("", "MODEL_NOT_SERVED")])
+async def test_probe_that_needs_a_key_where_it_may_not_go_says_so(
+    tmp_path: Path, upstream: ScriptedUpstream, health_check: str, code: str
+) -> None:
+    """Unless nobody has chosen that path: then the list of models, which gets the key, is enough."""
+
+    def guarded(request: Received) -> Script:
+        return json_answer({"data": []}) if "authorization" in request.headers else answer(b"", status=401)
+
+    upstream.default = guarded
+    request = registration(
+        upstream,
+        adapter_type="vllm",
+        endpoint=f"{upstream.url}/team/v1",
+        health_check=health_check,
+        credential=Credential(env_var="TEAM_API_KEY"),
+    )
     mapped = f"TEAM_API_KEY={upstream.url}/team/v1"
-    request = registration(upstream, endpoint=f"{upstream.url}/team/v1", credential=Credential(env_var="TEAM_API_KEY"))
     async with model_service(tmp_path, upstream, **settings(tmp_path, MODELS_CREDENTIALS=mapped)) as service:
         response = await service.stub.RegisterModel(request)
-    assert [notice.code for notice in response.warnings] == ["AUTH_FAILED"]
-    assert "health_check" in response.warnings[0].message
+    assert [notice.code for notice in response.warnings] == [code]
+    assert ("health_check" in response.warnings[0].message) is bool(health_check)
 
 
 # ------------------------------------------------------------------------------------------------------ at each use
