@@ -82,7 +82,8 @@ class EndpointPolicy:
             raise InvalidRequest.field("endpoint", refusal.message, reason=REASON) from None
         except OSError:
             if self.discreet:
-                raise InvalidRequest.field("endpoint", self._refusal("").message, reason=REASON) from None
+                unresolved = self._refusal("its name does not resolve")
+                raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         """The addresses of a host that may be connected to, the best first.

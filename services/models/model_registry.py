@@ -289,8 +289,7 @@ def _stays(row: _Row, definition: RegisteredModel) -> bool:
     """Whether a registration has nothing to change. An operator who repeats a stranger's makes it the operator's."""
     if row.untrusted and not definition.untrusted:
         return False
-    before, after = RegisteredModel(), RegisteredModel()
-    before.CopyFrom(_parse(row))
+    before, after = _parse(row), RegisteredModel()
     after.CopyFrom(definition)
     for model in (before, after):
         model.ClearField("registered_at")
