@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from proto import models_pb2
 from services.models.aliases import aliases_of
+from services.models.base_urls import is_plain_path
 from services.models.checks import refuse
 from services.models.model_registry import ModelRegistry
 from services.models.paging import cut_page
-from services.models.probes import ProviderProbe
+from services.models.probes import UNHEALTHY, ProviderProbe
 from services.models.provider_registry import KEY_VARIABLES, ProviderRegistry
 from services.models.routing import Router, Today, today_utc
 from services.models.status_board import StatusBoard
@@ -65,10 +66,13 @@ class ModelDirectory:
     async def _vendor_status(self, name: str, model: VendorModel) -> models_pb2.ModelStatus:
         provider = self._providers.find(model.vendor)
         answering = self._vendor_models.answering(model, self._today())
+        # The id is the caller's: the provider's key may not go to another path of its server, however that reads it.
+        if not is_plain_path(f"/{answering.upstream}"):
+            message = "no provider has a model whose id holds such characters, so none was asked"
+            return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)
         model_id = quote(answering.upstream, safe="")
         probe = ProviderProbe(
             model=name,
-            # The id is the caller's: it may not lead to another path of the provider.
             url=f"{provider.endpoint}/models/{model_id}" if provider else "",
             headers=provider.headers if provider else None,
             variable=KEY_VARIABLES[model.vendor],

@@ -11,7 +11,7 @@ from proto import models_pb2
 from services.models import prices
 from services.models.announced_ends import ANNOUNCED_ENDS
 from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
-from services.models.catalogue import AS_OF, VENDORS, Vendor, facts_for
+from services.models.catalogue import AS_OF, VENDORS, Vendor, facts_for, vendor_of
 from services.models.lifecycle import UNKNOWN, Calendar
 from services.models.provider_lists import ToldModel
 from services.models.providers.facts import MediaKind, ModelFacts, ReasoningFacts
@@ -97,6 +97,18 @@ class VendorModels:
     def find(self, name: str) -> VendorModel | None:
         """The model of this name, or of this id."""
         return self._models.get(name)
+
+    def look_up(self, name: str) -> VendorModel | None:
+        """The model of this name or id, listed or not: of what is `vendor/id`, or plainly a vendor's id."""
+        listed = self.find(name)
+        if listed:
+            return listed
+        for vendor in VENDORS:
+            prefix = f"{vendor}/"
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return replace(self.describe(vendor, name.removeprefix(prefix)), is_pinned=True)
+        plain = vendor_of(name)
+        return self.describe(plain, name) if plain else None
 
     def describe(self, vendor: Vendor, model_id: str) -> VendorModel:
         """What is known of a vendor's id, whether it is listed anywhere or not."""

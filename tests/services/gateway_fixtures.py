@@ -91,7 +91,7 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(models: str = "", sessions: str = "") -> AsyncIterator[Gateway]:
+async def gateway(models: str = "", sessions: str = "", *, exposed: bool = False) -> AsyncIterator[Gateway]:
     """A gateway in front of these addresses; where none is given, connections are refused."""
     entries: list[dict[str, Any]] = []
     logged = asyncio.Event()
@@ -104,7 +104,7 @@ async def gateway(models: str = "", sessions: str = "") -> AsyncIterator[Gateway
     log = Log(Capture(), "gateway", "info")
     with refusing_address() as nowhere:
         backends = open_backends(models or nowhere, sessions or nowhere)
-        server = GatewayServer([Proxy(backends, log)], backends, log)
+        server = GatewayServer([Proxy(backends, log, exposed=exposed)], backends, log)
         address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
         async with running(server), open_channel(address) as channel:
             yield Gateway(address, server, channel, entries, logged)

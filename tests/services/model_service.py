@@ -43,6 +43,9 @@ OPENAI_KEY = "sk-test-openai"
 ANTHROPIC_KEY = "sk-test-anthropic"
 
 
+STRANGER = (("x-genai-exposed", "yes"),)
+"""What the gateway says with each call when it is exposed."""
+
 LOG = open_log("models", file=LogFile())
 """Of the tests that do not look into their log."""
 

@@ -60,6 +60,12 @@ class Target:
     """What a usage costs, in nano-USD; None where that is not known."""
     warnings: Sequence[models_pb2.Notice] = field(default=())
     """What routing wants the caller to know, such as a replacement."""
+    source: models_pb2.ModelSource = models_pb2.MODEL_SOURCE_UNSPECIFIED
+    """Where the platform knows the model from."""
+    registered_model: str = ""
+    """The name of the registration that leads here, if one does."""
+    untrusted: bool = False
+    """Whether a stranger has registered it."""
 
 
 HISTORY_FIELD = "session_id"

@@ -109,7 +109,8 @@ class Transport:
     Nothing of the environment changes where it connects: no proxies, no netrc. It keeps no cookies, follows no
     redirects and always verifies TLS; `authorities` is a PEM file of certificate authorities that are trusted beside
     the system's, for providers inside a private network. `endpoints` says where it may connect; unless told otherwise,
-    everywhere but to link-local addresses and metadata services.
+    everywhere but to link-local addresses and metadata services. If it is discreet, nobody is told why there is no
+    connection: UPSTREAM_UNREACHABLE stands for UPSTREAM_TLS, too.
 
     Every call may raise, before there is an answer:
 
@@ -129,7 +130,9 @@ class Transport:
         endpoints: EndpointPolicy | None = None,
     ) -> None:
         self._timers = timers or Timers()
-        self._pool = Pool(endpoints or EndpointPolicy(), authorities=authorities)
+        endpoints = endpoints or EndpointPolicy()
+        self._pool = Pool(endpoints, authorities=authorities)
+        self._discreet = endpoints.discreet
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Sends `body` and returns the answer, whatever its status, up to MAX_BODY_BYTES.
@@ -187,6 +190,8 @@ class Transport:
             async with asyncio.timeout(self._timers.connect):
                 return await self._pool.connect(origin)
         except OSError as fault:
+            if self._discreet:
+                raise _unreachable("nothing that could be talked to is there") from None
             raise _connect_error(fault) from None
 
     async def _exchange(self, connection: Connection, head: bytes, body: bytes, due: float) -> Connection:
