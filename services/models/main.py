@@ -60,7 +60,6 @@ environment variables (also read from .env; an exported one wins):
                          behind a gateway that is exposed; a GENAI_HOST beyond this machine means it  (default no)
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
-  GENAI_EXPOSED          yes where others than this machine's user can call      (default no)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
   GENAI_LOG_LEVEL        debug, info, warning or error                   (default info)
   GENAI_GRACE_SECONDS    time that running calls get at a stop           (default 30)

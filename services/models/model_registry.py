@@ -29,7 +29,14 @@ from services.models.storage import SerialWrites, from_json, now, to_json
 from services.models.tables import registered_model_names, registered_models
 from services.models.trust import ByTrust
 from services.shared.database import Database
-from services.shared.errors import AlreadyExists, InvalidRequest, NotFound, PlatformError, Unavailable
+from services.shared.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotFound,
+    PlatformError,
+    PreconditionFailed,
+    Unavailable,
+)
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
 
 REPLACED = "REPLACED"
@@ -106,9 +113,13 @@ class ModelRegistry:
         """
         definition = define(request, self._credentials, by_stranger=by_stranger)
         await self._endpoints.of(by_stranger).check_registration(definition.endpoint)
-        if request.validate_only:
-            return await self._validate(definition)
-        model, replaced = await self._writes.run(self._store(definition))
+        try:
+            if request.validate_only:
+                return await self._validate(definition)
+            model, replaced = await self._writes.run(self._store(definition))
+        except PreconditionFailed as refusal:
+            await self._tell_endpoint_too(definition, refusal)
+            raise
         status = await self.check(model)
         created = replaced is None or replaced != model
         return models_pb2.RegisterModelResponse(
@@ -159,6 +170,11 @@ class ModelRegistry:
     def names(self) -> Sequence[str]:
         """The names of the registered models, in order, without aliases."""
         return sorted(self._models)
+
+    async def _tell_endpoint_too(self, definition: RegisteredModel, refusal: PreconditionFailed) -> None:
+        """Adds what a probe says of the endpoint, so that whoever chooses another name hears of both at once."""
+        status, _ = await self._statuses.inspect(ModelProbe(definition, self._credentials))
+        refusal.metadata |= {"endpoint_status": status.status, "endpoint_reason": status.reason}
 
     async def _validate(self, definition: RegisteredModel) -> models_pb2.RegisterModelResponse:
         async with self._database.read() as connection:

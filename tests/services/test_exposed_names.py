@@ -76,9 +76,11 @@ async def test_strangers_take_no_name_that_leads_to_something_else(
             request.validate_only = validate_only
             failure = await failure_of(service.stub.RegisterModel(request, metadata=STRANGER))
             assert failure.reason in ("NAME_RESERVED", "ALIAS_TAKEN")
+            if failure.reason == "NAME_RESERVED":
+                assert failure.metadata["endpoint_status"] == "healthy"
         listed = await service.stub.ListRegisteredModels(models_pb2.ListRegisteredModelsRequest())
     assert not listed.models
-    assert not theirs.requests
+    assert {request.path for request in theirs.requests} <= {"/health"}
 
 
 async def test_strangers_change_and_remove_nothing_that_is_registered(
@@ -99,7 +101,7 @@ async def test_strangers_change_and_remove_nothing_that_is_registered(
         failure = await failure_of(service.stub.RegisterModel(registration(theirs, "other"), metadata=STRANGER))
         assert failure.code is grpc.StatusCode.ALREADY_EXISTS
         assert (await failure_of(deregister(service, "nobodys", STRANGER))).code is grpc.StatusCode.NOT_FOUND
-        assert not theirs.requests
+        assert {request.path for request in theirs.requests} == {"/health"}
 
         same = await service.stub.RegisterModel(registration(upstream, "ours"), metadata=STRANGER)
         assert not same.created
