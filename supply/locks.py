@@ -101,13 +101,11 @@ def problems(root: Path = ROOT) -> Iterator[str]:
         yield "requirements.txt has not the versions of supply/workshop.lock"
 
 
-def resolve(group: str, pins: list[Entry], folder: Path) -> str:
+def resolve(group: str, pins: list[Entry], folder: Path, python: str) -> str:
     """The text of a group's lock, with the versions of `pins` where nothing asks for others."""
     # Without the hashes: uv would carry over what stands in its output file instead of asking the index.
     output = folder / f"{group}.lock"
     output.write_text("".join(f"{entry.pin()}\n" for entry in pins), encoding="utf-8")
-    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    python = project["project"]["requires-python"].removeprefix(">=")
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", python]
     command += ["--generate-hashes", "--no-header", "--output-file", output.name, "--group", group, *GROUPS[group]]
     if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL).returncode:
@@ -116,23 +114,23 @@ def resolve(group: str, pins: list[Entry], folder: Path) -> str:
 
 
 def write(upgrade: bool) -> None:
-    locks: dict[str, str] = {}
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(pyproject)
+    oldest = project["project"]["requires-python"].removeprefix(">=")
+    texts: dict[Path, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         (folder / "pyproject.toml").write_text(pyproject, encoding="utf-8")
-        (folder / BUILD).write_text("\n".join(tomllib.loads(pyproject)["build-system"]["requires"]), encoding="utf-8")
+        (folder / BUILD).write_text("\n".join(project["build-system"]["requires"]), encoding="utf-8")
         for group in GROUPS:
-            locked = ROOT / "supply" / f"{group}.lock"
+            path = ROOT / "supply" / f"{group}.lock"
             if group == "services":
-                pins = entries(locks["workshop"])
-            elif upgrade or not locked.exists():
-                pins = []
+                pins = entries(texts[path.with_name("workshop.lock")])
             else:
-                pins = entries(locked.read_text(encoding="utf-8"))
-            locks[group] = resolve(group, pins, folder)
-    texts = {ROOT / "supply" / f"{group}.lock": text for group, text in locks.items()}
-    texts[ROOT / "requirements.txt"] = requirements(entries(locks["workshop"]))
+                pins = [] if upgrade or not path.exists() else entries(path.read_text(encoding="utf-8"))
+            texts[path] = resolve(group, pins, folder, oldest)
+            if group == "workshop":
+                texts[ROOT / "requirements.txt"] = requirements(entries(texts[path]))
     for path, text in texts.items():
         # make installs anew what is locked anew.
         if not path.exists() or path.read_text(encoding="utf-8") != text:
