@@ -15,13 +15,13 @@ from services.models.preview import preview
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import Prompted, render_prompt, with_system_prompt
 from services.models.providers.base import Conversation, Target
-from services.models.providers.beside_loop import run_beside_if_large
 from services.models.providers.exchange import chat, chat_stream, usage_facts
 from services.models.providers.openai_choice import suited
 from services.models.providers.transport import Transport
 from services.models.routing import Router
 from services.models.turns import Turns
 from services.models.validation import check_chat_request
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
 from services.shared.rpc import Call, new_id
 
