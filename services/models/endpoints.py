@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-import socket
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from services.models import names
 from services.models.address_ranges import Address, Kind, Network, addresses_reached, range_of
+from services.models.names import AddressInfo
 from services.shared.errors import InvalidRequest, PreconditionFailed, StartupError
 
 SETTING = "MODELS_ALLOWED_ENDPOINTS"
@@ -78,18 +79,14 @@ class EndpointPolicy:
         except OSError:
             return
 
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a host that may be connected to, the best first.
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """The addresses of a host, which may be connected to, the best first.
 
-        Raises OSError when it has none, and what `check` raises.
+        Raises what `Names.resolve` and `check` raise. The names of trusted servers wait for nobody's.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise OSError("no name that could be resolved") from None
-        addresses = [str(entry[4][0]) for entry in found]
-        self.check(host, port, addresses)
+        queued = (_plain(host), port) not in self._trusted
+        addresses = await names.resolve(host, port, queued=queued)
+        self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:

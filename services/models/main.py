@@ -27,6 +27,7 @@ from services.models.status_board import StatusBoard
 from services.models.turns import Turns
 from services.models.vendor_models import VendorModels
 from services.shared.database import Database
+from services.shared.descriptors import raise_descriptor_limit
 from services.shared.logs import Log, open_log
 from services.shared.rpc import service_handler
 from services.shared.server import announce, run, serve
@@ -49,6 +50,8 @@ environment variables (also read from .env; an exported one wins):
                          ranges), none, addresses, networks, host names, *.domain, with commas
                                                         (default private on a loopback GENAI_HOST, else none)
   MODELS_CREDENTIALS_DIR directory of the files that Credential.file may name      (default none)
+  MODELS_MAX_CONNECTIONS connections to models' servers at a time; one server gets as many as are left free
+                                         (default two thirds of what the limit of open files allows)
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
@@ -83,7 +86,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     credentials = Credentials(settings.choose_credentials_directory())
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
     board = StatusBoard(log, endpoints)
-    transport = Transport(endpoints=endpoints)
+    transport = Transport(endpoints=endpoints, connections=settings.choose_max_connections())
     sessions = SessionClient(settings.sessions_address)
     vendor_models = VendorModels()
     discovery = Discovery(vendor_models, endpoints, log, today=today)
@@ -115,6 +118,7 @@ async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(ModelsSettings)
     log = open_log("models", settings.log_level)
+    raise_descriptor_limit(log)
     # Chats are answered from memory.
     server = StorageServer([SERVICE.full_name], needs_storage=False)
     port = server.bind(settings.host, settings.port)

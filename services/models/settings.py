@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from services.models import endpoints
+from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
@@ -32,6 +33,7 @@ class ModelsSettings(ServiceSettings):
     sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
     allowed_endpoints: str | None = Field(None, validation_alias="MODELS_ALLOWED_ENDPOINTS")
     credentials_directory: Path | None = Field(None, validation_alias="MODELS_CREDENTIALS_DIR")
+    max_connections: int | None = Field(None, ge=2, validation_alias="MODELS_MAX_CONNECTIONS")
 
     def choose_database_url(self) -> str:
         if self.database_url:
@@ -47,6 +49,18 @@ class ModelsSettings(ServiceSettings):
         if self.allowed_endpoints is not None:
             return self.allowed_endpoints.split(",")
         return [endpoints.PRIVATE if is_loopback(self.host) else endpoints.NONE]
+
+    def choose_max_connections(self) -> int:
+        """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
+        possible = descriptors.for_connections()
+        if self.max_connections is None:
+            return possible * 2 // 3
+        if self.max_connections > possible:
+            raise StartupError(
+                f"MODELS_MAX_CONNECTIONS: {descriptors.limit()} open files leave room for {possible} connections;"
+                " lower it, or raise the hard limit of open files (ulimit -Hn)"
+            )
+        return self.max_connections
 
     def choose_credentials_directory(self) -> Path | None:
         """Raises StartupError when it is no directory."""
