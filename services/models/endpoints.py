@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from services.models import names
 from services.models.address_ranges import Address, Kind, Network, addresses_reached, range_of
 from services.models.names import AddressInfo
-from services.shared.errors import InvalidRequest, PreconditionFailed, StartupError
+from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
 SETTING = "MODELS_ALLOWED_ENDPOINTS"
 REASON = "ENDPOINT_NOT_ALLOWED"
@@ -68,7 +68,7 @@ class EndpointPolicy:
         """Raises InvalidRequest ENDPOINT_NOT_ALLOWED, naming the field and the setting.
 
         A name that does not resolve, or not in time, passes: it may be a server that is yet to come, and every
-        connection is checked again.
+        connection is checked again. So does one that cannot be asked for now.
         """
         host, port = _server(endpoint)
         try:
@@ -76,7 +76,7 @@ class EndpointPolicy:
                 await self.resolve(host, port)
         except PreconditionFailed as refusal:
             raise InvalidRequest.field("endpoint", refusal.message, reason=REASON) from None
-        except OSError:
+        except (OSError, LimitExceeded):
             return
 
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:

@@ -7,6 +7,10 @@ from contextvars import ContextVar, Token
 from services.shared.errors import LimitExceeded
 from services.shared.shares import Shares
 
+MAX_CALLS = 8000
+"""Of one process. Fewer than the streams of one connection, such as the gateway's to a service: what is beyond those
+waits where nobody sees it."""
+
 RETRY_SECONDS = 1.0
 
 CALLER: ContextVar[str] = ContextVar("caller", default="")

@@ -18,11 +18,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from proto import models_pb2, models_pb2_grpc
+from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from services.models.session_client import SessionClient
 from services.models.settings import ModelsSettings
 from services.shared import descriptors
+from services.shared.admission import Admission
 from services.shared.errors import LimitExceeded, StartupError
 from services.shared.logs import open_log
+from services.shared.rpc import Call
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, no_answer
 from tests.services.database_fixtures import names, opened, put
 from tests.services.log_file import LogFile
@@ -170,6 +173,28 @@ async def test_process_ends_at_once_although_names_are_being_resolved(tmp_path: 
         code, log = await started.stop()
     assert code == 0
     assert log[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize("caller", ["ipv4:192.0.2.1:1234", ""])
+async def test_session_service_is_told_whose_chat_it_works_for(caller: str) -> None:
+    seen: list[str] = []
+
+    class Sessions(sessions_pb2_grpc.SessionServiceServicer):  # type: ignore[misc]
+        async def GetContext(self, request: Any, context: Any) -> sessions_pb2.GetContextResponse:
+            seen.append(Call(context).caller())
+            return sessions_pb2.GetContextResponse()
+
+    server = grpc.aio.server()
+    sessions_pb2_grpc.add_SessionServiceServicer_to_server(Sessions(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = SessionClient(f"127.0.0.1:{port}")
+    with Admission(1).call(caller):
+        await client.get_context(sessions_pb2.GetContextRequest(session_id="s"), "id")
+    await client.close()
+    await server.stop(0)
+    # Without a caller, as in the service's own work, the address is all that there is.
+    assert seen[0] == caller or (not caller and seen[0].startswith("ipv4:127.0.0.1:"))
 
 
 # ---------------------------------------------------------------------------------------------- no descriptor is left

@@ -129,6 +129,8 @@ async def test_name_that_gets_no_thread_is_told_that_the_server_is_busy(
         await ask_as("greedy", names.resolve("good.example", 80))
     assert refused.value.reason == "SERVER_BUSY"
     assert refused.value.retry_after
+    # A registration is no reason to resolve it now.
+    await ask_as("greedy", EndpointPolicy().check_registration("http://good.example"))
     resolver.release()
     await asyncio.wait(hanging)
     assert await ask_as("greedy", names.resolve("good.example", 80))
