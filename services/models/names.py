@@ -32,7 +32,6 @@ LOCALHOST = "localhost"
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 """As `socket.getaddrinfo` gives it."""
 
-
 _Question = Callable[[], Sequence[AddressInfo]]
 
 

@@ -142,8 +142,8 @@ def translated_commit(log: Log) -> Iterator[None]:
     try:
         with translated(log):
             yield
-    except errors.Unavailable as error:
-        if is_lost(error.__cause__):
+    except (errors.Unavailable, errors.LimitExceeded) as error:
+        if is_lost(error.__cause__) or error.reason == "DESCRIPTORS_EXHAUSTED":
             raise _commit_unknown() from error.__cause__
         raise
 

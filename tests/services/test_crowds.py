@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,15 +18,17 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from sqlalchemy.exc import DBAPIError
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from services.models.session_client import SessionClient
 from services.models.settings import ModelsSettings
 from services.shared import descriptors
 from services.shared.admission import Admission
-from services.shared.errors import LimitExceeded, StartupError
+from services.shared.errors import LimitExceeded, StartupError, Unavailable
 from services.shared.logs import open_log
 from services.shared.rpc import Call
+from services.shared.storage_errors import translated_commit
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, no_answer
 from tests.services.database_fixtures import names, opened, put
 from tests.services.log_file import LogFile
@@ -223,6 +226,16 @@ async def test_database_that_cannot_be_opened_for_want_of_a_descriptor_is_not_bl
         assert database.available
         await put(database, "a")
         assert await names(database) == ["a"]
+
+
+def test_commit_that_was_lost_is_not_said_to_have_stored_nothing() -> None:
+    lost = DBAPIError("COMMIT", None, sqlite3.OperationalError("unable to open database file"))
+    lost.orig.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN  # type: ignore[union-attr]
+    lost.orig.sqlite_errorname = "SQLITE_CANTOPEN"  # type: ignore[union-attr]
+    log = open_log("models", file=LogFile())
+    with no_descriptor_left(), pytest.raises(Unavailable) as unknown, translated_commit(log):
+        raise lost
+    assert unknown.value.reason == "COMMIT_UNKNOWN"
 
 
 async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

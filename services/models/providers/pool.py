@@ -15,6 +15,7 @@ from services.models.endpoints import EndpointPolicy
 from services.models.names import AddressInfo
 from services.models.providers.http1 import Connection, Origin
 from services.models.providers.sockets import Opening, refusal
+from services.shared.descriptors import find_shortage
 from services.shared.fair_threads import start_thread
 from services.shared.shares import Shares
 
@@ -49,6 +50,7 @@ class Pool:
     ) -> None:
         self._endpoints = endpoints
         self._places = Shares(connections)
+        self._making_room = asyncio.Lock()
         self._authorities = authorities
         self._resolved_seconds = resolved_seconds
         self._resolved: dict[Origin, tuple[float, Sequence[AddressInfo]]] = {}
@@ -151,23 +153,32 @@ class Pool:
 
     async def _make_room(self, origin: Origin) -> None:
         """Gives up unused connections, the oldest first, until there is a place for another one to `origin`."""
+        if self._places.has_room(origin):
+            return
+        self._check_room(origin)
+        # One after the other, or each would give up one for the same place.
+        async with self._making_room:
+            while not self._places.has_room(origin):
+                self._check_room(origin)
+                oldest = min((idle for idle in self._idle.values() if idle), key=lambda idle: idle[0][0])
+                oldest.pop(0)[1].abort()
+                # The loop closes its socket now.
+                await asyncio.sleep(0)
+
+    def _check_room(self, origin: Origin) -> None:
         unused = sum(len(idle) for idle in self._idle.values())
         if not self._places.has_room(origin, beside=unused):
             raise refusal(self._places)
-        while not self._places.has_room(origin):
-            oldest = min((idle for idle in self._idle.values() if idle), key=lambda idle: idle[0][0], default=None)
-            if oldest is None:
-                raise refusal(self._places)
-            oldest.pop(0)[1].abort()
-            # The loop closes its socket now.
-            await asyncio.sleep(0)
 
     async def _context(self) -> ssl.SSLContext:
         # In a thread, because reading the system's authorities takes some 50 ms.
         if self._tls_context is None:
             self._tls_context = start_thread(functools.partial(_trusting, self._authorities))
             self._tls_context.add_done_callback(self._forget_failure)
-        return await asyncio.shield(self._tls_context)
+        try:
+            return await asyncio.shield(self._tls_context)
+        except OSError as error:
+            raise find_shortage(error) or error from None
 
     def _forget_failure(self, context: asyncio.Future[ssl.SSLContext]) -> None:
         if context.exception():
