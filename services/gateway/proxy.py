@@ -16,6 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from services.gateway.metadata import can_be_sent, check_metadatum
 from services.gateway.routes import Backend
 from services.shared import errors
+from services.shared.admission import PROCESS_ADMISSION
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
@@ -89,9 +90,9 @@ class Forward:
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """Forwards one message and returns the one that comes back."""
-        call = Call(context)
+        call = Call(context, context.peer())
         try:
-            with RunningCall():
+            with RunningCall(), PROCESS_ADMISSION.call(call.caller):
                 onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)
@@ -107,10 +108,10 @@ class Forward:
 
     async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
         """Forwards one message, and writes each that comes back before the next is read."""
-        call = Call(context)
+        call = Call(context, context.peer())
         messages = 0
         try:
-            with RunningCall():
+            with RunningCall(), PROCESS_ADMISSION.call(call.caller):
                 onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)
@@ -129,7 +130,7 @@ class Forward:
     async def _begin(self, call: Call, context: grpc.aio.ServicerContext) -> Any:
         """The call to the backend, which has the request."""
         metadata = self._metadata(call, context)
-        data, room = await self._intake.receive(context, context.peer)
+        data, room = await self._intake.receive(context, call.caller)
         call.facts["request_bytes"] = len(data)
         with room:
             if len(data) <= SMALL_BYTES:
@@ -155,7 +156,7 @@ class Forward:
             if key != REQUEST_ID_KEY and not _belongs_to_hop(key):
                 check_metadatum(key, value)
                 passed.append((key, value))
-        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, context.peer()), *self._told)
+        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._told)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

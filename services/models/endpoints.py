@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-import socket
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from services.models import names
 from services.models.address_ranges import Address, Kind, Network, addresses_reached, range_of
-from services.shared.errors import InvalidRequest, PreconditionFailed, StartupError
+from services.models.names import AddressInfo
+from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
 SETTING = "MODELS_ALLOWED_ENDPOINTS"
 REASON = "ENDPOINT_NOT_ALLOWED"
@@ -72,7 +73,8 @@ class EndpointPolicy:
         """Raises InvalidRequest ENDPOINT_NOT_ALLOWED, naming the field and the setting.
 
         A name that does not resolve, or not in time, passes: it may be a server that is yet to come, and every
-        connection is checked again. A discreet policy refuses it like one that leads to a private address.
+        connection is checked again. A discreet policy refuses it like one that leads to a private address. One that
+        cannot be asked for now passes in any case.
         """
         host, port = _server(endpoint)
         try:
@@ -80,23 +82,21 @@ class EndpointPolicy:
                 await self.resolve(host, port)
         except PreconditionFailed as refusal:
             raise InvalidRequest.field("endpoint", refusal.message, reason=REASON) from None
+        except LimitExceeded:
+            return
         except OSError:
             if self.discreet:
                 unresolved = self._refusal("its name does not resolve")
                 raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
 
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a host that may be connected to, the best first.
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """The addresses of a host, which may be connected to, the best first.
 
-        Raises OSError when it has none, and what `check` raises.
+        Raises what `Names.resolve` and `check` raise. The names of trusted servers wait for nobody's.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise OSError("no name that could be resolved") from None
-        addresses = [str(entry[4][0]) for entry in found]
-        self.check(host, port, addresses)
+        queued = (_plain(host), port) not in self._trusted
+        addresses = await names.resolve(host, port, queued=queued)
+        self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:

@@ -29,11 +29,15 @@ from services.models.status_board import StatusBoard
 from services.models.trust import ByTrust
 from services.models.turns import Turns
 from services.models.vendor_models import VendorModels
+from services.shared import descriptors
+from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
+from services.shared.descriptors import raise_descriptor_limit
 from services.shared.logs import Log, open_log
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
+from services.shared.shares import Shares
 from services.shared.storage_health import StorageServer
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -58,6 +62,8 @@ environment variables (also read from .env; an exported one wins):
                                                         (default allow, and refuse to strangers)
   GENAI_EXPOSED          yes where others than this machine's user can call: then callers are strangers, as they are
                          behind a gateway that is exposed; a GENAI_HOST beyond this machine means it  (default no)
+  MODELS_MAX_CONNECTIONS connections to models' servers at a time; one server gets as many as are left free
+                                         (default two thirds of what the limit of open files allows)
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
@@ -98,7 +104,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
     board = StatusBoard(log, endpoints)
     # Apart, so that no stranger's call goes over a connection that only the operator's may have.
-    transports = ByTrust(Transport(endpoints=endpoints.operators), Transport(endpoints=endpoints.strangers))
+    places = Shares(settings.choose_max_connections())
+    transports = ByTrust(*(Transport(endpoints=policy, places=places) for policy in endpoints))
     sessions = SessionClient(settings.sessions_address)
     vendor_models = VendorModels()
     discovery = Discovery(vendor_models, endpoints.operators, log, today=today)
@@ -131,12 +138,15 @@ async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(ModelsSettings)
     log = open_log("models", settings.log_level)
+    raise_descriptor_limit(log)
     # Chats are answered from memory.
     server = StorageServer([SERVICE.full_name], needs_storage=False)
-    port = server.bind(settings.host, settings.port)
+    # Most descriptors are for connections to models.
+    port = server.bind(settings.host, settings.port, descriptors.for_connections() // 6)
     async with open_service(settings, log) as service:
         server.database = service.database
-        server.add(service_handler(service.servicer, SERVICE, log))
+        generation = Admission(min(MAX_CALLS, settings.choose_max_connections()))
+        server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
         server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

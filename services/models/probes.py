@@ -22,7 +22,7 @@ from services.models.probe_client import PROBE_SECONDS, ProbeAnswer, ProbeClient
 from services.models.providers import json_text
 from services.models.providers.anthropic import API_VERSION
 from services.models.providers.http1 import Fault, Silence
-from services.shared.errors import PreconditionFailed
+from services.shared.errors import LimitExceeded, PreconditionFailed
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
@@ -258,6 +258,9 @@ async def _within_time(question: Awaitable[Finding], url: str) -> Finding:
             return await question
     except PreconditionFailed as refusal:
         return Finding(UNHEALTHY, refusal.reason, refusal.message, url)
+    except LimitExceeded as lack:
+        # On our side, which says nothing of the server.
+        return Finding(UNKNOWN, lack.reason, lack.message, url)
     except (TimeoutError, Silence):
         message = f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it"
         return Finding(UNHEALTHY, "TIMEOUT", message, url)

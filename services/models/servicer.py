@@ -135,7 +135,7 @@ class ModelServicer:
         self, request: models_pb2.RegisterModelRequest, call: Call
     ) -> models_pb2.RegisterModelResponse:
         by_stranger = self._is_strangers(call)
-        call.facts.update(caller=call.caller(), untrusted=by_stranger, **describe(request))
+        call.facts.update(caller=call.caller, untrusted=by_stranger, **describe(request))
         response = await self._models.register(request, by_stranger=by_stranger)
         call.facts["outcome"] = _outcome(request, response)
         return response
@@ -149,13 +149,13 @@ class ModelServicer:
         self, request: models_pb2.DeregisterModelRequest, call: Call
     ) -> models_pb2.DeregisterModelResponse:
         by_stranger = self._is_strangers(call)
-        call.facts.update(caller=call.caller(), model=shorten(request.name), untrusted=by_stranger)
+        call.facts.update(caller=call.caller, model=shorten(request.name), untrusted=by_stranger)
         response = await self._models.deregister(request, by_stranger=by_stranger)
         call.facts["outcome"] = "removed"
         return response
 
     def _is_strangers(self, call: Call) -> bool:
-        return self._exposed or call.came_exposed()
+        return self._exposed or call.came_exposed
 
     # ------------------------------------------------------------------------------------------- prompts
 

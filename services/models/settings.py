@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 
 from services.models import endpoints
 from services.models.trust import ByTrust
+from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
@@ -35,6 +36,7 @@ class ModelsSettings(ServiceSettings):
     credentials_directory: Path | None = Field(None, validation_alias="MODELS_CREDENTIALS_DIR")
     credentials: str = Field("", validation_alias="MODELS_CREDENTIALS")
     overrides: Literal["allow", "refuse"] | None = Field(None, validation_alias="MODELS_OVERRIDES")
+    max_connections: int | None = Field(None, ge=2, validation_alias="MODELS_MAX_CONNECTIONS")
 
     def choose_database_url(self) -> str:
         if self.database_url:
@@ -51,6 +53,18 @@ class ModelsSettings(ServiceSettings):
             told = self.allowed_endpoints.split(",")
             return ByTrust(told, told)
         return ByTrust([endpoints.PRIVATE if is_loopback(self.host) else endpoints.NONE], [endpoints.NONE])
+
+    def choose_max_connections(self) -> int:
+        """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
+        possible = descriptors.for_connections()
+        if self.max_connections is None:
+            return possible * 2 // 3
+        if self.max_connections > possible:
+            raise StartupError(
+                f"MODELS_MAX_CONNECTIONS: {descriptors.limit()} open files leave room for {possible} connections;"
+                " lower it, or raise the hard limit of open files (ulimit -Hn)"
+            )
+        return self.max_connections
 
     def choose_credentials_directory(self) -> Path | None:
         """Raises StartupError when it is no directory."""

@@ -15,6 +15,7 @@ from services.sessions.servicer import SessionServicer
 from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database, sqlite_url
+from services.shared.descriptors import raise_descriptor_limit
 from services.shared.logs import open_log
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
@@ -58,6 +59,7 @@ async def start() -> None:
     """Runs the Session Service until a signal stops it. Raises StartupError."""
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level)
+    raise_descriptor_limit(log)
     server = StorageServer([SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
     port = server.bind(settings.host, settings.port)
     # Nothing here is kept in memory, so nobody watches.

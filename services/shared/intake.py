@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 
 import grpc
@@ -67,7 +67,7 @@ class _Reception:
 
     __slots__ = ("caller", "displaced", "since", "task")
 
-    def __init__(self, since: float, caller: Callable[[], str]) -> None:
+    def __init__(self, since: float, caller: str) -> None:
         self.since = since
         self.caller = caller
         task = asyncio.current_task()
@@ -92,8 +92,8 @@ class Intake:
         self._no_room = Room(self, 0)
         self._crowded: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def receive(self, context: grpc.aio.ServicerContext, caller: Callable[[], str]) -> tuple[bytes, Room]:
-        """The request of a call, when its turn has come, and the room that it takes. `caller` tells whose it is.
+    async def receive(self, context: grpc.aio.ServicerContext, caller: str) -> tuple[bytes, Room]:
+        """The request of a call of `caller`, when its turn has come, and the room that it takes.
 
         Raises InvalidRequest when the caller sends none, and LimitExceeded SERVER_BUSY when it takes so long that
         others go first.
@@ -101,7 +101,7 @@ class Intake:
         if self._free and not self._waiting:
             self._free -= 1
         else:
-            await self._wait_for_place(caller())
+            await self._wait_for_place(caller)
         reception = _Reception(asyncio.get_running_loop().time(), caller)
         self._receptions[reception] = None
         try:
@@ -179,7 +179,7 @@ class Intake:
 
     def _due(self, reception: _Reception) -> float:
         """When a reception has to give way."""
-        greedy = reception.caller() in self._waiting
+        greedy = reception.caller in self._waiting
         return reception.since + (min(GREED_SECONDS, self._patience) if greedy else self._patience)
 
     def _displace(self) -> None:

@@ -33,6 +33,8 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Of a connection that says nothing.
+    ("grpc.server_handshake_timeout_ms", 10_000),
 ]
 
 REPLACE_SECONDS = 10.0
@@ -57,8 +59,9 @@ class ServingLost(Exception):
 class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
     """grpc's server, which says when its serving loop has ended instead of cancelling all calls."""
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        super().__init__(asyncio.get_running_loop(), None, handlers, None, tuple(SERVER_OPTIONS), None)
+    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], max_connections: int) -> None:
+        options = (*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections))
+        super().__init__(asyncio.get_running_loop(), None, handlers, None, options, None)
         self.ended = asyncio.Event()
         self.failure: BaseException | None = None
 
@@ -82,16 +85,18 @@ class Listener:
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._host = ""
         self._port = 0
+        self._max_connections = 0
         self._core: _Core | None = None
         self._retired: dict[_Core, asyncio.Task[None]] = {}
 
     def add_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._handlers += handlers
 
-    def bind(self, host: str, port: int) -> int:
+    def bind(self, host: str, port: int, max_connections: int) -> int:
         """Takes the port (0: any free one) and returns it. Raises StartupError when it cannot be had."""
         self._host = host
-        self._core = _Core([])
+        self._max_connections = max_connections
+        self._core = _Core([], max_connections)
         self._port = _bind(self._core, host, port)
         return self._port
 
@@ -119,7 +124,7 @@ class Listener:
 
     async def replace(self) -> None:
         """Serves the port by another server, while the calls of the present one go on. Raises ServingLost."""
-        old, core = self._core, _Core(self._handlers)
+        old, core = self._core, _Core(self._handlers, self._max_connections)
         assert old
         self._retire(old)
         try:

@@ -30,6 +30,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from services.shared import errors
+from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
@@ -107,12 +108,19 @@ async def wait_for_calls(seconds: float) -> None:
 class Call:
     """One RPC in progress, as a servicer sees it."""
 
-    __slots__ = ("_context", "facts", "request_id", "room", "started")
+    __slots__ = ("_context", "caller", "came_exposed", "facts", "request_id", "room", "started")
 
-    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
+        """`caller` is who calls, where metadata are not to be believed."""
         self._context = context
         self.started = time.perf_counter()
-        self.request_id = _request_id(context)
+        # Once, because grpc puts it together anew each time.
+        told = dict(context.invocation_metadata() or ())
+        self.request_id = _request_id(told.get(REQUEST_ID_KEY, ""))
+        self.caller: str = caller or told.get(CALLER_KEY) or context.peer()
+        """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
+        self.came_exposed = bool(told.get(EXPOSED_KEY))
+        """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
         self.facts: dict[str, Any] = {}
         """What the servicer adds to the call's log line. Never a prompt, an answer or a key."""
         self.room: Room | None = None
@@ -126,19 +134,6 @@ class Call:
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
 
-    def caller(self) -> str:
-        """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
-        told = self._metadatum(CALLER_KEY)
-        return told or str(self._context.peer())
-
-    def came_exposed(self) -> bool:
-        """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
-        return bool(self._metadatum(EXPOSED_KEY))
-
-    def _metadatum(self, wanted: str) -> str:
-        found = (value for key, value in self._context.invocation_metadata() or () if key == wanted)
-        return str(next(found, ""))
-
 
 def new_id() -> str:
     """32 hexadecimal digits, never the same twice. No secret: whoever knows it can look it up in the log."""
@@ -146,10 +141,9 @@ def new_id() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _request_id(context: grpc.aio.ServicerContext) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and 0 < len(value) <= 128 and value.isascii() and value.isprintable():
-            return str(value)
+def _request_id(told: str | bytes) -> str:
+    if isinstance(told, str) and 0 < len(told) <= 128 and told.isascii() and told.isprintable():
+        return told
     return new_id()
 
 
@@ -159,10 +153,14 @@ def service_handler(
     log: Log,
     limits: TimeLimits = TIME_LIMITS,
     intake: Intake = PROCESS_INTAKE,
+    generation: Admission = PROCESS_ADMISSION,
 ) -> grpc.GenericRpcHandler:
-    """The handler that serves every method of `service` by the method of the same name of `servicer`."""
+    """The handler that serves every method of `service` by the method of the same name of `servicer`.
+
+    `generation` admits the calls that generate: they last long, and must leave room for those that do not.
+    """
     handlers = {
-        method.name: _method_handler(_Boundary(method, getattr(servicer, method.name), log, limits, intake))
+        method.name: _method_handler(_Boundary(method, getattr(servicer, method.name), log, limits, intake, generation))
         for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
@@ -197,8 +195,15 @@ class _Boundary:
     """Serves one method."""
 
     def __init__(
-        self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log, limits: TimeLimits, intake: Intake
+        self,
+        method: MethodDescriptor,
+        behaviour: Callable[..., Any],
+        log: Log,
+        limits: TimeLimits,
+        intake: Intake,
+        generation: Admission,
     ) -> None:
+        generates = method.name in GENERATING_METHODS
         self.streams = method.server_streaming
         assert inspect.isasyncgenfunction(behaviour) or not self.streams, (
             f"{method.full_name} must be an async generator"
@@ -208,7 +213,8 @@ class _Boundary:
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
         self._log = log
-        self._limit = limits.generation if method.name in GENERATING_METHODS else limits.other
+        self._limit = limits.generation if generates else limits.other
+        self._admission = generation if generates else PROCESS_ADMISSION
         self._intake = intake
         self._max_bytes = max_request_bytes(method.name)
 
@@ -216,7 +222,7 @@ class _Boundary:
         call = Call(context)
         limit = self._time_limit(call)
         try:
-            with RunningCall():
+            with RunningCall(), self._admission.call(call.caller):
                 async with limit:
                     answer = await self._answer(call, context)
         except BaseException as error:
@@ -230,7 +236,7 @@ class _Boundary:
         call = Call(context)
         limit = self._time_limit(call)
         try:
-            with RunningCall():
+            with RunningCall(), self._admission.call(call.caller):
                 async with limit:
                     await self._write_answers(call, context)
         except BaseException as error:

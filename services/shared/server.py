@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from services.shared import descriptors
 from services.shared.allocator import give_back_large_blocks
 from services.shared.errors import StartupError
 from services.shared.health import NOT_SERVING, SERVING, Health
@@ -58,9 +59,12 @@ class Server:
         """Adds a handler; possible until `start`."""
         self._listener.add_handlers([handler])
 
-    def bind(self, host: str, port: int) -> int:
-        """Takes the port (0: any free one) and returns it. Raises StartupError when it cannot be had."""
-        return self._listener.bind(host, port)
+    def bind(self, host: str, port: int, max_connections: int | None = None) -> int:
+        """Takes the port (0: any free one) and returns it. Raises StartupError when it cannot be had.
+
+        `max_connections` are taken at a time, by default as many as there are descriptors for.
+        """
+        return self._listener.bind(host, port, max_connections or descriptors.for_connections())
 
     async def start(self) -> None:
         """Serves. Health stays NOT_SERVING until `ready`."""
