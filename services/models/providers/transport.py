@@ -30,6 +30,7 @@ from services.models.providers.http1 import (
 )
 from services.models.providers.pool import Pool
 from services.shared import errors
+from services.shared.shares import Shares
 
 CONNECTIONS = 512
 MAX_BODY_BYTES = 32 * 1024 * 1024
