@@ -148,7 +148,7 @@ async def test_streams_of_one_caller_that_wait_leave_room_for_calls_writes_and_c
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stream.read()
             failure = explain(caught.value)
-            assert (failure.reason, failure.retry_seconds) == ("UPSTREAM_CONNECTIONS_EXHAUSTED", 1)
+            assert (failure.reason, failure.retry_seconds) == ("TOO_MANY_CALLS", 1)
 
             assert (await started.models.Chat(chat_request("good"))).text
             await started.models.RegisterPrompt(models_pb2.RegisterPromptRequest(name="p", content="x"))
@@ -184,7 +184,7 @@ async def test_session_service_is_told_whose_chat_it_works_for(caller: str) -> N
 
     class Sessions(sessions_pb2_grpc.SessionServiceServicer):  # type: ignore[misc]
         async def GetContext(self, request: Any, context: Any) -> sessions_pb2.GetContextResponse:
-            seen.append(Call(context).caller())
+            seen.append(Call(context).caller)
             return sessions_pb2.GetContextResponse()
 
     server = grpc.aio.server()
