@@ -6,8 +6,9 @@ has been committed, and can be called from then on.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import delete, insert, select
@@ -18,7 +19,9 @@ from proto.models_pb2 import RegisteredModel
 from services.models.checks import shorten, suggest
 from services.models.credentials import Credentials
 from services.models.endpoints import EndpointPolicy
+from services.models.limits import MAX_REGISTERED_BYTES, MAX_REGISTERED_MODELS
 from services.models.model_list import LearnedFacts, complete
+from services.models.names import Names
 from services.models.paging import cut_page
 from services.models.probes import HEALTHY, UNKNOWN, ModelProbe
 from services.models.registration import define
@@ -26,8 +29,21 @@ from services.models.status_board import StatusBoard
 from services.models.storage import SerialWrites, from_json, now, to_json
 from services.models.tables import registered_model_names, registered_models
 from services.shared.database import Database
-from services.shared.errors import AlreadyExists, InvalidRequest, NotFound, PlatformError, Unavailable
+from services.shared.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    PlatformError,
+    Unavailable,
+)
+from services.shared.page_tokens import Text, read_page_token
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
+
+ROWS_AT_ONCE = 50
+"""How many registrations are taken into memory before other calls have their turn."""
+NAMES_AT_ONCE = 1000
+"""How many are gone through."""
 
 
 class _Row(NamedTuple):
@@ -64,24 +80,41 @@ class ModelRegistry:
         self._writes = SerialWrites()
         self._rows: dict[str, _Row] = {}
         self._models: dict[str, RegisteredModel] = {}
+        self._names = Names()
+        self._bytes = 0
+        """Of all definitions."""
         self._aliases: dict[str, str] = {}
+        self._loading = asyncio.Lock()
         self._is_loaded = False
         self._version = 0
         """Counts how often something was taken into memory."""
 
     async def load(self) -> None:
         """Makes memory what the database holds now, and begins to probe what is new; the rest goes on undisturbed."""
-        version = None
-        # What was taken in while this was reading may be newer than what it has read.
-        while version != self._version:
-            version = self._version
-            rows = await self._read_all()
-        for name in self._rows.keys() - rows.keys():
+        async with self._loading:
+            # What was taken in while this was reading may be newer than what it has read.
+            while not await self._take_all():
+                pass
+            self._version += 1
+            self._is_loaded = True
+
+    async def _take_all(self) -> bool:
+        """Returns False, with only a part taken in, when something else was taken in meanwhile."""
+        version = self._version
+        rows = await self._read_all()
+        changed = [row for row in rows.values() if self._rows.get(row.name) != row]
+        gone = self._rows.keys() - rows.keys()
+        if version != self._version:
+            return False
+        for name in gone:
             self._withdraw(name)
-        for row in rows.values():
-            self._apply(row)
-        self._version += 1
-        self._is_loaded = True
+        for start in range(0, len(changed), ROWS_AT_ONCE):
+            for row in changed[start : start + ROWS_AT_ONCE]:
+                self._apply(row)
+            await asyncio.sleep(0)
+            if version != self._version:
+                return False
+        return True
 
     def require_loaded(self) -> None:
         """Raises Unavailable as long as nothing has been loaded: which models there are is not known then."""
@@ -122,8 +155,8 @@ class ModelRegistry:
     async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
         """A page of the registered models, in the order of their names. Raises what `require_loaded` raises."""
         self.require_loaded()
-        models = ((name, self._describe_newest(self._models[name])) for name in self.names())
-        page = cut_page(models, request)
+        names = self._names.behind(read_page_token(request, Text))
+        page = cut_page(((name, self._describe_newest(self._models[name])) for name in names), request)
         return models_pb2.ListRegisteredModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:
@@ -138,12 +171,13 @@ class ModelRegistry:
         """The model of this name, else of this alias. Not to be changed; `status` and `overrides_builtin` are empty."""
         return self._models.get(name) or self._models.get(self._aliases.get(name, ""))
 
-    def names(self) -> Sequence[str]:
-        """The names of the registered models, in order, without aliases."""
-        return sorted(self._models)
+    def names(self) -> Names:
+        """The names of the registered models, without aliases."""
+        return self._names
 
     async def _validate(self, definition: RegisteredModel) -> models_pb2.RegisterModelResponse:
         self._refuse_builtin_aliases(definition)
+        self._refuse_beyond_limits(definition)
         async with self._database.read() as connection:
             await _refuse_taken_names(connection, definition)
         status, learned = await self._statuses.inspect(ModelProbe(definition, self._credentials))
@@ -153,6 +187,7 @@ class ModelRegistry:
     async def _store(self, model: RegisteredModel) -> tuple[RegisteredModel, RegisteredModel | None]:
         """Returns the model as it is now registered, and as it was before."""
         self._refuse_builtin_aliases(model)
+        self._refuse_beyond_limits(model)
         version = self._version
         row, before = await self._write_row(model)
         self._apply(row)
@@ -197,8 +232,13 @@ class ModelRegistry:
     async def _read_all(self) -> dict[str, _Row]:
         table = registered_models.c
         async with self._database.read() as connection:
-            rows = await connection.execute(select(table.name, table.definition_json, table.registered_at))
-            return {row.name: _Row(*row) for row in rows}
+            found = await connection.execute(select(table.name, table.definition_json, table.registered_at))
+        rows: dict[str, _Row] = {}
+        for count, row in enumerate(found, 1):
+            rows[row.name] = _Row(*row)
+            if count % NAMES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return rows
 
     def _apply(self, row: _Row) -> None:
         """Takes a committed registration into memory."""
@@ -208,6 +248,8 @@ class ModelRegistry:
         model = _parse(row)
         self._rows[row.name] = row
         self._models[row.name] = model
+        self._names.add(row.name)
+        self._bytes += model.ByteSize()
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
         self._statuses.watch(ModelProbe(model, self._credentials))
 
@@ -215,8 +257,13 @@ class ModelRegistry:
         """Takes a registration out of memory, if it is there."""
         if self._rows.pop(name, None) is None:
             return
-        del self._models[name]
-        self._aliases = {alias: owner for alias, owner in self._aliases.items() if owner != name}
+        model = self._models.pop(name)
+        for alias in model.aliases:
+            # Another model may have it already.
+            if self._aliases.get(alias) == name:
+                del self._aliases[alias]
+        self._names.remove(name)
+        self._bytes -= model.ByteSize()
         self._statuses.forget(name)
 
     def _describe_newest(self, model: RegisteredModel) -> RegisteredModel:
@@ -249,10 +296,21 @@ class ModelRegistry:
                     metadata={"alias": alias},
                 )
 
+    def _refuse_beyond_limits(self, model: RegisteredModel) -> None:
+        """Keeps what all callers together register within what fits into memory, and into the time of a probe."""
+        known = self._models.get(model.name)
+        if known is None and len(self._models) >= MAX_REGISTERED_MODELS:
+            too_many = f"there are {len(self._models)} registered models, and at most {MAX_REGISTERED_MODELS} can be"
+        elif self._bytes + model.ByteSize() - (known.ByteSize() if known else 0) > MAX_REGISTERED_BYTES:
+            too_many = f"the registered models take {MAX_REGISTERED_BYTES} bytes together, and no more can be kept"
+        else:
+            return
+        raise LimitExceeded(f"{too_many}; deregister those that are no longer used", reason="REGISTERED_MODELS_LIMIT")
+
     def _not_found(self, name: str) -> NotFound:
         shown = shorten(name)
         owner = self._aliases.get(name)
-        hint = f"; it is an alias of {owner}" if owner else suggest(shown, self._models)
+        hint = f"; it is an alias of {owner}" if owner else suggest(shown, self._names)
         return NotFound(f"no model is registered as {shown}{hint}", reason="MODEL_NOT_FOUND", metadata={"model": shown})
 
 

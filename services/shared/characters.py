@@ -1,7 +1,7 @@
 """Characters that show something else than what is there: they move the cursor, turn or break a line, or are unseen.
 
-Control characters, marks and overrides of the direction of writing (https://www.unicode.org/reports/tr36), separators of
-lines, what has no width, tags, halves of surrogate pairs, and what is no character at all.
+Control characters, marks and overrides of the direction of writing (https://www.unicode.org/reports/tr36), separators
+of lines, what has no width, tags, halves of surrogate pairs, and what is no character at all.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ DECEPTIVE = (
     "\U000e0000-\U000e007f\ud800-\udfff"
 )
 
-UNSEEN = re.compile(f"[{CONTROL}{JOINERS}{DECEPTIVE}]")
-"""All of them."""
+ALL = CONTROL + JOINERS + DECEPTIVE
 
+UNSEEN = re.compile(f"[{ALL}]")
 _UNSEEN_BUT_JOINERS = re.compile(f"[{CONTROL}{DECEPTIVE}]")
 
 

@@ -1,6 +1,8 @@
 """Structured logs: one JSON object a line on standard error.
 
-What callers write into a line is text, and nothing that a terminal or a reader takes for something else. Writing never waits for whoever reads the log: lines are collected and handed to a thread a few times a second, and
+What callers write into a line is text there, and nothing that a terminal or a reader takes for something else.
+
+Writing never waits for whoever reads the log: lines are collected and handed to a thread a few times a second, and
 when the reader is too slow the oldest surplus is dropped and counted.
 """
 
@@ -28,7 +30,7 @@ MAX_PENDING_LINES = 10_000
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 CUTS = (2048, 128)
-"""To how many characters each text of a line is cut that is longer than it may be; the next one if that is not enough."""
+"""To how many characters each text of a line that is too long is cut: to the first, or if need be to the next."""
 MAX_ENTRIES = 64
 """What is left of a list or an object in such a line."""
 FLUSH_SECONDS = 0.1
