@@ -30,7 +30,7 @@ MAX_CACHE_SECONDS = 24 * 60 * 60
 DETAILS = frozenset({"", "low", "high", "auto"})
 
 MIME_TYPE = re.compile(r"(?:application|audio|image|text|video)/[a-z0-9][a-z0-9.+_-]{0,126}", re.IGNORECASE)
-URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.IGNORECASE)
+URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f][^\s\x00-\x1f\x7f]*", re.IGNORECASE)
 
 
 def is_plain(message: models_pb2.ChatMessage) -> bool:

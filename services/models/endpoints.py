@@ -42,6 +42,7 @@ METADATA_HOSTS = frozenset(
 """The names of metadata services, whatever they resolve to."""
 
 _PORTS = {"http": 80, "https": 443}
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
@@ -150,7 +151,7 @@ def is_numeric(host: str) -> bool:
     So says url.spec.whatwg.org#ends-in-a-number-checker.
     """
     last = host.removesuffix(".").rpartition(".")[2]
-    return bool(re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", last))
+    return bool(_NUMBER.fullmatch(last))
 
 
 def _lies_in(network: Network, outer: Network) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from google.protobuf.json_format import MessageToDict
 
@@ -64,7 +65,7 @@ def warn(
 
 
 def _lookalike_warnings(prompt: models_pb2.Prompt) -> Iterator[models_pb2.Notice]:
-    lines = find_lookalikes(prompt.content)[:MAX_LINES_SHOWN]
+    lines = list(islice(find_lookalikes(prompt.content), MAX_LINES_SHOWN))
     if lines:
         places = ", ".join(map(str, lines))
         message = f"double braces in line {places} are plain text; a variable is {{{{name}}}}, without blanks or dots"
