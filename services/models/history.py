@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.base import HISTORY_FIELD, Conversation
+from services.models.providers.base import HISTORY_FIELD, Conversation, message_work
+from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.validation import check_history
 from services.shared.errors import InvalidRequest
@@ -27,6 +28,12 @@ def default_window(
     answer = conversation.request.config.max_tokens or capabilities.max_output_tokens
     room = whole * (1 - MARGIN) - min(answer, whole // 2) - estimate_prompt_tokens(conversation)
     return models_pb2.WindowPolicy(max_tokens=max(int(room), 0))
+
+
+def history_work(context: sessions_pb2.GetContextResponse) -> int:
+    """About how much there is to check in a history, in bytes of plain text."""
+    size = context.ByteSize()
+    return size if size >= LARGE_BYTES else message_work([entry.message for entry in context.messages], size)
 
 
 def with_history(conversation: Conversation, context: sessions_pb2.GetContextResponse) -> Conversation:

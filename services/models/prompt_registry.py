@@ -23,9 +23,10 @@ from services.models.names import Names
 from services.models.paging import cut_page
 from services.models.prompt_labels import PRODUCTION
 from services.models.prompt_line import PromptLine, Resolved
-from services.models.prompt_requests import check_archive, check_get, check_set_label
+from services.models.prompt_requests import check_archive, check_get, check_list, check_set_label
 from services.models.prompt_rows import read_changes, read_line
 from services.models.prompt_version import define, is_name, warn
+from services.models.providers.beside_loop import run_beside_if_large
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
 from services.shared.page_tokens import MAX_PAGE_BYTES, Number, Text, read_page_size, read_page_token
@@ -35,6 +36,9 @@ WRITERS = "prompts"
 """The scope of all writes. They run one at a time, over all replicas: prompts change by the day, not by the second."""
 
 RETRY_SECONDS = 1.0
+
+DEFINE_WORK = 8
+"""How many times as long a new version takes as plain text."""
 
 NAMES_AT_ONCE = 500
 """How many names are gone through before other calls have their turn."""
@@ -83,7 +87,8 @@ class PromptRegistry:
         Archived versions do not count: their content registered again is a new version, as is that of an older one.
         Raises InvalidRequest naming every field that is wrong.
         """
-        prompt = define(request)
+        work = DEFINE_WORK * request.ByteSize()
+        prompt = await run_beside_if_large(work, define, request)
         line, (version, created) = await self._change(
             prompt.name,
             lambda connection, line: prompt_changes.register(
@@ -91,8 +96,9 @@ class PromptRegistry:
             ),
         )
         stored = line.at_version(version)
+        warnings = await run_beside_if_large(work, warn, request, stored, created)
         return models_pb2.RegisterPromptResponse(
-            name=stored.name, version=version, prompt=stored, created=created, warnings=warn(request, stored, created)
+            name=stored.name, version=version, prompt=stored, created=created, warnings=warnings
         )
 
     async def set_label(self, request: models_pb2.SetPromptLabelRequest) -> models_pb2.SetPromptLabelResponse:
@@ -132,6 +138,7 @@ class PromptRegistry:
 
     async def list(self, request: models_pb2.ListPromptsRequest) -> models_pb2.ListPromptsResponse:
         """A page of prompts, each as its version in force."""
+        check_list(request)
         self._refuse_before_load()
         page = cut_page(await self._search(request), request)
         prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in page.entries]

@@ -27,7 +27,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from proto import models_pb2
+from services.models.limits import MAX_PARTS
 from services.models.providers.answer import Answer
+from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
@@ -68,6 +70,34 @@ HISTORY_FIELD = "session_id"
 SCHEMA_WORK = 64
 """How many times as long a schema takes as plain text."""
 
+PART_WORK = 2048
+"""How much plain text takes as long as a part of a message, or a call, to check or to encode."""
+MESSAGE_WORK = 512
+"""The same of a message."""
+FEW_BYTES = 2048
+"""What is no larger has too few parts to count."""
+
+
+def count_parts(message: models_pb2.ChatMessage) -> int:
+    """How many parts and tool calls a message has, the contents of tools' results included."""
+    count = len(message.parts) + len(message.tool_calls)
+    if message.role != "tool" or count > MAX_PARTS:
+        return count
+    return count + sum(len(part.tool_result.content) for part in message.parts)
+
+
+def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
+    """About how much there is to check or to encode in messages of this size, in bytes of plain text; no further than
+    to what is large."""
+    if size <= FEW_BYTES:
+        return size
+    work = size + MESSAGE_WORK * len(messages)
+    for message in messages:
+        if work >= LARGE_BYTES:
+            break
+        work += PART_WORK * count_parts(message)
+    return work
+
 
 class Conversation(NamedTuple):
     """What is to be said: the request, with its messages as they go out (a system prompt put first)."""
@@ -80,7 +110,8 @@ class Conversation(NamedTuple):
     def work(self) -> int:
         """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
         request = self.request
-        work = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        work = message_work(self.messages, size)
         if request.tools:
             work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
         if request.HasField("response_format"):
