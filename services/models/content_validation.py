@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from proto import models_pb2
 from services.models.checks import problem_with_line
 from services.models.limits import MAX_PARTS
-from services.models.providers.json_text import problem_with_object
+from services.models.providers.json_text import is_object
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import FieldViolation
 
@@ -182,11 +182,11 @@ def _state_violations(path: str, role: str, state: models_pb2.ProviderState) -> 
 
 
 def _is_json_object(data: bytes) -> bool:
+    """What is in it, the dialect looks at that gives it back."""
     try:
-        text = data.decode()
+        return is_object(data.decode())
     except UnicodeDecodeError:
         return False
-    return problem_with_object(text, MAX_STATE_BYTES) is None
 
 
 def _tool_call_violations(path: str, call: models_pb2.ToolCall) -> Iterator[FieldViolation]:

@@ -73,7 +73,7 @@ ALIKE = {
 
 @pytest.mark.parametrize("kind", ALIKE)
 def test_wrong_name_costs_the_same_among_however_many(kind: str) -> None:
-    """CPU of 20 wrong names, with room of a factor of ten; to compare with each name would take a hundred times that."""
+    """CPU of 20 wrong names, with room of a factor of ten; to compare with each would take a hundred times that."""
     names = Names(ALIKE[kind](number) for number in range(5000))
     asked = [ALIKE[kind](number) for number in range(20)]
     started = time.thread_time()

@@ -48,16 +48,20 @@ def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
 
 
 def _bounded(notices: list[models_pb2.Notice]) -> list[models_pb2.Notice]:
-    """The notices, and no more than `MAX_NOTICES` of one kind: a part of a few bytes may cause one."""
+    """The notices, of each kind the first `MAX_NOTICES`: a part of a few bytes may cause one."""
     if len(notices) <= MAX_NOTICES:
         return notices
     told: Counter[str] = Counter()
-    kept = []
+    listed: list[models_pb2.Notice] = []
     for notice in notices:
         told[notice.code] += 1
         if told[notice.code] <= MAX_NOTICES:
-            kept.append(notice)
-    return kept
+            listed.append(notice)
+    for code, count in told.items():
+        if count > MAX_NOTICES:
+            text = f"{count - MAX_NOTICES} more warnings {code} are not listed"
+            listed.append(models_pb2.Notice(code="WARNINGS_NOT_LISTED", message=text))
+    return listed
 
 
 def _refuse_changes(notices: Iterable[models_pb2.Notice], model: str) -> None:
