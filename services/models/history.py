@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.base import HISTORY_FIELD, Conversation, message_work
+from services.models.providers.base import HISTORY_FIELD, Conversation
 from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.estimates import estimate_prompt_tokens
-from services.models.validation import check_history
+from services.models.validation import check_history, message_work
 from services.shared.errors import InvalidRequest
 
 MARGIN = 0.1
@@ -42,12 +42,12 @@ def with_history(conversation: Conversation, context: sessions_pb2.GetContextRes
     Raises PreconditionFailed SESSION_HISTORY_INVALID for a history that cannot be sent, and InvalidRequest for the
     result of a tool call that is nowhere: providers refuse it, in words of their own.
     """
-    check_history(context.messages)
+    parts = conversation.parts + check_history(context.messages)
     history = [entry.message for entry in context.messages]
     _check_results(conversation.request, history)
     added = conversation.added
     messages = [*conversation.messages[: len(added)], *history, *conversation.request.messages]
-    return Conversation(conversation.request, messages, added=(*added, *[HISTORY_FIELD] * len(history)))
+    return Conversation(conversation.request, messages, (*added, *[HISTORY_FIELD] * len(history)), parts)
 
 
 def history_notices(notices: Iterable[models_pb2.Notice]) -> Iterator[models_pb2.Notice]:

@@ -14,7 +14,7 @@ from services.models.model_registry import ModelRegistry
 from services.models.preview import preview
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import Prompted, render_prompt, with_system_prompt
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import HISTORY_FIELD, Conversation, Target
 from services.models.providers.beside_loop import run_beside_if_large
 from services.models.providers.exchange import chat, chat_stream, usage_facts
 from services.models.providers.openai_choice import suited
@@ -98,7 +98,9 @@ class ModelServicer:
         """Everything that can be said about a request before anything is sent."""
         prompted = await with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        await run_beside_if_large(check_work(request), check_chat_request, request)
+        parts = await run_beside_if_large(check_work(request), check_chat_request, request)
+        if parts:
+            prompted = prompted._replace(conversation=prompted.conversation._replace(parts=parts))
         call.facts["model"] = request.model
         if request.tags:
             call.facts["tags"] = dict(request.tags)
@@ -179,6 +181,8 @@ class ModelServicer:
 async def _suited(target: Target, conversation: Conversation) -> Target:
     """The target in the dialect that carries the conversation, which a session's history may decide too."""
     earlier = conversation.messages[: len(conversation.added)]
+    if HISTORY_FIELD not in conversation.added:
+        return suited(target, conversation.request, earlier)
     return await run_beside_if_large(conversation.work(), suited, target, conversation.request, earlier)
 
 

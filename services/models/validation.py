@@ -19,7 +19,8 @@ from services.models.limits import (
     MAX_TOOLS,
     MAX_TURN_MESSAGES,
 )
-from services.models.providers.base import FEW_BYTES, count_parts, message_work
+from services.models.providers.base import JSON_WORK, MESSAGE_WORK, PART_WORK, count_parts
+from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.json_text import problem_with_object, raw_members
 from services.models.providers.options import RESERVED
 from services.shared import characters
@@ -34,8 +35,8 @@ MAX_SCHEMA_LENGTH = 256 * 1024
 MAX_USER_ID_LENGTH = 256
 MAX_CACHE_KEY_LENGTH = 64
 
-JSON_WORK = 8
-"""How many times as long JSON takes as plain text."""
+FEW_BYTES = 64 * 1024
+"""What is no larger is checked within some 30 ms, whatever it is made of."""
 
 # Names of tools and schemas: what OpenAI and Anthropic both take.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -68,20 +69,35 @@ def check_work(request: models_pb2.ChatRequest) -> int:
     return message_work(request.messages, size) + JSON_WORK * sum(map(len, texts))
 
 
-def check_chat_request(request: models_pb2.ChatRequest) -> None:
-    """Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet."""
-    refuse(_violations(request))
+def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
+    """The same of messages that have this size, no further than to what is large."""
+    work = size + MESSAGE_WORK * len(messages)
+    for message in messages:
+        if work >= LARGE_BYTES:
+            break
+        work += PART_WORK * count_parts(message)
+    return work
+
+
+def check_chat_request(request: models_pb2.ChatRequest) -> int:
+    """Returns how many parts and tool calls its messages have.
+
+    Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet.
+    """
+    parts: list[int] = []
+    refuse(_violations(request, parts))
     _check_implemented(request)
+    return sum(parts)
 
 
-def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[FieldViolation]:
     # What is not there is not asked about: this runs before every call.
     yield from check_model_name("model", request.model)
     if not request.messages and not request.system_prompt_name and not request.HasField("prompt"):
         yield FieldViolation("messages", "must hold at least one message")
     elif not request.messages:
         yield FieldViolation("messages", "must hold at least one message beside the system prompt")
-    yield from _message_violations(request.messages)
+    yield from _message_violations(request.messages, parts)
     if request.HasField("config"):
         yield from _config_violations(request.config)
     if request.tools or request.HasField("tool_choice"):
@@ -106,7 +122,8 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
             yield FieldViolation("prompt_cache_key", problem)
 
 
-def _message_violations(messages: Sequence[models_pb2.ChatMessage]) -> Iterator[FieldViolation]:
+def _message_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
+    """Adds to `parts` the number of those of each message that has some."""
     if len(messages) > MAX_MESSAGES:
         yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
         return
@@ -114,7 +131,8 @@ def _message_violations(messages: Sequence[models_pb2.ChatMessage]) -> Iterator[
     for index, message in enumerate(messages):
         if is_plain(message):
             continue
-        room -= count_parts(message)
+        parts.append(count_parts(message))
+        room -= parts[-1]
         if room < 0:
             yield FieldViolation("messages", f"hold more than {MAX_PARTS_IN_ALL} parts and tool calls together")
             return
@@ -165,12 +183,17 @@ def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolat
         yield FieldViolation("session.user_id", f"must be at most {MAX_USER_ID_LENGTH} characters, none of them U+0000")
 
 
-def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> None:
-    """Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
-    messages of programs too that know nothing of providers."""
+def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> int:
+    """Returns how many parts and tool calls the messages have.
+
+    Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
+    messages of programs too that know nothing of providers.
+    """
+    parts = 0
     for entry in entries:
         if is_plain(entry.message):
             continue
+        parts += count_parts(entry.message)
         problem = next((v.description for v in message_violations("message", entry.message)), None)
         if problem:
             raise PreconditionFailed(
@@ -179,6 +202,7 @@ def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> None:
                 reason="SESSION_HISTORY_INVALID",
                 metadata={"sequence": str(entry.sequence)},
             )
+    return parts
 
 
 def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation]:

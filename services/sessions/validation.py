@@ -11,6 +11,7 @@ from typing import Literal, NoReturn, Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from proto.models_pb2 import ChatMessage, WindowPolicy
+from services.shared.characters import UNSEEN
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest
 
@@ -72,7 +73,7 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
         raise InvalidRequest.field("metadata", f"has {len(metadata)} entries; at most {MAX_METADATA} are allowed")
     for key, value in metadata.items():
         check_text("metadata", key, MAX_METADATA_KEY, required=True)
-        check_text(f"metadata[{key}]", value, MAX_METADATA_VALUE)
+        check_text(f"metadata[{UNSEEN.sub('?', key)}]", value, MAX_METADATA_VALUE)
     return dict(metadata)
 
 

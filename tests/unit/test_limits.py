@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from proto import models_pb2
+from proto import models_pb2, sessions_pb2
 from proto.models_pb2 import (
     ChatConfig,
     ChatMessage,
@@ -26,6 +26,7 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.credentials import Credentials
+from services.models.history import with_history
 from services.models.limits import (
     MAX_EFFORTS,
     MAX_MESSAGES,
@@ -43,14 +44,14 @@ from services.models.prompt_requests import check_list, check_reference
 from services.models.prompt_version import define as define_prompt
 from services.models.prompting import fill
 from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Conversation, Target, message_work
+from services.models.providers.base import Conversation, Target
 from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.encoding import MAX_NOTICES, encode
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.registration import define as define_model
-from services.models.validation import check_chat_request, check_work
+from services.models.validation import FEW_BYTES, check_chat_request, check_work, message_work
 from services.shared.errors import InvalidRequest, PlatformError
 
 HELLO = ChatMessage(role="user", content="Hello")
@@ -254,10 +255,10 @@ def test_no_more_is_looked_for_than_an_answer_has_room_for() -> None:
 
 
 LARGE: dict[str, ChatRequest] = {
-    "parts": ask(texts(LARGE_BYTES // 2048)),
-    "calls": ask(ChatMessage(role="assistant", tool_calls=calls(LARGE_BYTES // 2048))),
-    "content of a result": ask(ChatMessage(role="tool", parts=[result(LARGE_BYTES // 2048)])),
-    "messages": ask(*[HELLO] * (LARGE_BYTES // 512)),
+    "parts": ask(*in_messages(FEW_BYTES // 4, lambda some: texts(some, "assistant"))),
+    "calls": ask(*in_messages(FEW_BYTES // 8, lambda some: ChatMessage(role="assistant", tool_calls=calls(some)))),
+    "content of results": ask(ChatMessage(role="tool", parts=[result(MAX_PARTS)] * 9)),
+    "messages": ask(*[HELLO] * MAX_MESSAGES),
     "text": ask(ChatMessage(role="user", content="x" * LARGE_BYTES)),
     "schemas": ask(tools=[ToolDefinition(name="find", parameters_json="x" * (LARGE_BYTES // 8))]),
     "a schema": ask(response_format=ResponseFormat(schema_json="x" * (LARGE_BYTES // 8))),
@@ -268,6 +269,16 @@ LARGE: dict[str, ChatRequest] = {
 @pytest.mark.parametrize("request_", LARGE.values(), ids=LARGE)
 def test_work_counts_what_takes_long_and_not_bytes_alone(request_: ChatRequest) -> None:
     assert check_work(request_) >= LARGE_BYTES
+    if request_.messages[0].parts or request_.messages[0].tool_calls:
+        conversation = Conversation(request_, request_.messages, parts=check_chat_request(request_))
+        assert conversation.work() >= LARGE_BYTES
+
+
+def test_what_is_checked_on_the_loop_takes_no_longer_than_others_can_wait() -> None:
+    """CPU time; as many parts as there can be in what is too small for a thread, with room of a factor of three."""
+    request = ask(*[texts(MAX_PARTS, "assistant")] * (FEW_BYTES // 5 // MAX_PARTS))
+    assert check_work(request) <= FEW_BYTES
+    assert seconds(lambda: check_chat_request(request)) < 0.1
 
 
 def test_ordinary_request_is_no_large_work() -> None:
@@ -275,6 +286,14 @@ def test_ordinary_request_is_no_large_work() -> None:
     request = ask(*conversation, tools=[ToolDefinition(name="find", parameters_json="{}" + " " * 4000)])
     assert check_work(request) < LARGE_BYTES
     assert check_work(ask()) == ask().ByteSize()
+
+
+def test_parts_of_history_and_request_are_counted_together() -> None:
+    request = ask(texts(3))
+    stored = [sessions_pb2.SessionMessage(message=message) for message in (HELLO, texts(4), texts(5))]
+    asked = Conversation(request, request.messages, parts=check_chat_request(request))
+    whole = with_history(asked, sessions_pb2.GetContextResponse(messages=stored))
+    assert (asked.parts, whole.parts) == (3, 12)
 
 
 def test_work_is_estimated_without_counting_everything() -> None:

@@ -29,7 +29,6 @@ from typing import NamedTuple, Protocol
 from proto import models_pb2
 from services.models.limits import MAX_PARTS
 from services.models.providers.answer import Answer
-from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
@@ -70,12 +69,12 @@ HISTORY_FIELD = "session_id"
 SCHEMA_WORK = 64
 """How many times as long a schema takes as plain text."""
 
+JSON_WORK = 8
+"""The same of JSON that is taken apart once."""
 PART_WORK = 2048
-"""How much plain text takes as long as a part of a message, or a call, to check or to encode."""
+"""How much plain text takes as long as a part of a message, or a call."""
 MESSAGE_WORK = 512
 """The same of a message."""
-FEW_BYTES = 2048
-"""What is no larger has too few parts to count."""
 
 
 def count_parts(message: models_pb2.ChatMessage) -> int:
@@ -86,19 +85,6 @@ def count_parts(message: models_pb2.ChatMessage) -> int:
     return count + sum(len(part.tool_result.content) for part in message.parts)
 
 
-def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
-    """About how much there is to check or to encode in messages of this size, in bytes of plain text; no further than
-    to what is large."""
-    if size <= FEW_BYTES:
-        return size
-    work = size + MESSAGE_WORK * len(messages)
-    for message in messages:
-        if work >= LARGE_BYTES:
-            break
-        work += PART_WORK * count_parts(message)
-    return work
-
-
 class Conversation(NamedTuple):
     """What is to be said: the request, with its messages as they go out (a system prompt put first)."""
 
@@ -106,16 +92,20 @@ class Conversation(NamedTuple):
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
+    parts: int = 0
+    """How many parts and tool calls the messages have, as far as they have been counted."""
 
     def work(self) -> int:
         """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
         request = self.request
         size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
-        work = message_work(self.messages, size)
+        work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.parts
         if request.tools:
             work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
         if request.HasField("response_format"):
             work += SCHEMA_WORK * len(request.response_format.schema_json)
+        if request.provider_options_json:
+            work += JSON_WORK * sum(map(len, request.provider_options_json.values()))
         return work
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
