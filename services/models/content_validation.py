@@ -182,7 +182,7 @@ def _state_violations(path: str, role: str, state: models_pb2.ProviderState) -> 
 
 
 def _is_json_object(data: bytes) -> bool:
-    """What is in it, the dialect looks at that gives it back."""
+    """The dialect that gives it back looks at what is in it."""
     try:
         return is_object(data.decode())
     except UnicodeDecodeError:

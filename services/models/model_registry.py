@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
 ROWS_AT_ONCE = 50
 """How many registrations are taken into memory before other calls have their turn."""
 NAMES_AT_ONCE = 1000
-"""How many are gone through."""
+"""How many are only looked at before that."""
 
 
 class _Row(NamedTuple):
@@ -106,14 +107,14 @@ class ModelRegistry:
         gone = self._rows.keys() - rows.keys()
         if version != self._version:
             return False
-        for name in gone:
-            self._withdraw(name)
-        for start in range(0, len(changed), ROWS_AT_ONCE):
-            for row in changed[start : start + ROWS_AT_ONCE]:
-                self._apply(row)
-            await asyncio.sleep(0)
-            if version != self._version:
-                return False
+        steps = [functools.partial(self._withdraw, name) for name in gone]
+        steps += [functools.partial(self._apply, row) for row in changed]
+        for count, step in enumerate(steps, 1):
+            step()
+            if count % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if version != self._version:
+                    return False
         return True
 
     def require_loaded(self) -> None:

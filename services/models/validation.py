@@ -97,7 +97,7 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
         yield FieldViolation("messages", "must hold at least one message")
     elif not request.messages:
         yield FieldViolation("messages", "must hold at least one message beside the system prompt")
-    yield from _message_violations(request.messages, parts)
+    yield from _conversation_violations(request.messages, parts)
     if request.HasField("config"):
         yield from _config_violations(request.config)
     if request.tools or request.HasField("tool_choice"):
@@ -122,7 +122,7 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
             yield FieldViolation("prompt_cache_key", problem)
 
 
-def _message_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
+def _conversation_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
     """Adds to `parts` the number of those of each message that has some."""
     if len(messages) > MAX_MESSAGES:
         yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")

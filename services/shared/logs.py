@@ -47,7 +47,8 @@ class LineWriter:
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._dropped = 0
-        self._changing = threading.Lock()
+        # Held again by the same thread where an object that is collected meanwhile has something to log.
+        self._changing = threading.RLock()
         self._wake = threading.Event()
         self._flushing = threading.Lock()
         threading.Thread(target=self._run, name="log-writer", daemon=True).start()
@@ -79,10 +80,9 @@ class LineWriter:
     def _take(self) -> tuple[list[bytes], int]:
         """All pending lines, and how many were dropped before them."""
         with self._changing:
-            lines, dropped = list(self._lines), self._dropped
-            self._lines.clear()
-            self._bytes = self._dropped = 0
-        return lines, dropped
+            lines, self._lines = self._lines, deque()
+            dropped, self._bytes, self._dropped = self._dropped, 0, 0
+        return list(lines), dropped
 
     def _run(self) -> None:
         pause = threading.Event()

@@ -10,7 +10,7 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
-from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS, has_mark, is_own, type_of
+from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS, has_mark, is_answer_block, type_of
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import HISTORY_FIELD
@@ -103,7 +103,7 @@ class BlockEncoder:
             if container is not None:
                 self._take_container(container, part, path)
                 return
-            if self._is_own(part) and is_own(part):
+            if self._is_own(part) and is_answer_block(part):
                 yield self._replayed(part, path)
                 return
             self._leave_out_state(part, path)

@@ -23,7 +23,7 @@ class _Block(msgspec.Struct):
     cache_control: msgspec.Raw = msgspec.Raw(b"")
 
 
-def is_own(part: models_pb2.ContentPart) -> bool:
+def is_answer_block(part: models_pb2.ContentPart) -> bool:
     """Whether the state of a part is a block that only an answer has. A text is the part's own, with its sources."""
     head = read_head(part.provider_state.data)
     if head is None or head.role not in ("", "assistant"):

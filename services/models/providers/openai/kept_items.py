@@ -56,10 +56,10 @@ def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
     """The item that a part came in, where the target's provider made it. Empty too for what cannot be the model's own,
     whoever says so."""
     item = part.provider_state.data if has_owned_item(part, target) else b""
-    return item if item and is_own(item) else b""
+    return item if item and is_answer_item(item) else b""
 
 
-def is_own(item_json: bytes) -> bool:
+def is_answer_item(item_json: bytes) -> bool:
     """Whether an item is the model's word, or that of a tool which OpenAI runs: of a type that nobody else writes."""
     head = read_head(item_json)
     if head is None:
