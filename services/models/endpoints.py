@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
-from services.models import names
+from services.models import host_names
 from services.models.address_ranges import Address, Kind, Network, addresses_reached, range_of
-from services.models.names import AddressInfo
+from services.models.host_names import AddressInfo
 from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
 SETTING = "MODELS_ALLOWED_ENDPOINTS"
@@ -43,6 +43,7 @@ METADATA_HOSTS = frozenset(
 """The names of metadata services, whatever they resolve to."""
 
 _PORTS = {"http": 80, "https": 443}
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
@@ -92,10 +93,10 @@ class EndpointPolicy:
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         """The addresses of a host, which may be connected to, the best first.
 
-        Raises what `Names.resolve` and `check` raise. The names of trusted servers wait for nobody's.
+        Raises what `HostNames.resolve` and `check` raise. The names of trusted servers wait for nobody's.
         """
         queued = (_plain(host), port) not in self._trusted
-        addresses = await names.resolve(host, port, queued=queued)
+        addresses = await host_names.resolve(host, port, queued=queued)
         self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
 
@@ -166,7 +167,7 @@ def is_numeric(host: str) -> bool:
     So says url.spec.whatwg.org#ends-in-a-number-checker.
     """
     last = host.removesuffix(".").rpartition(".")[2]
-    return bool(re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", last))
+    return bool(_NUMBER.fullmatch(last))
 
 
 def _lies_in(network: Network, outer: Network) -> bool:

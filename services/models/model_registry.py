@@ -6,8 +6,10 @@ has been committed, and can be called from then on.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, NoReturn
 
 from sqlalchemy import delete, insert, select
@@ -19,8 +21,10 @@ from services.models.built_in_models import BUILT_IN_MODELS
 from services.models.checks import shorten, suggest
 from services.models.credentials import Credentials
 from services.models.endpoints import EndpointPolicy
+from services.models.limits import MAX_REGISTERED_BYTES, MAX_REGISTERED_MODELS
 from services.models.model_list import LearnedFacts, complete
 from services.models.name_rules import NameRules
+from services.models.names import Names
 from services.models.paging import cut_page
 from services.models.probes import HEALTHY, UNKNOWN, ModelProbe
 from services.models.registration import define
@@ -32,12 +36,19 @@ from services.shared.database import Database
 from services.shared.errors import (
     AlreadyExists,
     InvalidRequest,
+    LimitExceeded,
     NotFound,
     PlatformError,
     PreconditionFailed,
     Unavailable,
 )
+from services.shared.page_tokens import Text, read_page_token
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
+
+ROWS_AT_ONCE = 50
+"""How many registrations are taken into memory before other calls have their turn."""
+NAMES_AT_ONCE = 1000
+"""How many are only looked at before that."""
 
 REPLACED = "REPLACED"
 """The code of the notice that there was another definition before."""
@@ -62,36 +73,53 @@ class ModelRegistry:
         self,
         database: Database,
         statuses: StatusBoard,
-        names: NameRules,
+        name_rules: NameRules,
         endpoints: ByTrust[EndpointPolicy],
         credentials: Credentials,
     ) -> None:
         self._database = database
         self._statuses = statuses
-        self._names = names
+        self._name_rules = name_rules
         self._endpoints = endpoints
         self._credentials = credentials
         self._writes = SerialWrites()
         self._rows: dict[str, _Row] = {}
         self._models: dict[str, RegisteredModel] = {}
+        self._names = Names()
+        self._bytes = 0
+        """Of all definitions."""
         self._aliases: dict[str, str] = {}
+        self._loading = asyncio.Lock()
         self._is_loaded = False
         self._version = 0
         """Counts how often something was taken into memory."""
 
     async def load(self) -> None:
         """Makes memory what the database holds now, and begins to probe what is new; the rest goes on undisturbed."""
-        version = None
-        # What was taken in while this was reading may be newer than what it has read.
-        while version != self._version:
-            version = self._version
-            rows = await self._read_all()
-        for name in self._rows.keys() - rows.keys():
-            self._withdraw(name)
-        for row in rows.values():
-            self._apply(row)
-        self._version += 1
-        self._is_loaded = True
+        async with self._loading:
+            # What was taken in while this was reading may be newer than what it has read.
+            while not await self._take_all():
+                pass
+            self._version += 1
+            self._is_loaded = True
+
+    async def _take_all(self) -> bool:
+        """Returns False, with only a part taken in, when something else was taken in meanwhile."""
+        version = self._version
+        rows = await self._read_all()
+        changed = [row for row in rows.values() if self._rows.get(row.name) != row]
+        gone = self._rows.keys() - rows.keys()
+        if version != self._version:
+            return False
+        steps = [functools.partial(self._withdraw, name) for name in gone]
+        steps += [functools.partial(self._apply, row) for row in changed]
+        for count, step in enumerate(steps, 1):
+            step()
+            if count % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if version != self._version:
+                    return False
+        return True
 
     def require_loaded(self) -> None:
         """Raises Unavailable as long as nothing has been loaded: which models there are is not known then."""
@@ -137,7 +165,7 @@ class ModelRegistry:
         """
         if not request.name:
             raise InvalidRequest.field("name", "is required")
-        if not self._names.may_override(by_stranger):
+        if not self._name_rules.may_override(by_stranger):
             await self._refuse_removal(request.name)
         await self._writes.run(self._remove(request.name))
         return models_pb2.DeregisterModelResponse(builtin_restored=request.name in BUILT_IN_MODELS)
@@ -145,8 +173,8 @@ class ModelRegistry:
     async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
         """A page of the registered models, in the order of their names. Raises what `require_loaded` raises."""
         self.require_loaded()
-        models = ((name, self._describe_newest(self._models[name])) for name in self.names())
-        page = cut_page(models, request)
+        names = self._names.behind(read_page_token(request, Text))
+        page = cut_page(((name, self._describe_newest(self._models[name])) for name in names), request)
         return models_pb2.ListRegisteredModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:
@@ -161,15 +189,15 @@ class ModelRegistry:
         """The model that this name or alias stands for. Not to be changed; `status` and `overrides_builtin` are
         empty."""
         model = self._models.get(name) or self._models.get(self._aliases.get(name, ""))
-        return model if model and self._names.serves(model, name) else None
+        return model if model and self._name_rules.serves(model, name) else None
 
     def hidden_by(self, name: str) -> str:
         """What a name leads to without any registration; empty when that is nothing."""
-        return self._names.hidden_by(name)
+        return self._name_rules.hidden_by(name)
 
-    def names(self) -> Sequence[str]:
-        """The names of the registered models, in order, without aliases."""
-        return sorted(self._models)
+    def names(self) -> Names:
+        """The names of the registered models, without aliases."""
+        return self._names
 
     async def _tell_endpoint_too(self, definition: RegisteredModel, refusal: PreconditionFailed) -> None:
         """Adds what a probe says of the endpoint, so that whoever chooses another name hears of both at once."""
@@ -177,6 +205,7 @@ class ModelRegistry:
         refusal.metadata |= {"endpoint_status": status.status, "endpoint_reason": status.reason}
 
     async def _validate(self, definition: RegisteredModel) -> models_pb2.RegisterModelResponse:
+        self._refuse_beyond_limits(definition)
         async with self._database.read() as connection:
             before = await _read(connection, definition.name)
             if before is None or not _stays(before, definition):
@@ -187,6 +216,7 @@ class ModelRegistry:
 
     async def _store(self, model: RegisteredModel) -> tuple[RegisteredModel, RegisteredModel | None]:
         """Returns the model as it is now registered, and as it was before."""
+        self._refuse_beyond_limits(model)
         version = self._version
         row, before = await self._write_row(model)
         self._apply(row)
@@ -205,13 +235,13 @@ class ModelRegistry:
         return row, _parse(stored) if stored else None
 
     async def _refuse_names(self, connection: AsyncConnection, model: RegisteredModel, *, replaces: bool) -> None:
-        self._names.check(model, replaces=replaces)
+        self._name_rules.check(model, replaces=replaces)
         await _refuse_taken_names(connection, model)
 
     async def _refuse_removal(self, name: str) -> NoReturn:
         async with self._database.read() as connection:
             known = await _read(connection, name)
-        raise self._names.taken(name) if known else self._not_found(name)
+        raise self._name_rules.taken(name) if known else self._not_found(name)
 
     async def _remove(self, name: str) -> None:
         version = self._version
@@ -238,8 +268,13 @@ class ModelRegistry:
 
     async def _read_all(self) -> dict[str, _Row]:
         async with self._database.read() as connection:
-            rows = await connection.execute(_SELECT)
-            return {row.name: _Row(*row) for row in rows}
+            found = await connection.execute(_SELECT)
+        rows: dict[str, _Row] = {}
+        for count, row in enumerate(found, 1):
+            rows[row.name] = _Row(*row)
+            if count % NAMES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return rows
 
     def _apply(self, row: _Row) -> None:
         """Takes a committed registration into memory."""
@@ -249,6 +284,8 @@ class ModelRegistry:
         model = _parse(row)
         self._rows[row.name] = row
         self._models[row.name] = model
+        self._names.add(row.name)
+        self._bytes += model.ByteSize()
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
         self._statuses.watch(ModelProbe(model, self._credentials))
 
@@ -256,8 +293,13 @@ class ModelRegistry:
         """Takes a registration out of memory, if it is there."""
         if self._rows.pop(name, None) is None:
             return
-        del self._models[name]
-        self._aliases = {alias: owner for alias, owner in self._aliases.items() if owner != name}
+        model = self._models.pop(name)
+        for alias in model.aliases:
+            # Another model may have it already.
+            if self._aliases.get(alias) == name:
+                del self._aliases[alias]
+        self._names.remove(name)
+        self._bytes -= model.ByteSize()
         self._statuses.forget(name)
 
     def _describe_newest(self, model: RegisteredModel) -> RegisteredModel:
@@ -275,7 +317,7 @@ class ModelRegistry:
         return described
 
     def _overrides_builtin(self, model: RegisteredModel) -> bool:
-        return model.name in BUILT_IN_MODELS and self._names.serves(model, model.name)
+        return model.name in BUILT_IN_MODELS and self._name_rules.serves(model, model.name)
 
     def _warnings(self, model: RegisteredModel, status: models_pb2.ModelStatus) -> Iterator[models_pb2.Notice]:
         if self._overrides_builtin(model):
@@ -284,10 +326,21 @@ class ModelRegistry:
         if status.status != HEALTHY:
             yield models_pb2.Notice(code=status.reason, field="endpoint", message=status.message)
 
+    def _refuse_beyond_limits(self, model: RegisteredModel) -> None:
+        """Keeps what all callers together register within what fits into memory, and into the time of a probe."""
+        known = self._models.get(model.name)
+        if known is None and len(self._models) >= MAX_REGISTERED_MODELS:
+            too_many = f"there are {len(self._models)} registered models, and at most {MAX_REGISTERED_MODELS} can be"
+        elif self._bytes + model.ByteSize() - (known.ByteSize() if known else 0) > MAX_REGISTERED_BYTES:
+            too_many = f"the registered models take {MAX_REGISTERED_BYTES} bytes together, and no more can be kept"
+        else:
+            return
+        raise LimitExceeded(f"{too_many}; deregister those that are no longer used", reason="REGISTERED_MODELS_LIMIT")
+
     def _not_found(self, name: str) -> NotFound:
         shown = shorten(name)
         owner = self._aliases.get(name)
-        hint = f"; it is an alias of {owner}" if owner else suggest(shown, self._models)
+        hint = f"; it is an alias of {owner}" if owner else suggest(shown, self._names)
         return NotFound(f"no model is registered as {shown}{hint}", reason="MODEL_NOT_FOUND", metadata={"model": shown})
 
 

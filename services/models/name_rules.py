@@ -43,7 +43,7 @@ class NameRules:
             return
         if replaces:
             raise self.taken(model.name)
-        listed = {vendor_model.name.lower(): vendor_model.name for vendor_model in self._vendor_models.listed()}
+        listed = {name.lower(): name for name in self._vendor_models.names}
         for name in (model.name, *model.aliases):
             if owner := self._reserved_for(name, listed):
                 raise PreconditionFailed(

@@ -1,123 +1,57 @@
-"""Addresses of host names, asked for in threads of their own: a name server that does not answer holds up nobody else.
-
-Python cannot end a thread that waits in the system's resolver. So one name has one thread, whoever asks; a caller's
-names have only some of the threads, and keep them until the resolver gives up.
-"""
+"""Names that are kept in order, so that a call looks at no more of them than it shows, however many there are."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import ipaddress
-import socket
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
 
-from services.shared import descriptors
-from services.shared.fair_threads import FairThreads, PerLoop, start_thread
-
-THREADS = 32
-WAITING = 1024
-"""Names that may wait for a thread."""
-
-TURN_SECONDS = 1.0
-"""How long a name waits for a thread until it is told that the server is busy."""
-
-MAX_ADDRESSES = 16
-"""Of one name, in each family; an answer of a name server has room for thousands."""
-
-LOCALHOST = "localhost"
-
-AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it."""
-
-_Question = Callable[[], Sequence[AddressInfo]]
-
-
-class ResolveError(OSError):
-    """A host that has no address."""
+NEIGHBOURS = 64
+"""How many names on each side of a place are looked at for a near one."""
 
 
 class Names:
-    """Resolves names, and remembers none. Belongs to one event loop."""
+    """A set of names, in their order."""
 
-    def __init__(self) -> None:
-        self._threads = FairThreads("for names to be resolved", THREADS, WAITING)
-        self._asking: dict[str, asyncio.Future[Sequence[AddressInfo]]] = {}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = sorted(set(names))
+        # A wrong name stands beside those that begin, or end, as it does; how it is capitalised says nothing.
+        self._by_beginning = sorted(map(_by_beginning, self._names))
+        self._by_end = sorted(map(_by_end, self._names))
 
-    async def resolve(self, host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
-        """The addresses of a host, the best first.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
-        With `queued` off it waits for no turn among the callers' names: for hosts of the operator's own.
-        Raises ResolveError, and LimitExceeded SERVER_BUSY, DESCRIPTORS_EXHAUSTED or SYSTEM_EXHAUSTED.
-        """
-        addresses = _read_literal(host) or await self._look_up(host, queued and host != LOCALHOST)
-        return [(family, kind, proto, name, (at[0], port, *at[2:])) for family, kind, proto, name, at in addresses]
+    def add(self, name: str) -> None:
+        """Adds a name that is not there."""
+        insort(self._names, name)
+        insort(self._by_beginning, _by_beginning(name))
+        insort(self._by_end, _by_end(name))
 
-    async def _look_up(self, host: str, queued: bool) -> Sequence[AddressInfo]:
-        if host not in self._asking:
-            if queued:
-                await self._ask_in_turn(host)
-            else:
-                self._ask(host, start_thread)
-        return await asyncio.shield(self._asking[host])
+    def remove(self, name: str) -> None:
+        """Removes a name that is there."""
+        del self._names[bisect_left(self._names, name)]
+        del self._by_beginning[bisect_left(self._by_beginning, _by_beginning(name))]
+        del self._by_end[bisect_left(self._by_end, _by_end(name))]
 
-    async def _ask_in_turn(self, host: str) -> None:
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._threads.turn()
-        except TimeoutError:
-            raise self._threads.busy() from None
-        if host in self._asking:
-            # Somebody else's turn came first.
-            self._threads.pass_on()
-        else:
-            self._ask(host, self._threads.start)
+    def behind(self, name: str | None) -> Iterator[str]:
+        """The names that come behind this one, itself not among them; all of them behind None."""
+        start = 0 if name is None else bisect_right(self._names, name)
+        return (self._names[place] for place in range(start, len(self._names)))
 
-    def _ask(self, host: str, start: Callable[[_Question], asyncio.Future[Sequence[AddressInfo]]]) -> None:
-        asking = self._asking[host] = start(functools.partial(_get_addresses, host))
-        asking.add_done_callback(functools.partial(self._forget, host))
-
-    def _forget(self, host: str, asking: asyncio.Future[Sequence[AddressInfo]]) -> None:
-        del self._asking[host]
-        # Looked at, because those who wanted to know may all have left.
-        asking.exception()
+    def around(self, name: str) -> Iterator[str]:
+        """The names that begin or end like this one, the likeliest first; some come twice."""
+        orders = (self._by_beginning, self._by_end)
+        places = (bisect_left(self._by_beginning, _by_beginning(name)), bisect_left(self._by_end, _by_end(name)))
+        for distance in range(NEIGHBOURS):
+            for order, place in zip(orders, places, strict=True):
+                for near in (place + distance, place - 1 - distance):
+                    if 0 <= near < len(order):
+                        yield order[near][1]
 
 
-_names = PerLoop(Names)
+def _by_beginning(name: str) -> tuple[str, str]:
+    return name.lower(), name
 
 
-async def resolve(host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
-    """`Names.resolve`, of those that everybody in the running loop shares."""
-    return await _names.get().resolve(host, port, queued=queued)
-
-
-def _read_literal(host: str) -> Sequence[AddressInfo]:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return ()
-    if isinstance(address, ipaddress.IPv4Address):
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0))]
-    if address.scope_id:
-        # Only the system knows the number of an interface.
-        return ()
-    return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0, 0, 0))]
-
-
-def _get_addresses(host: str) -> Sequence[AddressInfo]:
-    try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        # Without a descriptor to ask with, the resolver says the same as of a name that nobody knows.
-        raise descriptors.find_exhaustion() or ResolveError from None
-    counts: Counter[int] = Counter()
-    kept = []
-    for entry in found:
-        counts[entry[0]] += 1
-        if counts[entry[0]] <= MAX_ADDRESSES:
-            kept.append(entry)
-    if not kept:
-        raise ResolveError
-    return kept
+def _by_end(name: str) -> tuple[str, str]:
+    return name.lower()[::-1], name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -11,10 +12,11 @@ from proto import models_pb2
 from services.models.base_urls import problem_with_base_url, without_secrets
 from services.models.checks import problem_with_line, refuse, shorten
 from services.models.credentials import Credentials, source_of
-from services.models.model_list import MAX_SERVED_NAMES
+from services.models.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
 from services.models.provider_registry import KEY_VARIABLES
 from services.models.providers import json_text
 from services.models.providers.options import RESERVED
+from services.models.validation import EFFORT
 from services.shared.errors import FieldViolation
 
 ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
@@ -23,7 +25,6 @@ NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 MAX_PATH_LENGTH = 512
 MAX_UPSTREAM_MODEL_LENGTH = 256
 MAX_PROVIDER_LENGTH = 64
-MAX_ALIASES = 32
 MAX_OPTIONS_LENGTH = 64 * 1024
 MAX_CAPABILITY_TEXT_LENGTH = 128
 
@@ -33,7 +34,8 @@ VENDOR_OF_KEY: dict[str, str] = {variable: vendor for vendor, variable in KEY_VA
 EXAMPLE = "http://localhost:8000/v1"
 
 _URL_TEXT = re.compile(r"[!-~]+")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LIFECYCLE_STATES = frozenset(models_pb2.LifecycleState.values())
 
 Definition = models_pb2.RegisteredModel
 """A registration with what its maker says, and `untrusted`. The platform adds `status`, `registered_at` and
@@ -95,10 +97,10 @@ def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[Fi
     if request.adapter_type not in ADAPTER_TYPES:
         yield FieldViolation("adapter_type", f"must be one of {', '.join(ADAPTER_TYPES)}")
     path = request.health_check
-    if path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
-        yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
     if len(path) > MAX_PATH_LENGTH:
         yield FieldViolation("health_check", f"is longer than {MAX_PATH_LENGTH} characters")
+    elif path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
+        yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
     problem = problem_with_line(request.upstream_model, MAX_UPSTREAM_MODEL_LENGTH)
     if problem:
         yield FieldViolation("upstream_model", problem)
@@ -141,8 +143,12 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
     for descriptor, price in capabilities.prices.ListFields():
         if price < 0:
             yield FieldViolation(f"capabilities.prices.{descriptor.name}", "must not be negative")
+    if capabilities.lifecycle.state not in LIFECYCLE_STATES:
+        yield FieldViolation("capabilities.lifecycle.state", "is not a value of LifecycleState")
     known = models_pb2.ChatConfig.DESCRIPTOR.fields_by_name
-    for index, name in enumerate(capabilities.unsupported_parameters):
+    if len(capabilities.unsupported_parameters) > len(known):
+        yield FieldViolation("capabilities.unsupported_parameters", f"are more than the {len(known)} that there are")
+    for index, name in enumerate(islice(capabilities.unsupported_parameters, len(known))):
         if name not in known:
             field = f"capabilities.unsupported_parameters[{index}]"
             yield FieldViolation(field, f"must be a field of ChatConfig: {', '.join(known)}")
@@ -155,6 +161,11 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
     for field, day in days.items():
         if day and not _DAY.fullmatch(day):
             yield FieldViolation(f"capabilities.{field}", "must be a day, YYYY-MM-DD")
+    if len(capabilities.reasoning_efforts) > MAX_EFFORTS:
+        yield FieldViolation("capabilities.reasoning_efforts", f"are more than {MAX_EFFORTS}")
+    for index, effort in enumerate(islice(capabilities.reasoning_efforts, MAX_EFFORTS)):
+        if not EFFORT.fullmatch(effort):
+            yield FieldViolation(f"capabilities.reasoning_efforts[{index}]", "must be one word, such as low or high")
     if len(capabilities.served_names) > MAX_SERVED_NAMES:
         yield FieldViolation("capabilities.served_names", f"are more than {MAX_SERVED_NAMES}")
     texts = {"source": capabilities.source, "lifecycle.replacement": capabilities.lifecycle.replacement}

@@ -14,6 +14,7 @@ from services.models.catalogue import COMPATIBLE_FACTS, facts_for, vendor_of
 from services.models.checks import shorten, suggest
 from services.models.credentials import Credentials
 from services.models.model_registry import ModelRegistry
+from services.models.names import Names
 from services.models.provider_registry import Provider, ProviderRegistry, preview
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
 from services.models.providers.base import Dialect, Target
@@ -69,6 +70,7 @@ class Router:
         self._retired_policy = retired_policy
         self._credentials = credentials
         self._aliases = aliases
+        self._alias_names = Names(aliases)
         self._today = today
         self._routes: dict[str, _Route] = {}
         """Of the names that are listed; all others have no end."""
@@ -116,8 +118,7 @@ class Router:
 
     def _not_found(self, name: str) -> NotFound:
         meant = self._aliases.get(name, name)
-        listed = (model.name for model in self._vendor_models.listed())
-        hint = suggest(meant, [*listed, *self._aliases, *self._models.names()])
+        hint = suggest(meant, self._vendor_models.names, self._alias_names, self._models.names())
         whose = f", which {shorten(name)} stands for" if meant != name else ""
         return NotFound(
             f'no model is called "{shorten(meant)}"{whose}{hint or "; ListModels lists them all"}',

@@ -15,7 +15,7 @@ from services.models.model_registry import REPLACED, ModelRegistry
 from services.models.preview import preview
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import Prompted, render_prompt, with_system_prompt
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import HISTORY_FIELD, Conversation, Target
 from services.models.providers.exchange import chat, chat_stream, usage_facts
 from services.models.providers.openai_choice import suited
 from services.models.providers.transport import Transport
@@ -23,7 +23,7 @@ from services.models.registration import describe
 from services.models.routing import Router
 from services.models.trust import ByTrust
 from services.models.turns import Turns
-from services.models.validation import check_chat_request
+from services.models.validation import check_chat_request, check_work
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
 from services.shared.rpc import Call, new_id
@@ -59,7 +59,7 @@ class ModelServicer:
         async with self._turns.open(prompted.conversation, call) as turn:
             response = await chat(
                 self._transports.of(target.untrusted),
-                _suited(target, turn.conversation),
+                await _suited(target, turn.conversation),
                 turn.conversation,
                 interrupted=functools.partial(_record_usage, call),
             )
@@ -75,7 +75,7 @@ class ModelServicer:
             contextlib.aclosing(
                 chat_stream(
                     self._transports.of(target.untrusted),
-                    _suited(target, turn.conversation),
+                    await _suited(target, turn.conversation),
                     turn.conversation,
                     interrupted=functools.partial(_record_usage, call),
                 )
@@ -95,7 +95,7 @@ class ModelServicer:
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted, target = await self._prepare(request.request, call, for_preview=True)
-        suited_target = _suited(target, prompted.conversation)
+        suited_target = await _suited(target, prompted.conversation)
         work = prompted.conversation.work()
         return await run_beside_if_large(work, preview, prompted, suited_target, stream=request.stream)
 
@@ -103,9 +103,11 @@ class ModelServicer:
         self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False
     ) -> tuple[Prompted, Target]:
         """Everything that can be said about a request before anything is sent."""
-        prompted = with_system_prompt(request, self._prompts)
+        prompted = await with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        await run_beside_if_large(request.ByteSize(), check_chat_request, request)
+        parts = await run_beside_if_large(check_work(request), check_chat_request, request)
+        if parts:
+            prompted = prompted._replace(conversation=prompted.conversation._replace(parts=parts))
         call.facts["model"] = request.model
         if request.tags:
             call.facts["tags"] = dict(request.tags)
@@ -188,7 +190,7 @@ class ModelServicer:
     async def RenderPrompt(
         self, request: models_pb2.RenderPromptRequest, call: Call
     ) -> models_pb2.RenderPromptResponse:
-        return render_prompt(request, self._prompts)
+        return await render_prompt(request, self._prompts)
 
     async def ListPromptEvents(
         self, request: models_pb2.ListPromptEventsRequest, call: Call
@@ -196,9 +198,12 @@ class ModelServicer:
         return await self._prompts.list_events(request)
 
 
-def _suited(target: Target, conversation: Conversation) -> Target:
+async def _suited(target: Target, conversation: Conversation) -> Target:
     """The target in the dialect that carries the conversation, which a session's history may decide too."""
-    return suited(target, conversation.request, conversation.messages[: len(conversation.added)])
+    earlier = conversation.messages[: len(conversation.added)]
+    if HISTORY_FIELD not in conversation.added:
+        return suited(target, conversation.request, earlier)
+    return await run_beside_if_large(conversation.work(), suited, target, conversation.request, earlier)
 
 
 def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:

@@ -178,7 +178,7 @@ async def test_validate_only_checks_and_probes_and_stores_nothing(
     assert len(upstream.requests) == 1
     assert registry.find("mine") is None
     assert board.newest("mine") is None
-    assert (await load(database, board)).names() == []
+    assert list((await load(database, board)).names()) == []
 
 
 async def test_validate_only_refuses_what_registering_would(registry: ModelRegistry) -> None:
@@ -242,7 +242,7 @@ async def test_deregistered_model_is_gone_from_memory_disk_and_probing(
     assert not response.builtin_restored
     assert registry.find("mine") is registry.find("alias") is None
     assert board.newest("mine") is None
-    assert (await load(database, board)).names() == []
+    assert list((await load(database, board)).names()) == []
 
 
 async def test_deregistering_an_override_restores_the_built_in(registry: ModelRegistry) -> None:
@@ -317,7 +317,7 @@ async def test_registration_is_in_the_database_before_the_probe_ends(
     registering = asyncio.create_task(registry.register(model(endpoint=f"{upstream.url}/v1")))
     await upstream.received(1)
     assert registry.find("mine") is not None
-    assert (await load(database, board)).names() == ["mine"]
+    assert list((await load(database, board)).names()) == ["mine"]
     gate.set()
     await registering
 

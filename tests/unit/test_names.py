@@ -1,213 +1,102 @@
-"""Names: a name server that does not answer holds up nobody but those who ask for its names."""
+"""Names in their order, and the nearest ones to a name that is none."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import resource
-import socket
-import threading
-from collections.abc import Awaitable, Iterator
-from contextvars import copy_context
-from typing import Any, TypeVar
+import random
+import string
+import time
 
 import pytest
 
-from services.models import names as module
-from services.models.endpoints import EndpointPolicy
-from services.models.names import MAX_ADDRESSES, THREADS, Names, ResolveError
-from services.models.providers.http1 import Origin
-from services.models.providers.pool import MAX_RESOLVED, Pool
-from services.shared.admission import CALLER
-from services.shared.errors import LimitExceeded
-from services.shared.shares import Shares
+from services.models.built_in_models import BUILT_IN_MODELS
+from services.models.checks import MAX_SUGGESTIONS, shorten, suggest
+from services.models.names import Names
 
-WAIT_SECONDS = 10.0
-ADDRESS = "10.0.0.1"
-
-Result = TypeVar("Result")
+RANDOM = random.Random(7)
 
 
-class Resolver:
-    """The system's: names below `hangs.example` are answered when it is released, others at once."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self._noted = threading.Condition()
-        self.addresses = [ADDRESS]
-        self._released = threading.Event()
-
-    def getaddrinfo(self, host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        with self._noted:
-            self.asked.append(host)
-            self._noted.notify_all()
-        if host.endswith("hangs.example"):
-            assert self._released.wait(WAIT_SECONDS)
-        if host.endswith("unknown.example"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
-            if ":" in address
-            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-            for address in self.addresses
-        ]
-
-    async def was_asked(self, count: int) -> None:
-        """Waits until it has been asked so often."""
-
-        def wait() -> bool:
-            with self._noted:
-                return self._noted.wait_for(lambda: len(self.asked) >= count, WAIT_SECONDS)
-
-        assert await asyncio.to_thread(wait)
-
-    def release(self) -> None:
-        self._released.set()
+def name_of(letters: str, length: int = 128) -> str:
+    return "".join(RANDOM.choices(letters, k=length))
 
 
-@pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
-    resolver = Resolver()
-    monkeypatch.setattr(socket, "getaddrinfo", resolver.getaddrinfo)
-    yield resolver
-    resolver.release()
+OTHERS = Names(name_of(string.ascii_lowercase, RANDOM.randint(3, 40)) for _ in range(5000))
 
 
-def ask_as(caller: str, question: Awaitable[Result]) -> asyncio.Task[Result]:
-    async def ask() -> Result:
-        return await question
-
-    context = copy_context()
-    context.run(CALLER.set, caller)
-    return asyncio.create_task(ask(), context=context)
-
-
-def hosts(found: Any) -> list[tuple[str, int]]:
-    return [address[4][:2] for address in found]
+def test_names_come_in_order_from_a_place_on() -> None:
+    names = Names(["b", "a", "B", "c", "a"])
+    names.add("aa")
+    names.remove("b")
+    assert list(names) == ["B", "a", "aa", "c"]
+    assert list(names.behind(None)) == ["B", "a", "aa", "c"]
+    assert list(names.behind("a")) == ["aa", "c"]
+    assert list(names.behind("b")) == ["c"]
+    assert list(names.behind("z")) == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7", "::1", "2001:db8::7"])
-async def test_addresses_need_no_thread(resolver: Resolver, host: str) -> None:
-    assert hosts(await Names().resolve(host, 8000)) == [(host, 8000)]
-    assert resolver.asked == []
+def test_what_was_removed_is_suggested_no_more() -> None:
+    names = Names(["support/answer"])
+    assert suggest("support/anser", names) == "; did you mean support/answer?"
+    names.remove("support/answer")
+    assert suggest("support/anser", names) == ""
 
 
-async def test_name_that_is_asked_for_often_is_resolved_once_at_a_time(resolver: Resolver) -> None:
-    names = Names()
-    asking = [ask_as(f"caller {number}", names.resolve("hangs.example", 8000 + number)) for number in range(100)]
-    await resolver.was_asked(1)
-    resolver.release()
-    found = await asyncio.gather(*asking)
-    assert [hosts(addresses) for addresses in found] == [[(ADDRESS, 8000 + number)] for number in range(100)]
-    assert resolver.asked == ["hangs.example"]
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("gpt4o", "gpt-4o"),
+        ("GPT-4O", "gpt-4o"),
+        ("claud-3-5-sonnet", "claude-3-5-sonnet"),
+        ("xlaude-3-5-haiku", "claude-3-5-haiku"),
+        ("claude-haiku-3-5", "claude-3-5-haiku"),
+        ("claude-3.5-sonnet", "claude-3-5-sonnet"),
+        ("calude-opus-5", "claude-opus-5"),
+    ],
+)
+def test_typo_is_answered_with_what_was_meant_among_thousands_of_other_names(wrong: str, meant: str) -> None:
+    hint = suggest(wrong, OTHERS, Names(BUILT_IN_MODELS))
+    assert meant in hint.removesuffix("?").split("did you mean ")[1].split(", ")
 
 
-async def test_a_callers_names_that_hang_leave_threads_to_other_callers(resolver: Resolver) -> None:
-    names = Names()
-    hanging = [ask_as("greedy", names.resolve(f"{number}.hangs.example", 80)) for number in range(200)]
-    await resolver.was_asked(THREADS // 2)
-    assert hosts(await ask_as("modest", names.resolve("good.example", 80))) == [(ADDRESS, 80)]
-    # Whoever leaves leaves a thread behind that counts on.
-    for task in hanging:
-        task.cancel()
-    await asyncio.wait(hanging)
-    again = ask_as("greedy", names.resolve("good.example", 80))
-    assert hosts(await ask_as("modest", names.resolve("fine.example", 80))) == [(ADDRESS, 80)]
-    assert not again.done()
-    resolver.release()
-    assert hosts(await again) == [(ADDRESS, 80)]
-    assert len(resolver.asked) == THREADS // 2 + 3
+@pytest.mark.parametrize("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
+def test_nothing_is_suggested_where_nothing_is_near(name: str) -> None:
+    assert suggest(name, Names(BUILT_IN_MODELS), Names()) == ""
 
 
-async def test_name_that_gets_no_thread_is_told_that_the_server_is_busy(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "TURN_SECONDS", 0.01)
-    names = Names()
-    hanging = [ask_as("greedy", names.resolve(f"{number}.hangs.example", 80)) for number in range(THREADS // 2)]
-    await resolver.was_asked(THREADS // 2)
-    with pytest.raises(LimitExceeded) as refused:
-        await ask_as("greedy", names.resolve("good.example", 80))
-    assert refused.value.reason == "SERVER_BUSY"
-    assert refused.value.retry_after
-    # A registration is no reason to resolve it now.
-    await ask_as("greedy", EndpointPolicy().check_registration("http://good.example"))
-    resolver.release()
-    await asyncio.wait(hanging)
-    assert await ask_as("greedy", names.resolve("good.example", 80))
+ALIKE = {
+    "few letters": lambda number: "a" + name_of("ab", 127),
+    "one beginning": lambda number: "a" * 120 + f"{number:08}",
+    "one end": lambda number: f"{number:08}" + "a" * 120,
+    "one letter": lambda number: "a" * (number % 128 + 1),
+    "any": lambda number: name_of(string.ascii_lowercase, RANDOM.randint(1, 128)),
+}
 
 
-async def test_this_machine_and_the_operators_servers_wait_for_no_turn(resolver: Resolver) -> None:
-    policy = EndpointPolicy(trusted_urls=["https://vendor.example/v1"])
-    hanging = [
-        ask_as(f"caller {number}", policy.resolve(f"{number}.hangs.example", 80)) for number in range(2 * THREADS)
-    ]
-    await resolver.was_asked(THREADS)
-    for host in ("localhost", "vendor.example"):
-        assert hosts(await policy.resolve(host, 443)) == [(ADDRESS, 443)]
-    for task in hanging:
-        task.cancel()
-    await asyncio.wait(hanging)
+@pytest.mark.parametrize("kind", ALIKE)
+def test_wrong_name_costs_the_same_among_however_many(kind: str) -> None:
+    """CPU of 20 wrong names, with room of a factor of ten; to compare with each would take a hundred times that."""
+    names = Names(ALIKE[kind](number) for number in range(5000))
+    asked = [ALIKE[kind](number) for number in range(20)]
+    started = time.thread_time()
+    for name in asked:
+        assert suggest(name, names, names).count(",") < MAX_SUGGESTIONS
+    assert time.thread_time() - started < 20 * 0.005 * 10
 
 
-async def test_name_that_hung_can_be_asked_for_again_when_the_resolver_has_given_up(resolver: Resolver) -> None:
-    names = Names()
-    abandoned = ask_as("one", names.resolve("hangs.example", 80))
-    await resolver.was_asked(1)
-    abandoned.cancel()
-    resolver.release()
-    assert hosts(await names.resolve("hangs.example", 80)) == [(ADDRESS, 80)]
+def test_only_names_are_looked_at_that_may_be_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    around = Names.around
+
+    def spy(names: Names, name: str) -> list[str]:
+        found = list(around(names, name))
+        looked_at.extend(found)
+        return found
+
+    monkeypatch.setattr(Names, "around", spy)
+    suggest("x" * 128, Names(f"{'x' * 100}{number:05}" for number in range(10_000)))
+    assert 0 < len(looked_at) <= 4 * 64
 
 
-async def test_unknown_names_and_names_that_cannot_be_are_told_and_not_remembered(resolver: Resolver) -> None:
-    names = Names()
-    for _ in range(2):
-        with pytest.raises(ResolveError):
-            await names.resolve("unknown.example", 80)
-    resolver.addresses = []
-    with pytest.raises(ResolveError):
-        await names.resolve("empty.example", 80)
-    assert resolver.asked == ["unknown.example"] * 2 + ["empty.example"]
-
-
-async def test_label_beyond_what_a_name_can_be_is_no_name() -> None:
-    with pytest.raises(ResolveError):
-        await Names().resolve(f"{'ä' * 80}.example", 80)
-
-
-async def test_of_a_name_with_thousands_of_addresses_a_few_of_each_family_are_kept(resolver: Resolver) -> None:
-    resolver.addresses = [f"10.{n >> 8}.{n & 255}.1" for n in range(2000)] + [f"2001:db8::{n:x}" for n in range(2000)]
-    found = [host for host, _ in hosts(await Names().resolve("many.example", 80))]
-    assert found == resolver.addresses[:MAX_ADDRESSES] + resolver.addresses[2000 : 2000 + MAX_ADDRESSES]
-
-
-async def test_resolver_without_a_descriptor_is_not_taken_for_a_name_that_nobody_knows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def getaddrinfo(*_: Any, **__: Any) -> Any:
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    thread_starts = Names()
-    with pytest.raises(ResolveError):
-        await thread_starts.resolve("some.example", 80)
-    lowest = os.dup(2)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        with pytest.raises(LimitExceeded) as refused:
-            await thread_starts.resolve("some.example", 80)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        os.close(lowest)
-    assert refused.value.reason == "DESCRIPTORS_EXHAUSTED"
-
-
-async def test_addresses_are_remembered_of_a_bounded_number_of_servers(resolver: Resolver) -> None:
-    pool = Pool(EndpointPolicy(), Shares(10))
-    for number in range(2 * MAX_RESOLVED):
-        await pool._resolve(Origin(False, f"{number}.example", 80))
-    assert len(pool._resolved) == MAX_RESOLVED
-    resolver.asked.clear()
-    await pool._resolve(Origin(False, f"{2 * MAX_RESOLVED - 1}.example", 80))
-    assert resolver.asked == []
+def test_name_is_repeated_without_what_nobody_sees() -> None:
+    assert shorten("gpt-\u202e\x9b\n\u200b\u2028\ufeff\U000e0041x") == "gpt-???????x"
+    assert shorten("Zürich 中文") == "Zürich 中文"
+    assert shorten("y" * 1000) == "y" * 128

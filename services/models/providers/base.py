@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from proto import models_pb2
+from services.models.limits import MAX_PARTS
 from services.models.providers.answer import Answer
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
@@ -74,6 +75,21 @@ HISTORY_FIELD = "session_id"
 SCHEMA_WORK = 64
 """How many times as long a schema takes as plain text."""
 
+JSON_WORK = 8
+"""The same of JSON that is taken apart once."""
+PART_WORK = 2048
+"""How much plain text takes as long as a part of a message, or a call."""
+MESSAGE_WORK = 512
+"""The same of a message."""
+
+
+def count_parts(message: models_pb2.ChatMessage) -> int:
+    """How many parts and tool calls a message has, the contents of tools' results included."""
+    count = len(message.parts) + len(message.tool_calls)
+    if message.role != "tool" or count > MAX_PARTS:
+        return count
+    return count + sum(len(part.tool_result.content) for part in message.parts)
+
 
 class Conversation(NamedTuple):
     """What is to be said: the request, with its messages as they go out (a system prompt put first)."""
@@ -82,15 +98,20 @@ class Conversation(NamedTuple):
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
+    parts: int = 0
+    """How many parts and tool calls the messages have, as far as they have been counted."""
 
     def work(self) -> int:
         """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
         request = self.request
-        work = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.parts
         if request.tools:
             work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
         if request.HasField("response_format"):
             work += SCHEMA_WORK * len(request.response_format.schema_json)
+        if request.provider_options_json:
+            work += JSON_WORK * sum(map(len, request.provider_options_json.values()))
         return work
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:

@@ -27,6 +27,10 @@ _decode = msgspec.json.decode
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
+class _Unread(msgspec.Struct):
+    """An object of which no member is of interest."""
+
+
 class Malformed(ValueError):
     """The bytes are not JSON."""
 
@@ -177,9 +181,9 @@ def _deeper_than(value: Any, limit: int) -> bool:
 
 
 def is_object(text: str) -> bool:
-    """Whether `text` is a JSON object that can be embedded in a body."""
+    """Whether `text` is a JSON object that can be embedded in a body. Nothing of it is kept, however large it is."""
     try:
-        raw_members(text)
-    except Malformed:
+        msgspec.json.decode(text, type=_Unread)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     return True

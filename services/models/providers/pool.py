@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohappyeyeballs
 
 from services.models.endpoints import EndpointPolicy
-from services.models.names import AddressInfo
+from services.models.host_names import AddressInfo
 from services.models.providers.http1 import Connection, Origin
 from services.models.providers.sockets import Opening, refusal
 from services.shared.descriptors import find_shortage

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
-from services.models.names import AddressInfo
+from services.models.host_names import AddressInfo
 from services.models.providers.http1 import Origin
 from services.shared.descriptors import find_shortage
 from services.shared.errors import LimitExceeded

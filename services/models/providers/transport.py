@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.models.endpoints import EndpointPolicy
-from services.models.names import ResolveError
+from services.models.host_names import ResolveError
 from services.models.providers.http1 import (
     Connection,
     Fault,
