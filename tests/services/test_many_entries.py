@@ -36,7 +36,8 @@ NEVER = Schedule(fresh=1e6, usable=1e6, first_retry=1e6)
 
 QUICK_SECONDS = 0.02
 """CPU time of a call that shows one entry, with room of a factor of ten."""
-HOLD_SECONDS = 0.1
+HOLD_SECONDS = 0.15
+"""The same of one that shows a thousand."""
 
 
 class Stored(NamedTuple):
