@@ -49,7 +49,7 @@ from services.models.providers.encoding import MAX_NOTICES, encode
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
 from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.registration import define as define_model
+from services.models.registration import define
 from services.models.validation import FEW_BYTES, check_chat_request, check_work, message_work
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest, PlatformError
@@ -77,6 +77,10 @@ def in_messages(count: int, each: Callable[[int], ChatMessage]) -> list[ChatMess
     """So many parts, in messages that have no more than they may."""
     full, rest = divmod(count, MAX_PARTS // 2)
     return [*[each(MAX_PARTS // 2)] * full, *([each(rest)] if rest else [])]
+
+
+def define_model(request: models_pb2.RegisterModelRequest) -> None:
+    define(request, Credentials(), by_stranger=False)
 
 
 def violations_of(check: Callable[..., object], *arguments: Any) -> dict[str, str]:
@@ -179,7 +183,7 @@ def register(**fields: Any) -> models_pb2.RegisterModelRequest:
 @pytest.mark.parametrize(("capabilities", "field"), CAPABILITIES.values(), ids=CAPABILITIES)
 def test_capabilities_that_none_can_have(capabilities: dict[str, Any], field: str) -> None:
     request = register(capabilities=models_pb2.ModelCapabilities(**capabilities))
-    assert list(violations_of(define_model, request, {}, Credentials())) == [f"capabilities.{field}"]
+    assert list(violations_of(define_model, request)) == [f"capabilities.{field}"]
 
 
 # ------------------------------------------------------------------------------------------------------------- values
@@ -195,8 +199,8 @@ def test_names_are_of_characters_that_are_seen(character: str) -> None:
     assert violations_of(check_chat_request, ask(tags={"t": text}))["tags[t]"].startswith("contains control or unseen")
     assert list(violations_of(check_chat_request, ask(tags={text: "t"}))) == ["tags[a?b]"]
     for field in ("provider", "upstream_model"):
-        assert list(violations_of(define_model, register(**{field: text}), {}, Credentials())) == [field]
-    assert list(violations_of(define_model, register(aliases=[text]), {}, Credentials())) == ["aliases[0]"]
+        assert list(violations_of(define_model, register(**{field: text}))) == [field]
+    assert list(violations_of(define_model, register(aliases=[text]))) == ["aliases[0]"]
 
 
 def test_content_is_of_any_characters_and_names_of_people_of_those_that_they_are_written_with() -> None:
