@@ -23,7 +23,7 @@ from services.models.registration import describe
 from services.models.routing import Router
 from services.models.trust import ByTrust
 from services.models.turns import Turns
-from services.models.validation import check_chat_request
+from services.models.validation import check_chat_request, work_to_check
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
 from services.shared.rpc import Call, new_id
@@ -105,7 +105,7 @@ class ModelServicer:
         """Everything that can be said about a request before anything is sent."""
         prompted = with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        await run_beside_if_large(request.ByteSize(), check_chat_request, request)
+        await run_beside_if_large(work_to_check(request), check_chat_request, request)
         call.facts["model"] = request.model
         if request.tags:
             call.facts["tags"] = dict(request.tags)

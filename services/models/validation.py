@@ -10,9 +10,12 @@ from itertools import islice
 from proto import models_pb2, sessions_pb2
 from services.models.checks import problem_with_line, refuse, shorten
 from services.models.content_validation import cache_violations, is_plain, message_violations
+from services.models.providers.base import JSON_WORK
 from services.models.providers.json_text import problem_with_object, raw_members
 from services.models.providers.options import RESERVED
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
+
+SMALL_BYTES = 64 * 1024
 
 PARAMETER_POLICIES = frozenset(models_pb2.ParameterPolicy.values())
 RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
@@ -21,6 +24,7 @@ MAX_MODEL_LENGTH = 256
 MAX_MESSAGES = 10_000
 MAX_TOOLS = 128
 MAX_STOP_SEQUENCES = 16
+MAX_PROVIDER_OPTIONS = 16
 MAX_TAGS = 16
 MAX_TAG_LENGTH = 256
 MAX_SCHEMA_LENGTH = 256 * 1024
@@ -49,6 +53,17 @@ NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
     ("frequency_penalty", -2, 2),
     ("presence_penalty", -2, 2),
 )
+
+
+def work_to_check(request: models_pb2.ChatRequest) -> int:
+    """About how much there is to check, in bytes of plain text."""
+    size = request.ByteSize()
+    if size < SMALL_BYTES:
+        return size
+    tools = list(islice(request.tools, MAX_TOOLS))
+    texts = [request.response_format.schema_json, *islice(request.provider_options_json.values(), MAX_PROVIDER_OPTIONS)]
+    texts += [*(tool.parameters_json for tool in tools), *(tool.provider_tool.config_json for tool in tools)]
+    return size + JSON_WORK * sum(map(len, texts))
 
 
 def check_chat_request(request: models_pb2.ChatRequest) -> None:
@@ -80,7 +95,9 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
     if request.parameter_policy not in PARAMETER_POLICIES:
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     if request.provider_options_json:
-        for provider, options in request.provider_options_json.items():
+        if len(request.provider_options_json) > MAX_PROVIDER_OPTIONS:
+            yield FieldViolation("provider_options_json", f"holds more than {MAX_PROVIDER_OPTIONS} entries")
+        for provider, options in islice(request.provider_options_json.items(), MAX_PROVIDER_OPTIONS):
             yield from _options_violations(f"provider_options_json[{shorten(provider)}]", options)
     if request.tags:
         yield from _tag_violations(request.tags)
@@ -180,7 +197,7 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
     names: set[str] = set()
     if len(request.tools) > MAX_TOOLS:
         yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
-    for index, tool in enumerate(request.tools):
+    for index, tool in enumerate(islice(request.tools, MAX_TOOLS)):
         path = f"tools[{index}]"
         of_provider = tool.HasField("provider_tool")
         if not NAME.fullmatch(tool.name) and (tool.name or not of_provider):

@@ -32,6 +32,7 @@ from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
+from services.models.providers.schemas import work_to_fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ class Target:
 HISTORY_FIELD = "session_id"
 """The request field that the earlier messages of a session come through."""
 
-SCHEMA_WORK = 64
-"""How many times as long a schema takes as plain text."""
+
+JSON_WORK = 16
+"""How many times as long JSON takes to be checked, or taken apart, as plain text, at worst."""
 
 
 class Conversation(NamedTuple):
@@ -84,13 +86,16 @@ class Conversation(NamedTuple):
     """Of the first messages, which are not the request's own, the field that each came through."""
 
     def work(self) -> int:
-        """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
+        """About how much there is to encode, in bytes of plain text."""
         request = self.request
         work = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
         if request.tools:
-            work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
+            work += sum(work_to_fit(tool.parameters_json) for tool in request.tools if tool.strict)
+            work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
         if request.HasField("response_format"):
-            work += SCHEMA_WORK * len(request.response_format.schema_json)
+            work += work_to_fit(request.response_format.schema_json)
+        if request.provider_options_json:
+            work += JSON_WORK * sum(map(len, request.provider_options_json.values()))
         return work
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
