@@ -12,7 +12,7 @@ from services.models.checks import problem_with_line, refuse, shorten
 from services.models.content_validation import cache_violations, is_plain, message_violations
 from services.models.providers.base import JSON_WORK
 from services.models.providers.json_text import problem_with_object, raw_members
-from services.models.providers.options import RESERVED
+from services.models.providers.options import reserved_in
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
 
 SMALL_BYTES = 64 * 1024
@@ -226,7 +226,7 @@ def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Ite
         yield FieldViolation(f"{path}.provider_tool.type", "must be the provider's name for the tool")
     if own.config_json:
         problem = problem_with_object(own.config_json, MAX_SCHEMA_LENGTH)
-        if not problem and "type" in raw_members(own.config_json):
+        if not problem and reserved_in(raw_members(own.config_json), {"type"}):
             problem = "must not set type: provider_tool.type says it"
         if problem:
             yield FieldViolation(f"{path}.provider_tool.config_json", problem)
@@ -261,7 +261,7 @@ def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
 
 
 def _problem_with_members(options: str) -> str | None:
-    reserved = sorted(RESERVED & raw_members(options).keys())
+    reserved = reserved_in(raw_members(options))
     return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
 
 
