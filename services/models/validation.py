@@ -28,6 +28,8 @@ MAX_PROVIDER_OPTIONS = 16
 MAX_TAGS = 16
 MAX_TAG_LENGTH = 256
 MAX_SCHEMA_LENGTH = 256 * 1024
+MAX_TOOLS_LENGTH = 4 * 1024 * 1024
+"""Of the JSON of all tools together: as much as the largest context windows hold."""
 MAX_VIOLATIONS = 1000
 MAX_USER_ID_LENGTH = 256
 MAX_CACHE_KEY_LENGTH = 64
@@ -197,7 +199,11 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
     names: set[str] = set()
     if len(request.tools) > MAX_TOOLS:
         yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
-    for index, tool in enumerate(islice(request.tools, MAX_TOOLS)):
+    tools = list(islice(request.tools, MAX_TOOLS))
+    if sum(len(tool.parameters_json) + len(tool.provider_tool.config_json) for tool in tools) > MAX_TOOLS_LENGTH:
+        yield FieldViolation("tools", f"hold JSON of more than {MAX_TOOLS_LENGTH} characters together")
+        return
+    for index, tool in enumerate(tools):
         path = f"tools[{index}]"
         of_provider = tool.HasField("provider_tool")
         if not NAME.fullmatch(tool.name) and (tool.name or not of_provider):
