@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-import msgspec
-
 from proto import models_pb2
 from services.models.base_urls import problem_with_base_url, without_secrets
 from services.models.checks import problem_with_line, refuse, shorten
@@ -15,7 +13,7 @@ from services.models.credentials import Credentials, source_of
 from services.models.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
 from services.models.provider_registry import KEY_VARIABLES
 from services.models.providers import json_text
-from services.models.providers.options import RESERVED
+from services.models.providers.options import reserved_in
 from services.models.validation import EFFORT
 from services.shared.errors import FieldViolation
 
@@ -116,11 +114,7 @@ def _problem_with_options(text: str) -> str | None:
     problem = json_text.problem_with_object(text, MAX_OPTIONS_LENGTH)
     if problem:
         return problem
-    try:
-        reserved = sorted(RESERVED & json_text.raw_members(text).keys())
-    except msgspec.DecodeError:
-        # Half of a surrogate pair, which a provider may send but nobody could be sent.
-        return "is not valid JSON"
+    reserved = reserved_in(json_text.raw_members(text))
     return f"must not set {', '.join(reserved)}: each request says them itself" if reserved else None
 
 

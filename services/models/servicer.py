@@ -23,7 +23,7 @@ from services.models.registration import describe
 from services.models.routing import Router
 from services.models.trust import ByTrust
 from services.models.turns import Turns
-from services.models.validation import check_chat_request, check_work
+from services.models.validation import check_chat_request, work_to_check
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
 from services.shared.rpc import Call, new_id
@@ -105,7 +105,7 @@ class ModelServicer:
         """Everything that can be said about a request before anything is sent."""
         prompted = await with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        parts = await run_beside_if_large(check_work(request), check_chat_request, request)
+        parts = await run_beside_if_large(work_to_check(request), check_chat_request, request)
         if parts:
             prompted = prompted._replace(conversation=prompted.conversation._replace(parts=parts))
         call.facts["model"] = request.model

@@ -21,7 +21,7 @@ from services.models.limits import (
 )
 from services.models.providers.base import JSON_WORK, MESSAGE_WORK, PART_WORK, count_parts
 from services.models.providers.json_text import problem_with_object, raw_members
-from services.models.providers.options import RESERVED
+from services.models.providers.options import reserved_in
 from services.shared import characters
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
@@ -32,6 +32,8 @@ RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
 MAX_MODEL_LENGTH = 256
 MAX_TAG_LENGTH = 256
 MAX_SCHEMA_LENGTH = 256 * 1024
+MAX_TOOLS_LENGTH = 4 * 1024 * 1024
+"""Of the JSON of all tools together: as much as the largest context windows hold."""
 MAX_USER_ID_LENGTH = 256
 MAX_CACHE_KEY_LENGTH = 64
 
@@ -59,13 +61,14 @@ NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
 )
 
 
-def check_work(request: models_pb2.ChatRequest) -> int:
+def work_to_check(request: models_pb2.ChatRequest) -> int:
     """About how much there is to check, in bytes of plain text."""
     size = request.ByteSize()
     if size <= FEW_BYTES:
         return size
-    texts = [request.response_format.schema_json, *request.provider_options_json.values()]
-    texts += (text for tool in request.tools for text in (tool.parameters_json, tool.provider_tool.config_json))
+    tools = list(islice(request.tools, MAX_TOOLS))
+    texts = [request.response_format.schema_json, *islice(request.provider_options_json.values(), MAX_OPTIONS)]
+    texts += (text for tool in tools for text in (tool.parameters_json, tool.provider_tool.config_json))
     return message_work(request.messages, size) + JSON_WORK * sum(map(len, texts))
 
 
@@ -240,7 +243,11 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
     names: set[str] = set()
     if len(request.tools) > MAX_TOOLS:
         yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
-    for index, tool in enumerate(islice(request.tools, MAX_TOOLS)):
+    tools = list(islice(request.tools, MAX_TOOLS))
+    if sum(len(tool.parameters_json) + len(tool.provider_tool.config_json) for tool in tools) > MAX_TOOLS_LENGTH:
+        yield FieldViolation("tools", f"hold JSON of more than {MAX_TOOLS_LENGTH} characters together")
+        return
+    for index, tool in enumerate(tools):
         path = f"tools[{index}]"
         of_provider = tool.HasField("provider_tool")
         if not NAME.fullmatch(tool.name) and (tool.name or not of_provider):
@@ -269,7 +276,7 @@ def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Ite
         yield FieldViolation(f"{path}.provider_tool.type", "must be the provider's name for the tool")
     if own.config_json:
         problem = problem_with_object(own.config_json, MAX_SCHEMA_LENGTH)
-        if not problem and "type" in raw_members(own.config_json):
+        if not problem and reserved_in(raw_members(own.config_json), {"type"}):
             problem = "must not set type: provider_tool.type says it"
         if problem:
             yield FieldViolation(f"{path}.provider_tool.config_json", problem)
@@ -304,7 +311,7 @@ def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
 
 
 def _problem_with_members(options: str) -> str | None:
-    reserved = sorted(RESERVED & raw_members(options).keys())
+    reserved = reserved_in(raw_members(options))
     return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
 
 

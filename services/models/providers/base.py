@@ -33,6 +33,7 @@ from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
+from services.models.providers.schemas import work_to_fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,8 @@ class Target:
 HISTORY_FIELD = "session_id"
 """The request field that the earlier messages of a session come through."""
 
-SCHEMA_WORK = 64
-"""How many times as long a schema takes as plain text."""
-
-JSON_WORK = 8
-"""The same of JSON that is taken apart once."""
+JSON_WORK = 16
+"""How many times as long JSON takes to be checked, or taken apart, as plain text, at worst."""
 PART_WORK = 2048
 """How much plain text takes as long as a part of a message, or a call."""
 MESSAGE_WORK = 512
@@ -102,14 +100,15 @@ class Conversation(NamedTuple):
     """How many parts and tool calls the messages have, as far as they have been counted."""
 
     def work(self) -> int:
-        """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
+        """About how much there is to encode, in bytes of plain text."""
         request = self.request
         size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
         work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.parts
         if request.tools:
-            work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
+            work += sum(work_to_fit(tool.parameters_json) for tool in request.tools if tool.strict)
+            work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
         if request.HasField("response_format"):
-            work += SCHEMA_WORK * len(request.response_format.schema_json)
+            work += work_to_fit(request.response_format.schema_json)
         if request.provider_options_json:
             work += JSON_WORK * sum(map(len, request.provider_options_json.values()))
         return work
