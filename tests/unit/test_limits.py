@@ -50,7 +50,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.registration import define
-from services.models.validation import FEW_BYTES, check_chat_request, check_work, message_work
+from services.models.validation import FEW_BYTES, check_chat_request, message_work, work_to_check
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest, PlatformError
 
@@ -272,7 +272,7 @@ LARGE: dict[str, ChatRequest] = {
 
 @pytest.mark.parametrize("request_", LARGE.values(), ids=LARGE)
 def test_work_counts_what_takes_long_and_not_bytes_alone(request_: ChatRequest) -> None:
-    assert check_work(request_) >= LARGE_BYTES
+    assert work_to_check(request_) >= LARGE_BYTES
     if request_.messages[0].parts or request_.messages[0].tool_calls:
         conversation = Conversation(request_, request_.messages, parts=check_chat_request(request_))
         assert conversation.work() >= LARGE_BYTES
@@ -281,15 +281,15 @@ def test_work_counts_what_takes_long_and_not_bytes_alone(request_: ChatRequest) 
 def test_what_is_checked_on_the_loop_takes_no_longer_than_others_can_wait() -> None:
     """CPU time; as many parts as there can be in what is too small for a thread, with room of a factor of three."""
     request = ask(*[texts(MAX_PARTS, "assistant")] * (FEW_BYTES // 5 // MAX_PARTS))
-    assert check_work(request) <= FEW_BYTES
+    assert work_to_check(request) <= FEW_BYTES
     assert seconds(lambda: check_chat_request(request)) < 0.1
 
 
 def test_ordinary_request_is_no_large_work() -> None:
     conversation = [HELLO, ChatMessage(role="assistant", content="x" * 4000)] * 50
     request = ask(*conversation, tools=[ToolDefinition(name="find", parameters_json="{}" + " " * 4000)])
-    assert check_work(request) < LARGE_BYTES
-    assert check_work(ask()) == ask().ByteSize()
+    assert work_to_check(request) < LARGE_BYTES
+    assert work_to_check(ask()) == ask().ByteSize()
 
 
 def test_parts_of_history_and_request_are_counted_together() -> None:

@@ -9,12 +9,13 @@ import pytest
 from docs.features import vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
 from services.models.credentials import Credentials
+from services.models.limits import MAX_OPTIONS
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation
 from services.models.providers.encoding import encode_for_whole_answer
 from services.models.providers.options import RESERVED, reserved_in
 from services.models.registration import define
-from services.models.validation import MAX_PROVIDER_OPTIONS, check_chat_request
+from services.models.validation import check_chat_request
 from services.shared.errors import InvalidRequest
 
 HELLO = ChatMessage(role="user", content="Hello")
@@ -96,11 +97,11 @@ def test_tool_of_a_provider_has_its_type_from_the_field(name: str) -> None:
 
 
 def test_options_of_too_many_providers_are_refused() -> None:
-    options = {f"p{number}": json.dumps({"model": 1}) for number in range(MAX_PROVIDER_OPTIONS + 1)}
+    options = {f"p{number}": json.dumps({"model": 1}) for number in range(MAX_OPTIONS + 1)}
     with pytest.raises(InvalidRequest) as raised:
         check_chat_request(ChatRequest(model="m", messages=[HELLO], provider_options_json=options))
     assert raised.value.violations[0].field == "provider_options_json"
-    assert len(raised.value.violations) == MAX_PROVIDER_OPTIONS + 1
+    assert len(raised.value.violations) == MAX_OPTIONS + 1
 
 
 @pytest.mark.parametrize("number", ["1" * 5000, "1e400", "-0.0"])

@@ -196,8 +196,13 @@ def text_of(attack: tuple[str, str, str], size: int) -> str:
     return beginning + piece * (size // len(piece)) + end
 
 
-def uses_of(pattern: re.Pattern[str], *, is_searched: bool) -> list[Callable[[str], Any]]:
-    return [pattern.fullmatch, pattern.search, pattern.findall] if is_searched else [pattern.fullmatch]
+def uses_of(pattern: re.Pattern[Any], *, is_searched: bool) -> list[Callable[[str], Any]]:
+    uses = [pattern.fullmatch, pattern.search, pattern.findall] if is_searched else [pattern.fullmatch]
+    return [functools.partial(_use_on_bytes, use) for use in uses] if isinstance(pattern.pattern, bytes) else uses
+
+
+def _use_on_bytes(use: Callable[[bytes], Any], text: str) -> Any:
+    return use(text.encode("latin-1", "replace"))
 
 
 def seconds(use: Callable[[str], Any], text: str) -> float:
