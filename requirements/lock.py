@@ -1,10 +1,12 @@
 """Writes the locks: what is installed, with hashes, from what pyproject.toml asks for.
 
-`python supply/locks.py` resolves each dependency group to `supply/<group>.lock`, for every platform and Python that
-the project runs on, and writes requirements.txt: the versions of workshop.lock without hashes, which pip cannot take
-beside `-e`. What is locked stays as it is unless pyproject.toml asks for another version, or `--upgrade` is given.
+`python requirements/lock.py` resolves each dependency group to `requirements/<group>.lock`, for every platform and
+Python that the project runs on, and writes requirements.txt: the versions of workshop.lock without hashes, which pip
+cannot take beside `-e`. What is locked stays as it is unless pyproject.toml asks for another version, or `--upgrade` is
+given.
 
-`python supply/locks.py --check` fails where they disagree with pyproject.toml or with each other, and asks no index.
+`python requirements/lock.py --check` fails where they disagree with pyproject.toml or with each other, and asks no
+index.
 """
 
 from __future__ import annotations
@@ -83,22 +85,22 @@ def problems(root: Path = ROOT) -> Iterator[str]:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     locks: dict[str, list[Entry]] = {}
     for group in GROUPS:
-        text = (root / "supply" / f"{group}.lock").read_text(encoding="utf-8")
+        text = (root / "requirements" / f"{group}.lock").read_text(encoding="utf-8")
         if "/" in text:
-            yield f"supply/{group}.lock holds a URL or a path"
+            yield f"requirements/{group}.lock holds a URL or a path"
         try:
             locks[group] = entries(text)
         except ValueError as error:
-            yield f"supply/{group}.lock: {error}"
+            yield f"requirements/{group}.lock: {error}"
             return
         for requirement in asked(project, group):
             versions = [entry.version for entry in locks[group] if entry.name == canonicalize_name(requirement.name)]
             if not versions or not all(requirement.specifier.contains(version, True) for version in versions):
-                yield f"supply/{group}.lock has not what pyproject.toml asks for: {requirement}"
+                yield f"requirements/{group}.lock has not what pyproject.toml asks for: {requirement}"
     if not {entry[:2] for entry in locks["services"]} <= {entry[:2] for entry in locks["workshop"]}:
-        yield "supply/services.lock is no part of supply/workshop.lock"
+        yield "requirements/services.lock is no part of requirements/workshop.lock"
     if (root / "requirements.txt").read_text(encoding="utf-8") != requirements(locks["workshop"]):
-        yield "requirements.txt has not the versions of supply/workshop.lock"
+        yield "requirements.txt has not the versions of requirements/workshop.lock"
 
 
 def resolve(group: str, pins: list[Entry], folder: Path, python: str) -> str:
@@ -109,7 +111,7 @@ def resolve(group: str, pins: list[Entry], folder: Path, python: str) -> str:
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", python]
     command += ["--generate-hashes", "--no-header", "--output-file", output.name, "--group", group, *GROUPS[group]]
     if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL).returncode:
-        sys.exit(f"supply/{group}.lock cannot be resolved; nothing was written")
+        sys.exit(f"requirements/{group}.lock cannot be resolved; nothing was written")
     return HEADER + output.read_text(encoding="utf-8")
 
 
@@ -123,7 +125,7 @@ def write(upgrade: bool) -> None:
         (folder / "pyproject.toml").write_text(pyproject, encoding="utf-8")
         (folder / BUILD).write_text("\n".join(project["build-system"]["requires"]), encoding="utf-8")
         for group in GROUPS:
-            path = ROOT / "supply" / f"{group}.lock"
+            path = ROOT / "requirements" / f"{group}.lock"
             if group == "services":
                 pins = entries(texts[path.with_name("workshop.lock")])
             else:
