@@ -179,6 +179,12 @@ class ModelServiceServicer:
     def RegisterModel(self, request, context):
         """Registers a custom or self-hosted model. It can be called by its name at once, and overrides a built-in of
         the same name until it is deregistered.
+
+        Whoever calls through a gateway or a service that is exposed is a stranger, and may not: name an endpoint on a
+        private address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential (INVALID_ARGUMENT) unless the operator has
+        allowed or mapped it; take a name that leads to a vendor's model or that the operator has given
+        (FAILED_PRECONDITION NAME_RESERVED), or one that is registered differently (FAILED_PRECONDITION NAME_TAKEN), unless
+        the operator allows that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,7 +205,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeregisterModel(self, request, context):
-        """Removes a registered model. A built-in that it had overridden is served again.
+        """Removes a registered model. A built-in that it had overridden is served again. Strangers (see RegisterModel) are
+        refused with FAILED_PRECONDITION NAME_TAKEN unless the operator allows it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

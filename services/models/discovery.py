@@ -17,12 +17,12 @@ from services.models.pauses import pause_after
 from services.models.probe_client import ProbeClient
 from services.models.provider_lists import MAX_MODELS, NoList, ToldModel, read_page
 from services.models.provider_registry import Provider
-from services.models.providers.beside_loop import run_beside_if_large
 from services.models.providers.http1 import Fault
 from services.models.providers.json_text import decoding_work
 from services.models.routing import Today, today_utc
 from services.models.vendor_models import VendorModels
-from services.shared.errors import PreconditionFailed
+from services.shared.beside_loop import run_beside_if_large
+from services.shared.errors import LimitExceeded, PreconditionFailed
 from services.shared.logs import Log
 
 LIST_SECONDS = 10.0
@@ -106,7 +106,7 @@ class Discovery:
             return "BAD_RESPONSE"
         except Refused as refusal:
             return f"HTTP_STATUS_{refusal}"
-        except PreconditionFailed as refusal:
+        except (PreconditionFailed, LimitExceeded) as refusal:
             return refusal.reason
         except (OSError, Fault, ValueError):
             return "CONNECT_FAILED"

@@ -11,10 +11,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from proto import models_pb2, sessions_pb2
-from services.models.history import cut_notice, default_window, history_notices, with_history
+from services.models.history import cut_notice, default_window, history_notices, history_work, with_history
 from services.models.lease import Lease
 from services.models.providers.base import Conversation
 from services.models.session_client import SessionClient
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import PlatformError, Unavailable
 from services.shared.rpc import Call
 
@@ -38,10 +39,10 @@ class Turn:
 
 
 class ReadingTurn(Turn):
-    """A chat that knows what was said in its session, and leaves it as it is."""
+    """A chat that knows what was said in its session, and leaves it as it is. `conversation` has the history in it."""
 
     def __init__(self, conversation: Conversation, context: sessions_pb2.GetContextResponse, call: Call) -> None:
-        super().__init__(with_history(conversation, context))
+        super().__init__(conversation)
         self._context = context
         call.facts["session_messages"] = len(context.messages)
 
@@ -150,11 +151,12 @@ class Turns:
         wanted = self._context_request(conversation)
         if request.session.skip_append:
             context = await self._client.get_context(wanted, call.request_id)
-            yield ReadingTurn(conversation, context, call)
+            yield ReadingTurn(await _with_history(conversation, context), context, call)
             return
         lease = Lease(self._client, request.session_id, call.request_id)
         async with lease.held(wanted) as context:
-            yield AppendingTurn(conversation, context, lease, self._client, call)
+            whole = await _with_history(conversation, context)
+            yield AppendingTurn(whole, context, lease, self._client, call)
 
     def _context_request(self, conversation: Conversation) -> sessions_pb2.GetContextRequest:
         session_id, session = conversation.request.session_id, conversation.request.session
@@ -169,3 +171,7 @@ class Turns:
     def _default_window(self, conversation: Conversation) -> models_pb2.WindowPolicy | None:
         model = conversation.request.model
         return default_window(conversation, self._capabilities(models_pb2.GetCapabilitiesRequest(model=model)))
+
+
+async def _with_history(conversation: Conversation, context: sessions_pb2.GetContextResponse) -> Conversation:
+    return await run_beside_if_large(history_work(context), with_history, conversation, context)

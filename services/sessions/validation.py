@@ -11,6 +11,8 @@ from typing import Literal, NoReturn, Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from proto.models_pb2 import ChatMessage, WindowPolicy
+from services.shared.characters import UNSEEN
+from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -71,15 +73,15 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
         raise InvalidRequest.field("metadata", f"has {len(metadata)} entries; at most {MAX_METADATA} are allowed")
     for key, value in metadata.items():
         check_text("metadata", key, MAX_METADATA_KEY, required=True)
-        check_text(f"metadata[{key}]", value, MAX_METADATA_VALUE)
+        check_text(f"metadata[{UNSEEN.sub('?', key)}]", value, MAX_METADATA_VALUE)
     return dict(metadata)
 
 
 def read_lifetime(ttl: Duration) -> int:
     """A duration in microseconds, rounded up."""
-    if abs(ttl.nanos) >= 1_000_000_000 or ttl.nanos * ttl.seconds < 0:
+    nanoseconds = nanoseconds_of(ttl)
+    if nanoseconds is None:
         raise InvalidRequest.field("ttl", "is not a valid duration")
-    nanoseconds = ttl.seconds * 1_000_000_000 + ttl.nanos
     if nanoseconds <= 0:
         raise InvalidRequest.field("ttl", "must be more than 0; leave it out for a session that never expires")
     if ttl.seconds > MAX_TTL_SECONDS:

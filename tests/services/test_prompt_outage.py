@@ -47,7 +47,7 @@ async def assert_served(registry: PromptRegistry) -> None:
     assert await names(registry) == [NAME]
     assert await versions(registry) == [2, 1]
     request = models_pb2.ChatRequest(prompt=models_pb2.PromptRef(name=NAME))
-    assert with_system_prompt(request, registry).conversation.messages[0].content == "text 1"
+    assert (await with_system_prompt(request, registry)).conversation.messages[0].content == "text 1"
 
 
 async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_back(

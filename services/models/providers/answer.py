@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proto import models_pb2
+from services.models.limits import MAX_PARTS
 from services.models.providers.faults import Fault
 from services.models.providers.pieces import Pieces
 
@@ -24,8 +25,8 @@ BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for English, used only where the provider did not count; such usage is marked as estimated."""
 
-MAX_BLOCKS = 4096
-"""Far above what any model writes: every piece of text with sources of its own is a block."""
+MAX_BLOCKS = MAX_PARTS
+"""Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
 
 MAX_PARTS_BYTES = 31 * 1024 * 1024
 """Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""

@@ -50,9 +50,6 @@ REASONS_BY_WORD = {
 TEXT_TOO_LONG = "string_above_max_length"
 """OpenAI's code for a text that is too long wherever it stands, in a prompt or in an id."""
 
-MAX_READ_LENGTH = 4096
-"""Of a sentence, or of the path of a member: what is longer quotes something."""
-
 PROMPT_MEMBERS = frozenset({"messages", "input"})
 CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", "arguments", "output"})
 """Where the text of a prompt stands, such as `messages[1].content[0].text` and `input[2].output`."""
@@ -66,6 +63,11 @@ REASONS_BY_SENTENCE = (
     (re.compile(r"specified API usage limits", re.IGNORECASE), "UPSTREAM_QUOTA_EXHAUSTED"),
     (re.compile(r"credit balance is too low", re.IGNORECASE), "UPSTREAM_BILLING"),
 )
+
+MAX_PARAM_LENGTH = 1024
+MAX_SENTENCE_LENGTH = 4096
+"""What is longer quotes something."""
+_NAMES = re.compile(r"[^.\[\]]+")
 
 # The body's members whose names a caller knows too.
 FIELDS_BY_PARAM = {
@@ -127,7 +129,7 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
     if reason in ("UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR") and status:
         reason = by_status
     if reason == "UPSTREAM_INVALID_REQUEST":
-        message = json_text.text_of(error.get("message"))[:MAX_READ_LENGTH]
+        message = json_text.text_of(error.get("message"))[:MAX_SENTENCE_LENGTH]
         reason = next((meaning for sentence, meaning in REASONS_BY_SENTENCE if sentence.search(message)), reason)
     assert reason in MEANINGS
     return Fault(reason, FIELDS_BY_PARAM.get(names[0], "") if names else "")
@@ -135,8 +137,8 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
 
 def _names_in(param: Any) -> list[str]:
     """The names in the path of a body's member, without the places in lists: `tools[0].name` is tools and name."""
-    words = re.split(r"[.\[\]]+", param[:MAX_READ_LENGTH]) if isinstance(param, str) else []
-    return [word for word in words if word and not word.isdigit()]
+    words = _NAMES.findall(param[:MAX_PARAM_LENGTH]) if isinstance(param, str) else []
+    return [word for word in words if not word.isdigit()]
 
 
 def _is_text_of_prompt(names: Sequence[str]) -> bool:

@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeVar
 from proto import models_pb2
 from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
-from services.models.providers.beside_loop import run_beside_if_large
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.providers.event_stream import Event, EventStream
@@ -22,7 +21,8 @@ from services.models.providers.faults import Fault, error_for
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
-from services.shared.server import MAX_MESSAGE_BYTES
+from services.shared.beside_loop import run_beside_if_large
+from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 OK = 200
 JSON = {"content-type": "application/json"}
