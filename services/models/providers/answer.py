@@ -74,6 +74,8 @@ class Answer:
         """Of all text that was given out, arguments of tool calls included."""
         self.parts_bytes = 0
         """Of all parts that were given out whole."""
+        self.waiting_bytes = 0
+        """Of what its decoder holds until more has come."""
         self._blocks: dict[int, _Block] = {}
         self._call_ids: set[str] = set()
         self._free_call_key = 0
@@ -85,8 +87,8 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """About how large it is, by what was given out."""
-        return self.characters + self.parts_bytes
+        """About how much is held of it."""
+        return self.characters + self.parts_bytes + self.waiting_bytes
 
     # ------------------------------------------------------------------------------------------- growing
 

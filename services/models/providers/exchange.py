@@ -15,9 +15,10 @@ from proto import models_pb2
 from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
-from services.models.providers.estimates import estimate_prompt_tokens
+from services.models.providers.estimates import estimate_usage, with_told_prompt
 from services.models.providers.event_stream import Event, EventStream
 from services.models.providers.faults import Fault, error_for
+from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
@@ -71,8 +72,8 @@ async def chat(
     body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
     if body.streams:
         return await _whole_answer(_streamed(transport, target, conversation, patience, interrupted, body))
-    with _Attribution(target):
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data)
+    with _Attribution(target), PROCESS_ANSWERS.begin() as held:
+        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
         if answered.status != OK:
             raise await _refusal(target, answered.status, answered.headers, answered.body)
         answer = await _read(target, answered.headers, answered.body)
@@ -114,14 +115,14 @@ async def _streamed(
     if body is None:
         body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
     chunks_sent = 0
-    with _Attribution(target) as facts:
+    with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
         async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
             if answered.status != OK:
                 error_body = await answered.read_start(MAX_ERROR_BYTES)
                 raise await _refusal(target, answered.status, answered.headers, error_body)
             if answered.headers.get("content-type", "").startswith("application/json"):
                 # Some servers do not stream, whatever they are asked.
-                answer = await _read(target, answered.headers, await answered.read_all())
+                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow))
                 for chunk in answer.take_chunks():
                     yield chunk
             else:
@@ -129,7 +130,7 @@ async def _streamed(
                 answer = decoder.answer
                 answer.state_owner = target.state_owner
                 with _Interruption(decoder, target, conversation, facts, interrupted):
-                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience)) as chunks:
+                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                             chunks_sent += 1
@@ -139,7 +140,7 @@ async def _streamed(
 
 
 async def _decoded(
-    answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience
+    answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
     events = EventStream()
@@ -153,6 +154,8 @@ async def _decoded(
         if not data:
             break
         size += len(data)
+        if size > FREE_BYTES:
+            held.grow(events.held_bytes + decoder.answer.size)
         try:
             if events.held_bytes > LIGHT_BYTES:
                 await _feed_large(decoder, events, data)
@@ -268,9 +271,9 @@ class _Interruption:
         was_refused = isinstance(error, errors.PlatformError) and "chunks" not in self._facts and answer.usage is None
         if error is None or self._decoder.finished or was_refused:
             return
-        usage = _estimate(answer, self._conversation)
+        usage = estimate_usage(answer, self._conversation)
         if answer.usage is not None:
-            usage = _with_told_prompt(usage, answer.usage)
+            usage = with_told_prompt(usage, answer.usage)
         _add_cost(usage, answer, self._target)
         self._facts.update({name: str(value).lower() for name, value in usage_facts(usage).items()})
         if self._interrupted:
@@ -337,7 +340,7 @@ def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
     """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
     if answer.usage is None:
-        answer.usage = _estimate(answer, conversation)
+        answer.usage = estimate_usage(answer, conversation)
     _add_cost(answer.usage, answer, target)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
@@ -358,17 +361,6 @@ def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> Non
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
 
 
-def _with_told_prompt(estimate: models_pb2.TokenUsage, told: models_pb2.TokenUsage) -> models_pb2.TokenUsage:
-    """What a provider tells at the beginning is true of the prompt and its cache, and not yet of the answer."""
-    usage = models_pb2.TokenUsage()
-    usage.CopyFrom(told)
-    usage.ClearField("reasoning_tokens")
-    usage.completion_tokens = estimate.completion_tokens
-    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
-    usage.estimated = True
-    return usage
-
-
 def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
     """What is logged of a usage, and told beside an error."""
     facts: dict[str, int | bool] = {
@@ -386,11 +378,3 @@ def _add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> N
     cost = target.price(usage) if target.price and answer.at_standard_rates else None
     if cost is not None:
         usage.cost_nano_usd = cost
-
-
-def _estimate(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
-    prompt = estimate_prompt_tokens(conversation)
-    completion = answer.estimated_completion_tokens()
-    return models_pb2.TokenUsage(
-        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +62,10 @@ class Answer(NamedTuple):
     body: bytes
 
 
+Hold = Callable[[int], None]
+"""Is told how many bytes of an answer are held by now, and raises where that is too many."""
+
+
 class StreamedAnswer:
     """An answer whose body is read as it arrives, by one reader."""
 
@@ -98,9 +102,10 @@ class StreamedAnswer:
         self._rest = data[PIECE_BYTES:]
         return data[:PIECE_BYTES]
 
-    async def read_all(self, limit: int = MAX_BODY_BYTES) -> bytes:
-        """Returns the rest of the body. Raises what `read` raises, and Internal when there is more than `limit`."""
-        body = await self._gather(limit)
+    async def read_all(self, limit: int = MAX_BODY_BYTES, hold: Hold | None = None) -> bytes:
+        """Returns the rest of the body. Raises what `read` and `hold` raise, and Internal when there is more than
+        `limit`."""
+        body = await self._gather(limit, hold)
         if len(body) > limit:
             raise _too_large(limit)
         return body
@@ -109,11 +114,13 @@ class StreamedAnswer:
         """Returns the rest of the body, or its first `limit` bytes. Raises what `read` raises."""
         return (await self._gather(limit))[:limit]
 
-    async def _gather(self, limit: int) -> bytes:
+    async def _gather(self, limit: int, hold: Hold | None = None) -> bytes:
         # Pieces may be as small as a byte, and a list of them many times as large as they are.
         body = bytearray()
         while len(body) <= limit and (data := await self.read()):
             body += data
+            if hold:
+                hold(len(body))
         return bytes(body)
 
     async def _unpack(self, unpacker: Unpacker) -> bytes:
@@ -162,11 +169,11 @@ class Transport:
         self._pool = Pool(endpoints, places or Shares(CONNECTIONS), authorities=authorities)
         self._discreet = endpoints.discreet
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, hold: Hold | None = None) -> Answer:
         """Sends `body` and returns the answer, whatever its status: up to MAX_BODY_BYTES of it, and the first
         MAX_ERROR_BYTES of one that is an error.
 
-        Raises what opening a call (see the class) and reading a body (`StreamedAnswer.read_all`) raise.
+        Raises what opening a call (see the class), reading a body (`StreamedAnswer.read_all`) and `hold` raise.
         """
         origin, connection = await self._send(url, headers, body, self._timers.answer)
         try:
@@ -177,7 +184,7 @@ class Transport:
                 return Answer(connection.status, headers, connection.take())
             answer = StreamedAnswer(connection, self._timers.idle)
             is_error = answer.status >= 400
-            read = await (answer.read_start(MAX_ERROR_BYTES) if is_error else answer.read_all())
+            read = await (answer.read_start(MAX_ERROR_BYTES) if is_error else answer.read_all(hold=hold))
             return Answer(answer.status, headers, read)
         finally:
             self._pool.leave(origin, connection)

@@ -96,6 +96,7 @@ class MessageDecoder:
         content = object_of(event.get("content_block"))
         block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
+        self.answer.waiting_bytes += len(block.start)
         if self._opened > MAX_BLOCKS:
             # Those of unknown kinds are no blocks of the answer yet.
             raise Fault("OUTPUT_LIMIT")
@@ -130,12 +131,16 @@ class MessageDecoder:
                 self.answer.add_arguments(block.key, piece)
             else:
                 block.json.add(piece)
+                self.answer.waiting_bytes += len(piece)
         elif kind == "thinking_delta":
             self.answer.add(block.key, "reasoning", piece_of(delta, "thinking"))
         elif kind == "signature_delta":
-            block.signature.add(piece_of(delta, "signature"))
+            piece = piece_of(delta, "signature")
+            block.signature.add(piece)
+            self.answer.waiting_bytes += len(piece)
         elif kind == "citations_delta":
             self._cited_bytes += len(data)
+            self.answer.waiting_bytes += len(data)
             if self._cited_bytes > MAX_CITED_BYTES:
                 raise Fault("OUTPUT_LIMIT")
             block.citations.append(_citation(delta, data))
@@ -147,6 +152,7 @@ class MessageDecoder:
         block.is_closed = True
         self._finish_block(block)
         # The answer has what there was of it.
+        self.answer.waiting_bytes -= len(block.start)
         block.start = b""
         block.citations.clear()
 

@@ -155,12 +155,11 @@ class _AnnotatedAnswer(Answer):
     def __init__(self) -> None:
         super().__init__()
         self._annotations: list[bytes] = []
-        self._cited_bytes = 0
 
     def add_annotations(self, annotations: bytes) -> None:
         """Adds what `annotations_in` gave."""
-        self._cited_bytes += len(annotations)
-        if self._cited_bytes > MAX_CITED_BYTES:
+        self.waiting_bytes += len(annotations)
+        if self.waiting_bytes > MAX_CITED_BYTES:
             raise Fault("OUTPUT_LIMIT")
         self._annotations.append(annotations)
 
