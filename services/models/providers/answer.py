@@ -245,7 +245,8 @@ class Answer:
         message.content = response.text = text
         if self._call_ids:
             calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
-            message.tool_calls.extend([_tool_call(block) for block in calls])
+            for block in calls:
+                _fill_call(message.tool_calls.add(), block)
             response.tool_calls.extend(message.tool_calls)
         if not _fits_short_form(blocks):
             for block in blocks:
@@ -317,8 +318,10 @@ def _fill_part(part: models_pb2.ContentPart, block: _Block) -> None:
     elif block.kind == "refusal":
         part.refusal = block.held.text()
     elif block.kind == "tool_call":
-        part.tool_call.CopyFrom(_tool_call(block))
+        _fill_call(part.tool_call, block)
 
 
-def _tool_call(block: _Block) -> models_pb2.ToolCall:
-    return models_pb2.ToolCall(id=block.call_id, name=block.call_name, arguments_json=block.held.text())
+def _fill_call(call: models_pb2.ToolCall, block: _Block) -> None:
+    call.id = block.call_id
+    call.name = block.call_name
+    call.arguments_json = block.held.text()

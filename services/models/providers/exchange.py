@@ -22,7 +22,7 @@ from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, 
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
-from services.shared.beside_loop import run_beside_if_large
+from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 OK = 200
@@ -154,10 +154,12 @@ async def _decoded(
         if not data:
             break
         size += len(data)
+        is_large = events.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
             held.grow(events.held_bytes + decoder.answer.size)
+            is_large = is_large or decoder.answer.waiting_bytes > LARGE_BYTES
         try:
-            if events.held_bytes > LIGHT_BYTES:
+            if is_large:
                 await _feed_large(decoder, events, data)
             else:
                 complete = events.feed(data)
@@ -195,9 +197,10 @@ async def _decoded(
 
 
 async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
-    """Feeds what may end a large event, of which nothing is held any longer than it takes."""
+    """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
     complete = events.feed(data)
-    await run_beside_if_large(sum(decoding_work(event.data) for event in complete), _feed_and_flush, decoder, complete)
+    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in complete)
+    await run_beside_if_large(work, _feed_and_flush, decoder, complete)
 
 
 def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
