@@ -12,12 +12,14 @@ from google.protobuf.json_format import MessageToDict
 from proto import models_pb2
 from services.models.checks import problem_with_line, problem_with_lines, refuse
 from services.models.prompt_labels import problem_with_label
+from services.models.providers.base import SCHEMA_WORK
 from services.models.templates import find_lookalikes, find_variables
 from services.models.validation import check_chat_request
 from services.shared.errors import FieldViolation, InvalidRequest
 
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_DEFAULTS_BYTES = 256 * 1024
+MAX_VARIABLES = 1000
 MAX_PERSON_LENGTH = 256
 MAX_TAGS = 64
 MAX_TAG_LENGTH = 128
@@ -54,13 +56,16 @@ def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
     return prompt
 
 
+def work_of(request: models_pb2.RegisterPromptRequest) -> int:
+    """About how much there is to check and hash, in bytes of plain text."""
+    return request.ByteSize() + SCHEMA_WORK * request.defaults.ByteSize()
+
+
 def warn(
     request: models_pb2.RegisterPromptRequest, prompt: models_pb2.Prompt, created: bool
-) -> Iterator[models_pb2.Notice]:
+) -> Sequence[models_pb2.Notice]:
     """What whoever registered `prompt` should know."""
-    yield from _lookalike_warnings(prompt)
-    if not created:
-        yield from _metadata_warnings(request, prompt)
+    return [*_lookalike_warnings(prompt), *([] if created else _metadata_warnings(request, prompt))]
 
 
 def _lookalike_warnings(prompt: models_pb2.Prompt) -> Iterator[models_pb2.Notice]:
@@ -101,6 +106,8 @@ def _violations(request: models_pb2.RegisterPromptRequest) -> Iterator[FieldViol
         yield FieldViolation("content", "contains a NUL character")
     elif len(request.content.encode()) > MAX_CONTENT_BYTES:
         yield FieldViolation("content", f"is larger than {MAX_CONTENT_BYTES} bytes")
+    elif len(find_variables(request.content)) > MAX_VARIABLES:
+        yield FieldViolation("content", f"has more than {MAX_VARIABLES} variables")
     problem = problem_with_lines(request.commit_message, MAX_COMMIT_MESSAGE_LENGTH)
     if problem:
         yield FieldViolation("commit_message", problem)

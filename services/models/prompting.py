@@ -33,17 +33,17 @@ class Filled(NamedTuple):
     warnings: Sequence[models_pb2.Notice]
 
 
-def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptRegistry) -> Prompted:
+async def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptRegistry) -> Prompted:
     """The conversation that is to be sent: its system prompt first, and the prompt's defaults wherever the request
     says nothing itself. Raises NotFound for an unknown prompt, and InvalidRequest for variables without values."""
     if request.HasField("prompt"):
         if request.system_prompt_name:
             raise InvalidRequest.field("system_prompt_name", "excludes prompt; set one of the two")
         check_reference(request.prompt)
-        found = _resolve(request.prompt, prompts)
+        found = await _resolve(request.prompt, prompts)
         filled = fill(found, request.prompt.variables)
     elif request.system_prompt_name:
-        found = prompts.resolve(request.system_prompt_name)
+        found = await prompts.resolve(request.system_prompt_name)
         _refuse_variables(found.prompt)
         filled = Filled(found.prompt.content, ())
     else:
@@ -56,16 +56,18 @@ def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptRegistry)
     return Prompted(Conversation(request, messages, added=(field,)), resolved, filled.warnings)
 
 
-def render_prompt(request: models_pb2.RenderPromptRequest, prompts: PromptRegistry) -> models_pb2.RenderPromptResponse:
+async def render_prompt(
+    request: models_pb2.RenderPromptRequest, prompts: PromptRegistry
+) -> models_pb2.RenderPromptResponse:
     """The text that a chat with the same reference would send. Raises as `with_system_prompt` does."""
     check_reference(request.prompt)
-    found = _resolve(request.prompt, prompts)
+    found = await _resolve(request.prompt, prompts)
     filled = fill(found, request.prompt.variables)
     return models_pb2.RenderPromptResponse(text=filled.text, prompt=found.describe(), warnings=filled.warnings)
 
 
-def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> Resolved:
-    return prompts.resolve(reference.name, reference.version, reference.label)
+async def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> Resolved:
+    return await prompts.resolve(reference.name, reference.version, reference.label)
 
 
 def fill(found: Resolved, variables: Mapping[str, str]) -> Filled:

@@ -96,7 +96,7 @@ class ModelServicer:
         self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False
     ) -> tuple[Prompted, Target]:
         """Everything that can be said about a request before anything is sent."""
-        prompted = with_system_prompt(request, self._prompts)
+        prompted = await with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
         await run_beside_if_large(request.ByteSize(), check_chat_request, request)
         call.facts["model"] = request.model
@@ -168,7 +168,7 @@ class ModelServicer:
     async def RenderPrompt(
         self, request: models_pb2.RenderPromptRequest, call: Call
     ) -> models_pb2.RenderPromptResponse:
-        return render_prompt(request, self._prompts)
+        return await render_prompt(request, self._prompts)
 
     async def ListPromptEvents(
         self, request: models_pb2.ListPromptEventsRequest, call: Call
