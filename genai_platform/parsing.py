@@ -17,6 +17,7 @@ from genai_platform.requests import Messages, build_chat_request
 from proto.models_pb2 import ChatRequest, ChatResponse, ResponseFormat
 
 MAX_NAME_LENGTH = 64
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 # Where a schema holds others: as the values of an object, as the items of a list, or by itself.
 SCHEMA_MAPS = ("properties", "$defs", "definitions")
@@ -87,7 +88,7 @@ def build_response_format(schema: Schema, strict: bool | None = True) -> Respons
         title, described = schema.__name__, _require_all(schema.model_json_schema())
     else:
         raise TypeError("schema must be a JSON Schema as a dict, or a class such as a Pydantic model")
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", title)[:MAX_NAME_LENGTH]
+    name = _NO_NAME.sub("_", title[:MAX_NAME_LENGTH])
     schema_json = json.dumps(described, ensure_ascii=False)
     return ResponseFormat(type="json_schema", schema_json=schema_json, name=name, strict=strict)
 

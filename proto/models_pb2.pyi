@@ -317,7 +317,7 @@ class ResponseFormat(_message.Message):
     def __init__(self, type: _Optional[str] = ..., schema_json: _Optional[str] = ..., name: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
 
 class ChatResponse(_message.Message):
-    __slots__ = ("text", "model", "provider", "usage", "tool_calls", "finish_reason", "message", "raw_finish_reason", "response_id", "provider_response_id", "warnings", "attempts", "prompt", "session_id", "session_next_sequence", "timing", "stop_sequence")
+    __slots__ = ("text", "model", "provider", "usage", "tool_calls", "finish_reason", "message", "raw_finish_reason", "response_id", "provider_response_id", "warnings", "attempts", "prompt", "session_id", "session_next_sequence", "timing", "stop_sequence", "source", "registered_model")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
@@ -335,6 +335,8 @@ class ChatResponse(_message.Message):
     SESSION_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     STOP_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_MODEL_FIELD_NUMBER: _ClassVar[int]
     text: str
     model: str
     provider: str
@@ -352,7 +354,9 @@ class ChatResponse(_message.Message):
     session_next_sequence: int
     timing: Timing
     stop_sequence: str
-    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., message: _Optional[_Union[ChatMessage, _Mapping]] = ..., raw_finish_reason: _Optional[str] = ..., response_id: _Optional[str] = ..., provider_response_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., prompt: _Optional[_Union[ResolvedPrompt, _Mapping]] = ..., session_id: _Optional[str] = ..., session_next_sequence: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., stop_sequence: _Optional[str] = ...) -> None: ...
+    source: ModelSource
+    registered_model: str
+    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., message: _Optional[_Union[ChatMessage, _Mapping]] = ..., raw_finish_reason: _Optional[str] = ..., response_id: _Optional[str] = ..., provider_response_id: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., prompt: _Optional[_Union[ResolvedPrompt, _Mapping]] = ..., session_id: _Optional[str] = ..., session_next_sequence: _Optional[int] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., stop_sequence: _Optional[str] = ..., source: _Optional[_Union[ModelSource, str]] = ..., registered_model: _Optional[str] = ...) -> None: ...
 
 class ToolCall(_message.Message):
     __slots__ = ("id", "name", "arguments_json")
@@ -467,20 +471,24 @@ class PreviewChatRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ChatRequest, _Mapping]] = ..., stream: _Optional[bool] = ...) -> None: ...
 
 class PreviewChatResponse(_message.Message):
-    __slots__ = ("method", "path", "body_json", "warnings", "provider", "model")
+    __slots__ = ("method", "path", "body_json", "warnings", "provider", "model", "source", "registered_model")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     BODY_JSON_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_MODEL_FIELD_NUMBER: _ClassVar[int]
     method: str
     path: str
     body_json: str
     warnings: _containers.RepeatedCompositeFieldContainer[Notice]
     provider: str
     model: str
-    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body_json: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+    source: ModelSource
+    registered_model: str
+    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body_json: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., source: _Optional[_Union[ModelSource, str]] = ..., registered_model: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "provider")
@@ -863,7 +871,7 @@ class RegisterModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[RegisteredModel, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ...) -> None: ...
 
 class RegisteredModel(_message.Message):
-    __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "status", "registered_at", "overrides_builtin")
+    __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "status", "registered_at", "overrides_builtin", "untrusted")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -877,6 +885,7 @@ class RegisteredModel(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     OVERRIDES_BUILTIN_FIELD_NUMBER: _ClassVar[int]
+    UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     endpoint: str
     capabilities: ModelCapabilities
@@ -890,7 +899,8 @@ class RegisteredModel(_message.Message):
     status: str
     registered_at: str
     overrides_builtin: bool
-    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., status: _Optional[str] = ..., registered_at: _Optional[str] = ..., overrides_builtin: _Optional[bool] = ...) -> None: ...
+    untrusted: bool
+    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., status: _Optional[str] = ..., registered_at: _Optional[str] = ..., overrides_builtin: _Optional[bool] = ..., untrusted: _Optional[bool] = ...) -> None: ...
 
 class ListRegisteredModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -157,8 +157,8 @@ class ModelServiceServicer:
 
     def RegisterPrompt(self, request, context):
         """Stores a prompt as a new immutable version; identical content is the version that is already there.
-        RESOURCE_EXHAUSTED PROMPT_FULL when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_FULL when all
-        prompts have 8 GiB, or their newest and labelled versions, which are kept in memory, 64 MiB.
+        RESOURCE_EXHAUSTED PROMPT_LIMIT when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_LIMIT when there
+        are 10,000 prompts or 8 GiB of them, or their newest and labelled versions, which are kept in memory, have 64 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +182,12 @@ class ModelServiceServicer:
     def RegisterModel(self, request, context):
         """Registers a custom or self-hosted model. It can be called by its name at once, and overrides a built-in of
         the same name until it is deregistered.
+
+        Whoever calls through a gateway or a service that is exposed is a stranger, and may not: name an endpoint on a
+        private address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential (INVALID_ARGUMENT) unless the operator has
+        allowed or mapped it; take a name that leads to a vendor's model or that the operator has given
+        (FAILED_PRECONDITION NAME_RESERVED), or one that is registered differently (FAILED_PRECONDITION NAME_TAKEN), unless
+        the operator allows that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,7 +208,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeregisterModel(self, request, context):
-        """Removes a registered model. A built-in that it had overridden is served again.
+        """Removes a registered model. A built-in that it had overridden is served again. Strangers (see RegisterModel) are
+        refused with FAILED_PRECONDITION NAME_TAKEN unless the operator allows it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,8 +10,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.gateway.routes import Backend
+from services.shared.health import NOT_SERVING, SERVING
 from services.shared.logs import Log
-from services.shared.server import NOT_SERVING, SERVING, Server
+from services.shared.rpc import NoSuchMethod
+from services.shared.server import Server
 
 REWATCH_SECONDS = 0.1
 
@@ -23,7 +25,8 @@ class GatewayServer(Server):
     """
 
     def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], backends: Sequence[Backend], log: Log) -> None:
-        super().__init__(handlers, [backend.service.full_name for backend in backends])
+        names = [backend.service.full_name for backend in backends]
+        super().__init__([*handlers, NoSuchMethod(names, log)], names)
         self._backends = tuple(backends)
         self._serving = dict.fromkeys((backend.name for backend in backends), False)
         self._watches: list[asyncio.Task[NoReturn]] = []
@@ -47,9 +50,9 @@ class GatewayServer(Server):
                     await self._set(backend, answer.status == SERVING)
             except grpc.aio.AioRpcError as error:
                 self._log.debug("health watch ended", backend=backend.name, code=error.code().name)
+                await self._set(backend, False)
             finally:
                 answers.cancel()
-            await self._set(backend, False)
             await asyncio.sleep(REWATCH_SECONDS)
 
     async def _set(self, backend: Backend, serving: bool) -> None:

@@ -11,6 +11,7 @@ from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import open_backends
 from services.shared.channels import Address
+from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
 from services.shared.logs import open_log
 from services.shared.server import run, serve
@@ -43,6 +44,7 @@ async def start() -> None:
     """Runs the gateway until a signal stops it. Raises StartupError."""
     settings = load_settings(GatewaySettings)
     log = open_log("gateway", settings.log_level)
+    raise_descriptor_limit(log)
     backends = open_backends(settings.models_address, settings.sessions_address)
     try:
         server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)

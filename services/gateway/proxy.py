@@ -1,21 +1,25 @@
 """Forwards calls as bytes: nothing that passes is parsed, changed or kept.
 
-What the gateway adds to a call is an `x-request-id` when the caller sent none, one log line, and the error of a
-backend that is not there. Everything else goes through both ways: metadata, deadline, cancellation, messages as they
-come, the status with its details and trailers. Nothing is retried here.
+What the gateway adds to a call is an `x-request-id` when the caller sent none, who calls, one log line, and the error
+of a backend that is not there. Everything else goes through both ways: metadata, deadline, cancellation, messages as
+they come, the status with its details and trailers. Nothing is retried here.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
+from services.gateway.metadata import can_be_sent, check_metadatum
 from services.gateway.routes import Backend
 from services.shared import errors
+from services.shared.admission import PROCESS_ADMISSION
+from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
+from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.rpc import (
     CALLER_KEY,
     DETAILS_KEY,
@@ -31,8 +35,8 @@ from services.shared.rpc import (
 RETRY_SECONDS = 1.0
 """When to try again after a backend was not there: one that has come back is connected to within this time."""
 
-MAX_LOGGED_NAME = 128
 MIN_TIMEOUT_SECONDS = 0.001
+MAX_TIMEOUT_SECONDS = 365 * 24 * 3600.0
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -42,72 +46,54 @@ _HOP_PREFIXES = ("grpc-", ":", INTERNAL_PREFIX)
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Hands each call to the backend that serves its service.
+    """Hands each call to the backend that serves its method; other methods are not there.
 
-    A method that the descriptors do not know is forwarded too, so a new one needs no new gateway.
+    They are not passed on to be refused: grpc keeps the path of each method that was ever called, for good.
     """
 
-    def __init__(self, backends: Sequence[Backend], log: Log, *, exposed: bool = False) -> None:
+    def __init__(
+        self, backends: Sequence[Backend], log: Log, *, exposed: bool = False, intake: Intake = PROCESS_INTAKE
+    ) -> None:
         """`exposed` says that anybody may call, which the backends are told with every call."""
-        self._log = log
-        self._told: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
-        self._backends = {backend.service.full_name: backend for backend in backends}
+        told: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
         self._handlers = {
-            f"/{backend.service.full_name}/{method.name}": self._known_method(backend, method)
+            f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, told, intake))
             for backend in backends
             for method in backend.service.methods
         }
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        path: str = handler_call_details.method
-        return self._handlers.get(path) or self._unknown_method(path)
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)
 
-    def _known_method(self, backend: Backend, method: MethodDescriptor) -> grpc.RpcMethodHandler:
-        path = f"/{backend.service.full_name}/{method.name}"
-        if method.client_streaming:
-            return self._any_method(backend, method.name)
-        if method.server_streaming:
-            forward = Forward(backend, method.name, backend.channel.unary_stream(path), self._log, self._told)
-            return grpc.unary_stream_rpc_method_handler(forward.relay)
-        forward = Forward(backend, method.name, backend.channel.unary_unary(path), self._log, self._told)
-        return grpc.unary_unary_rpc_method_handler(forward.unary)
 
-    def _unknown_method(self, path: str) -> grpc.RpcMethodHandler:
-        service, _, method = path.removeprefix("/").partition("/")
-        backend = self._backends.get(service)
-        return self._any_method(backend, method) if backend else self._no_method(path)
-
-    def _any_method(self, backend: Backend, name: str) -> grpc.RpcMethodHandler:
-        path = f"/{backend.service.full_name}/{name}"
-        forward = Forward(backend, name, backend.channel.stream_stream(path), self._log, self._told)
+def _handler(forward: Forward) -> grpc.RpcMethodHandler:
+    # To grpc requests are streams: it would take in the only message of a unary one before anybody is asked.
+    if forward.streams:
         return grpc.stream_stream_rpc_method_handler(forward.relay)
-
-    def _no_method(self, path: str) -> grpc.RpcMethodHandler:
-        async def refuse(_: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:
-            served = " and ".join(self._backends)
-            error = errors.Unimplemented(f"this gateway serves only {served}", reason="SERVICE_NOT_SERVED")
-            await fail_call(self._log, path[:MAX_LOGGED_NAME], error, Call(context), context)
-
-        return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.stream_unary_rpc_method_handler(forward.unary)
 
 
 class Forward:
-    """Forwards one method: `start` begins its call to the backend."""
+    """Forwards one method, whose request is one message."""
 
-    def __init__(self, backend: Backend, method: str, start: Callable[..., Any], log: Log, told: Metadata = ()) -> None:
+    def __init__(self, backend: Backend, method: MethodDescriptor, log: Log, told: Metadata, intake: Intake) -> None:
+        path, channel = f"/{backend.service.full_name}/{method.name}", backend.channel
+        self.streams = method.server_streaming
+        self._start = channel.unary_stream(path) if self.streams else channel.unary_unary(path)
+        self._start_in_pieces = channel.stream_stream(path) if self.streams else channel.stream_unary(path)
         self._backend = backend
-        self._name = f"{backend.service.name}/{method[:MAX_LOGGED_NAME]}"
-        self._start = start
+        self._name = f"{backend.service.name}/{method.name}"
+        self._max_bytes = max_request_bytes(method.name)
         self._log = log
         self._told = told
+        self._intake = intake
 
-    async def unary(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """Forwards one message and returns the one that comes back."""
-        call = Call(context)
-        call.facts["request_bytes"] = len(request)
+        call = Call(context, context.peer())
         try:
-            with RunningCall():
-                onward = self._start(request, timeout=_timeout(call), metadata=self._metadata(call, context))
+            with RunningCall(), PROCESS_ADMISSION.call(call.caller):
+                onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)
                     response: bytes = await onward
@@ -120,13 +106,13 @@ class Forward:
         record_call(self._log, self._name, call, "OK")
         return response
 
-    async def relay(self, request: bytes | AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:
-        """Forwards one message, or a stream of them, and writes each that comes back before the next is read."""
-        call = Call(context)
+    async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
+        """Forwards one message, and writes each that comes back before the next is read."""
+        call = Call(context, context.peer())
         messages = 0
         try:
-            with RunningCall():
-                onward = self._start(request, timeout=_timeout(call), metadata=self._metadata(call, context))
+            with RunningCall(), PROCESS_ADMISSION.call(call.caller):
+                onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)
                     async for message in onward:
@@ -141,11 +127,36 @@ class Forward:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
 
+    async def _begin(self, call: Call, context: grpc.aio.ServicerContext) -> Any:
+        """The call to the backend, which has the request."""
+        metadata = self._metadata(call, context)
+        data, room = await self._intake.receive(context, call.caller)
+        call.facts["request_bytes"] = len(data)
+        with room:
+            if len(data) <= SMALL_BYTES:
+                return self._start(data, timeout=_timeout(call), metadata=metadata)
+            check_size(len(data), self._max_bytes)
+            onward = self._start_in_pieces(timeout=_timeout(call), metadata=metadata)
+            try:
+                # A call that is given its request at its start keeps it to its end.
+                await onward.write(data)
+                await onward.done_writing()
+            except BaseException:
+                onward.cancel()
+                raise
+            return onward
+
     def _metadata(self, call: Call, context: grpc.aio.ServicerContext) -> Metadata:
-        """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells."""
-        received: Metadata = context.invocation_metadata() or ()
-        passed = [(key, value) for key, value in received if key != REQUEST_ID_KEY and not _belongs_to_hop(key)]
-        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, context.peer()), *self._told)
+        """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells.
+
+        Raises InvalidRequest for what cannot be sent on: grpc would neither send nor fail the call.
+        """
+        passed: list[tuple[str, str | bytes]] = []
+        for key, value in context.invocation_metadata() or ():
+            if key != REQUEST_ID_KEY and not _belongs_to_hop(key):
+                check_metadatum(key, value)
+                passed.append((key, value))
+        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._told)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):
@@ -183,9 +194,9 @@ class Forward:
 
 
 def _timeout(call: Call) -> float | None:
-    # To grpc.aio a timeout of 0 means none.
+    # To grpc.aio a timeout of 0 means none, and one of centuries is over at once.
     remaining = call.remaining_seconds()
-    return None if remaining is None else max(remaining, MIN_TIMEOUT_SECONDS)
+    return None if remaining is None else min(max(remaining, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
 
 
 def _belongs_to_hop(key: str) -> bool:
@@ -193,7 +204,12 @@ def _belongs_to_hop(key: str) -> bool:
 
 
 def _returned(received: Iterable[tuple[str, str | bytes]]) -> Metadata:
-    return tuple((key, value) for key, value in received if key == DETAILS_KEY or not _belongs_to_hop(key))
+    """What a backend returned, as far as it can be returned to the caller."""
+    return tuple(
+        (key, value)
+        for key, value in received
+        if key == DETAILS_KEY or (not _belongs_to_hop(key) and can_be_sent(key, value))
+    )
 
 
 async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContext) -> None:

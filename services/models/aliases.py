@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from services.models.built_in_models import BUILT_IN_MODELS
 from services.models.catalogue import VENDORS
@@ -33,9 +33,12 @@ def read_aliases(text: str) -> Mapping[str, str]:
     return aliases
 
 
-def aliases_of(model: str, aliases: Mapping[str, str]) -> Iterator[str]:
-    """The aliases that stand for a model."""
-    return (alias for alias, target in sorted(aliases.items()) if target == model)
+def by_model(aliases: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    """The aliases that stand for each model, in their order."""
+    found: dict[str, list[str]] = {}
+    for alias, model in sorted(aliases.items()):
+        found.setdefault(model, []).append(alias)
+    return found
 
 
 def tell_hidden(aliases: Mapping[str, str], models: ModelRegistry, log: Log) -> None:

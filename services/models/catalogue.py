@@ -125,7 +125,7 @@ OPENAI_FACTS: tuple[tuple[re.Pattern[str], ModelFacts], ...] = (
 )
 
 # `openai.types.shared.ResponsesModel` of openai 3.54; gpt-5.2-pro has been refused by Chat Completions too.
-RESPONSES_ONLY = re.compile(r"(?!ft:).*(-pro|codex|cyber|deep-research|rosalind|computer-use|daybreak|-law)(-.*)?")
+RESPONSES_ONLY = re.compile(r"(-pro|codex|cyber|deep-research|rosalind|computer-use|daybreak|-law)(-|\Z)")
 
 # ---------------------------------------------------------------------------------------------------- Anthropic
 
@@ -200,7 +200,8 @@ def facts_for(vendor: Vendor, model_id: str) -> ModelFacts:
         # Google Cloud writes an id's date behind an @.
         return _first_match(ANTHROPIC_FACTS, model_id.replace("@", "-"))
     facts = _first_match(OPENAI_FACTS, model_id)
-    return replace(facts, responses_only=True) if RESPONSES_ONLY.fullmatch(model_id) else facts
+    responses_only = not model_id.startswith("ft:") and RESPONSES_ONLY.search(model_id)
+    return replace(facts, responses_only=True) if responses_only else facts
 
 
 def _first_match(table: tuple[tuple[re.Pattern[str], ModelFacts], ...], model_id: str) -> ModelFacts:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from proto import models_pb2
 from services.models.checks import problem_with_line
-from services.models.providers.json_text import problem_with_object
+from services.models.limits import MAX_PARTS
+from services.models.providers.json_text import is_object
+from services.shared.durations import nanoseconds_of
 from services.shared.errors import FieldViolation
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -30,7 +32,7 @@ MAX_CACHE_SECONDS = 24 * 60 * 60
 DETAILS = frozenset({"", "low", "high", "auto"})
 
 MIME_TYPE = re.compile(r"(?:application|audio|image|text|video)/[a-z0-9][a-z0-9.+_-]{0,126}", re.IGNORECASE)
-URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.IGNORECASE)
+URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f][^\s\x00-\x1f\x7f]*", re.IGNORECASE)
 
 
 def is_plain(message: models_pb2.ChatMessage) -> bool:
@@ -51,6 +53,10 @@ def message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[F
         problem = "is required" if not role else "must be system, developer, user, assistant or tool"
         yield FieldViolation(f"{path}.role", problem)
         return
+    for field in ("parts", "tool_calls"):
+        if len(getattr(message, field)) > MAX_PARTS:
+            yield FieldViolation(f"{path}.{field}", f"holds more than {MAX_PARTS} entries")
+            return
     if message.parts:
         yield from _parts_violations(path, message)
     elif role not in ("assistant", "tool") and not message.content:
@@ -141,7 +147,7 @@ def _media_violations(path: str, media: models_pb2.Media) -> Iterator[FieldViola
     if media.mime_type and not MIME_TYPE.fullmatch(media.mime_type):
         rule = "must be a media type of application, audio, image, text or video, such as image/png"
         yield FieldViolation(f"{path}.mime_type", rule)
-    problem = problem_with_line(media.filename, MAX_FILENAME_LENGTH)
+    problem = problem_with_line(media.filename, MAX_FILENAME_LENGTH, joiners=True)
     if problem:
         yield FieldViolation(f"{path}.filename", problem)
     if media.detail not in DETAILS:
@@ -159,8 +165,10 @@ def cache_violations(path: str, cache: models_pb2.PromptCache) -> Iterator[Field
     """What is wrong with a prompt-cache mark."""
     if not cache.HasField("ttl"):
         return
-    nanoseconds = cache.ttl.seconds * 10**9 + cache.ttl.nanos
-    if not 0 < nanoseconds <= MAX_CACHE_SECONDS * 10**9:
+    nanoseconds = nanoseconds_of(cache.ttl)
+    if nanoseconds is None:
+        yield FieldViolation(f"{path}.ttl", "is not a valid duration")
+    elif not 0 < nanoseconds <= MAX_CACHE_SECONDS * 10**9:
         yield FieldViolation(f"{path}.ttl", "must be above 0 and at most 24 hours")
 
 
@@ -174,11 +182,11 @@ def _state_violations(path: str, role: str, state: models_pb2.ProviderState) -> 
 
 
 def _is_json_object(data: bytes) -> bool:
+    """The dialect that gives it back looks at what is in it."""
     try:
-        text = data.decode()
+        return is_object(data.decode())
     except UnicodeDecodeError:
         return False
-    return problem_with_object(text, MAX_STATE_BYTES) is None
 
 
 def _tool_call_violations(path: str, call: models_pb2.ToolCall) -> Iterator[FieldViolation]:
@@ -191,6 +199,9 @@ def _tool_call_violations(path: str, call: models_pb2.ToolCall) -> Iterator[Fiel
 def _tool_result_violations(path: str, result: models_pb2.ToolResult) -> Iterator[FieldViolation]:
     if not result.tool_call_id:
         yield FieldViolation(f"{path}.tool_call_id", "is required")
+    if len(result.content) > MAX_PARTS:
+        yield FieldViolation(f"{path}.content", f"holds more than {MAX_PARTS} entries")
+        return
     for index, part in enumerate(result.content):
         here = f"{path}.content[{index}]"
         if part.WhichOneof("kind") not in ("text", "media"):

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import os
-import stat
-from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from proto import models_pb2
+from proto.models_pb2 import Credential, RegisteredModel
+from services.models import credential_bounds, key_files
+from services.models.credential_bounds import FILE, VARIABLE, CredentialBounds
+from services.models.key_files import MAX_FILE_BYTES, KeyFiles
 from services.shared.errors import PreconditionFailed
-
-SETTING = "MODELS_CREDENTIALS_DIR"
-
-MAX_FILE_BYTES = 16 * 1024
-MAX_PATH_LENGTH = 512
 
 
 class Credentials:
-    """Finds the key that a `Credential` names: an environment variable, or a file below `directory`."""
+    """Finds the key that a `Credential` names, an environment variable or one of `files`, and says where it may go. The
+    key of a stranger's registration must have been mapped by the operator."""
 
-    def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory
+    def __init__(self, files: KeyFiles | None = None, bounds: CredentialBounds | None = None) -> None:
+        self._files = files or KeyFiles()
+        self._bounds = bounds or CredentialBounds()
 
-    def read(self, credential: models_pb2.Credential) -> str:
+    def problem(self, credential: Credential, endpoint: str | None, *, by_stranger: bool) -> str | None:
+        """Says why no registration may refer to this credential, or have it sent to this endpoint, or None.
+
+        A stranger is told the same of all that is not mapped, whether it is there or not.
+        """
+        source = self._source(credential)
+        if not source:
+            return None
+        return self._problem_with_bounds(source, endpoint, by_stranger) or self._problem_with_source(credential, source)
+
+    def key_for(self, model: RegisteredModel) -> str:
+        """The key that goes to a registered model, or "" when it needs none.
+
+        Raises what `read` raises, and PreconditionFailed CREDENTIAL_NOT_ALLOWED when the operator no longer lets it be
+        sent there.
+        """
+        source = self._source(model.credential)
+        if not source:
+            return ""
+        if problem := self._problem_with_bounds(source, model.endpoint, model.untrusted):
+            _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
+        return self.read(model.credential)
+
+    def may_go_to(self, url: str, credential: Credential) -> bool:
+        """Whether a credential that may go to its model's endpoint may go to this URL, too."""
+        return self._bounds.allow(self._source(credential), url)
+
+    def read(self, credential: Credential) -> str:
         """The key without blanks around it, or "" when no credential is set.
 
         Raises PreconditionFailed, naming the variable or the file and never what is in it: CREDENTIAL_MISSING when
@@ -34,55 +59,45 @@ class Credentials:
             return _read_variable(credential.env_var)
         return ""
 
-    def problem_with_file(self, file: str) -> str | None:
-        """Says why no registration may refer to this path, or None; the file itself need not be there yet."""
-        if self._directory is None:
-            return f"is not served here; its operator must set {SETTING} to the one directory that such files are in"
-        if not file or len(file) > MAX_PATH_LENGTH or not file.isprintable():
-            return f"must be a path of at most {MAX_PATH_LENGTH} characters that can be shown"
-        path = PurePosixPath(file)
-        if ".." in path.parts or not (self._directory / path).is_relative_to(self._directory):
-            return f"must be a path below the directory that {SETTING} names, without .."
-        try:
-            leads_out = not self._resolve(file).is_relative_to(self._directory.resolve())
-        except OSError:
+    def _source(self, credential: Credential) -> str:
+        return FILE + self._files.name(credential.file) if credential.HasField("file") else credential.env_var
+
+    def _problem_with_bounds(self, source: str, endpoint: str | None, by_stranger: bool) -> str | None:
+        if by_stranger and not self._bounds.is_mapped(source):
+            return f"is not for callers of this platform; its operator must map it in {credential_bounds.SETTING}"
+        return self._bounds.problem(source, endpoint) if endpoint else None
+
+    def _problem_with_source(self, credential: Credential, source: str) -> str | None:
+        if credential.HasField("file"):
+            return self._files.problem(credential.file)
+        names_a_key = source.endswith("_API_KEY") or source.startswith("GENAI_") or self._bounds.is_mapped(source)
+        if VARIABLE.fullmatch(source) and names_a_key:
             return None
-        return f"leads out of the directory that {SETTING} names" if leads_out else None
+        return "must be the name of a variable that ends in _API_KEY or begins with GENAI_, in capitals"
 
     def _read_file(self, file: str) -> str:
-        if problem := self.problem_with_file(file):
+        if problem := self._files.problem(file):
             _refuse("CREDENTIAL_INVALID", f"the key's file {file} {problem}", file=file)
-        # Blocks for no longer than a read of a small local file takes; a cached key would outlive its rotation.
         try:
-            data = _read_regular(self._resolve(file))
+            data = self._files.read(file)
         except OSError:
             data = b""
         key = data.decode("ascii", "replace").strip()
         if not key:
-            place = f"the file {file} below the directory that {SETTING} names"
+            place = f"the file {file} below the directory that {key_files.SETTING} names"
             _refuse("CREDENTIAL_MISSING", f"there is no key; put it into {place}, readable to the service", file=file)
         if len(data) > MAX_FILE_BYTES or not _is_key(key):
             message = f"the file {file} holds characters that no key has, or too many; it must hold the key alone"
             _refuse("CREDENTIAL_INVALID", message, file=file)
         return key
 
-    def _resolve(self, file: str) -> Path:
-        """Where the file really is, all links followed. Raises OSError when it is not there."""
-        assert self._directory
-        try:
-            return (self._directory / file).resolve(strict=True)
-        except RuntimeError:
-            raise OSError("links in a circle") from None
 
-
-def _read_regular(path: Path) -> bytes:
-    """The beginning of a file, one byte more than a key may have. Raises OSError when it is none, or a link."""
-    # Without O_NONBLOCK, opening a pipe would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("no regular file")
-        return opened.read(MAX_FILE_BYTES + 1)
+def source_of(credential: Credential) -> str:
+    """Where a credential is found, as it may be logged: what is no variable's name may be a key that was pasted."""
+    if credential.HasField("file"):
+        return FILE + credential.file[: key_files.MAX_PATH_LENGTH]
+    is_name = not credential.env_var or VARIABLE.fullmatch(credential.env_var)
+    return credential.env_var if is_name else "(no variable)"
 
 
 def _read_variable(variable: str) -> str:
@@ -98,6 +113,12 @@ def _read_variable(variable: str) -> str:
 
 def _is_key(text: str) -> bool:
     return text.isascii() and text.isprintable()
+
+
+def _named(credential: Credential) -> dict[str, str]:
+    if credential.HasField("file"):
+        return {"file": credential.file}
+    return {"variable": credential.env_var}
 
 
 def _refuse(reason: str, message: str, **source: str) -> NoReturn:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from urllib.parse import quote
 
 from proto import models_pb2
-from services.models.aliases import aliases_of
+from services.models.aliases import by_model
+from services.models.base_urls import is_plain_path
 from services.models.checks import refuse
 from services.models.model_registry import ModelRegistry
 from services.models.paging import cut_page
-from services.models.probes import ProviderProbe
+from services.models.probes import UNHEALTHY, ProviderProbe
 from services.models.provider_registry import KEY_VARIABLES, ProviderRegistry
 from services.models.routing import Router, Today, today_utc
 from services.models.status_board import StatusBoard
 from services.models.validation import check_model_name
 from services.models.vendor_models import VendorModel, VendorModels
+from services.shared.page_tokens import Text, read_page_token
+
+Model = models_pb2.RegisteredModel | VendorModel
 
 
 class ModelDirectory:
@@ -38,11 +44,13 @@ class ModelDirectory:
         self._router = router
         self._board = board
         self._aliases = aliases
+        self._aliases_by_model = by_model(aliases)
         self._today = today
 
     def list(self, request: models_pb2.ListModelsRequest) -> models_pb2.ListModelsResponse:
         """A page of all models, in the order of their names."""
-        entries = sorted((info.name, info) for info in self._infos() if request.provider in ("", info.provider))
+        models = self._behind(read_page_token(request, Text))
+        entries = ((model.name, self._info(model)) for model in models if request.provider in ("", _provider(model)))
         page = cut_page(entries, request)
         return models_pb2.ListModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
@@ -65,56 +73,67 @@ class ModelDirectory:
     async def _vendor_status(self, name: str, model: VendorModel) -> models_pb2.ModelStatus:
         provider = self._providers.find(model.vendor)
         answering = self._vendor_models.answering(model, self._today())
+        # The id is the caller's: the provider's key may not go to another path of its server, however that reads it.
+        if not is_plain_path(f"/{answering.upstream}"):
+            message = "no provider has a model whose id holds such characters, so none was asked"
+            return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)
         model_id = quote(answering.upstream, safe="")
         probe = ProviderProbe(
             model=name,
-            # The id is the caller's: it may not lead to another path of the provider.
             url=f"{provider.endpoint}/models/{model_id}" if provider else "",
             headers=provider.headers if provider else None,
             variable=KEY_VARIABLES[model.vendor],
         )
         return await self._board.check(probe)
 
-    def _infos(self) -> Iterator[models_pb2.ModelInfo]:
-        registered = {name: model for name in self._models.names() if (model := self._models.find(name))}
-        for model in registered.values():
-            yield models_pb2.ModelInfo(
-                name=model.name,
-                provider=model.provider,
-                capabilities=self._models.capabilities(model),
-                aliases=[*model.aliases, *self._operators_aliases(model.name)],
-                source=models_pb2.MODEL_SOURCE_REGISTERED,
-                configured=True,
-            )
-        for listed in self._vendor_models.listed():
-            if not self._is_hidden(listed.name):
-                yield self._vendor_info(listed)
-        yield from self._meant_by_aliases()
+    def _behind(self, name: str | None) -> Iterator[Model]:
+        """All models behind a name, in the order of their names."""
+        return heapq.merge(
+            self._registered(name), self._listed(name), self._meant_by_aliases(name), key=attrgetter("name")
+        )
 
-    def _is_hidden(self, name: str) -> bool:
-        return name in self._aliases or self._models.find(name) is not None
+    def _registered(self, after: str | None) -> Iterator[Model]:
+        return (model for name in self._models.names().behind(after) if (model := self._models.find(name)))
 
-    def _meant_by_aliases(self) -> Iterator[models_pb2.ModelInfo]:
+    def _listed(self, after: str | None) -> Iterator[Model]:
+        for name in self._vendor_models.names.behind(after):
+            model = self._vendor_models.find(name)
+            if model and name not in self._aliases and self._models.find(name) is None:
+                yield model
+
+    def _meant_by_aliases(self, after: str | None) -> Iterator[Model]:
         """Models that can be called and are listed nowhere, under what the operator calls them."""
-        listed = {name for model in self._vendor_models.listed() for name in (model.name, _pinned(model))}
-        for name in sorted(set(self._aliases.values()) - listed):
-            found = self._router.look_up(name)
-            if isinstance(found, VendorModel):
-                yield self._vendor_info(dataclasses.replace(found, name=name))
+        for name in sorted(self._aliases_by_model):
+            if (after is None or name > after) and not self._vendor_models.lists(name):
+                found = self._router.look_up(name)
+                if isinstance(found, VendorModel):
+                    yield dataclasses.replace(found, name=name)
+
+    def _info(self, model: Model) -> models_pb2.ModelInfo:
+        if isinstance(model, VendorModel):
+            return self._vendor_info(model)
+        return models_pb2.ModelInfo(
+            name=model.name,
+            provider=model.provider,
+            capabilities=self._models.capabilities(model),
+            aliases=[*model.aliases, *self._operators_aliases(model.name)],
+            source=models_pb2.MODEL_SOURCE_REGISTERED,
+            configured=True,
+        )
 
     def _vendor_info(self, model: VendorModel) -> models_pb2.ModelInfo:
         return models_pb2.ModelInfo(
             name=model.name,
             provider=model.vendor,
             capabilities=self._vendor_models.capabilities(model, self._today()),
-            aliases=sorted({*self._operators_aliases(model.name), *self._operators_aliases(_pinned(model))}),
+            aliases=sorted({*self._operators_aliases(model.name), *self._operators_aliases(model.pinned_name)}),
             source=model.source,
             configured=self._providers.find(model.vendor) is not None,
         )
 
-    def _operators_aliases(self, model: str) -> Iterator[str]:
-        return (alias for alias in aliases_of(model, self._aliases) if not self._models.find(alias))
+    def _operators_aliases(self, model: str) -> Sequence[str]:
+        return [alias for alias in self._aliases_by_model.get(model, ()) if not self._models.find(alias)]
 
 
-def _pinned(model: VendorModel) -> str:
-    return f"{model.vendor}/{model.upstream}"
+def _provider(model: Model) -> str:
+    return model.vendor if isinstance(model, VendorModel) else model.provider

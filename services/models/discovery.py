@@ -20,7 +20,7 @@ from services.models.provider_registry import Provider
 from services.models.providers.http1 import Fault
 from services.models.routing import Today, today_utc
 from services.models.vendor_models import VendorModels
-from services.shared.errors import PreconditionFailed
+from services.shared.errors import LimitExceeded, PreconditionFailed
 from services.shared.logs import Log
 
 LIST_SECONDS = 10.0
@@ -99,7 +99,7 @@ class Discovery:
             return "BAD_RESPONSE"
         except Refused as refusal:
             return f"HTTP_STATUS_{refusal}"
-        except PreconditionFailed as refusal:
+        except (PreconditionFailed, LimitExceeded) as refusal:
             return refusal.reason
         except (OSError, Fault, ValueError):
             return "CONNECT_FAILED"

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-import socket
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from services.models import host_names
 from services.models.address_ranges import Address, Kind, Network, addresses_reached, range_of
-from services.shared.errors import InvalidRequest, PreconditionFailed, StartupError
+from services.models.host_names import AddressInfo
+from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
 SETTING = "MODELS_ALLOWED_ENDPOINTS"
 REASON = "ENDPOINT_NOT_ALLOWED"
@@ -42,6 +43,7 @@ METADATA_HOSTS = frozenset(
 """The names of metadata services, whatever they resolve to."""
 
 _PORTS = {"http": 80, "https": 443}
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
@@ -52,9 +54,14 @@ class EndpointPolicy:
     begin with `*.` to stand for all below a domain. A host that is named may resolve to loopback and private addresses
     too. The servers of `trusted_urls` are always allowed: the operator has configured them. Raises StartupError for an
     entry that is none of these.
+
+    A policy that is `discreet` tells nobody why it refuses: strangers could find out by it what a network holds.
     """
 
-    def __init__(self, allowed: Iterable[str] = (PRIVATE,), trusted_urls: Iterable[str] = ()) -> None:
+    def __init__(
+        self, allowed: Iterable[str] = (PRIVATE,), trusted_urls: Iterable[str] = (), *, discreet: bool = False
+    ) -> None:
+        self.discreet = discreet
         self._allows_private = False
         self._networks: list[Network] = []
         self._hosts: set[str] = set()
@@ -67,7 +74,8 @@ class EndpointPolicy:
         """Raises InvalidRequest ENDPOINT_NOT_ALLOWED, naming the field and the setting.
 
         A name that does not resolve, or not in time, passes: it may be a server that is yet to come, and every
-        connection is checked again.
+        connection is checked again. A discreet policy refuses it like one that leads to a private address. One that
+        cannot be asked for now passes in any case.
         """
         host, port = _server(endpoint)
         try:
@@ -75,21 +83,21 @@ class EndpointPolicy:
                 await self.resolve(host, port)
         except PreconditionFailed as refusal:
             raise InvalidRequest.field("endpoint", refusal.message, reason=REASON) from None
-        except OSError:
+        except LimitExceeded:
             return
+        except OSError:
+            if self.discreet:
+                unresolved = self._refusal("its name does not resolve")
+                raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
 
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a host that may be connected to, the best first.
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """The addresses of a host, which may be connected to, the best first.
 
-        Raises OSError when it has none, and what `check` raises.
+        Raises what `HostNames.resolve` and `check` raise. The names of trusted servers wait for nobody's.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise OSError("no name that could be resolved") from None
-        addresses = [str(entry[4][0]) for entry in found]
-        self.check(host, port, addresses)
+        queued = (_plain(host), port) not in self._trusted
+        addresses = await host_names.resolve(host, port, queued=queued)
+        self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
@@ -98,7 +106,7 @@ class EndpointPolicy:
         if (host, port) in self._trusted:
             return
         if host in METADATA_HOSTS and host not in self._hosts:
-            raise _refusal(f"{host} is the name of a metadata service")
+            raise self._refusal(f"{host} is the name of a metadata service")
         names_host = self._names(host)
         for address in addresses:
             for reached in addresses_reached(ipaddress.ip_address(address)):
@@ -111,10 +119,19 @@ class EndpointPolicy:
         naming = [network for network in self._networks if address in network]
         if special.kind is Kind.PRIVATE:
             if not (self._allows_private or names_host or naming):
-                raise _refusal("the host has a loopback or private address")
+                raise self._refusal("the host has a loopback or private address")
         elif not any(_lies_in(network, special.network) for network in naming):
             # A wide network such as 0.0.0.0/0 was not meant for the metadata service.
-            raise _refusal("the host has a link-local, metadata or reserved address")
+            raise self._refusal("the host has a link-local, metadata or reserved address")
+
+    def _refusal(self, why: str) -> PreconditionFailed:
+        if self.discreet:
+            why = "the host has no address that may be connected to from here"
+        return PreconditionFailed(
+            f"{why}, and nothing is sent there; to allow it, its operator must name it in {SETTING}",
+            reason=REASON,
+            metadata={"setting": SETTING},
+        )
 
     def _names(self, host: str) -> bool:
         return host in self._hosts or any(host.endswith(domain) for domain in self._domains)
@@ -150,7 +167,7 @@ def is_numeric(host: str) -> bool:
     So says url.spec.whatwg.org#ends-in-a-number-checker.
     """
     last = host.removesuffix(".").rpartition(".")[2]
-    return bool(re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", last))
+    return bool(_NUMBER.fullmatch(last))
 
 
 def _lies_in(network: Network, outer: Network) -> bool:
@@ -168,11 +185,3 @@ def _server(url: str) -> tuple[str, int]:
 
 def _plain(host: str) -> str:
     return host.lower().rstrip(".")
-
-
-def _refusal(why: str) -> PreconditionFailed:
-    return PreconditionFailed(
-        f"{why}, and nothing is sent there; to allow it, its operator must name it in {SETTING}",
-        reason=REASON,
-        metadata={"setting": SETTING},
-    )

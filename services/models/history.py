@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from proto import models_pb2, sessions_pb2
 from services.models.providers.base import HISTORY_FIELD, Conversation
 from services.models.providers.estimates import estimate_prompt_tokens
-from services.models.validation import check_history
+from services.models.validation import check_history, message_work
+from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest
 
 MARGIN = 0.1
@@ -29,18 +30,23 @@ def default_window(
     return models_pb2.WindowPolicy(max_tokens=max(int(room), 0))
 
 
+def history_work(context: sessions_pb2.GetContextResponse, size: int) -> int:
+    """About how much there is to check in a history of `size` bytes, in bytes of plain text."""
+    return size if size >= LARGE_BYTES else message_work([entry.message for entry in context.messages], size)
+
+
 def with_history(conversation: Conversation, context: sessions_pb2.GetContextResponse) -> Conversation:
     """The conversation with the history before the request's messages, and behind the prompt's.
 
     Raises PreconditionFailed SESSION_HISTORY_INVALID for a history that cannot be sent, and InvalidRequest for the
     result of a tool call that is nowhere: providers refuse it, in words of their own.
     """
-    check_history(context.messages)
+    parts = conversation.parts + check_history(context.messages)
     history = [entry.message for entry in context.messages]
     _check_results(conversation.request, history)
     added = conversation.added
     messages = [*conversation.messages[: len(added)], *history, *conversation.request.messages]
-    return Conversation(conversation.request, messages, added=(*added, *[HISTORY_FIELD] * len(history)))
+    return Conversation(conversation.request, messages, (*added, *[HISTORY_FIELD] * len(history)), parts)
 
 
 def history_notices(notices: Iterable[models_pb2.Notice]) -> Iterator[models_pb2.Notice]:

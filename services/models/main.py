@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.aliases import read_aliases, tell_hidden
-from services.models.built_in_models import BUILT_IN_MODELS
+from services.models.credential_bounds import read_bounds
 from services.models.credentials import Credentials
 from services.models.directory import ModelDirectory
 from services.models.discovery import Discovery
 from services.models.endpoints import EndpointPolicy
+from services.models.key_files import KeyFiles
 from services.models.model_registry import ModelRegistry
+from services.models.name_rules import NameRules
 from services.models.prompt_registry import PromptRegistry
 from services.models.provider_registry import ProviderRegistry
 from services.models.providers.transport import Transport
@@ -24,13 +26,18 @@ from services.models.servicer import ModelServicer
 from services.models.session_client import SessionClient
 from services.models.settings import ModelsSettings
 from services.models.status_board import StatusBoard
+from services.models.trust import ByTrust
 from services.models.turns import Turns
 from services.models.vendor_models import VendorModels
+from services.shared import descriptors
+from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
+from services.shared.descriptors import raise_descriptor_limit
 from services.shared.logs import Log, open_log
-from services.shared.rpc import service_handler
+from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
+from services.shared.shares import Shares
 from services.shared.storage_health import StorageServer
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -47,8 +54,16 @@ environment variables (also read from .env; an exported one wins):
   MODELS_DISCOVERY       on or off: ask the providers every hour which models they serve  (default on)
   MODELS_ALLOWED_ENDPOINTS   where registered models may be, beside public addresses: private (loopback and private
                          ranges), none, addresses, networks, host names, *.domain, with commas
-                                                        (default private on a loopback GENAI_HOST, else none)
+                         (default private on a loopback GENAI_HOST, else none; none for strangers)
   MODELS_CREDENTIALS_DIR directory of the files that Credential.file may name      (default none)
+  MODELS_CREDENTIALS     keys and the only endpoints that they may go to: variable=URL, file:path=URL, with commas;
+                         strangers may name no other keys                          (default none)
+  MODELS_OVERRIDES       allow or refuse: whether a registration may take a name that is in use, or remove one
+                                                        (default allow, and refuse to strangers)
+  GENAI_EXPOSED          yes where others than this machine's user can call: then callers are strangers, as they are
+                         behind a gateway that is exposed; a GENAI_HOST beyond this machine means it  (default no)
+  MODELS_MAX_CONNECTIONS connections to models' servers at a time; one server gets as many as are left free
+                                         (default two thirds of what the limit of open files allows)
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
@@ -79,24 +94,31 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     """The service and all that stands behind it, for the length of a block. Raises StartupError."""
     providers = ProviderRegistry(settings)
     aliases = read_aliases(settings.aliases)
-    endpoints = EndpointPolicy(settings.choose_allowed_endpoints(), providers.base_urls().values())
-    credentials = Credentials(settings.choose_credentials_directory())
+    allowed = settings.choose_allowed_endpoints()
+    endpoints = ByTrust(
+        EndpointPolicy(allowed.operators, providers.base_urls().values()),
+        EndpointPolicy(allowed.strangers, discreet=True),
+    )
+    files = KeyFiles(settings.choose_credentials_directory())
+    credentials = Credentials(files, read_bounds(settings.credentials, files, providers.key_urls()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
     board = StatusBoard(log, endpoints)
-    transport = Transport(endpoints=endpoints)
+    # Apart, so that no stranger's call goes over a connection that only the operator's may have.
+    places = Shares(settings.choose_max_connections())
+    transports = ByTrust(*(Transport(endpoints=policy, places=places) for policy in endpoints))
     sessions = SessionClient(settings.sessions_address)
     vendor_models = VendorModels()
-    discovery = Discovery(vendor_models, endpoints, log, today=today)
+    discovery = Discovery(vendor_models, endpoints.operators, log, today=today)
     try:
         prompts = PromptRegistry(database)
-        models = ModelRegistry(
-            database, board, BUILT_IN_MODELS.__contains__, providers.base_urls(), endpoints, credentials
-        )
+        names = NameRules(vendor_models, aliases, settings.overrides)
+        models = ModelRegistry(database, board, names, endpoints, credentials)
         await database.watch(prompts.load)
         await database.watch(models.load)
         router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
         directory = ModelDirectory(providers, models, vendor_models, router, board, aliases, today)
-        servicer = ModelServicer(transport, router, directory, models, prompts, Turns(sessions, directory.capabilities))
+        turns = Turns(sessions, directory.capabilities)
+        servicer = ModelServicer(transports, router, directory, models, prompts, turns, exposed=settings.is_exposed())
         tell_hidden(aliases, models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())
@@ -107,7 +129,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await discovery.close()
         await board.close()
         await sessions.close()
-        await transport.close()
+        for transport in transports:
+            await transport.close()
         await database.close()
 
 
@@ -115,12 +138,16 @@ async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(ModelsSettings)
     log = open_log("models", settings.log_level)
+    raise_descriptor_limit(log)
     # Chats are answered from memory.
     server = StorageServer([SERVICE.full_name], needs_storage=False)
-    port = server.bind(settings.host, settings.port)
+    # Most descriptors are for connections to models.
+    port = server.bind(settings.host, settings.port, descriptors.for_connections() // 6)
     async with open_service(settings, log) as service:
         server.database = service.database
-        server.add(service_handler(service.servicer, SERVICE, log))
+        generation = Admission(min(MAX_CALLS, settings.choose_max_connections()))
+        server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
+        server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")

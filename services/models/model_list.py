@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from proto.models_pb2 import ModelCapabilities
+from services.models.limits import MAX_SERVED_NAMES
 from services.models.providers import json_text
 
-MAX_SERVED_NAMES = 32
 MAX_TOKENS = 2**31 - 1
 
 _NAME_FIT_TO_SHOW = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")

@@ -31,6 +31,8 @@ def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.P
         warnings=[*target.warnings, *body.warnings, *prompted.warnings, *_left_out(conversation.request)],
         provider=target.provider,
         model=target.model,
+        source=target.source,
+        registered_model=target.registered_model,
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from services.models.endpoints import EndpointPolicy
 from services.models.providers.http1 import Connection, header_lines, request_lines
 from services.models.providers.pool import Pool
+from services.shared import descriptors
+from services.shared.shares import Shares
 
 PROBE_SECONDS = 2.0
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -34,7 +36,8 @@ class ProbeClient:
     closed meanwhile would look like a server that is down. Nor does it remember addresses."""
 
     def __init__(self, endpoints: EndpointPolicy) -> None:
-        self._pool = Pool(endpoints, resolved_seconds=0)
+        # Out of reach of the chats, so that a model's status is known when they take all of theirs.
+        self._pool = Pool(endpoints, Shares(descriptors.for_connections() // 18), resolved_seconds=0)
 
     @contextlib.asynccontextmanager
     async def get(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[ProbeAnswer]:

@@ -22,13 +22,15 @@ from services.models.probe_client import PROBE_SECONDS, ProbeAnswer, ProbeClient
 from services.models.providers import json_text
 from services.models.providers.anthropic import API_VERSION
 from services.models.providers.http1 import Fault, Silence
-from services.shared.errors import PreconditionFailed
+from services.shared.errors import LimitExceeded, PreconditionFailed
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
 UNHEALTHY = "unhealthy"
 UNCONFIGURED = "unconfigured"
 UNKNOWN = "unknown"
+
+UNREACHABLE_REASONS = frozenset({"CONNECT_FAILED", "TIMEOUT", "TLS_FAILED", "BAD_RESPONSE"})
 
 MAX_NAMES_SHOWN = 5
 
@@ -56,6 +58,10 @@ class Probe(Protocol):
     def url(self) -> str:
         """The URL that is asked; the last one, when there are several."""
 
+    @property
+    def untrusted(self) -> bool:
+        """Whether a stranger has said where to ask."""
+
     async def ask(self, client: ProbeClient) -> Finding:
         """Asks, for at most `PROBE_SECONDS`. Whatever the server does is a finding, never an error."""
 
@@ -64,7 +70,8 @@ class Probe(Protocol):
 class ModelProbe:
     """Asks the server of a registered model: the path in `health_check`, else what suits the adapter.
 
-    The credential is read at each probe. `registered` must not be changed afterwards.
+    The credential is read at each probe, and sent where it may go. Of a stranger's model it is not told why there is no
+    answer: it would tell what there is in a network. `registered` must not be changed afterwards.
     """
 
     registered: models_pb2.RegisteredModel
@@ -78,38 +85,53 @@ class ModelProbe:
     def url(self) -> str:
         return self._health_url() if self.registered.health_check else self._list_url()
 
+    @property
+    def untrusted(self) -> bool:
+        return self.registered.untrusted
+
     async def ask(self, client: ProbeClient) -> Finding:
         try:
-            key = self.credentials.read(self.registered.credential)
+            key = self.credentials.key_for(self.registered)
         except PreconditionFailed as problem:
             return Finding(UNHEALTHY, problem.reason, problem.message, self.url)
-        return await _within_time(self._ask(client, self._headers(key)), self.url)
+        finding = await _within_time(self._ask(client, key), self.url)
+        if self.untrusted and finding.status == UNHEALTHY and finding.reason in UNREACHABLE_REASONS:
+            return Finding(UNHEALTHY, "CONNECT_FAILED", "no model's server answers there; check the endpoint", self.url)
+        return finding
 
-    async def _ask(self, client: ProbeClient, headers: Mapping[str, str]) -> Finding:
+    async def _ask(self, client: ProbeClient, key: str) -> Finding:
         if self.registered.adapter_type == "vllm":
-            return await self._ask_vllm(client, headers)
+            return await self._ask_vllm(client, key)
         if self.registered.health_check:
-            return await _ask_status(client, self.url, headers, self._key_hint())
-        return await self._ask_list(client, headers)
+            return await self._ask_health(client, self.url, key)
+        return await self._ask_list(client, key)
 
-    async def _ask_vllm(self, client: ProbeClient, headers: Mapping[str, str]) -> Finding:
+    async def _ask_health(self, client: ProbeClient, url: str, key: str, missing: Finding | None = None) -> Finding:
+        if not key or self.credentials.may_go_to(url, self.registered.credential):
+            return await _ask_status(client, url, self._headers(key), self._key_hint(), missing)
+        hint = "the server wants a key for its health_check, where the model's own may not be sent; choose another path"
+        finding = await _ask_status(client, url, self._headers(""), hint, missing)
+        return missing if missing and finding.reason == "AUTH_FAILED" else finding
+
+    async def _ask_vllm(self, client: ProbeClient, key: str) -> Finding:
         """Asks for both: vLLM lists its models although its engine is dead, and refuses every name but those it lists.
 
         A proxy may let only the API itself through, or only the path in `health_check`: one of the two is enough.
         """
         if self.registered.health_check:
-            health = await _ask_status(client, self.url, headers, self._key_hint())
+            health = await self._ask_health(client, self.url, key)
         else:
             url = self.registered.endpoint.removesuffix("/v1") + "/health"
-            health = await _ask_status(client, url, headers, self._key_hint(), missing=_healthy(url))
+            health = await self._ask_health(client, url, key, missing=_healthy(url))
         if health.status != HEALTHY:
             return health
-        listed = await self._ask_list(client, headers)
+        listed = await self._ask_list(client, key)
         if self.registered.health_check and listed.reason not in ("OK", "MODEL_NOT_SERVED"):
             return health
         return listed
 
-    async def _ask_list(self, client: ProbeClient, headers: Mapping[str, str]) -> Finding:
+    async def _ask_list(self, client: ProbeClient, key: str) -> Finding:
+        headers = self._headers(key)
         anthropic = self.registered.adapter_type == "anthropic"
         url = self._list_url()
         async with client.get(f"{url}?limit={ANTHROPIC_LIST_LIMIT}" if anthropic else url, headers) as answer:
@@ -147,6 +169,7 @@ class ProviderProbe:
     """The environment variable that the provider's key comes from."""
     headers: Mapping[str, str] | None = field(repr=False)
     """With the key in them; None when there is no key."""
+    untrusted = False
 
     async def ask(self, client: ProbeClient) -> Finding:
         if self.headers is None:
@@ -235,6 +258,9 @@ async def _within_time(question: Awaitable[Finding], url: str) -> Finding:
             return await question
     except PreconditionFailed as refusal:
         return Finding(UNHEALTHY, refusal.reason, refusal.message, url)
+    except LimitExceeded as lack:
+        # On our side, which says nothing of the server.
+        return Finding(UNKNOWN, lack.reason, lack.message, url)
     except (TimeoutError, Silence):
         message = f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it"
         return Finding(UNHEALTHY, "TIMEOUT", message, url)

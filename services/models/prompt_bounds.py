@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.models.prompt_line import PromptLine
@@ -32,6 +34,10 @@ class Extent(NamedTuple):
     def of(cls, line: PromptLine | None) -> Extent:
         return cls(line.count, len(line.labels), line.stored_bytes, line.held_bytes) if line else cls()
 
+    @classmethod
+    def of_all(cls, lines: Iterable[PromptLine]) -> Extent:
+        return functools.reduce(cls.plus, map(cls.of, lines), cls())
+
     def plus(self, other: Extent) -> Extent:
         return Extent(*map(operator.add, self, other))
 
@@ -56,15 +62,15 @@ def refuse_excess(name: str, before: Extent, after: Extent, others: Extent) -> N
     if after.stored_bytes > max(before.stored_bytes, MAX_STORED_BYTES - others.stored_bytes):
         raise LimitExceeded(
             f"all prompts together may have {MAX_STORED_BYTES // MEBIBYTE} MiB; their operator must make room",
-            reason="PROMPTS_FULL",
+            reason="PROMPTS_LIMIT",
         )
     if after.held_bytes > max(before.held_bytes, MAX_HELD_BYTES - others.held_bytes):
         raise LimitExceeded(
             "the newest versions of all prompts, and those with labels, may have"
             f" {MAX_HELD_BYTES // MEBIBYTE} MiB together; archive prompts that nobody uses, or remove labels",
-            reason="PROMPTS_FULL",
+            reason="PROMPTS_LIMIT",
         )
 
 
 def _full(name: str, problem: str) -> LimitExceeded:
-    return LimitExceeded(f"prompt {name} {problem}", reason="PROMPT_FULL", metadata={"prompt": name})
+    return LimitExceeded(f"prompt {name} {problem}", reason="PROMPT_LIMIT", metadata={"prompt": name})

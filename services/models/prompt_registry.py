@@ -8,7 +8,8 @@ committed, and is in memory from then on; `load` takes in what other replicas ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,26 +18,34 @@ from proto import models_pb2
 from proto.models_pb2 import Prompt
 from services.models import prompt_changes, prompt_events
 from services.models.checks import shorten, suggest
+from services.models.limits import MAX_PROMPTS
+from services.models.names import Names
 from services.models.paging import cut_page
 from services.models.prompt_bounds import Extent, refuse_excess
 from services.models.prompt_labels import PRODUCTION
 from services.models.prompt_line import PromptLine, Resolved
 from services.models.prompt_loading import read_changes, read_line
 from services.models.prompt_memory import RecentVersions
-from services.models.prompt_requests import check_archive, check_get, check_set_label
+from services.models.prompt_requests import check_archive, check_get, check_list, check_set_label
 from services.models.prompt_rows import Key, read_outlines, read_page, read_sizes, read_version, read_versions
-from services.models.prompt_version import define, is_name, warn, work_of
-from services.models.providers.beside_loop import run_beside_if_large
+from services.models.prompt_version import define, is_name, warn
 from services.models.storage import SerialWrites
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.database import Database
-from services.shared.errors import InvalidRequest, NotFound, Unavailable
-from services.shared.page_tokens import MAX_PAGE_BYTES
+from services.shared.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
+from services.shared.page_tokens import MAX_PAGE_BYTES, Text, read_page_size, read_page_token
 from services.shared.storage_errors import retried
 
 WRITERS = "prompts"
 """The scope of all writes. They run one at a time, over all replicas: prompts change by the day, not by the second."""
 
 RETRY_SECONDS = 1.0
+
+DEFINE_WORK = 8
+"""How many times as long a new version takes as plain text."""
+
+NAMES_AT_ONCE = 500
+"""How many names are gone through before other calls have their turn."""
 
 Outcome = TypeVar("Outcome")
 Change = Callable[[AsyncConnection, PromptLine | None], Awaitable[Outcome]]
@@ -51,6 +60,7 @@ class PromptRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lines: dict[str, PromptLine] = {}
+        self._names = Names()
         self._extent = Extent()
         self._recent = RecentVersions()
         self._reading = asyncio.Lock()
@@ -70,8 +80,12 @@ class PromptRegistry:
                 since, known = (0, {}) if restored else (self._seen, self._lines)
                 changed = await read_changes(connection, since, known)
             if restored:
-                self._lines, self._extent, self._recent = {}, Extent(), RecentVersions()
-            self._apply(changed)
+                self._lines = {line.name: line for line in changed}
+                self._names = Names(self._lines)
+                self._extent, self._recent = Extent.of_all(changed), RecentVersions()
+            for start in range(0, len(changed), NAMES_AT_ONCE):
+                self._apply(changed[start : start + NAMES_AT_ONCE])
+                await asyncio.sleep(0)
             self._seen = newest
             self._loaded = True
 
@@ -81,13 +95,16 @@ class PromptRegistry:
         Archived versions do not count: their content registered again is a new version, as is that of an older one.
         Raises InvalidRequest naming every field that is wrong, and LimitExceeded as `refuse_excess` does.
         """
-        prompt = await run_beside_if_large(work_of(request), define, request)
+        work = DEFINE_WORK * request.ByteSize()
+        prompt = await run_beside_if_large(work, define, request)
         line, (version, created) = await self._change(
             prompt.name,
-            lambda connection, line: prompt_changes.register(connection, line, prompt, request.labels),
+            lambda connection, line: prompt_changes.register(
+                connection, self._found_or_room(line), prompt, request.labels
+            ),
         )
         stored = line.held[version]
-        warnings = await run_beside_if_large(work_of(request), warn, request, stored, created)
+        warnings = await run_beside_if_large(work, warn, request, stored, created)
         return models_pb2.RegisterPromptResponse(
             name=stored.name, version=version, prompt=stored, created=created, warnings=warnings
         )
@@ -131,8 +148,9 @@ class PromptRegistry:
 
     async def list(self, request: models_pb2.ListPromptsRequest) -> models_pb2.ListPromptsResponse:
         """A page of prompts, each as its version in force; archived ones without their texts where these do not fit."""
+        check_list(request)
         self._refuse_before_load()
-        page = cut_page(self._search(request), request)
+        page = cut_page(await self._search(request), request)
         entries = await self._with_texts(page.entries) if request.include_archived else page.entries
         prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in entries]
         return models_pb2.ListPromptsResponse(
@@ -209,18 +227,43 @@ class PromptRegistry:
         """Takes committed lines into memory, unless newer ones are there already."""
         for line in lines:
             known = self._lines.get(line.name)
+            if known is None:
+                self._names.add(line.name)
             if known is None or known.revision < line.revision:
                 self._lines[line.name] = line
                 self._extent = self._extent.minus(Extent.of(known)).plus(Extent.of(line))
 
-    def _search(self, request: models_pb2.ListPromptsRequest) -> Iterator[tuple[str, Prompt]]:
-        wanted_tags = set(request.tags)
-        for name, line in sorted(self._lines.items()):
-            prompt = line.listed(include_archived=request.include_archived)
-            if prompt is None or request.query not in name or (request.label and request.label not in line.labels):
-                continue
-            if wanted_tags.issubset(prompt.metadata.tags):
-                yield name, prompt
+    async def _search(self, request: models_pb2.ListPromptsRequest) -> Iterable[tuple[str, Prompt]]:
+        """What is on the page, and the entry behind it if there is one."""
+        after = read_page_token(request, Text)
+        wanted, tags = read_page_size(request) + 1, set(request.tags)
+        found: list[tuple[str, Prompt]] = []
+        while names := list(islice(self._names.behind(after), NAMES_AT_ONCE)):
+            after = names[-1]
+            matching = ((name, self._match(name, tags, request)) for name in names)
+            found += islice(((name, prompt) for name, prompt in matching if prompt), wanted - len(found))
+            if len(found) == wanted:
+                break
+            await asyncio.sleep(0)
+        return found
+
+    def _match(self, name: str, tags: set[str], request: models_pb2.ListPromptsRequest) -> Prompt | None:
+        """The version that stands for a prompt in the list that `request` asks for, if it is in there."""
+        line = self._lines[name]
+        if request.query not in name or (request.label and request.label not in line.labels):
+            return None
+        prompt = line.listed(include_archived=request.include_archived)
+        return prompt if prompt and tags.issubset(prompt.metadata.tags) else None
+
+    def _found_or_room(self, line: PromptLine | None) -> PromptLine | None:
+        """The line of a prompt that is there. Raises LimitExceeded when there is none, and no room for one."""
+        if line is None and len(self._lines) >= MAX_PROMPTS:
+            raise LimitExceeded(
+                f"there are {len(self._lines)} prompts, and at most {MAX_PROMPTS} can be; register a version of one of"
+                " them, or have the operator remove some from the storage",
+                reason="PROMPTS_LIMIT",
+            )
+        return line
 
     def _found(self, name: str, line: PromptLine | None) -> PromptLine:
         """The line that a search for `name` has found. Raises NotFound when that is none."""
@@ -231,7 +274,7 @@ class PromptRegistry:
         self._refuse_before_load()
         shown = shorten(name)
         raise NotFound(
-            f"there is no prompt {shown}{suggest(shown, self._lines)}; RegisterPrompt makes one",
+            f"there is no prompt {shown}{suggest(shown, self._names)}; RegisterPrompt makes one",
             reason="PROMPT_NOT_FOUND",
             metadata={"prompt": shown},
         )

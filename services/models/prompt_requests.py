@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proto import models_pb2
-from services.models.checks import problem_with_line, problem_with_lines, refuse
+from services.models.checks import MAX_NAME_LENGTH, problem_with_line, problem_with_lines, refuse
+from services.models.limits import MAX_PROMPT_TAGS, MAX_VARIABLES
 from services.models.prompt_labels import problem_with_label
 from services.shared.errors import FieldViolation
 
@@ -18,6 +19,10 @@ Change = models_pb2.SetPromptLabelRequest | models_pb2.ArchivePromptRequest
 def check_get(request: models_pb2.GetPromptRequest) -> None:
     """What names one version: the prompt, and a version or a label or neither."""
     refuse(_question_violations(request))
+
+
+def check_list(request: models_pb2.ListPromptsRequest) -> None:
+    refuse(_list_violations(request))
 
 
 def check_reference(reference: models_pb2.PromptRef) -> None:
@@ -42,7 +47,17 @@ def _question_violations(request: models_pb2.GetPromptRequest) -> Iterator[Field
         yield FieldViolation("label", "excludes version; ask for one of the two")
 
 
+def _list_violations(request: models_pb2.ListPromptsRequest) -> Iterator[FieldViolation]:
+    for field in ("query", "label"):
+        if len(getattr(request, field)) > MAX_NAME_LENGTH:
+            yield FieldViolation(field, f"is longer than {MAX_NAME_LENGTH} characters")
+    if len(request.tags) > MAX_PROMPT_TAGS:
+        yield FieldViolation("tags", f"are more than {MAX_PROMPT_TAGS}")
+
+
 def _reference_violations(reference: models_pb2.PromptRef) -> Iterator[FieldViolation]:
+    if len(reference.variables) > MAX_VARIABLES:
+        yield FieldViolation("prompt.variables", f"holds more than {MAX_VARIABLES} entries")
     if not reference.name:
         yield FieldViolation("prompt.name", "is required")
     if reference.version < 0:
@@ -66,6 +81,6 @@ def _change_violations(request: Change) -> Iterator[FieldViolation]:
     problem = problem_with_lines(request.reason, MAX_REASON_LENGTH)
     if problem:
         yield FieldViolation("reason", problem)
-    problem = problem_with_line(request.actor, MAX_ACTOR_LENGTH)
+    problem = problem_with_line(request.actor, MAX_ACTOR_LENGTH, joiners=True)
     if problem:
         yield FieldViolation("actor", problem)

@@ -6,25 +6,23 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from google.protobuf.json_format import MessageToDict
 
 from proto import models_pb2
 from services.models.checks import problem_with_line, problem_with_lines, refuse
+from services.models.limits import MAX_LABELS, MAX_PROMPT_TAGS, MAX_VARIABLES
 from services.models.prompt_labels import problem_with_label
-from services.models.providers.base import SCHEMA_WORK
 from services.models.templates import find_lookalikes, find_variables
 from services.models.validation import check_chat_request
 from services.shared.errors import FieldViolation, InvalidRequest
 
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_DEFAULTS_BYTES = 256 * 1024
-MAX_VARIABLES = 1000
 MAX_PERSON_LENGTH = 256
-MAX_TAGS = 64
 MAX_TAG_LENGTH = 128
 MAX_COMMIT_MESSAGE_LENGTH = 4096
-MAX_LABELS = 64
 MAX_LINES_SHOWN = 5
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
@@ -56,20 +54,15 @@ def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
     return prompt
 
 
-def work_of(request: models_pb2.RegisterPromptRequest) -> int:
-    """About how much there is to check and hash, in bytes of plain text."""
-    return request.ByteSize() + SCHEMA_WORK * request.defaults.ByteSize()
-
-
 def warn(
     request: models_pb2.RegisterPromptRequest, prompt: models_pb2.Prompt, created: bool
 ) -> Sequence[models_pb2.Notice]:
     """What whoever registered `prompt` should know."""
-    return [*_lookalike_warnings(prompt), *([] if created else _metadata_warnings(request, prompt))]
+    return [*_lookalike_warnings(prompt), *(() if created else _metadata_warnings(request, prompt))]
 
 
 def _lookalike_warnings(prompt: models_pb2.Prompt) -> Iterator[models_pb2.Notice]:
-    lines = find_lookalikes(prompt.content)[:MAX_LINES_SHOWN]
+    lines = list(islice(find_lookalikes(prompt.content), MAX_LINES_SHOWN))
     if lines:
         places = ", ".join(map(str, lines))
         message = f"double braces in line {places} are plain text; a variable is {{{{name}}}}, without blanks or dots"
@@ -127,12 +120,12 @@ def _label_violations(labels: Sequence[str]) -> Iterator[FieldViolation]:
 
 def _metadata_violations(metadata: models_pb2.PromptMetadata) -> Iterator[FieldViolation]:
     for field in ("author", "reviewed_by"):
-        problem = problem_with_line(getattr(metadata, field), MAX_PERSON_LENGTH)
+        problem = problem_with_line(getattr(metadata, field), MAX_PERSON_LENGTH, joiners=True)
         if problem:
             yield FieldViolation(f"metadata.{field}", problem)
-    if len(metadata.tags) > MAX_TAGS:
-        yield FieldViolation("metadata.tags", f"are more than {MAX_TAGS}")
-    for index, tag in enumerate(metadata.tags[:MAX_TAGS]):
+    if len(metadata.tags) > MAX_PROMPT_TAGS:
+        yield FieldViolation("metadata.tags", f"are more than {MAX_PROMPT_TAGS}")
+    for index, tag in enumerate(metadata.tags[:MAX_PROMPT_TAGS]):
         problem = problem_with_line(tag, MAX_TAG_LENGTH) if tag else "is empty"
         if problem:
             yield FieldViolation(f"metadata.tags[{index}]", problem)

@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from proto import models_pb2
-from services.models.checks import shorten
+from services.models.checks import MAX_VIOLATIONS, shorten
 from services.models.prompt_line import Resolved
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompt_requests import check_reference
 from services.models.providers.base import Conversation
 from services.models.templates import render, rendered_size
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import FieldViolation, InvalidRequest
 
 MAX_RENDERED_BYTES = 16 * 1024 * 1024
 """Of a text with its variables filled: a long value in many places must not fill the memory."""
 
 MAX_UNUSED_SHOWN = 100
+FILL_WORK = 8
+"""How many times as long a text may take that has variables, wherever they are, as one without."""
 
 
 class Prompted(NamedTuple):
@@ -41,7 +44,7 @@ async def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptReg
             raise InvalidRequest.field("system_prompt_name", "excludes prompt; set one of the two")
         check_reference(request.prompt)
         found = await _resolve(request.prompt, prompts)
-        filled = fill(found, request.prompt.variables)
+        filled = await _fill(found, request.prompt.variables)
     elif request.system_prompt_name:
         found = await prompts.resolve(request.system_prompt_name)
         _refuse_variables(found.prompt)
@@ -62,12 +65,18 @@ async def render_prompt(
     """The text that a chat with the same reference would send. Raises as `with_system_prompt` does."""
     check_reference(request.prompt)
     found = await _resolve(request.prompt, prompts)
-    filled = fill(found, request.prompt.variables)
+    filled = await _fill(found, request.prompt.variables)
     return models_pb2.RenderPromptResponse(text=filled.text, prompt=found.describe(), warnings=filled.warnings)
 
 
 async def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> Resolved:
     return await prompts.resolve(reference.name, reference.version, reference.label)
+
+
+async def _fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
+    """As `fill`, beside the loop where there is much to fill."""
+    work = FILL_WORK * len(found.prompt.content) + sum(map(len, variables.values()))
+    return await run_beside_if_large(work, fill, found, variables)
 
 
 def fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
@@ -79,7 +88,7 @@ def fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
     values = dict(variables)
     missing = [name for name in prompt.variables if name not in values]
     if missing:
-        fields = [FieldViolation(f"prompt.variables[{shorten(name)}]", "is missing") for name in missing]
+        fields = [FieldViolation(f"prompt.variables[{name}]", "is missing") for name in missing[:MAX_VIOLATIONS]]
         raise _missing(prompt, missing, fields)
     if rendered_size(prompt.content, values) > MAX_RENDERED_BYTES:
         raise InvalidRequest.field("prompt.variables", f"make a text of more than {MAX_RENDERED_BYTES} bytes")

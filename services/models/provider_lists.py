@@ -28,8 +28,8 @@ _FIT_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 
 # OpenAI lists what does not chat, too, and says of nothing what it does.
 _NO_CHAT = re.compile(
-    r".*(embedding|tts|whisper|dall-e|image|realtime|transcribe|translate|moderation|sora|instruct|gpt-live).*"
-    r"|(babbage|davinci)-.*"
+    r"embedding|tts|whisper|dall-e|image|realtime|transcribe|translate|moderation|sora|instruct|gpt-live"
+    r"|\A(babbage|davinci)-"
 )
 
 
@@ -82,7 +82,7 @@ def read_page(vendor: Vendor, body: bytes) -> ListPage:
 
 def _is_listable(entry: Mapping[str, Any]) -> bool:
     model_id = entry.get("id")
-    if not isinstance(model_id, str) or not _FIT_NAME.fullmatch(model_id) or _NO_CHAT.fullmatch(model_id):
+    if not isinstance(model_id, str) or not _FIT_NAME.fullmatch(model_id) or _NO_CHAT.search(model_id):
         return False
     # Such a name leads to the provider that it names, whoever else lists it.
     return not model_id.startswith(tuple(f"{vendor}/" for vendor in VENDORS))

@@ -22,6 +22,7 @@ from services.shared.errors import PreconditionFailed, StartupError
 
 KEY_VARIABLES: dict[Vendor, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 TITLES: dict[Vendor, str] = {"openai": "OpenAI", "anthropic": "Anthropic"}
+VENDOR_URLS: dict[Vendor, str] = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
 
 Price = Callable[[models_pb2.TokenUsage], int | None]
 
@@ -42,6 +43,7 @@ class Provider:
         facts: ModelFacts | None = None,
         price: Price | None = None,
         warnings: Sequence[models_pb2.Notice] = (),
+        source: models_pb2.ModelSource = models_pb2.MODEL_SOURCE_UNSPECIFIED,
     ) -> Target:
         """Where a call to the vendor's model `model_id` goes; its facts are its family's unless more is known."""
         return Target(
@@ -54,6 +56,7 @@ class Provider:
             state_owner=self.vendor,
             price=price,
             warnings=warnings,
+            source=source,
         )
 
 
@@ -78,6 +81,12 @@ class ProviderRegistry:
     def base_urls(self) -> dict[str, str]:
         """The base URL of each configured provider."""
         return {vendor: provider.endpoint for vendor, provider in self._providers.items()}
+
+    def key_urls(self) -> dict[str, list[str]]:
+        """Where the vendors' keys may be sent, by their variables: to the vendor itself, and to the base URL that the
+        operator has put in its place."""
+        base_urls = self.base_urls()
+        return {KEY_VARIABLES[vendor]: sorted({url, base_urls.get(vendor, url)}) for vendor, url in VENDOR_URLS.items()}
 
     def find(self, vendor: Vendor) -> Provider | None:
         return self._providers.get(vendor)

@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterator, Mapping
-from urllib.parse import SplitResult, urlsplit
-
-import msgspec
+from collections.abc import Iterator
+from itertools import islice
 
 from proto import models_pb2
-from services.models.checks import problem_with_line, refuse
-from services.models.credentials import Credentials
-from services.models.endpoints import is_numeric
-from services.models.model_list import MAX_SERVED_NAMES
+from services.models.base_urls import problem_with_base_url, without_secrets
+from services.models.checks import problem_with_line, refuse, shorten
+from services.models.credentials import Credentials, source_of
+from services.models.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
 from services.models.provider_registry import KEY_VARIABLES
 from services.models.providers import json_text
-from services.models.providers.options import RESERVED
+from services.models.providers.options import reserved_in
+from services.models.validation import EFFORT
 from services.shared.errors import FieldViolation
 
 ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
 NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 
-MAX_ENDPOINT_LENGTH = 2048
 MAX_PATH_LENGTH = 512
 MAX_UPSTREAM_MODEL_LENGTH = 256
 MAX_PROVIDER_LENGTH = 64
-MAX_ALIASES = 32
 MAX_OPTIONS_LENGTH = 64 * 1024
 MAX_CAPABILITY_TEXT_LENGTH = 128
 
 VENDOR_OF_KEY: dict[str, str] = {variable: vendor for vendor, variable in KEY_VARIABLES.items()}
 """The built-in providers by the variables of their keys."""
 
-VENDOR_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
+EXAMPLE = "http://localhost:8000/v1"
 
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
 _URL_TEXT = re.compile(r"[!-~]+")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_PORTS = {"http": 80, "https": 443}
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LIFECYCLE_STATES = frozenset(models_pb2.LifecycleState.values())
 
 Definition = models_pb2.RegisteredModel
-"""A registration without what the platform adds: `status`, `registered_at`, `overrides_builtin`."""
+"""A registration with what its maker says, and `untrusted`. The platform adds `status`, `registered_at` and
+`overrides_builtin` later."""
 
 
 def define(
-    request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str], credentials: Credentials
+    request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool = False
 ) -> Definition:
     """The definition that `request` asks for, with its defaults filled in and no slash at the end of the endpoint.
 
-    `base_urls` are the base URLs of the built-in providers, where they are not the vendors' own; `credentials` knows
-    which files may be named. Where the endpoint leads is not looked at. Raises InvalidRequest naming every field that
-    is wrong.
+    `credentials` knows which keys may be named. Where the endpoint leads is not looked at. Raises InvalidRequest naming
+    every field that is wrong.
     """
-    refuse(_violations(request, base_urls, credentials))
+    refuse(_violations(request, credentials, by_stranger=by_stranger))
     definition = Definition(
         name=request.name,
         endpoint=request.endpoint.rstrip("/"),
@@ -64,6 +58,7 @@ def define(
         upstream_model=request.upstream_model or request.name,
         aliases=request.aliases,
         default_options_json=request.default_options_json,
+        untrusted=by_stranger,
     )
     if request.HasField("capabilities"):
         definition.capabilities.CopyFrom(request.capabilities)
@@ -73,7 +68,7 @@ def define(
 
 
 def _violations(
-    request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str], credentials: Credentials
+    request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool
 ) -> Iterator[FieldViolation]:
     yield from _name_violations("name", request.name)
     endpoint_violations = list(_endpoint_violations(request.endpoint))
@@ -81,12 +76,8 @@ def _violations(
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    if request.credential.HasField("file"):
-        problem = credentials.problem_with_file(request.credential.file)
-        if problem:
-            yield FieldViolation("credential.file", problem)
-    elif not endpoint_violations:
-        yield from _variable_violations(request, base_urls)
+    endpoint = None if endpoint_violations else request.endpoint
+    yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
 
 
 def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
@@ -95,63 +86,19 @@ def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
 
 
 def _endpoint_violations(endpoint: str) -> Iterator[FieldViolation]:
-    problem = _problem_with_endpoint(endpoint)
+    problem = problem_with_base_url(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
     if problem:
         yield FieldViolation("endpoint", problem)
-
-
-def _problem_with_endpoint(endpoint: str) -> str | None:
-    if not endpoint:
-        return "is required: the server's base URL, such as http://localhost:8000/v1"
-    if len(endpoint) > MAX_ENDPOINT_LENGTH:
-        return f"is longer than {MAX_ENDPOINT_LENGTH} characters"
-    # Programs disagree about which host a URL with such characters names.
-    if not _URL_TEXT.fullmatch(endpoint) or "\\" in endpoint:
-        return "must be plain ASCII without blanks and backslashes; write other hosts as punycode"
-    try:
-        url = urlsplit(endpoint)
-        port = url.port
-    except ValueError:
-        return "is no URL; write it like http://localhost:8000/v1"
-    if url.scheme not in _PORTS:
-        return "must begin with http:// or https://"
-    if "@" in url.netloc:
-        return "must not contain a user or password; put the key into credential"
-    if "?" in endpoint or "#" in endpoint:
-        return "must not have a query or fragment"
-    if not _is_host(url):
-        return "has no valid host; write it like http://localhost:8000/v1, and an IPv4 address as four decimal numbers"
-    if port == 0 or url.netloc.endswith(":"):
-        return "has no valid port; it is 1 to 65535"
-    return None
-
-
-def _is_host(url: SplitResult) -> bool:
-    host = url.hostname or ""
-    if url.netloc.startswith("["):
-        return "%" not in host and _is_address(host, ipaddress.IPv6Address)
-    if is_numeric(host):
-        # Programs disagree about which address 0177.1 or 127.1 is.
-        return _is_address(host, ipaddress.IPv4Address)
-    return bool(_HOST.fullmatch(host))
-
-
-def _is_address(text: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
     if request.adapter_type not in ADAPTER_TYPES:
         yield FieldViolation("adapter_type", f"must be one of {', '.join(ADAPTER_TYPES)}")
     path = request.health_check
-    if path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
-        yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
     if len(path) > MAX_PATH_LENGTH:
         yield FieldViolation("health_check", f"is longer than {MAX_PATH_LENGTH} characters")
+    elif path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
+        yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
     problem = problem_with_line(request.upstream_model, MAX_UPSTREAM_MODEL_LENGTH)
     if problem:
         yield FieldViolation("upstream_model", problem)
@@ -167,11 +114,7 @@ def _problem_with_options(text: str) -> str | None:
     problem = json_text.problem_with_object(text, MAX_OPTIONS_LENGTH)
     if problem:
         return problem
-    try:
-        reserved = sorted(RESERVED & json_text.raw_members(text).keys())
-    except msgspec.DecodeError:
-        # Half of a surrogate pair, which a provider may send but nobody could be sent.
-        return "is not valid JSON"
+    reserved = reserved_in(json_text.raw_members(text))
     return f"must not set {', '.join(reserved)}: each request says them itself" if reserved else None
 
 
@@ -194,8 +137,12 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
     for descriptor, price in capabilities.prices.ListFields():
         if price < 0:
             yield FieldViolation(f"capabilities.prices.{descriptor.name}", "must not be negative")
+    if capabilities.lifecycle.state not in LIFECYCLE_STATES:
+        yield FieldViolation("capabilities.lifecycle.state", "is not a value of LifecycleState")
     known = models_pb2.ChatConfig.DESCRIPTOR.fields_by_name
-    for index, name in enumerate(capabilities.unsupported_parameters):
+    if len(capabilities.unsupported_parameters) > len(known):
+        yield FieldViolation("capabilities.unsupported_parameters", f"are more than the {len(known)} that there are")
+    for index, name in enumerate(islice(capabilities.unsupported_parameters, len(known))):
         if name not in known:
             field = f"capabilities.unsupported_parameters[{index}]"
             yield FieldViolation(field, f"must be a field of ChatConfig: {', '.join(known)}")
@@ -208,6 +155,11 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
     for field, day in days.items():
         if day and not _DAY.fullmatch(day):
             yield FieldViolation(f"capabilities.{field}", "must be a day, YYYY-MM-DD")
+    if len(capabilities.reasoning_efforts) > MAX_EFFORTS:
+        yield FieldViolation("capabilities.reasoning_efforts", f"are more than {MAX_EFFORTS}")
+    for index, effort in enumerate(islice(capabilities.reasoning_efforts, MAX_EFFORTS)):
+        if not EFFORT.fullmatch(effort):
+            yield FieldViolation(f"capabilities.reasoning_efforts[{index}]", "must be one word, such as low or high")
     if len(capabilities.served_names) > MAX_SERVED_NAMES:
         yield FieldViolation("capabilities.served_names", f"are more than {MAX_SERVED_NAMES}")
     texts = {"source": capabilities.source, "lifecycle.replacement": capabilities.lifecycle.replacement}
@@ -219,33 +171,27 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
             yield FieldViolation(f"capabilities.{field}", problem)
 
 
-def _variable_violations(
-    request: models_pb2.RegisterModelRequest, base_urls: Mapping[str, str]
+def _credential_violations(
+    request: models_pb2.RegisterModelRequest, endpoint: str | None, credentials: Credentials, *, by_stranger: bool
 ) -> Iterator[FieldViolation]:
-    """Keeps a caller from having a variable of this process sent to a server of the caller's own."""
-    variable = request.credential.env_var
-    if not variable:
-        return
-    problem = None
-    if not _VARIABLE.fullmatch(variable) or not (variable.endswith("_API_KEY") or variable.startswith("GENAI_")):
-        problem = "must be the name of a variable that ends in _API_KEY or begins with GENAI_, in capitals"
-    elif variable in VENDOR_OF_KEY:
-        problem = _problem_with_vendor_key(request, VENDOR_OF_KEY[variable], base_urls)
+    """Keeps a caller from having a secret of this machine sent to a server of the caller's own."""
+    credential = request.credential
+    problem = credentials.problem(credential, endpoint, by_stranger=by_stranger)
+    vendor = VENDOR_OF_KEY.get(credential.env_var)
+    if not problem and vendor and request.adapter_type != vendor:
+        problem = f"is the built-in provider's own: only for adapter_type {vendor}; use a variable of its own"
     if problem:
-        yield FieldViolation("credential.env_var", problem)
+        yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
 
 
-def _problem_with_vendor_key(
-    request: models_pb2.RegisterModelRequest, vendor: str, base_urls: Mapping[str, str]
-) -> str | None:
-    """A built-in provider's key goes to that provider alone, and never unencrypted to the vendor's own host."""
-    allowed = {_origin(VENDOR_URLS[vendor]), _origin(base_urls.get(vendor) or VENDOR_URLS[vendor])}
-    if request.adapter_type == vendor and _origin(request.endpoint) in allowed:
-        return None
-    origins = " or ".join(sorted(f"{scheme}://{host}:{port}" for scheme, host, port in allowed))
-    return f"is the built-in provider's own: only for adapter_type {vendor} at {origins}; use a variable of its own"
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+def describe(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
+    """What is logged of a registration, whatever becomes of it: never a secret."""
+    facts: dict[str, object] = {
+        "model": shorten(request.name),
+        "endpoint": without_secrets(request.endpoint),
+        "adapter": shorten(request.adapter_type),
+        "credential": source_of(request.credential),
+        "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],
+        "validate_only": request.validate_only,
+    }
+    return {name: fact for name, fact in facts.items() if fact}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from proto import models_pb2
 from services.models import prices
-from services.models.catalogue import COMPATIBLE_FACTS, VENDORS, facts_for, vendor_of
+from services.models.catalogue import COMPATIBLE_FACTS, facts_for, vendor_of
 from services.models.checks import shorten, suggest
 from services.models.credentials import Credentials
 from services.models.model_registry import ModelRegistry
+from services.models.names import Names
 from services.models.provider_registry import Provider, ProviderRegistry, preview
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
 from services.models.providers.base import Dialect, Target
@@ -69,6 +70,7 @@ class Router:
         self._retired_policy = retired_policy
         self._credentials = credentials
         self._aliases = aliases
+        self._alias_names = Names(aliases)
         self._today = today
         self._routes: dict[str, _Route] = {}
         """Of the names that are listed; all others have no end."""
@@ -80,7 +82,8 @@ class Router:
         """
         found = self.find(name)
         if isinstance(found, models_pb2.RegisteredModel):
-            return registered_target(found, self._credentials, with_secrets=not for_preview)
+            warnings = self._hiding_warnings(name, found)
+            return registered_target(found, self._credentials, warnings, with_secrets=not for_preview)
         return self._preview(found) if for_preview else self._vendor_target(found)
 
     def find(self, name: str) -> models_pb2.RegisteredModel | VendorModel:
@@ -101,25 +104,21 @@ class Router:
             return registered
         meant = self._aliases.get(name)
         if meant is None:
-            return self._find_vendor_model(name)
-        return self._models.find(meant) or self._find_vendor_model(meant)
+            return self._vendor_models.look_up(name)
+        return self._models.find(meant) or self._vendor_models.look_up(meant)
 
-    def _find_vendor_model(self, name: str) -> VendorModel | None:
-        listed = self._vendor_models.find(name)
-        if listed:
-            return listed
-        for vendor in VENDORS:
-            prefix = f"{vendor}/"
-            if name.startswith(prefix) and len(name) > len(prefix):
-                described = self._vendor_models.describe(vendor, name.removeprefix(prefix))
-                return dataclasses.replace(described, is_pinned=True)
-        plain = vendor_of(name)
-        return self._vendor_models.describe(plain, name) if plain else None
+    def _hiding_warnings(self, name: str, served: models_pb2.RegisteredModel) -> Sequence[models_pb2.Notice]:
+        """Tells the caller of a name that leads to a registered model, and without that to another one."""
+        asked = name if self._models.find(name) else self._aliases[name]
+        hidden = self._models.hidden_by(asked)
+        if not hidden:
+            return ()
+        message = f"the registered model {served.name} answers in place of {hidden} called {asked}"
+        return [models_pb2.Notice(code="REGISTERED_MODEL_SERVED", field="model", message=message)]
 
     def _not_found(self, name: str) -> NotFound:
         meant = self._aliases.get(name, name)
-        listed = (model.name for model in self._vendor_models.listed())
-        hint = suggest(meant, [*listed, *self._aliases, *self._models.names()])
+        hint = suggest(meant, self._vendor_models.names, self._alias_names, self._models.names())
         whose = f", which {shorten(name)} stands for" if meant != name else ""
         return NotFound(
             f'no model is called "{shorten(meant)}"{whose}{hint or "; ListModels lists them all"}',
@@ -149,6 +148,7 @@ class Router:
             dataclasses.replace(answering.facts, max_output_tokens=answering.max_output_tokens),
             period.cost if period else None,
             self._vendor_models.warnings(model, today),
+            answering.source,
         )
 
     def _refuse_retired(self, model: VendorModel, answering: VendorModel, today: datetime.date) -> None:
@@ -163,9 +163,14 @@ class Router:
 
 
 def registered_target(
-    model: models_pb2.RegisteredModel, credentials: Credentials | None = None, *, with_secrets: bool = True
+    model: models_pb2.RegisteredModel,
+    credentials: Credentials | None = None,
+    warnings: Sequence[models_pb2.Notice] = (),
+    *,
+    with_secrets: bool = True,
 ) -> Target:
-    """Where a call to a registered model goes. Raises PreconditionFailed when its credential is not there.
+    """Where a call to a registered model goes. Raises PreconditionFailed when its credential is missing, or may not go
+    there.
 
     Without secrets its credential is not read.
     """
@@ -183,6 +188,10 @@ def registered_target(
         streams_unary=can_stream and model.adapter_type not in STOPS_ON_DISCONNECT,
         can_stream=can_stream,
         price=_price(model.capabilities),
+        warnings=warnings,
+        source=models_pb2.MODEL_SOURCE_REGISTERED,
+        registered_model=model.name,
+        untrusted=model.untrusted,
     )
 
 
@@ -204,7 +213,7 @@ def _headers(
     if not with_secrets:
         return
     try:
-        key = credentials.read(model.credential)
+        key = credentials.key_for(model)
     except PreconditionFailed as problem:
         facts = {"model": model.name, **problem.metadata}
         raise PreconditionFailed(f"{model.name}: {problem.message}", reason=problem.reason, metadata=facts) from None

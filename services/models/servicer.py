@@ -9,19 +9,22 @@ from collections.abc import AsyncIterator
 from google.protobuf.duration_pb2 import Duration
 
 from proto import models_pb2
+from services.models.checks import shorten
 from services.models.directory import ModelDirectory
-from services.models.model_registry import ModelRegistry
+from services.models.model_registry import REPLACED, ModelRegistry
 from services.models.preview import preview
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import Prompted, render_prompt, with_system_prompt
-from services.models.providers.base import Conversation, Target
-from services.models.providers.beside_loop import run_beside_if_large
+from services.models.providers.base import HISTORY_FIELD, Conversation, Target
 from services.models.providers.exchange import chat, chat_stream, usage_facts
 from services.models.providers.openai_choice import suited
 from services.models.providers.transport import Transport
+from services.models.registration import describe
 from services.models.routing import Router
+from services.models.trust import ByTrust
 from services.models.turns import Turns
-from services.models.validation import check_chat_request
+from services.models.validation import check_chat_request, work_to_check
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
 from services.shared.rpc import Call, new_id
 
@@ -31,14 +34,18 @@ class ModelServicer:
 
     def __init__(
         self,
-        transport: Transport,
+        transports: ByTrust[Transport],
         router: Router,
         directory: ModelDirectory,
         models: ModelRegistry,
         prompts: PromptRegistry,
         turns: Turns,
+        *,
+        exposed: bool,
     ) -> None:
-        self._transport = transport
+        """`exposed` says that anybody may call here; of other calls the gateway tells."""
+        self._exposed = exposed
+        self._transports = transports
         self._router = router
         self._directory = directory
         self._models = models
@@ -51,8 +58,8 @@ class ModelServicer:
         prompted, target = await self._prepare(request, call)
         async with self._turns.open(prompted.conversation, call) as turn:
             response = await chat(
-                self._transport,
-                _suited(target, turn.conversation),
+                self._transports.of(target.untrusted),
+                await _suited(target, turn.conversation),
                 turn.conversation,
                 interrupted=functools.partial(_record_usage, call),
             )
@@ -67,8 +74,8 @@ class ModelServicer:
             self._turns.open(prompted.conversation, call) as turn,
             contextlib.aclosing(
                 chat_stream(
-                    self._transport,
-                    _suited(target, turn.conversation),
+                    self._transports.of(target.untrusted),
+                    await _suited(target, turn.conversation),
                     turn.conversation,
                     interrupted=functools.partial(_record_usage, call),
                 )
@@ -88,7 +95,7 @@ class ModelServicer:
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted, target = await self._prepare(request.request, call, for_preview=True)
-        suited_target = _suited(target, prompted.conversation)
+        suited_target = await _suited(target, prompted.conversation)
         work = prompted.conversation.work()
         return await run_beside_if_large(work, preview, prompted, suited_target, stream=request.stream)
 
@@ -98,13 +105,17 @@ class ModelServicer:
         """Everything that can be said about a request before anything is sent."""
         prompted = await with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        await run_beside_if_large(request.ByteSize(), check_chat_request, request)
+        parts = await run_beside_if_large(work_to_check(request), check_chat_request, request)
+        if parts:
+            prompted = prompted._replace(conversation=prompted.conversation._replace(parts=parts))
         call.facts["model"] = request.model
         if request.tags:
             call.facts["tags"] = dict(request.tags)
         target = self._router.resolve(request.model, for_preview=for_preview)
         call.facts["provider"] = target.provider
         call.facts["upstream_model"] = target.model
+        if target.registered_model:
+            call.facts["registered_model"] = target.registered_model
         return prompted, target
 
     # ----------------------------------------------------------------------------------------- discovery
@@ -125,7 +136,11 @@ class ModelServicer:
     async def RegisterModel(
         self, request: models_pb2.RegisterModelRequest, call: Call
     ) -> models_pb2.RegisterModelResponse:
-        return await self._models.register(request)
+        by_stranger = self._is_strangers(call)
+        call.facts.update(caller=call.caller, untrusted=by_stranger, **describe(request))
+        response = await self._models.register(request, by_stranger=by_stranger)
+        call.facts["outcome"] = _outcome(request, response)
+        return response
 
     async def ListRegisteredModels(
         self, request: models_pb2.ListRegisteredModelsRequest, call: Call
@@ -135,7 +150,14 @@ class ModelServicer:
     async def DeregisterModel(
         self, request: models_pb2.DeregisterModelRequest, call: Call
     ) -> models_pb2.DeregisterModelResponse:
-        return await self._models.deregister(request)
+        by_stranger = self._is_strangers(call)
+        call.facts.update(caller=call.caller, model=shorten(request.name), untrusted=by_stranger)
+        response = await self._models.deregister(request, by_stranger=by_stranger)
+        call.facts["outcome"] = "removed"
+        return response
+
+    def _is_strangers(self, call: Call) -> bool:
+        return self._exposed or call.came_exposed
 
     # ------------------------------------------------------------------------------------------- prompts
 
@@ -176,9 +198,12 @@ class ModelServicer:
         return await self._prompts.list_events(request)
 
 
-def _suited(target: Target, conversation: Conversation) -> Target:
+async def _suited(target: Target, conversation: Conversation) -> Target:
     """The target in the dialect that carries the conversation, which a session's history may decide too."""
-    return suited(target, conversation.request, conversation.messages[: len(conversation.added)])
+    earlier = conversation.messages[: len(conversation.added)]
+    if HISTORY_FIELD not in conversation.added:
+        return suited(target, conversation.request, earlier)
+    return await run_beside_if_large(conversation.work(), suited, target, conversation.request, earlier)
 
 
 def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:
@@ -188,12 +213,23 @@ def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Targe
     duration = _duration(elapsed)
     response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=duration)
     response.timing.total.CopyFrom(duration)
+    response.source = target.source
+    if target.registered_model:
+        response.registered_model = target.registered_model
     if prompted.prompt:
         response.prompt.CopyFrom(prompted.prompt)
         response.warnings.extend(prompted.warnings)
     call.facts["response_id"] = response.response_id
     call.facts["finish_reason"] = response.finish_reason
     _record_usage(call, response.usage)
+
+
+def _outcome(request: models_pb2.RegisterModelRequest, response: models_pb2.RegisterModelResponse) -> str:
+    if request.validate_only:
+        return "validated"
+    if not response.created:
+        return "unchanged"
+    return "replaced" if any(warning.code == REPLACED for warning in response.warnings) else "created"
 
 
 def _record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:

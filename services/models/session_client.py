@@ -10,12 +10,13 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from proto import models_pb2, sessions_pb2, turns_pb2, turns_pb2_grpc
-from services.models.providers.beside_loop import run_beside_if_large
 from services.shared import errors
+from services.shared.admission import CALLER
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.channels import open_channel
 from services.shared.frames import Assembled, head_of
 from services.shared.pacing import Pace
-from services.shared.rpc import DETAILS_KEY, REQUEST_ID_KEY, STATUS_CODES
+from services.shared.rpc import CALLER_KEY, DETAILS_KEY, REQUEST_ID_KEY, STATUS_CODES
 
 CALL_SECONDS = 5.0
 """How long the Session Service may take to answer; the caller's own deadline may be sooner."""
@@ -101,8 +102,10 @@ class SessionClient:
         await self._call(self._turns.EndTurn, request, request_id, seconds)
 
     async def _call(self, method: Any, request: Any, request_id: str, seconds: float = CALL_SECONDS) -> Any:
+        # To the Session Service all chats come from one address; it must know whose they are, to be fair to all.
+        metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()))
         try:
-            return await method(request, timeout=seconds, metadata=((REQUEST_ID_KEY, request_id),))
+            return await method(request, timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             self._raise(error)
 

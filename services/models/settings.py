@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from services.models import endpoints
+from services.models.trust import ByTrust
+from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
@@ -32,21 +34,37 @@ class ModelsSettings(ServiceSettings):
     sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
     allowed_endpoints: str | None = Field(None, validation_alias="MODELS_ALLOWED_ENDPOINTS")
     credentials_directory: Path | None = Field(None, validation_alias="MODELS_CREDENTIALS_DIR")
+    credentials: str = Field("", validation_alias="MODELS_CREDENTIALS")
+    overrides: Literal["allow", "refuse"] | None = Field(None, validation_alias="MODELS_OVERRIDES")
+    max_connections: int | None = Field(None, ge=2, validation_alias="MODELS_MAX_CONNECTIONS")
 
     def choose_database_url(self) -> str:
         if self.database_url:
             return self.database_url.get_secret_value()
         return sqlite_url(self.data_path(), "models")
 
-    def choose_allowed_endpoints(self) -> Sequence[str]:
-        """The entries of the `EndpointPolicy`.
+    def choose_allowed_endpoints(self) -> ByTrust[Sequence[str]]:
+        """The entries of each `EndpointPolicy`.
 
-        A server that only its own machine can reach may connect to that machine and its networks, unless told
-        otherwise; one that others can reach must be told.
+        A server that only its own machine can reach may connect to that machine and its networks for its operator,
+        unless told otherwise; one that others can reach must be told, and so must any for strangers.
         """
         if self.allowed_endpoints is not None:
-            return self.allowed_endpoints.split(",")
-        return [endpoints.PRIVATE if is_loopback(self.host) else endpoints.NONE]
+            told = self.allowed_endpoints.split(",")
+            return ByTrust(told, told)
+        return ByTrust([endpoints.PRIVATE if is_loopback(self.host) else endpoints.NONE], [endpoints.NONE])
+
+    def choose_max_connections(self) -> int:
+        """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
+        possible = descriptors.for_connections()
+        if self.max_connections is None:
+            return possible * 2 // 3
+        if self.max_connections > possible:
+            raise StartupError(
+                f"MODELS_MAX_CONNECTIONS: {descriptors.limit()} open files leave room for {possible} connections;"
+                " lower it, or raise the hard limit of open files (ulimit -Hn)"
+            )
+        return self.max_connections
 
     def choose_credentials_directory(self) -> Path | None:
         """Raises StartupError when it is no directory."""

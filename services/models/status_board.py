@@ -13,6 +13,7 @@ from services.models.model_list import LearnedFacts
 from services.models.pauses import pause_after
 from services.models.probe_client import ProbeClient
 from services.models.probes import Finding, Probe
+from services.models.trust import ByTrust
 from services.shared.logs import Log
 
 MAX_PROBES_AT_ONCE = 16
@@ -82,10 +83,10 @@ class StatusBoard:
     somebody asks for them. `close` ends all probing.
     """
 
-    def __init__(self, log: Log, endpoints: EndpointPolicy, schedule: Schedule | None = None) -> None:
+    def __init__(self, log: Log, endpoints: ByTrust[EndpointPolicy], schedule: Schedule | None = None) -> None:
         self._log = log
         self._schedule = schedule or Schedule()
-        self._client = ProbeClient(endpoints)
+        self._clients = ByTrust(ProbeClient(endpoints.operators), ProbeClient(endpoints.strangers))
         self._watched: dict[str, _Record] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._unwatched: dict[str, _Record] = {}
@@ -136,7 +137,8 @@ class StatusBoard:
         self._watched.clear()
         self._watchers.clear()
         self._unwatched.clear()
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
     def _record(self, probe: Probe) -> _Record:
         record = self._watched.get(probe.model)
@@ -180,7 +182,7 @@ class StatusBoard:
 
     async def _ask(self, probe: Probe) -> Finding:
         try:
-            return await probe.ask(self._client)
+            return await probe.ask(self._clients.of(probe.untrusted))
         except Exception as error:
             # One bad probe must not end the watch of its model.
             self._log.error("probe failed unexpectedly", error=error, model=probe.model)

@@ -6,7 +6,7 @@ RFC 3339 in UTC, as the contract tells them.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, MetaData, Table, Text, false
 
 metadata = MetaData()
 
@@ -61,6 +61,8 @@ registered_models = Table(
     Column("name", Text, primary_key=True),
     Column("definition_json", Text, nullable=False),
     Column("registered_at", Text, nullable=False),
+    # Registered by a stranger, and held to the rules for strangers.
+    Column("untrusted", Boolean, nullable=False, server_default=false()),
 )
 
 # Every name that leads to a registered model, its own and its aliases: no two models share one.

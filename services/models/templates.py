@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 VARIABLE = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}")
 
-_LOOKALIKE = re.compile(r"\{\{[^{}]{1,80}\}\}")
+_LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""As `str.splitlines` takes it."""
+_LOOKALIKE = re.compile(r"\{\{(?![A-Za-z_][A-Za-z0-9_]*\}\})[^{}\n\r\v\f\x1c-\x1e\x85\u2028\u2029]{1,80}\}\}")
 
 
 def find_variables(content: str) -> list[str]:
@@ -20,13 +22,16 @@ def find_variables(content: str) -> list[str]:
     return list(dict.fromkeys(VARIABLE.findall(content)))
 
 
-def find_lookalikes(content: str) -> list[int]:
+def find_lookalikes(content: str) -> Iterator[int]:
     """The numbers of the lines in which double braces hold what is no name, such as `{{ name }}` or `{{user.name}}`."""
-    return [
-        number
-        for number, line in enumerate(content.splitlines(), start=1)
-        if any(not VARIABLE.fullmatch(braces) for braces in _LOOKALIKE.findall(line))
-    ]
+    number = start = 0
+    while found := _LOOKALIKE.search(content, start):
+        number += len(content[start : found.end()].splitlines())
+        yield number
+        end = _LINE_END.search(content, found.end())
+        if end is None:
+            return
+        start = end.end()
 
 
 def render(content: str, values: Mapping[str, str]) -> str:

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from proto import models_pb2, sessions_pb2, turns_pb2
-from services.models.history import cut_notice, default_window, history_notices, with_history
+from services.models.history import cut_notice, default_window, history_notices, history_work, with_history
 from services.models.lease import Lease
 from services.models.providers.base import Conversation
-from services.models.providers.beside_loop import run_beside_if_large
 from services.models.session_client import SessionClient, build_append
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 from services.shared.frames import Assembled
 from services.shared.pacing import Pace
@@ -28,9 +28,6 @@ APPEND_BYTES_PER_SECOND = 8 * 1024 * 1024
 
 APPEND_PAUSE_SECONDS = 0.1
 """Between two attempts, while the Session Service or its storage cannot be reached."""
-
-MESSAGE_WORK = 256
-"""About how many bytes of plain text are checked in the time that one message takes by itself."""
 
 LARGE_HISTORY_BYTES = 1024 * 1024
 MAX_HISTORY_BYTES = 128 * 1024 * 1024
@@ -53,7 +50,7 @@ class Turn:
 
 
 class ReadingTurn(Turn):
-    """A chat that knows what was said in its session, and leaves it as it is."""
+    """A chat that knows what was said in its session, and leaves it as it is. `conversation` has the history in it."""
 
     def __init__(self, conversation: Conversation, context: sessions_pb2.GetContextResponse, call: Call) -> None:
         super().__init__(conversation)
@@ -222,8 +219,7 @@ class Turns:
 async def _with_history(
     conversation: Conversation, context: sessions_pb2.GetContextResponse, size: int
 ) -> Conversation:
-    work = size + MESSAGE_WORK * len(context.messages)
-    return await run_beside_if_large(work, with_history, conversation, context)
+    return await run_beside_if_large(history_work(context, size), with_history, conversation, context)
 
 
 async def _count_bytes(messages: Sequence[models_pb2.ChatMessage]) -> int:

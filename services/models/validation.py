@@ -10,30 +10,40 @@ from itertools import islice
 from proto import models_pb2, sessions_pb2
 from services.models.checks import problem_with_line, refuse, shorten
 from services.models.content_validation import cache_violations, is_plain, message_violations
+from services.models.limits import (
+    MAX_MESSAGES,
+    MAX_OPTIONS,
+    MAX_PARTS_IN_ALL,
+    MAX_STOP_SEQUENCES,
+    MAX_TAGS,
+    MAX_TOOLS,
+    MAX_TURN_MESSAGES,
+)
+from services.models.providers.base import JSON_WORK, MESSAGE_WORK, PART_WORK, count_parts
 from services.models.providers.json_text import problem_with_object, raw_members
-from services.models.providers.options import RESERVED
+from services.models.providers.options import reserved_in
+from services.shared import characters
+from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
 
 PARAMETER_POLICIES = frozenset(models_pb2.ParameterPolicy.values())
 RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
 
 MAX_MODEL_LENGTH = 256
-MAX_MESSAGES = 10_000
-MAX_TOOLS = 128
-MAX_STOP_SEQUENCES = 16
-MAX_TAGS = 16
 MAX_TAG_LENGTH = 256
 MAX_SCHEMA_LENGTH = 256 * 1024
-MAX_VIOLATIONS = 1000
+MAX_TOOLS_LENGTH = 4 * 1024 * 1024
+"""Of the JSON of all tools together: as much as the largest context windows hold."""
 MAX_USER_ID_LENGTH = 256
 MAX_CACHE_KEY_LENGTH = 64
-MAX_TURN_MESSAGES = 999
-"""The Session Service appends a thousand at once, and one is the answer."""
+
+FEW_BYTES = 64 * 1024
+"""What is no larger is checked within some 30 ms, whatever it is made of."""
 
 # Names of tools and schemas: what OpenAI and Anthropic both take.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-MODEL = re.compile(r"[^\x00-\x20\x7f]+")
+MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
 PROVIDER_TOOL_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -51,24 +61,46 @@ NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
 )
 
 
-def check_chat_request(request: models_pb2.ChatRequest) -> None:
-    """Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet."""
-    refuse(islice(_violations(request), MAX_VIOLATIONS))
+def work_to_check(request: models_pb2.ChatRequest) -> int:
+    """About how much there is to check, in bytes of plain text."""
+    size = request.ByteSize()
+    if size <= FEW_BYTES:
+        return size
+    tools = list(islice(request.tools, MAX_TOOLS))
+    texts = [request.response_format.schema_json, *islice(request.provider_options_json.values(), MAX_OPTIONS)]
+    texts += (text for tool in tools for text in (tool.parameters_json, tool.provider_tool.config_json))
+    return message_work(request.messages, size) + JSON_WORK * sum(map(len, texts))
+
+
+def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
+    """The same of messages that have this size, no further than to what is large."""
+    work = size + MESSAGE_WORK * len(messages)
+    for message in messages:
+        if work >= LARGE_BYTES:
+            break
+        work += PART_WORK * count_parts(message)
+    return work
+
+
+def check_chat_request(request: models_pb2.ChatRequest) -> int:
+    """Returns how many parts and tool calls its messages have.
+
+    Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet.
+    """
+    parts: list[int] = []
+    refuse(_violations(request, parts))
     _check_implemented(request)
+    return sum(parts)
 
 
-def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[FieldViolation]:
     # What is not there is not asked about: this runs before every call.
     yield from check_model_name("model", request.model)
     if not request.messages and not request.system_prompt_name and not request.HasField("prompt"):
         yield FieldViolation("messages", "must hold at least one message")
     elif not request.messages:
         yield FieldViolation("messages", "must hold at least one message beside the system prompt")
-    if len(request.messages) > MAX_MESSAGES:
-        yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
-    for index, message in enumerate(islice(request.messages, MAX_MESSAGES)):
-        if not is_plain(message):
-            yield from message_violations(f"messages[{index}]", message)
+    yield from _conversation_violations(request.messages, parts)
     if request.HasField("config"):
         yield from _config_violations(request.config)
     if request.tools or request.HasField("tool_choice"):
@@ -80,8 +112,7 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
     if request.parameter_policy not in PARAMETER_POLICIES:
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     if request.provider_options_json:
-        for provider, options in request.provider_options_json.items():
-            yield from _options_violations(f"provider_options_json[{shorten(provider)}]", options)
+        yield from _all_options_violations(request.provider_options_json)
     if request.tags:
         yield from _tag_violations(request.tags)
     if request.session_id or request.HasField("session"):
@@ -94,12 +125,29 @@ def _violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
             yield FieldViolation("prompt_cache_key", problem)
 
 
+def _conversation_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
+    """Adds to `parts` the number of those of each message that has some."""
+    if len(messages) > MAX_MESSAGES:
+        yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
+        return
+    room = MAX_PARTS_IN_ALL
+    for index, message in enumerate(messages):
+        if is_plain(message):
+            continue
+        parts.append(count_parts(message))
+        room -= parts[-1]
+        if room < 0:
+            yield FieldViolation("messages", f"hold more than {MAX_PARTS_IN_ALL} parts and tool calls together")
+            return
+        yield from message_violations(f"messages[{index}]", message)
+
+
 def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
     """The violations of a model's name, wherever it is asked for."""
     if not name:
         yield FieldViolation(field, "is required")
     elif len(name) > MAX_MODEL_LENGTH or not MODEL.fullmatch(name):
-        yield FieldViolation(field, f"must be at most {MAX_MODEL_LENGTH} characters without spaces")
+        yield FieldViolation(field, f"must be at most {MAX_MODEL_LENGTH} characters, all seen, without spaces")
 
 
 def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
@@ -110,6 +158,13 @@ def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
         problem = problem_with_line(name, MAX_TAG_LENGTH) or problem_with_line(value, MAX_TAG_LENGTH)
         if problem:
             yield FieldViolation(f"tags[{shorten(name)}]", problem)
+
+
+def _all_options_violations(options: Mapping[str, str]) -> Iterator[FieldViolation]:
+    if len(options) > MAX_OPTIONS:
+        yield FieldViolation("provider_options_json", f"holds more than {MAX_OPTIONS} entries")
+    for provider, value in islice(options.items(), MAX_OPTIONS):
+        yield from _options_violations(f"provider_options_json[{shorten(provider)}]", value)
 
 
 def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
@@ -131,10 +186,17 @@ def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolat
         yield FieldViolation("session.user_id", f"must be at most {MAX_USER_ID_LENGTH} characters, none of them U+0000")
 
 
-def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> None:
-    """Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
-    messages of programs too that know nothing of providers."""
+def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> int:
+    """Returns how many parts and tool calls the messages have.
+
+    Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
+    messages of programs too that know nothing of providers.
+    """
+    parts = 0
     for entry in entries:
+        if is_plain(entry.message):
+            continue
+        parts += count_parts(entry.message)
         problem = next((v.description for v in message_violations("message", entry.message)), None)
         if problem:
             raise PreconditionFailed(
@@ -143,6 +205,7 @@ def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> None:
                 reason="SESSION_HISTORY_INVALID",
                 metadata={"sequence": str(entry.sequence)},
             )
+    return parts
 
 
 def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation]:
@@ -156,7 +219,7 @@ def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation
             yield FieldViolation(f"config.{name}", _range_text(name, lowest, highest))
     if len(config.stop_sequences) > MAX_STOP_SEQUENCES:
         yield FieldViolation("config.stop_sequences", f"holds more than {MAX_STOP_SEQUENCES} entries")
-    for index, text in enumerate(config.stop_sequences):
+    for index, text in enumerate(islice(config.stop_sequences, MAX_STOP_SEQUENCES)):
         if not text:
             yield FieldViolation(f"config.stop_sequences[{index}]", "is empty")
 
@@ -180,7 +243,11 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
     names: set[str] = set()
     if len(request.tools) > MAX_TOOLS:
         yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
-    for index, tool in enumerate(request.tools):
+    tools = list(islice(request.tools, MAX_TOOLS))
+    if sum(len(tool.parameters_json) + len(tool.provider_tool.config_json) for tool in tools) > MAX_TOOLS_LENGTH:
+        yield FieldViolation("tools", f"hold JSON of more than {MAX_TOOLS_LENGTH} characters together")
+        return
+    for index, tool in enumerate(tools):
         path = f"tools[{index}]"
         of_provider = tool.HasField("provider_tool")
         if not NAME.fullmatch(tool.name) and (tool.name or not of_provider):
@@ -209,7 +276,7 @@ def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Ite
         yield FieldViolation(f"{path}.provider_tool.type", "must be the provider's name for the tool")
     if own.config_json:
         problem = problem_with_object(own.config_json, MAX_SCHEMA_LENGTH)
-        if not problem and "type" in raw_members(own.config_json):
+        if not problem and reserved_in(raw_members(own.config_json), {"type"}):
             problem = "must not set type: provider_tool.type says it"
         if problem:
             yield FieldViolation(f"{path}.provider_tool.config_json", problem)
@@ -244,7 +311,7 @@ def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
 
 
 def _problem_with_members(options: str) -> str | None:
-    reserved = sorted(RESERVED & raw_members(options).keys())
+    reserved = reserved_in(raw_members(options))
     return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
 
 

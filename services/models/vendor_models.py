@@ -6,15 +6,20 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from proto import models_pb2
 from services.models import prices
 from services.models.announced_ends import ANNOUNCED_ENDS
 from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
-from services.models.catalogue import AS_OF, VENDORS, Vendor, facts_for
+from services.models.catalogue import AS_OF, VENDORS, Vendor, facts_for, vendor_of
 from services.models.lifecycle import UNKNOWN, Calendar
+from services.models.names import Names
 from services.models.provider_lists import ToldModel
 from services.models.providers.facts import MediaKind, ModelFacts, ReasoningFacts
+
+MAX_TOLD_MODELS = 1000
+"""Of a vendor's list, which has a tenth of that."""
 
 _NO_DATES = Calendar()
 
@@ -40,6 +45,11 @@ class VendorModel:
     """The day of the vendor's list from which some of this comes."""
     is_pinned: bool = False
     """Whether it was named by the vendor's id: then no other one answers in its place."""
+
+    @property
+    def pinned_name(self) -> str:
+        """The name by which no other one answers in its place."""
+        return f"{self.vendor}/{self.upstream}"
 
     def is_replaced(self, today: datetime.date) -> bool:
         return not self.is_pinned and bool(self.calendar.replacement) and self.calendar.is_retired(today)
@@ -92,11 +102,26 @@ class VendorModels:
     def __init__(self) -> None:
         self._told: dict[Vendor, tuple[datetime.date, Mapping[str, ToldModel]]] = {}
         self._models: dict[str, VendorModel] = {}
+        self.names = Names()
+        """Those of all models that are listed."""
+        self._pinned_names: frozenset[str] = frozenset()
         self._merge()
 
     def find(self, name: str) -> VendorModel | None:
         """The model of this name, or of this id."""
         return self._models.get(name)
+
+    def look_up(self, name: str) -> VendorModel | None:
+        """The model of this name or id, listed or not: of what is `vendor/id`, or plainly a vendor's id."""
+        listed = self.find(name)
+        if listed:
+            return listed
+        for vendor in VENDORS:
+            prefix = f"{vendor}/"
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return replace(self.describe(vendor, name.removeprefix(prefix)), is_pinned=True)
+        plain = vendor_of(name)
+        return self.describe(plain, name) if plain else None
 
     def describe(self, vendor: Vendor, model_id: str) -> VendorModel:
         """What is known of a vendor's id, whether it is listed anywhere or not."""
@@ -123,9 +148,9 @@ class VendorModels:
             successors.append(following)
         return successors
 
-    def listed(self) -> Iterable[VendorModel]:
-        """All models that have a name here."""
-        return self._models.values()
+    def lists(self, name: str) -> bool:
+        """Whether a name, or a vendor's id behind that vendor's name, is one of a model that is listed."""
+        return name in self._models or name in self._pinned_names
 
     def capabilities(self, model: VendorModel, today: datetime.date) -> models_pb2.ModelCapabilities:
         """What a caller of this model can count on: of a replaced one, what its replacement can do."""
@@ -137,8 +162,8 @@ class VendorModels:
         return replaced
 
     def learn(self, vendor: Vendor, told: Iterable[ToldModel], today: datetime.date) -> None:
-        """Takes over a vendor's whole list."""
-        self._told[vendor] = (today, {model.id: model for model in told})
+        """Takes over a vendor's whole list, or the first `MAX_TOLD_MODELS` of it."""
+        self._told[vendor] = (today, {model.id: model for model in islice(told, MAX_TOLD_MODELS)})
         self._merge()
 
     def missing_replacements(self, vendor: Vendor) -> Iterator[tuple[str, str]]:
@@ -152,10 +177,11 @@ class VendorModels:
 
     def _merge(self) -> None:
         merged: dict[str, VendorModel] = {}
+        snapshots = {vendor: _newest_snapshots(told) for vendor, (_, told) in self._told.items()}
         for built_in in BUILT_IN_MODELS.values():
             day, told = self._told.get(built_in.vendor, (None, {}))
-            told_of_it = told.get(built_in.upstream) or _newest_snapshot(built_in.upstream, told)
-            merged[built_in.name] = _with_told(_from_row(built_in), told_of_it, day)
+            newest = snapshots.get(built_in.vendor, {}).get(built_in.upstream)
+            merged[built_in.name] = _with_told(_from_row(built_in), told.get(built_in.upstream) or newest, day)
         for vendor in VENDORS:
             day, told = self._told.get(vendor, (None, {}))
             for model in told.values():
@@ -163,6 +189,8 @@ class VendorModels:
                     found = replace(_describe(vendor, model.id), source=models_pb2.MODEL_SOURCE_DISCOVERED)
                     merged[model.id] = _with_told(found, model, day)
         self._models = merged
+        self.names = Names(merged)
+        self._pinned_names = frozenset(model.pinned_name for model in merged.values())
 
 
 def _describe(vendor: Vendor, model_id: str) -> VendorModel:
@@ -192,9 +220,9 @@ def _without_date(model_id: str) -> str:
     return _SNAPSHOT.sub("", model_id)
 
 
-def _newest_snapshot(model_id: str, told: Mapping[str, ToldModel]) -> ToldModel | None:
-    """What is told of the newest state of a model, where the list names it by its date alone."""
-    return told.get(max((name for name in told if _without_date(name) == model_id), default=""))
+def _newest_snapshots(told: Mapping[str, ToldModel]) -> Mapping[str, ToldModel]:
+    """What is told of the newest state of each model, for those that the list names by their dates alone."""
+    return {_without_date(name): told[name] for name in sorted(told)}
 
 
 def _from_row(row: BuiltInModel) -> VendorModel:

@@ -10,8 +10,7 @@ from proto.models_pb2 import WindowPolicy
 from proto.sessions_pb2 import GetContextResponse
 from services.sessions.conversion import to_entries
 from services.sessions.store import History
-from services.sessions.validation import MAX_PARTS_IN_ALL
-from services.sessions.windows import Entry, Limits, Window
+from services.sessions.windows import MAX_CONTEXT_PARTS, Entry, Limits, Window
 from services.shared.errors import LimitExceeded
 from services.shared.pacing import Pace
 
@@ -85,7 +84,7 @@ class _Room:
     def __init__(self) -> None:
         self._bytes = MAX_CONTEXT_BYTES
         self._messages = MAX_CONTEXT_MESSAGES
-        self._parts = MAX_PARTS_IN_ALL
+        self._parts = MAX_CONTEXT_PARTS
 
     def take(self, entry: Entry) -> Entry:
         self._bytes -= len(entry.stored.message)

@@ -15,8 +15,9 @@ from services.sessions.servicer import SessionServicer
 from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database, sqlite_url
+from services.shared.descriptors import raise_descriptor_limit
 from services.shared.logs import open_log
-from services.shared.rpc import service_handler
+from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import ServiceSettings, load_settings
 from services.shared.storage_health import StorageServer
@@ -31,6 +32,7 @@ environment variables (also read from .env; an exported one wins):
   SESSIONS_DATABASE_URL  sqlite:///path or postgresql://user:password@host/database
                                                                     (default sessions.db in GENAI_DATA_DIR)
   GENAI_HOST             address to listen on                       (default 127.0.0.1)
+  GENAI_EXPOSED          yes where others than this machine's user can call   (default no)
   GENAI_DATA_DIR         directory of the SQLite files              (default data/ in the project)
   GENAI_LOG_LEVEL        debug, info, warning or error              (default info)
   GENAI_GRACE_SECONDS    time that running calls get at a stop      (default 30)
@@ -57,6 +59,7 @@ async def start() -> None:
     """Runs the Session Service until a signal stops it. Raises StartupError."""
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level)
+    raise_descriptor_limit(log)
     server = StorageServer([SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
     port = server.bind(settings.host, settings.port)
     # Nothing here is kept in memory, so nobody watches.
@@ -67,6 +70,7 @@ async def start() -> None:
         servicer = SessionServicer(sessions, MemoryStore(database))
         server.add(service_handler(servicer, SERVICE, log))
         server.add(service_handler(TurnServicer(sessions), TURN_SERVICE, log))
+        server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         async with asyncio.TaskGroup() as background:

@@ -11,6 +11,8 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 
 from proto.models_pb2 import ChatMessage, ContentPart, WindowPolicy
+from services.shared.characters import UNSEEN
+from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -21,11 +23,10 @@ MAX_METADATA = 64
 MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 1024
 MAX_MESSAGES = 1000
-MAX_PARTS = 1000
-"""Of a message, and of a tool result: what a chat may have, too."""
-MAX_TOOL_CALLS = 1000
-MAX_PARTS_IN_ALL = 100_000
-"""Parts and tool calls of one append, and of one context: each takes far more memory than bytes."""
+MAX_PARTS = 2000
+"""Of a message, and of a tool result; and tool calls of a message: as many as a chat may have."""
+MAX_PARTS_IN_ALL = 22_000
+"""Of one append, the calls and the contents of results included: what a chat may bring, and an answer."""
 MAX_APPEND_BYTES = 30 * 1024 * 1024
 """As much as one context can carry: more could be stored, but never be sent to a model."""
 MAX_REQUEST_ID = 64
@@ -80,15 +81,15 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
         raise InvalidRequest.field("metadata", f"has {len(metadata)} entries; at most {MAX_METADATA} are allowed")
     for key, value in metadata.items():
         check_text("metadata", key, MAX_METADATA_KEY, required=True)
-        check_text(f"metadata[{key}]", value, MAX_METADATA_VALUE)
+        check_text(f"metadata[{UNSEEN.sub('?', key)}]", value, MAX_METADATA_VALUE)
     return dict(metadata)
 
 
 def read_lifetime(ttl: Duration) -> int:
     """A duration in microseconds, rounded up."""
-    if abs(ttl.nanos) >= 1_000_000_000 or ttl.nanos * ttl.seconds < 0:
+    nanoseconds = nanoseconds_of(ttl)
+    if nanoseconds is None:
         raise InvalidRequest.field("ttl", "is not a valid duration")
-    nanoseconds = ttl.seconds * 1_000_000_000 + ttl.nanos
     if nanoseconds <= 0:
         raise InvalidRequest.field("ttl", "must be more than 0; leave it out for a session that never expires")
     if ttl.seconds > MAX_TTL_SECONDS:
@@ -111,8 +112,8 @@ def check_message(field: str, message: ChatMessage, room: int) -> int:
         raise InvalidRequest.field(f"{field}.role", f"must be one of {', '.join(ROLES)}")
     if not message.parts and not message.tool_calls:
         return room
-    if len(message.tool_calls) > MAX_TOOL_CALLS:
-        raise _too_many(f"{field}.tool_calls", len(message.tool_calls), MAX_TOOL_CALLS)
+    if len(message.tool_calls) > MAX_PARTS:
+        raise _too_many(f"{field}.tool_calls", len(message.tool_calls), MAX_PARTS)
     return _check_parts(f"{field}.parts", message.parts, room - len(message.tool_calls))
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from proto.models_pb2 import ChatMessage, ContentPart, ToolCall, WindowPolicy
 from services.sessions.contents import StoredMessage
-from services.sessions.validation import MAX_PARTS_IN_ALL
 
 INSTRUCTING_ROLES = frozenset({"system", "developer"})
 SPEAKING_ROLES = frozenset({"user", "system", "developer"})
@@ -22,6 +21,9 @@ SPEAKING_ROLES = frozenset({"user", "system", "developer"})
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIA = 1000
+
+MAX_CONTEXT_PARTS = 100_000
+"""Parts and tool calls of a context, with the contents of tool results: each takes far more memory than bytes."""
 
 LARGE_BYTES = 1024 * 1024
 """From here on texts are measured by their serialised form: to make strings of them would hold up other calls."""
@@ -45,7 +47,7 @@ class Entry(NamedTuple):
     def of(cls, stored: StoredMessage) -> Entry:
         """Raises DataLoss when the stored bytes are no message."""
         message = stored.parse()
-        if len(message.parts) > MAX_PARTS_IN_ALL:
+        if len(message.parts) > MAX_CONTEXT_PARTS:
             # Stored before parts were counted: to look at each would take long, and it fits into no context.
             return cls(stored, message.role, len(stored.message), len(message.parts), _NONE, _NONE)
         measured = measure(message, len(stored.message))

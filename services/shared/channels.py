@@ -9,7 +9,7 @@ import grpc
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from services.shared.server import MAX_MESSAGE_BYTES
+from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

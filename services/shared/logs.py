@@ -1,5 +1,7 @@
 """Structured logs: one JSON object a line on standard error.
 
+What callers write into a line is text there, and nothing that a terminal or a reader takes for something else.
+
 Writing never waits for whoever reads the log: lines are collected and handed to a thread a few times a second, and
 when the reader is too slow the oldest surplus is dropped and counted.
 """
@@ -9,19 +11,29 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import json
 import logging
 import sys
 import threading
 import time
 import traceback
 from collections import deque
+from types import FrameType
 from typing import Any, BinaryIO
 
 import msgspec
 
+from services.shared.characters import escape_unseen
+
 LEVELS = ("debug", "info", "warning", "error")
 
 MAX_PENDING_LINES = 10_000
+MAX_PENDING_BYTES = 16 * 1024 * 1024
+MAX_LINE_BYTES = 64 * 1024
+CUTS = (2048, 128)
+"""To how many characters each text of a line that is too long is cut: to the first, or if need be to the next."""
+MAX_ENTRIES = 64
+"""What is left of a list or an object in such a line."""
 FLUSH_SECONDS = 0.1
 MAX_FRAMES = 12
 
@@ -33,33 +45,45 @@ class LineWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._lines: deque[bytes] = deque(maxlen=MAX_PENDING_LINES)
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
         self._dropped = 0
+        # Held again by the same thread where an object that is collected meanwhile has something to log.
+        self._changing = threading.RLock()
         self._wake = threading.Event()
         self._flushing = threading.Lock()
         threading.Thread(target=self._run, name="log-writer", daemon=True).start()
         atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
-        if len(self._lines) == MAX_PENDING_LINES:
-            self._dropped += 1
-        self._lines.append(line)
+        with self._changing:
+            self._lines.append(line)
+            self._bytes += len(line)
+            while len(self._lines) > MAX_PENDING_LINES or self._bytes > MAX_PENDING_BYTES:
+                self._bytes -= len(self._lines.popleft())
+                self._dropped += 1
         if not self._wake.is_set():
             self._wake.set()
 
     def flush(self) -> None:
         """Writes all pending lines now."""
         with self._flushing:
-            lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            if self._dropped:
-                lines.append(_encode({"level": "warning", "event": "log lines dropped", "count": self._dropped}))
-                self._dropped = 0
+            lines, dropped = self._take()
+            if dropped:
+                lines.append(_encode({"level": "warning", "event": "log lines dropped", "count": dropped}))
             if not lines:
                 return
             # When nobody reads the log any more, that is no reason to stop serving.
             with contextlib.suppress(OSError, ValueError):
                 self._file.write(b"\n".join(lines) + b"\n")
                 self._file.flush()
+
+    def _take(self) -> tuple[list[bytes], int]:
+        """All pending lines, and how many were dropped before them."""
+        with self._changing:
+            lines, self._lines = self._lines, deque()
+            dropped, self._bytes, self._dropped = self._dropped, 0, 0
+        return list(lines), dropped
 
     def _run(self) -> None:
         pause = threading.Event()
@@ -113,13 +137,46 @@ class Log:
             "event": event,
             **facts,
         }
-        self._writer.write(_encode(line))
+        self._writer.write(_write_line(line))
 
 
 @functools.lru_cache(maxsize=2)
 def _second(seconds: int) -> str:
     """A moment of Unix time in UTC; many lines are written in the same second."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _write_line(line: dict[str, Any]) -> bytes:
+    """The line as JSON, in which a control or unseen character is escaped, and no more than `MAX_LINE_BYTES`."""
+    data = _encode_line(line)
+    if len(data) <= MAX_LINE_BYTES:
+        return data
+    for length in CUTS:
+        data = _encode_line(_cut(line, length))
+        if len(data) <= MAX_LINE_BYTES:
+            return data
+    return _encode_line({name: line[name] for name in ("ts", "level", "service")} | {"event": "line too long"})
+
+
+def _encode_line(line: dict[str, Any]) -> bytes:
+    try:
+        data = _encode(line)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair.
+        data = json.dumps(line, default=str).encode()
+    if data.isascii() and b"\x7f" not in data:
+        return data
+    return escape_unseen(data.decode()).encode()
+
+
+def _cut(value: Any, length: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= length else f"{value[:length]}…"
+    if isinstance(value, dict):
+        return {_cut(name, length): _cut(value[name], length) for name in list(value)[:MAX_ENTRIES]}
+    if isinstance(value, list | tuple):
+        return [_cut(entry, length) for entry in value[:MAX_ENTRIES]]
+    return value if isinstance(value, int | float | None) else _cut(str(value), length)
 
 
 def open_log(service: str, level: str = "info", file: BinaryIO | None = None) -> Log:
@@ -129,10 +186,17 @@ def open_log(service: str, level: str = "info", file: BinaryIO | None = None) ->
     return log
 
 
+def frames_of(frame: FrameType | None) -> list[str]:
+    """Where a thread is: the innermost frames, the newest last."""
+    return _places(traceback.extract_stack(frame)) if frame else []
+
+
 def _describe(error: BaseException) -> dict[str, Any]:
-    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
-    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"error": type(error).__name__, "where": where}
+    return {"error": type(error).__name__, "where": _places(traceback.extract_tb(error.__traceback__))}
+
+
+def _places(frames: traceback.StackSummary) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-MAX_FRAMES:]]
 
 
 class _LibraryHandler(logging.Handler):

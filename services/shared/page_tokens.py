@@ -21,6 +21,9 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGE_BYTES = 3 * 1024 * 1024
 """A page ends early here, so that it fits into the 4 MiB that a gRPC client takes unless it is told otherwise."""
 
+MAX_TOKEN_LENGTH = 8192
+"""Several times what the token of the longest key has."""
+
 # What a forged token must not bring into a query: numbers too large for a column, and PostgreSQL refuses NUL.
 MAX_NUMBER = 2**63 - 1
 NaturalNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
@@ -50,12 +53,15 @@ def read_page_token(request: PagedRequest, place_type: Any) -> Any:
     """
     if not request.page_token:
         return None
+    no_token = InvalidRequest.field("page_token", "is no token of this list; leave it empty to start")
+    if len(request.page_token) > MAX_TOKEN_LENGTH:
+        raise no_token
     try:
         padding = "=" * (-len(request.page_token) % 4)
         data = base64.b64decode(request.page_token + padding, altchars=b"-_", validate=True)
         question, place = msgspec.json.decode(data, type=tuple[str, place_type])
     except ValueError:
-        raise InvalidRequest.field("page_token", "is no token of this list; leave it empty to start") from None
+        raise no_token from None
     if question != _fingerprint(request):
         raise InvalidRequest.field(
             "page_token", "belongs to another question; repeat the request it came with, or leave it empty to start"

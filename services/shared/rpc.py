@@ -4,7 +4,8 @@ A servicer is a class with one coroutine method (or async generator method, for 
 service. It takes the request message and a `Call`, returns or yields response messages, and raises errors of
 `services.shared.errors`. Everything else happens here, once, so that no handler is wrapped in layers:
 
-  * the request is parsed here, because grpc reports a message that it cannot parse as UNKNOWN;
+  * the request is received here, a few at a time (`intake`), measured before it is parsed (`wire`), and parsed here,
+    because grpc reports a message that it cannot parse as UNKNOWN;
   * an error becomes a status with google.rpc details; what is not in the family becomes INTERNAL with a fixed text,
     because grpc would send the exception's own text to the caller;
   * a call without a deadline gets one;
@@ -18,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -29,8 +30,12 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from services.shared import errors
+from services.shared.admission import PROCESS_ADMISSION, Admission
+from services.shared.beside_loop import run_beside_if_large
+from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
-from services.shared.wire import explain_decode_error
+from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
+from services.shared.wire import check_fields, explain_decode_error
 
 ERROR_DOMAIN = "genai-platform"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -43,8 +48,9 @@ EXPOSED_KEY = "x-genai-exposed"
 
 # gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.
 MAX_DETAILS_BYTES = 4096
-MAX_MESSAGE_BYTES = 1024
+MAX_TEXT_BYTES = 1024
 MAX_METADATA_LENGTH = 256
+MAX_LOGGED_PATH = 128
 MAX_VIOLATIONS = 20
 
 GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
@@ -102,14 +108,23 @@ async def wait_for_calls(seconds: float) -> None:
 class Call:
     """One RPC in progress, as a servicer sees it."""
 
-    __slots__ = ("_context", "facts", "request_id", "started")
+    __slots__ = ("_context", "caller", "came_exposed", "facts", "request_id", "room", "started")
 
-    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
+        """`caller` is who calls, where metadata are not to be believed."""
         self._context = context
         self.started = time.perf_counter()
-        self.request_id = _request_id(context)
+        # Once, because grpc puts it together anew each time.
+        told = dict(context.invocation_metadata() or ())
+        self.request_id = _request_id(told.get(REQUEST_ID_KEY, ""))
+        self.caller: str = caller or told.get(CALLER_KEY) or context.peer()
+        """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
+        self.came_exposed = bool(told.get(EXPOSED_KEY))
+        """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
         self.facts: dict[str, Any] = {}
         """What the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.room: Room | None = None
+        """What a large request takes of the bytes that the process holds; to be shrunk when less of it is held."""
 
     def remaining_seconds(self) -> float | None:
         """The time until the caller's deadline, or None when it set none."""
@@ -119,19 +134,6 @@ class Call:
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
 
-    def caller(self) -> str:
-        """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
-        told = self._metadatum(CALLER_KEY)
-        return told or str(self._context.peer())
-
-    def came_exposed(self) -> bool:
-        """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
-        return bool(self._metadatum(EXPOSED_KEY))
-
-    def _metadatum(self, wanted: str) -> str:
-        found = (value for key, value in self._context.invocation_metadata() or () if key == wanted)
-        return str(next(found, ""))
-
 
 def new_id() -> str:
     """32 hexadecimal digits, never the same twice. No secret: whoever knows it can look it up in the log."""
@@ -139,71 +141,135 @@ def new_id() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _request_id(context: grpc.aio.ServicerContext) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and 0 < len(value) <= 128 and value.isascii() and value.isprintable():
-            return str(value)
+def _request_id(told: str | bytes) -> str:
+    if isinstance(told, str) and 0 < len(told) <= 128 and told.isascii() and told.isprintable():
+        return told
     return new_id()
 
 
 def service_handler(
-    servicer: object, service: ServiceDescriptor, log: Log, limits: TimeLimits = TIME_LIMITS
+    servicer: object,
+    service: ServiceDescriptor,
+    log: Log,
+    limits: TimeLimits = TIME_LIMITS,
+    intake: Intake = PROCESS_INTAKE,
+    generation: Admission = PROCESS_ADMISSION,
 ) -> grpc.GenericRpcHandler:
-    """The handler that serves every method of `service` by the method of the same name of `servicer`."""
-    handlers = {method.name: _method_handler(servicer, method, log, limits) for method in service.methods}
+    """The handler that serves every method of `service` by the method of the same name of `servicer`.
+
+    `generation` admits the calls that generate: they last long, and must leave room for those that do not.
+    """
+    handlers = {
+        method.name: _method_handler(_Boundary(method, getattr(servicer, method.name), log, limits, intake, generation))
+        for method in service.methods
+    }
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
-def _method_handler(servicer: object, method: MethodDescriptor, log: Log, limits: TimeLimits) -> grpc.RpcMethodHandler:
-    behaviour = getattr(servicer, method.name)
-    limit = limits.generation if method.name in GENERATING_METHODS else limits.other
-    boundary = _Boundary(method, behaviour, log, limit)
-    if method.server_streaming:
-        assert inspect.isasyncgenfunction(behaviour), f"{method.full_name} streams, so it must be an async generator"
-        return grpc.unary_stream_rpc_method_handler(boundary.stream)
-    return grpc.unary_unary_rpc_method_handler(boundary.unary)
+class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The handler of every method that no other one serves: UNIMPLEMENTED, with details as all errors have them."""
+
+    def __init__(self, service_names: Sequence[str], log: Log) -> None:
+        self._served = " and ".join(service_names)
+        self._log = log
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        path: str = handler_call_details.method
+
+        async def refuse(_: object, context: grpc.aio.ServicerContext) -> None:
+            message = f"there is no such method here; {self._served} is what is served"
+            error = errors.Unimplemented(message, reason="METHOD_NOT_SERVED")
+            await fail_call(self._log, path[:MAX_LOGGED_PATH], error, Call(context), context)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _method_handler(boundary: _Boundary) -> grpc.RpcMethodHandler:
+    # To grpc requests are streams: it would take in the only message of a unary one before anybody is asked.
+    if boundary.streams:
+        return grpc.stream_stream_rpc_method_handler(boundary.stream)
+    return grpc.stream_unary_rpc_method_handler(boundary.unary)
 
 
 class _Boundary:
     """Serves one method."""
 
-    def __init__(self, method: MethodDescriptor, behaviour: Callable[..., Any], log: Log, limit: float) -> None:
+    def __init__(
+        self,
+        method: MethodDescriptor,
+        behaviour: Callable[..., Any],
+        log: Log,
+        limits: TimeLimits,
+        intake: Intake,
+        generation: Admission,
+    ) -> None:
+        generates = method.name in GENERATING_METHODS
+        self.streams = method.server_streaming
+        assert inspect.isasyncgenfunction(behaviour) or not self.streams, (
+            f"{method.full_name} must be an async generator"
+        )
         self._name = f"{method.containing_service.name}/{method.name}"
         self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
         self._log = log
-        self._limit = limit
+        self._limit = limits.generation if generates else limits.other
+        self._admission = generation if generates else PROCESS_ADMISSION
+        self._intake = intake
+        self._max_bytes = max_request_bytes(method.name)
 
-    async def unary(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         call = Call(context)
         limit = self._time_limit(call)
         try:
-            with RunningCall():
+            with RunningCall(), self._admission.call(call.caller):
                 async with limit:
-                    response: Message = await self._behaviour(self._parse(data), call)
-                answer = response.SerializeToString()
+                    answer = await self._answer(call, context)
         except BaseException as error:
             await self._fail(error, limit, call, context)
         self._succeed(call, context)
         return answer
 
-    async def stream(self, data: bytes, context: grpc.aio.ServicerContext) -> None:
+    async def stream(self, _: object, context: grpc.aio.ServicerContext) -> None:
         # Written as a coroutine that writes, not as a generator: a cancellation that arrives during a write is then
         # raised here and closes the upstream at once, instead of whenever the generator is collected.
         call = Call(context)
         limit = self._time_limit(call)
         try:
-            with RunningCall():
-                request = self._parse(data)
-                async with limit, contextlib.aclosing(self._behaviour(request, call)) as messages:
-                    async for message in messages:
-                        await context.write(message.SerializeToString())
+            with RunningCall(), self._admission.call(call.caller):
+                async with limit:
+                    await self._write_answers(call, context)
         except BaseException as error:
             await self._fail(error, limit, call, context)
         self._succeed(call, context)
 
-    def _parse(self, data: bytes) -> Message:
+    async def _answer(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
+        data, call.room = await self._intake.receive(context, call.caller)
+        with call.room:
+            request = await self._parse(data)
+            del data
+            return _written(await self._behaviour(request, call))
+
+    async def _write_answers(self, call: Call, context: grpc.aio.ServicerContext) -> None:
+        data, call.room = await self._intake.receive(context, call.caller)
+        with call.room:
+            request = await self._parse(data)
+            del data
+            async with contextlib.aclosing(self._behaviour(request, call)) as messages:
+                async for message in messages:
+                    await context.write(_written(message))
+
+    async def _parse(self, data: bytes) -> Message:
+        check_size(len(data), self._max_bytes)
+        if len(data) <= SMALL_BYTES:
+            return self._read(data)
+        return await run_beside_if_large(len(data), self._check_and_read, data)
+
+    def _check_and_read(self, data: bytes) -> Message:
+        check_fields(self._request_descriptor, data)
+        return self._read(data)
+
+    def _read(self, data: bytes) -> Message:
         try:
             return self._request_type.FromString(data)
         except DecodeError:
@@ -227,6 +293,20 @@ class _Boundary:
         await fail_call(self._log, self._name, error, call, context)
 
 
+def _written(message: Message) -> bytes:
+    """The bytes of an answer. Raises LimitExceeded OUTPUT_LIMIT for one that is too large for a message.
+
+    grpc would fail it later, when the log has told that all was well.
+    """
+    data = message.SerializeToString()
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise errors.LimitExceeded(
+            f"the answer has {len(data)} bytes, and a message has at most {MAX_MESSAGE_BYTES}; ask for less",
+            reason="OUTPUT_LIMIT",
+        )
+    return data
+
+
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
     """Writes the one log line of a call that has ended."""
     facts = {"reason": reason, **call.facts} if reason else call.facts
@@ -238,6 +318,23 @@ async def fail_call(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
     """Ends a call with the status that `error` stands for, and writes its log line. A cancellation passes through."""
+    try:
+        await _end_with(log, method, error, call, context)
+    finally:
+        # Frames hold requests, and an error is held by frames: such circles are found much later.
+        _forget_frames(error)
+    raise AssertionError("abort raises")
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    while error:
+        error.__traceback__ = None
+        error = error.__context__
+
+
+async def _end_with(
+    log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
+) -> NoReturn:
     if isinstance(error, grpc.aio.InternalError):
         # What a blocked write raises when the caller goes away: grpc fails the write before it cancels the handler.
         error = asyncio.CancelledError()
@@ -258,7 +355,7 @@ async def fail_call(
 
 def _clip(message: str) -> str:
     """As much of a message as fits into trailers, where what is not plain ASCII is percent-encoded."""
-    room = MAX_MESSAGE_BYTES
+    room = MAX_TEXT_BYTES
     for end, character in enumerate(message):
         plain = " " <= character <= "~" and character != "%"
         room -= 1 if plain else 3 * len(character.encode())

@@ -7,6 +7,7 @@
     a statement took too long          DeadlineExceeded STORAGE_TIMEOUT
     others changed the same            Conflict STORAGE_CONFLICT
     not there, or lost on the way      Unavailable STORAGE_UNAVAILABLE
+    no descriptor left to reach it by  LimitExceeded DESCRIPTORS_EXHAUSTED
     lost during a commit               Unavailable COMMIT_UNKNOWN
 
 After each of them nothing of the transaction is stored; only after the last that is not known.
@@ -26,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.shared import errors
+from services.shared.descriptors import find_exhaustion
 from services.shared.logs import Log
 
 BUSY_RETRY_SECONDS = 0.5
@@ -140,8 +142,8 @@ def translated_commit(log: Log) -> Iterator[None]:
     try:
         with translated(log):
             yield
-    except errors.Unavailable as error:
-        if is_lost(error.__cause__):
+    except (errors.Unavailable, errors.LimitExceeded) as error:
+        if is_lost(error.__cause__) or error.reason == "DESCRIPTORS_EXHAUSTED":
             raise _commit_unknown() from error.__cause__
         raise
 
@@ -186,6 +188,14 @@ def _was_undone(error: BaseException | None) -> bool:
 
 
 def _classify(error: DBAPIError) -> tuple[str, errors.PlatformError | None]:
+    code, translation = _translate(error)
+    if translation is not None and translation.reason == "STORAGE_UNAVAILABLE":
+        # So drivers put it, too, when it is the process that may not open another file.
+        return code, find_exhaustion() or translation
+    return code, translation
+
+
+def _translate(error: DBAPIError) -> tuple[str, errors.PlatformError | None]:
     fault = error.orig
     if isinstance(fault, sqlite3.Error):
         return _classify_sqlite(fault)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from services.shared.database import Database
-from services.shared.server import NOT_SERVING, SERVING, Server
+from services.shared.health import NOT_SERVING, SERVING
+from services.shared.server import Server
 
 CHECK_SECONDS = 1.0
 WRITES = "/writes"

@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ Handlers = Mapping[str, grpc.RpcMethodHandler]
 
 unary = grpc.unary_unary_rpc_method_handler
 stream = grpc.unary_stream_rpc_method_handler
-exchange = grpc.stream_stream_rpc_method_handler
 
 
 @contextlib.contextmanager
@@ -79,9 +78,6 @@ class Gateway:
     def stream(self, method: str = "ChatStream", service: str = MODELS) -> Any:
         return self.channel.unary_stream(f"/{service}/{method}")
 
-    def exchange(self, method: str, service: str = MODELS) -> Any:
-        return self.channel.stream_stream(f"/{service}/{method}")
-
     def calls(self) -> list[dict[str, Any]]:
         """The lines of the calls that have ended."""
         return [entry for entry in self.log if entry["event"] == "rpc"]
@@ -95,7 +91,7 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(models: str = "", sessions: str = "") -> AsyncIterator[Gateway]:
+async def gateway(models: str = "", sessions: str = "", *, exposed: bool = False) -> AsyncIterator[Gateway]:
     """A gateway in front of these addresses; where none is given, connections are refused."""
     entries: list[dict[str, Any]] = []
     logged = asyncio.Event()
@@ -108,7 +104,7 @@ async def gateway(models: str = "", sessions: str = "") -> AsyncIterator[Gateway
     log = Log(Capture(), "gateway", "info")
     with refusing_address() as nowhere:
         backends = open_backends(models or nowhere, sessions or nowhere)
-        server = GatewayServer([Proxy(backends, log)], backends, log)
+        server = GatewayServer([Proxy(backends, log, exposed=exposed)], backends, log)
         address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
         async with running(server), open_channel(address) as channel:
             yield Gateway(address, server, channel, entries, logged)
@@ -119,6 +115,14 @@ def open_channel(address: str) -> grpc.aio.Channel:
     """A caller's channel without limits of its own, and with fixed windows."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     return grpc.aio.insecure_channel(address, options=[*unlimited, ("grpc.http2.bdp_probe", 0)])
+
+
+def reason_in(trailers: Iterable[tuple[str, str | bytes]]) -> str:
+    """The reason that the details in a call's trailers name."""
+    status = status_pb2.Status.FromString(dict(trailers)[DETAILS_KEY])
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason
 
 
 def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo | None]:

@@ -37,6 +37,10 @@ class LogFile(io.BytesIO):
         await self._wait(lambda: len(found()) >= count, CALL_SECONDS, "the calls were not logged")
         return found()
 
+    async def written(self, count: int) -> None:
+        """Waits until it has this many lines."""
+        await self._wait(lambda: len(self.entries()) >= count, CALL_SECONDS, f"fewer than {count} lines")
+
     async def wait_for(self, words: str, seconds: float) -> None:
         """Waits until these words stand in it."""
         await self._wait(lambda: words.encode() in self.getvalue(), seconds, f"never: {words}")

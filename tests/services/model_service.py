@@ -24,7 +24,15 @@ from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE, open_service
 from services.models.settings import ModelsSettings
 from services.shared.logs import Log, open_log
-from services.shared.rpc import DETAILS_KEY, ERROR_DOMAIN, REQUEST_ID_KEY, TIME_LIMITS, TimeLimits, service_handler
+from services.shared.rpc import (
+    DETAILS_KEY,
+    ERROR_DOMAIN,
+    REQUEST_ID_KEY,
+    TIME_LIMITS,
+    NoSuchMethod,
+    TimeLimits,
+    service_handler,
+)
 from services.shared.server import Server, running
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 from tests.services.empty_databases import provide
@@ -34,6 +42,9 @@ TODAY = datetime.date(2026, 11, 22)
 OPENAI_KEY = "sk-test-openai"
 ANTHROPIC_KEY = "sk-test-anthropic"
 
+
+STRANGER = (("x-genai-exposed", "yes"),)
+"""What the gateway says with each call when it is exposed."""
 
 LOG = open_log("models", file=LogFile())
 """Of the tests that do not look into their log."""
@@ -83,6 +94,7 @@ async def model_service(
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with open_service(ModelsSettings(**variables), log, lambda: today) as service:
         server.add(service_handler(servicer(service.servicer), SERVICE, log, limits))
+        server.add(NoSuchMethod([SERVICE.full_name], log))
         async with running(server), grpc.aio.insecure_channel(address) as channel:
             yield ModelService(address, channel, models_pb2_grpc.ModelServiceStub(channel))
 

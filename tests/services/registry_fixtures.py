@@ -10,18 +10,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proto import models_pb2
+from services.models.credential_bounds import read_bounds
 from services.models.credentials import Credentials
 from services.models.endpoints import EndpointPolicy
+from services.models.key_files import KeyFiles
 from services.models.model_registry import ModelRegistry
+from services.models.name_rules import NameRules
+from services.models.provider_registry import ProviderRegistry
+from services.models.settings import ModelsSettings
 from services.models.status_board import Schedule, StatusBoard
+from services.models.trust import ByTrust
+from services.models.vendor_models import VendorModels
 from services.shared.database import Database
 from services.shared.logs import open_log
 from tests.services.empty_databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
 MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
-BUILT_IN = frozenset({"gpt-4o", "claude-3-5-haiku"})
-ENDPOINTS = EndpointPolicy()
+ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
 SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -40,9 +46,17 @@ class Replica(NamedTuple):
             await self.refreshed.wait_for(lambda: is_so(self.registry))
 
 
-def new_registry(database: Database, board: StatusBoard, **base_urls: str) -> ModelRegistry:
-    """A registry that has loaded nothing yet."""
-    return ModelRegistry(database, board, BUILT_IN.__contains__, base_urls, ENDPOINTS, Credentials())
+def new_registry(database: Database, board: StatusBoard, **settings: str) -> ModelRegistry:
+    """A registry that has loaded nothing yet. `settings` are those of the vendors."""
+    names = NameRules(VendorModels())
+    return ModelRegistry(database, board, names, ENDPOINTS, credentials(**settings))
+
+
+def credentials(**settings: str) -> Credentials:
+    """What a service with these settings takes for keys."""
+    chosen = ModelsSettings(**settings)  # type: ignore[arg-type]
+    files = KeyFiles(chosen.choose_credentials_directory())
+    return Credentials(files, read_bounds(chosen.credentials, files, ProviderRegistry(chosen).key_urls()))
 
 
 @contextlib.asynccontextmanager

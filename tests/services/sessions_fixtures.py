@@ -23,8 +23,9 @@ from services.sessions.store import TURN_LEASE_SECONDS, SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database
 from services.shared.logs import Log, open_log
+from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.rpc import DETAILS_KEY, service_handler
-from services.shared.server import MAX_MESSAGE_BYTES, Server, running
+from services.shared.server import Server, running
 from tests.services.empty_databases import provide_behind
 
 START = 1_800_000_000_000_000

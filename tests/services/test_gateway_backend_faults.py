@@ -15,7 +15,6 @@ from tests.services.gateway_fixtures import (
     SESSIONS,
     Gateway,
     details_of,
-    exchange,
     gateway,
     process,
     refusing_address,
@@ -44,10 +43,10 @@ async def failure(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
     raise AssertionError("the call succeeded")
 
 
-@pytest.mark.parametrize("kind", ["unary", "stream", "exchange"])
+@pytest.mark.parametrize("kind", ["unary", "stream"])
 async def test_backend_that_is_not_there_is_unavailable_at_once(kind: str) -> None:
     async with gateway() as front:
-        method = {"unary": front.unary(), "stream": front.stream(), "exchange": front.stream("New")}[kind]
+        method = front.unary() if kind == "unary" else front.stream()
         began = time.perf_counter()
         error = await failure(method(b"", timeout=30))
         assert time.perf_counter() - began < AT_ONCE
@@ -148,18 +147,6 @@ async def test_backend_that_dies_in_mid_stream_is_told_apart() -> None:
     )
     assert (info.reason, dict(info.metadata)) == ("BACKEND_LOST", {"backend": "models", "phase": "mid_stream"})
     assert retry is None
-
-
-async def test_unknown_method_whose_backend_stops_in_mid_stream_is_lost_too() -> None:
-    async def first(_: object, context: grpc.aio.ServicerContext) -> None:
-        await context.write(b"first")
-        await asyncio.Event().wait()
-
-    async with serving(MODELS, {"New": exchange(first)}) as models, gateway(models.address) as front:
-        call = front.stream("New")(b"")
-        assert await call.read() == b"first"
-        await models.server.stop(0)
-        assert details_of(await failure(call))[0].reason == "BACKEND_LOST"
 
 
 async def test_backend_that_returns_is_used_within_a_second() -> None:

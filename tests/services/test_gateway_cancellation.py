@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import MODELS, Gateway, exchange, gateway, open_channel, serving, stream, unary
+from tests.services.gateway_fixtures import MODELS, Gateway, gateway, open_channel, serving, stream, unary
 
 # A second is what the platform promises; on an idle machine it is milliseconds.
 AT_ONCE = 1.0
@@ -57,8 +57,6 @@ STAGES: dict[str, tuple[str, Callable[[Work], grpc.RpcMethodHandler]]] = {
     "stream before its first message": ("ChatStream", lambda work: stream(work.silent)),
     "stream after its first message": ("ChatStream", lambda work: stream(work.streaming)),
     "stream that its caller does not read": ("ChatStream", lambda work: stream(work.flooding)),
-    "exchange before its first message": ("New", lambda work: exchange(work.silent)),
-    "exchange after its first message": ("New", lambda work: exchange(work.streaming)),
 }
 
 

@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from services.shared.server import NOT_SERVING, SERVING
+from services.shared.health import NOT_SERVING, SERVING
 from tests.services.gateway_fixtures import MODELS, SESSIONS, Backend, Gateway, gateway, process, serving
 
 BACKEND = "tests.services.gateway_backend"

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import TypeAdapter, ValidationError
 
 from services.shared.channels import Address
-from services.shared.server import NOT_SERVING, SERVING
+from services.shared.health import NOT_SERVING, SERVING
 from tests.services.gateway_fixtures import (
     MODELS,
     SESSIONS,

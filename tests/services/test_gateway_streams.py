@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import MODELS, exchange, gateway, serving, stream, unary
+from tests.services.gateway_fixtures import MODELS, gateway, serving, stream, unary
 
 MEBIBYTE = 1024 * 1024
 
@@ -27,8 +27,7 @@ async def test_messages_arrive_complete_and_in_order() -> None:
     assert received == [[b"%d %d" % (caller, number) for number in range(2000)] for caller in range(4)]
 
 
-@pytest.mark.parametrize("name", ["ChatStream", "New"])
-async def test_message_does_not_wait_for_the_next(name: str) -> None:
+async def test_message_does_not_wait_for_the_next() -> None:
     received = asyncio.Event()
 
     async def write_when_read(_: object, context: grpc.aio.ServicerContext) -> None:
@@ -37,11 +36,11 @@ async def test_message_does_not_wait_for_the_next(name: str) -> None:
             await received.wait()
             received.clear()
 
-    handlers = {"ChatStream": stream(write_when_read), "New": exchange(write_when_read)}
+    handlers = {"ChatStream": stream(write_when_read)}
     async with serving(MODELS, handlers) as models, gateway(models.address) as front:
         messages = []
         async with asyncio.timeout(10):
-            async for message in front.stream(name)(b""):
+            async for message in front.stream()(b""):
                 messages.append(message)
                 received.set()
     assert messages == [b"0", b"1", b"2", b"3", b"4"]

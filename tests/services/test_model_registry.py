@@ -24,7 +24,7 @@ from services.models.status_board import StatusBoard
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
-from tests.services.registry_fixtures import ENDPOINTS, LOG, MIGRATIONS, SLOW, model, new_registry
+from tests.services.registry_fixtures import ENDPOINTS, LOG, MIGRATIONS, SLOW, credentials, model, new_registry
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ async def open_database(url: str) -> Database:
     return await Database.open(url, MIGRATIONS, LOG)
 
 
-async def load(database: Database, board: StatusBoard, **base_urls: str) -> ModelRegistry:
-    registry = new_registry(database, board, **base_urls)
+async def load(database: Database, board: StatusBoard, **settings: str) -> ModelRegistry:
+    registry = new_registry(database, board, **settings)
     await registry.load()
     return registry
 
@@ -178,7 +178,7 @@ async def test_validate_only_checks_and_probes_and_stores_nothing(
     assert len(upstream.requests) == 1
     assert registry.find("mine") is None
     assert board.newest("mine") is None
-    assert (await load(database, board)).names() == []
+    assert list((await load(database, board)).names()) == []
 
 
 async def test_validate_only_refuses_what_registering_would(registry: ModelRegistry) -> None:
@@ -242,7 +242,7 @@ async def test_deregistered_model_is_gone_from_memory_disk_and_probing(
     assert not response.builtin_restored
     assert registry.find("mine") is registry.find("alias") is None
     assert board.newest("mine") is None
-    assert (await load(database, board)).names() == []
+    assert list((await load(database, board)).names()) == []
 
 
 async def test_deregistering_an_override_restores_the_built_in(registry: ModelRegistry) -> None:
@@ -317,7 +317,7 @@ async def test_registration_is_in_the_database_before_the_probe_ends(
     registering = asyncio.create_task(registry.register(model(endpoint=f"{upstream.url}/v1")))
     await upstream.received(1)
     assert registry.find("mine") is not None
-    assert (await load(database, board)).names() == ["mine"]
+    assert list((await load(database, board)).names()) == ["mine"]
     gate.set()
     await registering
 
@@ -416,7 +416,7 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
 )
 def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(model(endpoint=endpoint), {}, Credentials())
+        define(model(endpoint=endpoint), Credentials())
     assert [violation.field for violation in raised.value.violations] == ["endpoint"]
     assert "password" not in raised.value.message.replace("user or password", "")
 
@@ -432,7 +432,7 @@ def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
     ],
 )
 def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
-    assert define(model(endpoint=endpoint), {}, Credentials()).endpoint == endpoint
+    assert define(model(endpoint=endpoint), Credentials()).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
 )
 def test_wrong_field_is_named(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(model(**fields), {}, Credentials())
+        define(model(**fields), Credentials())
     assert [violation.field for violation in raised.value.violations] == [field]
 
 
@@ -501,6 +501,13 @@ async def test_free_models_may_cost_nothing(registry: ModelRegistry) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- credentials
+
+VENDORS = {
+    "OPENAI_API_KEY": "sk-openai",
+    "OPENAI_BASE_URL": "https://gateway.invalid/ours/v1",
+    "ANTHROPIC_API_KEY": "sk-anthropic",
+    "ANTHROPIC_BASE_URL": "http://proxy.invalid:9090",
+}
 
 
 @pytest.mark.parametrize(
@@ -529,12 +536,23 @@ async def test_variables_that_hold_no_model_key_cannot_be_sent_anywhere(
         ("OPENAI_API_KEY", "anthropic", "https://api.anthropic.com/v1"),
         ("ANTHROPIC_API_KEY", "anthropic", "https://api.openai.com/v1"),
         ("ANTHROPIC_API_KEY", "anthropic", "http://proxy.invalid:8080/v1"),
+        ("ANTHROPIC_API_KEY", "anthropic", "http://proxy.invalid:9090/theirs/v1"),
+        ("OPENAI_API_KEY", "openai", "https://api.openai.com/v2"),
+        ("OPENAI_API_KEY", "openai", "https://api.openai.com/v1x"),
+        ("OPENAI_API_KEY", "openai", "https://api.openai.com/v1/../x/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid/theirs/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid/ours/v1/%2e%2e/%2e%2e/theirs/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid//ours/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid./ours/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid/OURS/v1"),
+        ("OPENAI_API_KEY", "openai", "http://gateway.invalid/ours/v1"),
     ],
 )
 def test_vendors_key_goes_to_the_vendor_alone(variable: str, adapter_type: str, endpoint: str) -> None:
     request = model(endpoint=endpoint, adapter_type=adapter_type, credential=models_pb2.Credential(env_var=variable))
     with pytest.raises(InvalidRequest) as raised:
-        define(request, {"anthropic": "http://proxy.invalid:9090"}, Credentials())
+        define(request, credentials(**VENDORS))
     assert [violation.field for violation in raised.value.violations] == ["credential.env_var"]
 
 
@@ -545,20 +563,22 @@ def test_vendors_key_goes_to_the_vendor_alone(variable: str, adapter_type: str, 
         ("OPENAI_API_KEY", "openai", "https://API.openai.com:443/v1/"),
         ("ANTHROPIC_API_KEY", "anthropic", "https://api.anthropic.com/v1"),
         ("ANTHROPIC_API_KEY", "anthropic", "http://proxy.invalid:9090/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid/ours/v1"),
+        ("OPENAI_API_KEY", "openai", "https://gateway.invalid/ours/v1/team-a"),
     ],
 )
 def test_vendors_key_goes_to_the_vendor(variable: str, adapter_type: str, endpoint: str) -> None:
     request = model(endpoint=endpoint, adapter_type=adapter_type, credential=models_pb2.Credential(env_var=variable))
-    assert define(request, {"anthropic": "http://proxy.invalid:9090"}, Credentials()).credential.env_var == variable
+    assert define(request, credentials(**VENDORS)).credential.env_var == variable
 
 
 async def test_vendors_key_goes_where_the_operator_has_sent_the_provider(
     database: Database, board: StatusBoard, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "canary-key")
-    registry = await load(database, board, openai=f"{upstream.url}/v1")
+    registry = await load(database, board, OPENAI_API_KEY="canary-key", OPENAI_BASE_URL=f"{upstream.url}/ours/v1")
     request = model(
-        endpoint=f"{upstream.url}/other/v1",
+        endpoint=f"{upstream.url}/ours/v1",
         adapter_type="openai",
         credential=models_pb2.Credential(env_var="OPENAI_API_KEY"),
     )

@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.credentials import MAX_FILE_BYTES, Credentials
+from services.models.credentials import Credentials
+from services.models.key_files import MAX_FILE_BYTES, KeyFiles
 from services.models.settings import ModelsSettings
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.logs import open_log
@@ -138,13 +139,13 @@ def test_links_inside_the_directory_are_followed(directory: Path) -> None:
     (directory / "..2026" / "acme").write_text(KEY)
     (directory / "..data").symlink_to("..2026")
     (directory / "acme").symlink_to("..data/acme")
-    assert Credentials(directory).read(in_file("acme")) == KEY
+    assert Credentials(KeyFiles(directory)).read(in_file("acme")) == KEY
 
 
 def test_link_that_is_turned_outwards_later_is_not_followed(tmp_path: Path, directory: Path) -> None:
     (tmp_path / "secret").write_text(KEY)
     (directory / "acme").symlink_to(tmp_path / "secret")
-    assert problem_of(Credentials(directory), "acme").reason == "CREDENTIAL_INVALID"
+    assert problem_of(Credentials(KeyFiles(directory)), "acme").reason == "CREDENTIAL_INVALID"
 
 
 def test_file_that_a_setting_no_longer_covers_is_not_read(directory: Path) -> None:
@@ -155,7 +156,7 @@ def test_file_that_a_setting_no_longer_covers_is_not_read(directory: Path) -> No
 @pytest.mark.parametrize("content", [b"k\xc3\xa4y", b"two\nlines", b"\0", b"x" * (MAX_FILE_BYTES + 1)])
 def test_what_is_no_key_is_not_sent(directory: Path, content: bytes) -> None:
     (directory / "acme").write_bytes(content)
-    assert problem_of(Credentials(directory), "acme").reason == "CREDENTIAL_INVALID"
+    assert problem_of(Credentials(KeyFiles(directory)), "acme").reason == "CREDENTIAL_INVALID"
 
 
 def test_pipe_folder_circle_and_empty_file_hold_no_key_and_hold_up_nobody(directory: Path) -> None:
@@ -164,4 +165,4 @@ def test_pipe_folder_circle_and_empty_file_hold_no_key_and_hold_up_nobody(direct
     (directory / "circle").symlink_to("circle")
     (directory / "empty").write_text(" \n")
     for file in ("pipe", "folder", "circle", "empty", "missing/deeper"):
-        assert problem_of(Credentials(directory), file).reason == "CREDENTIAL_MISSING"
+        assert problem_of(Credentials(KeyFiles(directory)), file).reason == "CREDENTIAL_MISSING"

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
+from services.models.built_in_models import BUILT_IN_MODELS
 from services.models.model_registry import ModelRegistry
 from services.shared.errors import PlatformError
-from tests.services.registry_fixtures import BUILT_IN, endpoint_of, model, replica
+from tests.services.registry_fixtures import endpoint_of, model, replica
 
 NAMES = ("a", "b", "c", "gpt-4o", "A")
 
@@ -82,7 +83,7 @@ class PlainRegistry:
             case Deregister(name):
                 if self.models.pop(name, None) is None:
                     return "MODEL_NOT_FOUND"
-                return name in BUILT_IN
+                return name in BUILT_IN_MODELS
             case Resolve(name):
                 owner = name if name in self.models else self._owner(name)
                 return f"http://127.0.0.1:9/v{self.models[owner][0]}" if owner else None
@@ -93,16 +94,18 @@ class PlainRegistry:
         name, version, aliases, validate_only = operation
         if len({name, *aliases}) <= len(aliases):
             return "INVALID_REQUEST"
-        if BUILT_IN & set(aliases) or any(self._leads_elsewhere(taken, name) for taken in (name, *aliases)):
+        if BUILT_IN_MODELS.keys() & set(aliases) or any(
+            self._leads_elsewhere(taken, name) for taken in (name, *aliases)
+        ):
             return "ALIAS_TAKEN"
-        codes = {"OVERRIDES_BUILTIN"} if name in BUILT_IN else set()
+        codes = {"OVERRIDES_BUILTIN"} if name in BUILT_IN_MODELS else set()
         before, after = self.models.get(name), (version, tuple(aliases))
         if validate_only:
-            return False, False, name in BUILT_IN, codes
+            return False, False, name in BUILT_IN_MODELS, codes
         self.models[name] = after
         if before and before != after:
             codes.add("REPLACED")
-        return before != after, True, name in BUILT_IN, codes
+        return before != after, True, name in BUILT_IN_MODELS, codes
 
     def _leads_elsewhere(self, name: str, than: str) -> bool:
         owner = name if name in self.models else self._owner(name)

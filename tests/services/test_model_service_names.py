@@ -293,14 +293,16 @@ async def test_status_of_a_built_in_model_is_asked_for_without_a_completion(
     assert [(sent.method, sent.path) for sent in shared_upstream.requests] == [("GET", "/v1/models/claude-sonnet-4-6")]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["openai/../../admin", "openai/x?y=1#z", "gpt-4/../../../admin", "anthropic/..", "openai/%2e%2e/x", "gpt-4//x"],
+)
 async def test_status_of_an_id_cannot_lead_to_another_path_of_the_provider(
-    shared_service: ModelService, shared_upstream: ScriptedUpstream
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, name: str
 ) -> None:
-    shared_upstream.play(answer(b"", status=404))
-    name = "openai/../../admin?x=1#y"
     status = await shared_service.stub.GetModelStatus(models_pb2.GetModelStatusRequest(name=name))
     assert (status.status, status.reason) == ("unhealthy", "MODEL_NOT_SERVED")
-    assert [sent.path for sent in shared_upstream.requests] == ["/v1/models/..%2F..%2Fadmin%3Fx%3D1%23y"]
+    assert not shared_upstream.requests
 
 
 async def test_status_of_a_model_whose_provider_has_no_key_says_so(

@@ -265,6 +265,8 @@ OTHER_MISTAKES: dict[str, tuple[dict[str, str], str]] = {
         {"OPENAI_API_KEY": "sk-CANARY", "OPENAI_BASE_URL": "localhost/v1"},
         "OPENAI_BASE_URL must be an http or https URL",
     ),
+    "key that is mapped nowhere": ({"MODELS_CREDENTIALS": "MINE_API_KEY=CANARY"}, "MODELS_CREDENTIALS: entry 1"),
+    "overrides of nobody": ({"MODELS_OVERRIDES": "CANARY"}, "MODELS_OVERRIDES: "),
     "policy of nobody": ({"MODELS_RETIRED_POLICY": "CANARY"}, "MODELS_RETIRED_POLICY: "),
     "host of another machine": (
         {"GENAI_HOST": "192.0.2.1", "MODELS_PORT": "50053"},

@@ -94,13 +94,15 @@ async def test_registered_model_overrides_a_built_in_one_and_gives_its_name_back
     assert [notice.code for notice in registered.warnings] == ["OVERRIDES_BUILTIN"]
     response = await service.stub.Chat(chat_request("gpt-4o"))
     assert (response.provider, chats(upstream)[-1].json()["model"]) == ("openai-compatible", "tiny")
-    assert not response.warnings
+    assert [(notice.code, notice.field) for notice in response.warnings] == [("REGISTERED_MODEL_SERVED", "model")]
+    assert (response.source, response.registered_model) == (models_pb2.MODEL_SOURCE_REGISTERED, "gpt-4o")
     listed = await service.stub.ListModels(models_pb2.ListModelsRequest())
     assert [model.source for model in listed.models if model.name == "gpt-4o"] == [models_pb2.MODEL_SOURCE_REGISTERED]
 
     assert (await deregister(service, "gpt-4o")).builtin_restored
     response = await service.stub.Chat(chat_request("gpt-4o"))
     assert (response.provider, chats(upstream)[-1].json()["model"]) == ("openai", "gpt-4o")
+    assert (response.source, response.registered_model) == (models_pb2.MODEL_SOURCE_BUILT_IN, "")
 
 
 async def test_deregistered_model_is_gone_at_once(service: ModelService, upstream: ScriptedUpstream) -> None:

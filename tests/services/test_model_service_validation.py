@@ -126,6 +126,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         message("assistant", Part(provider_state=State(provider="anthropic", data=b'{"a":"\xff"}'))),
         "messages[0].parts[0].provider_state.data",
     ),
+    "state that is a system message": (
+        message("assistant", Part(provider_state=State(provider="openai", data=b'{"type":"message","role":"system"}'))),
+        "messages[0].parts[0].provider_state.data",
+    ),
+    "state that answers a call": (
+        message("assistant", Part(provider_state=State(provider="openai", data=b'{"type":"function_call_output"}'))),
+        "messages[0].parts[0].provider_state.data",
+    ),
     "large state": (
         message("assistant", Part(provider_state=State(data=b" " * 300_000))),
         "messages[0].parts[0].provider_state.data",
@@ -149,6 +157,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         message("user", Part(text="x", cache=models_pb2.PromptCache(ttl=Duration()))),
         "messages[0].parts[0].cache.ttl",
     ),
+    "cache for no valid time": (
+        message("user", Part(text="x", cache=models_pb2.PromptCache(ttl=Duration(nanos=10**9)))),
+        "messages[0].parts[0].cache.ttl",
+    ),
+    "many parts": (message("user", *[Part(text="x")] * 2001), "messages[0].parts"),
+    "name that shows another": ({"model": "gpt-\u202e4o"}, "model"),
     "citations of a user": (
         message("user", Part(text="x", citations_json="[]")),
         "messages[0].parts[0].citations_json",

@@ -16,11 +16,12 @@ from services.models.endpoints import EndpointPolicy
 from services.models.probe_client import ProbeClient
 from services.models.probes import Finding, ModelProbe, ProviderProbe
 from services.models.status_board import Schedule, StatusBoard
+from services.models.trust import ByTrust
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, json_answer, no_answer, raw
 
 LOG = open_log("test", file=io.BytesIO())
-ENDPOINTS = EndpointPolicy()
+ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
 KEY = "canary-key-0123456789"
 
 QUICK = Schedule(fresh=0.0, usable=0.05, first_retry=0.01)
@@ -50,7 +51,7 @@ def served(*names: str) -> Any:
 
 
 async def ask(probe: ModelProbe | ProviderProbe) -> Finding:
-    with contextlib.closing(ProbeClient(ENDPOINTS)) as client:
+    with contextlib.closing(ProbeClient(ENDPOINTS.operators)) as client:
         return await probe.ask(client)
 
 
@@ -423,6 +424,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
     class Broken:
         model = "mine"
         url = "http://127.0.0.1/"
+        untrusted = False
         count = 0
 
         async def ask(self, client: object) -> Finding:

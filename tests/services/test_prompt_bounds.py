@@ -157,7 +157,7 @@ async def test_a_prompt_has_so_many_versions(registry: PromptRegistry, monkeypat
     monkeypatch.setattr(prompt_bounds, "MAX_VERSIONS", 2)
     await register_versions(registry, 2)
     reason, message = await refused(registry.register(prompt(content="text 3")))
-    assert reason == "PROMPT_FULL"
+    assert reason == "PROMPT_LIMIT"
     assert "register it under another name" in message
     assert not (await registry.register(prompt(content="text 2", labels=["production"]))).created
     await registry.register(prompt("other"))
@@ -168,14 +168,14 @@ async def test_a_prompt_has_so_many_labels(registry: PromptRegistry, monkeypatch
     monkeypatch.setattr(prompt_bounds, "MAX_LABELS", 2)
     await registry.register(prompt(labels=["a", "b"]))
     for call in (set_label(registry, "c", 1), registry.register(prompt(content="other", labels=["c"]))):
-        assert (await refused(call))[0] == "PROMPT_FULL"
+        assert (await refused(call))[0] == "PROMPT_LIMIT"
     await set_label(registry, "a", 0)
     await set_label(registry, "c", 1)
     assert await versions(registry) == [1]
 
 
 @pytest.mark.parametrize(
-    ("limit", "reason"), [("MAX_PROMPT_BYTES", "PROMPT_FULL"), ("MAX_STORED_BYTES", "PROMPTS_FULL")]
+    ("limit", "reason"), [("MAX_PROMPT_BYTES", "PROMPT_LIMIT"), ("MAX_STORED_BYTES", "PROMPTS_LIMIT")]
 )
 async def test_versions_have_so_many_bytes(
     registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch, limit: str, reason: str
@@ -185,7 +185,7 @@ async def test_versions_have_so_many_bytes(
     await registry.register(prompt(content="2" * 1000))
     assert (await refused(registry.register(prompt(content="3" * 1000))))[0] == reason
     other = registry.register(prompt("other", "1" * 1000))
-    if reason == "PROMPT_FULL":
+    if reason == "PROMPT_LIMIT":
         await other
     else:
         assert (await refused(other))[0] == reason
@@ -201,12 +201,12 @@ async def test_what_is_in_memory_has_so_many_bytes_and_archiving_makes_room(
     for known in (registry, await load(database)):
         for call in (known.register(prompt("d", "x" * MEGABYTE)), set_label(known, "old", 1, name="a")):
             reason, message = await refused(call)
-            assert reason == "PROMPTS_FULL"
+            assert reason == "PROMPTS_LIMIT"
             assert "archive prompts that nobody uses, or remove labels" in message
     assert (await registry.register(prompt("a", "y" * MEGABYTE))).version == 4
     await archive(registry, name="a")
     await registry.register(prompt("d", "x" * MEGABYTE))
-    assert (await refused(unarchive(registry, name="a")))[0] == "PROMPTS_FULL"
+    assert (await refused(unarchive(registry, name="a")))[0] == "PROMPTS_LIMIT"
     assert (await get(registry, "a", version=4)).HasField("archived_at")
 
 

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from proto import sessions_pb2 as pb
+from services.sessions import contexts
 from services.shared.page_tokens import write_page_token
 from tests.services.sessions_fixtures import Service, served
 
@@ -63,27 +64,27 @@ BAD_REQUESTS: list[tuple[str, Any, str]] = [
     ("AppendMessages", pb.AppendMessagesRequest(session_id="s", messages=[{"role": "User"}]), "messages[0].role"),
     (
         "AppendMessages",
-        pb.AppendMessagesRequest(session_id="s", messages=[*USER, with_parts(*[TINY] * 1001)]),
+        pb.AppendMessagesRequest(session_id="s", messages=[*USER, with_parts(*[TINY] * 2001)]),
         "messages[1].parts",
     ),
     (
         "AppendMessages",
-        pb.AppendMessagesRequest(session_id="s", messages=[{"role": "assistant", "tool_calls": [{}] * 1001}]),
+        pb.AppendMessagesRequest(session_id="s", messages=[{"role": "assistant", "tool_calls": [{}] * 2001}]),
         "messages[0].tool_calls",
     ),
     (
         "AppendMessages",
-        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(TINY, with_result(*[TINY] * 1001))]),
+        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(TINY, with_result(*[TINY] * 2001))]),
         "messages[0].parts[1].tool_result.content",
     ),
     (
         "AppendMessages",
-        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(with_result(with_result(*[TINY] * 1001)))]),
+        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(with_result(with_result(*[TINY] * 2001)))]),
         "messages[0].parts[0].tool_result.content[0].tool_result.content",
     ),
     (
         "AppendMessages",
-        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(*[TINY] * 1000)] * 100 + [with_parts(TINY)]),
+        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(*[TINY] * 2000)] * 11 + [with_parts(TINY)]),
         "messages",
     ),
     (
@@ -167,16 +168,17 @@ async def test_json_of_any_kind_is_kept_as_it_is(service: Service, value: str) -
     assert [memory.value_json for memory in memories.memories] == [value]
 
 
-async def test_as_many_parts_as_allowed_are_taken(service: Service) -> None:
-    full = [with_parts(*[TINY] * 1000)] * 98 + [with_parts(with_result(*[TINY] * 1000), *[TINY] * 999)]
+async def test_as_many_parts_as_allowed_are_taken(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = [*[with_parts(*[TINY] * 2000)] * 9, with_parts(with_result(*[TINY] * 2000), *[TINY] * 1999)]
     request = pb.AppendMessagesRequest(session_id="s", messages=full)
-    assert (await service.call("AppendMessages", request)).next_sequence == 100
-    assert len((await service.call("GetContext", pb.GetContextRequest(session_id="s"))).messages) == 99
-    await service.append({"role": "user", "parts": [TINY] * 2})
+    assert (await service.call("AppendMessages", request)).next_sequence == 11
+    monkeypatch.setattr(contexts, "MAX_CONTEXT_PARTS", 22_000)
+    assert len((await service.call("GetContext", pb.GetContextRequest(session_id="s"))).messages) == 10
+    await service.append({"role": "user", "parts": [TINY]})
     failure = await service.fail("GetContext", pb.GetContextRequest(session_id="s"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CONTEXT_TOO_LARGE")
     window = pb.GetContextRequest(session_id="s", window={"max_messages": 1})
-    assert (await service.call("GetContext", window)).dropped_messages == 100
+    assert (await service.call("GetContext", window)).dropped_messages == 11
 
 
 async def test_a_page_size_above_the_largest_is_the_largest(service: Service) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.aliases import aliases_of, read_aliases
+from services.models.aliases import by_model, read_aliases
 from services.shared.errors import StartupError
 
 
@@ -35,4 +35,5 @@ def test_aliases_that_cannot_be_meant_stop_the_start(text: str, problem: str) ->
 
 
 def test_aliases_of_a_model_are_sorted() -> None:
-    assert list(aliases_of("gpt-4o", {"z": "gpt-4o", "b": "gpt-5.2", "a": "gpt-4o"})) == ["a", "z"]
+    aliases = {"z": "gpt-4o", "b": "gpt-5.2", "a": "gpt-4o"}
+    assert by_model(aliases) == {"gpt-4o": ["a", "z"], "gpt-5.2": ["b"]}

@@ -318,10 +318,3 @@ def test_mark_that_state_has_already_is_left_as_it_is() -> None:
     search = '{"type":"server_tool_use","cache_control":null}'
     body = encode(messages=[HELLO, assistant(ContentPart(provider_state=state(search), cache=MARK))])
     assert f'"content":[{search}]'.encode() in body.data
-
-
-def test_mark_on_state_of_an_odd_type_stands_behind_it() -> None:
-    """Whoever sends it: the type of a block is any JSON."""
-    marked = ContentPart(provider_state=state('{"type":["thinking"]}'), cache=PromptCache())
-    turns = body_of(CLAUDE, [HELLO, assistant(marked), HELLO])["messages"]
-    assert turns[1]["content"][0] == {"type": ["thinking"], "cache_control": {"type": "ephemeral"}}

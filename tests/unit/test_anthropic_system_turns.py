@@ -99,12 +99,15 @@ def test_system_texts_that_meet_are_one_turn() -> None:
 
 
 def test_thousands_of_system_texts_are_one_turn() -> None:
-    body, fields = moved(HELLO, *[message for number in range(3000) for message in (system(f"{number}."), HELLO)])
-    assert [summary(turn) for turn in body["messages"]] == [
+    messages = [message for number in range(3000) for message in (system(f"{number}."), HELLO)]
+    body = encode(WITH_SYSTEM_TURNS, [HELLO, *messages])
+    assert [summary(turn) for turn in json.loads(body.data)["messages"]] == [
         ("user", ["Hello"] * 3001),
         ("system", [f"{number}." for number in range(3000)]),
     ]
-    assert fields == [f"messages[{2 * number + 1}]" for number in range(3000)]
+    # Of one kind of warning the first hundred are told, and that there are more.
+    moved_fields = [("SYSTEM_MESSAGE_MOVED", f"messages[{2 * number + 1}]") for number in range(100)]
+    assert told(body) == [*moved_fields, ("WARNINGS_NOT_LISTED", "")]
 
 
 def test_system_text_is_never_between_a_call_and_its_result() -> None:

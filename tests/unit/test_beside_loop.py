@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
 
 import pytest
 
-from services.models.providers.beside_loop import LARGE_BYTES, run_beside_if_large
+from services.shared.admission import CALLER
+from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
+
+WAIT_SECONDS = 10.0
 
 
 @pytest.mark.parametrize(("size", "is_beside"), [(LARGE_BYTES - 1, False), (LARGE_BYTES, True)])
@@ -19,3 +26,27 @@ async def test_work_gets_its_arguments_and_its_error_comes_back(size: int) -> No
     assert await run_beside_if_large(size, int, "z", base=36) == 35
     with pytest.raises(ValueError, match="base 10"):
         await run_beside_if_large(size, int, "z")
+
+
+async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
+    opened = threading.Event()
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        assert opened.wait(WAIT_SECONDS)
+
+    def beside(caller: str, work: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
+        context = copy_context()
+        context.run(CALLER.set, caller)
+        return asyncio.create_task(run_beside_if_large(LARGE_BYTES, work, *arguments), context=context)
+
+    heap = [beside("greedy", work, number) for number in range(50)]
+    await asyncio.sleep(0)
+    try:
+        assert await asyncio.wait_for(beside("modest", len, "abc"), WAIT_SECONDS) == 3
+        assert len(begun) == 1
+    finally:
+        opened.set()
+    await asyncio.gather(*heap)
+    assert begun == list(range(50))

@@ -37,6 +37,8 @@ def test_bytes_that_are_no_utf_8_are_malformed() -> None:
         ('{"a": [1, 2.5, null, true, "\\u00e9"]}', {"a": [1, 2.5, None, True, "é"]}),
         ("12345678901234567890123", 12345678901234567890123),
         ("1e999", float("inf")),
+        ("1" * 5000, float("inf")),
+        ("[-" + "1" * 5000 + "]", [float("-inf")]),
         ('"\\ud83d\\ude00"', "\U0001f600"),
     ],
 )

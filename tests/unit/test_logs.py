@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from services.shared import logs
-from services.shared.logs import MAX_PENDING_LINES, LineWriter, Log, open_log
+from services.shared.characters import UNSEEN
+from services.shared.logs import MAX_LINE_BYTES, MAX_PENDING_BYTES, MAX_PENDING_LINES, LineWriter, Log, open_log
 
 SECRET = "CANARY"
 
@@ -29,9 +30,12 @@ class Writer:
         self.log: Log = open_log("test", level, self._file)
 
     def entries(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines()]
+
+    def lines(self) -> list[bytes]:
         # Not waited for: the log's own writer is asked to write now.
         self.log.flush()
-        return [json.loads(line) for line in self._file.getvalue().splitlines()]
+        return self._file.getvalue().splitlines()
 
 
 def test_line_is_json_with_time_level_and_service() -> None:
@@ -46,6 +50,55 @@ def test_line_breaks_stay_within_their_line() -> None:
     writer = Writer()
     writer.log.info("a\nb", text="c\r\nd\u2028e")
     assert [(entry["event"], entry["text"]) for entry in writer.entries()] == [("a\nb", "c\r\nd\u2028e")]
+
+
+UNSEEN_CHARACTERS = {
+    "control": "\x00\x1f",
+    "delete": "\x7f",
+    "C1": "\x80\x85\x9b\x9f",
+    "direction": "\u061c\u200e\u200f\u202a\u202e\u2066\u2069",
+    "separators": "\u2028\u2029",
+    "no width": "\u00ad\u200b\u200c\u200d\u2060\ufeff",
+    "no characters": "\ufffe\uffff",
+    "halves of pairs": "\udfff-\ud800",
+    "tags": "\U000e0000\U000e0041\U000e007f",
+}
+
+
+@pytest.mark.parametrize("text", UNSEEN_CHARACTERS.values(), ids=UNSEEN_CHARACTERS)
+def test_unseen_characters_are_written_as_their_numbers(text: str) -> None:
+    writer = Writer()
+    writer.log.info(text, fact=f"é{text}\\{text}", tags={text: [text]})
+    [line] = writer.lines()
+    assert not UNSEEN.search(line.decode())
+    [entry] = writer.entries()
+    assert (entry["event"], entry["fact"], entry["tags"]) == (text, f"é{text}\\{text}", {text: [text]})
+
+
+def test_text_that_can_be_seen_is_written_as_it_is() -> None:
+    writer = Writer()
+    writer.log.info("e", fact="Zürich 中文 👍 \u05d0")
+    assert "Zürich 中文 👍 \u05d0".encode() in writer.lines()[0]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"path": "x" * 10_000_000},
+        {"text": "\U000e0041" * 100_000, "none": None, "number": 1.5},
+        {"list": ["y" * 1000] * 1000, "tags": {str(number): "z" * 1000 for number in range(1000)}},
+        {f"fact{number}": "\x7f" * 10_000 for number in range(200)},
+    ],
+    ids=["one long text", "one that grows by escapes", "many in a list", "many facts"],
+)
+def test_no_line_is_longer_than_a_line_may_be(facts: dict[str, Any]) -> None:
+    writer = Writer()
+    writer.log.error("e", **facts)
+    [line] = writer.lines()
+    assert len(line) <= MAX_LINE_BYTES
+    entry = json.loads(line)
+    assert (entry["level"], entry["service"]) == ("error", "test")
+    assert entry["event"] in ("e", "line too long")
 
 
 def test_level_leaves_out_what_is_below_it() -> None:
@@ -157,6 +210,14 @@ def test_reader_that_is_too_slow_costs_lines_and_no_time() -> None:
     assert lines[1] == {"number": 7}
     assert lines[-1]["event"] == "log lines dropped"
     assert lines[-1]["count"] == 7
+
+
+def test_lines_that_wait_take_a_bounded_room() -> None:
+    writer = LineWriter(io.BytesIO())
+    lines = 2 * MAX_PENDING_BYTES // MAX_LINE_BYTES
+    for _ in range(lines):
+        writer.write(b"x" * MAX_LINE_BYTES)
+        assert sum(map(len, writer._lines)) <= MAX_PENDING_BYTES
 
 
 @pytest.mark.parametrize("failure", [BrokenPipeError, ValueError])

@@ -178,8 +178,13 @@ def test_state_that_is_more_than_a_container_is_named(data: bytes) -> None:
 
 PLAIN_CALL = b'{"type":"function_call","id":"fc_1","status":"completed","call_id":"a","name":"find","arguments":"{}"}'
 RICH_CALL = b'{"type":"function_call","id":"fc_1","call_id":"a","name":"find","arguments":"{}","namespace":"files"}'
-PLAIN_ANSWER = b'{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"Hi.","annotations":[]}]}'
-PHASED_ANSWER = b'{"type":"message","phase":"commentary","content":[{"type":"output_text","text":"Hi."}]}'
+PLAIN_ANSWER = (
+    b'{"type":"message","id":"msg_1","role":"assistant",'
+    b'"content":[{"type":"output_text","text":"Hi.","annotations":[]}]}'
+)
+PHASED_ANSWER = (
+    b'{"type":"message","role":"assistant","phase":"commentary","content":[{"type":"output_text","text":"Hi."}]}'
+)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import pytest
 
 from proto import models_pb2
-from services.models.built_in_models import BUILT_IN_MODELS
 from services.models.catalogue import COMPATIBLE_FACTS, facts_for
 from services.models.credentials import Credentials
 from services.models.endpoints import EndpointPolicy
 from services.models.main import MIGRATIONS
 from services.models.model_registry import ModelRegistry
+from services.models.name_rules import NameRules
 from services.models.provider_lists import ToldModel
 from services.models.provider_registry import ProviderRegistry
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
@@ -26,6 +26,7 @@ from services.models.providers.vllm import VLLM
 from services.models.routing import Router, registered_target
 from services.models.settings import ModelsSettings
 from services.models.status_board import StatusBoard
+from services.models.trust import ByTrust
 from services.models.vendor_models import VendorModels
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
@@ -46,9 +47,9 @@ def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
     database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
-    endpoints = EndpointPolicy()
+    endpoints = ByTrust(EndpointPolicy(), EndpointPolicy())
     board = StatusBoard(LOG, endpoints)
-    registry = ModelRegistry(database, board, BUILT_IN_MODELS.__contains__, {}, endpoints, Credentials())
+    registry = ModelRegistry(database, board, NameRules(VendorModels()), endpoints, Credentials())
     await registry.load()
     yield registry
     await board.close()

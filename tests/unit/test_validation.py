@@ -352,6 +352,11 @@ def test_tool_names_that_are_none(name: str) -> None:
 def test_tools_have_names_of_their_own_and_a_limit() -> None:
     assert wrong_fields(ask(tools=[TOOL, TOOL])) == ["tools[1].name"]
     assert wrong_fields(ask(tools=[ToolDefinition(name=f"t{n}") for n in range(129)])) == ["tools"]
+    large = '{"description":"' + "x" * 200_000 + '"}'
+    assert wrong_fields(ask(tools=[ToolDefinition(name=f"t{n}", parameters_json=large) for n in range(21)])) == [
+        "tools"
+    ]
+    check_chat_request(ask(tools=[ToolDefinition(name=f"t{n}", parameters_json=large) for n in range(20)]))
 
 
 def test_tools_of_the_provider() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from services.shared.wire import explain_decode_error
+from services.shared.errors import InvalidRequest
+from services.shared.wire import MAX_FIELDS, check_fields, explain_decode_error
 
 REQUEST = models_pb2.ChatRequest.DESCRIPTOR
 
@@ -111,3 +112,39 @@ def test_any_bytes_are_explained(data: bytes) -> None:
     violation = explain_decode_error(REQUEST, data)
     assert violation.field
     assert violation.description
+
+
+COUNTED = {
+    "messages": field(2, b"") * MAX_FIELDS,
+    "messages in messages": field(2, field(5, b"") * MAX_FIELDS),
+    "strings in messages": field(2, field(2, b"") * MAX_FIELDS),
+    "numbers": (key(99, 0) + b"\x01") * MAX_FIELDS,
+    "long numbers": (key(99, 0) + b"\xff" * 9 + b"\x01") * MAX_FIELDS,
+    "fixed numbers": (key(99, FIXED64) + bytes(8)) * MAX_FIELDS,
+    "groups": (key(99, GROUP_START) + key(99, 4)) * MAX_FIELDS,
+    "messages behind a message in a group that is none": key(99, GROUP_START)
+    + field(2, b"\xff")
+    + key(99, 4)
+    + field(2, b"") * MAX_FIELDS,
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_message_of_too_many_fields_is_refused_by_its_field(kind: str) -> None:
+    """Whatever parses, although only what is parsed takes memory."""
+    data = COUNTED[kind] + field(1, b"x")
+    models_pb2.ChatRequest.FromString(data)
+    with pytest.raises(InvalidRequest) as caught:
+        check_fields(REQUEST, data)
+    assert caught.value.violations[0].field in ("messages", "request")
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200)
+def test_count_of_anything_ends(data: bytes) -> None:
+    check_fields(REQUEST, data)
+
+
+def test_explanation_of_a_long_message_gives_up() -> None:
+    data = field(2, b"") * (2 * MAX_FIELDS) + field(1, b"\xff")
+    assert explained(data) == ("request", NOT_A_REQUEST)

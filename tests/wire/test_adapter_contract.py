@@ -21,12 +21,12 @@ import pytest
 from proto import models_pb2
 from services.models.providers import exchange
 from services.models.providers.base import Conversation
-from services.models.providers.beside_loop import LARGE_BYTES
 from services.models.providers.event_stream import MAX_EVENT_BYTES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.providers.transport import Timers
 from services.shared import errors
+from services.shared.beside_loop import LARGE_BYTES
 from tests.scripted_upstream import (
     Ending,
     Generate,

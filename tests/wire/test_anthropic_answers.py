@@ -216,7 +216,7 @@ TURNS: list[list[dict[str, Any]]] = [
         call("c", '{"n":2}'),
     ],
     [{"type": "redacted_thinking", "data": exactly('"b3\\u0042h"')}, call("e", "{}")],
-    [thinking("Done."), {"type": "a_new_block", "n": exactly("12345678901234567890123")}, call("d", "{}")],
+    [thinking("Done."), {"type": "a_new_tool_result", "n": exactly("12345678901234567890123")}, call("d", "{}")],
 ]
 
 

@@ -27,11 +27,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from proto import models_pb2
+from services.models.limits import MAX_PARTS
 from services.models.providers.answer import Answer
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
+from services.models.providers.schemas import work_to_fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,31 @@ class Target:
     """What a usage costs, in nano-USD; None where that is not known."""
     warnings: Sequence[models_pb2.Notice] = field(default=())
     """What routing wants the caller to know, such as a replacement."""
+    source: models_pb2.ModelSource = models_pb2.MODEL_SOURCE_UNSPECIFIED
+    """Where the platform knows the model from."""
+    registered_model: str = ""
+    """The name of the registration that leads here, if one does."""
+    untrusted: bool = False
+    """Whether a stranger has registered it."""
 
 
 HISTORY_FIELD = "session_id"
 """The request field that the earlier messages of a session come through."""
 
-SCHEMA_WORK = 64
-"""How many times as long a schema takes as plain text."""
+JSON_WORK = 16
+"""How many times as long JSON takes to be checked, or taken apart, as plain text, at worst."""
+PART_WORK = 2048
+"""How much plain text takes as long as a part of a message, or a call."""
+MESSAGE_WORK = 512
+"""The same of a message."""
+
+
+def count_parts(message: models_pb2.ChatMessage) -> int:
+    """How many parts and tool calls a message has, the contents of tools' results included."""
+    count = len(message.parts) + len(message.tool_calls)
+    if message.role != "tool" or count > MAX_PARTS:
+        return count
+    return count + sum(len(part.tool_result.content) for part in message.parts)
 
 
 class Conversation(NamedTuple):
@@ -76,15 +96,21 @@ class Conversation(NamedTuple):
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
+    parts: int = 0
+    """How many parts and tool calls the messages have, as far as they have been counted."""
 
     def work(self) -> int:
-        """About how much there is to encode, in bytes of plain text; schemas, which are taken apart, take longer."""
+        """About how much there is to encode, in bytes of plain text."""
         request = self.request
-        work = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.parts
         if request.tools:
-            work += SCHEMA_WORK * sum(len(tool.parameters_json) for tool in request.tools)
+            work += sum(work_to_fit(tool.parameters_json) for tool in request.tools if tool.strict)
+            work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
         if request.HasField("response_format"):
-            work += SCHEMA_WORK * len(request.response_format.schema_json)
+            work += work_to_fit(request.response_format.schema_json)
+        if request.provider_options_json:
+            work += JSON_WORK * sum(map(len, request.provider_options_json.values()))
         return work
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:

@@ -5,6 +5,7 @@ What a dialect had to change it says in notices; under PARAMETER_POLICY_STRICT t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from proto import models_pb2
@@ -16,6 +17,7 @@ from services.shared.errors import FieldViolation, InvalidRequest
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})
 """The notices of what STRICT refuses."""
 
+MAX_NOTICES = 100
 
 # From this length on Anthropic's own SDKs refuse to wait for an answer that is not streamed: idle connections are cut.
 LONG_ANSWER_TOKENS = 21_333
@@ -31,7 +33,7 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Body:
     body = target.dialect.encode(conversation, target, stream=stream)
     if conversation.request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
         _refuse_changes(body.warnings, target.model)
-    return Body(body.data, body.warnings, body.max_tokens, stream)
+    return Body(body.data, _bounded(body.warnings), body.max_tokens, stream)
 
 
 def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
@@ -43,6 +45,23 @@ def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
     if body.max_tokens is None or body.max_tokens <= LONG_ANSWER_TOKENS:
         return body
     return encode(conversation, target, stream=True)
+
+
+def _bounded(notices: list[models_pb2.Notice]) -> list[models_pb2.Notice]:
+    """The notices, of each kind the first `MAX_NOTICES`: a part of a few bytes may cause one."""
+    if len(notices) <= MAX_NOTICES:
+        return notices
+    told: Counter[str] = Counter()
+    listed: list[models_pb2.Notice] = []
+    for notice in notices:
+        told[notice.code] += 1
+        if told[notice.code] <= MAX_NOTICES:
+            listed.append(notice)
+    for code, count in told.items():
+        if count > MAX_NOTICES:
+            text = f"{count - MAX_NOTICES} more warnings {code} are not listed"
+            listed.append(models_pb2.Notice(code="WARNINGS_NOT_LISTED", message=text))
+    return listed
 
 
 def _refuse_changes(notices: Iterable[models_pb2.Notice], model: str) -> None:

@@ -64,6 +64,9 @@ REASONS_BY_SENTENCE = (
     (re.compile(r"credit balance is too low", re.IGNORECASE), "UPSTREAM_BILLING"),
 )
 
+MAX_PARAM_LENGTH = 1024
+_NAMES = re.compile(r"[^.\[\]]+")
+
 # The body's members whose names a caller knows too.
 FIELDS_BY_PARAM = {
     "messages": "messages",
@@ -132,8 +135,8 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
 
 def _names_in(param: Any) -> list[str]:
     """The names in the path of a body's member, without the places in lists: `tools[0].name` is tools and name."""
-    words = re.split(r"[.\[\]]+", param) if isinstance(param, str) else []
-    return [word for word in words if word and not word.isdigit()]
+    words = _NAMES.findall(param[:MAX_PARAM_LENGTH]) if isinstance(param, str) else []
+    return [word for word in words if not word.isdigit()]
 
 
 def _is_text_of_prompt(names: Sequence[str]) -> bool:

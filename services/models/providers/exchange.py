@@ -14,13 +14,13 @@ from typing import NamedTuple
 from proto import models_pb2
 from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
-from services.models.providers.beside_loop import run_beside_if_large
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.providers.event_stream import EventStream
 from services.models.providers.faults import Fault, error_for
 from services.models.providers.transport import StreamedAnswer, Transport
 from services.shared import errors
+from services.shared.beside_loop import run_beside_if_large
 
 OK = 200
 JSON = {"content-type": "application/json"}

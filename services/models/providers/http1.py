@@ -7,7 +7,6 @@ how long, what a broken connection had already said, and whether another exchang
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
@@ -15,6 +14,8 @@ from typing import NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 import httptools
+
+from services.shared.bounded_cache import BoundedCache
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -79,7 +80,7 @@ class Origin(NamedTuple):
     port: int
 
 
-@functools.lru_cache(maxsize=1024)
+@BoundedCache
 def request_lines(method: str, url: str) -> tuple[Origin, bytes]:
     """The server of a URL, and the first lines of a request to it. Raises ValueError for what is no http or https URL.
 
@@ -103,9 +104,9 @@ def header_lines(headers: Mapping[str, str]) -> bytes:
     return _header_lines(tuple(headers.items()))
 
 
-@functools.lru_cache(maxsize=256)
+@BoundedCache
 def _header_lines(fields: tuple[tuple[str, str], ...]) -> bytes:
-    # Every call to one server has the same ones.
+    # Every call to one server has the same ones, until its key is replaced.
     lines = []
     for name, value in fields:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):

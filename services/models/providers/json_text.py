@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+
+from services.shared.bounded_cache import BoundedCache
 
 MAX_DEPTH = 64
 CACHED_TEXT_LENGTH = 16_384
@@ -21,10 +22,18 @@ CACHED_TEXT_LENGTH = 16_384
 # piece of the stream.
 _LONE_INSIDE = re.compile("(?<=.)[\udc00-\udfff]|[\ud800-\udbff](?=.)", re.DOTALL)
 
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+class _Unread(msgspec.Struct):
+    """An object of which no member is of interest."""
 
 
 class Malformed(ValueError):
@@ -52,9 +61,17 @@ def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
 
 def _decode_slowly(data: bytes) -> Any:
     try:
-        return _mend(json.loads(data, parse_constant=_refuse_constant))
+        return _mend(json.loads(data, parse_int=_integer, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         raise Malformed from None
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:
+        # More digits than Python reads are beyond a double, too.
+        return float(digits)
 
 
 def _refuse_constant(name: str) -> None:
@@ -142,44 +159,40 @@ def problem_with_object(text: str, max_length: int) -> str | None:
 
 
 def _problem_with_object(text: str) -> str | None:
-    # Most texts have too few brackets to be deep, and large ones take long to read.
-    may_be_deep = text.count("{") + text.count("[") > MAX_DEPTH
-    if is_object(text) and not may_be_deep:
-        return None
-    try:
-        value = decode(text.encode())
-    except Malformed:
-        return "is not valid JSON"
-    if not isinstance(value, dict):
-        return "must be a JSON object"
-    if _deeper_than(value, MAX_DEPTH):
+    if not is_object(text):
+        return "must be a JSON object" if _is_json(text) else "is not valid JSON"
+    # Most texts have too few brackets to be deep.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(text):
         return f"is nested more than {MAX_DEPTH} levels deep"
-    # What is only nearly JSON can be read, but would spoil the body that it is embedded in.
-    return None if is_object(text) else "is not valid JSON"
+    return None
 
 
 # The same tools come with every call of an application.
-_cached_problem_with_object = lru_cache(maxsize=512)(_problem_with_object)
+_cached_problem_with_object = BoundedCache(_problem_with_object)
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
+def _is_deep(text: str) -> bool:
+    """Whether JSON has more than `MAX_DEPTH` levels. One after the other, the innermost is taken away."""
+    brackets = _STRING.sub(b"", text.encode()).translate(_SQUARE, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
             return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
     return True
 
 
 def is_object(text: str) -> bool:
-    """Whether `text` is a JSON object that can be embedded in a body."""
+    """Whether `text` is a JSON object that can be embedded in a body. Nothing of it is kept, however large it is."""
     try:
-        raw_members(text)
-    except Malformed:
+        msgspec.json.decode(text, type=_Unread)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     return True

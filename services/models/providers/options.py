@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from proto import models_pb2
 from services.models.providers.json_text import encode, is_object, raw_members
+
+_NO_LETTERS = re.compile(r"[\W_]+")
 
 RESERVED = frozenset(
     {
@@ -25,6 +28,21 @@ RESERVED = frozenset(
     }
 )
 """Members that only the platform writes: others would ask another question, or for several answers or a later one."""
+
+
+def reserved_in(names: Iterable[str], reserved: Collection[str] = RESERVED) -> list[str]:
+    """Those of `reserved` that a server may take one of `names` for.
+
+    Many match names without case, as Go's encoding/json does, some without `_` and `-` too, and to one that is written
+    in C a name may end at its NUL.
+    """
+    plain = set(map(_plain, names))
+    return sorted(name for name in reserved if _plain(name) in plain)
+
+
+def _plain(name: str) -> str:
+    # Some letters beyond ASCII are one of ASCII in upper case only.
+    return _NO_LETTERS.sub("", name.partition("\0")[0].upper().casefold())
 
 
 def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str) -> None:

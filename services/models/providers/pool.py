@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohappyeyeballs
 
 from services.models.endpoints import EndpointPolicy
+from services.models.host_names import AddressInfo
 from services.models.providers.http1 import Connection, Origin
+from services.models.providers.sockets import Opening, refusal
+from services.shared.descriptors import find_shortage
+from services.shared.fair_threads import start_thread
+from services.shared.shares import Shares
 
 IDLE_SECONDS = 60.0
 """How long a connection is kept without use."""
 
 RESOLVED_SECONDS = 30.0
+MAX_RESOLVED = 1024
+"""As many servers' addresses are remembered."""
 
 SECOND_ADDRESS_SECONDS = 0.25
 """How long one address is tried alone before the next is tried beside it (RFC 8305, section 8)."""
@@ -27,28 +32,30 @@ SECOND_ADDRESS_SECONDS = 0.25
 RECEIVE_BUFFER_BYTES = 64 * 1024
 
 
-class ResolveError(OSError):
-    """A host that has no address."""
-
-
-AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it."""
-
-
 class Pool:
-    """As many connections as there are exchanges at a time. Belongs to one event loop.
+    """As many connections as there are exchanges at a time, while there are `places`, of which no server may have more
+    than are left free. Belongs to one event loop.
 
     `authorities` is a PEM file of certificate authorities that are trusted beside the system's; addresses of names are
     remembered for `resolved_seconds`.
     """
 
     def __init__(
-        self, endpoints: EndpointPolicy, *, authorities: Path | None = None, resolved_seconds: float = RESOLVED_SECONDS
+        self,
+        endpoints: EndpointPolicy,
+        places: Shares,
+        *,
+        authorities: Path | None = None,
+        resolved_seconds: float = RESOLVED_SECONDS,
     ) -> None:
         self._endpoints = endpoints
+        self._places = places
+        self._making_room = asyncio.Lock()
         self._authorities = authorities
-        self._names = _Names(resolved_seconds)
-        self._tls_context: asyncio.Task[ssl.SSLContext] | None = None
+        self._resolved_seconds = resolved_seconds
+        self._resolved: dict[Origin, tuple[float, Sequence[AddressInfo]]] = {}
+        """Until when they may be used, the last that were used last."""
+        self._tls_context: asyncio.Future[ssl.SSLContext] | None = None
         # The loop has every byte taken out before it reads the next socket.
         self._receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,17 +95,23 @@ class Pool:
     async def connect(self, origin: Origin) -> Connection:
         """A new connection.
 
-        Raises PreconditionFailed as `EndpointPolicy.check` does before a byte goes out, ResolveError, ssl.SSLError,
-        or another OSError.
+        Raises PreconditionFailed as `EndpointPolicy.check` does before a byte goes out, LimitExceeded when what it
+        takes is not there on our side (UPSTREAM_CONNECTIONS_EXHAUSTED, DESCRIPTORS_EXHAUSTED, SYSTEM_EXHAUSTED,
+        SERVER_BUSY), ResolveError, ssl.SSLError, or another OSError.
         """
-        loop = asyncio.get_running_loop()
-        addresses = await self._names.resolve(origin.host, origin.port)
-        # These very addresses are connected to next.
-        self._endpoints.check(origin.host, origin.port, [str(address[4][0]) for address in addresses])
+        addresses = await self._resolve(origin)
         tls = await self._context() if origin.tls else None
-        connected = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=SECOND_ADDRESS_SECONDS)
+        await self._make_room(origin)
+        opening = Opening(self._places, origin)
+        try:
+            connected = await aiohappyeyeballs.start_connection(
+                addresses, happy_eyeballs_delay=SECOND_ADDRESS_SECONDS, socket_factory=opening
+            )
+        except OSError as error:
+            raise opening.explain(error, addresses) or error from None
         factory = functools.partial(Connection, self._receive_buffer, self._open.discard)
         name = origin.host.rstrip(".") if tls else None
+        loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(factory, sock=connected, ssl=tls, server_hostname=name)
         except BaseException:
@@ -127,46 +140,56 @@ class Pool:
         oldest = min((idle[0][0] for idle in self._idle.values()), default=None)
         self._sweeping = None if oldest is None else loop.call_at(oldest + IDLE_SECONDS, self._sweep)
 
+    async def _resolve(self, origin: Origin) -> Sequence[AddressInfo]:
+        """Addresses that were checked, and are the very ones that are connected to next."""
+        known = self._resolved.pop(origin, None)
+        if known is None or known[0] <= self.now():
+            addresses = await self._endpoints.resolve(origin.host, origin.port)
+            known = self.now() + self._resolved_seconds, addresses
+        self._resolved[origin] = known
+        if len(self._resolved) > MAX_RESOLVED:
+            del self._resolved[next(iter(self._resolved))]
+        return known[1]
+
+    async def _make_room(self, origin: Origin) -> None:
+        """Gives up unused connections, the oldest first, until there is a place for another one to `origin`."""
+        if self._places.has_room(origin):
+            return
+        self._check_room(origin)
+        # One after the other, or each would give up one for the same place.
+        async with self._making_room:
+            while not self._places.has_room(origin):
+                self._check_room(origin)
+                oldest = min((idle for idle in self._idle.values() if idle), key=lambda idle: idle[0][0])
+                oldest.pop(0)[1].abort()
+                # The loop closes its socket now.
+                await asyncio.sleep(0)
+
+    def _check_room(self, origin: Origin) -> None:
+        unused = sum(len(idle) for idle in self._idle.values())
+        if not self._places.has_room(origin, beside=unused):
+            raise refusal(self._places)
+
     async def _context(self) -> ssl.SSLContext:
         # In a thread, because reading the system's authorities takes some 50 ms.
         if self._tls_context is None:
-            self._tls_context = asyncio.create_task(asyncio.to_thread(_trusting, self._authorities))
-        return await asyncio.shield(self._tls_context)
+            self._tls_context = start_thread(functools.partial(_trusting, self._authorities))
+            self._tls_context.add_done_callback(self._forget_failure)
+        try:
+            return await asyncio.shield(self._tls_context)
+        except OSError as error:
+            raise find_shortage(error) or error from None
+
+    def _forget_failure(self, context: asyncio.Future[ssl.SSLContext]) -> None:
+        if context.exception():
+            self._tls_context = None
 
 
 def _trusting(authorities: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    # Named, because those that are loaded by default are left out without a word when a file cannot be opened.
+    paths = ssl.get_default_verify_paths()
+    context = ssl.create_default_context(cafile=paths.cafile, capath=paths.capath)
     context.set_alpn_protocols(["http/1.1"])
     if authorities:
         context.load_verify_locations(authorities)
     return context
-
-
-class _Names:
-    """Addresses of hosts, remembered for a while. Whoever asks for a name that is being resolved waits for that."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._resolving: dict[tuple[str, int], asyncio.Task[Sequence[AddressInfo]]] = {}
-        self._resolved: dict[tuple[str, int], tuple[float, Sequence[AddressInfo]]] = {}
-
-    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
-        """Raises ResolveError."""
-        key = (host, port)
-        known = self._resolved.get(key)
-        if known and known[0] > asyncio.get_running_loop().time():
-            return known[1]
-        task = self._resolving.get(key)
-        if task is None:
-            task = self._resolving[key] = asyncio.create_task(self._resolve(host, port))
-            task.add_done_callback(lambda _: self._resolving.pop(key, None))
-        return await asyncio.shield(task)
-
-    async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise ResolveError from None
-        self._resolved[(host, port)] = (loop.time() + self._seconds, found)
-        return found

@@ -1,53 +1,65 @@
-"""JSON Schemas taken apart one level at a time, so that whatever is not changed stays as its exact bytes."""
+"""JSON Schemas taken apart one level at a time, so that whatever is not changed stays as its exact bytes.
+
+What was not taken apart is `msgspec.Raw`, a view of the given text. What was, or was written anew, is a dict, a list or
+a text, and is encoded once, with all that is in it, at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from services.models.providers import json_text
-from services.models.providers.json_text import raw_members
 
-Node = Mapping[str, msgspec.Raw]
-"""A schema that is an object, each member as its exact bytes."""
+Value: TypeAlias = "msgspec.Raw | str | Sequence[Value] | Mapping[str, Value]"
+Node: TypeAlias = Mapping[str, Value]
+"""A schema that is an object."""
+
+Shape = TypeVar("Shape")
+
+FALSE = msgspec.Raw(b"false")
+NULL = msgspec.Raw(b"null")
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_number = msgspec.json.Decoder(int | float)
 
 
-def members_of(schema: msgspec.Raw | None) -> dict[str, msgspec.Raw] | None:
-    """The members of a schema that is an object; None for any other value."""
-    if schema is None:
-        return None
-    try:
-        return raw_members(bytes(schema).decode())
-    except json_text.Malformed:
-        return None
+def members_of(value: Value | None) -> Node | None:
+    """The members of an object; None for any other value."""
+    if isinstance(value, msgspec.Raw):
+        return _read(_members, value)
+    return value if isinstance(value, Mapping) else None
 
 
-def items_in(value: msgspec.Raw | None) -> list[msgspec.Raw] | None:
+def items_in(value: Value | None) -> Sequence[Value] | None:
     """The items of a list; None for any other value."""
-    if value is None:
-        return None
-    try:
-        return msgspec.json.decode(value, type=list[msgspec.Raw])
-    except msgspec.MsgspecError:
-        return None
+    if isinstance(value, msgspec.Raw):
+        return _read(_items, value)
+    return value if isinstance(value, list) else None
 
 
-def text_in(value: msgspec.Raw | None) -> str | None:
+def text_in(value: Value | None) -> str | None:
     """A text; None for any other value."""
-    found = json_text.decode(bytes(value)) if value is not None else None
-    return found if isinstance(found, str) else None
+    if isinstance(value, msgspec.Raw):
+        return _read(_text, value)
+    return value if isinstance(value, str) else None
 
 
-def number_in(value: msgspec.Raw) -> int | float | None:
-    """A number; None for any other value."""
-    found = json_text.decode(bytes(value))
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+def number_in(value: Value) -> int | float | None:
+    """A number within a double; None for any other value."""
+    return _read(_number, value) if isinstance(value, msgspec.Raw) else None
 
 
-def says(value: msgspec.Raw | None, text: str) -> bool:
-    """Whether a value is written just so."""
-    return value is not None and bytes(value).strip() == text.encode()
+def words_in(value: Value | None) -> Sequence[str]:
+    """A text, or the texts of a list, as `type` has them."""
+    found = json_text.decode(bytes(value)) if isinstance(value, msgspec.Raw) else value
+    if isinstance(found, str):
+        return (found,)
+    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else ()
 
 
 def is_same(node: Node, given: Node) -> bool:
@@ -55,6 +67,18 @@ def is_same(node: Node, given: Node) -> bool:
     return list(node) == list(given) and all(node[name] is given[name] for name in given)
 
 
-def embedded(value: object) -> msgspec.Raw:
-    """A value as the JSON to embed."""
-    return msgspec.Raw(json_text.encode(value))
+def quoted(value: Value) -> str:
+    """A value as JSON, just as it was given."""
+    return json_text.encode(value).decode()
+
+
+def size_of(value: msgspec.Raw) -> int:
+    """In bytes."""
+    return len(memoryview(value))
+
+
+def _read(decoder: msgspec.json.Decoder[Shape], value: msgspec.Raw) -> Shape | None:
+    try:
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, RecursionError):
+        return None

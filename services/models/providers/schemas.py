@@ -4,6 +4,9 @@ A provider that enforces a schema refuses one with keywords that it cannot enfor
 the description beside them, where the model still reads them. Whatever needs no change stays as its exact bytes, keys
 in their order.
 
+What is taken out is never looked into: it is quoted as it was given, once. So fitting takes time and room in proportion
+to the schema, however it is nested.
+
 Sources: https://platform.claude.com/docs/en/build-with-claude/structured-outputs ("JSON Schema limitations"),
 https://developers.openai.com/api/docs/guides/structured-outputs ("Supported schemas"), and what the vendors' SDKs do
 to schemas before they send them.
@@ -11,27 +14,54 @@ to schemas before they send them.
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.json_text import CACHED_TEXT_LENGTH, raw
+from services.models.providers import json_text
+from services.models.providers.json_text import CACHED_TEXT_LENGTH
+from services.models.providers.schema_joins import (
+    DEFINITIONS,
+    MAX_JOINED_BYTES,
+    Definitions,
+    Part,
+    Repeats,
+    describe,
+    is_object,
+    join,
+    plain_objects,
+)
 from services.models.providers.schema_nodes import (
+    FALSE,
+    NULL,
     Node,
-    embedded,
+    Value,
     is_same,
     items_in,
     members_of,
     number_in,
-    says,
+    quoted,
     text_in,
+    words_in,
 )
+from services.shared.bounded_cache import BoundedCache
+
+FIT_WORK = 64
+JOIN_WORK = 512
+"""Of a schema, how many times as long it takes as plain text, at worst, and where definitions are joined."""
 
 MAX_CHANGES_SHOWN = 10
+MAX_CHANGE_LENGTH = 2000
+MAX_NAME_LENGTH = 128
+"""Of what a notice says: a property's name may be as long as the schema."""
+
+MAX_NESTING = 32
+"""How many schemas may be around one that definitions are joined to in place."""
 
 COMMON_KEYWORDS = frozenset(
     {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const", "title"}
@@ -46,13 +76,7 @@ SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
 """Keywords that say nothing to a model: taken out without a word in the description."""
 
-MAX_JOINED_BYTES = 64 * 1024
-
-PLAIN_OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties", "title", "description"})
-"""All that a schema says which can be joined with others to one object."""
-
-FALSE = raw("false")
-NULL_SCHEMA = raw('{"type":"null"}')
+NULL_SCHEMA = msgspec.Raw(b'{"type":"null"}')
 
 LOOKAROUND = re.compile(r"\(\?(?:[=!]|<[=!])")
 LOOKAROUND_OR_REFERENCE = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9bB]")
@@ -89,6 +113,21 @@ OPENAI_STRICT = SchemaRules(
 )
 
 
+def work_to_fit(schema_json: str) -> int:
+    """About how long fitting may take, in bytes of plain text."""
+    # As written, or with an escape in it.
+    may_join = "allOf" in schema_json or "\\u" in schema_json
+    return (JOIN_WORK if may_join else FIT_WORK) * len(schema_json)
+
+
+class _Fitted(NamedTuple):
+    text: str
+    changes: tuple[str, ...] = ()
+    """What was changed, each with its place: the first of it."""
+    untold: int = 0
+    """How many changes there are beside those."""
+
+
 def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, list[models_pb2.Notice]]:
     """The schema as the provider takes it, byte for byte the given one where nothing had to change, and a
     `SCHEMA_CHANGED` notice for `field` that says what was changed.
@@ -98,172 +137,150 @@ def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) 
     """
     # The same schemas come with every call of an application.
     fit = _cached_fit if len(schema_json) <= CACHED_TEXT_LENGTH else _fit
-    fitted, changes = fit(schema_json, rules)
-    if not changes:
-        return fitted, []
-    shown = "; ".join(changes[:MAX_CHANGES_SHOWN])
-    more = f"; and {len(changes) - MAX_CHANGES_SHOWN} more" if len(changes) > MAX_CHANGES_SHOWN else ""
-    message = f"{provider} enforces a part of JSON Schema only, so the schema was changed: {shown}{more}"
-    return fitted, [models_pb2.Notice(code="SCHEMA_CHANGED", field=field, message=message)]
+    fitted = fit(schema_json, rules)
+    if not fitted.changes:
+        return fitted.text, []
+    shown = "; ".join(fitted.changes) + (f"; and {fitted.untold} more" if fitted.untold else "")
+    message = f"{provider} enforces a part of JSON Schema only, so the schema was changed: {shown}"
+    return fitted.text, [models_pb2.Notice(code="SCHEMA_CHANGED", field=field, message=message)]
 
 
-def _fit(schema_json: str, rules: SchemaRules) -> tuple[str, tuple[str, ...]]:
-    given = raw(schema_json)
-    fitting = _Fitting(rules, _definitions(given))
-    fitted = fitting.fit(_resolve_root(given), "$")
-    if fitted is given:
-        return schema_json, ()
-    return bytes(fitted).decode(), tuple(fitting.changes)
+def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
+    data = schema_json.encode()
+    given = members_of(msgspec.Raw(data))
+    if given is None:
+        return _Fitted(schema_json)
+    definitions = Definitions(given)
+    root = _resolve_root(given, definitions)
+    fitting = _Fitting(rules, definitions, Repeats(len(data), members_of(root.get("$defs")) or {}))
+    fitted = fitting.fit_root(root)
+    text = schema_json if is_same(fitted, given) else json_text.encode(fitted).decode()
+    return _Fitted(text, tuple(fitting.changes), fitting.untold)
 
 
-_cached_fit = lru_cache(maxsize=512)(_fit)
+_cached_fit = BoundedCache(_fit)
 
 
-def _definitions(schema: msgspec.Raw) -> Mapping[str, msgspec.Raw]:
-    """The schemas that others refer to, by the references to them."""
-    root = members_of(schema) or {}
-    tables = {table: members_of(root.get(table)) or {} for table in ("$defs", "definitions")}
-    return {f"#/{table}/{name}": definition for table in tables for name, definition in tables[table].items()}
-
-
-def _resolve_root(schema: msgspec.Raw) -> msgspec.Raw:
+def _resolve_root(root: Node, definitions: Definitions) -> Node:
     """The schema with a root that is only a reference put in its place: providers want an object there."""
-    members = members_of(schema)
-    reference = text_in(members.get("$ref")) if members else None
-    if members is None or reference is None:
-        return schema
-    for table in ("$defs", "definitions"):
-        definitions = members_of(members.get(table))
-        prefix = f"#/{table}/"
-        if definitions and reference.startswith(prefix):
-            target = members_of(definitions.get(reference.removeprefix(prefix)))
-            if target:
-                others = {name: value for name, value in members.items() if name != "$ref"}
-                return embedded({**target, **others})
-    return schema
+    target = definitions.find(text_in(root.get("$ref")))
+    return {**target, **{name: value for name, value in root.items() if name != "$ref"}} if target else root
 
 
 class _Fitting:
     """One walk over one schema. References are not followed: what they name is walked in its own place, once."""
 
-    def __init__(self, rules: SchemaRules, definitions: Mapping[str, msgspec.Raw]) -> None:
+    def __init__(self, rules: SchemaRules, definitions: Definitions, repeats: Repeats) -> None:
         self._rules = rules
         self._definitions = definitions
-        self._resolved_definitions: dict[str, Node | None] = {}
-        self._room = MAX_JOINED_BYTES
-        """For definitions that are written again where several are joined: each may be referred to from anywhere."""
+        self._repeats = repeats
+        self._path = ["$"]
         self.changes: list[str] = []
-        """What was changed, each with its place."""
+        self.untold = 0
 
-    def fit(self, schema: msgspec.Raw, path: str) -> msgspec.Raw:
+    def fit_root(self, root: Node) -> Node:
+        """The whole schema, with the definitions that it needs more than it had."""
+        fitted = self._fit_alone(root)
+        added: dict[str, Value] = {}
+        for name, definition in self._repeats.definitions:
+            self._path = ["$", f".$defs.{name}"]
+            added[name] = self._fit_alone(definition)
+        return {**fitted, "$defs": {**(members_of(fitted.get("$defs")) or {}), **added}} if added else fitted
+
+    def _fit_alone(self, node: Node) -> Node:
+        """A schema that stands in one place only."""
+        parts = self._parts(node)
+        is_small = sum(part.size for part in parts) <= MAX_JOINED_BYTES
+        return self._fit_node(join(node, plain_objects(parts)) if is_small else node)
+
+    def _fit_members(self, schema: Value, written: Node) -> Node:
+        parts = self._parts(written)
+        objects = plain_objects(parts)
+        size = sum(part.size for part in parts)
+        if not objects or not size or not isinstance(schema, msgspec.Raw):
+            return self._fit_node(join(written, objects))
+        if len(self._path) <= MAX_NESTING and self._repeats.begin(schema, size):
+            node = self._fit_node(join(written, objects))
+            self._repeats.end(schema)
+            return node
+        return self._repeats.refer(schema, written, size) or self._fit_node(written)
+
+    def _fit_node(self, given: Node) -> Node:
+        word = _as_any_of(given)
+        gone = {name for name in given if name != word and self._must_go(name, given)}
+        node = self._fit_children(given, gone)
+        if word != "allOf" and self._excludes_itself(node):
+            # Now that objects are joined in it.
+            gone.add("allOf")
+        if word:
+            node = _reword(node, word)
+        if word == "oneOf":
+            self._tell("with anyOf for oneOf")
+        node = self._take_out(node, {name: given[name] for name in given if name in gone})
+        if is_object(node):
+            node = self._close(node)
+            if self._rules.all_required:
+                node = self._require_all(node, given)
+        return node
+
+    def _parts(self, node: Node) -> Sequence[Part]:
+        """The schemas of its `allOf`, where there are several and closing them would matter."""
+        if "allOf" not in node or not self._rules.closed_objects:
+            return ()
+        schemas = items_in(node["allOf"]) or ()
+        return [self._definitions.part(schema) for schema in schemas] if len(schemas) > 1 else ()
+
+    def _excludes_itself(self, node: Node) -> bool:
+        """Whether it must be several objects at once, which take nothing together once each of them is closed."""
+        return any(part.is_object for part in self._parts(node))
+
+    def _fit_children(self, given: Node, gone: Collection[str]) -> Node:
+        node = dict(given)
+        for name in SCHEMA_MAPS:
+            if name in given:
+                node[name] = self._fit_map(given[name], name)
+        for name in SCHEMA_LISTS:
+            if name in given and name not in gone:
+                node[name] = self._fit_list(given[name], name)
+        if "items" in given:
+            node["items"] = self._fit_child(given["items"], ".items")
+        return node
+
+    def _fit_map(self, schemas: Value, keyword: str) -> Value:
+        given = members_of(schemas)
+        if given is None:
+            return schemas
+        fitted: dict[str, Value] = {}
+        for name, schema in given.items():
+            fitted[name] = self._fit_child(schema, f".{keyword}.{name[:MAX_NAME_LENGTH]}")
+        return schemas if is_same(fitted, given) else fitted
+
+    def _fit_list(self, schemas: Value, keyword: str) -> Value:
+        given = items_in(schemas)
+        if given is None:
+            return schemas
+        fitted: list[Value] = []
+        for index, schema in enumerate(given):
+            fitted.append(self._fit_child(schema, f".{keyword}[{index}]"))
+        return schemas if all(map(operator.is_, fitted, given)) else fitted
+
+    def _fit_child(self, schema: Value, step: str) -> Value:
         """The schema as the provider takes it; the same object where nothing had to change."""
         written = members_of(schema)
         if written is None:
             # `true` and `false` are schemas too.
             return schema
-        given = self._join_objects(written)
-        node = self._fit_children(given, path)
-        node = _reword(node)
-        if "oneOf" in given and "oneOf" not in node:
-            self.changes.append(f"{path} with anyOf for oneOf")
-        node = self._take_out(node, path)
-        if _is_object(node):
-            node = self._close(node, path)
-            if self._rules.all_required:
-                node = self._require_all(node, given, path)
-        return schema if is_same(node, written) else embedded(node)
+        self._path.append(step)
+        node = self._fit_members(schema, written)
+        self._path.pop()
+        return schema if is_same(node, written) else node
 
-    def _join_objects(self, node: Node) -> Node:
-        """The node with all the objects that it must be at once as one: when each of them is closed by itself, none
-        takes what the others ask for."""
-        given = items_in(node.get("allOf")) or []
-        if len(given) < 2 or not self._rules.closed_objects:
-            return node
-        described = {name: value for name, value in node.items() if name != "allOf"}
-        objects = [self._plain_object(schema) for schema in given]
-        self._room -= sum(len(bytes(value)) for joined in objects if joined for value in joined.values())
-        if self._room < 0:
-            return node
-        properties: dict[str, msgspec.Raw] = {}
-        required: list[str] = []
-        for joined in (*objects, described):
-            if joined is None:
-                return node
-            for name, schema in (members_of(joined.get("properties")) or {}).items():
-                if bytes(properties.setdefault(name, schema)) != bytes(schema):
-                    return node
-            required += [name for name in map(text_in, items_in(joined.get("required")) or ()) if name]
-        members = {"properties": embedded(properties), "required": embedded(list(dict.fromkeys(required)))}
-        whole = {"type": raw('"object"'), **described, **members}
-        told = [text for joined in objects if joined and (text := text_in(joined.get("description")))]
-        return _described(whole, "; ".join(told)) if told else whole
-
-    def _excludes_itself(self, all_of: msgspec.Raw) -> bool:
-        """Whether it holds several schemas of objects, which take nothing together once each of them is closed."""
-        schemas = items_in(all_of) or []
-        if len(schemas) < 2 or not self._rules.closed_objects:
-            return False
-        return any(_is_object(node) for node in map(self._resolved, schemas) if node)
-
-    def _resolved(self, schema: msgspec.Raw) -> Node | None:
-        """The members of a schema, or of the one that it refers to with nothing beside it."""
-        node = members_of(schema)
-        if node is None or node.keys() != {"$ref"}:
-            return node
-        reference = text_in(node["$ref"]) or ""
-        if reference not in self._resolved_definitions:
-            self._resolved_definitions[reference] = members_of(self._definitions.get(reference))
-        return self._resolved_definitions[reference]
-
-    def _plain_object(self, schema: msgspec.Raw) -> Node | None:
-        """A schema, or the one that it refers to, if it says no more than which properties an object has."""
-        node = self._resolved(schema)
-        if node is None or node.keys() - PLAIN_OBJECT_KEYWORDS or not _is_object(node):
-            return None
-        return node if members_of(node.get("additionalProperties")) is None else None
-
-    def _fit_children(self, given: Node, path: str) -> Node:
-        node = dict(given)
-        for name in SCHEMA_MAPS:
-            if name in given:
-                node[name] = self._fit_map(given[name], f"{path}.{name}")
-        for name in SCHEMA_LISTS:
-            if name in given and not (name == "allOf" and self._excludes_itself(given[name])):
-                node[name] = self._fit_list(given[name], f"{path}.{name}")
-        if "items" in given:
-            node["items"] = self.fit(given["items"], f"{path}.items")
-        return node
-
-    def _fit_map(self, schemas: msgspec.Raw, path: str) -> msgspec.Raw:
-        given = members_of(schemas)
-        if given is None:
-            return schemas
-        fitted = {name: self.fit(schema, f"{path}.{name}") for name, schema in given.items()}
-        return schemas if is_same(fitted, given) else embedded(fitted)
-
-    def _fit_list(self, schemas: msgspec.Raw, path: str) -> msgspec.Raw:
-        given = items_in(schemas)
-        if given is None:
-            return schemas
-        fitted = [self.fit(schema, f"{path}[{index}]") for index, schema in enumerate(given)]
-        unchanged = all(new is old for new, old in zip(fitted, given, strict=True))
-        return schemas if unchanged else embedded(fitted)
-
-    def _take_out(self, node: Node, path: str) -> Node:
-        """The node without the keywords that cannot be enforced, which go into its description."""
-        out = {name: value for name, value in node.items() if self._must_go(name, value)}
-        if not out:
-            return node
-        self.changes.append(f"{path} without {', '.join(out)}")
-        kept = {name: value for name, value in node.items() if name not in out}
-        told = ", ".join(f"{name}: {bytes(value).decode()}" for name, value in out.items() if _tells(name, value))
-        return _described(kept, told) if told else kept
-
-    def _must_go(self, name: str, value: msgspec.Raw) -> bool:
+    def _must_go(self, name: str, node: Node) -> bool:
+        value = node[name]
         if name not in self._rules.keywords:
             return True
         if name == "allOf":
-            return self._excludes_itself(value)
+            return self._excludes_itself(node)
         if name == "format":
             return text_in(value) not in self._rules.formats
         if name == "pattern":
@@ -272,91 +289,87 @@ class _Fitting:
             return number_in(value) not in range(self._rules.max_min_items + 1)
         return False
 
-    def _close(self, node: Node, path: str) -> Node:
+    def _take_out(self, node: Node, gone: Node) -> Node:
+        """The node without the keywords that cannot be enforced, which go into its description."""
+        if not gone:
+            return node
+        self._tell(f"without {', '.join(gone)}")
+        kept = {name: value for name, value in node.items() if name not in gone}
+        return describe(
+            kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if _tells(name, value))
+        )
+
+    def _close(self, node: Node) -> Node:
         """The object with no properties but those it names."""
         others = node.get("additionalProperties")
-        if not self._rules.closed_objects or says(others, "false"):
+        if not self._rules.closed_objects or others == FALSE:
             return node
-        self.changes.append(f"{path} with no properties but its own")
+        self._tell("with no properties but its own")
         closed = {**node, "additionalProperties": FALSE}
-        closed.setdefault("properties", raw("{}"))
+        closed.setdefault("properties", {})
         if others is None or members_of(others) is None:
             return closed
-        return _described(closed, f"additionalProperties: {bytes(others).decode()}")
+        return describe(closed, f"additionalProperties: {quoted(others)}")
 
-    def _require_all(self, node: Node, given: Node, path: str) -> Node:
+    def _require_all(self, node: Node, given: Node) -> Node:
         """The object with all its properties required. One that could be left out may be null, unless it has a
         default: then the model writes a value, as every answer must be one that the given schema takes too."""
         properties = members_of(node.get("properties")) or {}
         required = {text_in(name) for name in items_in(node.get("required")) or ()}
         if required == properties.keys() and {"properties", "required"} <= node.keys():
             return node
-        optional = properties.keys() - required
+        optional = [name for name in properties if name not in required]
         if optional:
-            names = ", ".join(name for name in properties if name in optional)
-            self.changes.append(f"{path} requires {names} too, as null where there is no default")
-        free = optional - _with_default(given)
-        fitted = {name: _nullable(schema) if name in free else schema for name, schema in properties.items()}
-        return {**node, "properties": embedded(fitted), "required": embedded(list(properties))}
+            self._tell(f"requires {', '.join(optional)} too, as null where there is no default")
+        written = members_of(given.get("properties")) or {}
+        free = {name: _nullable(properties[name]) for name in optional if not _has_default(written[name])}
+        return {**node, "properties": {**properties, **free}, "required": list(properties)}
+
+    def _tell(self, change: str) -> None:
+        if len(self.changes) == MAX_CHANGES_SHOWN:
+            self.untold += 1
+        else:
+            self.changes.append(f"{''.join(self._path)} {change}"[:MAX_CHANGE_LENGTH])
 
 
-def _is_object(node: Node) -> bool:
-    kind = node.get("type")
-    if kind is None:
-        return "properties" in node
-    return "object" in (text_in(kind), *map(text_in, items_in(kind) or ()))
+def _has_default(schema: Value) -> bool:
+    """Whether a schema has a default which is not null."""
+    default = (members_of(schema) or {}).get("default")
+    return default is not None and default != NULL
 
 
-def _with_default(given: Node) -> set[str]:
-    """The properties that have a default which is not null."""
-    properties = members_of(given.get("properties")) or {}
-    defaults = {name: (members_of(schema) or {}).get("default") for name, schema in properties.items()}
-    return {name for name, default in defaults.items() if default is not None and not says(default, "null")}
-
-
-def _reword(node: Node) -> Node:
-    """The same in the words that providers know: alternatives as `anyOf`, and a reference with nothing beside it."""
-    old = next((name for name in ("oneOf", "allOf", "$ref") if _means_any_of(name, node)), None)
-    if old is None or "anyOf" in node:
-        return node
-    alternatives = embedded([{"$ref": node["$ref"]}]) if old == "$ref" else node[old]
-    return {
-        ("anyOf" if name == old else name): (alternatives if name == old else value) for name, value in node.items()
-    }
-
-
-def _means_any_of(name: str, node: Node) -> bool:
-    if name not in node:
-        return False
-    if name == "allOf":
+def _as_any_of(node: Node) -> str | None:
+    """The keyword that says what providers know as `anyOf`: alternatives, or a reference that has something beside."""
+    if "anyOf" in node:
+        return None
+    if "oneOf" in node:
+        return "oneOf"
+    if "allOf" in node and len(items_in(node["allOf"]) or ()) == 1:
         # All of one is any of one.
-        return len(items_in(node["allOf"]) or ()) == 1
-    return name == "oneOf" or bool(node.keys() - {"$ref", "$defs", "definitions"})
+        return "allOf"
+    return "$ref" if "$ref" in node and node.keys() - {"$ref", *DEFINITIONS} else None
 
 
-def _nullable(schema: msgspec.Raw) -> msgspec.Raw:
+def _reword(node: Node, word: str) -> Node:
+    alternatives = [{"$ref": node["$ref"]}] if word == "$ref" else node[word]
+    return {("anyOf" if name == word else name): (alternatives if name == word else node[name]) for name in node}
+
+
+def _nullable(schema: Value) -> Value:
     """The schema of a property that may also be null."""
     members = members_of(schema)
     if members is None or _takes_null(members):
         return schema
-    return embedded({"anyOf": [schema, NULL_SCHEMA]})
+    return {"anyOf": [schema, NULL_SCHEMA]}
 
 
 def _takes_null(node: Node) -> bool:
-    kind = node.get("type")
-    if "null" in (text_in(kind), *map(text_in, items_in(kind) or ())):
+    if "null" in words_in(node.get("type")):
         return True
     if any(_takes_null(branch) for branch in map(members_of, items_in(node.get("anyOf")) or ()) if branch):
         return True
-    return any(says(value, "null") for value in (node.get("const"), *(items_in(node.get("enum")) or ())))
+    return any(value == NULL for value in (node.get("const"), *(items_in(node.get("enum")) or ())))
 
 
-def _described(node: Node, told: str) -> Node:
-    """The node with something more in its description, which is put last where there was none."""
-    description = text_in(node.get("description"))
-    text = f"{description} [{told}]" if description else f"[{told}]"
-    return {**node, "description": raw(msgspec.json.encode(text).decode())}
-
-
-def _tells(name: str, value: msgspec.Raw) -> bool:
-    return name not in UNTOLD and not (name == "default" and says(value, "null"))
+def _tells(name: str, value: Value) -> bool:
+    return name not in UNTOLD and not (name == "default" and value == NULL)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.models.endpoints import EndpointPolicy
+from services.models.host_names import ResolveError
 from services.models.providers.http1 import (
     Connection,
     Fault,
@@ -27,9 +28,11 @@ from services.models.providers.http1 import (
     header_lines,
     request_lines,
 )
-from services.models.providers.pool import Pool, ResolveError
+from services.models.providers.pool import Pool
 from services.shared import errors
+from services.shared.shares import Shares
 
+CONNECTIONS = 512
 MAX_BODY_BYTES = 32 * 1024 * 1024
 INFLATED_PIECE_BYTES = 64 * 1024
 
@@ -109,13 +112,16 @@ class Transport:
     Nothing of the environment changes where it connects: no proxies, no netrc. It keeps no cookies, follows no
     redirects and always verifies TLS; `authorities` is a PEM file of certificate authorities that are trusted beside
     the system's, for providers inside a private network. `endpoints` says where it may connect; unless told otherwise,
-    everywhere but to link-local addresses and metadata services.
+    everywhere but to link-local addresses and metadata services. If it is discreet, nobody is told why there is no
+    connection: UPSTREAM_UNREACHABLE stands for UPSTREAM_TLS, too. `places` are those of its connections, and of other
+    transports' that share them; no server may have more than are left free.
 
     Every call may raise, before there is an answer:
 
       * Unavailable: UPSTREAM_UNREACHABLE (no connection, or it broke), UPSTREAM_TIMEOUT (no head within `first_byte`)
       * PreconditionFailed: UPSTREAM_TLS, UPSTREAM_REDIRECT, UPSTREAM_REQUEST_INVALID (the address or a header, a key
         with a line break for one, cannot be sent), ENDPOINT_NOT_ALLOWED (`endpoints` forbids the host or an address)
+      * LimitExceeded: what `Pool.connect` raises when a connection is missing for a lack on our side
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
     A request is sent a second time only when the connection was a pooled one and closed without one byte of an answer.
@@ -127,9 +133,12 @@ class Transport:
         *,
         authorities: Path | None = None,
         endpoints: EndpointPolicy | None = None,
+        places: Shares | None = None,
     ) -> None:
         self._timers = timers or Timers()
-        self._pool = Pool(endpoints or EndpointPolicy(), authorities=authorities)
+        endpoints = endpoints or EndpointPolicy()
+        self._pool = Pool(endpoints, places or Shares(CONNECTIONS), authorities=authorities)
+        self._discreet = endpoints.discreet
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Sends `body` and returns the answer, whatever its status, up to MAX_BODY_BYTES.
@@ -187,6 +196,8 @@ class Transport:
             async with asyncio.timeout(self._timers.connect):
                 return await self._pool.connect(origin)
         except OSError as fault:
+            if self._discreet:
+                raise _unreachable("nothing that could be talked to is there") from None
             raise _connect_error(fault) from None
 
     async def _exchange(self, connection: Connection, head: bytes, body: bytes, due: float) -> Connection:

@@ -10,25 +10,22 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
+from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS, has_mark, is_answer_block, type_of
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import HISTORY_FIELD
-from services.models.providers.container_state import container_in
+from services.models.providers.container_state import Container, container_in
+from services.models.providers.opaque_state import NOT_OWN
 from services.shared.errors import InvalidRequest
 
 PlacedPart = tuple[str, models_pb2.ContentPart]
 """A part with its path."""
 
-THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
-"""Blocks of reasoning. They take no cache mark."""
-
 
 def kind_of(block: Block) -> str:
     """The type of a block, marked or not."""
     block = bare(block)
-    if isinstance(block, msgspec.Raw):
-        block = json_text.decode(bytes(block))
-    return json_text.text_of(block.get("type"))
+    return type_of(block) if isinstance(block, msgspec.Raw) else str(block["type"])
 
 
 class BlockEncoder:
@@ -106,10 +103,10 @@ class BlockEncoder:
             if container is not None:
                 self._take_container(container, part, path)
                 return
-            if self._is_own(part):
+            if self._is_own(part) and is_answer_block(part):
                 yield self._replayed(part, path)
                 return
-            self._tell_state_dropped(part, path)
+            self._leave_out_state(part, path)
         kind = part.WhichOneof("kind")
         if kind == "tool_call":
             yield self._marks.mark(self._tool_use(part.tool_call, path), part, path)
@@ -127,13 +124,17 @@ class BlockEncoder:
     def _is_own(self, part: models_pb2.ContentPart) -> bool:
         return part.provider_state.provider == self._state_owner
 
-    def _take_container(self, container: Any, part: models_pb2.ContentPart, path: str) -> None:
+    def _take_container(self, container: Container, part: models_pb2.ContentPart, path: str) -> None:
         """Another provider's is left out without a notice: nothing of the conversation is lost with it."""
         self._marks.refuse(part, path, "a container")
         if self._is_own(part):
-            self.container = json_text.text_of(json_text.object_of(container).get("id")) or self.container
+            self.container = container.id or self.container
 
-    def _tell_state_dropped(self, part: models_pb2.ContentPart, path: str) -> None:
+    def _leave_out_state(self, part: models_pb2.ContentPart, path: str) -> None:
+        """Tells of state that is another provider's, or is lost in a session's history; refuses what only claims to be
+        this one's."""
+        if self._is_own(part) and not path.startswith(HISTORY_FIELD):
+            raise InvalidRequest.field(f"{path}.provider_state.data", NOT_OWN)
         kind = part.WhichOneof("kind")
         if kind == "reasoning":
             # That is told of the whole part.
@@ -149,11 +150,10 @@ class BlockEncoder:
         raw = msgspec.Raw(part.provider_state.data)
         if not part.HasField("cache"):
             return raw
-        block = json_text.decode(part.provider_state.data)
-        if kind_of(block) in THINKING_BLOCKS:
+        if type_of(raw) in THINKING_BLOCKS:
             self._marks.refuse(part, path, "thinking")
             return raw
-        return raw if "cache_control" in block or not block else self._marks.mark(raw, part, path)
+        return raw if has_mark(raw) else self._marks.mark(raw, part, path)
 
     def _tool_use(self, call: models_pb2.ToolCall, path: str) -> dict[str, Any]:
         arguments = call.arguments_json or "{}"

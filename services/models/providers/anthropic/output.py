@@ -13,6 +13,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed
 from services.models.providers.facts import ModelFacts
+from services.models.providers.schema_nodes import text_in
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
 from services.shared.errors import InvalidRequest
 
@@ -54,7 +55,7 @@ def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, model: str
     description = "Takes the final answer to the user. Give the whole answer here, and nowhere else."
     if wanted.type == "json_schema":
         lack, schema_json = "enforces no schema", wanted.schema_json
-        if json_text.decode(schema_json.encode()).get("type") != "object":
+        if text_in(json_text.raw_members(schema_json).get("type")) != "object":
             raise InvalidRequest.field(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
     else:
         lack, schema_json = "has no JSON mode", ANY_OBJECT

@@ -10,6 +10,7 @@ from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed, dropped
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
+from services.models.providers.options import reserved_in
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
 from services.shared.errors import InvalidRequest
 
@@ -68,9 +69,9 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices)
             notices.append(dropped(f"{path}.{field}", "the provider describes its own tools; it was not sent"))
     if tool.provider_tool.config_json:
         settings = json_text.raw_members(tool.provider_tool.config_json)
-        if "type" in settings:
+        if reserved_in(settings, {"type"}):
             raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set type: the field type says it")
-        if "cache_control" in settings and tool.HasField("cache"):
+        if tool.HasField("cache") and reserved_in(settings, {"cache_control"}):
             raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set cache_control beside cache")
         encoded.update(settings)
     return encoded

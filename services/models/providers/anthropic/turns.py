@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from proto import models_pb2
-from services.models.providers.anthropic.blocks import THINKING_BLOCKS, BlockEncoder, kind_of
+from services.models.providers.anthropic.blocks import BlockEncoder, kind_of
 from services.models.providers.anthropic.cache import Block, CacheMarks
+from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import Conversation
 

@@ -12,11 +12,34 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.base import Target
 from services.models.providers.json_text import items_of
+from services.models.providers.opaque_state import read_head
 
 # What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them.
 MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
 PART_MEMBERS = frozenset({"type", "text", "refusal"})
 CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
+
+OWN_ITEMS = frozenset(
+    {
+        "message",
+        "reasoning",
+        "compaction",
+        "program",
+        "program_output",
+        "tool_search_output",
+        "shell_call_output",
+        "mcp_list_tools",
+        "mcp_approval_request",
+    }
+)
+CALL = "_call"
+"""What OpenAI hands out as the model's word or its own tools' (`ResponseOutputItem` of openai 3.54), and the end of the
+names of all calls, later ones too: only a model calls. Whatever answers a call that is the caller's to answer
+(`function_call_output`, `mcp_approval_response`), and what somebody else than the model adds (`additional_tools`), is
+none of it."""
+
+MAX_MARKS = 100_000
+"""Brackets and commas of an item that is read whole; with so many it says more than any part does."""
 
 TextKind = Literal["text", "refusal"]
 
@@ -30,8 +53,20 @@ def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
 
 
 def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
-    """The item that a part came in, where the target's provider made it."""
-    return part.provider_state.data if has_owned_item(part, target) else b""
+    """The item that a part came in, where the target's provider made it. Empty too for what cannot be the model's own,
+    whoever says so."""
+    item = part.provider_state.data if has_owned_item(part, target) else b""
+    return item if item and is_answer_item(item) else b""
+
+
+def is_answer_item(item_json: bytes) -> bool:
+    """Whether an item is the model's word, or that of a tool which OpenAI runs: of a type that nobody else writes."""
+    head = read_head(item_json)
+    if head is None:
+        return False
+    if head.type == "message":
+        return head.role == "assistant"
+    return head.role in ("", "assistant") and (head.type in OWN_ITEMS or head.type.endswith(CALL))
 
 
 def takes_back(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
@@ -47,6 +82,8 @@ def takes_back(message: models_pb2.ChatMessage, target: Target, *, adapts: bool)
 
 def is_told_by_its_part(item_json: bytes) -> bool:
     """Whether an item is a message or a call that says no more than a part without state does."""
+    if sum(map(item_json.count, (b"{", b"[", b","))) > MAX_MARKS:
+        return False
     try:
         item = json_text.decode(item_json)
     except json_text.Malformed:

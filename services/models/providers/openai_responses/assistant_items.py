@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
+from services.models.providers.base import HISTORY_FIELD
 from services.models.providers.container_state import container_in
+from services.models.providers.opaque_state import NOT_OWN
 from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.content import PlacedPart, place
-from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item, takes_back
+from services.models.providers.openai.kept_items import has_owned_item, is_told_by_its_part, owned_item, takes_back
 from services.models.providers.openai.translation import Translation
 
 Item = Any
@@ -65,7 +67,7 @@ def _returned_items(
     if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
         return [b""] * len(parts)
     target = translation.target
-    owned = [owned_item(part, target) for _, part in parts]
+    owned = [_own_item(here, part, translation) for here, part in parts]
     returned = list(owned)
     if not takes_back(message, target, adapts=translation.adapts):
         problem, returned = f"{target.model} takes no earlier reasoning", [b""] * len(owned)
@@ -76,6 +78,14 @@ def _returned_items(
         if not item:
             _tell_of_loss(here, part, own, problem, translation)
     return returned
+
+
+def _own_item(path: str, part: models_pb2.ContentPart, translation: Translation) -> bytes:
+    """The item of a part that OpenAI made. What only says so is refused; in a session's history it is lost."""
+    item = owned_item(part, translation.target)
+    if not item and has_owned_item(part, translation.target) and not path.startswith(HISTORY_FIELD):
+        translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+    return item
 
 
 def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) -> None:

@@ -11,7 +11,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.base import Conversation
 from services.models.providers.openai.content import PlacedPart, encode_content, place
-from services.models.providers.openai.kept_items import has_owned_item, takes_back
+from services.models.providers.openai.kept_items import has_owned_item, owned_item, takes_back
 from services.models.providers.openai.tool_results import read_results
 from services.models.providers.openai.translation import Translation
 from services.models.providers.openai_responses.assistant_items import Item, encode_answer, encode_message
@@ -26,7 +26,7 @@ class _KeptCall(msgspec.Struct):
     """What the answer to a call that was kept as OpenAI's state takes over from it."""
 
     type: str = ""
-    caller: dict[str, Any] | None = None
+    caller: msgspec.Raw = msgspec.Raw(b"")
     """The program of OpenAI's that made the call, where it was not the model itself."""
 
 
@@ -82,7 +82,7 @@ def _output(call_id: str, content: str | list[Any], kept_calls: KeptCalls) -> It
     if call is None:
         return {"type": FUNCTION_OUTPUT, "call_id": call_id, "output": content}
     output = {"type": OUTPUT_TYPES.get(call.type, FUNCTION_OUTPUT), "call_id": call_id, "output": content}
-    return {**output, "caller": call.caller} if call.caller else output
+    return {**output, "caller": call.caller} if bytes(call.caller).startswith(b"{") else output
 
 
 def _kept_calls(message: models_pb2.ChatMessage, translation: Translation) -> Iterator[tuple[str, _KeptCall]]:
@@ -91,7 +91,7 @@ def _kept_calls(message: models_pb2.ChatMessage, translation: Translation) -> It
     calls = [part for part in message.parts if part.HasField("tool_call") and has_owned_item(part, target)]
     if calls and takes_back(message, target, adapts=translation.adapts):
         for part in calls:
-            yield part.tool_call.id, _read_kept_call(part.provider_state.data)
+            yield part.tool_call.id, _read_kept_call(owned_item(part, target))
 
 
 def _read_kept_call(item: bytes) -> _KeptCall:

@@ -1,0 +1,35 @@
+"""Work that would hold up the event loop, done beside it where a message is large.
+
+20 MiB of media take 0.1 s to encode, and large schemas that have to be fitted take seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from services.shared.fair_threads import FairThreads, PerLoop
+
+LARGE_BYTES = 1024 * 1024
+
+THREADS = 2
+"""More would not be faster: they hold Python's lock. It takes two so that one caller's work is not in another's way."""
+
+WAITING_BYTES = 512 * 1024 * 1024
+"""How much work may wait, of all callers."""
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_threads = PerLoop(lambda: FairThreads("to be encoded", THREADS, WAITING_BYTES))
+
+
+async def run_beside_if_large(
+    size: int, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
+    """What `work` returns or raises. It runs in a thread when what it works on has `LARGE_BYTES` or more, and takes
+    its turn among that of all callers then. Raises LimitExceeded SERVER_BUSY when too much waits already."""
+    if size < LARGE_BYTES:
+        return work(*args, **kwargs)
+    return await _threads.get().run(functools.partial(work, *args, **kwargs), size)

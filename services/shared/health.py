@@ -1,0 +1,66 @@
+"""Health as grpc.health.v1 tells it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ships no types
+    """The standard health service, grpc.health.v1.
+
+    Not the servicer of grpcio-health-checking: its watches stay open through a stop, which then takes the whole grace,
+    and its `set` waits for a watcher that does not read.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, int] = {"": NOT_SERVING}
+        self._draining = False
+        self._generation = 0
+        self._changed = asyncio.Event()
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+        written, generation = None, self._generation
+        while True:
+            changed, draining = self._changed, self._draining or generation != self._generation
+            status = self._statuses.get(request.service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != written:
+                await context.write(health_pb2.HealthCheckResponse(status=status))
+                written = status
+            if draining:
+                return
+            await changed.wait()
+
+    async def set(self, service: str, status: int) -> None:
+        """Says `status` of a service from now on. Does nothing after `drain`."""
+        if not self._draining:
+            self._statuses[service] = status
+            self._tell_watches()
+
+    def end_watches(self) -> None:
+        """Ends all watches, which nothing but a new connection can begin again: a server is done with its old ones."""
+        self._generation += 1
+        self._tell_watches()
+
+    async def drain(self) -> None:
+        """Says NOT_SERVING of everything for good, and ends all watches once they have said so."""
+        self._draining = True
+        self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
+        self._tell_watches()
+
+    def _tell_watches(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

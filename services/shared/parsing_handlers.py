@@ -1,0 +1,74 @@
+"""Handlers of generated code, for requests that cannot be parsed: grpc would answer UNKNOWN, with a text of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+Parse = Callable[[bytes], Message]
+
+
+class ParsingHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """What the `add_…_to_server` functions of generated code take for a server, and one handler of all that they add.
+
+    A request that cannot be parsed is INVALID_ARGUMENT.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Nothing: they are added by method too."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers |= {f"/{service}/{method}": _parsing(handler) for method, handler in handlers.items()}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _parsing(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    parse: Parse = handler.request_deserializer
+    serialize = handler.response_serializer
+    if handler.stream_stream:
+        return grpc.stream_stream_rpc_method_handler(_exchange(handler.stream_stream, parse), None, serialize)
+    if handler.unary_stream:
+        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, parse), None, serialize)
+    return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, parse), None, serialize)
+
+
+def _unary(behaviour: Any, parse: Parse) -> Any:
+    async def answer(data: bytes, context: grpc.aio.ServicerContext) -> Any:
+        return await behaviour(await _read(data, parse, context), context)
+
+    return answer
+
+
+def _stream(behaviour: Any, parse: Parse) -> Any:
+    async def answer(data: bytes, context: grpc.aio.ServicerContext) -> None:
+        await behaviour(await _read(data, parse, context), context)
+
+    return answer
+
+
+def _exchange(behaviour: Any, parse: Parse) -> Any:
+    async def answer(requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async def parsed() -> AsyncIterator[Message]:
+            async for data in requests:
+                yield await _read(data, parse, context)
+
+        async for response in behaviour(parsed(), context):
+            yield response
+
+    return answer
+
+
+async def _read(data: bytes, parse: Parse, context: grpc.aio.ServicerContext) -> Message:
+    try:
+        return parse(data)
+    except DecodeError:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be parsed")
+        raise AssertionError("abort raises") from None

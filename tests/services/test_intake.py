@@ -1,0 +1,225 @@
+"""How requests come in: a few at a time, measured before they are parsed, and no more bytes of them than fit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from proto import models_pb2
+from services.models.main import SERVICE
+from services.shared.intake import FORMS, SMALL_BYTES, Intake
+from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
+from services.shared.rpc import Call, service_handler
+from services.shared.server import Server, running
+from tests.services.model_service import LOG, chat_request, explain, failure_of
+
+CHAT = f"/{SERVICE.full_name}/Chat"
+ANSWER = models_pb2.ChatResponse(text="Hi.").SerializeToString()
+
+
+class Servicer:
+    """Counts the requests that have come in; each waits until `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.calls: list[Call] = []
+        self._changed = asyncio.Condition()
+
+    def __getattr__(self, name: str) -> Any:
+        return self._answer
+
+    async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        await self._answer(request, call)
+        yield models_pb2.ChatChunk(token="a")
+
+    async def _answer(self, _: object, call: Call) -> models_pb2.ChatResponse:
+        async with self._changed:
+            self.calls.append(call)
+            self._changed.notify_all()
+        await self.go_on.wait()
+        return models_pb2.ChatResponse(text="Hi.")
+
+    async def received(self, count: int) -> None:
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: len(self.calls) >= count)
+
+
+@contextlib.asynccontextmanager
+async def serving(servicer: Servicer, intake: Intake) -> AsyncIterator[str]:
+    server = Server([service_handler(servicer, SERVICE, LOG, intake=intake)], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server):
+        yield address
+
+
+def connect(address: str) -> grpc.aio.Channel:
+    """A caller of its own: a channel with a connection that no other one uses."""
+    return grpc.aio.insecure_channel(
+        address,
+        options=[("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", 2 * MAX_MESSAGE_BYTES)],
+    )
+
+
+def sized(size: int) -> bytes:
+    """A request of about so many bytes."""
+    return chat_request(text="x" * size).SerializeToString()
+
+
+async def test_request_that_does_not_come_gives_way_to_others() -> None:
+    servicer = Servicer()
+    async with (
+        serving(servicer, Intake(places=1, patience_seconds=0.05)) as address,
+        connect(address) as slow,
+        connect(address) as other,
+    ):
+        stalled = slow.stream_unary(CHAT)()
+        await stalled.wait_for_connection()
+        assert await other.unary_unary(CHAT)(sized(5), timeout=10) == ANSWER
+        failure = explain(await error_of(stalled))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    assert failure.retry_seconds
+
+
+async def test_request_that_does_not_come_may_take_its_time_while_nobody_waits() -> None:
+    servicer = Servicer()
+    async with (
+        serving(servicer, Intake(places=2, patience_seconds=0.0)) as address,
+        connect(address) as slow,
+        connect(address) as other,
+    ):
+        stalled = slow.stream_unary(CHAT)()
+        await stalled.wait_for_connection()
+        for _ in range(20):
+            assert await other.unary_unary(CHAT)(sized(5), timeout=10) == ANSWER
+        await stalled.write(sized(5))
+        await stalled.done_writing()
+        assert await stalled == ANSWER
+
+
+async def test_places_go_around_among_the_callers() -> None:
+    """One who opens a hundred calls that send nothing makes another wait for one of them, and not for all."""
+    servicer = Servicer()
+    async with (
+        serving(servicer, Intake(places=1, patience_seconds=0.05)) as address,
+        connect(address) as many,
+        connect(address) as other,
+    ):
+        stalled = [many.stream_unary(CHAT)() for _ in range(100)]
+        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
+        assert await other.unary_unary(CHAT)(sized(5), timeout=30) == ANSWER
+        assert sum(call.done() for call in stalled) < 50
+        for call in stalled:
+            call.cancel()
+
+
+@pytest.mark.parametrize("ends", ["answered", "cancelled", "expired"])
+async def test_large_requests_wait_until_there_is_room(ends: str) -> None:
+    servicer = Servicer()
+    servicer.go_on.clear()
+    large = 4 * SMALL_BYTES
+    async with serving(servicer, Intake(held_bytes=FORMS * large * 3 // 2)) as address, connect(address) as channel:
+        chat = channel.unary_unary(CHAT)
+        first = chat(sized(large), timeout=1 if ends == "expired" else 30)
+        await servicer.received(1)
+        second = chat(sized(large), timeout=30)
+        # Small ones are not held up.
+        small = chat(sized(5), timeout=30)
+        await servicer.received(2)
+        assert len(servicer.calls) == 2
+        if ends == "cancelled":
+            first.cancel()
+        elif ends == "answered":
+            servicer.go_on.set()
+        await servicer.received(3)
+        servicer.go_on.set()
+        assert await second == await small == ANSWER
+
+
+async def test_request_whose_bytes_are_handed_on_makes_room() -> None:
+    servicer = Servicer()
+    servicer.go_on.clear()
+    large = 4 * SMALL_BYTES
+    async with serving(servicer, Intake(held_bytes=FORMS * large * 3 // 2)) as address, connect(address) as channel:
+        calls = [channel.unary_unary(CHAT)(sized(large), timeout=30) for _ in range(2)]
+        await servicer.received(1)
+        room = servicer.calls[0].room
+        assert room
+        room.shrink(large)
+        await servicer.received(2)
+        servicer.go_on.set()
+        assert await asyncio.gather(*calls) == [ANSWER] * 2
+
+
+async def test_call_without_a_message_is_refused() -> None:
+    async with serving(Servicer(), Intake()) as address, connect(address) as channel:
+        call = channel.stream_unary(CHAT)()
+        await call.done_writing()
+        assert (await failure_of(call)).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+MANY = {
+    "messages": b"\x12\x00",
+    "fields of no known number": b"\xa2\x06\x00",
+    "one field again and again": b"\x1a\x00",
+    "groups of no known number": b"\xa3\x06\xa4\x06",
+    "parts": None,
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip], ids=lambda c: c.name)
+async def test_message_of_millions_of_fields_is_refused_before_it_is_parsed(
+    kind: str, compression: grpc.Compression
+) -> None:
+    piece = MANY[kind]
+    if piece is None:
+        inner = b"\x0a\x04user" + b"\x2a\x00" * 1_000_000
+        data = b"\x0a\x06gpt-4o\x12" + varint(len(inner)) + inner
+    else:
+        data = b"\x0a\x06gpt-4o" + piece * 1_000_000
+    servicer = Servicer()
+    async with serving(servicer, Intake()) as address, connect(address) as channel:
+        failure = await failure_of(channel.unary_unary(CHAT)(data, timeout=30, compression=compression))
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "50000 fields" in failure.message
+    assert servicer.calls == []
+
+
+async def test_requests_that_need_no_media_take_less() -> None:
+    path = f"/{SERVICE.full_name}/ListModels"
+    data = models_pb2.ListModelsRequest(provider="x" * MAX_OTHER_BYTES).SerializeToString()
+    async with serving(Servicer(), Intake()) as address, connect(address) as channel:
+        failure = await failure_of(channel.unary_unary(path)(data, timeout=30))
+        assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert await channel.unary_unary(CHAT)(sized(MAX_OTHER_BYTES), timeout=30) == ANSWER
+
+
+async def test_answer_that_is_too_large_for_a_message_is_told_as_such() -> None:
+    class Large(Servicer):
+        async def _answer(self, _: object, call: Call) -> models_pb2.ChatResponse:
+            return models_pb2.ChatResponse(text="x" * MAX_MESSAGE_BYTES)
+
+    async with serving(Large(), Intake()) as address, connect(address) as channel:
+        failure = await failure_of(channel.unary_unary(CHAT)(sized(5), timeout=30))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUTPUT_LIMIT")
+
+
+def varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    data.append(value)
+    return bytes(data)
+
+
+async def error_of(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value

@@ -1,0 +1,99 @@
+"""A server whose serving loop has ended serves again, and its calls go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.shared.listener import ServingLost
+from services.shared.logs import open_log
+from services.shared.server import Server, running
+from tests.services.log_file import LogFile
+from tests.services.raw_http2 import call, send
+
+SERVICE = "test.Streams"
+NOT_UTF8 = call(b"/\xff/x")
+
+
+class Served(NamedTuple):
+    address: str
+    server: Server
+    log: LogFile
+    go_on: asyncio.Event
+    keeping: asyncio.Task[None]
+
+
+@contextlib.asynccontextmanager
+async def served() -> AsyncIterator[Served]:
+    go_on = asyncio.Event()
+
+    async def stream(_: bytes, context: grpc.aio.ServicerContext) -> None:
+        await context.write(b"first")
+        await go_on.wait()
+        await context.write(b"last")
+
+    handlers = {"Stream": grpc.unary_stream_rpc_method_handler(stream)}
+    server = Server([grpc.method_handlers_generic_handler(SERVICE, handlers)], [SERVICE])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    log = LogFile()
+    async with running(server):
+        keeping = asyncio.create_task(server.keep_serving(open_log("test", file=log)))
+        yield Served(address, server, log, go_on, keeping)
+        keeping.cancel()
+
+
+async def end_serving_loop(served: Served) -> None:
+    """Returns when the port has been lost and is served again."""
+    known = len(served.log.entries())
+    with send(served.address, NOT_UTF8):
+        await served.log.written(known + 1)
+
+
+async def check(address: str) -> int:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5, wait_for_ready=True)
+        return int(answer.status)
+
+
+async def test_path_that_is_not_utf8_costs_nobody_else_a_call() -> None:
+    async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
+        running_call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
+        assert await running_call.read() == b"first"
+        for _ in range(20):
+            await end_serving_loop(it)
+            assert await check(it.address) == health_pb2.HealthCheckResponse.SERVING
+        it.go_on.set()
+        assert await running_call.read() == b"last"
+        assert await running_call.code() is grpc.StatusCode.OK
+        assert {(entry["level"], entry["error"]) for entry in it.log.entries()} == {("error", "UnicodeDecodeError")}
+
+
+async def test_watch_of_health_ends_with_the_server_that_it_began_at() -> None:
+    async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await end_serving_loop(it)
+        assert await watch.read() is grpc.aio.EOF
+
+
+async def test_port_that_another_program_has_taken_meanwhile_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.listener.REPLACE_SECONDS", 0.1)
+    monkeypatch.setattr("services.shared.listener._is_free", lambda *_: False)
+    async with served() as it:
+        with send(it.address, NOT_UTF8), pytest.raises(ServingLost):
+            await asyncio.wait_for(it.keeping, 5)
+
+
+async def test_server_that_is_stopped_does_not_come_back() -> None:
+    async with served() as it:
+        it.keeping.cancel()
+        await it.server.stop(0)
+        with pytest.raises(ConnectionRefusedError):
+            send(it.address, b"")

@@ -1,0 +1,42 @@
+"""Admission: how many calls run at a time, and whose they are."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from services.shared.admission import CALLER, Admission
+from services.shared.errors import LimitExceeded
+
+
+def test_one_caller_with_all_the_calls_that_it_gets_leaves_room_for_another() -> None:
+    admission = Admission(8)
+    with contextlib.ExitStack() as running:
+        for _ in range(4):
+            running.enter_context(admission.call("greedy"))
+        with pytest.raises(LimitExceeded) as refused, admission.call("greedy"):
+            pass
+        assert refused.value.reason == "TOO_MANY_CALLS"
+        assert refused.value.retry_after
+        with admission.call("modest"):
+            pass
+    with admission.call("greedy"):
+        pass
+
+
+def test_a_call_that_fails_is_over() -> None:
+    admission = Admission(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), admission.call("one"):
+            _ = 1 // 0
+
+
+def test_whose_call_it_is_is_known_within_it() -> None:
+    admission = Admission(8)
+    with admission.call("one"):
+        assert CALLER.get() == "one"
+        with admission.call("another"):
+            assert CALLER.get() == "another"
+        assert CALLER.get() == "one"
+    assert CALLER.get() == ""

@@ -1,0 +1,114 @@
+"""Members of options that only the platform writes, however they are spelt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from docs.features import vendor_target
+from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
+from services.models.credentials import Credentials
+from services.models.limits import MAX_OPTIONS
+from services.models.providers.anthropic import ANTHROPIC
+from services.models.providers.base import Conversation
+from services.models.providers.encoding import encode_for_whole_answer
+from services.models.providers.options import RESERVED, reserved_in
+from services.models.registration import define
+from services.models.validation import check_chat_request
+from services.shared.errors import InvalidRequest
+
+HELLO = ChatMessage(role="user", content="Hello")
+
+# Go's encoding/json matches without case and knows these two letters; Java's strings know the two that are an i; some
+# readers take names without what separates words, and to C a name ends at its NUL.
+SPELLINGS = [
+    ('"Model"', "model"),
+    ('"MODEL"', "model"),
+    ('"\\u006dodel"', "model"),
+    ('"\\u004dodel"', "model"),
+    ('"mode\\u006c\\u0000x"', "model"),
+    ('"model_"', "model"),
+    ('" model"', "model"),
+    ('"STREAM"', "stream"),
+    ('"\u017ftream"', "stream"),
+    ('"bac\u212aground"', "background"),
+    ('"\u0131nput"', "input"),
+    ('"\u0130nput"', "input"),
+    ('"N"', "n"),
+    ('"previousResponseId"', "previous_response_id"),
+    ('"previous-response-id"', "previous_response_id"),
+    ('"temperature":1,"Messages"', "messages"),
+    ('"user":1,"user":2,"System"', "system"),
+]
+OTHERS = [
+    "stream_options",
+    "models",
+    "response_format",
+    "modell",
+    "nn",
+    "top_k",
+    "model.name2",
+    "tools",
+    "x\0model",
+    "",
+]
+
+every_spelling = pytest.mark.parametrize(("written", "meant"), SPELLINGS)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_every_reserved_member_is_meant_by_itself(name: str) -> None:
+    assert reserved_in([name]) == reserved_in([name.upper(), name]) == [name]
+
+
+def test_other_members_are_the_callers() -> None:
+    assert reserved_in(OTHERS) == []
+
+
+@every_spelling
+def test_request_may_not_set_them(written: str, meant: str) -> None:
+    options = {"openai": f"{{{written}:1}}"}
+    with pytest.raises(InvalidRequest) as raised:
+        check_chat_request(ChatRequest(model="m", messages=[HELLO], provider_options_json=options))
+    (violation,) = raised.value.violations
+    assert violation.field == "provider_options_json[openai]"
+    assert violation.description == f"must not set {meant}: the request itself says them"
+
+
+@every_spelling
+def test_registration_may_not_set_them(written: str, meant: str) -> None:
+    request = RegisterModelRequest(
+        name="m", endpoint="http://127.0.0.1/v1", adapter_type="vllm", default_options_json=f"{{{written}:1}}"
+    )
+    with pytest.raises(InvalidRequest) as raised:
+        define(request, Credentials())
+    (violation,) = raised.value.violations
+    assert violation.field == "default_options_json"
+    assert violation.description == f"must not set {meant}: each request says them itself"
+
+
+@pytest.mark.parametrize("name", ["type", "Type", "TYPE", "\\u0074ype", "t_ype", "type\\u0000"])
+def test_tool_of_a_provider_has_its_type_from_the_field(name: str) -> None:
+    tool = ToolDefinition(provider_tool=ProviderTool(type="x", config_json=f'{{"{name}":"y"}}'))
+    with pytest.raises(InvalidRequest) as raised:
+        check_chat_request(ChatRequest(model="m", messages=[HELLO], tools=[tool]))
+    assert [violation.field for violation in raised.value.violations] == ["tools[0].provider_tool.config_json"]
+
+
+def test_options_of_too_many_providers_are_refused() -> None:
+    options = {f"p{number}": json.dumps({"model": 1}) for number in range(MAX_OPTIONS + 1)}
+    with pytest.raises(InvalidRequest) as raised:
+        check_chat_request(ChatRequest(model="m", messages=[HELLO], provider_options_json=options))
+    assert raised.value.violations[0].field == "provider_options_json"
+    assert len(raised.value.violations) == MAX_OPTIONS + 1
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "1e400", "-0.0"])
+def test_number_of_an_option_may_have_any_length(number: str) -> None:
+    options = {"anthropic": f'{{"max_tokens":{number}}}'}
+    request = ChatRequest(model="m", messages=[HELLO], provider_options_json=options)
+    check_chat_request(request)
+    target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
+    body = encode_for_whole_answer(Conversation(request, [HELLO]), target)
+    assert f'"max_tokens":{number}'.encode() in body.data
