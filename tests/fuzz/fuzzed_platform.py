@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,12 +79,15 @@ class FuzzedPlatform:
         self.upstream = upstream
         self.report = report
         self.stalls: list[Stall] = []
+        """What the processes tell of their loops; where they do not, the late beats of the heart."""
+        self.late_beats: list[Stall] = []
         self._platform = Platform(directory, _environment(upstream))
         self._logs = {name: directory / f"{name}.log" for name in NAMES}
         self._read: dict[str, int] = dict.fromkeys(NAMES, 0)
         self._has_watchdog = any(HELD in path.read_text() for path in (ROOT / "services" / "shared").glob("*.py"))
         self._probes = 0
         self._first: dict[str, Memory] = {}
+        self._events = Counter[str]()
 
     def start(self) -> None:
         for name in NAMES:
@@ -147,25 +151,30 @@ class FuzzedPlatform:
                 self.report.find(f"{service} wrote {line.rstrip().rpartition(chr(10))[2][:80]}", line[-4000:])
             return
         event = line.get("event")
-        if event == "unexpected error":
-            where = (line.get("where") or ["?"])[-1].rpartition("/services/")[2]
+        if event not in ("rpc", "library warning", "unexpected error"):
+            self._events[f"{service}: {event}"] += 1
+        if event == "event loop stuck":
+            self.report.find(f"{service}: its event loop was stuck", json.dumps(line, indent=1))
+        elif event == "unexpected error":
+            where = (line.get("where") or ["?"])[-1].rpartition("/")[2]
             self.report.find(f"{service}: unexpected {line.get('error')} at {where}", json.dumps(line, indent=1))
         elif event == "library warning":
-            cause = f"{service}: {line.get('logger')} warned at {line.get('at')}: {str(line.get('template'))[:60]}"
-            self.report.find(cause, json.dumps(line, indent=1))
+            told = line.get("error") or str(line.get("template"))[:60]
+            self.report.find(f"{line.get('logger')} warned at {line.get('at')}: {told}", json.dumps(line, indent=1))
         elif event == HELD:
             self.stalls.append(_logged_stall(service, line))
         if CANARY in str(line):
             self.report.find(f"{service} logged a key", json.dumps(line, indent=1))
 
     def note_beat(self, beat: dict[str, Any]) -> None:
-        """Takes what the heart told of one late or failed beat, unless the processes tell of their loops themselves."""
-        if "failed" in beat or self._has_watchdog:
-            return
+        """Takes what the heart told of one late or failed beat."""
         # A machine with other work is late too; a loop that is held uses its process's time, or waits for a thread
         # of it that does.
-        if beat["cpu"] >= LATE_SECONDS:
-            self.stalls.append(Stall(beat["service"], beat["began"], beat["seconds"]))
+        if "failed" in beat or beat["cpu"] < LATE_SECONDS:
+            return
+        self.late_beats.append(Stall(beat["service"], beat["began"], beat["seconds"]))
+        if not self._has_watchdog:
+            self.stalls.append(self.late_beats[-1])
 
     async def serves(self, name: str, seconds: float = SERVES_SECONDS) -> bool:
         """Whether a new connection to a process can be made and is answered."""
@@ -219,6 +228,9 @@ class FuzzedPlatform:
             f"{name} {seconds * 1000:.0f} ms" for name, seconds in longest.items()
         )
         self._note_memory()
+        if self._events:
+            told = (f"{event} ({count:,})" for event, count in self._events.most_common(12))
+            self.report.facts["logged beside calls"] = ", ".join(told)
         for name in reversed(NAMES):
             process = self._platform.services[name]
             process.popen.terminate()

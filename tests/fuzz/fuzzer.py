@@ -80,6 +80,7 @@ class Fuzzer(ABC):
         self._ran: list[Ran] = []
         self._unconfirmed = Counter[str]()
         self._crashes = 0
+        self._repeats = False
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -102,7 +103,9 @@ class Fuzzer(ABC):
         return
 
     def find(self, cause: str, case: Case, told: str = "") -> None:
-        self.report.find(cause, "\n".join([case.describe(self.seed), told]))
+        """Counts a finding, unless the case is only run again."""
+        if not self._repeats:
+            self.report.find(cause, "\n".join([case.describe(self.seed), told]))
 
     def request_id(self, case: Case) -> str:
         """What a case's calls are called in the logs."""
@@ -163,7 +166,7 @@ class Fuzzer(ABC):
             self.report.find(f"unsearched: {told}", f"cases {cases[0].number} to {cases[-1].number}")
             return
         for case in cases:
-            await self.play(case)
+            await self._repeat(case)
             if self.platform.dead() or not await self.platform.serves(case.target, RETURN_SECONDS):
                 self.find(told, case)
                 self.platform.restart()
@@ -173,7 +176,7 @@ class Fuzzer(ABC):
 
     async def _judge_stalls(self) -> None:
         """Runs each case that may have held a loop by itself: what holds it then is found."""
-        stalls, self.platform.stalls = self.platform.stalls, []
+        stalls, self.platform.stalls, self.platform.late_beats = self.platform.stalls, [], []
         for stall in stalls:
             ended = stall.began + stall.seconds
             suspects = [ran.case for ran in self._ran if ran.began <= ended and ran.ended >= stall.began]
@@ -199,17 +202,21 @@ class Fuzzer(ABC):
     async def _held_by(self, service: str, case: Any) -> float:
         """For how many seconds a case by itself keeps a process from answering; 0 when its CPU time says otherwise."""
         pid = self.platform.pid(service)
-        self.platform.stalls = []
+        self.platform.late_beats = []
         cpu = cpu_seconds(pid)
-        await self.play(case)
+        await self._repeat(case)
         if cpu_seconds(pid) - cpu < LATE_SECONDS:
             return 0.0
+        # For the beat that was late to be told.
         await asyncio.sleep(0.2)
-        for name, line in self.platform.new_log_lines():
-            self.platform.note_log_line(name, line)
-        held = [stall.seconds for stall in self.platform.stalls if stall.service == service]
-        self.platform.stalls = []
-        return max(held, default=0.0)
+        return max((beat.seconds for beat in self.platform.late_beats if beat.service == service), default=0.0)
+
+    async def _repeat(self, case: Any) -> None:
+        self._repeats = True
+        try:
+            await self.play(case)
+        finally:
+            self._repeats = False
 
 
 def kind_of(case: Any) -> str:

@@ -117,6 +117,7 @@ class H2Case:
     resets: bool = False
     """Whether the connection ends by RST."""
     timeout: float | None = None
+    changes: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -129,6 +130,7 @@ class H2Case:
             [
                 f"python -m tests.fuzz frames --seed {seed} --only {self.number}",
                 f"{self.kind} at {self.target}, {len(self.writes)} writes, {self.pause} s between them",
+                *self.changes,
                 f"bytes: {shown}",
             ]
         )
@@ -182,9 +184,16 @@ def _metadata(rng: random.Random, case: H2Case) -> None:
         fields, message = _call(rng, case.target)
         for _ in range(rng.choice((1, 1, 2, 3))):
             fields = _change_fields(rng, fields)
+        case.changes.append(_shown(fields))
         written.append(_request(stream, header_block(fields), grpc_message(message)))
         case.expected.append(stream)
     case.writes = [b"".join(written)]
+
+
+def _shown(fields: list[Field]) -> str:
+    """The fields of a call, the first of many."""
+    shown = ", ".join(f"{name[:40]!r}: {value[:60]!r}" for name, value in fields[:12])
+    return f"  {len(fields)} fields: {shown}"
 
 
 def _change_fields(rng: random.Random, fields: list[Field]) -> list[Field]:

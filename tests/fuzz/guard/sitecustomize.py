@@ -4,6 +4,7 @@ Python imports a module of this name at its start when the folder is on PYTHONPA
 and any port: nothing outside is resolved or connected to, and no other program of this machine either.
 """
 
+import errno
 import ipaddress
 import os
 import resource
@@ -32,7 +33,8 @@ def _stay_here(event: str, arguments: tuple) -> None:
     if event == "socket.connect" and isinstance(arguments[1], tuple):
         host, port = arguments[1][:2]
         if not (_is_loopback(host) and port in _PORTS):
-            raise ConnectionRefusedError("outside of this run")
+            # Not "refused": of its own port a service would take that for the loss of it.
+            raise OSError(errno.ENETUNREACH, "outside of this run")
     elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         host = arguments[0]
         if host not in (None, "localhost", b"localhost") and not _is_address(host):
