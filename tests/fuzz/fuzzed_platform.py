@@ -179,11 +179,14 @@ class FuzzedPlatform:
     async def serves(self, name: str, seconds: float = SERVES_SECONDS) -> bool:
         """Whether a new connection to a process can be made and is answered."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and name not in self.dead():
             if await _answers(self.address(name), end - time.monotonic()):
                 return True
             await asyncio.sleep(0.05)
         return False
+
+    async def all_serve(self) -> bool:
+        return all(await asyncio.gather(*(self.serves(name) for name in NAMES)))
 
     async def chats(self) -> str:
         """Asks a real question through the gateway; says what is wrong with the answer, or nothing."""
@@ -210,10 +213,13 @@ class FuzzedPlatform:
 
     async def check(self) -> list[str]:
         """What is wrong with the processes now: each that is dead, does not answer, or does not chat."""
-        problems = [f"{name} has ended" for name in self.dead()]
-        alive = [name for name in NAMES if name not in self.dead()]
-        serving = await asyncio.gather(*(self.serves(name) for name in alive))
-        problems += [f"{name} no longer answers" for name, serves in zip(alive, serving, strict=True) if not serves]
+        serving = await asyncio.gather(*(self.serves(name) for name in NAMES))
+        dead = self.dead()
+        problems = [
+            f"{name} has ended" if name in dead else f"{name} no longer answers"
+            for name, serves in zip(NAMES, serving, strict=True)
+            if not serves
+        ]
         if not problems:
             said = await self.chats()
             problems += [f"a chat through the gateway: {said}"] if said else []

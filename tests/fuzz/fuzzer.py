@@ -28,8 +28,6 @@ MAX_SUSPECTS = 60
 MAX_CRASHES = 5
 """How many times it is searched which case of a batch has ended a process: it takes a while."""
 CONFIRMATIONS = 3
-RETURN_SECONDS = 2.0
-"""How long a port is waited for while that is searched."""
 
 BAD_CODES = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS})
 OWN_CODES = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -167,7 +165,7 @@ class Fuzzer(ABC):
             return
         for case in cases:
             await self._repeat(case)
-            if self.platform.dead() or not await self.platform.serves(case.target, RETURN_SECONDS):
+            if not await self.platform.all_serve():
                 self.find(told, case)
                 self.platform.restart()
                 await self.prepare()
