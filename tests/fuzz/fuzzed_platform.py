@@ -154,17 +154,17 @@ class FuzzedPlatform:
         if event not in ("rpc", "library warning", "unexpected error"):
             self._events[f"{service}: {event}"] += 1
         if event == "event loop stuck":
-            self.report.find(f"{service}: its event loop was stuck", json.dumps(line, indent=1))
+            self.report.find(f"{service}: its event loop was stuck", line)
         elif event == "unexpected error":
             where = (line.get("where") or ["?"])[-1].rpartition("/")[2]
-            self.report.find(f"{service}: unexpected {line.get('error')} at {where}", json.dumps(line, indent=1))
+            self.report.find(f"{service}: unexpected {line.get('error')} at {where}", line)
         elif event == "library warning":
             told = line.get("error") or str(line.get("template"))[:60]
-            self.report.find(f"{line.get('logger')} warned at {line.get('at')}: {told}", json.dumps(line, indent=1))
+            self.report.find(f"{line.get('logger')} warned at {line.get('at')}: {told}", line)
         elif event == HELD:
             self.stalls.append(_logged_stall(service, line))
         if CANARY in str(line):
-            self.report.find(f"{service} logged a key", json.dumps(line, indent=1))
+            self.report.find(f"{service} logged a key", line)
 
     def note_beat(self, beat: dict[str, Any]) -> None:
         """Takes what the heart told of one late or failed beat."""

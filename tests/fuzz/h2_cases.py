@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import random
 import zlib
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 from docs.feature_requests import USER
 from proto import models_pb2, sessions_pb2
+from tests.fuzz.byte_changes import flipped
 from tests.fuzz.fuzzed_platform import NAMES
 from tests.fuzz.h2_wire import (
     ACK,
@@ -37,9 +39,7 @@ from tests.fuzz.h2_wire import (
     literal,
     opening,
 )
-
-MODELS = b"/genai_platform.v1.ModelService/"
-SESSIONS = b"/genai_platform.v1.SessionService/"
+from tests.fuzz.odd_headers import MODELS, ODD_CONTENT_TYPES, ODD_NAMES, ODD_PATHS, ODD_TIMEOUTS, ODD_VALUES, SESSIONS
 
 CHAT = models_pb2.ChatRequest(model="gpt-4o", messages=[USER]).SerializeToString()
 
@@ -54,50 +54,8 @@ CALLS = (
 )
 """Calls that are answered at once."""
 
-ODD_PATHS = (
-    b"", b"/", b"//", b"*", b"a", b"/a", b"/a/", b"/a/b/c", b"/\xff/x", b"/a/\xff", b"\x80", b"/\xc3\xa9/x",
-    b"/%ff/%00", b"/a\0b/c",
-    b"/a b/c", b"/a\r\nb: c/d", MODELS, MODELS + b"Nothing", MODELS + b"\xff", MODELS + b"List\0Models",
-    MODELS + b"ListModels/",
-    MODELS + b"ListModels?a=b", MODELS[:-1], b"/genai_platform.v1.Nobody/Chat",
-    b"/genai_platform.v1.TurnService/BeginTurn",
-    b"/genai_platform.v1.TurnService/Nothing", b"/GENAI_PLATFORM.V1.MODELSERVICE/CHAT",
-    b"http://127.0.0.1" + MODELS + b"Chat",
-    b"/../" + MODELS[1:] + b"Chat", b"/" * 1000, b"/a" * 2000, b"/" + b"a" * 7000 + b"/b",
-    b"/a/" + b"\xff" * 7000, MODELS + b"a" * 7000,
-    b"/\xf0\x9f\x98\x80/\xf0\x9f\x98\x80", b"/\xed\xa0\x80/a", b"/grpc.health.v1.Health/Nothing", b"/\x7f/\x1b[31m",
-)  # fmt: skip
-ODD_VALUES = (
-    b"", b" ", b"\0", b"a\0b", b"\xff\xfe", b"\x80", b"\xc3\xa9", b"a\nb: c", b"a\rb", b"a\x7fb", b"\x1b[31m", b"\t",
-    b" a ", b"%00",
-    b"a" * 300, b"a" * 5000, b"\xff" * 3000, b",", b";", b'"', b"=", b"====", b"AAA", b"AA==", b"*", b"1", b"-1",
-    b"gzip", b"a,b,c",
-)  # fmt: skip
-ODD_NAMES = (
-    b"", b" ", b"a b", b"A", b"X-Upper", b":", b":a", b"a:", b"a\0", b"\xff", b"a\nb", b"-bin", b"a-bin", b"x-a-bin",
-    b"grpc-", b"grpc-a",
-    b"grpc-timeout", b"grpc-encoding", b"grpc-accept-encoding", b"grpc-status", b"grpc-message",
-    b"grpc-status-details-bin",
-    b"grpc-tags-bin", b"grpc-trace-bin", b"grpc-previous-rpc-attempts", b"grpc-retry-pushback-ms",
-    b"grpc-internal-encoding-request",
-    b"x-request-id", b"x-genai-caller", b"x-genai-exposed", b"host", b"connection", b"te", b"content-length",
-    b"transfer-encoding",
-    b"cookie", b"user-agent", b"authorization", b"lb-token", b"lb-cost-bin", b"endpoint-load-metrics-bin",
-    b"traceparent", b"expect",
-    b"content-type", b":path", b":method", b":status", b":authority", b":scheme", b":protocol",
-    b"a" * 300, b"x" * 5000,
-)  # fmt: skip
-ODD_TIMEOUTS = (
-    b"0S", b"0n", b"1n", b"1u", b"1m", b"99999999H", b"99999999M", b"99999999S", b"99999999n", b"2562047H",
-    b"9999999H", b"123456789S",
-    b"-1S", b"+1S", b"1", b"S", b"", b"1X", b"1.5S", b" 1S", b"1S ", b"1SS", b"0x1S", b"1e3S", b"\xff",
-    b"9" * 40 + b"S", b"00000001S",
-)  # fmt: skip
-ODD_CONTENT_TYPES = (
-    b"", b"application/json", b"application/grpc+json", b"application/grpc+", b"application/grpc;a=b",
-    b"application/grpcx",
-    b"APPLICATION/GRPC", b"application/grpc-web", b"\xff", b"application/grpc\0", b"text/html" + b" " * 2000,
-)  # fmt: skip
+BOMBS = ((b"\0", 10**5), (b"\0", 10**6), (b"\0", 10**7), (b"\x12\0", 10**4), (b"\x12\0", 10**5), (b"\xff", 10**6))
+"""What unpacks to so many bytes, so many times."""
 
 MAX_FLOOD = 2000
 DRIBBLED_SECONDS = 0.002
@@ -267,7 +225,7 @@ def _header_block(rng: random.Random, case: H2Case) -> None:
             rng.randbytes(rng.choice((1, 10, 100))),
         )
     )
-    block = rng.choice((block + extra, extra + block, block[: rng.randrange(len(block))], _flipped(rng, block)))
+    block = rng.choice((block + extra, extra + block, block[: rng.randrange(len(block))], flipped(rng, block)))
     size = rng.choice((1, 7, 100, 16_384))
     case.writes = [opening() + headers(1, block, frame_size=size) + frame(DATA, END_STREAM, 1, grpc_message(message))]
 
@@ -281,7 +239,17 @@ def _message(rng: random.Random, case: H2Case) -> None:
     encoding = rng.choice((None, b"gzip", b"deflate", b"identity", b"snappy", b"", b"gzip,gzip", b"\xff"))
     if encoding is not None:
         fields.append((b"grpc-encoding", encoding))
-    body = rng.choice(
+    body = _odd_body(rng, message)
+    pieces = _pieces(rng, body)
+    frames = [_data(rng, 1, piece, end=index == len(pieces) - 1) for index, piece in enumerate(pieces)]
+    case.writes = [opening() + headers(1, header_block(fields)), *frames]
+    case.expected = [1]
+
+
+def _odd_body(rng: random.Random, message: bytes) -> bytes:
+    if rng.random() < 0.5:
+        return _packed_body(rng, message)
+    return rng.choice(
         (
             b"",
             b"\0",
@@ -291,27 +259,36 @@ def _message(rng: random.Random, case: H2Case) -> None:
             grpc_message(message, length=max(len(message) - 1, 0)),
             grpc_message(message, flag=1),
             grpc_message(message, flag=rng.choice((2, 3, 128, 255))),
-            grpc_message(gzip.compress(message), flag=1),
-            grpc_message(gzip.compress(message)[:-4], flag=1),
-            grpc_message(_flipped(rng, gzip.compress(message)), flag=1),
-            grpc_message(gzip.compress(message) + b"more", flag=1),
-            grpc_message(gzip.compress(message) * 2, flag=1),
-            grpc_message(zlib.compress(message), flag=1),
-            grpc_message(gzip.compress(bytes(rng.choice((10**5, 10**6, 10**7)))), flag=1),
-            grpc_message(gzip.compress(b"\x12\x00" * rng.choice((10**4, 10**5))), flag=1),
-            grpc_message(gzip.compress(b"\xff" * 10**6), flag=1),
             grpc_message(b"", flag=1),
             grpc_message(message) * rng.choice((2, 3, 100)),
             grpc_message(message) + b"\0\0\0",
             grpc_message(b"") * 1000,
             grpc_message(rng.randbytes(100)),
-            grpc_message(_flipped(rng, message or b"a")),
+            grpc_message(flipped(rng, message or b"a")),
         )
     )
-    pieces = _pieces(rng, body)
-    frames = [_data(rng, 1, piece, end=index == len(pieces) - 1) for index, piece in enumerate(pieces)]
-    case.writes = [opening() + headers(1, header_block(fields)), *frames]
-    case.expected = [1]
+
+
+def _packed_body(rng: random.Random, message: bytes) -> bytes:
+    if rng.random() < 0.4:
+        return grpc_message(_bomb(*rng.choice(BOMBS)), flag=1)
+    packed = gzip.compress(message)
+    odd = rng.choice(
+        (
+            packed,
+            packed[:-4],
+            flipped(rng, packed),
+            packed + b"more",
+            packed * 2,
+            zlib.compress(message),
+        )
+    )
+    return grpc_message(odd, flag=1)
+
+
+@functools.cache
+def _bomb(piece: bytes, times: int) -> bytes:
+    return gzip.compress(piece * times)
 
 
 def _pieces(rng: random.Random, body: bytes) -> list[bytes]:
@@ -368,7 +345,7 @@ def _frames(rng: random.Random, case: H2Case) -> None:
         written.append(_request(1, header_block(fields), grpc_message(message)))
     written += [_odd_frame(rng, fields) for _ in range(rng.choice((1, 2, 5, 20)))]
     data = b"".join(written)
-    case.writes = [_flipped(rng, data) if rng.random() < 0.2 else data]
+    case.writes = [flipped(rng, data) if rng.random() < 0.2 else data]
 
 
 def _settings(rng: random.Random) -> bytes:
@@ -460,13 +437,6 @@ def _connection(rng: random.Random, case: H2Case) -> None:
         )
     )
     case.pause = DRIBBLED_SECONDS if len(case.writes) > 1 else 0.0
-
-
-def _flipped(rng: random.Random, data: bytes) -> bytes:
-    changed = bytearray(data or b"\0")
-    for _ in range(rng.choice((1, 1, 3))):
-        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
 
 
 MAKERS: tuple[Callable[[random.Random, H2Case], None], ...] = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 KEPT_CASES = 3
 """How many cases of one cause are written down."""
@@ -47,13 +49,13 @@ class Report:
     def seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def find(self, cause: str, case: str) -> None:
-        """Counts a finding. `case` says all that is needed to see it again."""
+    def find(self, cause: str, case: str | Mapping[str, Any]) -> None:
+        """Counts a finding. `case` says all that is needed to see it again, or is a line of a log."""
         finding = self.findings.setdefault(cause, Finding(cause))
         finding.count += 1
         if len(finding.cases) == KEPT_CASES:
             return
-        finding.cases.append(case)
+        finding.cases.append(case if isinstance(case, str) else json.dumps(case, indent=1))
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
             words = re.sub(r"[^A-Za-z0-9]+", "-", cause)[:60].strip("-")

@@ -20,7 +20,8 @@ from docs.feature_requests import FIND
 from proto import models_pb2, models_pb2_grpc
 from tests.fuzz.fuzzed_platform import CHANNEL_OPTIONS
 from tests.fuzz.fuzzer import BAD_CODES, OWN_CODES, SPARE_SECONDS, Fuzzer, reason_of, run_fuzzer, tells_key
-from tests.fuzz.http_answers import SECRET, Answer, make_answer, make_list
+from tests.fuzz.http_answers import Answer, make_answer, make_list
+from tests.fuzz.json_mutations import SECRET
 from tests.fuzz.report import Report
 from tests.fuzz.seeds import ADAPTER_TYPES
 from tests.fuzz.upstream import Last, Request, Step, answer_well
@@ -146,10 +147,7 @@ class UpstreamFuzzer(Fuzzer):
         path = next(
             (path for path in ("/chat/completions", "/responses", "/messages") if request.path.endswith(path)), ""
         )
-        if path:
-            answer = make_answer(rng, path, streams=request.streams, timeout=TIMEOUT_SECONDS)
-        else:
-            answer = make_list(rng, TIMEOUT_SECONDS)
+        answer = make_answer(rng, path, streams=request.streams) if path else make_list(rng)
         self._played[number] = answer
         self._played.pop(number - KEPT, None)
         return answer.steps

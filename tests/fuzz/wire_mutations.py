@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from tests.fuzz.byte_changes import flipped
+
 VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = range(6)
 
 COUNTS = (2, 3, 10, 100, 1000, 10_000, 100_000)
@@ -101,7 +103,7 @@ def _mutate_inside(
 ) -> tuple[bytes, str]:
     fields = read_fields(data)
     if fields is None:
-        return _flip(rng, data), "flip"
+        return flipped(rng, data), "flipped"
     by_number = descriptor.fields_by_number
     inner = [
         index
@@ -120,13 +122,6 @@ def _mutate_inside(
 
 
 # ------------------------------------------------------------------------------------------------ bytes
-
-
-def _flip(rng: random.Random, data: bytes) -> bytes:
-    changed = bytearray(data or b"\0")
-    for _ in range(rng.choice((1, 1, 1, 2, 8))):
-        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
 
 
 def _truncate(rng: random.Random, data: bytes) -> bytes:
@@ -157,7 +152,7 @@ def _noise(rng: random.Random, data: bytes) -> bytes:
     return rng.randbytes(rng.choice((1, 2, 10, 100, 1000)))
 
 
-BYTE_CHANGES = (_flip, _flip, _truncate, _insert, _remove, _overwrite, _repeat, _noise)
+BYTE_CHANGES = (flipped, flipped, _truncate, _insert, _remove, _overwrite, _repeat, _noise)
 
 
 # ----------------------------------------------------------------------------------------------- fields
