@@ -17,6 +17,8 @@ KEPT_CASES = 3
 """How many cases of one cause are written down."""
 
 PROGRESS_SECONDS = 2.0
+LOGGED_PROGRESS_SECONDS = 60.0
+"""Where the progress is written line below line."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Report:
         self.findings: dict[str, Finding] = {}
         self._folder = folder
         self._began = time.monotonic()
-        self._shown = 0.0
+        self._shown = self._began
 
     @property
     def seconds(self) -> float:
@@ -65,12 +67,13 @@ class Report:
     def advance(self, cases: int = 1) -> None:
         self.done += cases
         now = time.monotonic()
-        if now - self._shown >= PROGRESS_SECONDS and sys.stderr.isatty():
-            self._shown = now
-            rate = self.done / max(self.seconds, 0.001)
-            found = len(self.findings)
-            line = f"{self.name}: {self.done:,} of {self.count:,}, {rate:,.0f}/s, {found} kinds of findings"
-            print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
+        on_screen = sys.stderr.isatty()
+        if now - self._shown < (PROGRESS_SECONDS if on_screen else LOGGED_PROGRESS_SECONDS):
+            return
+        self._shown = now
+        rate = self.done / max(self.seconds, 0.001)
+        line = f"{self.name}: {self.done:,} of {self.count:,}, {rate:,.0f}/s, {len(self.findings)} kinds of findings"
+        print(f"\r{line}\033[K" if on_screen else line, end="" if on_screen else "\n", file=sys.stderr, flush=True)
 
     def lines(self) -> Iterator[str]:
         """The summary, for people."""
