@@ -78,10 +78,10 @@ def _has_end(path: str, body: bytes, *, as_stream: bool) -> bool:
 
 
 def _is_json(body: bytes) -> bool:
-    # Python takes it in any of Unicode's encodings, and so may others.
+    # Python takes it in any of Unicode's encodings, and so may others; numbers may be longer than Python's.
     for text in (body, body.decode(errors="replace").strip("\ufeff \t\r\n\0")):
         with contextlib.suppress(ValueError, RecursionError):
-            json.loads(text)
+            json.loads(text, parse_int=str)
             return True
     return False
 
