@@ -144,8 +144,8 @@ class FuzzedPlatform:
             if text:
                 yield name, "\n".join(text)
 
-    def note_log_line(self, service: str, line: dict[str, Any] | str) -> None:
-        """Counts what no log may say, whatever was asked."""
+    def note_log_line(self, service: str, line: dict[str, Any] | str, case: str = "") -> None:
+        """Counts what no log may say, whatever was asked. `case` is what the line is about, where that is known."""
         if isinstance(line, str):
             if "Traceback" in line or "Fatal" in line:
                 self.report.find(f"{service} wrote {line.rstrip().rpartition(chr(10))[2][:80]}", line[-4000:])
@@ -157,7 +157,7 @@ class FuzzedPlatform:
             self.report.find(f"{service}: its event loop was stuck", line)
         elif event == "unexpected error":
             where = (line.get("where") or ["?"])[-1].rpartition("/")[2]
-            self.report.find(f"{service}: unexpected {line.get('error')} at {where}", line)
+            self.report.find(f"{service}: unexpected {line.get('error')} at {where}", case or line)
         elif event == "library warning":
             told = line.get("error") or str(line.get("template"))[:60]
             self.report.find(f"{line.get('logger')} warned at {line.get('at')}: {told}", line)

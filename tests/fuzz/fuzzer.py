@@ -145,15 +145,17 @@ class Fuzzer(ABC):
     def _read_logs(self, cases: list[Case]) -> None:
         by_id = {self.request_id(case): case for case in cases}
         for service, line in self.platform.new_log_lines():
-            self.platform.note_log_line(service, line)
             case = by_id.get(str(line.get("request_id"))) if isinstance(line, dict) else None
-            if not case or not isinstance(line, dict):
-                continue
-            if line["event"] == "unexpected error":
-                where = (line.get("where") or ["?"])[-1].rpartition("/")[2]
-                self.find(f"{service} raised {line.get('error')} at {where}", case, str(line.get("method")))
-            elif case.timeout and line.get("duration_ms", 0) > (case.timeout + SPARE_SECONDS) * 1000:
-                self.find(f"{service}: {line.get('method')} outlived its deadline", case, str(line))
+            if case and isinstance(line, dict):
+                self._judge_line(service, line, case)
+            else:
+                self.platform.note_log_line(service, line)
+
+    def _judge_line(self, service: str, line: dict[str, Any], case: Case) -> None:
+        is_error = line["event"] == "unexpected error"
+        self.platform.note_log_line(service, line, case.describe(self.seed) if is_error else "")
+        if case.timeout and line.get("duration_ms", 0) > (case.timeout + SPARE_SECONDS) * 1000:
+            self.find(f"{service}: {line.get('method')} outlived its deadline", case, str(line))
 
     async def _blame(self, cases: list[Case], told: str) -> None:
         """Starts everything again and runs the cases one by one, until one has done what the batch did."""
