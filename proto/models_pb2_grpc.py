@@ -157,13 +157,16 @@ class ModelServiceServicer:
 
     def RegisterPrompt(self, request, context):
         """Stores a prompt as a new immutable version; identical content is the version that is already there.
+        RESOURCE_EXHAUSTED PROMPT_LIMIT when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_LIMIT when there
+        are 10,000 prompts or 8 GiB of them, or their newest and labelled versions, which are kept in memory, have 64 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPrompt(self, request, context):
-        """One version of a prompt: the one asked for, or the one in force.
+        """One version of a prompt: the one asked for, or the one in force. The newest and those with labels are served from
+        memory; for others the database is asked, unless somebody asked for the same of late.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -110,20 +110,22 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class AppendMessagesRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "messages", "request_id", "expected_next_sequence", "turn_id")
+    __slots__ = ("session_id", "user_id", "messages", "request_id", "expected_next_sequence", "turn_id", "omit_messages")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    OMIT_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_models_pb2.ChatMessage]
     request_id: str
     expected_next_sequence: int
     turn_id: str
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_models_pb2.ChatMessage, _Mapping]]] = ..., request_id: _Optional[str] = ..., expected_next_sequence: _Optional[int] = ..., turn_id: _Optional[str] = ...) -> None: ...
+    omit_messages: bool
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_models_pb2.ChatMessage, _Mapping]]] = ..., request_id: _Optional[str] = ..., expected_next_sequence: _Optional[int] = ..., turn_id: _Optional[str] = ..., omit_messages: _Optional[bool] = ...) -> None: ...
 
 class AppendMessagesResponse(_message.Message):
     __slots__ = ("messages", "next_sequence", "duplicate")

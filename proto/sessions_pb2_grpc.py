@@ -102,7 +102,7 @@ class SessionServiceServicer:
     """
 
     def CreateSession(self, request, context):
-        """Starts a conversation.
+        """Starts a conversation. ALREADY_EXISTS when this user has a session of this id, or, where no user is named, anybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +144,8 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetContext(self, request, context):
-        """The window of the history that a model would be sent.
+        """The window of the history that a model would be sent. RESOURCE_EXHAUSTED CONTEXT_TOO_LARGE for one that is more than
+        one answer can carry: 30 MiB, 10,000 messages, and 100,000 parts and tool calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

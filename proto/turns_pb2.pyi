@@ -11,34 +11,42 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BeginTurnRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "turn_id", "window", "expected_next_sequence")
+    __slots__ = ("session_id", "user_id", "turn_id", "window", "expected_next_sequence", "append_messages", "append_bytes")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    APPEND_BYTES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     turn_id: str
     window: _models_pb2.WindowPolicy
     expected_next_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., window: _Optional[_Union[_models_pb2.WindowPolicy, _Mapping]] = ..., expected_next_sequence: _Optional[int] = ...) -> None: ...
+    append_messages: int
+    append_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., window: _Optional[_Union[_models_pb2.WindowPolicy, _Mapping]] = ..., expected_next_sequence: _Optional[int] = ..., append_messages: _Optional[int] = ..., append_bytes: _Optional[int] = ...) -> None: ...
 
 class BeginTurnResponse(_message.Message):
-    __slots__ = ("context", "lease")
+    __slots__ = ("context", "lease", "user_id")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     context: _sessions_pb2.GetContextResponse
     lease: _duration_pb2.Duration
-    def __init__(self, context: _Optional[_Union[_sessions_pb2.GetContextResponse, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    user_id: str
+    def __init__(self, context: _Optional[_Union[_sessions_pb2.GetContextResponse, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class ExtendTurnRequest(_message.Message):
-    __slots__ = ("session_id", "turn_id")
+    __slots__ = ("session_id", "turn_id", "user_id")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     turn_id: str
-    def __init__(self, session_id: _Optional[str] = ..., turn_id: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, session_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class ExtendTurnResponse(_message.Message):
     __slots__ = ("lease",)
@@ -47,12 +55,14 @@ class ExtendTurnResponse(_message.Message):
     def __init__(self, lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class EndTurnRequest(_message.Message):
-    __slots__ = ("session_id", "turn_id")
+    __slots__ = ("session_id", "turn_id", "user_id")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     turn_id: str
-    def __init__(self, session_id: _Optional[str] = ..., turn_id: _Optional[str] = ...) -> None: ...
+    user_id: str
+    def __init__(self, session_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
 
 class EndTurnResponse(_message.Message):
     __slots__ = ()

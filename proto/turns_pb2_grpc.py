@@ -58,7 +58,8 @@ class TurnServiceServicer:
 
     def BeginTurn(self, request, context):
         """Begins a turn and reads what it answers. ABORTED SESSION_BUSY, at once, while another turn lasts. Repeated with the
-        same `turn_id` it goes on with that turn.
+        same `turn_id` it goes on with that turn. RESOURCE_EXHAUSTED SESSION_FULL when there is no room for what it will
+        append.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

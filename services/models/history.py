@@ -30,9 +30,8 @@ def default_window(
     return models_pb2.WindowPolicy(max_tokens=max(int(room), 0))
 
 
-def history_work(context: sessions_pb2.GetContextResponse) -> int:
-    """About how much there is to check in a history, in bytes of plain text."""
-    size = context.ByteSize()
+def history_work(context: sessions_pb2.GetContextResponse, size: int) -> int:
+    """About how much there is to check in a history of `size` bytes, in bytes of plain text."""
     return size if size >= LARGE_BYTES else message_work([entry.message for entry in context.messages], size)
 
 

@@ -11,8 +11,8 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator
 
-from proto import sessions_pb2, turns_pb2
-from services.models.session_client import SessionClient
+from proto import turns_pb2
+from services.models.session_client import Read, SessionClient
 from services.shared.errors import Conflict, NotFound, PlatformError
 
 END_SECONDS = 1.0
@@ -24,8 +24,10 @@ EXTENSIONS_PER_LEASE = 3
 class Lease:
     """One turn's hold on one session. `request_id` is the id under which its calls are logged."""
 
-    def __init__(self, client: SessionClient, session_id: str, request_id: str) -> None:
+    def __init__(self, client: SessionClient, session_id: str, user_id: str, request_id: str) -> None:
         self.turn_id = uuid.uuid4().hex
+        self.user_id = user_id
+        """Whose the session is, as soon as the turn has begun."""
         self.spent = False
         """Whether the turn was appended, which ends it."""
         self._client = client
@@ -33,31 +35,26 @@ class Lease:
         self._request_id = request_id
 
     @contextlib.asynccontextmanager
-    async def held(self, request: sessions_pb2.GetContextRequest) -> AsyncIterator[sessions_pb2.GetContextResponse]:
+    async def held(self, request: turns_pb2.BeginTurnRequest) -> AsyncIterator[Read[turns_pb2.BeginTurnResponse]]:
         """Begins the turn and gives what it answers; the session is the turn's for the length of the block.
 
-        Raises NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or SEQUENCE_CONFLICT, Unavailable SESSIONS_UNAVAILABLE.
+        Raises NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL,
+        Unavailable SESSIONS_UNAVAILABLE.
         """
         begun = await self._begin(request)
-        extending = asyncio.create_task(self._extend(begun.lease.ToTimedelta().total_seconds()))
+        self.user_id = begun.answer.user_id or self.user_id
+        extending = asyncio.create_task(self._extend(begun.answer.lease.ToTimedelta().total_seconds()))
         try:
-            yield begun.context
+            yield begun
         finally:
             extending.cancel()
             if not self.spent:
                 await self._end()
 
-    async def _begin(self, request: sessions_pb2.GetContextRequest) -> turns_pb2.BeginTurnResponse:
-        begin = turns_pb2.BeginTurnRequest(
-            session_id=request.session_id,
-            user_id=request.user_id,
-            turn_id=self.turn_id,
-            window=request.window if request.HasField("window") else None,
-        )
-        if request.HasField("expected_next_sequence"):
-            begin.expected_next_sequence = request.expected_next_sequence
+    async def _begin(self, request: turns_pb2.BeginTurnRequest) -> Read[turns_pb2.BeginTurnResponse]:
+        request.turn_id = self.turn_id
         try:
-            return await self._client.begin_turn(begin, self._request_id)
+            return await self._client.begin_turn(request, self._request_id)
         except asyncio.CancelledError:
             # It may have begun all the same.
             await self._end()
@@ -65,7 +62,7 @@ class Lease:
 
     async def _extend(self, seconds: float) -> None:
         """Keeps the turn until it is cancelled, or lost: then the append says so."""
-        request = turns_pb2.ExtendTurnRequest(session_id=self._session_id, turn_id=self.turn_id)
+        request = turns_pb2.ExtendTurnRequest(session_id=self._session_id, turn_id=self.turn_id, user_id=self.user_id)
         while True:
             await asyncio.sleep(seconds / EXTENSIONS_PER_LEASE)
             try:
@@ -77,6 +74,6 @@ class Lease:
                 continue
 
     async def _end(self) -> None:
-        request = turns_pb2.EndTurnRequest(session_id=self._session_id, turn_id=self.turn_id)
+        request = turns_pb2.EndTurnRequest(session_id=self._session_id, turn_id=self.turn_id, user_id=self.user_id)
         with contextlib.suppress(PlatformError):
             await self._client.end_turn(request, self._request_id, END_SECONDS)

@@ -1,16 +1,16 @@
 """The PromptRegistry: prompts by name, each a line of immutable versions with labels that point into it.
 
-Everything but the history is served from memory, so that a chat neither waits for the database nor fails with it.
-A change is answered for only after it has been committed, and is in memory from then on; `load` takes in what other
-replicas have changed.
+What is in force, newest or labelled is served from memory, so that a chat neither waits for the database nor fails with
+it. Other versions and the history are read when they are asked for. A change is answered for only after it has been
+committed, and is in memory from then on; `load` takes in what other replicas have changed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,15 +21,19 @@ from services.models.checks import shorten, suggest
 from services.models.limits import MAX_PROMPTS
 from services.models.names import Names
 from services.models.paging import cut_page
+from services.models.prompt_bounds import Extent, refuse_excess
 from services.models.prompt_labels import PRODUCTION
 from services.models.prompt_line import PromptLine, Resolved
+from services.models.prompt_loading import read_changes, read_line
+from services.models.prompt_memory import RecentVersions
 from services.models.prompt_requests import check_archive, check_get, check_list, check_set_label
-from services.models.prompt_rows import read_changes, read_line
+from services.models.prompt_rows import Key, read_outlines, read_page, read_sizes, read_version, read_versions
 from services.models.prompt_version import define, is_name, warn
+from services.models.storage import SerialWrites
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
-from services.shared.page_tokens import MAX_PAGE_BYTES, Number, Text, read_page_size, read_page_token
+from services.shared.page_tokens import MAX_PAGE_BYTES, Text, read_page_size, read_page_token
 from services.shared.storage_errors import retried
 
 WRITERS = "prompts"
@@ -57,11 +61,14 @@ class PromptRegistry:
         self._database = database
         self._lines: dict[str, PromptLine] = {}
         self._names = Names()
+        self._extent = Extent()
+        self._recent = RecentVersions()
+        self._reading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._loaded = False
         self._seen = 0
         """The id of an event: it and all before it are in memory."""
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._writes = SerialWrites()
 
     async def load(self) -> None:
         """Takes into memory what has changed in the database, at first everything. To be called again at any time."""
@@ -75,6 +82,7 @@ class PromptRegistry:
             if restored:
                 self._lines = {line.name: line for line in changed}
                 self._names = Names(self._lines)
+                self._extent, self._recent = Extent.of_all(changed), RecentVersions()
             for start in range(0, len(changed), NAMES_AT_ONCE):
                 self._apply(changed[start : start + NAMES_AT_ONCE])
                 await asyncio.sleep(0)
@@ -85,7 +93,7 @@ class PromptRegistry:
         """Stores a new version, unless the newest one already has the same content and defaults; sets its labels.
 
         Archived versions do not count: their content registered again is a new version, as is that of an older one.
-        Raises InvalidRequest naming every field that is wrong.
+        Raises InvalidRequest naming every field that is wrong, and LimitExceeded as `refuse_excess` does.
         """
         work = DEFINE_WORK * request.ByteSize()
         prompt = await run_beside_if_large(work, define, request)
@@ -95,7 +103,7 @@ class PromptRegistry:
                 connection, self._found_or_room(line), prompt, request.labels
             ),
         )
-        stored = line.at_version(version)
+        stored = line.held[version]
         warnings = await run_beside_if_large(work, warn, request, stored, created)
         return models_pb2.RegisterPromptResponse(
             name=stored.name, version=version, prompt=stored, created=created, warnings=warnings
@@ -112,7 +120,7 @@ class PromptRegistry:
             request.name,
             lambda connection, line: prompt_changes.set_label(connection, self._found(request.name, line), request),
         )
-        prompt = line.at_version(request.version) if request.version else None
+        prompt = line.held[request.version] if request.version else None
         return models_pb2.SetPromptLabelResponse(prompt=prompt, previous_version=previous)
 
     async def archive(self, request: models_pb2.ArchivePromptRequest) -> models_pb2.ArchivePromptResponse:
@@ -122,26 +130,29 @@ class PromptRegistry:
         Raises NotFound, and PreconditionFailed while a label points there.
         """
         check_archive(request)
-        line, changed = await self._change(
-            request.name,
-            lambda connection, line: prompt_changes.archive(connection, self._found(request.name, line), request),
-        )
-        prompts = [line.at_version(version) for version in reversed(changed)]
-        if sum(prompt.ByteSize() for prompt in prompts) > MAX_PAGE_BYTES:
-            prompts = [_without_texts(prompt) for prompt in prompts]
+
+        async def change(connection: AsyncConnection, line: PromptLine | None) -> list[Prompt]:
+            changed = await prompt_changes.archive(connection, self._found(request.name, line), request)
+            keys = [(request.name, version) for version in reversed(changed)]
+            whole = await _read_if_small(connection, keys, MAX_PAGE_BYTES)
+            prompts = whole or await read_outlines(connection, keys)
+            return [prompts[key] for key in keys]
+
+        _, prompts = await self._change(request.name, change)
         return models_pb2.ArchivePromptResponse(prompts=prompts)
 
     async def get(self, request: models_pb2.GetPromptRequest) -> Prompt:
         """The version asked for, else the one in force. Raises NotFound."""
         check_get(request)
-        return self.resolve(request.name, request.version, request.label).describe()
+        return (await self.resolve(request.name, request.version, request.label)).describe()
 
     async def list(self, request: models_pb2.ListPromptsRequest) -> models_pb2.ListPromptsResponse:
-        """A page of prompts, each as its version in force."""
+        """A page of prompts, each as its version in force; archived ones without their texts where these do not fit."""
         check_list(request)
         self._refuse_before_load()
         page = cut_page(await self._search(request), request)
-        prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in page.entries]
+        entries = await self._with_texts(page.entries) if request.include_archived else page.entries
+        prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in entries]
         return models_pb2.ListPromptsResponse(
             prompts=[found.describe() for found in prompts], next_page_token=page.next_page_token
         )
@@ -149,13 +160,10 @@ class PromptRegistry:
     async def list_versions(
         self, request: models_pb2.ListPromptVersionsRequest
     ) -> models_pb2.ListPromptVersionsResponse:
-        """A page of the versions of one prompt, newest first. Raises NotFound."""
-        line = self._found(request.name, self._lines.get(request.name))
-        versions = line.newest_first(include_archived=request.include_archived)
-        after = read_page_token(request, Number)
-        places = ((-prompt.version, prompt) for prompt in versions)
-        page = cut_page((entry for entry in places if after is None or entry[0] > after), request)
-        return models_pb2.ListPromptVersionsResponse(prompts=page.entries, next_page_token=page.next_page_token)
+        """A page of the versions of one prompt, newest first, from the database. Raises NotFound."""
+        self._found(request.name, self._lines.get(request.name))
+        async with self._database.read() as connection:
+            return await read_page(connection, request)
 
     async def list_events(self, request: models_pb2.ListPromptEventsRequest) -> models_pb2.ListPromptEventsResponse:
         """A page of one prompt's history, newest first, from the database. Raises NotFound."""
@@ -167,25 +175,51 @@ class PromptRegistry:
             self._found(request.name, None)
         return page
 
-    def resolve(self, name: str, version: int = 0, label: str = "") -> Resolved:
-        """The version with this number, else with this label, else the one in force. Raises NotFound."""
-        return self._found(name, self._lines.get(name)).resolve(version, label)
+    async def resolve(self, name: str, version: int = 0, label: str = "") -> Resolved:
+        """The version with this number, else with this label, else the one in force. Raises NotFound.
+
+        Only a version that has no label and is not the newest is read from the database, unless it was of late.
+        """
+        line = self._found(name, self._lines.get(name))
+        chosen = line.choose(version, label)
+        prompt = line.held.get(chosen.version) or await self._find_version(line, chosen.version)
+        return Resolved(prompt, chosen.label)
+
+    async def _find_version(self, line: PromptLine, version: int) -> Prompt:
+        # One at a time: what many ask for at once is read once.
+        async with self._reading:
+            prompt = self._recent.find(line, version)
+            if prompt is None:
+                async with self._database.read() as connection:
+                    prompt = await read_version(connection, (line.name, version))
+                if prompt is None:
+                    raise line.missing(version)
+                self._recent.keep(line, prompt)
+        return prompt
+
+    async def _with_texts(self, entries: Sequence[Prompt]) -> Sequence[Prompt]:
+        """The entries of a page of prompts with the texts of those that are archived, if all fit."""
+        keys = [(prompt.name, prompt.version) for prompt in entries if prompt.HasField("archived_at")]
+        if not keys:
+            return entries
+        room = MAX_PAGE_BYTES - sum(prompt.ByteSize() for prompt in entries)
+        async with self._database.read() as connection:
+            whole = await _read_if_small(connection, keys, room)
+        return [whole.get((prompt.name, prompt.version), prompt) for prompt in entries]
 
     async def _change(self, name: str, change: Change[Outcome]) -> tuple[PromptLine, Outcome]:
-        """Runs a change of one prompt, to its end whatever becomes of its caller."""
+        """Runs a change of one prompt, once it has begun to its end whatever becomes of its caller."""
         self._refuse_wrong_name(name)
-        task = asyncio.create_task(self._commit(name, change))
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        return await asyncio.shield(task)
+        return await self._writes.run(self._commit(name, change))
 
     @retried
     async def _commit(self, name: str, change: Change[Outcome]) -> tuple[PromptLine, Outcome]:
         async with self._database.write(WRITERS) as connection:
             before = await read_line(connection, name, self._lines.get(name))
             outcome = await change(connection, before)
-            after = await read_line(connection, name, before)
-        line = self._found(name, after)
+            line = self._found(name, await read_line(connection, name, before))
+            others = self._extent.minus(Extent.of(self._lines.get(name)))
+            refuse_excess(name, Extent.of(before), Extent.of(line), others)
         self._apply([line])
         return line, outcome
 
@@ -197,6 +231,7 @@ class PromptRegistry:
                 self._names.add(line.name)
             if known is None or known.revision < line.revision:
                 self._lines[line.name] = line
+                self._extent = self._extent.minus(Extent.of(known)).plus(Extent.of(line))
 
     async def _search(self, request: models_pb2.ListPromptsRequest) -> Iterable[tuple[str, Prompt]]:
         """What is on the page, and the entry behind it if there is one."""
@@ -258,11 +293,9 @@ class PromptRegistry:
             )
 
 
-def _without_texts(prompt: Prompt) -> Prompt:
-    return Prompt(
-        name=prompt.name,
-        version=prompt.version,
-        created_at=prompt.created_at,
-        content_hash=prompt.content_hash,
-        archived_at=prompt.archived_at if prompt.HasField("archived_at") else None,
-    )
+async def _read_if_small(connection: AsyncConnection, keys: Sequence[Key], room: int) -> Mapping[Key, Prompt]:
+    """These versions whole, or none of them when they have more than `room` bytes together."""
+    sizes = await read_sizes(connection, keys)
+    if sum(sizes.values()) > room:
+        return {}
+    return {key: found.prompt for key, found in (await read_versions(connection, keys)).items()}

@@ -43,10 +43,10 @@ async def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptReg
         if request.system_prompt_name:
             raise InvalidRequest.field("system_prompt_name", "excludes prompt; set one of the two")
         check_reference(request.prompt)
-        found = _resolve(request.prompt, prompts)
+        found = await _resolve(request.prompt, prompts)
         filled = await _fill(found, request.prompt.variables)
     elif request.system_prompt_name:
-        found = prompts.resolve(request.system_prompt_name)
+        found = await prompts.resolve(request.system_prompt_name)
         _refuse_variables(found.prompt)
         filled = Filled(found.prompt.content, ())
     else:
@@ -64,13 +64,13 @@ async def render_prompt(
 ) -> models_pb2.RenderPromptResponse:
     """The text that a chat with the same reference would send. Raises as `with_system_prompt` does."""
     check_reference(request.prompt)
-    found = _resolve(request.prompt, prompts)
+    found = await _resolve(request.prompt, prompts)
     filled = await _fill(found, request.prompt.variables)
     return models_pb2.RenderPromptResponse(text=filled.text, prompt=found.describe(), warnings=filled.warnings)
 
 
-def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> Resolved:
-    return prompts.resolve(reference.name, reference.version, reference.label)
+async def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> Resolved:
+    return await prompts.resolve(reference.name, reference.version, reference.label)
 
 
 async def _fill(found: Resolved, variables: Mapping[str, str]) -> Filled:

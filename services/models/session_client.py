@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from proto import sessions_pb2, sessions_pb2_grpc, turns_pb2, turns_pb2_grpc
+from proto import models_pb2, sessions_pb2, turns_pb2, turns_pb2_grpc
 from services.shared import errors
 from services.shared.admission import CALLER
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.channels import open_channel
+from services.shared.frames import Assembled, head_of
+from services.shared.pacing import Pace
 from services.shared.rpc import CALLER_KEY, DETAILS_KEY, REQUEST_ID_KEY, STATUS_CODES
 
 CALL_SECONDS = 5.0
@@ -19,7 +24,31 @@ CALL_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 """When to try again: a Session Service that has come back is connected to within this time."""
 
+MESSAGES_FIELD = sessions_pb2.AppendMessagesRequest.DESCRIPTOR.fields_by_name["messages"].number
+
+Answer = TypeVar("Answer", bound=Message)
+
 _ERRORS = {code: error for error, code in STATUS_CODES.items()}
+
+
+class Read(NamedTuple, Generic[Answer]):
+    """An answer that holds a history, and how many bytes it has."""
+
+    answer: Answer
+    size: int
+
+
+async def build_append(
+    request: sessions_pb2.AppendMessagesRequest, messages: Sequence[models_pb2.ChatMessage]
+) -> Assembled:
+    """`request` with these messages, serialised one by one: they are large together, and copied nowhere else."""
+    pieces = [request.SerializeToString()]
+    pace = Pace()
+    for message in messages:
+        content = message.SerializeToString()
+        pieces += (head_of(MESSAGES_FIELD, len(content)), content)
+        await pace.rest()
+    return Assembled(pieces)
 
 
 class SessionClient:
@@ -32,28 +61,38 @@ class SessionClient:
     def __init__(self, address: str) -> None:
         self._address = address
         self._channel = open_channel(address)
-        self._sessions = sessions_pb2_grpc.SessionServiceStub(self._channel)
         self._turns = turns_pb2_grpc.TurnServiceStub(self._channel)
+        # Histories are parsed here and not in grpc: beside the event loop when they are large.
+        self._get_context = self._channel.unary_unary(
+            "/genai_platform.v1.SessionService/GetContext", sessions_pb2.GetContextRequest.SerializeToString
+        )
+        self._begin_turn = self._channel.unary_unary(
+            "/genai_platform.v1.TurnService/BeginTurn", turns_pb2.BeginTurnRequest.SerializeToString
+        )
+        self._append_messages = self._channel.unary_unary(
+            "/genai_platform.v1.SessionService/AppendMessages",
+            Assembled.SerializeToString,
+            sessions_pb2.AppendMessagesResponse.FromString,
+        )
 
     async def close(self) -> None:
         await self._channel.close()
 
     async def get_context(
         self, request: sessions_pb2.GetContextRequest, request_id: str
-    ) -> sessions_pb2.GetContextResponse:
-        response: sessions_pb2.GetContextResponse = await self._call(self._sessions.GetContext, request, request_id)
-        return response
+    ) -> Read[sessions_pb2.GetContextResponse]:
+        data = await self._call(self._get_context, request, request_id)
+        return await _parse(sessions_pb2.GetContextResponse, data)
 
-    async def append_messages(
-        self, request: sessions_pb2.AppendMessagesRequest, request_id: str
-    ) -> sessions_pb2.AppendMessagesResponse:
-        response: sessions_pb2.AppendMessagesResponse = await self._call(
-            self._sessions.AppendMessages, request, request_id
-        )
-        return response
+    async def begin_turn(
+        self, request: turns_pb2.BeginTurnRequest, request_id: str
+    ) -> Read[turns_pb2.BeginTurnResponse]:
+        data = await self._call(self._begin_turn, request, request_id)
+        return await _parse(turns_pb2.BeginTurnResponse, data)
 
-    async def begin_turn(self, request: turns_pb2.BeginTurnRequest, request_id: str) -> turns_pb2.BeginTurnResponse:
-        response: turns_pb2.BeginTurnResponse = await self._call(self._turns.BeginTurn, request, request_id)
+    async def append_messages(self, append: Assembled, request_id: str) -> sessions_pb2.AppendMessagesResponse:
+        """`append` comes from `build_append`."""
+        response: sessions_pb2.AppendMessagesResponse = await self._call(self._append_messages, append, request_id)
         return response
 
     async def extend_turn(self, request: turns_pb2.ExtendTurnRequest, request_id: str) -> None:
@@ -83,6 +122,10 @@ class SessionClient:
             retry_after=RETRY_SECONDS,
             metadata={"backend": "sessions"},
         ) from None
+
+
+async def _parse(kind: type[Answer], data: bytes) -> Read[Answer]:
+    return Read(await run_beside_if_large(len(data), kind.FromString, data), len(data))
 
 
 def _read_error(code: grpc.StatusCode, status: status_pb2.Status) -> errors.PlatformError:

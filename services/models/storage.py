@@ -17,22 +17,23 @@ Stored = TypeVar("Stored", bound=Message)
 class SerialWrites:
     """Runs the writes of one registry one after the other, each to its end whatever becomes of its caller.
 
-    A write changes the database and then memory. A caller who is cancelled between the two would leave them apart.
+    A write changes the database and then memory. A caller who is cancelled between the two would leave them apart; one
+    who is cancelled before its write has begun leaves nothing behind.
     """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._running: asyncio.Task[Any] | None = None
 
     async def run(self, write: Coroutine[Any, Any, Result]) -> Result:
-        task = asyncio.create_task(self._run(write))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            write.close()
+            raise
+        self._running = task = asyncio.create_task(write)
+        task.add_done_callback(lambda _: self._lock.release())
         return await asyncio.shield(task)
-
-    async def _run(self, write: Coroutine[Any, Any, Result]) -> Result:
-        async with self._lock:
-            return await write
 
 
 def to_json(message: Message) -> str:

@@ -22,6 +22,10 @@ prompt_versions = Table(
     Column("content_hash", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("archived_at", Text),
+    # Of the version as a message.
+    Column("bytes", Integer, nullable=False),
+    # What is asked of many versions at once is read from here alone: their rows may have a megabyte each.
+    Index("prompt_version_facts", "name", "version", "archived_at", "bytes", "content_hash", "created_at"),
 )
 
 prompt_labels = Table(

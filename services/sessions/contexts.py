@@ -3,78 +3,109 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple
 
 from proto.models_pb2 import WindowPolicy
-from proto.sessions_pb2 import GetContextResponse, SessionMessage
-from services.sessions.conversion import to_session_message
+from proto.sessions_pb2 import GetContextResponse
+from services.sessions.conversion import to_entries
 from services.sessions.store import History
-from services.sessions.windows import Limits, Window, count_tokens, is_instruction
+from services.sessions.windows import MAX_CONTEXT_PARTS, Entry, Limits, Window
 from services.shared.errors import LimitExceeded
+from services.shared.pacing import Pace
 
-BATCH = 100
+FIRST_BATCH = 100
+MAX_BATCH = 1000
+"""How many messages are read at once: more and more, because most windows are short and some histories long."""
 
 MAX_CONTEXT_BYTES = 30 * 1024 * 1024
 """What the largest message between services leaves room for."""
+MAX_CONTEXT_MESSAGES = 10_000
+"""As many as a chat may bring by itself."""
 
 
-async def read_context(history: History, window: WindowPolicy) -> GetContextResponse:
+class Context(NamedTuple):
+    """A window as a serialised GetContextResponse, and what the log is told of it."""
+
+    pieces: Sequence[bytes]
+    messages: int
+    dropped_messages: int
+
+
+async def read_context(history: History, window: WindowPolicy) -> Context:
     """The window, and what is known of it. Raises LimitExceeded CONTEXT_TOO_LARGE."""
-    messages = await fetch_window(history, Limits.read(window))
+    entries = await fetch_window(history, Limits.read(window))
     next_sequence = history.session.next_sequence
-    return GetContextResponse(
-        messages=messages,
+    # There are no gaps, so the next sequence tells the count.
+    dropped = next_sequence - 1 - len(entries)
+    told = GetContextResponse(
         next_sequence=next_sequence,
-        # There are no gaps, so the next sequence tells the count.
-        dropped_messages=next_sequence - 1 - len(messages),
-        estimated_tokens=count_tokens(messages),
+        dropped_messages=dropped,
+        estimated_tokens=sum(entry.tokens for entry in entries),
+    )
+    return Context(
+        [*await to_entries(entry.stored for entry in entries), told.SerializeToString()], len(entries), dropped
     )
 
 
-async def fetch_window(history: History, limits: Limits) -> list[SessionMessage]:
+async def fetch_window(history: History, limits: Limits) -> Sequence[Entry]:
     """The messages of the window, oldest first.
 
     Raises LimitExceeded CONTEXT_TOO_LARGE when they are more than one answer can carry.
     """
-    if not limits.bounded:
-        async with contextlib.aclosing(_walk(history, descending=False)) as entries:
-            return [entry async for entry in entries]
-    head = await _fetch_head(history)
+    room = _Room()
+    # The instructions that stand at its beginning, or all of it.
+    head: list[Entry] = []
+    async with contextlib.aclosing(_walk(history, descending=False)) as entries:
+        async for entry in entries:
+            if limits.bounded and not entry.is_instruction:
+                break
+            head.append(room.take(entry))
     left = limits.without(head)
     if left is None:
         return []
+    if len(head) == history.session.next_sequence - 1:
+        return head
     window = Window(left)
     async with contextlib.aclosing(_walk(history, descending=True)) as entries:
         async for entry in entries:
             if entry.sequence <= len(head):
                 break
             if not window.add(entry):
-                return head + window.messages
+                return head + window.entries
+            room.take(entry)
     window.close_turn()
-    return head + window.messages
+    return head + window.entries
 
 
-async def _fetch_head(history: History) -> list[SessionMessage]:
-    head: list[SessionMessage] = []
-    async with contextlib.aclosing(_walk(history, descending=False)) as entries:
-        async for entry in entries:
-            if not is_instruction(entry.message):
-                break
-            head.append(entry)
-    return head
+class _Room:
+    """What one answer can still carry."""
+
+    def __init__(self) -> None:
+        self._bytes = MAX_CONTEXT_BYTES
+        self._messages = MAX_CONTEXT_MESSAGES
+        self._parts = MAX_CONTEXT_PARTS
+
+    def take(self, entry: Entry) -> Entry:
+        self._bytes -= len(entry.stored.message)
+        self._messages -= 1
+        self._parts -= entry.parts
+        if min(self._bytes, self._messages, self._parts) < 0:
+            raise LimitExceeded(
+                "the history is too large for one answer; ask for a smaller window", reason="CONTEXT_TOO_LARGE"
+            )
+        return entry
 
 
-async def _walk(history: History, descending: bool) -> AsyncGenerator[SessionMessage, None]:
+async def _walk(history: History, *, descending: bool) -> AsyncGenerator[Entry, None]:
     after = None
     more = True
-    room = MAX_CONTEXT_BYTES
+    size = FIRST_BATCH
+    pace = Pace()
     while more:
-        stored, more = await history.fetch(after, BATCH, descending)
-        for entry in stored:
-            room -= len(entry.message)
-            if room < 0:
-                raise LimitExceeded(
-                    "the history is too large for one answer; ask for a smaller window", reason="CONTEXT_TOO_LARGE"
-                )
-            yield to_session_message(entry)
-            after = entry.sequence
+        stored, more = await history.fetch(after, size, descending)
+        size = min(2 * size, MAX_BATCH)
+        for message in stored:
+            yield Entry.of(message)
+            after = message.sequence
+            await pace.rest()

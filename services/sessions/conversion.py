@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from google.protobuf.message import DecodeError
+from collections.abc import Iterable
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto import sessions_pb2
-from proto.models_pb2 import ChatMessage
+from services.sessions.contents import StoredMessage
 from services.sessions.memories import Memory
 from services.sessions.rows import Session
-from services.sessions.store import StoredMessage
-from services.shared.errors import DataLoss
+from services.shared.frames import head_of
+from services.shared.pacing import Pace
+
+MESSAGES_FIELD = 1
+"""The number of the field `messages` in each response that has it."""
+
+MESSAGE_FIELD = sessions_pb2.SessionMessage.DESCRIPTOR.fields_by_name["message"].number
 
 
 def to_session(session: Session) -> sessions_pb2.Session:
@@ -30,18 +36,21 @@ def to_session(session: Session) -> sessions_pb2.Session:
     return message
 
 
-def to_session_message(stored: StoredMessage) -> sessions_pb2.SessionMessage:
-    """Raises DataLoss when the stored bytes are no message."""
-    try:
-        message = ChatMessage.FromString(stored.message)
-    except DecodeError:
-        raise DataLoss(
-            f"message {stored.sequence} of the session cannot be read; truncate the session before it",
-            reason="MESSAGE_CORRUPT",
-        ) from None
-    return sessions_pb2.SessionMessage(
-        sequence=stored.sequence, message=message, create_time=to_timestamp(stored.create_time)
-    )
+async def to_entries(messages: Iterable[StoredMessage], *, check: bool = False) -> list[bytes]:
+    """Messages as the entries of a response's `messages`, serialised.
+
+    With `check`, raises DataLoss for the first whose stored bytes are no message.
+    """
+    pieces: list[bytes] = []
+    pace = Pace()
+    for stored in messages:
+        if check:
+            stored.parse()
+        place = sessions_pb2.SessionMessage(sequence=stored.sequence, create_time=to_timestamp(stored.create_time))
+        head = place.SerializeToString() + head_of(MESSAGE_FIELD, len(stored.message))
+        pieces += (head_of(MESSAGES_FIELD, len(head) + len(stored.message)), head, stored.message)
+        await pace.rest()
+    return pieces
 
 
 def to_memory(memory: Memory) -> sessions_pb2.Memory:

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.sessions.paging import Slice, fetch_slice
 from services.sessions.store import read_clock
 from services.sessions.tables import memories
 from services.shared.database import Database
-from services.shared.errors import NotFound
+from services.shared.errors import LimitExceeded, NotFound
+from services.shared.slices import Slice, fetch_slice
 from services.shared.storage_errors import retried
+
+MAX_MEMORIES = 10_000
+"""How many values a user has at most."""
 
 
 class Memory(NamedTuple):
@@ -33,7 +37,7 @@ class MemoryStore:
 
     @retried
     async def put(self, user_id: str, key: str, value_json: bytes) -> Memory:
-        """Stores a value, in place of the one that the key had."""
+        """Stores a value, in place of the one that the key had. Raises LimitExceeded MEMORY_FULL."""
         async with self._database.write(f"user/{user_id}") as connection:
             memory = Memory(user_id, key, value_json, self._now())
             replaced = await connection.execute(
@@ -42,6 +46,7 @@ class MemoryStore:
                 .values(value_json=value_json, update_time=memory.update_time)
             )
             if replaced.rowcount == 0:
+                await _require_room(connection, user_id)
                 await connection.execute(insert(memories).values(memory._asdict()))
         return memory
 
@@ -67,3 +72,11 @@ class MemoryStore:
             )
         if removed.rowcount == 0:
             raise NotFound("nothing is stored under this user's key", reason="MEMORY_NOT_FOUND")
+
+
+async def _require_room(connection: AsyncConnection, user_id: str) -> None:
+    count = await connection.scalar(select(func.count()).select_from(memories).where(memories.c.user_id == user_id))
+    if count and count >= MAX_MEMORIES:
+        raise LimitExceeded(
+            f"the user has {count} values, and may have {MAX_MEMORIES} at most; delete some first", reason="MEMORY_FULL"
+        )

@@ -1,20 +1,24 @@
-"""A session's own row: how it is found, and what each use of the session changes in it."""
+"""A session's own row: how it is found, what it has room for, and what each use of the session changes in it."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sessions.tables import sessions
-from services.shared.errors import Conflict, NotFound
+from services.shared.errors import Conflict, InvalidRequest, LimitExceeded, NotFound
+
+MAX_SESSION_MESSAGES = 100_000
+MAX_SESSION_BYTES = 256 * 1024 * 1024
 
 
 class Session(NamedTuple):
     """A row of `sessions`, in the order of its columns."""
 
+    session_key: str
     session_id: str
     user_id: str
     title: str
@@ -23,7 +27,8 @@ class Session(NamedTuple):
     update_time: int
     lifetime: int | None
     expire_time: int | None
-    next_sequence: int
+    next_sequence: int = 1
+    message_bytes: int = 0
     turn_id: str | None = None
     turn_expire_time: int | None = None
 
@@ -42,39 +47,72 @@ class Session(NamedTuple):
             metadata=facts,
         )
 
+    def require_room(self, messages: int, size: int) -> None:
+        """Raises LimitExceeded SESSION_FULL unless so many more messages, of so many bytes, fit."""
+        count = self.next_sequence - 1
+        if count + messages > MAX_SESSION_MESSAGES:
+            held = f"{count} messages, and holds {MAX_SESSION_MESSAGES}"
+        elif self.message_bytes + size > MAX_SESSION_BYTES:
+            held = f"{self.message_bytes} bytes of messages, and holds {MAX_SESSION_BYTES}"
+        else:
+            return
+        raise LimitExceeded(
+            f"the session has {held} at most; go on in a new session, or truncate this one", reason="SESSION_FULL"
+        )
 
-async def find_session(connection: AsyncConnection, session_id: str, now: int) -> Session | None:
-    result = await connection.execute(select(sessions).where(sessions.c.session_id == session_id, is_alive(now)))
-    row = result.one_or_none()
-    return Session(*row) if row else None
+
+async def is_taken(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> bool:
+    """Whether there is a session of this id that is the user's, or anybody's where `user_id` is empty."""
+    return bool((await connection.execute(_wanted(session_id, user_id, now).limit(1))).all())
 
 
 async def get_session(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> Session:
-    """Raises NotFound SESSION_NOT_FOUND, for a session of another user too."""
-    session = await find_session(connection, session_id, now)
-    if session is None or (user_id and session.user_id != user_id):
+    """The session of this id that is the user's; where `user_id` is empty, nobody's, else the only one there is.
+
+    Raises NotFound SESSION_NOT_FOUND, for a session of another user too, and InvalidRequest SESSION_AMBIGUOUS.
+    """
+    # Nobody's would come first.
+    found = (await connection.execute(_wanted(session_id, user_id, now).order_by(sessions.c.user_id).limit(2))).all()
+    if not found:
         raise NotFound(f"session {session_id} does not exist; create it first", reason="SESSION_NOT_FOUND")
+    session = Session(*found[0])
+    if len(found) > 1 and session.user_id:
+        raise InvalidRequest.field(
+            "user_id", "is required: several users have a session of this id", reason="SESSION_AMBIGUOUS"
+        )
     return session
 
 
 async def touch(
-    connection: AsyncConnection, session: Session, now: int, next_sequence: int, *, turn_id: str | None
+    connection: AsyncConnection,
+    session: Session,
+    now: int,
+    next_sequence: int,
+    *,
+    message_bytes: int,
+    turn_id: str | None,
 ) -> None:
-    """Records that the session was written to: where it ends now, and whose turn it is."""
+    """Records that the session was written to: where it ends now, how much it holds, and whose turn it is."""
     # A clock that was set back must not make a session that is in use look old.
     used = max(now, session.update_time)
     await change(
         connection,
-        session.session_id,
+        session,
         update_time=used,
         expire_time=expiry(used, session.lifetime),
         next_sequence=next_sequence,
+        message_bytes=message_bytes,
         turn_id=turn_id,
     )
 
 
-async def change(connection: AsyncConnection, session_id: str, **values: Any) -> None:
-    await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(values))
+async def change(connection: AsyncConnection, session: Session, **values: Any) -> None:
+    await connection.execute(update(sessions).where(sessions.c.session_key == session.session_key).values(values))
+
+
+def _wanted(session_id: str, user_id: str, now: int) -> Select[Any]:
+    wanted = select(sessions).where(sessions.c.session_id == session_id, is_alive(now))
+    return wanted.where(sessions.c.user_id == user_id) if user_id else wanted
 
 
 def is_alive(now: int) -> ColumnElement[bool]:

@@ -6,10 +6,13 @@ from google.protobuf.message import Message
 
 from proto import sessions_pb2 as pb
 from services.sessions import validation
-from services.sessions.contexts import read_context
-from services.sessions.conversion import to_memory, to_session, to_session_message, to_timestamp
+from services.sessions.contents import StoredMessage, to_contents
+from services.sessions.contexts import Context, read_context
+from services.sessions.conversion import to_entries, to_memory, to_session
 from services.sessions.memories import MemoryStore
 from services.sessions.store import SessionStore
+from services.shared.frames import Assembled
+from services.shared.pacing import Pace
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
 from services.shared.rpc import Call
 
@@ -38,11 +41,16 @@ class SessionServicer:
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
         user_id = validation.check_user_id(request.user_id)
-        after = read_page_token(request, tuple[NaturalNumber, Text])
+        after = read_page_token(request, tuple[NaturalNumber, Text, Text])
         sessions, more = await self._sessions.list_sessions(user_id, after, read_page_size(request))
-        response = pb.ListSessionsResponse(sessions=map(to_session, sessions))
+        response = pb.ListSessionsResponse()
+        pace = Pace()
+        for session in sessions:
+            response.sessions.append(to_session(session))
+            await pace.rest()
         if more:
-            response.next_page_token = write_page_token(request, (sessions[-1].update_time, sessions[-1].session_id))
+            last = sessions[-1]
+            response.next_page_token = write_page_token(request, (last.update_time, last.session_id, last.user_id))
         return response
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
@@ -50,49 +58,47 @@ class SessionServicer:
         await self._sessions.delete(session_id, validation.check_user_id(request.user_id))
         return pb.DeleteSessionResponse()
 
-    async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> pb.AppendMessagesResponse:
+    async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> Assembled:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
-        validation.check_messages(request.messages)
+        request_id = validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID)
+        turn_id = validation.check_text("turn_id", request.turn_id, validation.MAX_TURN_ID)
+        contents = await to_contents(request.messages)
         appended = await self._sessions.append(
-            session_id,
-            user_id,
-            contents=[message.SerializeToString(deterministic=True) for message in request.messages],
-            request_id=validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID),
-            expected_next_sequence=validation.read_expected_sequence(request),
-            turn_id=validation.check_text("turn_id", request.turn_id, validation.MAX_TURN_ID),
+            session_id, user_id, contents, request_id, validation.read_expected_sequence(request), turn_id
         )
-        call.facts.update(appended=len(request.messages), duplicate=appended.duplicate)
-        return pb.AppendMessagesResponse(
-            # A repeated request has brought the same messages again: the answer can be made of them.
-            messages=[
-                pb.SessionMessage(sequence=sequence, message=message, create_time=to_timestamp(appended.create_time))
-                for sequence, message in enumerate(request.messages, appended.first_sequence)
-            ],
-            next_sequence=appended.first_sequence + len(request.messages),
-            duplicate=appended.duplicate,
+        call.facts.update(appended=len(contents), duplicate=appended.duplicate)
+        told = pb.AppendMessagesResponse(
+            next_sequence=appended.first_sequence + len(contents), duplicate=appended.duplicate
         )
+        # A repeated request has brought the same messages again: the answer can be made of them.
+        sent = [] if request.omit_messages else contents
+        stored = (
+            StoredMessage(sequence, content, appended.create_time)
+            for sequence, content in enumerate(sent, appended.first_sequence)
+        )
+        return Assembled([*await to_entries(stored), told.SerializeToString()])
 
-    async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
+    async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> Assembled:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         after = read_page_token(request, NaturalNumber)
         size = read_page_size(request)
-        stored, more = await self._sessions.list_messages(session_id, user_id, after, size, request.descending)
-        response = pb.ListMessagesResponse(messages=map(to_session_message, stored))
-        if more:
-            response.next_page_token = write_page_token(request, stored[-1].sequence)
-        return response
+        async with self._sessions.history(session_id, user_id) as history:
+            stored, more = await history.fetch(after, size, request.descending)
+            token = write_page_token(request, stored[-1].sequence) if more else ""
+            told = pb.ListMessagesResponse(next_page_token=token)
+            return Assembled([*await to_entries(stored, check=True), told.SerializeToString()])
 
-    async def GetContext(self, request: pb.GetContextRequest, call: Call) -> pb.GetContextResponse:
+    async def GetContext(self, request: pb.GetContextRequest, call: Call) -> Assembled:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         validation.check_window(request.window)
         expected = validation.read_expected_sequence(request)
         async with self._sessions.history(session_id, user_id, expected) as history:
             context = await read_context(history, request.window)
-        note_context(context, call)
-        return context
+            note_context(context, call)
+            return Assembled(context.pieces)
 
     async def TruncateMessages(self, request: pb.TruncateMessagesRequest, call: Call) -> pb.TruncateMessagesResponse:
         session_id = read_session_id(request, call)
@@ -135,6 +141,6 @@ def read_session_id(request: Message, call: Call) -> str:
     return session_id
 
 
-def note_context(context: pb.GetContextResponse, call: Call) -> None:
+def note_context(context: Context, call: Call) -> None:
     """Tells the log how much was read."""
-    call.facts.update(messages=len(context.messages), dropped_messages=context.dropped_messages)
+    call.facts.update(messages=context.messages, dropped_messages=context.dropped_messages)

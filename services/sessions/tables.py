@@ -12,7 +12,10 @@ metadata = MetaData()
 sessions = Table(
     "sessions",
     metadata,
-    Column("session_id", Text, primary_key=True),
+    # What its messages are kept under: no caller ever sees it.
+    Column("session_key", Text, primary_key=True),
+    # Unique among the sessions of its user.
+    Column("session_id", Text, nullable=False),
     Column("user_id", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("metadata_json", LargeBinary, nullable=False),
@@ -22,6 +25,7 @@ sessions = Table(
     Column("lifetime", BigInteger),
     Column("expire_time", BigInteger),
     Column("next_sequence", BigInteger, nullable=False),
+    Column("message_bytes", BigInteger, nullable=False),
     # The turn that was begun last and has not ended; others wait for it until turn_expire_time.
     Column("turn_id", Text),
     Column("turn_expire_time", BigInteger),
@@ -30,7 +34,7 @@ sessions = Table(
 messages = Table(
     "messages",
     metadata,
-    Column("session_id", Text, ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True),
+    Column("session_key", Text, ForeignKey("sessions.session_key", ondelete="CASCADE"), primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("message", LargeBinary, nullable=False),
     Column("create_time", BigInteger, nullable=False),
@@ -40,7 +44,7 @@ messages = Table(
 appends = Table(
     "appends",
     metadata,
-    Column("session_id", Text, ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True),
+    Column("session_key", Text, ForeignKey("sessions.session_key", ondelete="CASCADE"), primary_key=True),
     Column("request_id", Text, primary_key=True),
     Column("content_hash", LargeBinary, nullable=False),
     Column("first_sequence", BigInteger, nullable=False),

@@ -8,9 +8,12 @@ from proto import turns_pb2 as pb
 from services.sessions import validation
 from services.sessions.contexts import read_context
 from services.sessions.servicer import note_context, read_session_id
-from services.sessions.store import SessionStore
+from services.sessions.store import Appending, SessionStore
 from services.shared.errors import PlatformError
+from services.shared.frames import Assembled, head_of
 from services.shared.rpc import Call
+
+CONTEXT_FIELD = pb.BeginTurnResponse.DESCRIPTOR.fields_by_name["context"].number
 
 
 class TurnServicer:
@@ -19,31 +22,38 @@ class TurnServicer:
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
 
-    async def BeginTurn(self, request: pb.BeginTurnRequest, call: Call) -> pb.BeginTurnResponse:
+    async def BeginTurn(self, request: pb.BeginTurnRequest, call: Call) -> Assembled:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         turn_id = _read_turn_id(request.turn_id)
         validation.check_window(request.window)
+        validation.check_append_plan(request.append_messages, request.append_bytes)
         expected = validation.read_expected_sequence(request)
-        await self._sessions.begin_turn(session_id, user_id, turn_id)
+        append = Appending(request.append_messages, request.append_bytes)
+        # From here on it is this session, whichever others of the same id there are.
+        user_id = (await self._sessions.begin_turn(session_id, user_id, turn_id, append)).user_id
         try:
             async with self._sessions.history(session_id, user_id, expected) as history:
                 context = await read_context(history, request.window)
+                note_context(context, call)
+                head = head_of(CONTEXT_FIELD, sum(map(len, context.pieces)))
+                told = pb.BeginTurnResponse(lease=self._lease(), user_id=user_id)
+                return Assembled([head, *context.pieces, told.SerializeToString()])
         except PlatformError:
             # Whoever is refused holds nothing. (Whoever leaves ends the turn by itself, or lets it run out.)
-            await self._sessions.end_turn(session_id, turn_id)
+            await self._sessions.end_turn(session_id, user_id, turn_id)
             raise
-        note_context(context, call)
-        return pb.BeginTurnResponse(context=context, lease=self._lease())
 
     async def ExtendTurn(self, request: pb.ExtendTurnRequest, call: Call) -> pb.ExtendTurnResponse:
         session_id = read_session_id(request, call)
-        await self._sessions.extend_turn(session_id, _read_turn_id(request.turn_id))
+        user_id = validation.check_user_id(request.user_id)
+        await self._sessions.extend_turn(session_id, user_id, _read_turn_id(request.turn_id))
         return pb.ExtendTurnResponse(lease=self._lease())
 
     async def EndTurn(self, request: pb.EndTurnRequest, call: Call) -> pb.EndTurnResponse:
         session_id = read_session_id(request, call)
-        await self._sessions.end_turn(session_id, _read_turn_id(request.turn_id))
+        user_id = validation.check_user_id(request.user_id)
+        await self._sessions.end_turn(session_id, user_id, _read_turn_id(request.turn_id))
         return pb.EndTurnResponse()
 
     def _lease(self) -> Duration:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, Protocol
 
+import msgspec
 from google.protobuf.duration_pb2 import Duration
 
-from proto.models_pb2 import ChatMessage, WindowPolicy
+from proto.models_pb2 import ChatMessage, ContentPart, WindowPolicy
 from services.shared.characters import UNSEEN
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest
@@ -23,6 +23,12 @@ MAX_METADATA = 64
 MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 1024
 MAX_MESSAGES = 1000
+MAX_PARTS = 2000
+"""Of a message, and of a tool result; and tool calls of a message: as many as a chat may have."""
+MAX_PARTS_IN_ALL = 22_000
+"""Of one append, the calls and the contents of results included: what a chat may bring, and an answer."""
+MAX_APPEND_BYTES = 30 * 1024 * 1024
+"""As much as one context can carry: more could be stored, but never be sent to a model."""
 MAX_REQUEST_ID = 64
 MAX_TURN_ID = 64
 MAX_KEY = 256
@@ -37,6 +43,8 @@ class ExpectingRequest(Protocol):
 
     def HasField(self, field_name: Literal["expected_next_sequence"], /) -> bool: ...
 
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -89,16 +97,57 @@ def read_lifetime(ttl: Duration) -> int:
     return -(-nanoseconds // 1000)
 
 
-def check_messages(messages: Sequence[ChatMessage]) -> None:
+def check_count(messages: Sequence[ChatMessage]) -> None:
     if not messages:
         raise InvalidRequest.field("messages", "is required")
     if len(messages) > MAX_MESSAGES:
-        raise InvalidRequest.field("messages", f"has {len(messages)} entries; at most {MAX_MESSAGES} are allowed")
-    for index, message in enumerate(messages):
-        if not message.role:
-            raise InvalidRequest.field(f"messages[{index}].role", "is required")
-        if message.role not in ROLES:
-            raise InvalidRequest.field(f"messages[{index}].role", f"must be one of {', '.join(ROLES)}")
+        raise _too_many("messages", len(messages), MAX_MESSAGES)
+
+
+def check_message(field: str, message: ChatMessage, room: int) -> int:
+    """How many parts and tool calls fit behind the message, of the `room` that there was before it."""
+    if not message.role:
+        raise InvalidRequest.field(f"{field}.role", "is required")
+    if message.role not in ROLES:
+        raise InvalidRequest.field(f"{field}.role", f"must be one of {', '.join(ROLES)}")
+    if not message.parts and not message.tool_calls:
+        return room
+    if len(message.tool_calls) > MAX_PARTS:
+        raise _too_many(f"{field}.tool_calls", len(message.tool_calls), MAX_PARTS)
+    return _check_parts(f"{field}.parts", message.parts, room - len(message.tool_calls))
+
+
+def _check_parts(field: str, parts: Sequence[ContentPart], room: int) -> int:
+    if len(parts) > MAX_PARTS:
+        raise _too_many(field, len(parts), MAX_PARTS)
+    room -= len(parts)
+    if room < 0:
+        raise InvalidRequest.field("messages", f"have more than {MAX_PARTS_IN_ALL} parts and tool calls in all")
+    for index, part in enumerate(parts):
+        if part.HasField("tool_result"):
+            room = _check_parts(f"{field}[{index}].tool_result.content", part.tool_result.content, room)
+    return room
+
+
+def check_append_size(size: int) -> None:
+    """Checks the messages of an append together, as far as they have been read."""
+    if size > MAX_APPEND_BYTES:
+        raise InvalidRequest.field("messages", f"have more than {MAX_APPEND_BYTES} bytes in all")
+
+
+def _too_many(field: str, count: int, limit: int) -> InvalidRequest:
+    return InvalidRequest.field(field, f"has {count} entries; at most {limit} are allowed")
+
+
+def check_append_plan(messages: int, size: int) -> None:
+    """Checks what a turn says that it will append."""
+    if messages < 0:
+        raise InvalidRequest.field("append_messages", "must be 0 or more")
+    if size < 0:
+        raise InvalidRequest.field("append_bytes", "must be 0 or more")
+    if messages > MAX_MESSAGES:
+        raise _too_many("messages", messages, MAX_MESSAGES)
+    check_append_size(size)
 
 
 def check_sequence(field: str, sequence: int) -> int:
@@ -129,12 +178,8 @@ def check_json(field: str, text: str, limit: int) -> bytes:
     if len(data) > limit:
         raise InvalidRequest.field(field, f"has {len(data)} bytes; at most {limit} are allowed")
     try:
-        # Numbers are left as text: only their form is of interest, and the longest would take long to convert.
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        # A value that is kept as it is is only looked at. Half a surrogate pair is JSON, too.
+        msgspec.json.decode(_SURROGATE.sub(r"\\u0000", text), type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
         raise InvalidRequest.field(field, "is not JSON") from None
     return data
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -8,11 +8,11 @@ they fit, because without them it would mean something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from proto.models_pb2 import ChatMessage, ContentPart, WindowPolicy
-from proto.sessions_pb2 import SessionMessage
+from proto.models_pb2 import ChatMessage, ContentPart, ToolCall, WindowPolicy
+from services.sessions.contents import StoredMessage
 
 INSTRUCTING_ROLES = frozenset({"system", "developer"})
 SPEAKING_ROLES = frozenset({"user", "system", "developer"})
@@ -21,6 +21,50 @@ SPEAKING_ROLES = frozenset({"user", "system", "developer"})
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIA = 1000
+
+MAX_CONTEXT_PARTS = 100_000
+"""Parts and tool calls of a context, with the contents of tool results: each takes far more memory than bytes."""
+
+LARGE_BYTES = 1024 * 1024
+"""From here on texts are measured by their serialised form: to make strings of them would hold up other calls."""
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+class Entry(NamedTuple):
+    """A message as a window sees it: who says it, how long it is, which tool calls it makes and which it answers."""
+
+    stored: StoredMessage
+    role: str
+    tokens: int
+    parts: int
+    """How many parts and tool calls it has, those of tool results included."""
+    made: frozenset[str]
+    answered: frozenset[str]
+
+    @classmethod
+    def of(cls, stored: StoredMessage) -> Entry:
+        """Raises DataLoss when the stored bytes are no message."""
+        message = stored.parse()
+        if len(message.parts) > MAX_CONTEXT_PARTS:
+            # Stored before parts were counted: to look at each would take long, and it fits into no context.
+            return cls(stored, message.role, len(stored.message), len(message.parts), _NONE, _NONE)
+        measured = measure(message, len(stored.message))
+        calls = _made_calls(message), _answered_calls(message)
+        return cls(stored, message.role, measured.tokens, measured.parts, *calls)
+
+    @property
+    def sequence(self) -> int:
+        return self.stored.sequence
+
+    @property
+    def is_instruction(self) -> bool:
+        return self.role in INSTRUCTING_ROLES
+
+    def begins_turn(self, before: Entry) -> bool:
+        """Whether a turn begins with this entry behind the one `before`."""
+        return self.role in SPEAKING_ROLES and before.role not in SPEAKING_ROLES
 
 
 class Limits(NamedTuple):
@@ -40,9 +84,9 @@ class Limits(NamedTuple):
     def bounded(self) -> bool:
         return self.messages is not None or self.tokens is not None
 
-    def without(self, messages: Sequence[SessionMessage]) -> Limits | None:
-        """What is left beside `messages`, or None when they do not fit."""
-        count, tokens = len(messages), count_tokens(messages)
+    def without(self, entries: Sequence[Entry]) -> Limits | None:
+        """What is left beside `entries`, or None when they do not fit."""
+        count, tokens = len(entries), sum(entry.tokens for entry in entries)
         left = Limits(
             None if self.messages is None else self.messages - count,
             None if self.tokens is None else self.tokens - tokens,
@@ -59,28 +103,28 @@ class Window:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._turns: list[SessionMessage] = []
-        self._begun: list[SessionMessage] = []
+        self._turns: list[Entry] = []
+        self._begun: list[Entry] = []
         self._count = 0
         self._tokens = 0
         self._orphans: set[str] = set()
 
     @property
-    def messages(self) -> list[SessionMessage]:
+    def entries(self) -> list[Entry]:
         """The messages of whole turns, oldest first."""
         return self._turns[::-1]
 
-    def add(self, entry: SessionMessage) -> bool:
+    def add(self, entry: Entry) -> bool:
         """Offers the next older message; returns whether it, and so perhaps another one, fits."""
-        if self._begun and _begins_turn(self._begun[-1].message, entry.message) and not self._orphans:
+        if self._begun and self._begun[-1].begins_turn(entry) and not self._orphans:
             self.close_turn()
         self._count += 1
-        self._tokens += estimate_tokens(entry.message)
+        self._tokens += entry.tokens
         if self._is_full():
             return False
         self._begun.append(entry)
-        self._orphans |= _answered_calls(entry.message)
-        self._orphans -= _made_calls(entry.message)
+        self._orphans |= entry.answered
+        self._orphans -= entry.made
         return True
 
     def close_turn(self) -> None:
@@ -94,50 +138,69 @@ class Window:
         return too_many or too_long
 
 
-def is_instruction(message: ChatMessage) -> bool:
-    return message.role in INSTRUCTING_ROLES
+class Measure(NamedTuple):
+    """What a message, or a part of one, has of each."""
+
+    text: int = 0
+    """In bytes."""
+    media: int = 0
+    parts: int = 0
+    """Parts and tool calls, with those of tool results."""
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens a message is, whatever the model."""
+        return TOKENS_PER_MESSAGE + -(-self.text // BYTES_PER_TOKEN) + self.media * TOKENS_PER_MEDIA
 
 
-def count_tokens(entries: Iterable[SessionMessage]) -> int:
-    return sum(estimate_tokens(entry.message) for entry in entries)
-
-
-def estimate_tokens(message: ChatMessage) -> int:
-    """About how many tokens a message is, whatever the model."""
+def measure(message: ChatMessage, size: int) -> Measure:
+    """What a message of `size` bytes has."""
+    roughly = size >= LARGE_BYTES
     if message.parts:
-        text, media = _measure_parts(message.parts)
-    else:
-        text, media = len(message.content.encode()), 0
-        text += sum(len(call.name) + len(call.arguments_json.encode()) for call in message.tool_calls)
-    return TOKENS_PER_MESSAGE + -(-text // BYTES_PER_TOKEN) + media * TOKENS_PER_MEDIA
+        text, media, parts = _measure_parts(message.parts, roughly)
+        return Measure(text, media, parts + len(message.tool_calls))
+    if roughly:
+        return Measure(size, parts=len(message.tool_calls))
+    text = _length(message.content) + sum(map(_call_length, message.tool_calls))
+    return Measure(text, parts=len(message.tool_calls))
 
 
-def _measure_parts(parts: Iterable[ContentPart]) -> tuple[int, int]:
-    """The bytes of text, and the number of media."""
+def _measure_parts(parts: Sequence[ContentPart], roughly: bool) -> Measure:
     text = media = 0
+    count = len(parts)
     for part in parts:
         kind = part.WhichOneof("kind")
         if kind == "media":
             media += 1
         elif kind == "tool_result":
-            inner_text, inner_media = _measure_parts(part.tool_result.content)
-            text, media = text + inner_text, media + inner_media
+            inner = _measure_parts(part.tool_result.content, roughly)
+            text, media, count = text + inner.text, media + inner.media, count + inner.parts
         elif kind == "tool_call":
-            text += len(part.tool_call.name) + len(part.tool_call.arguments_json.encode())
-        else:
-            text += len(part.text.encode()) + len(part.refusal.encode()) + len(part.reasoning.text.encode())
-    return text, media
+            text += _call_length(part.tool_call)
+        elif kind and roughly:
+            text += part.ByteSize() - part.provider_state.ByteSize()
+        elif kind:
+            text += _length(part.text) + _length(part.refusal) + _length(part.reasoning.text)
+    return Measure(text, media, count)
 
 
-def _begins_turn(message: ChatMessage, before: ChatMessage) -> bool:
-    return message.role in SPEAKING_ROLES and before.role not in SPEAKING_ROLES
+def _call_length(call: ToolCall) -> int:
+    return len(call.name) + _length(call.arguments_json)
 
 
-def _made_calls(message: ChatMessage) -> set[str]:
-    calls = {call.id for call in message.tool_calls}
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _made_calls(message: ChatMessage) -> frozenset[str]:
+    if not message.parts and not message.tool_calls:
+        return _NONE
+    calls = frozenset(call.id for call in message.tool_calls)
     return calls | {part.tool_call.id for part in message.parts if part.HasField("tool_call")}
 
 
-def _answered_calls(message: ChatMessage) -> set[str]:
-    answered = {part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result")}
-    return answered | ({message.tool_call_id} if message.tool_call_id else set())
+def _answered_calls(message: ChatMessage) -> frozenset[str]:
+    if not message.parts and not message.tool_call_id:
+        return _NONE
+    answered = frozenset(part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result"))
+    return answered | {message.tool_call_id} if message.tool_call_id else answered

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
+import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,13 @@ BUSY_MILLISECONDS = 2000
 UPGRADE_BUSY_MILLISECONDS = 60_000
 LOOK_SECONDS = 0.25
 """Between two looks at whether something was committed."""
+
+PRIVATE = 0o600
+OTHERS = 0o077
+"""Of a file's mode: what its user's group and everybody else may do."""
+
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""Made by SQLite beside a database, with the mode of its file (sqlite.org/tempfiles.html)."""
 
 _ANY_CONNECTION = ("PRAGMA foreign_keys = ON", f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 _READER = (*_ANY_CONNECTION, "PRAGMA query_only = ON")
@@ -60,17 +69,27 @@ class SQLite:
         return str(self._path)
 
     def prepare(self, log: Log) -> None:
-        """Creates the file and its directory, readable only to the user. Raises StartupError when it cannot."""
+        """Creates the file and its directory, for their user only, and closes a file that was open to others.
+
+        Raises StartupError when it cannot create them.
+        """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or "unknown error").lower()
             raise StartupError(f"the directory {self._path.parent} cannot be created: {reason}") from None
+        # An existing file is not opened here: to close it would give up the locks that others in this process have.
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
         try:
             # The asynchronous driver leaves a thread behind when it cannot open the file.
             sqlite3.connect(self._path).close()
         except sqlite3.Error as error:
             raise StartupError(f"the file {self._path} cannot be opened: {error}") from None
+        # What a link leads to is what SQLite writes, and beside it.
+        file = self._path.resolve()
+        for name in (file.name, *(file.name + suffix for suffix in SIDE_FILES)):
+            _close_to_others(file.with_name(name), log)
         if has_wal_reset_bug(sqlite3.sqlite_version_info[:3]):
             log.warning(
                 "this SQLite can corrupt a file that two processes write; give each file one process, or upgrade",
@@ -146,6 +165,24 @@ class _Connection(sqlite3.Connection):
         with contextlib.suppress(sqlite3.Error):
             self.rollback()
         super().close()
+
+
+def _close_to_others(file: Path, log: Log) -> None:
+    """Takes from everybody but its user what they may do with a file of the database."""
+    try:
+        mode = file.lstat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) or not mode & OTHERS:
+        return
+    before = f"{stat.S_IMODE(mode):04o}"
+    try:
+        file.chmod(stat.S_IMODE(mode) & ~OTHERS)
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        log.warning("a storage file is open to other users and stays so", file=str(file), mode=before, why=reason)
+        return
+    log.warning("a storage file was open to other users; now it is its own user's only", file=str(file), mode=before)
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:

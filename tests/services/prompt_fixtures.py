@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +28,11 @@ class Replica(NamedTuple):
     registry: PromptRegistry
     refreshed: asyncio.Condition
 
-    async def sees(self, is_so: Callable[[PromptRegistry], bool], seconds: float = 1) -> None:
+    async def sees(self, is_so: Callable[[PromptRegistry], Awaitable[bool]], seconds: float = 1) -> None:
         """Waits for what this replica must have heard of in time."""
         async with asyncio.timeout(seconds), self.refreshed:
-            await self.refreshed.wait_for(lambda: is_so(self.registry))
+            while not await is_so(self.registry):
+                await self.refreshed.wait()
 
 
 async def open_database(url: str) -> Database:
@@ -110,12 +111,12 @@ async def versions(registry: PromptRegistry, name: str = NAME, **fields: Any) ->
     return [entry.version for entry in response.prompts]
 
 
-def shows(**wanted: object) -> Callable[[PromptRegistry], bool]:
+def shows(**wanted: object) -> Callable[[PromptRegistry], Awaitable[bool]]:
     """Whether the version in force in memory has these fields."""
 
-    def is_so(registry: PromptRegistry) -> bool:
+    async def is_so(registry: PromptRegistry) -> bool:
         try:
-            found = registry.resolve(NAME).describe()
+            found = (await registry.resolve(NAME)).describe()
         except (NotFound, Unavailable):
             return False
         return all(getattr(found, field) == value for field, value in wanted.items())

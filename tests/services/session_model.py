@@ -38,7 +38,7 @@ class SessionModel:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.sessions: dict[str, ModelledSession] = {}
+        self.sessions: dict[tuple[str, str], ModelledSession] = {}
         self.memories: dict[tuple[str, str], str] = {}
 
     def do(self, name: str, arguments: dict[str, Any]) -> Outcome:
@@ -52,9 +52,9 @@ class SessionModel:
         return None
 
     def create(self, session: str, user: str, ttl: float | None) -> Outcome:
-        if self._is_alive(session):
+        if self._named(session, user):
             raise Refused("SESSION_EXISTS")
-        self.sessions[session] = ModelledSession(user, ttl, None if ttl is None else self.now + ttl)
+        self.sessions[session, user] = ModelledSession(user, ttl, None if ttl is None else self.now + ttl)
         return 1
 
     def get(self, session: str, user: str) -> Outcome:
@@ -62,8 +62,8 @@ class SessionModel:
         return found.user, found.next_sequence
 
     def delete(self, session: str, user: str) -> Outcome:
-        self._get(session, user)
-        del self.sessions[session]
+        found = self._get(session, user)
+        del self.sessions[session, found.user]
         return None
 
     def append(
@@ -114,15 +114,16 @@ class SessionModel:
         found.turn, found.turn_expires = turn, self.now + LEASE_SECONDS
         return found.next_sequence
 
-    def extend(self, session: str, turn: str) -> Outcome:
-        found = self._get(session, "")
+    def extend(self, session: str, user: str, turn: str) -> Outcome:
+        found = self._get(session, user)
         if found.turn != turn:
             raise Refused("TURN_LOST")
         found.turn_expires = self.now + LEASE_SECONDS
 
-    def end(self, session: str, turn: str) -> Outcome:
-        if self._is_alive(session) and self.sessions[session].turn == turn:
-            self.sessions[session].turn = None
+    def end(self, session: str, user: str, turn: str) -> Outcome:
+        if self._named(session, user):
+            found = self._get(session, user)
+            found.turn = None if found.turn == turn else found.turn
 
     def put(self, user: str, key: str, value: str) -> Outcome:
         self.memories[user, key] = value
@@ -139,22 +140,32 @@ class SessionModel:
 
     def delete_user(self, user: str) -> Outcome:
         own_memories = [key for key in self.memories if key[0] == user]
-        own_sessions = [name for name, found in self.sessions.items() if found.user == user]
-        alive = sum(map(self._is_alive, own_sessions))
+        own_sessions = [key for key in self.sessions if key[1] == user]
+        alive = sum(self._is_alive(self.sessions[key]) for key in own_sessions)
         for name in own_sessions:
             del self.sessions[name]
         for key in own_memories:
             del self.memories[key]
         return alive, len(own_memories)
 
-    def _is_alive(self, session: str) -> bool:
-        found = self.sessions.get(session)
-        return found is not None and (found.expires is None or found.expires > self.now)
+    def _is_alive(self, found: ModelledSession) -> bool:
+        return found.expires is None or found.expires > self.now
+
+    def _named(self, session: str, user: str) -> dict[str, ModelledSession]:
+        """The sessions of this id that a call which names `user`, or nobody, may mean, by their users."""
+        return {
+            owner: found
+            for (name, owner), found in self.sessions.items()
+            if name == session and user in ("", owner) and self._is_alive(found)
+        }
 
     def _get(self, session: str, user: str) -> ModelledSession:
-        if not self._is_alive(session) or (user and self.sessions[session].user != user):
+        named = self._named(session, user)
+        if not named:
             raise Refused("SESSION_NOT_FOUND")
-        return self.sessions[session]
+        if len(named) > 1 and "" not in named:
+            raise Refused("SESSION_AMBIGUOUS")
+        return named.get("") or next(iter(named.values()))
 
     def _touch(self, found: ModelledSession) -> None:
         if found.lifetime is not None:

@@ -81,7 +81,7 @@ class Service:
         session: pb.Session = await self.call("CreateSession", pb.CreateSessionRequest(session_id=session_id, **fields))
         return session
 
-    async def append(self, *contents: str | ChatMessage, session_id: str = "s", **fields: Any) -> Any:
+    async def append(self, *contents: str | dict[str, Any] | ChatMessage, session_id: str = "s", **fields: Any) -> Any:
         messages = [said("user", content) if isinstance(content, str) else content for content in contents]
         return await self.call(
             "AppendMessages", pb.AppendMessagesRequest(session_id=session_id, messages=messages, **fields)

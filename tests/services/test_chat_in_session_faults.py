@@ -14,6 +14,9 @@ import pytest
 
 from proto import models_pb2_grpc
 from proto import sessions_pb2 as pb
+from proto.models_pb2 import SessionOptions
+from services.models import turns
+from services.sessions import rows
 from services.sessions.servicer import SessionServicer
 from services.shared.errors import Unavailable
 from services.shared.rpc import Call
@@ -298,3 +301,74 @@ async def test_a_session_service_that_is_back_in_time_gets_the_turn(tmp_path: Pa
 async def stored(sessions: Service) -> list[str]:
     page = await sessions.call("ListMessages", pb.ListMessagesRequest(session_id=SESSION))
     return [entry.message.content for entry in page.messages]
+
+
+# ------------------------------------------------------------------------------------------ what is too large
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_turn_in_a_full_session_is_refused_before_anything_is_sent(
+    tmp_path: Path, upstream: ScriptedUpstream, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with platform(tmp_path, upstream) as p:
+        monkeypatch.setattr(rows, "MAX_SESSION_MESSAGES", 1)
+        failure = await failure_of(chat(p.models, turn(), verb))
+        assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSION_FULL")
+        monkeypatch.setattr(rows, "MAX_SESSION_MESSAGES", 2)
+        monkeypatch.setattr(rows, "MAX_SESSION_BYTES", 100)
+        failure = await failure_of(chat(p.models, turn("x" * 100), verb))
+        assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSION_FULL")
+        assert upstream.requests == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_an_answer_that_the_session_has_no_room_for_is_given_and_that_is_told(
+    tmp_path: Path, upstream: ScriptedUpstream, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MAX_SESSION_BYTES", 100)
+    async with platform(tmp_path, upstream) as p:
+        upstream.play(whole(verb, "x" * 100))
+        response = await chat(p.models, turn(), verb)
+        assert response.text == "x" * 100
+        [notice] = response.warnings
+        assert notice.code == "SESSION_APPEND_FAILED"
+        assert "go on in a new session" in notice.message
+        assert await p.history() == []
+
+
+async def test_large_histories_take_so_much_memory_and_others_wait_for_their_turn(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with platform(tmp_path, upstream) as p:
+        await p.sessions.create("small", user_id="ann")
+        await p.sessions.append("x" * 1000, session_id=SESSION)
+        monkeypatch.setattr(turns, "LARGE_HISTORY_BYTES", 1000)
+        monkeypatch.setattr(turns, "MAX_HISTORY_BYTES", 2000)
+        upstream.play(no_answer())
+        call, reading = start(p.models, "Chat")
+        received = await upstream.received(1)
+        reading_only = chat_request("gpt-5.4", session_id=SESSION, session=SessionOptions(skip_append=True))
+        failure = await failure_of(p.models.Chat(reading_only))
+        assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "HISTORIES_TOO_LARGE")
+        upstream.play(whole("Chat"))
+        assert (await p.models.Chat(chat_request("gpt-5.4", session_id="small"))).text == "paid"
+        call.cancel()
+        await reading
+        await received.closed_by_peer()
+        upstream.play(whole("Chat"))
+        assert (await p.models.Chat(reading_only)).text == "paid"
+
+
+async def test_a_turn_of_somebody_who_names_no_user_stays_in_its_session(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    door = Door()
+    async with platform(tmp_path, upstream, front=door.before) as p:
+        upstream.play(whole("Chat"))
+        answering = asyncio.create_task(chat(p.models, turn(), "Chat"))
+        await asyncio.wait_for(door.reached.wait(), 5)
+        await p.sessions.create(SESSION, user_id="bob")
+        door.open.set()
+        assert list((await answering).warnings) == []
+        [append] = door.appends
+        assert append.user_id == "ann"

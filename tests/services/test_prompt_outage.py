@@ -41,11 +41,11 @@ async def assert_unavailable(*calls: Awaitable[Any]) -> None:
 
 
 async def assert_served(registry: PromptRegistry) -> None:
-    """That two versions, the first in production, are served in every way that needs no database."""
+    """That what is in production, what is newest and what was asked for before are served without the database."""
     assert (await get(registry)).resolved_label == "production"
-    assert (await get(registry, version=2)).content == "text 2"
+    for version in (1, 2, 4):
+        assert (await get(registry, version=version)).content == f"text {version}"
     assert await names(registry) == [NAME]
-    assert await versions(registry) == [2, 1]
     request = models_pb2.ChatRequest(prompt=models_pb2.PromptRef(name=NAME))
     assert (await with_system_prompt(request, registry)).conversation.messages[0].content == "text 1"
 
@@ -55,8 +55,9 @@ async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_
 ) -> None:
     async with replica(postgresql_url) as here:
         registry = here.registry
-        await register_versions(registry, 2)
+        await register_versions(registry, 4)
         await set_label(registry, "production", 1)
+        await get(registry, version=2)
         postgresql_server.stop()
         for _ in range(2):
             await assert_unavailable(
@@ -64,6 +65,8 @@ async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_
                 set_label(registry, "production", 2),
                 archive(registry, 2),
                 events(registry),
+                versions(registry),
+                get(registry, version=3),
                 registry.load(),
             )
             await assert_served(registry)
@@ -72,7 +75,7 @@ async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_
             await other.sees(shows(version=1), RECOVERED_SECONDS)
             await set_label(other.registry, "production", 2)
         await here.sees(shows(version=2), RECOVERED_SECONDS)
-        assert (await registry.register(prompt())).version == 3
+        assert (await registry.register(prompt())).version == 5
 
 
 async def test_service_that_starts_before_its_database_knows_the_prompts_when_that_comes(
@@ -89,13 +92,14 @@ async def test_service_that_starts_before_its_database_knows_the_prompts_when_th
 
 async def test_locked_file_stops_writes_only(sqlite_file: Path) -> None:
     async with replica(f"sqlite:///{sqlite_file}") as here:
-        await register_versions(here.registry, 2)
+        await register_versions(here.registry, 4)
         await set_label(here.registry, "production", 1)
         other = sqlite3.connect(sqlite_file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         await assert_unavailable(here.registry.register(prompt()))
         await assert_served(here.registry)
-        assert len(await events(here.registry)) == 3
+        assert len(await events(here.registry)) == 5
+        assert await versions(here.registry) == [4, 3, 2, 1]
         other.execute("ROLLBACK")
         other.close()
-        assert (await here.registry.register(prompt())).version == 3
+        assert (await here.registry.register(prompt())).version == 5

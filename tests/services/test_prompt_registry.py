@@ -79,8 +79,8 @@ async def test_first_version_says_all_that_it_holds(registry: PromptRegistry) ->
 async def test_versions_count_from_one_and_the_newest_is_in_force(registry: PromptRegistry) -> None:
     versions = [(await registry.register(prompt(content=text))).version for text in ("a", "b", "c")]
     assert versions == [1, 2, 3]
-    assert registry.resolve("support/answer").prompt.content == "c"
-    assert registry.resolve("support/answer", 1).prompt.content == "a"
+    assert (await registry.resolve("support/answer")).prompt.content == "c"
+    assert (await registry.resolve("support/answer", 1)).prompt.content == "a"
     second = await registry.get(models_pb2.GetPromptRequest(name="support/answer", version=2))
     assert (second.version, second.content) == (2, "b")
 
@@ -105,7 +105,7 @@ async def test_metadata_beside_the_same_content_is_not_stored_and_that_is_told(r
 
 async def test_content_of_an_older_version_becomes_the_newest(registry: PromptRegistry) -> None:
     hashes = [(await registry.register(prompt(content=text))).prompt.content_hash for text in ("a", "b", "a")]
-    assert registry.resolve("support/answer").prompt.version == 3
+    assert (await registry.resolve("support/answer")).prompt.version == 3
     assert hashes[0] == hashes[2] != hashes[1]
 
 
@@ -114,7 +114,7 @@ async def test_other_defaults_are_another_version_and_empty_ones_are_none(regist
     assert not (await registry.register(prompt(defaults=models_pb2.PromptDefaults()))).created
     zero = models_pb2.PromptDefaults(config=models_pb2.ChatConfig(temperature=0))
     assert (await registry.register(prompt(defaults=zero))).version == 2
-    assert registry.resolve("support/answer").prompt.defaults.config.HasField("temperature")
+    assert (await registry.resolve("support/answer")).prompt.defaults.config.HasField("temperature")
 
 
 async def test_hash_is_that_of_content_and_defaults_in_canonical_json(registry: PromptRegistry) -> None:
@@ -129,7 +129,7 @@ async def test_registrations_at_once_get_versions_without_gaps(registry: PromptR
     responses = await asyncio.gather(*(registry.register(prompt(content=f"text {n}")) for n in range(20)))
     assert sorted(response.version for response in responses) == list(range(1, 21))
     for response in responses:
-        assert registry.resolve("support/answer", response.version).prompt == response.prompt
+        assert (await registry.resolve("support/answer", response.version)).prompt == response.prompt
 
 
 async def test_same_content_registered_at_once_is_stored_once(registry: PromptRegistry) -> None:
@@ -146,12 +146,12 @@ async def test_prompts_survive_a_restart_byte_for_byte(database_url: str) -> Non
     registry = await load(database)
     await registry.register(full_prompt())
     await registry.register(prompt(content="\ttrailing space \r\n"))
-    stored = [registry.resolve("support/answer", version).prompt for version in (1, 2)]
+    stored = [(await registry.resolve("support/answer", version)).prompt for version in (1, 2)]
     await database.close()
 
     database = await open_database(database_url)
     reloaded = await load(database)
-    assert [reloaded.resolve("support/answer", version).prompt for version in (1, 2)] == stored
+    assert [(await reloaded.resolve("support/answer", version)).prompt for version in (1, 2)] == stored
     assert (await reloaded.register(prompt(content="third"))).version == 3
     await database.close()
 
@@ -160,7 +160,7 @@ async def test_version_is_in_the_database_before_it_is_answered_for(
     database: Database, registry: PromptRegistry
 ) -> None:
     response = await registry.register(prompt())
-    assert (await load(database)).resolve("support/answer").prompt == response.prompt
+    assert (await (await load(database)).resolve("support/answer")).prompt == response.prompt
 
 
 async def test_caller_who_leaves_at_any_point_leaves_memory_and_database_alike(
@@ -173,11 +173,13 @@ async def test_caller_who_leaves_at_any_point_leaves_memory_and_database_alike(
         leaving.cancel()
         await asyncio.wait({leaving})
     await registry.register(prompt(content="last"))
-    last = registry.resolve("support/answer").prompt.version
+    last = (await registry.resolve("support/answer")).prompt.version
     fresh = await load(database)
     for version in range(1, last + 1):
-        assert fresh.resolve("support/answer", version).prompt == registry.resolve("support/answer", version).prompt
-    assert fresh.resolve("support/answer").prompt.version == last
+        assert (await fresh.resolve("support/answer", version)).prompt == (
+            await registry.resolve("support/answer", version)
+        ).prompt
+    assert (await fresh.resolve("support/answer")).prompt.version == last
 
 
 async def test_version_that_another_process_stored_is_counted_and_taken_in(database_url: str) -> None:
@@ -185,7 +187,7 @@ async def test_version_that_another_process_stored_is_counted_and_taken_in(datab
     here, there = await load(ours), await load(theirs)
     await there.register(prompt(content="theirs"))
     assert (await here.register(prompt(content="ours"))).version == 2
-    assert here.resolve("support/answer", 1).prompt.content == "theirs"
+    assert (await here.resolve("support/answer", 1)).prompt.content == "theirs"
     assert not (await there.register(prompt(content="ours"))).created
     await ours.close()
     await theirs.close()
@@ -194,7 +196,7 @@ async def test_version_that_another_process_stored_is_counted_and_taken_in(datab
 async def test_chats_read_without_the_database(database: Database, registry: PromptRegistry) -> None:
     await registry.register(prompt())
     await database.close()
-    assert registry.resolve("support/answer").prompt.version == 1
+    assert (await registry.resolve("support/answer")).prompt.version == 1
     assert (await registry.get(models_pb2.GetPromptRequest(name="support/answer", version=1))).version == 1
 
 
@@ -204,7 +206,7 @@ async def test_chats_read_without_the_database(database: Database, registry: Pro
 async def test_unknown_prompt_is_told_with_the_nearest_names(registry: PromptRegistry) -> None:
     await registry.register(prompt("support/answer"))
     with pytest.raises(NotFound) as raised:
-        registry.resolve("support/anser")
+        await registry.resolve("support/anser")
     assert raised.value.reason == "PROMPT_NOT_FOUND"
     assert raised.value.metadata == {"prompt": "support/anser"}
     assert "support/anser; did you mean support/answer?" in raised.value.message
@@ -222,7 +224,7 @@ async def test_unknown_version_is_told_with_the_newest_one(registry: PromptRegis
 async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegistry) -> None:
     await registry.register(prompt())
     with pytest.raises(NotFound) as raised:
-        registry.resolve("x" * 5_000_000)
+        await registry.resolve("x" * 5_000_000)
     assert len(raised.value.message) < 300
 
 

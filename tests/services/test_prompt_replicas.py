@@ -97,7 +97,7 @@ async def test_loading_again_at_any_time_neither_loses_nor_repeats(database_url:
         async def write() -> None:
             for number in range(20):
                 response = await registry.register(prompt(content=f"text {number}", labels=["production"]))
-                assert registry.resolve(NAME).prompt == response.prompt
+                assert (await registry.resolve(NAME)).prompt == response.prompt
 
         await asyncio.gather(write(), reload(), reload())
         assert await versions(registry) == list(range(20, 0, -1))

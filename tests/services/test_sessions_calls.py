@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, select, text
 
 from proto import sessions_pb2 as pb
 from services.sessions import store, tables
-from tests.services.sessions_fixtures import START, Service, served
+from services.sessions.main import MIGRATIONS
+from services.shared.database import Database
+from tests.services.database_fixtures import quiet_log
+from tests.services.sessions_fixtures import START, Service, said, served
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
@@ -83,6 +88,91 @@ async def test_another_user_s_session_looks_exactly_like_none(
     none = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
     assert theirs == none
     assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
+
+
+async def test_each_user_has_ids_of_their_own(service: Service) -> None:
+    """Nobody learns of another's session by making one of the same id, and nobody's messages come into another's."""
+    for user in ("ann", "bob"):
+        created = await service.create("main", user_id=user)
+        assert (created.user_id, created.next_sequence) == (user, 1)
+        await service.append(f"{user}'s", session_id="main", user_id=user)
+    for user in ("ann", "bob"):
+        answer = await service.call("ListMessages", pb.ListMessagesRequest(session_id="main", user_id=user))
+        assert [entry.message.content for entry in answer.messages] == [f"{user}'s"]
+        failure = await service.fail("CreateSession", pb.CreateSessionRequest(session_id="main", user_id=user))
+        assert (failure.code, failure.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SESSION_EXISTS")
+    await service.call("DeleteSession", pb.DeleteSessionRequest(session_id="main", user_id="ann"))
+    assert await list_ids(service, user_id="ann") == [[]]
+    assert await list_ids(service, user_id="bob") == [["main"]]
+
+
+async def test_another_user_s_id_is_taken_as_any_free_one(service: Service) -> None:
+    await service.create("hers", user_id="ann", ttl=Duration(seconds=60))
+    answers = []
+    for name in ("hers", "free"):
+        answer = await service.create(name, user_id="bob")
+        for field in ("session_id", "create_time", "update_time"):
+            answer.ClearField(field)
+        answers.append(answer)
+    assert answers[0] == answers[1]
+
+
+async def test_whoever_names_no_user_gets_the_only_one_or_nobody_s_or_must_name_one(service: Service) -> None:
+    whose = pb.GetSessionRequest(session_id="main")
+    await service.create("main", user_id="ann")
+    failure = await service.fail("CreateSession", pb.CreateSessionRequest(session_id="main"))
+    assert failure.reason == "SESSION_EXISTS"
+    assert (await service.call("GetSession", whose)).user_id == "ann"
+    await service.create("main", user_id="bob")
+    failure = await service.fail("GetSession", whose)
+    assert (failure.code, failure.reason, failure.fields) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "SESSION_AMBIGUOUS",
+        ["user_id"],
+    )
+    for user in ("ann", "bob"):
+        await service.call("DeleteUserData", pb.DeleteUserDataRequest(user_id=user))
+    await service.create("main")
+    await service.create("main", user_id="ann")
+    assert (await service.call("GetSession", whose)).user_id == ""
+
+
+async def test_sessions_of_one_id_used_at_the_same_instant_are_listed_once_each(service: Service) -> None:
+    for user in ("ann", "bob", "cid"):
+        service.clock.now = START
+        await service.create("main", user_id=user)
+    assert await list_ids(service, page_size=1) == [["main"]] * 3
+
+
+async def test_sessions_from_before_ids_belonged_to_users_are_there_with_what_they_hold(
+    database_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sessions" / "migrations"
+    folder.mkdir(parents=True)
+    for script in sorted(MIGRATIONS.glob("000[12]_*.py")):
+        shutil.copy(script, folder)
+    database = await Database.open(database_url, folder, quiet_log(), announced=False)
+    message = said("user", "hello").SerializeToString()
+    session = "('s', 'ann', '', :labels, 1, 1, NULL, NULL, 3, NULL, NULL)"
+    async with database.write() as connection:
+        await connection.execute(text(f"INSERT INTO sessions VALUES {session}"), {"labels": b"{}"})
+        for sequence in (1, 2):
+            row = {"sequence": sequence, "message": message}
+            await connection.execute(text("INSERT INTO messages VALUES ('s', :sequence, :message, 1)"), row)
+    await database.close()
+
+    async with served(database_url) as service:
+        assert await service.sequences("s") == [1, 2]
+        assert (await service.append("more", session_id="s", user_id="ann")).next_sequence == 4
+        await service.create("s", user_id="bob")
+        async with service.database.read() as connection:
+            sizes = await connection.scalars(
+                select(tables.sessions.c.message_bytes).order_by(tables.sessions.c.user_id)
+            )
+            assert sizes.all() == [2 * len(message) + said("user", "more").ByteSize(), 0]
+        await service.call("DeleteSession", pb.DeleteSessionRequest(session_id="s", user_id="ann"))
+        async with service.database.read() as connection:
+            assert (await connection.execute(select(tables.messages))).all() == []
 
 
 async def test_the_owner_finds_the_session_and_nobody_s_session_is_no_user_s(service: Service) -> None:

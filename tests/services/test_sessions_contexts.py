@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult, WindowPolicy
 from services.sessions import contexts
-from services.sessions.windows import Limits, Window, estimate_tokens
+from services.sessions.contents import StoredMessage
+from services.sessions.windows import Entry, Limits, Window
 from tests.services.sessions_fixtures import Service, said, served
 
 
@@ -144,8 +145,8 @@ async def test_a_history_too_large_for_one_answer_says_so(service: Service, monk
 def test_tokens_are_estimated_from_text_and_media() -> None:
     picture = ContentPart(media=Media(data=b"x" * 10**6))
     message = said("user", "ignored", parts=[ContentPart(text="x" * 40), picture, ContentPart(refusal="x" * 4)])
-    assert estimate_tokens(message) == 4 + 11 + 1000
-    assert estimate_tokens(called("a")) == 4 + 1
+    assert entry_of(message).tokens == 4 + 11 + 1000
+    assert entry_of(called("a")).tokens == 4 + 1
 
 
 @given(
@@ -159,18 +160,22 @@ def test_tokens_are_estimated_from_text_and_media() -> None:
 def test_no_window_is_too_long_or_parts_a_call_from_its_result(kinds: list[str], limit: int) -> None:
     messages = [conversation_message(kind) for kind in kinds]
     chosen = Window(Limits(messages=limit, tokens=None))
-    entries = [pb.SessionMessage(sequence=n, message=message) for n, message in enumerate(messages, start=1)]
+    entries = [entry_of(message, n) for n, message in enumerate(messages, start=1)]
     if all(chosen.add(entry) for entry in reversed(entries)):
         chosen.close_turn()
-    start = len(messages) - len(chosen.messages)
-    assert chosen.messages == entries[start:]
-    assert len(chosen.messages) <= limit
+    start = len(messages) - len(chosen.entries)
+    assert chosen.entries == entries[start:]
+    assert len(chosen.entries) <= limit
     if len(messages) <= limit:
         assert start == 0
     if 0 < start < len(messages):
         assert messages[start].role in ("system", "user")
         assert messages[start - 1].role in ("assistant", "tool")
         assert not parted_calls(messages, start)
+
+
+def entry_of(message: ChatMessage, sequence: int = 1) -> Entry:
+    return Entry.of(StoredMessage(sequence, message.SerializeToString(), 0))
 
 
 def conversation_message(kind: str) -> ChatMessage:

@@ -67,8 +67,8 @@ OPERATIONS = st.one_of(
     operation("list_messages", session=SESSIONS, user=WHOSE, size=SIZES, descending=st.booleans()),
     operation("context", session=SESSIONS, user=WHOSE, limit=st.none() | st.integers(0, 12)),
     operation("begin", session=SESSIONS, user=WHOSE, turn=TURNS),
-    operation("extend", session=SESSIONS, turn=TURNS),
-    operation("end", session=SESSIONS, turn=TURNS),
+    operation("extend", session=SESSIONS, user=WHOSE, turn=TURNS),
+    operation("end", session=SESSIONS, user=WHOSE, turn=TURNS),
     operation("advance", seconds=st.sampled_from([4.0, 11.0])),
     operation("put", user=USERS, key=KEYS, value=st.integers(0, 9).map(str)),
     operation("list_memories", user=USERS, prefix=st.sampled_from(["", "a", "a/"]), size=SIZES),
@@ -141,11 +141,11 @@ class Subject:
         request = turns_pb2.BeginTurnRequest(**self._place(session, user), turn_id=turn)
         return (await self._service.turns.BeginTurn(request)).context.next_sequence
 
-    async def extend(self, session: str, turn: str) -> Outcome:
-        await self._service.turns.ExtendTurn(turns_pb2.ExtendTurnRequest(session_id=self._id(session), turn_id=turn))
+    async def extend(self, session: str, user: str, turn: str) -> Outcome:
+        await self._service.turns.ExtendTurn(turns_pb2.ExtendTurnRequest(**self._place(session, user), turn_id=turn))
 
-    async def end(self, session: str, turn: str) -> Outcome:
-        await self._service.turns.EndTurn(turns_pb2.EndTurnRequest(session_id=self._id(session), turn_id=turn))
+    async def end(self, session: str, user: str, turn: str) -> Outcome:
+        await self._service.turns.EndTurn(turns_pb2.EndTurnRequest(**self._place(session, user), turn_id=turn))
 
     async def put(self, user: str, key: str, value: str) -> Outcome:
         request = pb.PutMemoryRequest(user_id=self._user(user), key=key, value_json=json.dumps(value))

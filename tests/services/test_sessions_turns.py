@@ -140,6 +140,20 @@ async def test_a_session_that_is_truncated_takes_the_turn_back(service: Service)
     await begin(service, "other")
 
 
+async def test_a_turn_says_whose_its_session_is_and_stays_there(service: Service) -> None:
+    """Whoever named no user goes on by naming the one that it was found to be."""
+    begun = await begin(service)
+    assert begun.user_id == "ann"
+    await service.create("s", user_id="bob")
+    assert (await failure(extend(service))).reason == "SESSION_AMBIGUOUS"
+    mine = {"session_id": "s", "user_id": "ann", "turn_id": "t"}
+    await service.turns.ExtendTurn(turns_pb2.ExtendTurnRequest(**mine))
+    await service.append("a", user_id="ann", turn_id="t")
+    await begin(service, "u", user_id="bob")
+    await service.turns.EndTurn(turns_pb2.EndTurnRequest(session_id="s", user_id="ann", turn_id="u"))
+    assert told(await failure(begin(service, "v", user_id="bob"))) == (ABORTED, "SESSION_BUSY")
+
+
 async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
     await begin(service)
     await service.call("DeleteSession", sessions_pb2.DeleteSessionRequest(session_id="s"))

@@ -11,10 +11,21 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from proto import sessions_pb2 as pb
+from services.sessions import contexts
 from services.shared.page_tokens import write_page_token
 from tests.services.sessions_fixtures import Service, served
 
 USER = [{"role": "user"}]
+TINY: dict[str, Any] = {"text": "x"}
+
+
+def with_parts(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "parts": parts}
+
+
+def with_result(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"tool_result": {"tool_call_id": "1", "content": content}}
+
 
 BAD_REQUESTS: list[tuple[str, Any, str]] = [
     ("CreateSession", pb.CreateSessionRequest(session_id="white space"), "session_id"),
@@ -43,6 +54,7 @@ BAD_REQUESTS: list[tuple[str, Any, str]] = [
     ("ListSessions", pb.ListSessionsRequest(page_token="?"), "page_token"),
     ("ListSessions", pb.ListSessionsRequest(page_token="WzFd"), "page_token"),
     ("ListSessions", pb.ListSessionsRequest(page_token="é" * 5000), "page_token"),
+    ("ListSessions", pb.ListSessionsRequest(page_token="A" * 3_000_000), "page_token"),
     ("ListSessions", pb.ListSessionsRequest(user_id="x" * 257), "user_id"),
     ("DeleteSession", pb.DeleteSessionRequest(), "session_id"),
     ("AppendMessages", pb.AppendMessagesRequest(messages=USER), "session_id"),
@@ -50,6 +62,36 @@ BAD_REQUESTS: list[tuple[str, Any, str]] = [
     ("AppendMessages", pb.AppendMessagesRequest(session_id="s", messages=USER * 1001), "messages"),
     ("AppendMessages", pb.AppendMessagesRequest(session_id="s", messages=[*USER, {}]), "messages[1].role"),
     ("AppendMessages", pb.AppendMessagesRequest(session_id="s", messages=[{"role": "User"}]), "messages[0].role"),
+    (
+        "AppendMessages",
+        pb.AppendMessagesRequest(session_id="s", messages=[*USER, with_parts(*[TINY] * 2001)]),
+        "messages[1].parts",
+    ),
+    (
+        "AppendMessages",
+        pb.AppendMessagesRequest(session_id="s", messages=[{"role": "assistant", "tool_calls": [{}] * 2001}]),
+        "messages[0].tool_calls",
+    ),
+    (
+        "AppendMessages",
+        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(TINY, with_result(*[TINY] * 2001))]),
+        "messages[0].parts[1].tool_result.content",
+    ),
+    (
+        "AppendMessages",
+        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(with_result(with_result(*[TINY] * 2001)))]),
+        "messages[0].parts[0].tool_result.content[0].tool_result.content",
+    ),
+    (
+        "AppendMessages",
+        pb.AppendMessagesRequest(session_id="s", messages=[with_parts(*[TINY] * 2000)] * 11 + [with_parts(TINY)]),
+        "messages",
+    ),
+    (
+        "AppendMessages",
+        pb.AppendMessagesRequest(session_id="s", messages=[{"role": "user", "content": "x" * 1024 * 1024}] * 30),
+        "messages",
+    ),
     ("AppendMessages", pb.AppendMessagesRequest(session_id="s", messages=USER, request_id="x" * 65), "request_id"),
     ("AppendMessages", pb.AppendMessagesRequest(session_id="s", messages=USER, request_id="\0"), "request_id"),
     (
@@ -75,6 +117,8 @@ BAD_REQUESTS: list[tuple[str, Any, str]] = [
     ("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json="NaN"), "value_json"),
     ("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json='"\0"'), "value_json"),
     ("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json="[" * 100_000), "value_json"),
+    ("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json='"\\ud83'), "value_json"),
+    ("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json="[1] 2"), "value_json"),
     ("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json=f'"{"x" * 256 * 1024}"'), "value_json"),
     ("ListMemories", pb.ListMemoriesRequest(), "user_id"),
     ("ListMemories", pb.ListMemoriesRequest(user_id="u", key_prefix="\0"), "key_prefix"),
@@ -115,6 +159,28 @@ async def test_the_longest_allowed_values_are_taken(service: Service) -> None:
     await service.call("PutMemory", pb.PutMemoryRequest(user_id="ü" * 256, key="ü" * 256, value_json=value))
 
 
+@pytest.mark.parametrize(
+    "value", ['"\\ud83d"', '"\\\\ud83d\\uDE00"', "1" * 5000, "1e999", " [1, null] ", "[" * 900 + "]" * 900]
+)
+async def test_json_of_any_kind_is_kept_as_it_is(service: Service, value: str) -> None:
+    await service.call("PutMemory", pb.PutMemoryRequest(user_id="u", key="k", value_json=value))
+    memories = await service.call("ListMemories", pb.ListMemoriesRequest(user_id="u"))
+    assert [memory.value_json for memory in memories.memories] == [value]
+
+
+async def test_as_many_parts_as_allowed_are_taken(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = [*[with_parts(*[TINY] * 2000)] * 9, with_parts(with_result(*[TINY] * 2000), *[TINY] * 1999)]
+    request = pb.AppendMessagesRequest(session_id="s", messages=full)
+    assert (await service.call("AppendMessages", request)).next_sequence == 11
+    monkeypatch.setattr(contexts, "MAX_CONTEXT_PARTS", 22_000)
+    assert len((await service.call("GetContext", pb.GetContextRequest(session_id="s"))).messages) == 10
+    await service.append({"role": "user", "parts": [TINY]})
+    failure = await service.fail("GetContext", pb.GetContextRequest(session_id="s"))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CONTEXT_TOO_LARGE")
+    window = pb.GetContextRequest(session_id="s", window={"max_messages": 1})
+    assert (await service.call("GetContext", window)).dropped_messages == 11
+
+
 async def test_a_page_size_above_the_largest_is_the_largest(service: Service) -> None:
     await service.append(*["x"] * 1000)
     await service.append("x")
@@ -131,8 +197,10 @@ async def test_a_page_size_above_the_largest_is_the_largest(service: Service) ->
         ("ListMessages", pb.ListMessagesRequest(session_id="s"), -1),
         ("ListMessages", pb.ListMessagesRequest(session_id="s"), "1; DROP TABLE messages"),
         ("ListSessions", pb.ListSessionsRequest(), [1]),
-        ("ListSessions", pb.ListSessionsRequest(), [1, "a\0b"]),
-        ("ListSessions", pb.ListSessionsRequest(), [2**70, "a"]),
+        ("ListSessions", pb.ListSessionsRequest(), [1, "a"]),
+        ("ListSessions", pb.ListSessionsRequest(), [1, "a\0b", "u"]),
+        ("ListSessions", pb.ListSessionsRequest(), [1, "a", "u\0"]),
+        ("ListSessions", pb.ListSessionsRequest(), [2**70, "a", "u"]),
         ("ListMemories", pb.ListMemoriesRequest(user_id="u"), 5),
         ("ListMemories", pb.ListMemoriesRequest(user_id="u"), "\0"),
     ],

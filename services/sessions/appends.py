@@ -1,0 +1,110 @@
+"""What an append writes: its messages, and the id by which its repetition is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.sessions.tables import appends, messages
+from services.shared.errors import AlreadyExists
+from services.shared.pacing import Pace
+
+MAX_STATEMENT_ROWS = 100
+MAX_STATEMENT_BYTES = 1024 * 1024
+"""Of one INSERT: while the driver packs what it is given, nobody else has their turn."""
+
+REMEMBERED_REQUESTS = 1000
+"""How many of a session's request ids are kept at least. When there are twice as many, the older ones are forgotten."""
+
+HASHED_BYTES = 1024 * 1024
+
+
+class Appended(NamedTuple):
+    """Where appended messages begin, and when that was; `duplicate` when it was an earlier call that appended them."""
+
+    first_sequence: int
+    create_time: int
+    duplicate: bool
+
+
+async def insert_messages(
+    connection: AsyncConnection, session_key: str, first_sequence: int, contents: Sequence[bytes], now: int
+) -> None:
+    rows = [
+        {"session_key": session_key, "sequence": sequence, "message": content, "create_time": now}
+        for sequence, content in enumerate(contents, first_sequence)
+    ]
+    for start, end in _statements(contents):
+        await connection.execute(insert(messages), rows[start:end])
+
+
+def _statements(contents: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Where each statement begins and ends."""
+    start = size = 0
+    for index, content in enumerate(contents):
+        if index > start and (index - start == MAX_STATEMENT_ROWS or size + len(content) > MAX_STATEMENT_BYTES):
+            yield start, index
+            start, size = index, 0
+        size += len(content)
+    yield start, len(contents)
+
+
+async def find_request(
+    connection: AsyncConnection, session_key: str, request_id: str, content_hash: bytes
+) -> Appended | None:
+    """What the earlier append with this id did, if there was one.
+
+    Raises AlreadyExists REQUEST_ID_REUSED when that came with other messages.
+    """
+    c = appends.c
+    result = await connection.execute(
+        select(c.first_sequence, c.create_time, c.content_hash).where(
+            c.session_key == session_key, c.request_id == request_id
+        )
+    )
+    row = result.one_or_none()
+    if row is None:
+        return None
+    if row.content_hash != content_hash:
+        raise AlreadyExists(
+            "request_id was used before, with other messages; use a new one for each append",
+            reason="REQUEST_ID_REUSED",
+        )
+    return Appended(row.first_sequence, row.create_time, duplicate=True)
+
+
+async def remember_request(
+    connection: AsyncConnection, session_key: str, request_id: str, content_hash: bytes, appended: Appended
+) -> None:
+    await connection.execute(
+        insert(appends).values(
+            session_key=session_key,
+            request_id=request_id,
+            content_hash=content_hash,
+            first_sequence=appended.first_sequence,
+            create_time=appended.create_time,
+        )
+    )
+    c = appends.c
+    own = c.session_key == session_key
+    count = await connection.scalar(select(func.count()).select_from(appends).where(own))
+    if count and count >= 2 * REMEMBERED_REQUESTS:
+        newest = select(c.create_time).where(own).order_by(c.create_time.desc())
+        oldest_kept = newest.offset(REMEMBERED_REQUESTS - 1).limit(1).scalar_subquery()
+        await connection.execute(delete(appends).where(own, c.create_time < oldest_kept))
+
+
+async def hash_contents(contents: Sequence[bytes]) -> bytes:
+    """What tells the messages of one append from those of another."""
+    digest = hashlib.sha256()
+    pace = Pace()
+    for content in contents:
+        digest.update(len(content).to_bytes(8))
+        for start in range(0, len(content), HASHED_BYTES):
+            digest.update(memoryview(content)[start : start + HASHED_BYTES])
+            await pace.rest()
+    return digest.digest()

@@ -1,0 +1,29 @@
+"""Each user has session ids of their own, so messages are kept under a key that is not the id; and how much a session
+holds is known without reading it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+Name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    op.drop_index("sessions_by_use", "sessions")
+    op.drop_index("sessions_by_user", "sessions")
+    # What is there keeps its id as its key. SQLite then follows the name wherever it is referred to.
+    for table in ("sessions", "messages", "appends"):
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN session_id TO session_key")
+    op.add_column("sessions", sa.Column("session_id", Name, nullable=False, server_default=""))
+    op.add_column("sessions", sa.Column("message_bytes", sa.BigInteger, nullable=False, server_default="0"))
+    op.execute(
+        "UPDATE sessions SET session_id = session_key, message_bytes = COALESCE("
+        "(SELECT SUM(LENGTH(message)) FROM messages WHERE messages.session_key = sessions.session_key), 0)"
+    )
+    op.create_index("sessions_by_id", "sessions", ["session_id", "user_id"], unique=True)
+    op.create_index("sessions_by_use", "sessions", ["update_time", "session_id", "user_id"])
+    op.create_index("sessions_by_user", "sessions", ["user_id", "update_time", "session_id"])

@@ -1,0 +1,54 @@
+"""Writes of a registry: one at a time, whole, and none that nobody waits for any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.models.storage import SerialWrites
+
+
+class Writes:
+    """Writes that wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.one_has_begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def write(self, name: str) -> str:
+        self.begun.append(name)
+        self.one_has_begun.set()
+        await self.may_end.wait()
+        self.ended.append(name)
+        return name
+
+
+async def leave(call: asyncio.Task[str]) -> None:
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_whoever_leaves_leaves_a_whole_write_or_none() -> None:
+    writes, serial = Writes(), SerialWrites()
+    first, second, third = (asyncio.create_task(serial.run(writes.write(name))) for name in ("a", "b", "c"))
+    await writes.one_has_begun.wait()
+    await leave(second)
+    await leave(first)
+    writes.may_end.set()
+    assert await third == "c"
+    assert writes.begun == writes.ended == ["a", "c"]
+
+
+async def test_a_write_that_raises_lets_the_next_one_begin() -> None:
+    serial = SerialWrites()
+
+    async def fail() -> None:
+        raise ValueError("full")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="full"):
+            await serial.run(fail())
