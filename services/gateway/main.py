@@ -25,6 +25,8 @@ environment variables (also read from .env; an exported one wins):
                        a GENAI_HOST beyond this machine means it  (default no)
   MODELS_ADDRESS       host:port of the Model Service          (default 127.0.0.1:50053)
   SESSIONS_ADDRESS     host:port of the Session Service        (default 127.0.0.1:50052)
+  GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
+                         (default 256)
   GENAI_LOG_LEVEL      debug, info, warning or error           (default info)
   GENAI_GRACE_SECONDS  time that running calls get at a stop   (default 30)
 

@@ -67,6 +67,8 @@ environment variables (also read from .env; an exported one wins):
   SESSIONS_ADDRESS       host:port of the Session Service                (default 127.0.0.1:50052)
   GENAI_HOST             address to listen on                            (default 127.0.0.1)
   GENAI_DATA_DIR         directory of the SQLite files                   (default data/ in the project)
+  GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
+                         (default 256)
   GENAI_LOG_LEVEL        debug, info, warning or error                   (default info)
   GENAI_GRACE_SECONDS    time that running calls get at a stop           (default 30)
 

@@ -62,6 +62,7 @@ class ModelServicer:
                 await _suited(target, turn.conversation),
                 turn.conversation,
                 interrupted=functools.partial(_record_usage, call),
+                room=call.room,
             )
             await turn.complete(response)
         _finish(response, prompted, target, call)
@@ -78,6 +79,7 @@ class ModelServicer:
                     await _suited(target, turn.conversation),
                     turn.conversation,
                     interrupted=functools.partial(_record_usage, call),
+                    room=call.room,
                 )
             ) as chunks,
         ):

@@ -39,13 +39,14 @@ RETRY_SECONDS = 1.0
 
 
 class Room:
-    """What one request takes of the bytes that are held. Leaving the block gives it back."""
+    """What one request of `size` bytes takes of those that are held, in `FORMS`. Leaving the block gives it back."""
 
-    __slots__ = ("_bytes", "_intake")
+    __slots__ = ("_bytes", "_intake", "_size")
 
     def __init__(self, intake: Intake, size: int) -> None:
         self._intake = intake
-        self._bytes = size
+        self._size = size
+        self._bytes = FORMS * size
 
     def __enter__(self) -> Room:
         return self
@@ -53,13 +54,14 @@ class Room:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shrink(0)
+        self.keep(0)
 
-    def shrink(self, size: int) -> None:
-        """Keeps no more than `size` bytes of it."""
-        if size < self._bytes:
-            self._intake.give_back(self._bytes - size)
-            self._bytes = size
+    def keep(self, forms: int) -> None:
+        """Says in how many forms the request is held from now on, at most."""
+        kept = forms * self._size
+        if kept < self._bytes:
+            self._intake.give_back(self._bytes - kept)
+            self._bytes = kept
 
 
 class _Reception:
@@ -88,9 +90,14 @@ class Intake:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Who waits for a place, by caller; the caller whose turn it is stands first."""
         self._displacing: asyncio.TimerHandle | None = None
-        self._left = held_bytes
+        self._held = self._left = held_bytes
         self._no_room = Room(self, 0)
         self._crowded: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def resize(self, held_bytes: int) -> None:
+        """Holds as many bytes from now on."""
+        self._held, more = held_bytes, held_bytes - self._held
+        self.give_back(more)
 
     async def receive(self, context: grpc.aio.ServicerContext, caller: str) -> tuple[bytes, Room]:
         """The request of a call of `caller`, when its turn has come, and the room that it takes.
@@ -133,7 +140,7 @@ class Intake:
         size = FORMS * request_bytes
         if size <= self._left and not self._crowded:
             self._left -= size
-            return Room(self, size)
+            return Room(self, request_bytes)
         waiter = asyncio.get_running_loop().create_future()
         self._crowded.append((size, waiter))
         try:
@@ -142,7 +149,7 @@ class Intake:
             if waiter.done() and not waiter.cancelled():
                 self.give_back(size)
             raise
-        return Room(self, size)
+        return Room(self, request_bytes)
 
     async def _wait_for_place(self, caller: str) -> None:
         turn = asyncio.get_running_loop().create_future()

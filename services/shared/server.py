@@ -21,6 +21,7 @@ from services.shared import descriptors
 from services.shared.allocator import give_back_large_blocks
 from services.shared.errors import StartupError
 from services.shared.health import NOT_SERVING, SERVING, Health
+from services.shared.intake import PROCESS_INTAKE
 from services.shared.listener import Listener, ServingLost
 from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
@@ -96,6 +97,7 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
 
     The announcement is printed when signals are heeded already: whoever waits for it may stop the process at once.
     """
+    PROCESS_INTAKE.resize(settings.request_memory * 1024 * 1024)
     stop = asyncio.Event()
     hurry = asyncio.Event()
 

@@ -35,6 +35,7 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="GENAI_LOG_LEVEL")
     grace_seconds: float = Field(30.0, ge=0, le=3600, validation_alias="GENAI_GRACE_SECONDS")
     data_directory: Path | None = Field(None, validation_alias="GENAI_DATA_DIR")
+    request_memory: int = Field(256, ge=128, validation_alias="GENAI_REQUEST_MEMORY_MIB")
     exposed: Literal["yes", "no"] = Field("no", validation_alias="GENAI_EXPOSED")
 
     def is_exposed(self) -> bool:

@@ -150,7 +150,7 @@ async def test_request_whose_bytes_are_handed_on_makes_room() -> None:
         await servicer.received(1)
         room = servicer.calls[0].room
         assert room
-        room.shrink(large)
+        room.keep(1)
         await servicer.received(2)
         servicer.go_on.set()
         assert await asyncio.gather(*calls) == [ANSWER] * 2

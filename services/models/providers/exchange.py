@@ -23,9 +23,14 @@ from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
+from services.shared.intake import Room
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 OK = 200
+
+ENCODED_FORMS = 3
+"""In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
+
 JSON = {"content-type": "application/json"}
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
@@ -67,11 +72,19 @@ async def chat(
     conversation: Conversation,
     patience: Patience = PATIENCE,
     interrupted: Interrupted | None = None,
+    room: Room | None = None,
 ) -> models_pb2.ChatResponse:
-    """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`."""
+    """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`.
+
+    `room`, which the request has, is given back as its forms are no longer held.
+    """
     body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
+    if room:
+        room.keep(ENCODED_FORMS)
     if body.streams:
-        return await _whole_answer(_streamed(transport, target, conversation, patience, interrupted, body))
+        stream = _streamed(transport, target, conversation, patience, interrupted, room, body)
+        del body
+        return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
         answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
         if answered.status != OK:
@@ -94,13 +107,14 @@ def chat_stream(
     conversation: Conversation,
     patience: Patience = PATIENCE,
     interrupted: Interrupted | None = None,
+    room: Room | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
     used that broke off is in the error's metadata too.
 
     Chunks leave as the reads arrive: what came together leaves together, and nothing waits for what comes next.
     """
-    return _streamed(transport, target, conversation, patience, interrupted)
+    return _streamed(transport, target, conversation, patience, interrupted, room)
 
 
 async def _streamed(
@@ -109,14 +123,18 @@ async def _streamed(
     conversation: Conversation,
     patience: Patience,
     interrupted: Interrupted | None,
-    encoded: Body | None = None,
+    room: Room | None,
+    body: Body | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-    body = encoded
     if body is None:
         body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
         async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
+            # What was asked is where it belongs.
+            body = body._replace(data=b"")
+            if room:
+                room.keep(1)
             if answered.status != OK:
                 error_body = await answered.read_start(MAX_ERROR_BYTES)
                 raise await _refusal(target, answered.status, answered.headers, error_body)

@@ -196,6 +196,7 @@ class Transport:
         Leaving the block before the end of the body closes the socket at once.
         """
         origin, connection = await self._send(url, headers, body, self._timers.first_byte)
+        del body
         try:
             _check_status(connection.status)
             yield StreamedAnswer(connection, self._timers.idle)
