@@ -17,7 +17,7 @@ STUBS := proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
 SOURCES := services genai_platform examples tests benchmarks docs requirements proto/generate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto bench lock sbom clean
+.PHONY: help setup quickstart test check lint format types proto bench fuzz fuzz-short lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ proto: $(READY) ## Generate the stubs from proto/*.proto
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 
+fuzz: setup ## Send 100,000 mutated messages, frames, answers and schemas each; FUZZ="messages --seed 7" for some
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+fuzz-short: setup ## The same with 2,000 each
+	$(BIN)/python -m tests.fuzz --count 2000 $(FUZZ)
+
 lock: $(TOOLS)/.ready ## Lock what pyproject.toml asks for, with hashes; with UPGRADE=yes, raise what it does not pin
 	$(TOOLS)/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
@@ -64,7 +70,7 @@ sbom: $(TOOLS)/.ready ## List what the services install as a CycloneDX SBOM in b
 	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate -o $(SBOM) build/services
 
 clean: ## Remove .venv, build and caches; data/ stays
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
 define new_venv
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

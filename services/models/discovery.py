@@ -15,11 +15,13 @@ from urllib.parse import quote
 from services.models.endpoints import EndpointPolicy
 from services.models.pauses import pause_after
 from services.models.probe_client import ProbeClient
-from services.models.provider_lists import NoList, ToldModel, read_page
+from services.models.provider_lists import MAX_MODELS, NoList, ToldModel, read_page
 from services.models.provider_registry import Provider
 from services.models.providers.http1 import Fault
+from services.models.providers.json_text import decoding_work
 from services.models.routing import Today, today_utc
 from services.models.vendor_models import VendorModels
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PreconditionFailed
 from services.shared.logs import Log
 
@@ -28,6 +30,9 @@ LIST_SECONDS = 10.0
 
 PAGE_LIMIT = 1000
 MAX_PAGES = 10
+
+WORK_PER_MODEL = 10_000
+"""How many bytes of plain text take as long as it takes to describe a model anew."""
 
 
 class Pace(NamedTuple):
@@ -64,6 +69,7 @@ class Discovery:
         self._log = log
         self._pace = pace or Pace()
         self._today = today
+        self._learning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._missing: dict[str, str] = {}
         """The replacements that were reported missing, by the model whose place they take."""
@@ -93,6 +99,7 @@ class Discovery:
         try:
             async with asyncio.timeout(LIST_SECONDS):
                 told = await self._ask(provider)
+            await self._learn(provider, told)
         except TimeoutError:
             return "TIMEOUT"
         except NoList:
@@ -107,10 +114,15 @@ class Discovery:
             # One bad list must not be the last.
             self._log.error("discovery failed unexpectedly", error=error, provider=provider.vendor)
             return "UNEXPECTED"
-        self._models.learn(provider.vendor, told, self._today())
         self._log.info("models discovered", provider=provider.vendor, count=len(told))
         self._report_missing(provider)
         return ""
+
+    async def _learn(self, provider: Provider, told: Sequence[ToldModel]) -> None:
+        # One at a time: each makes the whole directory anew of what all providers have told by then.
+        async with self._learning:
+            work = WORK_PER_MODEL * len(told)
+            await run_beside_if_large(work, self._models.learn, provider.vendor, told, self._today())
 
     async def _ask(self, provider: Provider) -> list[ToldModel]:
         """The whole list. Raises NoList, Refused, and what `ProbeClient.get` raises."""
@@ -120,8 +132,11 @@ class Discovery:
             async with self._client.get(_url(provider, after), provider.headers) as answer:
                 if answer.status != 200:
                     raise Refused(answer.status)
-                page = read_page(provider.vendor, await answer.read())
+                body = await answer.read()
+            page = await run_beside_if_large(decoding_work(body), read_page, provider.vendor, body)
             told += page.models
+            if len(told) > MAX_MODELS:
+                break
             if not page.next_id or page.next_id == after:
                 return told
             after = page.next_id

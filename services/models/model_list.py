@@ -6,6 +6,7 @@ vllm/entrypoints/openai (`max_model_len`), and `get_res_model_info` in llama.cpp
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ class ModelList:
 
     def names(self, count: int) -> list[str]:
         """The first names that are fit to be shown: what else stands there is a stranger's text."""
-        return [name for name in self._entries if _NAME_FIT_TO_SHOW.fullmatch(name)][:count]
+        return list(itertools.islice(filter(_NAME_FIT_TO_SHOW.fullmatch, self._entries), count))
 
     def learn(self, model: str) -> LearnedFacts:
         """What the list says of `model`, which may not be in it."""

@@ -22,6 +22,8 @@ from services.models.probe_client import PROBE_SECONDS, ProbeAnswer, ProbeClient
 from services.models.providers import json_text
 from services.models.providers.anthropic import API_VERSION
 from services.models.providers.http1 import Fault, Silence
+from services.models.providers.json_text import decoding_work
+from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PreconditionFailed
 
 HEALTHY = "healthy"
@@ -137,7 +139,8 @@ class ModelProbe:
         async with client.get(f"{url}?limit={ANTHROPIC_LIST_LIMIT}" if anthropic else url, headers) as answer:
             if not _is_success(answer):
                 return await _judge_failure(answer, url, self._key_hint())
-            return _judge_list(ModelList.read(await answer.read()), self.registered.upstream_model, url)
+            body = await answer.read()
+        return await run_beside_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
 
     def _health_url(self) -> str:
         server = urlsplit(self.registered.endpoint)
@@ -222,16 +225,22 @@ async def _judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> Findin
 
 async def _is_loading(answer: ProbeAnswer) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
+    body = await answer.read()
+    return await run_beside_if_large(decoding_work(body), _tells_of_loading, body)
+
+
+def _tells_of_loading(body: bytes) -> bool:
     try:
-        body = json_text.decode(await answer.read())
+        told = json_text.decode(body)
     except json_text.Malformed:
         return False
-    error = body.get("error") if isinstance(body, dict) else None
+    error = told.get("error") if isinstance(told, dict) else None
     return isinstance(error, dict) and error.get("type") == "unavailable_error"
 
 
-def _judge_list(served: ModelList | None, model: str, url: str) -> Finding:
+def _judge_list(body: bytes, model: str, url: str) -> Finding:
     """What a list of models says about one."""
+    served = ModelList.read(body)
     if served is None:
         message = "what answers does not list models as the adapter expects; check the endpoint and adapter_type"
         return Finding(DEGRADED, "BAD_RESPONSE", message, url)

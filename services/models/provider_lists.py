@@ -19,6 +19,9 @@ from services.models.providers import json_text
 
 MAX_TOKENS = 2**31 - 1
 
+MAX_MODELS = 2000
+"""Of one provider: several times what those list that pass on the models of all others."""
+
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 _STATES: Mapping[str, State] = {"active": ACTIVE, "deprecated": DEPRECATED, "retired": RETIRED}
@@ -66,18 +69,27 @@ class ListPage(NamedTuple):
 
 
 def read_page(vendor: Vendor, body: bytes) -> ListPage:
-    """Reads an answer to `GET /v1/models`. Raises NoList."""
+    """Reads an answer to `GET /v1/models`. Raises NoList, for more than MAX_MODELS entries too."""
     try:
         answer = json_text.decode(body)
     except json_text.Malformed:
         raise NoList from None
     entries = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or len(entries) > MAX_MODELS:
         raise NoList
     read = _openai_model if vendor == "openai" else _anthropic_model
     models = [read(entry["id"], entry) for entry in entries if isinstance(entry, dict) and _is_listable(entry)]
+    return ListPage(models, _next_id(answer))
+
+
+def _next_id(answer: Mapping[str, Any]) -> str:
     last = answer.get("last_id")
-    return ListPage(models, last if answer.get("has_more") is True and isinstance(last, str) else "")
+    if answer.get("has_more") is not True or not isinstance(last, str):
+        return ""
+    # It becomes a part of the next URL.
+    if not _FIT_NAME.fullmatch(last):
+        raise NoList
+    return last
 
 
 def _is_listable(entry: Mapping[str, Any]) -> bool:

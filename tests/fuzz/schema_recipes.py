@@ -10,6 +10,7 @@ Recipe = Callable[[int], str]
 """Makes the JSON of a schema, or of another value, of so many times its size."""
 
 MAX_LEVELS = 62
+MAX_REPEATED = 4000
 _SQUARE = str.maketrans("{}", "[]")
 _OTHERS = re.compile(r"[^][]+")
 
@@ -40,39 +41,16 @@ VALUES += (
     "",
 )
 
-LEAVES = (
-    *(
-        '{"type":"string"}',
-        "true",
-        "false",
-        "{}",
-        '{"type":"object"}',
-        '{"properties":{}}',
-        "null",
-        "5",
-        '"text"',
-        "[]",
-    ),
-    *('{"type":["object","null"]}', '{"enum":["a",null]}', '{"const":1e400}', '{"type":"string","default":"x"}'),
-    *(
-        '{"$ref":"#"}',
-        '{"$ref":"#/$defs/d0"}',
-        '{"$ref":"#/$defs/d1","description":"b"}',
-        '{"$ref":"#/definitions/d2"}',
-    ),
-    *(
-        '{"type":"array","minItems":2}',
-        '{"type":"number","minimum":0.10}',
-        '{"allOf":[{}]}',
-        '{"description":"\\"\\\\"}',
-    ),
-    *(
-        '{"type":"object","additionalProperties":{"type":"string"}}',
-        '{"type":"string","pattern":"(?=a)","format":"uri"}',
-    ),
-    '{"allOf":[{"$ref":"#/$defs/d0"},{"$ref":"#/$defs/d1"}]}',
-    '{"allOf":[{"$ref":"#/$defs/d0"},{"properties":{"own":{}},"required":["own"]}],"title":"t"}',
-)
+_LEAVES = r"""
+{"type":"string"} true false {} {"type":"object"} {"properties":{}} null 5 "text" []
+{"type":["object","null"]} {"enum":["a",null]} {"const":1e400} {"type":"string","default":"x"}
+{"$ref":"#"} {"$ref":"#/$defs/d0"} {"$ref":"#/$defs/d1","description":"b"} {"$ref":"#/definitions/d2"}
+{"type":"array","minItems":2} {"type":"number","minimum":0.10} {"allOf":[{}]} {"description":"\"\\"}
+{"type":"object","additionalProperties":{"type":"string"}} {"type":"string","pattern":"(?=a)","format":"uri"}
+{"allOf":[{"$ref":"#/$defs/d0"},{"$ref":"#/$defs/d1"}]}
+{"allOf":[{"$ref":"#/$defs/d0"},{"properties":{"own":{}},"required":["own"]}],"title":"t"}
+"""
+LEAVES = _LEAVES.split()
 PIECES = ('\\"', "\\\\", "a", "\\u0000", "\u00fc", "\U0001f600", "\\n", "]", "}", " ", "(?=", "\\/")
 
 
@@ -98,7 +76,8 @@ def _definition(rng: random.Random, number: int) -> Recipe:
     width, child, again = rng.choice((1, 3, 20)), _schema(rng, 1), rng.choice(("", "", ',"again":' + LEAVES[-2]))
 
     def make(scale: int) -> str:
-        properties = ",".join(f'"p{number}-{index}":{child(1)}' for index in range(width * scale))
+        text = child(1)
+        properties = ",".join(f'"p{number}-{index}":{text}' for index in range(_times(width, text) * scale))
         return f'{{"type":"object","properties":{{{properties}{again}}}}}'
 
     return make
@@ -139,10 +118,12 @@ def _member(rng: random.Random, levels: int) -> Recipe:
     kind, child = rng.random(), _schema(rng, levels - 1)
     if kind < 0.3:
         keyword, names = rng.choice(MAPS), _names(rng)
-        return lambda scale: f'"{keyword}":{{' + ",".join(f"{name}:{child(1)}" for name in names(scale)) + "}"
+        return lambda scale: (
+            f'"{keyword}":{{' + ",".join(f"{name}:{text}" for name, text in names(scale, child(1))) + "}"
+        )
     if kind < 0.6:
         keyword, width = rng.choice(LISTS), rng.choice((0, 1, 2, 2, 10))
-        return lambda scale: f'"{keyword}":[' + ",".join([child(1)] * width * scale) + "]"
+        return lambda scale: f'"{keyword}":[{_listed(child(1), width, scale)}]'
     if kind < 0.8:
         keyword = rng.choice(SINGLES)
         return lambda scale: f'"{keyword}":{child(scale)}'
@@ -172,12 +153,15 @@ def _wrapped(keyword: str, text: str) -> str:
     return f'{{"{keyword}":[{text},{{}}]}}' if keyword in LISTS else f'{{"{keyword}":{text}}}'
 
 
-def _names(rng: random.Random) -> Callable[[int], list[str]]:
+def _names(rng: random.Random) -> Callable[[int, str], list[tuple[str, str]]]:
     count, piece = rng.choice((0, 1, 3, 30)), rng.choice(PIECES)
     length = rng.choice((1, 1, 8, 500)) if count < 30 else 1
-    return lambda scale: [
-        f'"n{index}{piece * length * (scale if length == 500 else 1)}"' for index in range(count * scale)
-    ]
+
+    def make(scale: int, text: str) -> list[tuple[str, str]]:
+        end = piece * length * (scale if length == 500 else 1)
+        return [(f'"n{index}{end}"', text) for index in range(_times(count, text) * scale)]
+
+    return make
 
 
 def _value(rng: random.Random) -> Recipe:
@@ -188,8 +172,17 @@ def _value(rng: random.Random) -> Recipe:
         return lambda scale: f'"{piece * length * scale}"'
     item = rng.choice(("1", '"a"', "[]", "{}", f'"{piece}"', "null", '"object"', "1e400", "-" + "1" * 5000))
     if kind < 0.8:
-        return lambda scale: "[" + ",".join([item] * width * scale) + "]"
+        return lambda scale: f"[{_listed(item, width, scale)}]"
     return lambda scale: item
+
+
+def _listed(text: str, width: int, scale: int) -> str:
+    return ",".join([text] * _times(width, text) * scale)
+
+
+def _times(width: int, text: str) -> int:
+    """How often a text is repeated, so that what nests stays small."""
+    return min(width, 1 + MAX_REPEATED // len(text))
 
 
 def _levels_of(text: str) -> int:

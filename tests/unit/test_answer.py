@@ -189,9 +189,8 @@ def test_last_chunk_has_everything() -> None:
     answer.finish("stop", "stop")
     answer.complete()
     answer.take_chunks()
-    response = answer.response()
-    assert answer.last_chunk(response) == ChatChunk(
-        index=1, finish_reason="stop", usage=models_pb2.TokenUsage(prompt_tokens=1), response=response
+    assert answer.last_chunk() == ChatChunk(
+        index=1, finish_reason="stop", usage=models_pb2.TokenUsage(prompt_tokens=1), response=answer.response()
     )
 
 

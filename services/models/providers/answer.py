@@ -3,6 +3,8 @@
 Every dialect builds its answers here, whole or piece by piece, so that Chat and ChatStream cannot disagree. An answer
 is a list of blocks in the order of their keys, which the dialect chooses. Pieces that arrive together leave together:
 `take_chunks` joins neighbours of one block into one chunk.
+
+Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole parts of at most MAX_PARTS_BYTES.
 """
 
 from __future__ import annotations
@@ -14,20 +16,29 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proto import models_pb2
-from services.models.providers.json_text import join_surrogates
+from services.models.limits import MAX_PARTS
+from services.models.providers.faults import Fault
+from services.models.providers.pieces import Pieces
 
 BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for English, used only where the provider did not count; such usage is marked as estimated."""
 
+MAX_BLOCKS = MAX_PARTS
+"""Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
+
+MAX_PARTS_BYTES = 31 * 1024 * 1024
+"""Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""
+
+MAX_CITED_BYTES = 8 * 1024 * 1024
+"""Of the citations that come in pieces: what was quoted, in the end, is a part of the answer."""
+
 
 @dataclass(slots=True)
 class _Block:
     kind: BlockKind
-    pieces: list[str] = field(default_factory=list)
-    carry: str = ""
-    """The first half of a surrogate pair whose second half has not arrived."""
+    held: Pieces = field(default_factory=Pieces)
     call_index: int = 0
     call_id: str = ""
     call_name: str = ""
@@ -35,8 +46,9 @@ class _Block:
     redacted: bool = False
     citations_json: str = ""
 
-    def text(self) -> str:
-        return "".join(self.pieces)
+    def part_bytes(self) -> int:
+        """About how large a part is that holds it all."""
+        return self.held.utf8_bytes() + len(self.citations_json) + (len(self.state.data) if self.state else 0)
 
 
 class Answer:
@@ -58,6 +70,12 @@ class Answer:
         """False where the provider says that it charges otherwise, as for another service tier."""
         self.warnings: list[models_pb2.Notice] = []
         self.state_owner = ""
+        self.characters = 0
+        """Of all text that was given out, arguments of tool calls included."""
+        self.parts_bytes = 0
+        """Of all parts that were given out whole."""
+        self.waiting_bytes = 0
+        """Of what its decoder holds until more has come."""
         self._blocks: dict[int, _Block] = {}
         self._call_ids: set[str] = set()
         self._free_call_key = 0
@@ -67,6 +85,11 @@ class Answer:
         self._pending_block: _Block | None = None
         self._next_index = 0
 
+    @property
+    def size(self) -> int:
+        """About how much is held of it."""
+        return self.characters + self.parts_bytes + self.waiting_bytes
+
     # ------------------------------------------------------------------------------------------- growing
 
     def add(self, key: int, kind: Literal["text", "reasoning", "refusal"], piece: str) -> None:
@@ -75,7 +98,7 @@ class Answer:
         if block is None:
             if not piece:
                 return
-            block = self._blocks[key] = _Block(kind)
+            block = self._begin(key, _Block(kind))
         self._grow(block, piece)
 
     def open_tool_call(self, key: int, call_id: str, name: str) -> int:
@@ -92,8 +115,8 @@ class Answer:
         if not call_id or call_id in self._call_ids:
             call_id = self._make_call_id(index)
         self._call_ids.add(call_id)
-        self._blocks[key] = _Block("tool_call", call_index=index, call_id=call_id, call_name=name)
-        self._flush()
+        self._begin(key, _Block("tool_call", call_index=index, call_id=call_id, call_name=name))
+        self.flush()
         delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
         self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
         return key
@@ -113,7 +136,7 @@ class Answer:
         if block is None:
             return ""
         self._settle(block)
-        return block.text()
+        return self._text(block)
 
     def cite(self, key: int, citations_json: str) -> None:
         """Names the sources of the text in the block `key`, if it has begun, as a JSON array of the provider's."""
@@ -123,11 +146,17 @@ class Answer:
 
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
         """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
-        block = self._blocks.setdefault(key, _Block("opaque"))
+        block = self._blocks.get(key) or self._begin(key, _Block("opaque"))
         block.state = state
         block.redacted = redacted
-        self._flush()
-        self._emit(models_pb2.ChatChunk(completed_part=_part(block)))
+        self.flush()
+        self._emit_part(block)
+
+    def warn(self, code: str, message: str, *, field: str = "") -> None:
+        """Tells the caller of something, once however often it happens."""
+        warning = models_pb2.Notice(code=code, field=field, message=message)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def finish(self, reason: str, raw: str) -> None:
         """Records why the answer ended: a word of ours and the provider's own."""
@@ -138,32 +167,34 @@ class Answer:
         """Closes all blocks: nothing more comes."""
         for block in self._blocks.values():
             self._settle(block)
-            if block.kind == "tool_call" and not block.pieces:
+            if block.kind == "tool_call" and not block.held and block is not self._pending_block:
                 self._grow(block, "{}")
-        self._flush()
+        self.flush()
         for block in self._blocks.values():
             # One that carries state was told when it was complete.
             if block.kind == "refusal" and block.state is None:
-                self._emit(models_pb2.ChatChunk(completed_part=_part(block)))
+                self._emit_part(block)
         if self.finish_reason == "stop" and self._call_ids:
             self.finish_reason = "tool_calls"
         if self.finish_reason == "stop" and any(block.kind == "refusal" for block in self._blocks.values()):
             self.finish_reason = "refusal"
 
+    def _begin(self, key: int, block: _Block) -> _Block:
+        if len(self._blocks) >= MAX_BLOCKS:
+            raise Fault("OUTPUT_LIMIT")
+        self._blocks[key] = block
+        return block
+
     def _settle(self, block: _Block) -> None:
-        """Half a character that the other half did not follow is none."""
-        if block.carry:
-            block.carry = ""
-            self._grow(block, "\ufffd")
+        self._grow(block, block.held.settle())
 
     def _grow(self, block: _Block, piece: str) -> None:
-        if not piece.isascii() or block.carry:
-            piece = _join_surrogates(block, piece)
+        if not piece.isascii() or block.held.carry:
+            piece = block.held.fit(piece)
         if not piece:
             return
-        block.pieces.append(piece)
         if block is not self._pending_block:
-            self._flush()
+            self.flush()
             self._pending_block = block
         self._pending.append(piece)
 
@@ -171,61 +202,80 @@ class Answer:
 
     def take_chunks(self) -> list[models_pb2.ChatChunk]:
         """The chunks for everything that was added since the last call; their `index` goes on from there."""
-        self._flush()
+        self.flush()
         chunks, self._chunks = self._chunks, []
         for chunk in chunks:
-            if chunk.completed_part.HasField("provider_state"):
-                chunk.completed_part.provider_state.provider = self.state_owner
+            if chunk.HasField("completed_part"):
+                self._name_owner(chunk.completed_part)
         return chunks
 
-    def last_chunk(self, response: models_pb2.ChatResponse) -> models_pb2.ChatChunk:
-        """The chunk that ends the stream."""
-        return models_pb2.ChatChunk(
-            index=self._next_index, finish_reason=response.finish_reason, usage=response.usage, response=response
-        )
+    def _name_owner(self, part: models_pb2.ContentPart) -> None:
+        if part.HasField("provider_state"):
+            part.provider_state.provider = self.state_owner
+
+    def last_chunk(self) -> models_pb2.ChatChunk:
+        """The chunk that ends the stream, with the whole answer; to be asked once, after `complete`."""
+        chunk = models_pb2.ChatChunk(index=self._next_index)
+        self._fill(chunk.response)
+        chunk.finish_reason = chunk.response.finish_reason
+        if self.usage is not None:
+            chunk.usage.CopyFrom(self.usage)
+        return chunk
 
     def text_of(self, key: int) -> str:
         """What the block `key` holds so far, arguments of a tool call included."""
-        return self._blocks[key].text()
+        return self._text(self._blocks[key])
+
+    def _text(self, block: _Block) -> str:
+        text = block.held.text()
+        return text + "".join(self._pending) if block is self._pending_block else text
 
     def response(self) -> models_pb2.ChatResponse:
         """The whole answer; to be asked once, after `complete`."""
+        response = models_pb2.ChatResponse()
+        self._fill(response)
+        return response
+
+    def _fill(self, response: models_pb2.ChatResponse) -> None:
+        # In place: what is large would be copied once more with every message that it is put into.
         blocks = [self._blocks[key] for key in sorted(self._blocks)]
-        text = "".join([block.text() for block in blocks if block.kind == "text"])
-        message = models_pb2.ChatMessage(role="assistant", content=text)
+        text = "".join([block.held.text() for block in blocks if block.kind == "text"])
+        message = response.message
+        message.role = "assistant"
+        message.content = response.text = text
         if self._call_ids:
             calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
-            message.tool_calls.extend([_tool_call(block) for block in calls])
+            for block in calls:
+                _fill_call(message.tool_calls.add(), block)
+            response.tool_calls.extend(message.tool_calls)
         if not _fits_short_form(blocks):
-            message.parts.extend(_part(block) for block in blocks)
-            for part in message.parts:
-                if part.HasField("provider_state"):
-                    part.provider_state.provider = self.state_owner
-        return models_pb2.ChatResponse(
-            text=text,
-            model=self.model,
-            usage=self.usage,
-            tool_calls=message.tool_calls,
-            finish_reason=self.finish_reason or "other",
-            message=message,
-            raw_finish_reason=self.raw_finish_reason,
-            provider_response_id=self.provider_response_id,
-            warnings=self.warnings,
-            stop_sequence=self.stop_sequence,
-        )
+            for block in blocks:
+                part = message.parts.add()
+                _fill_part(part, block)
+                self._name_owner(part)
+        response.model = self.model
+        if self.usage is not None:
+            response.usage.CopyFrom(self.usage)
+        response.finish_reason = self.finish_reason or "other"
+        response.raw_finish_reason = self.raw_finish_reason
+        response.provider_response_id = self.provider_response_id
+        response.warnings.extend(self.warnings)
+        response.stop_sequence = self.stop_sequence
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
-        characters = sum(len(piece) for block in self._blocks.values() for piece in block.pieces)
-        return math.ceil(characters / CHARACTERS_PER_TOKEN)
+        return math.ceil((self.characters + sum(map(len, self._pending))) / CHARACTERS_PER_TOKEN)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Puts what was added since the last chunk into one, which `take_chunks` gives."""
         block = self._pending_block
         if block is None:
             return
         piece = "".join(self._pending)
         self._pending.clear()
         self._pending_block = None
+        self.characters += len(piece)
+        block.held.keep(piece)
         if block.kind == "text":
             self._emit(models_pb2.ChatChunk(token=piece))
         elif block.kind == "reasoning":
@@ -233,6 +283,14 @@ class Answer:
         elif block.kind == "tool_call":
             delta = models_pb2.ToolCallDelta(index=block.call_index, arguments_json=piece)
             self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+
+    def _emit_part(self, block: _Block) -> None:
+        self.parts_bytes += block.part_bytes()
+        if self.parts_bytes > MAX_PARTS_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        chunk = models_pb2.ChatChunk()
+        _fill_part(chunk.completed_part, block)
+        self._emit(chunk)
 
     def _emit(self, chunk: models_pb2.ChatChunk) -> None:
         chunk.index = self._next_index
@@ -248,30 +306,22 @@ def _fits_short_form(blocks: list[_Block]) -> bool:
     return plain and "text" not in kinds[1:]
 
 
-def _part(block: _Block) -> models_pb2.ContentPart:
-    part = models_pb2.ContentPart(provider_state=block.state, citations_json=block.citations_json)
+def _fill_part(part: models_pb2.ContentPart, block: _Block) -> None:
+    part.citations_json = block.citations_json
+    if block.state is not None:
+        part.provider_state.CopyFrom(block.state)
     if block.kind == "text":
-        part.text = block.text()
+        part.text = block.held.text()
     elif block.kind == "reasoning" or (block.kind == "opaque" and block.redacted):
-        part.reasoning.CopyFrom(models_pb2.Reasoning(text=block.text(), redacted=block.redacted))
+        part.reasoning.text = block.held.text()
+        part.reasoning.redacted = block.redacted
     elif block.kind == "refusal":
-        part.refusal = block.text()
+        part.refusal = block.held.text()
     elif block.kind == "tool_call":
-        part.tool_call.CopyFrom(_tool_call(block))
-    return part
+        _fill_call(part.tool_call, block)
 
 
-def _tool_call(block: _Block) -> models_pb2.ToolCall:
-    return models_pb2.ToolCall(id=block.call_id, name=block.call_name, arguments_json=block.text())
-
-
-def _join_surrogates(block: _Block, piece: str) -> str:
-    """Joins a surrogate pair that was split between two pieces; protobuf takes no lone halves."""
-    piece = block.carry + piece
-    block.carry = ""
-    if piece and "\ud800" <= piece[-1] <= "\udbff":
-        block.carry = piece[-1]
-        piece = piece[:-1]
-    if any("\ud800" <= character <= "\udfff" for character in piece):
-        return join_surrogates(piece)
-    return piece
+def _fill_call(call: models_pb2.ToolCall, block: _Block) -> None:
+    call.id = block.call_id
+    call.name = block.call_name
+    call.arguments_json = block.held.text()

@@ -65,6 +65,8 @@ REASONS_BY_SENTENCE = (
 )
 
 MAX_PARAM_LENGTH = 1024
+MAX_SENTENCE_LENGTH = 4096
+"""What is longer quotes something."""
 _NAMES = re.compile(r"[^.\[\]]+")
 
 # The body's members whose names a caller knows too.
@@ -127,7 +129,7 @@ def _fault(error: dict[str, Any], by_status: str, status: int) -> Fault:
     if reason in ("UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR") and status:
         reason = by_status
     if reason == "UPSTREAM_INVALID_REQUEST":
-        message = json_text.text_of(error.get("message"))
+        message = json_text.text_of(error.get("message"))[:MAX_SENTENCE_LENGTH]
         reason = next((meaning for sentence, meaning in REASONS_BY_SENTENCE if sentence.search(message)), reason)
     assert reason in MEANINGS
     return Fault(reason, FIELDS_BY_PARAM.get(names[0], "") if names else "")

@@ -5,11 +5,31 @@ from __future__ import annotations
 import math
 
 from proto import models_pb2
-from services.models.providers.answer import CHARACTERS_PER_TOKEN
+from services.models.providers.answer import CHARACTERS_PER_TOKEN, Answer
 from services.models.providers.base import Conversation
 
 CHARACTERS_PER_MEDIA = 1000 * CHARACTERS_PER_TOKEN
 """About what an image costs, as the Session Service counts it too."""
+
+
+def estimate_usage(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
+    """What a call has used, about."""
+    prompt = estimate_prompt_tokens(conversation)
+    completion = answer.estimated_completion_tokens()
+    return models_pb2.TokenUsage(
+        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
+    )
+
+
+def with_told_prompt(estimate: models_pb2.TokenUsage, told: models_pb2.TokenUsage) -> models_pb2.TokenUsage:
+    """What a provider tells at the beginning is true of the prompt and its cache, and not yet of the answer."""
+    usage = models_pb2.TokenUsage()
+    usage.CopyFrom(told)
+    usage.ClearField("reasoning_tokens")
+    usage.completion_tokens = estimate.completion_tokens
+    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
+    usage.estimated = True
+    return usage
 
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:

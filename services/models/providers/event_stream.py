@@ -12,6 +12,11 @@ from services.shared import errors
 
 MAX_EVENT_BYTES = 24 * 1024 * 1024
 """Of all lines of one event, each with one byte for its end."""
+MAX_EVENT_LINES = 2**15
+"""An object for each takes ten times as much memory as short ones do in the stream."""
+MAX_EMPTY_BYTES = 4 * 1024 * 1024
+"""Of one stream: comments, blank lines and whatever else is no event."""
+LARGE_EVENT = f"an event of more than {MAX_EVENT_BYTES} bytes"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -24,67 +29,95 @@ class Event(NamedTuple):
 class EventStream:
     """Decodes one stream. It is on the path of every token: most reads bring one short event, and cost one split."""
 
-    __slots__ = ("_after_carriage_return", "_at_start", "_pieces", "_size")
+    __slots__ = ("_after_carriage_return", "_at_start", "_empty_bytes", "_held", "held_bytes")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._empty_bytes = 0
+        self._held = bytearray()
+        self.held_bytes = 0
+        """Of an event that has begun and not ended, what has come."""
         self._at_start = True
         self._after_carriage_return = False
 
     @property
     def unfinished(self) -> bool:
         """Whether an event has begun and not ended. At the end of the stream that means it was cut short."""
-        return any(line and not line.startswith(b":") for line in b"".join(self._pieces).split(b"\n"))
+        return any(line and not line.startswith(b":") for line in self._held.split(b"\n"))
 
     def feed(self, data: bytes) -> list[Event]:
         """Takes the next bytes and returns the events that they complete.
 
-        Raises Internal (UPSTREAM_PROTOCOL_ERROR) when one event is larger than MAX_EVENT_BYTES.
+        Raises Internal (UPSTREAM_PROTOCOL_ERROR) when one event is larger than MAX_EVENT_BYTES, or has more lines than
+        MAX_EVENT_LINES, and when there was more than MAX_EMPTY_BYTES between the events.
         """
         if self._at_start:
             data = self._skip_byte_order_mark(data)
         if self._after_carriage_return or b"\r" in data:
             data = self._normalize_line_ends(data)
-        if self._pieces:
-            if not self._completes(data):
-                self._keep(data)
-                return []
-            data = b"".join((*self._pieces, data))
-            self._pieces.clear()
-            self._size = 0
+        events: list[Event] = []
+        if self.held_bytes:
+            end = self._extend_held(data)
+            if not end:
+                return events
+            if event := self._end_held():
+                events.append(event)
+            data = data[end:]
         blocks = data.split(b"\n\n")
         if rest := blocks.pop():
-            self._keep(rest)
-        if len(data) > MAX_EVENT_BYTES and any(len(block) >= MAX_EVENT_BYTES for block in blocks):
-            raise _too_large()
-        events = []
+            self._hold(rest)
+        if len(data) > MAX_EVENT_LINES:
+            for block in blocks:
+                _check_size(block)
         for block in blocks:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(Event("", block[6:]))
-            elif event := _parse(block):
+            elif block and (event := _parse(block)):
                 events.append(event)
+            else:
+                self._count_empty(len(block))
         return events
 
-    def _completes(self, data: bytes) -> bool:
-        return b"\n\n" in data or (data.startswith(b"\n") and self._pieces[-1].endswith(b"\n"))
+    def _count_empty(self, size: int) -> None:
+        self._empty_bytes += size + 2
+        if self._empty_bytes > MAX_EMPTY_BYTES:
+            raise _refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
 
-    def _keep(self, data: bytes) -> None:
-        # The pieces of an unfinished event are joined once, when it ends: joining at each read would be quadratic.
-        if not data:
-            return
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > MAX_EVENT_BYTES:
-            raise _too_large()
+    def _hold(self, data: bytes) -> None:
+        # Joined as it grows, at the cost of what is added: a list of small pieces would be larger than the event.
+        self._held += data
+        self.held_bytes = len(self._held)
+        if self.held_bytes > MAX_EVENT_BYTES:
+            raise _refusal(LARGE_EVENT)
+
+    def _extend_held(self, data: bytes) -> int:
+        """Adds to the event that was begun, up to the end of its last line. Returns where in `data` its empty line
+        ends, or 0 when that has not come."""
+        if data.startswith(b"\n") and self._held.endswith(b"\n"):
+            return 1
+        end = data.find(b"\n\n") + 1
+        self._hold(data[:end] if end else data)
+        return end + 1 if end else 0
+
+    def _end_held(self) -> Event | None:
+        """The event that was begun and has ended. It may be large, and is copied once."""
+        held, self._held, self.held_bytes = self._held, bytearray(), 0
+        del held[-1:]
+        if held.startswith(b"data: ") and b"\n" not in held:
+            del held[:6]
+            return Event("", bytes(held))
+        _check_size(held)
+        event = _parse(bytes(held))
+        if event is None:
+            self._count_empty(len(held))
+        return event
 
     def _skip_byte_order_mark(self, data: bytes) -> bytes:
-        start = b"".join((*self._pieces, data))
-        self._pieces.clear()
-        self._size = 0
+        start = bytes(self._held) + data
+        self._held.clear()
+        self.held_bytes = 0
         if len(start) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(start):
-            self._keep(start)
+            self._hold(start)
             return b""
         self._at_start = False
         return start.removeprefix(BYTE_ORDER_MARK)
@@ -102,6 +135,13 @@ class EventStream:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
+def _check_size(block: bytes | bytearray) -> None:
+    if len(block) >= MAX_EVENT_BYTES:
+        raise _refusal(LARGE_EVENT)
+    if block.count(b"\n") >= MAX_EVENT_LINES:
+        raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
+
+
 def _parse(block: bytes) -> Event | None:
     """Returns the event in the lines before an empty line, or None when they have no data."""
     name = ""
@@ -116,8 +156,5 @@ def _parse(block: bytes) -> Event | None:
     return Event(name, b"\n".join(data)) if data else None
 
 
-def _too_large() -> errors.Internal:
-    return errors.Internal(
-        f"the provider sent an event larger than {MAX_EVENT_BYTES} bytes; ask for a shorter answer",
-        reason="UPSTREAM_PROTOCOL_ERROR",
-    )
+def _refusal(what: str) -> errors.Internal:
+    return errors.Internal(f"the provider sent {what}; ask for a shorter answer", reason="UPSTREAM_PROTOCOL_ERROR")

@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from proto import models_pb2
 from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
-from services.models.providers.estimates import estimate_prompt_tokens
-from services.models.providers.event_stream import EventStream
+from services.models.providers.estimates import estimate_usage, with_told_prompt
+from services.models.providers.event_stream import Event, EventStream
 from services.models.providers.faults import Fault, error_for
-from services.models.providers.transport import StreamedAnswer, Transport
+from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
+from services.models.providers.json_text import LIGHT_BYTES, decoding_work
+from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
-from services.shared.beside_loop import run_beside_if_large
+from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
+from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 OK = 200
 JSON = {"content-type": "application/json"}
 
-MAX_ERROR_BYTES = 1024 * 1024
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
+MAX_EVENTS = 2**19
+"""Of one streamed answer: one that says nothing takes nine bytes to send, and three microseconds to read."""
+MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+"""With room for what the service adds to a response, and for the chunk that a stream's comes in."""
+MAX_CHARACTERS = 16 * 1024 * 1024
+"""Of an answer, whose text its response says twice."""
 
 
 class Patience(NamedTuple):
@@ -46,6 +54,8 @@ class Patience(NamedTuple):
 
 PATIENCE = Patience()
 
+Ending = TypeVar("Ending")
+
 Interrupted = Callable[[models_pb2.TokenUsage], None]
 """Is told what a stream had used that did not come to its end, before the error is raised. Never numbers of the
 provider alone: it counts at the end."""
@@ -62,13 +72,12 @@ async def chat(
     body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
     if body.streams:
         return await _whole_answer(_streamed(transport, target, conversation, patience, interrupted, body))
-    with _Attribution(target):
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data)
+    with _Attribution(target), PROCESS_ANSWERS.begin() as held:
+        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
         if answered.status != OK:
-            raise _refusal(target, answered.status, answered.headers, answered.body)
-        answer = _read(target, answered.headers, answered.body)
-        answer.complete()
-        return _response(answer, target, conversation, body)
+            raise await _refusal(target, answered.status, answered.headers, answered.body)
+        answer = await _read(target, answered.headers, answered.body)
+        return await _end(_response, answer, target, conversation, body, interrupted)
 
 
 async def _whole_answer(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
@@ -106,14 +115,14 @@ async def _streamed(
     if body is None:
         body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
     chunks_sent = 0
-    with _Attribution(target) as facts:
+    with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
         async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
             if answered.status != OK:
-                raise _refusal(target, answered.status, answered.headers, await answered.read_all(MAX_ERROR_BYTES))
+                error_body = await answered.read_start(MAX_ERROR_BYTES)
+                raise await _refusal(target, answered.status, answered.headers, error_body)
             if answered.headers.get("content-type", "").startswith("application/json"):
                 # Some servers do not stream, whatever they are asked.
-                answer = _read(target, answered.headers, await answered.read_all())
-                answer.complete()
+                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow))
                 for chunk in answer.take_chunks():
                     yield chunk
             else:
@@ -121,33 +130,41 @@ async def _streamed(
                 answer = decoder.answer
                 answer.state_owner = target.state_owner
                 with _Interruption(decoder, target, conversation, facts, interrupted):
-                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience)) as chunks:
+                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                             chunks_sent += 1
                             facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
-            response = _response(answer, target, conversation, body)
-            yield answer.last_chunk(response)
+            yield await _end(_last_chunk, answer, target, conversation, body, interrupted)
             await _drain(answered, patience)
 
 
 async def _decoded(
-    answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience
+    answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
     events = EventStream()
     loop = asyncio.get_running_loop()
     newest_content = loop.time()
     usage_due: float | None = None
-    size = 0
+    size = count = 0
     fault: Fault | None = None
     while not decoder.ended:
         data = await _read_on(answered, usage_due)
         if not data:
             break
         size += len(data)
+        is_large = events.held_bytes > LIGHT_BYTES
+        if size > FREE_BYTES:
+            held.grow(events.held_bytes + decoder.answer.size)
+            is_large = is_large or decoder.answer.waiting_bytes > LARGE_BYTES
         try:
-            decoder.feed(events.feed(data))
+            if is_large:
+                await _feed_large(decoder, events, data)
+            else:
+                complete = events.feed(data)
+                decoder.feed(complete)
+                count += len(complete)
         except Fault as raised:
             fault = raised
         except RecursionError:
@@ -167,13 +184,28 @@ async def _decoded(
             newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
-        if size > MAX_STREAM_BYTES:
+        if size > MAX_STREAM_BYTES or count > MAX_EVENTS or decoder.answer.characters > MAX_CHARACTERS:
             raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
     if not decoder.finished:
         raise error_for(_fault_of_early_end(answered, size), target.provider)
-    decoder.answer.complete()
+    try:
+        await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
+    except Fault as raised:
+        raise error_for(raised, target.provider) from None
     for chunk in decoder.answer.take_chunks():
         yield chunk
+
+
+async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
+    """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
+    complete = events.feed(data)
+    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in complete)
+    await run_beside_if_large(work, _feed_and_flush, decoder, complete)
+
+
+def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
+    decoder.feed(events)
+    decoder.answer.flush()
 
 
 def _fault_of_early_end(answered: StreamedAnswer, size: int) -> Fault:
@@ -242,58 +274,94 @@ class _Interruption:
         was_refused = isinstance(error, errors.PlatformError) and "chunks" not in self._facts and answer.usage is None
         if error is None or self._decoder.finished or was_refused:
             return
-        usage = _estimate(answer, self._conversation)
+        usage = estimate_usage(answer, self._conversation)
         if answer.usage is not None:
-            usage = _with_told_prompt(usage, answer.usage)
+            usage = with_told_prompt(usage, answer.usage)
         _add_cost(usage, answer, self._target)
         self._facts.update({name: str(value).lower() for name, value in usage_facts(usage).items()})
         if self._interrupted:
             self._interrupted(usage)
 
 
-def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
-    return error_for(target.dialect.fault(status, body), target.provider, status=status, headers=headers)
+async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
+    fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
+    return error_for(fault, target.provider, status=status, headers=headers)
 
 
-def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+    """The answer in the body of a 200, complete."""
     try:
-        answer = target.dialect.read(body)
+        return await run_beside_if_large(decoding_work(body), _read_whole, target, body)
     except Fault as fault:
         raise error_for(fault, target.provider, status=OK, headers=headers) from None
     except RecursionError:
         # Nested so deep that it could only just be read, and cannot be written again.
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
+
+
+def _read_whole(target: Target, body: bytes) -> Answer:
+    answer = target.dialect.read(body)
     answer.state_owner = target.state_owner
+    answer.complete()
     return answer
 
 
-def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
-    """The finished response. A provider that did not name its model served the one that was asked.
+async def _end(
+    ending: Callable[[Answer, Target, Conversation, Body], Ending],
+    answer: Answer,
+    target: Target,
+    conversation: Conversation,
+    body: Body,
+    interrupted: Interrupted | None,
+) -> Ending:
+    """What `ending` makes of a complete answer, or raises; what one had used that is too large is told."""
+    try:
+        return await run_beside_if_large(answer.size, ending, answer, target, conversation, body)
+    except errors.LimitExceeded:
+        if interrupted and answer.usage:
+            interrupted(answer.usage)
+        raise
 
-    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back.
-    """
+
+def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
+    """The finished response. Raises as `_check` does."""
+    _settle(answer, target, conversation)
+    response = answer.response()
+    _check(response, target, body)
+    return response
+
+
+def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatChunk:
+    """The last chunk, with the finished response. Raises as `_check` does."""
+    _settle(answer, target, conversation)
+    chunk = answer.last_chunk()
+    _check(chunk.response, target, body)
+    return chunk
+
+
+def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
+    """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
     if answer.usage is None:
-        answer.usage = _estimate(answer, conversation)
+        answer.usage = estimate_usage(answer, conversation)
     _add_cost(answer.usage, answer, target)
-    response = answer.response()
+    if answer.characters > MAX_CHARACTERS:
+        raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
+
+
+def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> None:
+    """Adds to a response where it comes from, and what its caller should know.
+
+    Raises when it calls a tool without a name: nobody could run it, and no provider takes it back. And when it is too
+    large for its caller, so that nobody keeps an answer that was never received.
+    """
     if not all(call.name for call in response.tool_calls):
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider)
     response.provider = target.provider
     if target.warnings or body.warnings:
         response.warnings.extend([*target.warnings, *body.warnings])
-    return response
-
-
-def _with_told_prompt(estimate: models_pb2.TokenUsage, told: models_pb2.TokenUsage) -> models_pb2.TokenUsage:
-    """What a provider tells at the beginning is true of the prompt and its cache, and not yet of the answer."""
-    usage = models_pb2.TokenUsage()
-    usage.CopyFrom(told)
-    usage.ClearField("reasoning_tokens")
-    usage.completion_tokens = estimate.completion_tokens
-    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
-    usage.estimated = True
-    return usage
+    if response.ByteSize() > MAX_RESPONSE_BYTES:
+        raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
 
 
 def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
@@ -313,11 +381,3 @@ def _add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> N
     cost = target.price(usage) if target.price and answer.at_standard_rates else None
     if cost is not None:
         usage.cost_nano_usd = cost
-
-
-def _estimate(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
-    prompt = estimate_prompt_tokens(conversation)
-    completion = answer.estimated_completion_tokens()
-    return models_pb2.TokenUsage(
-        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
-    )

@@ -19,6 +19,8 @@ from services.shared import errors
 MAX_RETRY_SECONDS = 1e6
 """A provider that says more means something else."""
 
+MAX_WORD_LENGTH = 4096
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -40,6 +42,17 @@ def read_object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     return value
+
+
+def word_of(value: Any) -> str:
+    """An id, a name or a word that a provider sent, "" for what is no text. Raises Fault for one of more than
+    MAX_WORD_LENGTH characters, which would go into every copy of the answer."""
+    if not value:
+        return ""
+    word = json_text.text_of(value)
+    if len(word) > MAX_WORD_LENGTH:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return word
 
 
 class Meaning(NamedTuple):

@@ -18,6 +18,12 @@ import httptools
 from services.shared.bounded_cache import BoundedCache
 
 MAX_HEAD_BYTES = 64 * 1024
+"""Of all that stands around a body: the head, what comes before it, the heads and extensions of chunks, trailers."""
+
+WRAPPING_PER_BYTE = 8
+"""How many bytes of chunk heads each byte of a body may bring beside that: a chunk of one byte has five."""
+
+MAX_FIELDS = 1000
 
 READ_BUFFER_BYTES = 128 * 1024
 """How much of a body may wait for its reader before the socket is left to fill up."""
@@ -152,6 +158,8 @@ class Connection(asyncio.BufferedProtocol):
         self._fields: dict[bytes, bytes] = {}
         self._fault: Fault | None = None
         self._received = 0
+        self._delivered = 0
+        self._fields_seen = 0
         self._pieces: list[bytes] = []
         self._pending = 0
         self._read_paused = False
@@ -305,8 +313,12 @@ class Connection(asyncio.BufferedProtocol):
             self._parser.feed_data(self._receive_buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._break(NotHTTP())
-        if self._phase is _Phase.HEAD and self._received > MAX_HEAD_BYTES:
+        if self._received > MAX_HEAD_BYTES and self._is_mostly_wrapping():
             self._break(NotHTTP())
+
+    def _is_mostly_wrapping(self) -> bool:
+        """Whether so much has come around the body that it may never end: heads, blank lines, trailers."""
+        return self._received > MAX_HEAD_BYTES + (1 + WRAPPING_PER_BYTE) * self._delivered
 
     def eof_received(self) -> None:
         self._end(None)
@@ -351,6 +363,10 @@ class Connection(asyncio.BufferedProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._phase is not _Phase.HEAD:
             return
+        self._fields_seen += 1
+        if self._fields_seen > MAX_FIELDS:
+            self._break(NotHTTP())
+            return
         name = name.lower()
         earlier = self._fields.get(name)
         self._fields[name] = value if earlier is None else earlier + b", " + value
@@ -370,6 +386,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._pieces.append(data)
         self._pending += len(data)
+        self._delivered += len(data)
         if self._pending > READ_BUFFER_BYTES and not self._read_paused and self._transport:
             self._read_paused = True
             self._transport.pause_reading()

@@ -3,6 +3,10 @@
 msgspec reads and writes several times faster than the standard library and can keep a value as the exact bytes it
 was (`msgspec.Raw`), so that tool arguments and schemas pass through without a digit changed. It refuses lone
 surrogates and numbers beyond a double, which real providers send; those fall back to the standard library.
+
+Whoever reads may be sent anything: an empty list is three bytes and takes eighty in memory, and neither library lets
+go of the process while it decodes. So what is decoded has a bound on its values, and what needs the slower library one
+on its bytes as well.
 """
 
 from __future__ import annotations
@@ -13,16 +17,36 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from services.shared.beside_loop import LARGE_BYTES
 from services.shared.bounded_cache import BoundedCache
 
 MAX_DEPTH = 64
 CACHED_TEXT_LENGTH = 16_384
 
+MAX_VALUES = 2**18
+"""Of what `decode` reads, by the brackets that open and the commas between: so many take up to 30 ms and 30 MiB."""
+
+MAX_SLOW_BYTES = 2 * 1024 * 1024
+"""Of what only the standard library reads."""
+
+MAX_ESCAPES = 2**21
+"""Beyond so many it takes too long to tell the commas in strings from those of JSON."""
+
+LIGHT_BYTES = 16 * 1024
+"""What may be decoded without a look at how many values it has."""
+
+WORK_PER_VALUE = 128
+"""How many bytes of plain text take as long as a value does, to decode and to look at."""
+
+_MARKS = (b",", b"[", b"{")
+# Possessive, and content without the closing quote: otherwise one without an end would be begun at each quote in it.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
 # A surrogate that is not at the text's edge has lost its partner for good; one at the edge may find it in the next
 # piece of the stream.
 _LONE_INSIDE = re.compile("(?<=.)[\udc00-\udfff]|[\ud800-\udbff](?=.)", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -41,7 +65,9 @@ class Malformed(ValueError):
 
 
 def decode(data: bytes) -> Any:
-    """Returns the value of JSON bytes. Raises Malformed."""
+    """Returns the value of JSON bytes. Raises Malformed, for what has more than MAX_VALUES values too."""
+    if len(data) > MAX_VALUES and _has_too_many_values(data):
+        raise Malformed
     try:
         return _decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -59,7 +85,35 @@ def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
         raise Malformed from None
 
 
+def decoding_work(data: bytes) -> int:
+    """About how long it takes to decode and to look through, in bytes of plain text, or its size if that is large."""
+    if len(data) <= LIGHT_BYTES or len(data) >= LARGE_BYTES:
+        return len(data)
+    return len(data) + WORK_PER_VALUE * _count_marks(data, 0, len(data))
+
+
+def _count_marks(data: bytes, start: int, end: int) -> int:
+    return sum(data.count(mark, start, end) for mark in _MARKS)
+
+
+def _has_too_many_values(data: bytes) -> bool:
+    if _count_marks(data, 0, len(data)) <= MAX_VALUES:
+        return False
+    if data.count(b"\\") > MAX_ESCAPES:
+        return True
+    # What stands in strings does not count.
+    values = start = 0
+    while values <= MAX_VALUES and start < len(data):
+        quote = data.find(b'"', start)
+        string = _STRING.match(data, quote) if quote >= 0 else None
+        values += 1 + _count_marks(data, start, quote if string else len(data))
+        start = string.end() if string else len(data)
+    return values > MAX_VALUES
+
+
 def _decode_slowly(data: bytes) -> Any:
+    if len(data) > MAX_SLOW_BYTES:
+        raise Malformed
     try:
         return _mend(json.loads(data, parse_int=_integer, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
@@ -80,7 +134,7 @@ def _refuse_constant(name: str) -> None:
 
 def _mend(value: Any) -> Any:
     if isinstance(value, str):
-        return _LONE_INSIDE.sub("\ufffd", value)
+        return value if value.isascii() or not _SURROGATE.search(value) else _LONE_INSIDE.sub("\ufffd", value)
     if isinstance(value, list):
         return [_mend(item) for item in value]
     if isinstance(value, dict):
@@ -110,7 +164,11 @@ def _encodable(value: Any) -> Any:
 
 def join_surrogates(text: str) -> str:
     """The text with the halves of surrogate pairs joined, and U+FFFD for each half that is alone."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def text_of(value: Any) -> str:

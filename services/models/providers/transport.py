@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +28,18 @@ from services.models.providers.http1 import (
     request_lines,
 )
 from services.models.providers.pool import Pool
+from services.models.providers.unpacking import Unpackable, Unpacker
 from services.shared import errors
 from services.shared.shares import Shares
 
 CONNECTIONS = 512
 MAX_BODY_BYTES = 32 * 1024 * 1024
-INFLATED_PIECE_BYTES = 64 * 1024
+
+MAX_ERROR_BYTES = 1024 * 1024
+"""What is read of the body of an answer that is an error."""
+
+PIECE_BYTES = 16 * 1024
+"""What a reader of a stream is given at a time: to decode so much takes the loop some 10 ms at the worst."""
 
 
 class Timers(NamedTuple):
@@ -57,6 +62,10 @@ class Answer(NamedTuple):
     body: bytes
 
 
+Hold = Callable[[int], None]
+"""Is told how many bytes of an answer are held by now, and raises where that is too many."""
+
+
 class StreamedAnswer:
     """An answer whose body is read as it arrives, by one reader."""
 
@@ -66,44 +75,64 @@ class StreamedAnswer:
         """Names are found in any case."""
         self._connection = connection
         self._idle_seconds = idle_seconds
-        self._inflater = _inflater(self.headers.get("content-encoding", "identity"))
+        self._unpacker = _unpacker(self.headers.get("content-encoding", "identity"))
+        self._rest = b""
+        """Of what arrived together, what was not given yet."""
 
     async def read(self) -> bytes:
-        """Returns what has arrived, at least one byte; b"" only when the body has come to its proper end.
+        """Returns what has arrived, from one byte to PIECE_BYTES; b"" only when the body has come to its proper end.
 
+        Whoever reads on where more has arrived already, or can be unpacked, lets others have their turn before.
         What arrived before a fault is returned before the fault is raised:
         Unavailable (UPSTREAM_IDLE, UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
         """
         try:
-            if self._inflater:
-                return await self._read_inflated(self._inflater)
-            return await self._connection.read(self._idle_seconds)
-        except Fault as fault:
+            if self._unpacker:
+                data = await self._unpack(self._unpacker)
+            elif self._rest:
+                await asyncio.sleep(0)
+                data = self._rest
+            else:
+                data = await self._connection.read(self._idle_seconds)
+        except (Fault, Unpackable) as fault:
             raise _body_error(fault) from None
+        if len(data) <= PIECE_BYTES:
+            self._rest = b""
+            return data
+        self._rest = data[PIECE_BYTES:]
+        return data[:PIECE_BYTES]
 
-    async def read_all(self, limit: int = MAX_BODY_BYTES) -> bytes:
-        """Returns the rest of the body. Raises what `read` raises, and Internal when there is more than `limit`."""
-        pieces: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            pieces.append(data)
-            size += len(data)
-            if size > limit:
-                raise _too_large(limit)
-        return b"".join(pieces)
+    async def read_all(self, limit: int = MAX_BODY_BYTES, hold: Hold | None = None) -> bytes:
+        """Returns the rest of the body. Raises what `read` and `hold` raise, and Internal when there is more than
+        `limit`."""
+        body = await self._gather(limit, hold)
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
 
-    async def _read_inflated(self, inflater: zlib._Decompress) -> bytes:
-        while True:
-            packed = inflater.unconsumed_tail or await self._connection.read(self._idle_seconds)
+    async def read_start(self, limit: int) -> bytes:
+        """Returns the rest of the body, or its first `limit` bytes. Raises what `read` raises."""
+        return (await self._gather(limit))[:limit]
+
+    async def _gather(self, limit: int, hold: Hold | None = None) -> bytes:
+        # Pieces may be as small as a byte, and a list of them many times as large as they are.
+        body = bytearray()
+        while len(body) <= limit and (data := await self.read()):
+            body += data
+            if hold:
+                hold(len(body))
+        return bytes(body)
+
+    async def _unpack(self, unpacker: Unpacker) -> bytes:
+        if unpacker.has_more:
+            await asyncio.sleep(0)
+        while not (data := unpacker.take()):
+            packed = await self._connection.read(self._idle_seconds)
             if not packed:
-                if not inflater.eof:
-                    raise NotHTTP
+                unpacker.end()
                 return b""
-            try:
-                if data := inflater.decompress(packed, INFLATED_PIECE_BYTES):
-                    return data
-            except zlib.error:
-                raise NotHTTP from None
+            unpacker.feed(packed)
+        return data
 
 
 class Transport:
@@ -140,10 +169,11 @@ class Transport:
         self._pool = Pool(endpoints, places or Shares(CONNECTIONS), authorities=authorities)
         self._discreet = endpoints.discreet
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Sends `body` and returns the answer, whatever its status, up to MAX_BODY_BYTES.
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, hold: Hold | None = None) -> Answer:
+        """Sends `body` and returns the answer, whatever its status: up to MAX_BODY_BYTES of it, and the first
+        MAX_ERROR_BYTES of one that is an error.
 
-        Raises what opening a call (see the class) and reading a body (`StreamedAnswer.read_all`) raise.
+        Raises what opening a call (see the class), reading a body (`StreamedAnswer.read_all`) and `hold` raise.
         """
         origin, connection = await self._send(url, headers, body, self._timers.answer)
         try:
@@ -151,9 +181,11 @@ class Transport:
             headers = connection.headers
             if connection.complete and "content-encoding" not in headers:
                 # Most answers have come whole by the time that their head is looked at.
-                return Answer(connection.status, headers, _checked(connection.take(), MAX_BODY_BYTES))
+                return Answer(connection.status, headers, connection.take())
             answer = StreamedAnswer(connection, self._timers.idle)
-            return Answer(answer.status, headers, await answer.read_all())
+            is_error = answer.status >= 400
+            read = await (answer.read_start(MAX_ERROR_BYTES) if is_error else answer.read_all(hold=hold))
+            return Answer(answer.status, headers, read)
         finally:
             self._pool.leave(origin, connection)
 
@@ -211,22 +243,14 @@ class Transport:
         return connection
 
 
-def _inflater(encoding: str) -> zlib._Decompress | None:
-    """What unpacks a body that was packed although nobody asked for it: some proxies do."""
+def _unpacker(encoding: str) -> Unpacker | None:
     match encoding.lower():
         case "" | "identity":
             return None
         case "gzip" | "x-gzip" | "deflate":
-            # Tells gzip and zlib apart itself: zlib.net/manual.html#Advanced, inflateInit2.
-            return zlib.decompressobj(zlib.MAX_WBITS | 32)
+            return Unpacker()
         case _:
             raise _protocol_error("the provider packs its answer in a way that it was not asked for")
-
-
-def _checked(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
 
 
 def _too_large(limit: int) -> errors.Internal:
@@ -271,8 +295,10 @@ def _head_error(fault: Fault) -> errors.PlatformError:
             return _unreachable("the connection closed before an answer")
 
 
-def _body_error(fault: Fault) -> errors.PlatformError:
+def _body_error(fault: Fault | Unpackable) -> errors.PlatformError:
     match fault:
+        case Unpackable():
+            return _protocol_error("the provider's answer cannot be unpacked")
         case Silence():
             return errors.Unavailable(
                 "the provider fell silent in the middle of its answer; try again", reason="UPSTREAM_IDLE"

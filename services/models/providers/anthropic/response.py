@@ -13,7 +13,7 @@ from services.models.providers.answer import Answer
 from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault, read_object
+from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import count_of, items_of, text_of
 
 FINISH_REASONS = {
@@ -73,7 +73,7 @@ def read_answer(body: bytes) -> Answer:
             answered_by_tool = True
             continue
         if block.get("type") == "tool_use":
-            answer.open_tool_call(key, text_of(block.get("id")), text_of(block.get("name")))
+            answer.open_tool_call(key, word_of(block.get("id")), word_of(block.get("name")))
             answer.add_arguments(key, _arguments(block))
         elif block.get("type") == "text":
             answer.add(key, "text", piece_of(block, "text"))
@@ -81,7 +81,9 @@ def read_answer(body: bytes) -> Answer:
         elif block.get("type") == "thinking":
             answer.add(key, "reasoning", piece_of(block, "thinking"))
         if must_be_kept(block):
-            keep_block(answer, key, block, written.get(key))
+            kept = written.get(key)
+            block_json = json_text.encode_any(block) if kept is None else bytes(kept)
+            keep_block(answer, key, block_json, hidden=is_hidden(block))
     read_finish(answer, message, answered_by_tool=answered_by_tool)
     keep_container(answer, container_in_body(message, body))
     UsageCount().update(answer, message.get("usage"))
@@ -118,8 +120,8 @@ def _written_blocks(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, msgs
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = text_of(message.get("id"))
-    answer.model = text_of(message.get("model"))
+    answer.provider_response_id = word_of(message.get("id"))
+    answer.model = word_of(message.get("model"))
 
 
 def takes_answer(block: dict[str, Any]) -> bool:
@@ -129,8 +131,7 @@ def takes_answer(block: dict[str, Any]) -> bool:
 
 def tell_left_out(answer: Answer) -> None:
     """Says that the model called the tool that takes the answer once more. Two answers in JSON are none."""
-    message = "the model gave more than one answer; only the first was taken"
-    answer.warnings.append(models_pb2.Notice(code="ANSWER_DROPPED", message=message))
+    answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 
 
 def _arguments(block: dict[str, Any]) -> str:
@@ -143,12 +144,14 @@ def piece_of(holder: dict[str, Any], name: str) -> str:
     return piece if isinstance(piece, str) else ""
 
 
-def keep_block(answer: Answer, key: int, block: dict[str, Any], written: msgspec.Raw | None) -> None:
-    """Keeps a block that must come back unchanged: as it is `written` where it came whole, and encoded otherwise."""
-    data = json_text.encode_any(block) if written is None else bytes(written)
-    state = models_pb2.ProviderState(model=answer.model, data=data)
-    hidden = block.get("type") == "redacted_thinking" or block.get("thinking") == ""
-    answer.attach_state(key, state, redacted=hidden)
+def keep_block(answer: Answer, key: int, block_json: bytes, *, hidden: bool) -> None:
+    """Keeps a block that must come back unchanged."""
+    answer.attach_state(key, models_pb2.ProviderState(model=answer.model, data=block_json), redacted=hidden)
+
+
+def is_hidden(block: dict[str, Any]) -> bool:
+    """Whether a block is a thought that is not shown."""
+    return block.get("type") == "redacted_thinking" or block.get("thinking") == ""
 
 
 def must_be_kept(block: dict[str, Any]) -> bool:
@@ -168,12 +171,12 @@ def must_be_kept(block: dict[str, Any]) -> bool:
 
 def read_finish(answer: Answer, holder: dict[str, Any], *, answered_by_tool: bool) -> None:
     """Takes why the answer ended, from a message or from the delta that says so."""
-    raw = text_of(holder.get("stop_reason"))
+    raw = word_of(holder.get("stop_reason"))
     reason = FINISH_REASONS.get(raw, "other")
     if answered_by_tool and reason == "tool_calls":
         # The answer itself makes it `tool_calls` again if there are others.
         reason = "stop"
-    is_first = not answer.raw_finish_reason
+    is_first = not answer.finish_reason
     answer.finish(reason, raw)
     answer.stop_sequence = text_of(holder.get("stop_sequence"))
     details = holder.get("stop_details")
@@ -185,8 +188,7 @@ def _read_refusal(answer: Answer, details: dict[str, Any]) -> None:
     answer.add(REFUSAL, "refusal", text_of(details.get("explanation")))
     category = text_of(details.get("category"))
     if _CATEGORY.fullmatch(category):
-        message = f"the provider's policy stopped the answer, in its category {category}"
-        answer.warnings.append(models_pb2.Notice(code="ANSWER_REFUSED", message=message))
+        answer.warn("ANSWER_REFUSED", f"the provider's policy stopped the answer, in its category {category}")
 
 
 class UsageCount:

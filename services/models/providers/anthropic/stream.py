@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from services.models.providers import json_text
-from services.models.providers.answer import Answer
+from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     UsageCount,
+    is_hidden,
     keep_block,
     must_be_kept,
     piece_of,
@@ -22,16 +23,13 @@ from services.models.providers.anthropic.response import (
 )
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault, read_object
-from services.models.providers.json_text import items_of, join_surrogates, object_of, text_of
+from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.json_text import items_of, object_of, text_of
+from services.models.providers.pieces import Pieces
 
 
 class _StartOfBlock(msgspec.Struct):
     content_block: msgspec.Raw
-
-
-class _MembersAtStart(msgspec.Struct):
-    content_block: dict[str, msgspec.Raw]
 
 
 class _RawCitation(msgspec.Struct):
@@ -40,6 +38,10 @@ class _RawCitation(msgspec.Struct):
 
 class _CitationsDelta(msgspec.Struct):
     delta: _RawCitation
+
+
+TOLD_KINDS = frozenset({"text", "thinking", "tool_use"})
+"""Blocks with a form of ours."""
 
 
 class MessageDecoder:
@@ -52,6 +54,7 @@ class MessageDecoder:
         self._usage = UsageCount()
         self._blocks: dict[int, _StreamedBlock] = {}
         self._opened = 0
+        self._cited_bytes = 0
         self._answered_by_tool = False
         self._container = b""
 
@@ -93,13 +96,17 @@ class MessageDecoder:
         content = object_of(event.get("content_block"))
         block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
+        self.answer.waiting_bytes += len(block.start)
+        if self._opened > MAX_BLOCKS:
+            # Those of unknown kinds are no blocks of the answer yet.
+            raise Fault("OUTPUT_LIMIT")
         if block.takes_answer and self._answered_by_tool:
             block.is_left_out = True
             tell_left_out(self.answer)
         elif block.takes_answer:
             self._answered_by_tool = True
         elif block.kind == "tool_use":
-            self.answer.open_tool_call(block.key, text_of(content.get("id")), text_of(content.get("name")))
+            self.answer.open_tool_call(block.key, word_of(content.get("id")), word_of(content.get("name")))
         elif block.kind == "text":
             self.answer.add(block.key, "text", piece_of(content, "text"))
         elif block.kind == "thinking":
@@ -123,110 +130,128 @@ class MessageDecoder:
             elif block.kind == "tool_use":
                 self.answer.add_arguments(block.key, piece)
             else:
-                block.json_pieces.append(piece)
+                block.json.add(piece)
+                self.answer.waiting_bytes += len(piece)
         elif kind == "thinking_delta":
             self.answer.add(block.key, "reasoning", piece_of(delta, "thinking"))
         elif kind == "signature_delta":
-            block.signature_pieces.append(piece_of(delta, "signature"))
+            piece = piece_of(delta, "signature")
+            block.signature.add(piece)
+            self.answer.waiting_bytes += len(piece)
         elif kind == "citations_delta":
+            self._cited_bytes += len(data)
+            self.answer.waiting_bytes += len(data)
+            if self._cited_bytes > MAX_CITED_BYTES:
+                raise Fault("OUTPUT_LIMIT")
             block.citations.append(_citation(delta, data))
 
     def _close_block(self, event: dict[str, Any]) -> None:
         block = self._blocks.get(_index(event))
-        if block is None or block.is_left_out:
+        if block is None or block.is_left_out or block.is_closed:
             return
+        block.is_closed = True
+        self._finish_block(block)
+        # The answer has what there was of it.
+        self.answer.waiting_bytes -= len(block.start)
+        block.start = b""
+        block.citations.clear()
+
+    def _finish_block(self, block: _StreamedBlock) -> None:
         text = self.answer.close(block.key)
+        if block.is_whole and block.kind not in TOLD_KINDS:
+            # As it came: it may be large, and there is nothing to read in it.
+            keep_block(self.answer, block.key, block.start, hidden=block.is_hidden)
+            return
+        content = block.content()
         if block.kind == "tool_use":
-            self._close_tool_use(block, text)
+            self._close_tool_use(block, content, text)
             return
         if block.kind in ("text", "thinking"):
-            block.content[block.kind] = text
-        block.add_rest()
-        arguments_json = join_surrogates("".join(block.json_pieces))
+            content[block.kind] = text
+        block.add_rest(content)
+        arguments_json = block.json.end()
         if json_text.is_object(arguments_json):
-            block.content["input"] = json_text.raw(arguments_json)
-        if block.kind == "text" and items_of(block.content.get("citations")):
-            self.answer.cite(block.key, block.citations_json())
-        self._keep(block)
+            content["input"] = json_text.raw(arguments_json)
+        if block.kind == "text" and items_of(content.get("citations")):
+            self.answer.cite(block.key, block.citations_json(content))
+        self._keep(block, content)
 
-    def _close_tool_use(self, block: _StreamedBlock, arguments_json: str) -> None:
+    def _close_tool_use(self, block: _StreamedBlock, content: dict[str, Any], arguments_json: str) -> None:
         if not arguments_json:
-            arguments_json = block.first_arguments_json()
+            arguments_json = block.first_arguments_json(content)
             if block.takes_answer:
                 self.answer.add(block.key, "text", arguments_json)
             else:
                 self.answer.add_arguments(block.key, arguments_json)
         if not block.takes_answer:
             if json_text.is_object(arguments_json):
-                block.content["input"] = json_text.raw(arguments_json)
-            self._keep(block)
+                content["input"] = json_text.raw(arguments_json)
+            self._keep(block, content)
 
-    def _keep(self, block: _StreamedBlock) -> None:
-        if must_be_kept(block.content):
-            keep_block(self.answer, block.key, block.content, block.written())
+    def _keep(self, block: _StreamedBlock, content: dict[str, Any]) -> None:
+        if must_be_kept(content):
+            block_json = block.start if block.is_whole else json_text.encode_any(content)
+            keep_block(self.answer, block.key, block_json, hidden=is_hidden(content))
 
 
 class _StreamedBlock:
-    """A content block in progress."""
+    """A content block in progress. What it began with is held as JSON, which takes the least memory."""
 
     __slots__ = (
         "citations",
-        "content",
+        "is_closed",
+        "is_hidden",
         "is_left_out",
         "is_whole",
-        "json_pieces",
+        "json",
         "key",
         "kind",
-        "signature_pieces",
+        "signature",
         "start",
         "takes_answer",
     )
 
-    def __init__(self, content: dict[str, Any], key: int, start: bytes) -> None:
-        self.content = content
-        self.kind = content.get("type")
+    def __init__(self, content: dict[str, Any], key: int, data: bytes) -> None:
+        self.kind = text_of(content.get("type"))
         self.takes_answer = takes_answer(content)
         self.is_left_out = False
         """Whether it is an answer behind the first."""
         self.key = key
-        self.start = start
+        self.start = _block_json(content, data)
         self.is_whole = True
-        self.json_pieces: list[str] = []
-        self.signature_pieces: list[str] = []
-        self.citations: list[Any] = []
+        self.is_closed = False
+        self.is_hidden = is_hidden(content)
+        self.json = Pieces()
+        self.signature = Pieces()
+        self.citations: list[msgspec.Raw] = []
 
-    def written(self) -> msgspec.Raw | None:
-        """The block as the provider wrote it, if it came whole and can be embedded so."""
-        if not self.is_whole:
-            return None
-        try:
-            return json_text.decode_exactly(self.start, _StartOfBlock).content_block
-        except json_text.Malformed:
-            return None
+    def content(self) -> dict[str, Any]:
+        """What the block began with."""
+        return read_object(self.start)
 
-    def first_arguments_json(self) -> str:
+    def first_arguments_json(self, content: dict[str, Any]) -> str:
         """The arguments that the block began with."""
-        return self._written_member("input") if self.content.get("input") else "{}"
+        return self._written_member("input", content) if content.get("input") else "{}"
 
-    def citations_json(self) -> str:
+    def citations_json(self, content: dict[str, Any]) -> str:
         """All citations, those that came in pieces included."""
         if self.citations:
-            return json_text.encode_any(self.content["citations"]).decode()
-        return self._written_member("citations")
+            return json_text.encode_any(content["citations"]).decode()
+        return self._written_member("citations", content)
 
-    def _written_member(self, name: str) -> str:
+    def _written_member(self, name: str, content: dict[str, Any]) -> str:
         """The JSON of a member that the block began with, as the provider wrote it where that can be embedded."""
         try:
-            return bytes(json_text.decode_exactly(self.start, _MembersAtStart).content_block[name]).decode()
+            return bytes(json_text.raw_members(self.start.decode())[name]).decode()
         except json_text.Malformed:
-            return json_text.encode_any(self.content[name]).decode()
+            return json_text.encode_any(content[name]).decode()
 
-    def add_rest(self) -> None:
+    def add_rest(self, content: dict[str, Any]) -> None:
         """Adds to the content the signature and the citations that came in pieces."""
-        if self.signature_pieces:
-            self.content["signature"] = "".join([piece_of(self.content, "signature"), *self.signature_pieces])
+        if signature := self.signature.end():
+            content["signature"] = piece_of(content, "signature") + signature
         if self.citations:
-            self.content["citations"] = [*items_of(self.content.get("citations")), *self.citations]
+            content["citations"] = [*items_of(content.get("citations")), *self.citations]
 
 
 def _index(event: dict[str, Any]) -> int:
@@ -236,9 +261,17 @@ def _index(event: dict[str, Any]) -> int:
     return index
 
 
-def _citation(delta: dict[str, Any], data: bytes) -> Any:
+def _block_json(content: dict[str, Any], data: bytes) -> bytes:
+    """The block of the event that starts it, as the provider wrote it where that can be embedded."""
+    try:
+        return bytes(json_text.decode_exactly(data, _StartOfBlock).content_block)
+    except json_text.Malformed:
+        return json_text.encode_any(content)
+
+
+def _citation(delta: dict[str, Any], data: bytes) -> msgspec.Raw:
     """The citation of a delta, as the provider wrote it where that can be embedded."""
     try:
         return json_text.decode_exactly(data, _CitationsDelta).delta.citation
     except json_text.Malformed:
-        return delta.get("citation")
+        return msgspec.Raw(json_text.encode_any(delta.get("citation")))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault, read_object
+from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import text_of
 from services.models.providers.openai.usage import read_rates, read_usage
 
@@ -47,7 +47,7 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     answer = Answer()
     read_header(answer, completion)
     add_delta(answer, message)
-    attach_annotations(answer, json_text.items_of(message.get("annotations")))
+    attach_annotations(answer, [annotations_in(message)])
     for call in calls_in(message):
         _add_whole_call(answer, call)
     read_finish(answer, choice, stop_sequence_member)
@@ -65,8 +65,8 @@ def first_choice(completion: dict[str, Any]) -> dict[str, Any]:
 
 def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = answer.provider_response_id or text_of(completion.get("id"))
-    answer.model = answer.model or text_of(completion.get("model"))
+    answer.provider_response_id = answer.provider_response_id or word_of(completion.get("id"))
+    answer.model = answer.model or word_of(completion.get("model"))
 
 
 def add_delta(answer: Answer, delta: dict[str, Any]) -> None:
@@ -95,9 +95,8 @@ def _add_speech(answer: Answer, audio: dict[str, Any]) -> None:
     transcript = audio.get("transcript")
     if isinstance(transcript, str):
         answer.add(TEXT, "text", transcript)
-    if audio.get("data") and not any(warning.code == "AUDIO_DROPPED" for warning in answer.warnings):
-        problem = "the answer came as sound, which is not passed on; its transcript is the text"
-        answer.warnings.append(models_pb2.Notice(code="AUDIO_DROPPED", message=problem))
+    if audio.get("data"):
+        answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on; its transcript is the text")
 
 
 def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
@@ -121,10 +120,16 @@ def _piece(part: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
-def attach_annotations(answer: Answer, annotations: list[Any]) -> None:
-    """Ties the sources that the model names to its text."""
-    if annotations:
-        answer.cite(TEXT, json_text.encode_any(annotations).decode())
+def annotations_in(message: dict[str, Any]) -> bytes:
+    """The JSON of the sources that a message, or a piece of one, names for its text, without the brackets of a list."""
+    annotations = json_text.items_of(message.get("annotations"))
+    return json_text.encode_any(annotations)[1:-1] if annotations else b""
+
+
+def attach_annotations(answer: Answer, annotations: Sequence[bytes]) -> None:
+    """Ties to the text the sources that `annotations_in` gave."""
+    if told := b",".join(filter(None, annotations)):
+        answer.cite(TEXT, f"[{told.decode()}]")
 
 
 def calls_in(message: dict[str, Any]) -> list[Any]:
@@ -142,7 +147,7 @@ def _add_whole_call(answer: Answer, call: Any) -> None:
     if called is None:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     name, arguments = called
-    key = answer.open_tool_call(FIRST_CALL, text_of(call.get("id")), name)
+    key = answer.open_tool_call(FIRST_CALL, word_of(call.get("id")), name)
     answer.add_arguments(key, arguments)
 
 
@@ -151,7 +156,7 @@ def read_call(call: Any) -> tuple[str, str] | None:
     for kind, member in CALL_INPUTS:
         called = call.get(kind) if isinstance(call, dict) else None
         if isinstance(called, dict):
-            return text_of(called.get("name")), _arguments_text(called.get(member))
+            return word_of(called.get("name")), _arguments_text(called.get(member))
     return None
 
 
@@ -164,7 +169,7 @@ def _arguments_text(arguments: Any) -> str:
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:
     """Takes why the choice ended."""
-    raw = text_of(choice.get("finish_reason"))
+    raw = word_of(choice.get("finish_reason"))
     answer.finish(FINISH_REASONS.get(raw, "other"), raw)
     if stop_sequence_member and raw in STOPPED:
         answer.stop_sequence = text_of(choice.get(stop_sequence_member))

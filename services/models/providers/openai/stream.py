@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.models.providers import json_text
-from services.models.providers.answer import Answer
+from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault, read_object
-from services.models.providers.json_text import text_of
+from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.openai.object_end import ObjectEnd
 from services.models.providers.openai.response import (
     FIRST_CALL,
     TEXT,
     add_delta,
+    annotations_in,
     attach_annotations,
     calls_in,
     first_choice,
@@ -44,6 +44,7 @@ class ChatCompletionDecoder:
         self._calls_by_index: dict[int, _StreamedCall] = {}
         self._calls_by_id: dict[str, _StreamedCall] = {}
         self._newest: _StreamedCall | None = None
+        self._calls_seen = 0
         self._stop_sequence_member = stop_sequence_member
 
     def feed(self, events: Sequence[Event]) -> None:
@@ -80,17 +81,18 @@ class ChatCompletionDecoder:
         add_delta(self.answer, delta)
         for call in calls_in(delta):
             self._add_call(call)
-        self._annotated.annotations += json_text.items_of(delta.get("annotations"))
+        if "annotations" in delta:
+            self._annotated.add_annotations(annotations_in(delta))
 
     def _add_call(self, delta: Any) -> None:
         """Adds a piece of a tool call."""
         if not isinstance(delta, dict):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         name, arguments = read_call(delta) or ("", "")
-        index, call_id = delta.get("index"), text_of(delta.get("id"))
+        index, call_id = delta.get("index"), word_of(delta.get("id"))
         call = self._find_call(index, call_id, name)
         if call is None or self._begins_another(call, name, arguments):
-            call = self._newest = _StreamedCall()
+            call = self._newest = self._begin_call()
         if isinstance(index, int):
             self._calls_by_index[index] = call
         if call_id:
@@ -105,6 +107,15 @@ class ChatCompletionDecoder:
         self.answer.add_arguments(call.key, arguments)
         if arguments:
             call.seems_whole = arguments.rstrip().endswith("}")
+            if call.end:
+                call.end.feed(arguments)
+
+    def _begin_call(self) -> _StreamedCall:
+        self._calls_seen += 1
+        if self._calls_seen > MAX_BLOCKS:
+            # One without a name or arguments is no block of the answer yet.
+            raise Fault("OUTPUT_LIMIT")
+        return _StreamedCall()
 
     def _find_call(self, index: Any, call_id: str, name: str) -> _StreamedCall | None:
         """The call that a piece belongs to, or None when it begins one.
@@ -127,8 +138,14 @@ class ChatCompletionDecoder:
             return False
         if name != call.name:
             return True
-        # The whole text is looked at only where its end promises something: it grows with every piece.
-        return bool(arguments) and call.seems_whole and json_text.is_object(self.answer.text_of(call.key))
+        # Their end is looked for only where it matters.
+        return bool(arguments) and call.seems_whole and self._has_ended(call, call.key)
+
+    def _has_ended(self, call: _StreamedCall, key: int) -> bool:
+        if call.end is None:
+            call.end = ObjectEnd()
+            call.end.feed(self.answer.text_of(key))
+        return call.end.is_here
 
 
 class _AnnotatedAnswer(Answer):
@@ -137,17 +154,24 @@ class _AnnotatedAnswer(Answer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.annotations: list[Any] = []
+        self._annotations: list[bytes] = []
+
+    def add_annotations(self, annotations: bytes) -> None:
+        """Adds what `annotations_in` gave."""
+        self.waiting_bytes += len(annotations)
+        if self.waiting_bytes > MAX_CITED_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        self._annotations.append(annotations)
 
     def complete(self) -> None:
-        attach_annotations(self, self.annotations)
+        attach_annotations(self, self._annotations)
         super().complete()
 
 
 class _StreamedCall:
     """A tool call in progress."""
 
-    __slots__ = ("id", "key", "name", "seems_whole")
+    __slots__ = ("end", "id", "key", "name", "seems_whole")
 
     def __init__(self) -> None:
         self.id = ""
@@ -156,3 +180,5 @@ class _StreamedCall:
         """Its block in the answer, once it has one."""
         self.seems_whole = False
         """Whether its arguments end as an object does."""
+        self.end: ObjectEnd | None = None
+        """Where they do, once that matters."""

@@ -5,15 +5,15 @@ https://platform.openai.com/docs/api-reference/responses/object#responses/object
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from proto import models_pb2
 from services.models.providers import json_text
-from services.models.providers.answer import Answer
-from services.models.providers.faults import Fault
+from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.faults import Fault, word_of
 from services.models.providers.json_text import items_of, text_of
 from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
 
@@ -77,9 +77,9 @@ class OutputItems:
         """Begins a call, if the item is one for the caller to answer, once its name is known."""
         if text_of(item.get("type")) not in CALL_INPUTS:
             return
-        name = text_of(item.get("name"))
+        name = word_of(item.get("name"))
         if name and index not in self._call_keys:
-            self._call_keys[index] = self._answer.open_tool_call(_key(index, 0), text_of(item.get("call_id")), name)
+            self._call_keys[index] = self._answer.open_tool_call(_key(index, 0), word_of(item.get("call_id")), name)
 
     def add_arguments(self, index: int, piece: str) -> None:
         """Adds a piece to the arguments of a call; before its name is known they wait for the whole item."""
@@ -94,6 +94,8 @@ class OutputItems:
         if index in self._whole:
             return
         self._whole.add(index)
+        if len(self._whole) > MAX_BLOCKS:
+            raise Fault("OUTPUT_LIMIT")
         kind = text_of(item.get("type"))
         if kind == "message":
             keys = list(self._message_keys(index, item, item_json))
@@ -108,11 +110,12 @@ class OutputItems:
             return
         # A reasoning item that shows nothing is a thought all the same.
         redacted = kind == "reasoning" and not keys
+        state = models_pb2.ProviderState(model=self._answer.model, data=item_json)
         for key in keys or [_key(index, 0)]:
-            state = models_pb2.ProviderState(model=self._answer.model, data=item_json)
             self._answer.attach_state(key, state, redacted=redacted)
 
     def _message_keys(self, index: int, item: dict[str, Any], item_json: bytes) -> Iterator[int]:
+        written: list[_RawPart] | None = None
         for number, part in enumerate(items_of(item.get("content"))):
             kind = text_kind(part)
             if kind is None:
@@ -121,7 +124,8 @@ class OutputItems:
             text = text_of(part.get(kind[1]))
             self._add_rest(key, kind[0], text)
             if part.get("annotations"):
-                self._answer.cite(key, _annotations_json(part, number, item_json))
+                written = _written_parts(item_json) if written is None else written
+                self._answer.cite(key, _annotations_json(part, number, written))
             if text:
                 yield key
 
@@ -171,9 +175,16 @@ def _key(index: int, part: int) -> int:
     return index * PARTS_PER_ITEM + part
 
 
-def _annotations_json(part: dict[str, Any], number: int, item_json: bytes) -> str:
-    """The annotations of a message's part as the provider wrote them, or, where they have no such text, as we do."""
+def _written_parts(item_json: bytes) -> list[_RawPart]:
+    """The parts of a message as the provider wrote them; none where they cannot be embedded so."""
     try:
-        return bytes(json_text.decode_exactly(item_json, _RawMessage).content[number].annotations).decode()
+        return json_text.decode_exactly(item_json, _RawMessage).content
     except json_text.Malformed:
-        return json_text.encode_any(part["annotations"]).decode()
+        return []
+
+
+def _annotations_json(part: dict[str, Any], number: int, written: Sequence[_RawPart]) -> str:
+    """The annotations of a message's part as the provider wrote them, or, where they have no such text, as we do."""
+    if written:
+        return bytes(written[number].annotations).decode()
+    return json_text.encode_any(part["annotations"]).decode()

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault, read_object
-from services.models.providers.json_text import items_of, text_of
+from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.json_text import items_of
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
 
@@ -94,8 +93,8 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
 
 def read_header(answer: Answer, response: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = answer.provider_response_id or text_of(response.get("id"))
-    answer.model = answer.model or text_of(response.get("model"))
+    answer.provider_response_id = answer.provider_response_id or word_of(response.get("id"))
+    answer.model = answer.model or word_of(response.get("model"))
 
 
 def fault_of(error: Any) -> Fault:
@@ -106,14 +105,14 @@ def fault_of(error: Any) -> Fault:
 
 
 def _finish_word(response: dict[str, Any]) -> str:
-    status = text_of(response.get("status"))
+    status = word_of(response.get("status"))
     if status in ("failed", "cancelled"):
         raise fault_of(response.get("error"))
     if status in UNFINISHED:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     if status == "incomplete":
         details = response.get("incomplete_details")
-        return (text_of(details.get("reason")) if isinstance(details, dict) else "") or status
+        return (word_of(details.get("reason")) if isinstance(details, dict) else "") or status
     return status
 
 
@@ -132,4 +131,4 @@ def _warn_of_withheld_reasoning(answer: Answer, response: dict[str, Any]) -> Non
     for reason, whose in WITHHELD.items():
         if reason in told:
             problem = f"OpenAI kept earlier reasoning from the model: it is {whose}"
-            answer.warnings.append(models_pb2.Notice(code="REASONING_DROPPED", field="messages", message=problem))
+            answer.warn("REASONING_DROPPED", problem, field="messages")

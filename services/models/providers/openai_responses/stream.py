@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from services.models.providers import json_text
-from services.models.providers.answer import Answer
+from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault, read_object
+from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
@@ -96,9 +96,11 @@ class ResponseDecoder:
         """
         if "output_index" in event:
             return index_of(event["output_index"])
-        item_id = text_of(event.get("item_id") if item is None else item.get("id") or item.get("call_id"))
+        item_id = word_of(event.get("item_id") if item is None else item.get("id") or item.get("call_id"))
         if not item_id:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        if len(self._indexes) > MAX_BLOCKS:
+            raise Fault("OUTPUT_LIMIT")
         return self._indexes.setdefault(item_id, len(self._indexes))
 
     def _read_error(self, event: dict[str, Any], kind: str) -> None:

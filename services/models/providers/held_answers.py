@@ -1,0 +1,63 @@
+"""The memory of answers that are not small: bounded in all, with room for other callers than those who have most."""
+
+from __future__ import annotations
+
+from services.shared.admission import CALLER
+from services.shared.errors import LimitExceeded
+from services.shared.shares import Shares
+
+HELD_BYTES = 160 * 1024 * 1024
+"""Of all answers that are being gathered and read. Two threads read at a time what is large, and hold several times
+that for as long as it takes."""
+
+FREE_BYTES = 256 * 1024
+"""Of each answer, which are not counted: hundreds of such are held at a time at most."""
+
+STEP_BYTES = 1024 * 1024
+RETRY_SECONDS = 1.0
+
+
+class HeldAnswers:
+    """All answers of a process."""
+
+    def __init__(self, limit: int = HELD_BYTES) -> None:
+        self._shares = Shares(limit)
+
+    def begin(self) -> HeldAnswer:
+        """An answer of the present caller's."""
+        return HeldAnswer(self._shares, CALLER.get())
+
+
+class HeldAnswer:
+    """What one answer holds, for the length of a block."""
+
+    __slots__ = ("_caller", "_counted", "_shares")
+
+    def __init__(self, shares: Shares, caller: str) -> None:
+        self._shares = shares
+        self._caller = caller
+        self._counted = 0
+
+    def __enter__(self) -> HeldAnswer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._counted:
+            self._shares.give_back(self._caller, self._counted)
+
+    def grow(self, size: int) -> None:
+        """Says how many bytes are held by now. Raises LimitExceeded SERVER_BUSY when it cannot have as many."""
+        missing = size - FREE_BYTES - self._counted
+        if missing <= 0:
+            return
+        step = max(missing, STEP_BYTES)
+        if not self._shares.take(self._caller, step):
+            raise LimitExceeded(
+                "the server is busy: it holds too many large answers; try again later",
+                reason="SERVER_BUSY",
+                retry_after=RETRY_SECONDS,
+            )
+        self._counted += step
+
+
+PROCESS_ANSWERS = HeldAnswers()
