@@ -8,8 +8,8 @@ import operator
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 TEXTS = ("content", "metadata_json", "commit_message", "defaults_json")
 
