@@ -220,6 +220,19 @@ def test_what_would_be_joined_too_often_becomes_a_definition(rules: SchemaRules)
 
 
 @BOTH
+def test_objects_that_exclude_each_other_are_told_wherever_they_are_written(rules: SchemaRules) -> None:
+    """Where there is no room for them in place, too."""
+    large = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(100)}}
+    both = {"allOf": [{"$ref": "#/$defs/large"}, {"$ref": "#/$defs/other"}]}
+    places = {f"q{n}": {"type": "object", "allOf": [both, both]} for n in range(50)}
+    schema = {"type": "object", "properties": places, "$defs": {"large": large, "other": BASE}}
+    text, _ = fit_schema(json.dumps(schema), rules, "f", "P")
+    assert text.count("[allOf: [{") == len(places)
+    assert '"allOf":' not in text
+    assert fit_schema(text, rules, "f", "P")[0] == text
+
+
+@BOTH
 def test_nested_objects_may_extend_the_same_definition_in_place(rules: SchemaRules) -> None:
     """That is no recursion."""
     inner = {"allOf": [{"$ref": "#/$defs/base"}, {"properties": {"inner": {"type": "null"}}}]}

@@ -53,6 +53,9 @@ class Definitions:
         node = members_of(schema)
         if node is None or node.keys() != {"$ref"}:
             return _part(node, 0)
+        if isinstance(node["$ref"], str):
+            # Written here: what was joined has become a definition.
+            return Part(True, None, 0)
         reference = text_in(node["$ref"]) or ""
         if reference not in self._parts:
             given = self._schemas.get(reference)
