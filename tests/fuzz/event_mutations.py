@@ -41,7 +41,7 @@ def _change_data(rng: random.Random, events: list[bytes]) -> list[bytes]:
     head, mark, data = events[index].partition(b"data: ")
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return events
     changed = head + mark + written(rng, mutate_json(rng, value)) + b"\n\n"
     return [*events[:index], changed, *events[index + 1 :]]

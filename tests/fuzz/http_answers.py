@@ -53,16 +53,22 @@ def make_answer(rng: random.Random, path: str, *, streams: bool) -> Answer:
     """An answer to a request at this path."""
     changes: list[str] = []
     as_stream = streams if rng.random() < 0.95 else not streams
-    body = _events(rng, path, changes) if as_stream else _whole(rng, path, changes)
-    if rng.random() < 0.25:
-        change = rng.choice(BODY_CHANGES)
-        body = change(rng, body)
-        changes.append(change.__name__.strip("_"))
+    body = make_body(rng, path, changes, as_stream=as_stream)
     has_end = _has_end(path, body, as_stream=as_stream)
     data, framed = in_http(rng, body, as_stream=as_stream, changes=changes)
     if not as_stream and not framed:
         has_end = has_end and _is_json(body)
     return Answer(_play(rng, data, changes), has_end, ", ".join(changes))
+
+
+def make_body(rng: random.Random, path: str, changes: list[str], *, as_stream: bool) -> bytes:
+    """The body of such an answer, before it is put into HTTP."""
+    body = _events(rng, path, changes) if as_stream else _whole(rng, path, changes)
+    if rng.random() < 0.25:
+        change = rng.choice(BODY_CHANGES)
+        body = change(rng, body)
+        changes.append(change.__name__.strip("_"))
+    return body
 
 
 def make_list(rng: random.Random) -> Answer:
