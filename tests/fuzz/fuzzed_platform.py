@@ -82,6 +82,7 @@ class FuzzedPlatform:
         """What the processes tell of their loops; where they do not, the late beats of the heart."""
         self.late_beats: list[Stall] = []
         self._platform = Platform(directory, _environment(upstream))
+        self._heart: _HeartProcess | None = None
         self._logs = {name: directory / f"{name}.log" for name in NAMES}
         self._read: dict[str, int] = dict.fromkeys(NAMES, 0)
         self._has_watchdog = any(HELD in path.read_text() for path in (ROOT / "services" / "shared").glob("*.py"))
@@ -95,7 +96,8 @@ class FuzzedPlatform:
         self._heart = _HeartProcess(self)
 
     def close(self) -> None:
-        self._heart.close()
+        if self._heart:
+            self._heart.close()
         self._platform.close()
 
     def address(self, name: str) -> str:
@@ -113,10 +115,9 @@ class FuzzedPlatform:
 
     def restart(self) -> None:
         """Starts all processes again, at the same ports."""
-        self._heart.close()
-        for name in NAMES:
-            self._platform.start(name)
-        self._heart = _HeartProcess(self)
+        if self._heart:
+            self._heart.close()
+        self.start()
         self._first = {}
 
     def memory(self) -> dict[str, Memory]:
@@ -229,6 +230,7 @@ class FuzzedPlatform:
         """Notes what was measured, and that the processes stop when they are asked to."""
         for service, line in self.new_log_lines():
             self.note_log_line(service, line)
+        assert self._heart
         longest = await asyncio.to_thread(self._heart.close)
         self.report.facts["longest health call"] = ", ".join(
             f"{name} {seconds * 1000:.0f} ms" for name, seconds in longest.items()
