@@ -51,6 +51,9 @@ MAX_RETIRED = 64
 RETIRED_SECONDS = 3600.0
 """How long the calls of a replaced server may go on."""
 
+FOREVER = 1e6
+"""Seconds: to grpc, None means at once."""
+
 
 class ServingLost(Exception):
     """The port cannot be had again: the process must be started anew."""
@@ -64,6 +67,9 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
         super().__init__(asyncio.get_running_loop(), None, handlers, None, options, None)
         self.ended = asyncio.Event()
         self.failure: BaseException | None = None
+        self._is_stopping = False
+        self._stopped = asyncio.Event()
+        self._hurrying: asyncio.Task[None] | None = None
 
     def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:
         # Called by grpc when the loop has ended, however it did.
@@ -71,11 +77,30 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
         self.ended.set()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them."""
-        # The first attempt raises what ended the loop, before it has waited for anything.
-        with contextlib.suppress(Exception):
-            await self.shutdown(grace_seconds)
-        await self.shutdown(grace_seconds)
+        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them. May be called again, for
+        a shorter grace."""
+        hurrying = asyncio.get_running_loop().call_later(grace_seconds, self._hurry)
+        try:
+            if self._is_stopping:
+                await self._stopped.wait()
+            else:
+                self._is_stopping = True
+                await self._stop_in_peace()
+        finally:
+            hurrying.cancel()
+
+    async def _stop_in_peace(self) -> None:
+        try:
+            # The first attempt raises what ended the loop, before it has waited for anything.
+            with contextlib.suppress(Exception):
+                await self.shutdown(FOREVER)
+            await self.shutdown(FOREVER)
+        finally:
+            self._stopped.set()
+
+    def _hurry(self) -> None:
+        # At once, and not after a grace of its own: two that come to their ends together crash grpc.
+        self._hurrying = asyncio.create_task(self.shutdown(None))
 
 
 class Listener:
@@ -107,8 +132,11 @@ class Listener:
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them."""
-        cores = [*self._retired, *([self._core] if self._core else [])]
-        await asyncio.gather(*(core.stop(grace_seconds) for core in cores))
+        retired = [asyncio.create_task(core.stop(grace_seconds)) for core in self._retired]
+        if self._core:
+            # In no task: whoever was told to go elsewhere is refused by the next call already.
+            await self._core.stop(grace_seconds)
+        await asyncio.gather(*retired)
 
     async def lost(self) -> BaseException | None:
         """Waits until nobody serves the port any more, and returns what ended the serving loop, if anything did."""
