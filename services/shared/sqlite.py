@@ -140,7 +140,7 @@ class SQLite:
             max_overflow=0,
             pool_timeout=CROWDED_SECONDS,
             # The driver then begins no transaction of its own; every BEGIN is one of ours.
-            connect_args={"isolation_level": None, "factory": _Connection},
+            connect_args={"isolation_level": None, "factory": _Connection, "async_creator_fn": _connect},
             hide_parameters=True,
         )
 
@@ -152,6 +152,28 @@ class SQLite:
             cursor.close()
 
         return engine
+
+
+class _Driver(aiosqlite.Connection):
+    """A connection that can be closed although it was stopped.
+
+    Who is cancelled twice closes it twice, and waits for a thread that has ended: for ever, and the process with it.
+    """
+
+    _stopped = False
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        if self._stopped:
+            return None
+        self._stopped = True
+        return super().stop()
+
+
+def _connect(path: str, **options: Any) -> _Driver:
+    connection = _Driver(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+    # As SQLAlchemy does: a process that ends does not wait for it.
+    connection._thread.daemon = True
+    return connection
 
 
 class _Connection(sqlite3.Connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -193,6 +194,20 @@ async def test_writes_cancelled_at_any_moment_are_whole_or_absent(database: Data
         name.split()[0] for name in stored if "right" in name
     }
     await put(database, "still works")
+
+
+async def test_whoever_is_cancelled_twice_leaves_nothing_that_waits_for_ever(database: Database) -> None:
+    """The second time while the connection is being closed for the first."""
+    await put(database, "a")
+    for first, second in itertools.product(range(0, 16, 2), range(4)):
+        reading = asyncio.create_task(names(database))
+        for pause in (first, second):
+            for _ in range(pause):
+                await asyncio.sleep(0)
+            reading.cancel()
+        await asyncio.wait({reading})
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left or not (await asyncio.wait(left, timeout=5))[1]
 
 
 async def test_cancelled_reads_do_not_use_up_the_connections(database: Database, database_url: str) -> None:
