@@ -294,7 +294,7 @@ async def test_probe_without_a_descriptor_says_nothing_of_the_server(
 async def test_probes_at_one_server_leave_room_for_others(
     monkeypatch: pytest.MonkeyPatch, upstream: ScriptedUpstream, silent: ScriptedUpstream
 ) -> None:
-    monkeypatch.setattr("services.shared.descriptors.limit", lambda: 256)
+    monkeypatch.setattr("services.shared.descriptors.limit", lambda: 336)
     with contextlib.closing(ProbeClient(EndpointPolicy())) as client:
         asking = [asyncio.create_task(probe(silent.url).ask(client)) for _ in range(50)]
         waiting = await all_but(7, asking)
