@@ -34,18 +34,14 @@ def run(name: str, arguments: argparse.Namespace) -> Report:
 
 
 def run_generator(name: str, module: Any, count: int, seed: int) -> Report:
-    """Runs a fuzzer of functions: what it returns, and what it asserts in vain, is what was found."""
+    """Runs a fuzzer of functions: what it returns or yields, and what it asserts in vain, is what was found."""
     report = Report(name, seed, count, FOLDER)
-    found: Iterable[object] | int | None = None
     try:
-        found = module.main(count, seed)
+        found: Iterable[object] | None = module.main(count, seed)
+        for finding in found or ():
+            report.find(str(finding)[:80], str(finding))
     except AssertionError as failure:
         report.find(f"assertion: {str(failure)[:80]}", str(failure))
-    if isinstance(found, Iterable):
-        for finding in found:
-            report.find(str(finding)[:80], str(finding))
-    elif found:
-        report.find(f"it ended with {found}", "")
     report.advance(count)
     return report
 

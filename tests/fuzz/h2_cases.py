@@ -219,6 +219,8 @@ def _header_block(rng: random.Random, case: H2Case) -> None:
             b"\xff" * rng.choice((2, 12, 200)),
             literal(b"x-a", b"b", 0x40) * 200,
             literal(b"x-a", b"b" * 4000, 0x40) + b"\xbe" * 300,
+            # One byte each, for as many fields as that.
+            literal(b"x", b"b", 0x40) + b"\xbe" * rng.choice((2000, 20_000, 200_000)),
             b"\x00\x03x-a" + integer(rng.choice((1, 100, 2**31)), 7) + b"b",
             b"\x00\x83\xff\xff\xff\x01b",
             b"\x40\x82" + rng.randbytes(2) + b"\x84" + rng.randbytes(4),
