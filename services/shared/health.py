@@ -32,6 +32,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
         return health_pb2.HealthCheckResponse(status=status)
 
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthListResponse:
+        found = {service: health_pb2.HealthCheckResponse(status=status) for service, status in self._statuses.items()}
+        return health_pb2.HealthListResponse(statuses=found)
+
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
         written, generation = None, self._generation
         while True:

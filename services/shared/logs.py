@@ -37,6 +37,9 @@ MAX_ENTRIES = 64
 FLUSH_SECONDS = 0.1
 MAX_FRAMES = 12
 
+UNTOLD = frozenset({"Invalid encoding on %s"})
+"""What libraries say again and again, as callers like: of metadata that are not UTF-8, which grpc reads as Latin-1."""
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -211,6 +214,8 @@ class _LibraryHandler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.msg in UNTOLD:
+            return
         facts: dict[str, Any] = {"logger": record.name, "at": f"{record.module}:{record.lineno}"}
         if record.args:
             facts["template"] = str(record.msg)

@@ -75,6 +75,13 @@ async def test_path_that_is_not_utf8_costs_nobody_else_a_call() -> None:
         assert {(entry["level"], entry["error"]) for entry in it.log.entries()} == {("error", "UnicodeDecodeError")}
 
 
+async def test_health_of_all_services_is_listed() -> None:
+    async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
+        listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+    serving = health_pb2.HealthCheckResponse.SERVING
+    assert {name: answer.status for name, answer in listed.statuses.items()} == {"": serving, SERVICE: serving}
+
+
 async def test_watch_of_health_ends_with_the_server_that_it_began_at() -> None:
     async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
