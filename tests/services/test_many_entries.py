@@ -134,7 +134,7 @@ async def deregister_no_model(stored: Stored, **_: Any) -> None:
 
 async def find_no_prompt(stored: Stored, **_: Any) -> None:
     with pytest.raises(NotFound, match="did you mean"):
-        stored.prompts.resolve(f"prompt{'0' * 100}x")
+        await stored.prompts.resolve(f"prompt{'0' * 100}x")
 
 
 LISTS: list[Callable[..., Awaitable[Any]]] = [list_models, list_registered, list_prompts]
