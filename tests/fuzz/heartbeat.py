@@ -8,6 +8,7 @@ input it prints what was the longest of all and ends.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -70,9 +71,10 @@ class Heart:
 
 
 def tell(**facts: Any) -> None:
-    # In one write, because there are several threads.
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+    # In one write, because there are several threads. Whoever listened may have been killed.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
 
 
 def main() -> None:

@@ -103,6 +103,8 @@ class _Connection(asyncio.Protocol):
 
     async def _take(self, steps: Sequence[Step]) -> None:
         for step in steps:
+            if self._transport.is_closing():
+                return
             match step:
                 case bytes():
                     self._transport.write(step)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,7 +96,6 @@ class UpstreamFuzzer(Fuzzer):
         return UpstreamCase(number, rng.choice(("gateway", "models")), verb, model)
 
     async def play(self, case: UpstreamCase) -> list[str]:
-        began = time.monotonic()
         try:
             async with asyncio.timeout(case.timeout + 10 * SPARE_SECONDS):
                 await self._ask(case)
@@ -108,8 +106,7 @@ class UpstreamFuzzer(Fuzzer):
             self._judge(case, error)
         except TimeoutError:
             outcome = "no answer"
-        if time.monotonic() - began > case.timeout + 5 * SPARE_SECONDS:
-            self.find(f"{case.verb} outlived its deadline", case)
+            self.find(f"no answer from {case.verb}", case)
         return [outcome]
 
     async def _ask(self, case: UpstreamCase) -> None:
