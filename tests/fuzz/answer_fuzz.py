@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import random
 import sys
 import time
@@ -125,7 +126,7 @@ def decode(dialect: Dialect, case: Case) -> str:
     chunks = []
     places = [0, *case.positions, len(case.data)]
     try:
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in itertools.pairwise(places):
             if not decoder.ended:
                 decoder.feed(events.feed(case.data[start:end]))
                 chunks += answer.take_chunks()

@@ -86,7 +86,7 @@ def written(rng: random.Random, value: Any) -> bytes:
 
 
 def changed_json(rng: random.Random, data: bytes) -> bytes:
-    """A body, or the data of an event, with other values; other bytes where it is no JSON, or too deep to be changed."""
+    """A body, or the data of an event, with other values; with other bytes where that cannot be read."""
     try:
         value = json.loads(data)
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
