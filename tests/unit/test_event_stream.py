@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers.event_stream import MAX_EVENT_BYTES, Event, EventStream
+from services.models.providers.event_stream import (
+    MAX_EMPTY_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_EVENT_LINES,
+    Event,
+    EventStream,
+)
 from services.shared import errors
 
 EXAMPLES: list[tuple[str, bytes, list[Event]]] = [
@@ -167,3 +174,41 @@ def test_larger_event_is_refused(start: bytes, size: int) -> None:
 def test_many_events_may_be_larger_together() -> None:
     data = (b"data: " + b"x" * 1000 + b"\n\n") * 3000
     assert len(decode([data])[0]) == 3000
+
+
+@pytest.mark.parametrize("size", [1000, 10_000_000], ids=["small reads", "one read"])
+@pytest.mark.parametrize("line", [b"data", b":", b"data: a", b"event: a"])
+def test_event_of_too_many_lines_is_refused(line: bytes, size: int) -> None:
+    data = (line + b"\n") * MAX_EVENT_LINES + b"\n"
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    decode(pieces)
+    data = line + b"\n" + data
+    with pytest.raises(errors.Internal):
+        decode([data[at : at + size] for at in range(0, len(data), size)])
+
+
+@pytest.mark.parametrize(
+    "empty", [b"\n\n", b":\n\n", b": " + b"x" * 50_000 + b"\n\n", b"event: a\n\n", b"id: 1\r\n\r\n"]
+)
+def test_what_is_no_event_has_a_bound_in_all(empty: bytes) -> None:
+    """However often an event comes between."""
+    stream = EventStream()
+    block = (empty * (20_000 // len(empty) + 1)) + b"data: a\n\n"
+    size = len(block.replace(b"\r", b"")) - len(b"data: a\n\n")
+    for _ in range(MAX_EMPTY_BYTES // size):
+        assert stream.feed(block) == [Event("", b"a")]
+    with pytest.raises(errors.Internal):
+        stream.feed(block + block)
+
+
+def test_event_that_comes_by_the_byte_is_held_in_its_own_size() -> None:
+    stream, count = EventStream(), 20_000
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            stream.feed(b"%d" % (number % 10 + 10))
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert stream.held_bytes == 2 * count
+    assert held < 2 * stream.held_bytes

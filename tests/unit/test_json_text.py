@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.models.providers import json_text
 from services.models.providers.json_text import Malformed
+from services.shared.beside_loop import LARGE_BYTES
 
 DEEP = "[" * 100_000
 
@@ -146,3 +148,58 @@ def test_exact_members_are_those_that_can_be_embedded_again() -> None:
     for data in (b'{"held": "\xed\xa0\x80"}', b'{"held": 1', b"{}", b'{"held": ' + b"[" * 100_000):
         with pytest.raises(json_text.Malformed):
             json_text.decode_exactly(data, _Holder)
+
+
+FULL = json_text.MAX_VALUES
+
+
+@pytest.mark.parametrize(
+    "item", ["[]", "{}", '{"a":1}', "1", '"a"', "1e308", "null", '"a,b,c,d"'], ids=lambda item: item[:8]
+)
+def test_more_values_than_any_answer_has_are_malformed(item: str) -> None:
+    """They would take a hundred times as much memory as they have bytes."""
+    with pytest.raises(Malformed):
+        json_text.decode(f"[{','.join([item] * FULL)},{' ' * FULL}1]".encode())
+
+
+@pytest.mark.parametrize("text", ["1,2,[3]", "{[,\\", '\\",', "x"], ids=["lists", "escapes", "quotes", "plain"])
+def test_values_within_strings_are_none(text: str) -> None:
+    value = {"a": text * FULL, "b": [text] * 100}
+    assert json_text.decode(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * FULL, '"' * FULL, "\\" * FULL, '"\\'])
+def test_strings_without_an_end_take_no_longer_to_count(text: str) -> None:
+    began = time.thread_time()
+    with pytest.raises(Malformed):
+        json_text.decode((f"[{'1,' * FULL}" + text).encode())
+    assert time.thread_time() - began < 2
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "1" + "0" * 5000])
+def test_what_only_the_slower_library_reads_has_a_bound_by_bytes(value: str) -> None:
+    room = " " * (json_text.MAX_SLOW_BYTES - len(value))
+    json_text.decode((value + room).encode())
+    with pytest.raises(Malformed):
+        json_text.decode((value + room + " ").encode())
+
+
+@pytest.mark.parametrize("number", ["1e308", "5e-324", "1.2345678901234567e-310", "-1e300"])
+def test_extreme_numbers_take_hardly_longer_than_plain_ones(number: str) -> None:
+    def seconds(number: str) -> float:
+        data = f"[{','.join([number] * 20_000)}]".encode()
+        taken = []
+        for _ in range(3):
+            began = time.thread_time()
+            assert json_text.decode(data) == [float(number)] * 20_000
+            taken.append(time.thread_time() - began)
+        return min(taken)
+
+    assert seconds(number) < 10 * seconds("1.5")
+
+
+def test_work_is_in_proportion_to_what_there_is_to_build() -> None:
+    plain, dense = b'"' + b"x" * 100_000 + b'"', b"[" + b"[]," * 33_000 + b"1]"
+    assert json_text.decoding_work(plain) == len(plain)
+    assert json_text.decoding_work(dense) > LARGE_BYTES
+    assert json_text.decoding_work(b"[]") == 2

@@ -54,6 +54,7 @@ class ObjectEnd:
             else:
                 self._depth -= 1
                 self._ended = self._depth <= 0
+                self._goes_on = self._depth < 0
             if self._ended:
                 return found.end()
         return len(piece)
