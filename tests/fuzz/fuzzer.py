@@ -23,11 +23,17 @@ from tests.fuzz.report import Report
 SPARE_SECONDS = 1.0
 """By how much a call may outlive its deadline."""
 
+MAX_STALLS = 5
+"""Of how many stalls of a batch the cause is searched."""
+AFTERMATH_SECONDS = 1.0
+"""For how long a case may have effects when it is over at this end."""
 MAX_SUSPECTS = 60
 """How many cases are run again for one stall."""
 MAX_CRASHES = 5
 """How many times it is searched which case of a batch has ended a process: it takes a while."""
 CONFIRMATIONS = 3
+SETTLE_SECONDS = 0.1
+"""Until what was late is told."""
 
 BAD_CODES = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS})
 OWN_CODES = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -177,9 +183,10 @@ class Fuzzer(ABC):
     async def _judge_stalls(self) -> None:
         """Runs each case that may have held a loop by itself: what holds it then is found."""
         stalls, self.platform.stalls, self.platform.late_beats = self.platform.stalls, [], []
-        for stall in stalls:
+        for stall in stalls[:MAX_STALLS]:
             ended = stall.began + stall.seconds
-            suspects = [ran.case for ran in self._ran if ran.began <= ended and ran.ended >= stall.began]
+            since = stall.began - AFTERMATH_SECONDS
+            suspects = [ran.case for ran in self._ran if ran.began <= ended and ran.ended >= since]
             suspects.sort(key=lambda case: -case.size)
             if not await self._convict(stall, suspects[:MAX_SUSPECTS]):
                 self._unconfirmed[stall.service] += 1
@@ -205,10 +212,13 @@ class Fuzzer(ABC):
         self.platform.late_beats = []
         cpu = cpu_seconds(pid)
         await self._repeat(case)
+        # What the case has left to do may hold the loop when the case is over at this end.
+        await asyncio.sleep(SETTLE_SECONDS)
+        await self.platform.serves(service)
         if cpu_seconds(pid) - cpu < LATE_SECONDS:
             return 0.0
         # For the beat that was late to be told.
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(SETTLE_SECONDS)
         return max((beat.seconds for beat in self.platform.late_beats if beat.service == service), default=0.0)
 
     async def _repeat(self, case: Any) -> None:
