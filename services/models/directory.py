@@ -49,8 +49,10 @@ class ModelDirectory:
 
     def list(self, request: models_pb2.ListModelsRequest) -> models_pb2.ListModelsResponse:
         """A page of all models, in the order of their names."""
+        # Once: to read a field copies its text, which may be long.
+        wanted = request.provider
         models = self._behind(read_page_token(request, Text))
-        entries = ((model.name, self._info(model)) for model in models if request.provider in ("", _provider(model)))
+        entries = ((model.name, self._info(model)) for model in models if wanted in ("", _provider(model)))
         page = cut_page(entries, request)
         return models_pb2.ListModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
