@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.shared import errors
 from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
-from tests.wire.adapters import JSON, Adapter, Subject, Verb, both_verbs, every_adapter, serve
+from tests.wire.adapters import JSON, Adapter, Subject, Verb, both_verbs, every_adapter, every_openai_like, serve
+from tests.wire.dialects import Sample, encode
 from tests.wire.refusals import worded
 
 TOO_LONG = {
@@ -64,3 +66,27 @@ async def test_it_is_named_in_mid_stream(subject: Subject) -> None:
     assert outcome.error is not None
     assert outcome.error.reason == "CONTEXT_LENGTH_EXCEEDED"
     assert [chunk.token for chunk in outcome.chunks] == ["one "]
+
+
+@every_adapter
+@both_verbs
+@pytest.mark.parametrize("word", ["error", "network_error", "INSUFFICIENT_SYSTEM_RESOURCE", "abort"])
+async def test_answer_that_broke_off_is_none(subject: Subject, verb: Verb, word: str) -> None:
+    """However much of it has come."""
+    sample = Sample(text=["So", " far"], finish=word)
+    whole = answer(encode(subject.speech.body(sample)), headers=JSON)
+    subject.upstream.default = serve(whole, event_stream(*subject.speech.events(sample)))
+    outcome = await subject.ask(verb)
+    assert isinstance(outcome.error, errors.Unavailable)
+
+
+@every_openai_like
+async def test_word_for_no_end_yet_ends_nothing(subject: Subject) -> None:
+    """Qwen says "null" with every piece."""
+    pieces = [subject.speech.piece(text).replace('"finish_reason": null', '"finish_reason": "null"') for text in "ab"]
+    assert "finish_reason" in pieces[0]
+    subject.upstream.play(event_stream(*subject.speech.opening(), *pieces))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.error is not None
+    assert outcome.error.reason == "UPSTREAM_STREAM_TRUNCATED"
+    assert "".join(chunk.token for chunk in outcome.chunks) == "ab"

@@ -11,16 +11,10 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_reason_of
 from services.models.providers.json_text import items_of
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
-
-# `status`, or where it is `incomplete` the reason for it.
-FINISH_REASONS = {
-    "completed": "stop",
-    "max_output_tokens": "length",
-    "content_filter": "content_filter",
-}
 
 # Why reasoning that was sent was kept from the model. Reasoning of an earlier turn is so by default.
 WITHHELD = {
@@ -63,7 +57,7 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
         texts = _raw_items(response_json, output)
         for index in missing:
             items.add_whole(index_of(index), item_of(output[index]), texts[index])
-    answer.finish(FINISH_REASONS.get(word, "other"), word)
+    answer.finish(finish_reason_of(word), word)
     read_usage(answer, response.get("usage"), "input", "output")
     read_rates(answer, response.get("service_tier"))
     _warn_of_withheld_reasoning(answer, response)
@@ -76,6 +70,7 @@ def read_header(answer: Answer, response: dict[str, Any]) -> None:
 
 
 def _finish_word(response: dict[str, Any]) -> str:
+    """Its `status`, or where that is `incomplete` the reason for it."""
     status = word_of(response.get("status"))
     if status in ("failed", "cancelled"):
         raise fault_in(response.get("error"))
