@@ -187,6 +187,8 @@ async def _decoded(
             fault = raised
         except RecursionError:
             fault = Fault("UPSTREAM_PROTOCOL_ERROR")
+        if answered.goes_on and not fault:
+            continue
         # What came before a fault is delivered before it.
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:

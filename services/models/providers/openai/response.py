@@ -8,20 +8,11 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import text_of
 from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.usage import read_rates, read_usage
-
-FINISH_REASONS = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    # Mistral's, at the end of the context window (https://docs.mistral.ai/api).
-    "model_length": "length",
-}
 
 STOPPED = frozenset({"stop", "tool_calls"})
 """Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
@@ -179,9 +170,9 @@ def _arguments_text(arguments: Any) -> str:
 
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:
-    """Takes why the choice ended."""
-    raw = word_of(choice.get("finish_reason"))
-    answer.finish(FINISH_REASONS.get(raw, "other"), raw)
+    """Takes why the choice ended. Raises Fault where it broke off."""
+    raw = finish_word(choice.get("finish_reason"))
+    answer.finish(finish_reason_of(raw), raw)
     if stop_sequence_member and raw in STOPPED:
         answer.stop_sequence = text_of(choice.get(stop_sequence_member))
 

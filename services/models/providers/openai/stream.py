@@ -12,6 +12,7 @@ from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_word
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer, KeptOfCall
 from services.models.providers.openai.object_end import ObjectEnd
 from services.models.providers.openai.response import (
@@ -56,7 +57,7 @@ class ChatCompletionDecoder:
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
-        reason = choice.get("finish_reason")
+        reason = choice.get("finish_reason") and finish_word(choice["finish_reason"])
         # Some servers put an error beside a choice, whose finish reason would make the answer look whole.
         if (reason or not choice) and chunk.get("error"):
             raise fault_in(chunk["error"])

@@ -9,6 +9,9 @@ import msgspec
 from services.models.providers import json_text
 from services.models.providers.json_text import items_of, object_of
 
+MAX_EXACT_BYTES = 1024 * 1024
+"""Of JSON that is read once more for its exact bytes: of what is larger the values are kept."""
+
 _NOTHING = msgspec.Raw(b"")
 
 
@@ -32,12 +35,13 @@ class _Message(msgspec.Struct):
 class WrittenMessage:
     """The message of the first choice, or a piece of one, in the JSON `data`; `message` is what was decoded of it.
 
-    Where its bytes cannot be embedded, as those of half a character, the value is written anew.
+    Where its bytes cannot be embedded, as those of half a character, and where they are many, the value is written
+    anew.
     """
 
     def __init__(self, data: bytes, message: dict[str, Any]) -> None:
         self._message = message
-        self._written = _message_in(data)
+        self._written = _message_in(data) if len(data) <= MAX_EXACT_BYTES else b""
         self._members = _members_of(self._written)
 
     def member(self, name: str) -> bytes:
