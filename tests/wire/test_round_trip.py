@@ -24,7 +24,7 @@ from tests.wire.dialects import encode as encode_json
 
 TARGETS = {adapter.name: adapter.target("http://127.0.0.1:9") for adapter in ADAPTERS}
 
-every_round = settings(max_examples=25, deadline=None)
+every_round = settings(max_examples=25)
 
 # Messages takes no text of white space alone.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
@@ -134,7 +134,8 @@ def expected(sample: Sample, speech: Speech) -> Any:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in sample.calls
         ]
-        return "assistant", "".join(sample.text) or None, {"tool_calls": calls} if calls else {}
+        beside = {speech.reasoning_field: "".join(sample.reasoning)} if sample.reasoning else {}
+        return "assistant", "".join(sample.text) or None, beside | ({"tool_calls": calls} if calls else {})
     items = json.loads(encode_json(speech.body(sample)))["output"]
     # Behind reasoning every item goes back just as it came: the vendor ties them together by their ids.
     return items if sample.reasoning else [plain_item(item) for item in items]

@@ -89,7 +89,7 @@ async def chat(
         answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
         if answered.status != OK:
             raise await _refusal(target, answered.status, answered.headers, answered.body)
-        answer = await _read(target, answered.headers, answered.body)
+        answer = await _read(target, answered.headers, answered.body, body)
         return await _end(_response, answer, target, conversation, body, interrupted)
 
 
@@ -140,13 +140,13 @@ async def _streamed(
                 raise await _refusal(target, answered.status, answered.headers, error_body)
             if answered.headers.get("content-type", "").startswith("application/json"):
                 # Some servers do not stream, whatever they are asked.
-                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow))
+                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow), body)
                 for chunk in answer.take_chunks():
                     yield chunk
             else:
                 decoder = target.dialect.decoder()
                 answer = decoder.answer
-                answer.state_owner = target.state_owner
+                answer.state_owner, answer.tool_names = target.state_owner, body.tool_names
                 with _Interruption(decoder, target, conversation, facts, interrupted):
                     async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
                         async for chunk in chunks:
@@ -187,6 +187,8 @@ async def _decoded(
             fault = raised
         except RecursionError:
             fault = Fault("UPSTREAM_PROTOCOL_ERROR")
+        if answered.goes_on and not fault:
+            continue
         # What came before a fault is delivered before it.
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:
@@ -306,10 +308,10 @@ async def _refusal(target: Target, status: int, headers: Mapping[str, str], body
     return error_for(fault, target.provider, status=status, headers=headers)
 
 
-async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+async def _read(target: Target, headers: Mapping[str, str], answered: bytes, asked: Body) -> Answer:
     """The answer in the body of a 200, complete."""
     try:
-        return await run_beside_if_large(decoding_work(body), _read_whole, target, body)
+        return await run_beside_if_large(decoding_work(answered), _read_whole, target, answered, asked.tool_names)
     except Fault as fault:
         raise error_for(fault, target.provider, status=OK, headers=headers) from None
     except RecursionError:
@@ -317,9 +319,9 @@ async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answ
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
 
 
-def _read_whole(target: Target, body: bytes) -> Answer:
+def _read_whole(target: Target, body: bytes, tool_names: Mapping[str, str]) -> Answer:
     answer = target.dialect.read(body)
-    answer.state_owner = target.state_owner
+    answer.state_owner, answer.tool_names = target.state_owner, tool_names
     answer.complete()
     return answer
 

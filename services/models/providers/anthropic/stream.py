@@ -24,6 +24,7 @@ from services.models.providers.anthropic.response import (
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_word
 from services.models.providers.json_text import items_of, object_of, text_of
 from services.models.providers.pieces import Pieces
 
@@ -83,7 +84,7 @@ class MessageDecoder:
             self._usage.update(self.answer, event.get("usage"))
             delta = object_of(event.get("delta"))
             self._container = container_in_delta(delta, data) or self._container
-            if delta.get("stop_reason"):
+            if finish_word(delta.get("stop_reason")):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
         elif kind == "message_stop":
             keep_container(self.answer, self._container)

@@ -12,6 +12,7 @@ import msgspec
 
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of
@@ -22,7 +23,7 @@ from services.models.providers.openai_responses.output_items import (
     index_of,
     item_of,
 )
-from services.models.providers.openai_responses.response import fault_of, read_end, read_header
+from services.models.providers.openai_responses.response import read_end, read_header
 
 DONE = b"[DONE]"
 """Responses has no such marker; servers that imitate it close their streams with it."""
@@ -106,13 +107,13 @@ class ResponseDecoder:
     def _read_error(self, event: dict[str, Any], kind: str) -> None:
         """An error stands in an event of its own, or in one that is no event of a response at all."""
         if event.get("error"):
-            raise fault_of(event["error"])
+            raise fault_in(event["error"])
         if kind == "error":
-            raise fault_of(event)
+            raise fault_in(event)
 
     def _read_ending(self, kind: str, response: dict[str, Any], event_json: bytes) -> None:
         if kind == "response.failed" or response.get("error"):
-            raise fault_of(response.get("error"))
+            raise fault_in(response.get("error"))
         response_json = _member_json(event_json, _ResponseEvent, "response", response)
         read_end(self.answer, self._items, response, response_json)
         self.finished = self.ended = True
