@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from services.models.providers.event_stream import Event, EventStream
 from services.models.providers.faults import Fault, error_for
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
+from services.models.providers.payload import Payload
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
@@ -30,6 +32,9 @@ OK = 200
 
 ENCODED_FORMS = 3
 """In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
+
+PARSED_FORM = 1
+"""In which a request is held while its answer is awaited."""
 
 JSON = {"content-type": "application/json"}
 
@@ -86,7 +91,8 @@ async def chat(
         del body
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
+        payload, body = _take_payload(body, room)
+        answered = await transport.post(_url(target), {**target.headers, **JSON}, payload, held.grow)
         if answered.status != OK:
             raise await _refusal(target, answered.status, answered.headers, answered.body)
         answer = await _read(target, answered.headers, answered.body, body)
@@ -128,13 +134,16 @@ async def _streamed(
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     if body is None:
         body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
+        if room:
+            room.keep(ENCODED_FORMS)
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
-        async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
+        payload, body = _take_payload(body, room)
+        async with transport.stream(_url(target), {**target.headers, **JSON}, payload) as answered:
             # What was asked is where it belongs.
-            body = body._replace(data=b"")
+            del payload
             if room:
-                room.keep(1)
+                room.keep(PARSED_FORM)
             if answered.status != OK:
                 error_body = await answered.read_start(MAX_ERROR_BYTES)
                 raise await _refusal(target, answered.status, answered.headers, error_body)
@@ -249,6 +258,12 @@ async def _drain(answered: StreamedAnswer, patience: Patience) -> None:
     with contextlib.suppress(TimeoutError, errors.PlatformError):
         async with asyncio.timeout(patience.close):
             await answered.read()
+
+
+def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
+    """What is sent, which nothing else refers to from then on, and the rest of a body."""
+    on_written = functools.partial(room.keep, PARSED_FORM) if room else None
+    return Payload(body.data, on_written), body._replace(data=b"")
 
 
 def _url(target: Target) -> str:
