@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
+from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
+from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer, KeptOfCall
 from services.models.providers.openai.object_end import ObjectEnd
 from services.models.providers.openai.response import (
-    FIRST_CALL,
-    TEXT,
     add_delta,
     annotations_in,
-    attach_annotations,
     calls_in,
     first_choice,
     read_call,
@@ -38,8 +36,8 @@ class ChatCompletionDecoder:
     """
 
     def __init__(self, stop_sequence_member: str | None = None) -> None:
-        self._annotated = _AnnotatedAnswer()
-        self.answer: Answer = self._annotated
+        self._chat_answer = ChatAnswer()
+        self.answer: Answer = self._chat_answer
         self.finished = False
         self.ended = False
         self._calls_by_index: dict[int, _StreamedCall] = {}
@@ -55,9 +53,9 @@ class ChatCompletionDecoder:
             if event.data == DONE:
                 self.finished = self.ended = True
                 return
-            self._read(read_object(event.data))
+            self._read(read_object(event.data), event.data)
 
-    def _read(self, chunk: dict[str, Any]) -> None:
+    def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
         reason = choice.get("finish_reason") and finish_word(choice["finish_reason"])
         # Some servers put an error beside a choice, whose finish reason would make the answer look whole.
@@ -72,20 +70,27 @@ class ChatCompletionDecoder:
                 # Nearly every event is this one; the long way gives the same.
                 self.answer.add(TEXT, "text", content)
             else:
-                self._add_delta(delta)
+                self._add_delta(delta, data)
         if reason:
             read_finish(self.answer, choice, self._stop_sequence_member)
             self.finished = True
         read_end(self.answer, chunk)
 
-    def _add_delta(self, delta: dict[str, Any]) -> None:
-        add_delta(self.answer, delta)
-        for call in calls_in(delta):
-            self._add_call(call)
+    def _add_delta(self, delta: dict[str, Any], data: bytes) -> None:
+        """Adds a piece of the message, which came in the event `data`."""
+        answer = self._chat_answer
+        add_delta(answer, delta)
+        for index, piece in enumerate(calls_in(delta)):
+            call = self._add_call(piece)
+            call.kept = answer.keep_of_call(call.kept, data, delta, index)
+            if call.key is not None:
+                answer.tie_to_call(call.key, call.kept)
         if "annotations" in delta:
-            self._annotated.add_annotations(annotations_in(delta))
+            answer.add_annotations(annotations_in(delta))
+        if not delta.keys() <= KNOWN_MEMBERS:
+            answer.keep(data, delta)
 
-    def _add_call(self, delta: Any) -> None:
+    def _add_call(self, delta: Any) -> _StreamedCall:
         """Adds a piece of a tool call."""
         if not isinstance(delta, dict):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
@@ -103,13 +108,14 @@ class ChatCompletionDecoder:
         if call.key is None:
             if not call.name and not arguments:
                 # Its name comes in a later piece.
-                return
+                return call
             call.key = self.answer.open_tool_call(FIRST_CALL, call.id, call.name)
         self.answer.add_arguments(call.key, arguments)
         if arguments:
             call.seems_whole = arguments.rstrip().endswith("}")
             if call.end:
                 call.end.feed(arguments)
+        return call
 
     def _begin_call(self) -> _StreamedCall:
         self._calls_seen += 1
@@ -149,30 +155,10 @@ class ChatCompletionDecoder:
         return call.end.is_here
 
 
-class _AnnotatedAnswer(Answer):
-    """An answer whose annotations are tied to its text when nothing more comes: servers send them one by one, or all at
-    once, before the finish reason or behind it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._annotations: list[bytes] = []
-
-    def add_annotations(self, annotations: bytes) -> None:
-        """Adds what `annotations_in` gave."""
-        self.waiting_bytes += len(annotations)
-        if self.waiting_bytes > MAX_CITED_BYTES:
-            raise Fault("OUTPUT_LIMIT")
-        self._annotations.append(annotations)
-
-    def complete(self) -> None:
-        attach_annotations(self, self._annotations)
-        super().complete()
-
-
 class _StreamedCall:
     """A tool call in progress."""
 
-    __slots__ = ("end", "id", "key", "name", "seems_whole")
+    __slots__ = ("end", "id", "kept", "key", "name", "seems_whole")
 
     def __init__(self) -> None:
         self.id = ""
@@ -183,3 +169,5 @@ class _StreamedCall:
         """Whether its arguments end as an object does."""
         self.end: ObjectEnd | None = None
         """Where they do, once that matters."""
+        self.kept: KeptOfCall | None = None
+        """What is beyond the protocol in it."""
