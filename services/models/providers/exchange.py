@@ -16,8 +16,9 @@ from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
-from services.models.providers.event_stream import Event, EventStream
+from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
+from services.models.providers.framing import Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
@@ -138,22 +139,15 @@ async def _streamed(
             if answered.status != OK:
                 error_body = await answered.read_start(MAX_ERROR_BYTES)
                 raise await _refusal(target, answered.status, answered.headers, error_body)
-            if answered.headers.get("content-type", "").startswith("application/json"):
-                # Some servers do not stream, whatever they are asked.
-                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow))
-                for chunk in answer.take_chunks():
-                    yield chunk
-            else:
-                decoder = target.dialect.decoder()
-                answer = decoder.answer
-                answer.state_owner = target.state_owner
-                with _Interruption(decoder, target, conversation, facts, interrupted):
-                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
-                        async for chunk in chunks:
-                            yield chunk
-                            chunks_sent += 1
-                            facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
-            yield await _end(_last_chunk, answer, target, conversation, body, interrupted)
+            decoder = target.dialect.decoder()
+            decoder.answer.state_owner = target.state_owner
+            with _Interruption(decoder, target, conversation, facts, interrupted):
+                async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                        chunks_sent += 1
+                        facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
+            yield await _end(_last_chunk, decoder.answer, target, conversation, body, interrupted)
             await _drain(answered, patience)
 
 
@@ -161,7 +155,7 @@ async def _decoded(
     answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
-    events = EventStream()
+    framing = Framing()
     loop = asyncio.get_running_loop()
     newest_content = loop.time()
     usage_due: float | None = None
@@ -172,15 +166,15 @@ async def _decoded(
         if not data:
             break
         size += len(data)
-        is_large = events.held_bytes > LIGHT_BYTES
+        is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
-            held.grow(events.held_bytes + decoder.answer.size)
+            held.grow(framing.held_bytes + decoder.answer.size)
             is_large = is_large or decoder.answer.waiting_bytes > LARGE_BYTES
         try:
+            complete = framing.feed(data)
             if is_large:
-                await _feed_large(decoder, events, data)
+                await _feed_large(decoder, complete)
             else:
-                complete = events.feed(data)
                 decoder.feed(complete)
                 count += len(complete)
         except Fault as raised:
@@ -191,19 +185,18 @@ async def _decoded(
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:
             yield chunk
-        if decoder.finished:
-            # The answer is whole: whatever happens now, only its usage can be lost.
-            if fault:
-                break
-            usage_due = usage_due or loop.time() + patience.usage
-        elif fault:
+        if fault:
             raise error_for(fault, target.provider, status=answered.status, headers=answered.headers)
-        elif chunks:
-            newest_content = loop.time()
+        if decoder.awaits_usage:
+            usage_due = usage_due or loop.time() + patience.usage
+        elif chunks or decoder.ended:
+            usage_due, newest_content = None, loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
         if size > MAX_STREAM_BYTES or count > MAX_EVENTS or decoder.answer.characters > MAX_CHARACTERS:
             raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
+    if not decoder.ended:
+        await _read_end(decoder, framing, answered, target)
     if not decoder.finished:
         raise error_for(_fault_of_early_end(answered, size), target.provider)
     try:
@@ -214,11 +207,25 @@ async def _decoded(
         yield chunk
 
 
-async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
+async def _feed_large(decoder: Decoder, events: Sequence[Event]) -> None:
     """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
-    complete = events.feed(data)
-    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in complete)
-    await run_beside_if_large(work, _feed_and_flush, decoder, complete)
+    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
+    await run_beside_if_large(work, _feed_and_flush, decoder, events)
+
+
+async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer, target: Target) -> None:
+    """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
+    document = framing.document
+    if document is not None:
+        decoder.answer = await _read(target, answered.headers, document)
+        decoder.finished = decoder.ended = True
+        return
+    try:
+        await _feed_large(decoder, framing.end())
+    except Fault as fault:
+        was_cut = fault.reason == "UPSTREAM_PROTOCOL_ERROR"
+        reason = Fault("UPSTREAM_STREAM_TRUNCATED") if was_cut else fault
+        raise error_for(reason, target.provider, status=answered.status, headers=answered.headers) from None
 
 
 def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
@@ -318,7 +325,7 @@ async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answ
 
 
 def _read_whole(target: Target, body: bytes) -> Answer:
-    answer = target.dialect.read(body)
+    answer = read_body(target.dialect, body)
     answer.state_owner = target.state_owner
     answer.complete()
     return answer

@@ -15,6 +15,7 @@ from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import count_of, items_of, text_of
+from services.models.providers.told_errors import bare_error_in, error_in
 
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -25,6 +26,8 @@ FINISH_REASONS = {
     "refusal": "refusal",
     "pause_turn": "pause",
 }
+
+FAILED = frozenset({"error", "network_error", "insufficient_system_resource"})
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""
@@ -52,9 +55,10 @@ class _MessageOfBlocks(msgspec.Struct):
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a message."""
     message = read_object(body)
-    if message.get("type") == "error":
-        raise fault_in(message.get("error"))
+    refuse_error(message)
     if not isinstance(message.get("content"), list):
+        if error := bare_error_in(message):
+            raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_header(answer, message)
@@ -118,6 +122,12 @@ def _written_blocks(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, msgs
     return {key: raw_blocks[key] for key in kept}
 
 
+def refuse_error(message: dict[str, Any]) -> None:
+    """Raises Fault for a message, or a piece of one, that is an error or has one inside."""
+    if error := error_in(message):
+        raise fault_in(error)
+
+
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
     answer.provider_response_id = word_of(message.get("id"))
@@ -172,6 +182,8 @@ def must_be_kept(block: dict[str, Any]) -> bool:
 def read_finish(answer: Answer, holder: dict[str, Any], *, answered_by_tool: bool) -> None:
     """Takes why the answer ended, from a message or from the delta that says so."""
     raw = word_of(holder.get("stop_reason"))
+    if raw in FAILED:
+        raise Fault("UPSTREAM_SERVER_ERROR")
     reason = FINISH_REASONS.get(raw, "other")
     if answered_by_tool and reason == "tool_calls":
         # The answer itself makes it `tool_calls` again if there are others.
