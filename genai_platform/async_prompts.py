@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from genai_platform.async_models import AsyncModels
+from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.errors import NotFound, Timeout, Unavailable
 from genai_platform.pages import read_async_pages
@@ -177,7 +178,7 @@ class AsyncPrompts:
         **options: Unpack[CallOptions],
     ) -> ArchivePromptResponse:
         """Hides a version, or the whole prompt, from lists. Refused while a label points there; see `unarchive`."""
-        request = ArchivePromptRequest(name=name, version=version or 0, reason=reason or "", actor=actor or "")
+        request = build(ArchivePromptRequest, name=name, version=version or 0, reason=reason or "", actor=actor or "")
         return await self._archive(request, options)
 
     async def unarchive(
@@ -190,8 +191,13 @@ class AsyncPrompts:
         **options: Unpack[CallOptions],
     ) -> ArchivePromptResponse:
         """Brings a version, or the whole prompt, back."""
-        request = ArchivePromptRequest(
-            name=name, version=version or 0, unarchive=True, reason=reason or "", actor=actor or ""
+        request = build(
+            ArchivePromptRequest,
+            name=name,
+            version=version or 0,
+            unarchive=True,
+            reason=reason or "",
+            actor=actor or "",
         )
         return await self._archive(request, options)
 
@@ -203,14 +209,14 @@ class AsyncPrompts:
 
     def history(self, name: str, **options: Unpack[CallOptions]) -> AsyncIterator[PromptEvent]:
         """What happened to a prompt, newest first."""
-        request = ListPromptEventsRequest(name=name, page_size=PAGE_SIZE)
+        request = build(ListPromptEventsRequest, name=name, page_size=PAGE_SIZE)
         return read_async_pages(self._models.list_prompt_events, request, lambda page: page.events, options)
 
     def versions(
         self, name: str, *, include_archived: bool = False, **options: Unpack[CallOptions]
     ) -> AsyncIterator[Prompt]:
         """All versions of a prompt, newest first."""
-        request = ListPromptVersionsRequest(name=name, page_size=PAGE_SIZE, include_archived=include_archived)
+        request = build(ListPromptVersionsRequest, name=name, page_size=PAGE_SIZE, include_archived=include_archived)
         return read_async_pages(self._models.list_prompt_versions, request, lambda page: page.prompts, options)
 
     async def export_to(self, directory: str | os.PathLike[str], **options: Unpack[CallOptions]) -> ExportReport:
@@ -257,8 +263,13 @@ class AsyncPrompts:
 
         `query` is a part of the name; `label` and all of `tags` must be there.
         """
-        request = ListPromptsRequest(
-            page_size=PAGE_SIZE, query=query or "", label=label or "", tags=tags, include_archived=include_archived
+        request = build(
+            ListPromptsRequest,
+            page_size=PAGE_SIZE,
+            query=query or "",
+            label=label or "",
+            tags=tags,
+            include_archived=include_archived,
         )
         return read_async_pages(self._models.list_prompts, request, lambda page: page.prompts, options)
 

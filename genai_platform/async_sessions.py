@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from genai_platform.async_conversations import AsyncConversation, AsyncOpening
 from genai_platform.async_memories import AsyncUserMemory
 from genai_platform.async_models import AsyncModels
+from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
 from genai_platform.connection import AsyncConnection
@@ -80,7 +81,7 @@ class AsyncSessions:
         every turn that does not say otherwise.
         """
         request = build_creation(session_id, user_id, title, metadata, ttl)
-        batches = [] if system is None else [[ChatMessage(role="system", content=system)]]
+        batches = [] if system is None else [[build(ChatMessage, role="system", content=system)]]
         return AsyncOpening(lambda: self._start(request, batches, timeout, fields))
 
     def open(
@@ -95,7 +96,7 @@ class AsyncSessions:
 
         Whose it is is not checked without `user_id`.
         """
-        request = GetSessionRequest(session_id=session_id, user_id=user_id or "")
+        request = build(GetSessionRequest, session_id=session_id, user_id=user_id or "")
 
         async def find() -> AsyncConversation:
             return AsyncConversation(self, self._models, await self.get_session(request, timeout=timeout), fields)
@@ -115,7 +116,7 @@ class AsyncSessions:
         One line for each, oldest first: a SessionMessage in protobuf's JSON form with the fields' own names, so that
         nothing is lost. A file given by its path is there whole, or as it was before.
         """
-        request = GetSessionRequest(session_id=session_id, user_id=user_id or "")
+        request = build(GetSessionRequest, session_id=session_id, user_id=user_id or "")
         conversation = AsyncConversation(self, self._models, await self.get_session(request, **options), {})
         return await conversation.export(target, **options)
 
@@ -220,7 +221,7 @@ class AsyncSessions:
         conversation = AsyncConversation(self, self._models, session, fields)
         try:
             for messages in batches:
-                append = AppendMessagesRequest(session_id=conversation.session_id, messages=messages)
+                append = build(AppendMessagesRequest, session_id=conversation.session_id, messages=messages)
                 await self.append_messages(append, timeout=timeout)
         except BaseException:
             with contextlib.suppress(GenAIError):

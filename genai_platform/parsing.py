@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from genai_platform.building import build
 from genai_platform.errors import ParseError
 from genai_platform.requests import Messages, build_chat_request
 from proto.models_pb2 import ChatRequest, ChatResponse, ResponseFormat
@@ -90,7 +91,7 @@ def build_response_format(schema: Schema, strict: bool | None = True) -> Respons
         raise TypeError("schema must be a JSON Schema as a dict, or a class such as a Pydantic model")
     name = _NO_NAME.sub("_", title[:MAX_NAME_LENGTH])
     schema_json = json.dumps(described, ensure_ascii=False)
-    return ResponseFormat(type="json_schema", schema_json=schema_json, name=name, strict=strict)
+    return build(ResponseFormat, type="json_schema", schema_json=schema_json, name=name, strict=strict)
 
 
 def read_answer(response: ChatResponse, schema: Schema) -> Parsed[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from genai_platform.building import build
 from genai_platform.errors import Conflict, FieldViolation
 from genai_platform.prompt_files import PromptRecord
 from genai_platform.prompt_folders import folder_of
@@ -140,13 +141,19 @@ class _RecordPlan:
 
     def _labelling(self, label: str, version: int) -> SetPromptLabelRequest:
         expected = self._present.labels.get(label, 0)
-        return SetPromptLabelRequest(
-            name=self.name, label=label, version=version, expected_version=expected, reason=REASON, actor=self._actor
+        return build(
+            SetPromptLabelRequest,
+            name=self.name,
+            label=label,
+            version=version,
+            expected_version=expected,
+            reason=REASON,
+            actor=self._actor,
         )
 
     def _archiving(self, version: int, *, unarchive: bool = False) -> ArchivePromptRequest:
-        return ArchivePromptRequest(
-            name=self.name, version=version, unarchive=unarchive, reason=REASON, actor=self._actor
+        return build(
+            ArchivePromptRequest, name=self.name, version=version, unarchive=unarchive, reason=REASON, actor=self._actor
         )
 
 
@@ -160,7 +167,9 @@ def _identity(prompt: Prompt) -> tuple[str, bytes]:
 
 
 def _registration(prompt: Prompt) -> RegisterPromptRequest:
-    request = RegisterPromptRequest(name=prompt.name, content=prompt.content, commit_message=prompt.commit_message)
+    request = build(
+        RegisterPromptRequest, name=prompt.name, content=prompt.content, commit_message=prompt.commit_message
+    )
     if prompt.HasField("metadata"):
         request.metadata.CopyFrom(prompt.metadata)
     if prompt.HasField("defaults"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from genai_platform.building import build, build_at
 from genai_platform.errors import FailedPrecondition
 from genai_platform.requests import Fields
 from proto.models_pb2 import (
@@ -40,20 +41,28 @@ def build_registration(
     message: str | None,
     defaults: PromptDefaults | Fields | None,
 ) -> RegisterPromptRequest:
-    request = RegisterPromptRequest(
-        name=name, content=content, labels=_texts("labels", labels), commit_message=message or ""
+    request = build(
+        RegisterPromptRequest, name=name, content=content, labels=_texts("labels", labels), commit_message=message or ""
     )
     if author or reviewed_by or tags:
         request.metadata.CopyFrom(
-            PromptMetadata(author=author or "", reviewed_by=reviewed_by or "", tags=_texts("tags", tags))
+            build_at(
+                "metadata",
+                PromptMetadata,
+                author=author or "",
+                reviewed_by=reviewed_by or "",
+                tags=_texts("tags", tags),
+            )
         )
     if defaults is not None:
-        request.defaults.CopyFrom(defaults if isinstance(defaults, PromptDefaults) else PromptDefaults(**defaults))
+        request.defaults.CopyFrom(
+            defaults if isinstance(defaults, PromptDefaults) else build_at("defaults", PromptDefaults, **defaults)
+        )
     return request
 
 
 def build_question(name: str, version: int | None, label: str | None) -> GetPromptRequest:
-    return GetPromptRequest(name=name, version=version or 0, label=label or "")
+    return build(GetPromptRequest, name=name, version=version or 0, label=label or "")
 
 
 def build_rendering(
@@ -65,7 +74,7 @@ def build_rendering(
     selected: dict[str, Any] = {} if version is None else {"version": version}
     if label is not None:
         selected["label"] = label
-    return RenderPromptRequest(prompt=PromptRef(name=name, variables=variables, **selected))
+    return build(RenderPromptRequest, prompt=build_at("prompt", PromptRef, name=name, variables=variables, **selected))
 
 
 def build_selection(name: str, selected: int | str) -> GetPromptRequest:
@@ -76,7 +85,8 @@ def build_selection(name: str, selected: int | str) -> GetPromptRequest:
 def build_move(
     name: str, version: int, label: str, expected_version: int | None, reason: str | None, actor: str | None
 ) -> SetPromptLabelRequest:
-    return SetPromptLabelRequest(
+    return build(
+        SetPromptLabelRequest,
         name=name,
         label=label,
         version=version,
@@ -151,8 +161,8 @@ def _describe(defaults: PromptDefaults) -> str:
     return json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True) + "\n" if fields else ""
 
 
-def _texts(what: str, texts: Iterable[str]) -> Iterator[str]:
+def _texts(what: str, texts: Iterable[str]) -> list[str]:
     # A text is a sequence of texts too, and would become a label for each letter.
     if isinstance(texts, str):
         raise TypeError(f"{what} is a list of texts, not one text: write [{texts!r}]")
-    return iter(texts)
+    return list(texts)

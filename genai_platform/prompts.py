@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.errors import NotFound, Timeout, Unavailable
 from genai_platform.models import Models
@@ -176,7 +177,7 @@ class Prompts:
         **options: Unpack[CallOptions],
     ) -> ArchivePromptResponse:
         """Hides a version, or the whole prompt, from lists. Refused while a label points there; see `unarchive`."""
-        request = ArchivePromptRequest(name=name, version=version or 0, reason=reason or "", actor=actor or "")
+        request = build(ArchivePromptRequest, name=name, version=version or 0, reason=reason or "", actor=actor or "")
         return self._archive(request, options)
 
     def unarchive(
@@ -189,8 +190,13 @@ class Prompts:
         **options: Unpack[CallOptions],
     ) -> ArchivePromptResponse:
         """Brings a version, or the whole prompt, back."""
-        request = ArchivePromptRequest(
-            name=name, version=version or 0, unarchive=True, reason=reason or "", actor=actor or ""
+        request = build(
+            ArchivePromptRequest,
+            name=name,
+            version=version or 0,
+            unarchive=True,
+            reason=reason or "",
+            actor=actor or "",
         )
         return self._archive(request, options)
 
@@ -202,14 +208,14 @@ class Prompts:
 
     def history(self, name: str, **options: Unpack[CallOptions]) -> Iterator[PromptEvent]:
         """What happened to a prompt, newest first."""
-        request = ListPromptEventsRequest(name=name, page_size=PAGE_SIZE)
+        request = build(ListPromptEventsRequest, name=name, page_size=PAGE_SIZE)
         return read_pages(self._models.list_prompt_events, request, lambda page: page.events, options)
 
     def versions(
         self, name: str, *, include_archived: bool = False, **options: Unpack[CallOptions]
     ) -> Iterator[Prompt]:
         """All versions of a prompt, newest first."""
-        request = ListPromptVersionsRequest(name=name, page_size=PAGE_SIZE, include_archived=include_archived)
+        request = build(ListPromptVersionsRequest, name=name, page_size=PAGE_SIZE, include_archived=include_archived)
         return read_pages(self._models.list_prompt_versions, request, lambda page: page.prompts, options)
 
     def export_to(self, directory: str | os.PathLike[str], **options: Unpack[CallOptions]) -> ExportReport:
@@ -253,8 +259,13 @@ class Prompts:
 
         `query` is a part of the name; `label` and all of `tags` must be there.
         """
-        request = ListPromptsRequest(
-            page_size=PAGE_SIZE, query=query or "", label=label or "", tags=tags, include_archived=include_archived
+        request = build(
+            ListPromptsRequest,
+            page_size=PAGE_SIZE,
+            query=query or "",
+            label=label or "",
+            tags=tags,
+            include_archived=include_archived,
         )
         return read_pages(self._models.list_prompts, request, lambda page: page.prompts, options)
 

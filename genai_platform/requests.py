@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from genai_platform.building import build, build_at
 from proto.models_pb2 import (
     ChatConfig,
     ChatMessage,
@@ -87,13 +88,13 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
     if flattened:
         present["config"] = _build_config(present.get("config"), flattened)
-    return ChatRequest(messages=messages, **present)
+    return build(ChatRequest, messages=messages, **present)
 
 
 def _build_messages(system: str | None, conversation: Any) -> list[ChatMessage]:
-    messages = [] if system is None else [ChatMessage(role="system", content=system)]
+    messages = [] if system is None else [build(ChatMessage, role="system", content=system)]
     if isinstance(conversation, str):
-        return [*messages, ChatMessage(role="user", content=conversation)]
+        return [*messages, build(ChatMessage, role="user", content=conversation)]
     if not isinstance(conversation, Sequence) or isinstance(conversation, bytes):
         raise TypeError(f"a chat is a ChatRequest, a text or a list of messages, not a {type(conversation).__name__}")
     return messages + [_build_message(position, message) for position, message in enumerate(conversation)]
@@ -105,7 +106,7 @@ def _build_message(position: int, message: ChatMessage | Fields) -> ChatMessage:
     if not isinstance(message, Mapping):
         raise TypeError(f"messages[{position}] must be a ChatMessage or a dict, not a {type(message).__name__}")
     try:
-        return ChatMessage(**message)
+        return build_at(f"messages[{position}]", ChatMessage, **message)
     except (TypeError, ValueError) as error:
         raise TypeError(f"messages[{position}] is no ChatMessage: {error}") from None
 
@@ -113,8 +114,8 @@ def _build_message(position: int, message: ChatMessage | Fields) -> ChatMessage:
 def _build_config(config: ChatConfig | Fields | None, flattened: Fields) -> ChatConfig:
     built = ChatConfig()
     if config is not None:
-        built.MergeFrom(config if isinstance(config, ChatConfig) else ChatConfig(**config))
+        built.MergeFrom(config if isinstance(config, ChatConfig) else build_at("config", ChatConfig, **config))
     for name in flattened:
         built.ClearField(name)
-    built.MergeFrom(ChatConfig(**flattened))
+    built.MergeFrom(build(ChatConfig, **flattened))
     return built

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
+from genai_platform.building import build
 from genai_platform.errors import InvalidRequest
 from genai_platform.files import open_whole
 from genai_platform.requests import CONFIG_FIELDS, Messages, TurnFields, build_chat_request
@@ -45,8 +46,8 @@ def build_creation(
     ttl: timedelta | float | None,
 ) -> CreateSessionRequest:
     """`ttl` is a timedelta or seconds."""
-    request = CreateSessionRequest(
-        session_id=session_id or "", user_id=user_id or "", title=title or "", metadata=metadata
+    request = build(
+        CreateSessionRequest, session_id=session_id or "", user_id=user_id or "", title=title or "", metadata=metadata
     )
     if ttl is not None:
         seconds = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)

@@ -14,6 +14,7 @@ from typing import TypeVar, Unpack
 
 from google.protobuf.message import Message
 
+from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
 from genai_platform.connection import Connection
@@ -79,7 +80,7 @@ class Sessions:
         every turn that does not say otherwise.
         """
         request = build_creation(session_id, user_id, title, metadata, ttl)
-        batches = [] if system is None else [[ChatMessage(role="system", content=system)]]
+        batches = [] if system is None else [[build(ChatMessage, role="system", content=system)]]
         return self._start(request, batches, timeout, fields)
 
     def open(
@@ -94,7 +95,7 @@ class Sessions:
 
         Whose it is is not checked without `user_id`.
         """
-        request = GetSessionRequest(session_id=session_id, user_id=user_id or "")
+        request = build(GetSessionRequest, session_id=session_id, user_id=user_id or "")
         return Conversation(self, self._models, self.get_session(request, timeout=timeout), fields)
 
     def export(
@@ -110,7 +111,7 @@ class Sessions:
         One line for each, oldest first: a SessionMessage in protobuf's JSON form with the fields' own names, so that
         nothing is lost. A file given by its path is there whole, or as it was before.
         """
-        request = GetSessionRequest(session_id=session_id, user_id=user_id or "")
+        request = build(GetSessionRequest, session_id=session_id, user_id=user_id or "")
         return Conversation(self, self._models, self.get_session(request, **options), {}).export(target, **options)
 
     def restore(
@@ -203,7 +204,7 @@ class Sessions:
         conversation = Conversation(self, self._models, self.create_session(request, timeout=timeout), fields)
         try:
             for messages in batches:
-                append = AppendMessagesRequest(session_id=conversation.session_id, messages=messages)
+                append = build(AppendMessagesRequest, session_id=conversation.session_id, messages=messages)
                 self.append_messages(append, timeout=timeout)
         except BaseException:
             with contextlib.suppress(GenAIError):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
@@ -15,6 +16,10 @@ from tests.services.postgresql_server import PostgreSQLServer, running_postgresq
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
 # PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# How long one example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)

@@ -32,6 +32,7 @@ from services.models.status_board import StatusBoard
 from services.models.storage import SerialWrites, from_json, now, to_json
 from services.models.tables import registered_model_names, registered_models
 from services.models.trust import ByTrust
+from services.shared.collector import count_entry
 from services.shared.database import Database
 from services.shared.errors import (
     AlreadyExists,
@@ -288,6 +289,7 @@ class ModelRegistry:
         self._bytes += model.ByteSize()
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
         self._statuses.watch(ModelProbe(model, self._credentials))
+        count_entry()
 
     def _withdraw(self, name: str) -> None:
         """Takes a registration out of memory, if it is there."""

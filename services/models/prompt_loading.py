@@ -12,6 +12,7 @@ from proto.models_pb2 import Prompt
 from services.models.prompt_line import PromptLine
 from services.models.prompt_rows import Key, Version, labelled, read_labels, read_outlines, read_versions
 from services.models.tables import prompt_events, prompt_labels, prompt_versions
+from services.shared.collector import count_entry
 from services.shared.pacing import Pace
 
 LINE_BYTES = 1024
@@ -71,6 +72,7 @@ async def _read(
     for name, revision in revisions.items():
         outline = outlines.get((name, facts[name].last))
         lines.append(_make_line(facts[name], labels[name], held[name], outline, revision))
+        count_entry()
         await pace.rest()
     return lines
 

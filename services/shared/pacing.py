@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-SLICE_SECONDS = 0.002
+SLICE_SECONDS = 0.005
 
 
 class Pace:
@@ -23,10 +23,19 @@ class Pace:
     __slots__ = ("_end",)
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins a slice, after a wait."""
         self._end = time.perf_counter() + SLICE_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to rest."""
+        return time.perf_counter() >= self._end
 
     async def rest(self) -> None:
         """Lets others have their turn when this slice is over; otherwise goes on at once."""
-        if time.perf_counter() >= self._end:
+        if self.is_over:
             await asyncio.sleep(0)
-            self._end = time.perf_counter() + SLICE_SECONDS
+            self.begin()

@@ -25,19 +25,17 @@ from typing import Any, NamedTuple, NoReturn
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
 
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.beside_loop import run_beside_if_large
+from services.shared.error_details import clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.wire import check_fields, explain_decode_error
 
-ERROR_DOMAIN = "genai-platform"
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
@@ -46,12 +44,7 @@ INTERNAL_PREFIX = "x-genai-"
 CALLER_KEY = "x-genai-caller"
 EXPOSED_KEY = "x-genai-exposed"
 
-# gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.
-MAX_DETAILS_BYTES = 4096
-MAX_TEXT_BYTES = 1024
-MAX_METADATA_LENGTH = 256
 MAX_LOGGED_PATH = 128
-MAX_VIOLATIONS = 20
 
 GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
 
@@ -348,20 +341,9 @@ async def _end_with(
         error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
     code = STATUS_CODES[type(error)]
     record_call(log, method, call, code.name, error.reason)
-    trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code, error)))
-    await context.abort(code, _clip(error.message), trailers)
+    trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
+    await context.abort(code, clip_text(error.message), trailers)
     raise AssertionError("abort raises")
-
-
-def _clip(message: str) -> str:
-    """As much of a message as fits into trailers, where what is not plain ASCII is percent-encoded."""
-    room = MAX_TEXT_BYTES
-    for end, character in enumerate(message):
-        plain = " " <= character <= "~" and character != "%"
-        room -= 1 if plain else 3 * len(character.encode())
-        if room < 0:
-            return message[:end]
-    return message
 
 
 def _is_late(call: Call) -> bool:
@@ -369,32 +351,3 @@ def _is_late(call: Call) -> bool:
     cancellation, and somewhat early: grpc rounds a timeout up, by 1 % at most, on each of two hops."""
     remaining = call.remaining_seconds()
     return remaining is not None and remaining <= 0.02 * call.elapsed_seconds() + 0.01
-
-
-def pack_details(code: grpc.StatusCode, error: errors.PlatformError) -> bytes:
-    """The google.rpc.Status of an error, within what fits into trailers."""
-    status = status_pb2.Status(code=code.value[0], message=_clip(error.message))
-    metadata = {key: value[:MAX_METADATA_LENGTH] for key, value in error.metadata.items()}
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
-    status.details.add().Pack(info)
-    if error.retry_after is not None:
-        delay = Duration()
-        delay.FromNanoseconds(int(error.retry_after * 1e9))
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-    if error.violations:
-        status.details.add().Pack(_bad_request(error, MAX_DETAILS_BYTES - status.ByteSize() - 128))
-    data: bytes = status.SerializeToString()
-    return data
-
-
-def _bad_request(error: errors.PlatformError, room: int) -> error_details_pb2.BadRequest:
-    bad_request = error_details_pb2.BadRequest()
-    for violation in error.violations[:MAX_VIOLATIONS]:
-        entry = error_details_pb2.BadRequest.FieldViolation(
-            field=violation.field[:256], description=violation.description[:512]
-        )
-        room -= entry.ByteSize() + 4
-        if room < 0:
-            break
-        bad_request.field_violations.append(entry)
-    return bad_request

@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
 from services.shared.allocator import give_back_large_blocks
+from services.shared.collector import set_apart
 from services.shared.errors import StartupError
 from services.shared.health import NOT_SERVING, SERVING, Health
 from services.shared.intake import PROCESS_INTAKE
@@ -107,6 +108,7 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    set_apart()
     await server.ready()
     if announcement:
         announce(announcement)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from proto import models_pb2
 from services.models import model_registry, prompt_registry
 from services.models.directory import ModelDirectory
 from services.models.model_registry import ModelRegistry
+from services.models.probes import ModelProbe
+from services.models.prompt_line import PromptLine
 from services.models.prompt_registry import PromptRegistry
 from services.models.provider_registry import ProviderRegistry
 from services.models.routing import Router
@@ -22,6 +25,7 @@ from services.models.status_board import Schedule, StatusBoard
 from services.models.storage import to_json
 from services.models.tables import prompt_events, prompt_versions, registered_model_names, registered_models
 from services.models.vendor_models import VendorModels
+from services.shared import collector
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
@@ -75,6 +79,22 @@ async def stored(database: Database, board: StatusBoard) -> Stored:
         await prompts.load()
     assert loop.longest < HOLD_SECONDS
     return Stored(models, prompts, router, directory)
+
+
+@pytest.fixture
+def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(collector, "_fresh_entries", 0)
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+
+
+def test_entries_are_nothing_to_the_collector_of_garbage(nothing_apart: None, stored: Stored) -> None:
+    """It looks at whatever lives, for as long as nothing else runs."""
+    assert list(stored.models.names())
+    assert not [
+        each for each in gc.get_objects() if isinstance(each, PromptLine | models_pb2.RegisteredModel | ModelProbe)
+    ]
 
 
 async def fill(database: Database) -> None:

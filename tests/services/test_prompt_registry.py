@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
@@ -413,7 +413,6 @@ NAMES = st.text("abZ_", min_size=1, max_size=4)
 PLAIN = st.text(st.characters(exclude_characters="{}", codec="utf-8"), max_size=10)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(PLAIN, NAMES), max_size=20), PLAIN)
 def test_variables_are_found_among_any_text_in_order_of_first_use(pieces: list[tuple[str, str]], end: str) -> None:
     content = "".join(f"{text}{{{{{name}}}}}" for text, name in pieces) + end
@@ -421,14 +420,12 @@ def test_variables_are_found_among_any_text_in_order_of_first_use(pieces: list[t
     assert list(find_lookalikes(content)) == []
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="{}a_1 \n", max_size=200))
 def test_any_text_can_be_scanned_and_what_is_found_stands_in_it(content: str) -> None:
     for name in find_variables(content):
         assert f"{{{{{name}}}}}" in content
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="{}a_1 .\n\r\x85\u2028", max_size=100), st.text(alphabet="{}a \n", max_size=100))
 def test_lookalikes_are_found_on_the_lines_that_hold_them(content: str, rest: str) -> None:
     lines = enumerate((content + rest).splitlines(), start=1)
@@ -475,7 +472,6 @@ async def test_errors_never_quote_the_prompt(registry: PromptRegistry) -> None:
     assert "canary" not in str(raised.value) + str(raised.value.violations)
 
 
-@settings(deadline=None)
 @given(
     st.text(alphabet="{}ab", max_size=60),
     st.fixed_dictionaries(

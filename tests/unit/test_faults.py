@@ -127,7 +127,7 @@ def test_every_word_means_the_same_as_code_and_as_type(word: str) -> None:
         (429, body(type="insufficient_quota", code="rate_limit_exceeded"), "UPSTREAM_RATE_LIMITED"),
         # A particular status says more than a general word.
         (401, body(type="invalid_request_error"), "UPSTREAM_AUTH"),
-        (404, body(type="invalid_request_error", code="unknown_url"), "UPSTREAM_MODEL_NOT_FOUND"),
+        (404, body(type="invalid_request_error", code="unknown_url"), "UPSTREAM_PATH_NOT_FOUND"),
         (529, body(type="api_error"), "UPSTREAM_OVERLOADED"),
         (504, body(type="server_error"), "UPSTREAM_TIMEOUT"),
         # Integer codes say nothing that the status does not.
@@ -140,9 +140,11 @@ def test_every_word_means_the_same_as_code_and_as_type(word: str) -> None:
         (400, body(message="Your credit balance is too low"), "UPSTREAM_BILLING"),
         # A sentence counts only where nothing better is said.
         (500, body(message="context window"), "UPSTREAM_SERVER_ERROR"),
+        (500, body(message="prompt is too long: 9 tokens > 8 maximum"), "CONTEXT_LENGTH_EXCEEDED"),
+        (429, body(message="prompt is too long: 9 tokens > 8 maximum"), "UPSTREAM_RATE_LIMITED"),
         (403, body(message="prompt is too long"), "UPSTREAM_AUTH"),
         # No body that can be understood: the status alone.
-        (404, b"<html>", "UPSTREAM_MODEL_NOT_FOUND"),
+        (404, b"<html>", "UPSTREAM_PATH_NOT_FOUND"),
         (413, b"", "REQUEST_TOO_LARGE"),
         (503, b"null", "UPSTREAM_SERVER_ERROR"),
         (503, b'["overloaded_error"]', "UPSTREAM_SERVER_ERROR"),

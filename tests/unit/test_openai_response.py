@@ -11,7 +11,7 @@ from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, Reasoning, TokenUsage, ToolCall
 from services.models.providers.faults import Fault
 from services.models.providers.openai import OPENAI_COMPATIBLE
-from services.models.providers.openai.response import FINISH_REASONS, read_answer
+from services.models.providers.openai.response import read_answer
 from services.models.providers.vllm import VLLM
 
 
@@ -98,7 +98,8 @@ def test_calls_are_calls_whatever_the_finish_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "finish"), [*FINISH_REASONS.items(), ("new_word", "other"), (None, "other"), (7, "other")]
+    ("raw", "finish"),
+    [("stop", "stop"), ("model_length", "length"), ("new_word", "other"), (None, "other"), (7, "other")],
 )
 def test_finish_reasons(raw: object, finish: str) -> None:
     response = read(completion({"content": "Hi"}, raw))

@@ -91,6 +91,12 @@ class OpenAISpeech:
         "tool_calls": "tool_calls",
         "function_call": "tool_calls",
         "content_filter": "content_filter",
+        "end_turn": "stop",
+        "eos": "stop",
+        "MAX_TOKENS": "length",
+        "model_context_window_exceeded": "length",
+        "sensitive": "content_filter",
+        "content_filter: RECITATION": "content_filter",
         "a_new_word": "other",
     }
     ping = ": keep-alive\n\n"
@@ -176,6 +182,10 @@ class AnthropicSpeech:
         "tool_use": "tool_calls",
         "refusal": "refusal",
         "pause_turn": "pause",
+        "stop": "stop",
+        "length": "length",
+        "tool_calls": "tool_calls",
+        "SAFETY": "content_filter",
         "a_new_word": "other",
     }
     ping = event({"type": "ping"}, "ping")

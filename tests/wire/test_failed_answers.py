@@ -118,22 +118,27 @@ async def test_error_beside_an_answer_is_an_error_and_null_is_none(subject: Subj
         assert (outcome.error.reason if outcome.error else "") == reason
 
 
-FAILED_WORDS = ["error", "network_error", "insufficient_system_resource"]
+FAILED_WORDS = {
+    "error": "UPSTREAM_SERVER_ERROR",
+    "network_error": "UPSTREAM_SERVER_ERROR",
+    "insufficient_system_resource": "UPSTREAM_OVERLOADED",
+}
 
 
 @every_openai_like
 @both_verbs
 async def test_choice_that_failed(subject: Subject, verb: Verb) -> None:
-    choices = [{"finish_reason": word} for word in FAILED_WORDS]
-    choices += [{"finish_reason": word, "error": {"code": 502, "message": "x"}} for word in ("stop", "error")]
-    for choice in choices:
+    choices = [({"finish_reason": word}, reason) for word, reason in FAILED_WORDS.items()]
+    error = {"code": 503, "message": "x"}
+    choices += [({"finish_reason": word, "error": error}, "UPSTREAM_SERVER_ERROR") for word in ("stop", "error")]
+    for choice, reason in choices:
         message = {"index": 0, "message": {"role": "assistant", "content": "So"}}
         delta = {"index": 0, "delta": {"content": ""}}
         stream = event_stream(*said(subject, "So"), event({"choices": [delta | choice]}), event("[DONE]"))
         subject.upstream.default = serve(answer(encode({"choices": [message | choice]}), headers=JSON), stream)
         outcome = await subject.ask(verb)
         assert outcome.error is not None
-        assert outcome.error.reason == "UPSTREAM_SERVER_ERROR"
+        assert outcome.error.reason == reason
 
 
 @every_openai_like
@@ -146,13 +151,13 @@ async def test_error_inside_a_choice_in_mid_stream(subject: Subject) -> None:
 @every_anthropic_like
 @both_verbs
 async def test_message_that_failed(subject: Subject, verb: Verb) -> None:
-    for word in FAILED_WORDS:
+    for word, reason in FAILED_WORDS.items():
         body = subject.speech.body(Sample(text=["So"], finish=word))
         events = subject.speech.events(Sample(text=["So"], finish=word))
         subject.upstream.default = serve(answer(encode(body), headers=JSON), event_stream(*events))
         outcome = await subject.ask(verb)
         assert outcome.error is not None
-        assert outcome.error.reason == "UPSTREAM_SERVER_ERROR"
+        assert outcome.error.reason == reason
 
 
 @every_responses_like

@@ -24,7 +24,7 @@ from tests.wire.dialects import encode as encode_json
 
 TARGETS = {adapter.name: adapter.target("http://127.0.0.1:9") for adapter in ADAPTERS}
 
-every_round = settings(max_examples=25, deadline=None)
+every_round = settings(max_examples=25)
 
 # Messages takes no text of white space alone.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from google.protobuf import text_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
@@ -139,7 +139,6 @@ def test_event_by_event_it_is_the_same(case: str) -> None:
     assert decode(dialect_of(case), reads) == whole(case)
 
 
-@settings(deadline=None)
 @given(
     case=st.sampled_from(CASES),
     positions=st.lists(st.floats(0, 1), max_size=30),
@@ -186,7 +185,6 @@ def damaged(value: Any, damage: Any, where: Sequence[int]) -> Any:
     return copy
 
 
-@settings(deadline=None)
 @given(
     case=st.sampled_from(CASES),
     number=st.integers(0, 40),

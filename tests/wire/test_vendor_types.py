@@ -316,8 +316,7 @@ def test_every_finish_reason_of_the_sdks_is_known() -> None:
     from anthropic.types import StopReason
     from openai.types.chat.chat_completion import Choice
 
-    from services.models.providers.anthropic import response as messages
-    from services.models.providers.openai import response as completions
+    from services.models.providers.finish_reasons import FINISH_REASONS
 
-    assert set(get_args(Choice.model_fields["finish_reason"].annotation)) <= completions.FINISH_REASONS.keys()
-    assert set(get_args(StopReason)) <= messages.FINISH_REASONS.keys()
+    assert set(get_args(Choice.model_fields["finish_reason"].annotation)) <= FINISH_REASONS.keys()
+    assert set(get_args(StopReason)) <= FINISH_REASONS.keys()

@@ -181,6 +181,8 @@ async def _decoded(
             fault = raised
         except RecursionError:
             fault = Fault("UPSTREAM_PROTOCOL_ERROR")
+        if answered.goes_on and not fault:
+            continue
         # What came before a fault is delivered before it.
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:
@@ -297,7 +299,8 @@ class _Interruption:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         answer = self._decoder.answer
         was_refused = isinstance(error, errors.PlatformError) and "chunks" not in self._facts and answer.usage is None
-        if error is None or self._decoder.finished or was_refused:
+        was_left_whole = self._decoder.finished and not isinstance(error, errors.PlatformError)
+        if error is None or was_left_whole or was_refused:
             return
         usage = estimate_usage(answer, self._conversation)
         if answer.usage is not None:

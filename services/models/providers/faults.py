@@ -31,6 +31,10 @@ class Fault(Exception):
     reason: str
     field: str = ""
     """The request field that the provider complains about, when it names one of ours."""
+    message: str = ""
+    """What the provider says of it, in its own words, which may quote anything."""
+    status: int = 0
+    """The HTTP status that it came with, or that it names itself; 0 for none."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
@@ -81,6 +85,10 @@ MEANINGS: dict[str, Meaning] = {
     "UPSTREAM_MODEL_NOT_FOUND": Meaning(
         errors.PreconditionFailed, "{provider} does not serve this model, or not to this account; choose another"
     ),
+    "UPSTREAM_PATH_NOT_FOUND": Meaning(
+        errors.PreconditionFailed,
+        "{provider} serves nothing at this path; the operator must correct the path of its endpoint",
+    ),
     "UPSTREAM_PRECONDITION": Meaning(errors.PreconditionFailed, "{provider} refused the request in its present state"),
     "UPSTREAM_REDIRECT": Meaning(
         errors.PreconditionFailed, "{provider} redirects elsewhere; the operator must correct its endpoint"
@@ -110,6 +118,7 @@ REASONS_BY_STATUS: dict[int, str] = {
     402: "UPSTREAM_BILLING",
     403: "UPSTREAM_AUTH",
     404: "UPSTREAM_MODEL_NOT_FOUND",
+    405: "UPSTREAM_PATH_NOT_FOUND",
     408: "UPSTREAM_TIMEOUT",
     409: "UPSTREAM_CONFLICT",
     412: "UPSTREAM_PRECONDITION",

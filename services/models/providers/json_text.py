@@ -1,36 +1,25 @@
 """JSON as providers and callers write it: read tolerantly, passed on untouched.
 
 msgspec reads and writes several times faster than the standard library and can keep a value as the exact bytes it
-was (`msgspec.Raw`), so that tool arguments and schemas pass through without a digit changed. It refuses lone
-surrogates, which real providers send; what has some falls back to the standard library.
-
-Whoever reads may be sent anything: an empty list is three bytes and takes eighty in memory, and neither library lets
-go of the process while it decodes. So what is decoded has a bound on its values, and what needs the slower library one
-on its bytes as well.
+was (`msgspec.Raw`), so that tool arguments and schemas pass through without a digit changed.
 """
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
 from typing import Any, TypeVar
 
 import msgspec
 
+from services.models.providers.json_values import Malformed as Malformed
+from services.models.providers.json_values import decode_fast, decode_slowly
+from services.models.providers.large_json import PIECE_BYTES, decode_in_steps
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.bounded_cache import BoundedCache
 
 MAX_DEPTH = 64
 CACHED_TEXT_LENGTH = 16_384
-
-MAX_VALUES = 2**17
-"""Of what `decode` reads, by the brackets that open and the commas between: so many take up to 50 ms and 15 MiB."""
-
-MAX_SLOW_BYTES = 2 * 1024 * 1024
-"""Of what only the standard library reads."""
-
-MAX_ESCAPES = 2**21
-"""Beyond so many it takes too long to tell the commas in strings from those of JSON."""
 
 LIGHT_BYTES = 16 * 1024
 """What may be decoded without a look at how many values it has."""
@@ -42,17 +31,10 @@ _MARKS = (b",", b"[", b"{")
 # Possessive, and content without the closing quote: otherwise one without an end would be begun at each quote in it.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
-# A surrogate that is not at the text's edge has lost its partner for good; one at the edge may find it in the next
-# piece of the stream.
-_LONE_INSIDE = re.compile("(?<=.)[\udc00-\udfff]|[\ud800-\udbff](?=.)", re.DOTALL)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 encode = msgspec.json.encode
-# Without the hook a number such as 1e308 takes msgspec thirty times as long.
-_decode = msgspec.json.Decoder(float_hook=float).decode
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -61,18 +43,14 @@ class _Unread(msgspec.Struct):
     """An object of which no member is of interest."""
 
 
-class Malformed(ValueError):
-    """The bytes are not JSON."""
-
-
 def decode(data: bytes) -> Any:
-    """Returns the value of JSON bytes. Raises Malformed, for what has more than MAX_VALUES values too."""
-    if len(data) > MAX_VALUES and _has_too_many_values(data):
-        raise Malformed
+    """Returns the value of JSON bytes. Raises Malformed, for what is beyond the bounds of `large_json` too."""
+    if len(data) > PIECE_BYTES:
+        return decode_in_steps(data)
     try:
-        return _decode(data)
+        return decode_fast(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _decode_slowly(data)
+        return decode_slowly(data)
 
 
 def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
@@ -81,9 +59,21 @@ def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
     Raises Malformed for what cannot be embedded so, although `decode` may read it.
     """
     try:
-        return msgspec.json.decode(data.decode(), type=shape)
+        if len(data) <= PIECE_BYTES:
+            return msgspec.json.decode(data.decode(), type=shape)
+        # What is read over and kept is not decoded, and takes a tenth of the time.
+        _check_utf_8(data)
+        return msgspec.json.decode(data, type=shape)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Malformed from None
+
+
+def _check_utf_8(data: bytes) -> None:
+    """Raises UnicodeError for bytes that are no UTF-8; in steps, as `large_json` decodes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), PIECE_BYTES):
+        decoder.decode(data[start : start + PIECE_BYTES])
+    decoder.decode(b"", final=True)
 
 
 def decoding_work(data: bytes) -> int:
@@ -95,52 +85,6 @@ def decoding_work(data: bytes) -> int:
 
 def _count_marks(data: bytes, start: int, end: int) -> int:
     return sum(data.count(mark, start, end) for mark in _MARKS)
-
-
-def _has_too_many_values(data: bytes) -> bool:
-    if _count_marks(data, 0, len(data)) <= MAX_VALUES:
-        return False
-    if data.count(b"\\") > MAX_ESCAPES:
-        return True
-    # What stands in strings does not count.
-    values = start = 0
-    while values <= MAX_VALUES and start < len(data):
-        quote = data.find(b'"', start)
-        string = _STRING.match(data, quote) if quote >= 0 else None
-        values += 1 + _count_marks(data, start, quote if string else len(data))
-        start = string.end() if string else len(data)
-    return values > MAX_VALUES
-
-
-def _decode_slowly(data: bytes) -> Any:
-    if len(data) > MAX_SLOW_BYTES:
-        raise Malformed
-    try:
-        return _mend(json.loads(data, parse_int=_integer, parse_constant=_refuse_constant))
-    except (ValueError, RecursionError):
-        raise Malformed from None
-
-
-def _integer(digits: str) -> int | float:
-    try:
-        return int(digits)
-    except ValueError:
-        # More digits than Python reads are beyond a double, too.
-        return float(digits)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _mend(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() or not _SURROGATE.search(value) else _LONE_INSIDE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_mend(item) for item in value]
-    if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
-    return value
 
 
 def encode_any(value: Any) -> bytes:

@@ -6,7 +6,6 @@ with `"type": "error"`; most wrap them in `error`, which is null in what is none
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from services.models.providers import json_text
@@ -15,13 +14,13 @@ from services.models.providers.event_stream import ERROR
 from services.models.providers.faults import Fault
 
 
-def fault_of_event(data: bytes, fault_of: Callable[[Any], Fault] = fault_in) -> Fault:
+def fault_of_event(data: bytes) -> Fault:
     """The fault in an event that is named `error`, whatever its data are."""
     try:
         told = json_text.decode(data)
     except json_text.Malformed:
-        return fault_of(None)
-    return fault_of(error_in(told) or told if isinstance(told, dict) else told)
+        return fault_in(None)
+    return fault_in(error_in(told) or told if isinstance(told, dict) else told)
 
 
 def error_in(told: dict[str, Any]) -> Any:

@@ -30,6 +30,7 @@ from services.models.providers.http1 import (
 from services.models.providers.pool import Pool
 from services.models.providers.unpacking import Unpackable, Unpacker
 from services.shared import errors
+from services.shared.pacing import Pace
 from services.shared.shares import Shares
 
 CONNECTIONS = 512
@@ -76,13 +77,20 @@ class StreamedAnswer:
         self._connection = connection
         self._idle_seconds = idle_seconds
         self._unpacker = _unpacker(self.headers.get("content-encoding", "identity"))
+        self._pace = Pace()
         self._rest = b""
         """Of what arrived together, what was not given yet."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next read returns at once: more has arrived, and there is time for it before others' turn."""
+        has_more = self._rest or (self._unpacker and self._unpacker.has_more)
+        return bool(has_more) and not self._pace.is_over
 
     async def read(self) -> bytes:
         """Returns what has arrived, from one byte to PIECE_BYTES; b"" only when the body has come to its proper end.
 
-        Whoever reads on where more has arrived already, or can be unpacked, lets others have their turn before.
+        Whoever reads on for long where more has arrived already, or can be unpacked, lets others have their turn.
         What arrived before a fault is returned before the fault is raised:
         Unavailable (UPSTREAM_IDLE, UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
         """
@@ -90,7 +98,7 @@ class StreamedAnswer:
             if self._unpacker:
                 data = await self._unpack(self._unpacker)
             elif self._rest:
-                await asyncio.sleep(0)
+                await self._pace.rest()
                 data = self._rest
             else:
                 data = await self._connection.read(self._idle_seconds)
@@ -99,6 +107,8 @@ class StreamedAnswer:
         if len(data) <= PIECE_BYTES:
             self._rest = b""
             return data
+        if not self._rest:
+            self._pace.begin()
         self._rest = data[PIECE_BYTES:]
         return data[:PIECE_BYTES]
 
@@ -125,12 +135,13 @@ class StreamedAnswer:
 
     async def _unpack(self, unpacker: Unpacker) -> bytes:
         if unpacker.has_more:
-            await asyncio.sleep(0)
+            await self._pace.rest()
         while not (data := unpacker.take()):
             packed = await self._connection.read(self._idle_seconds)
             if not packed:
                 unpacker.end()
                 return b""
+            self._pace.begin()
             unpacker.feed(packed)
         return data
 

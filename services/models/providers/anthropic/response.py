@@ -14,20 +14,9 @@ from services.models.providers.anthropic.container import container_in_body, kee
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import count_of, items_of, text_of
 from services.models.providers.told_errors import bare_error_in, error_in
-
-FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "refusal",
-    "pause_turn": "pause",
-}
-
-FAILED = frozenset({"error", "network_error", "insufficient_system_resource"})
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""
@@ -180,11 +169,9 @@ def must_be_kept(block: dict[str, Any]) -> bool:
 
 
 def read_finish(answer: Answer, holder: dict[str, Any], *, answered_by_tool: bool) -> None:
-    """Takes why the answer ended, from a message or from the delta that says so."""
-    raw = word_of(holder.get("stop_reason"))
-    if raw in FAILED:
-        raise Fault("UPSTREAM_SERVER_ERROR")
-    reason = FINISH_REASONS.get(raw, "other")
+    """Takes why the answer ended, from a message or from the delta that says so. Raises Fault where it broke off."""
+    raw = finish_word(holder.get("stop_reason"))
+    reason = finish_reason_of(raw)
     if answered_by_tool and reason == "tool_calls":
         # The answer itself makes it `tool_calls` again if there are others.
         reason = "stop"

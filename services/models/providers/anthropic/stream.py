@@ -25,6 +25,7 @@ from services.models.providers.anthropic.response import (
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_word
 from services.models.providers.json_text import items_of, object_of, text_of
 from services.models.providers.pieces import Pieces
 from services.models.providers.told_errors import bare_error_in, fault_of_event
@@ -94,7 +95,7 @@ class MessageDecoder:
             delta = object_of(event.get("delta"))
             refuse_error(delta)
             self._container = container_in_delta(delta, data) or self._container
-            if delta.get("stop_reason"):
+            if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
         elif kind == "message_stop":
             self._end()

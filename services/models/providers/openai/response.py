@@ -9,6 +9,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import text_of
 from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.usage import read_rates, read_usage
@@ -16,18 +17,6 @@ from services.models.providers.told_errors import bare_error_in, error_in
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.
 REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
-
-FINISH_REASONS = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    # Mistral's, at the end of the context window (https://docs.mistral.ai/api).
-    "model_length": "length",
-}
-
-FAILED = frozenset({"error", "network_error", "insufficient_system_resource"})
 
 STOPPED = frozenset({"stop", "tool_calls"})
 """Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
@@ -172,11 +161,9 @@ def _add_whole_call(answer: Answer, call: Any) -> None:
 
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:
-    """Takes why the choice ended."""
-    raw = word_of(choice.get("finish_reason"))
-    if raw in FAILED:
-        raise Fault("UPSTREAM_SERVER_ERROR")
-    answer.finish(FINISH_REASONS.get(raw, "other"), raw)
+    """Takes why the choice ended. Raises Fault where it broke off."""
+    raw = finish_word(choice.get("finish_reason"))
+    answer.finish(finish_reason_of(raw), raw)
     if stop_sequence_member and raw in STOPPED:
         answer.stop_sequence = text_of(choice.get(stop_sequence_member))
 

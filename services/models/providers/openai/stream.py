@@ -11,6 +11,7 @@ from typing import Any
 from services.models.providers.answer import MAX_CITED_BYTES, Answer
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object
+from services.models.providers.finish_reasons import finish_word
 from services.models.providers.openai.called import calls_in
 from services.models.providers.openai.response import (
     FIRST_CALL,
@@ -98,7 +99,7 @@ class ChatCompletionDecoder:
         if self._add_content(choice, chunk) and was_finished:
             self.finished = self.awaits_usage = False
             self._finishes_early = True
-        if choice.get("finish_reason"):
+        if finish_word(choice.get("finish_reason")):
             read_finish(self.answer, choice, self._stop_sequence_member)
             self.finished = True
             # One that came before anything, or with the first of it, may be one of many.

@@ -11,17 +11,11 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.finish_reasons import finish_reason_of
 from services.models.providers.json_text import items_of
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
 from services.models.providers.told_errors import bare_error_in, error_in
-
-# `status`, or where it is `incomplete` the reason for it.
-FINISH_REASONS = {
-    "completed": "stop",
-    "max_output_tokens": "length",
-    "content_filter": "content_filter",
-}
 
 # Why reasoning that was sent was kept from the model. Reasoning of an earlier turn is so by default.
 WITHHELD = {
@@ -33,28 +27,6 @@ WITHHELD = {
 
 UNFINISHED = frozenset({"queued", "in_progress"})
 
-# Codes of a failed response which say more than the words that all of OpenAI's errors share.
-REASONS_BY_CODE = {
-    "bio_policy": "CONTENT_REJECTED",
-    "misalignment_policy_violation": "CONTENT_REJECTED",
-    "image_content_policy_violation": "CONTENT_REJECTED",
-    "data_residency_mismatch": "UPSTREAM_PRECONDITION",
-    "vector_store_timeout": "UPSTREAM_TIMEOUT",
-    "invalid_image": "UPSTREAM_INVALID_REQUEST",
-    "invalid_image_format": "UPSTREAM_INVALID_REQUEST",
-    "invalid_base64_image": "UPSTREAM_INVALID_REQUEST",
-    "invalid_image_url": "UPSTREAM_INVALID_REQUEST",
-    "invalid_image_mode": "UPSTREAM_INVALID_REQUEST",
-    "image_too_large": "UPSTREAM_INVALID_REQUEST",
-    "image_too_small": "UPSTREAM_INVALID_REQUEST",
-    "image_parse_error": "UPSTREAM_INVALID_REQUEST",
-    "image_file_too_large": "UPSTREAM_INVALID_REQUEST",
-    "image_file_not_found": "UPSTREAM_INVALID_REQUEST",
-    "unsupported_image_media_type": "UPSTREAM_INVALID_REQUEST",
-    "empty_image_file": "UPSTREAM_INVALID_REQUEST",
-    "failed_to_download_image": "UPSTREAM_INVALID_REQUEST",
-}
-
 
 class _RawOutput(msgspec.Struct):
     output: list[msgspec.Raw]
@@ -64,10 +36,10 @@ def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a response that has ended."""
     response = read_object(body)
     if error := error_in(response):
-        raise fault_of(error)
+        raise fault_in(error)
     if not isinstance(response.get("output"), list):
         if error := bare_error_in(response):
-            raise fault_of(error)
+            raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_end(answer, OutputItems(answer), response, body)
@@ -88,7 +60,7 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
         texts = _raw_items(response_json, output)
         for index in missing:
             items.add_whole(index_of(index), item_of(output[index]), texts[index])
-    answer.finish(FINISH_REASONS.get(word, "other"), word)
+    answer.finish(finish_reason_of(word), word)
     read_usage(answer, response.get("usage"), "input", "output")
     read_rates(answer, response.get("service_tier"))
     _warn_of_withheld_reasoning(answer, response)
@@ -100,17 +72,11 @@ def read_header(answer: Answer, response: dict[str, Any]) -> None:
     answer.model = answer.model or word_of(response.get("model"))
 
 
-def fault_of(error: Any) -> Fault:
-    """The fault in the error of a failed response, or of an error event."""
-    code = error.get("code") if isinstance(error, dict) else None
-    reason = REASONS_BY_CODE.get(code) if isinstance(code, str) else None
-    return Fault(reason) if reason else fault_in(error)
-
-
 def _finish_word(response: dict[str, Any]) -> str:
+    """Its `status`, or where that is `incomplete` the reason for it."""
     status = word_of(response.get("status"))
     if status in ("failed", "cancelled"):
-        raise fault_of(response.get("error"))
+        raise fault_in(response.get("error"))
     if status in UNFINISHED:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     if status == "incomplete":

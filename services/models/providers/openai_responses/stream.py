@@ -12,6 +12,7 @@ import msgspec
 
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of
@@ -22,7 +23,7 @@ from services.models.providers.openai_responses.output_items import (
     index_of,
     item_of,
 )
-from services.models.providers.openai_responses.response import fault_of, read_end, read_header
+from services.models.providers.openai_responses.response import read_end, read_header
 from services.models.providers.told_errors import bare_error_in, fault_of_event
 
 DONE = b"[DONE]"
@@ -57,7 +58,7 @@ class ResponseDecoder:
         for event in events:
             data = event.data
             if event.name == ERROR:
-                raise fault_of_event(data, fault_of)
+                raise fault_of_event(data)
             if not data:
                 continue
             if data == DONE:
@@ -70,7 +71,7 @@ class ResponseDecoder:
     def _read(self, event: dict[str, Any], event_json: bytes) -> None:
         kind = text_of(event.get("type"))
         if event.get(ERROR):
-            raise fault_of(event[ERROR])
+            raise fault_in(event[ERROR])
         if kind == "response.output_text.delta":
             self._items.add_piece(self._index(event), _part(event, "content_index"), "text", _piece(event))
         elif kind in ARGUMENT_PIECES:
@@ -90,13 +91,13 @@ class ResponseDecoder:
             self._items.add_whole(self._index(event, item), item, item_json)
         elif not kind.startswith("response."):
             if error := bare_error_in(event):
-                raise fault_of(error)
+                raise fault_in(error)
         elif kind in OPENINGS:
             read_header(self.answer, object_of(event.get("response")))
         elif kind in ENDINGS:
             self._read_ending(item_of(event.get("response")), event_json)
         elif kind in FAILURES:
-            raise fault_of(object_of(event.get("response")).get("error") or event)
+            raise fault_in(object_of(event.get("response")).get("error") or event)
         # Other kinds repeat what the deltas and the whole items tell, or are not known yet.
 
     def _index(self, event: dict[str, Any], item: dict[str, Any] | None = None) -> int:
@@ -116,7 +117,7 @@ class ResponseDecoder:
 
     def _read_ending(self, response: dict[str, Any], event_json: bytes) -> None:
         if response.get("error"):
-            raise fault_of(response["error"])
+            raise fault_in(response["error"])
         response_json = _member_json(event_json, _ResponseEvent, "response", response)
         read_end(self.answer, self._items, response, response_json)
         self.finished = self.ended = True

@@ -1,0 +1,65 @@
+"""Why answers end, in the words of all servers."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.models.providers.faults import MEANINGS, Fault
+from services.models.providers.finish_reasons import FAILURES, FINISH_REASONS, finish_reason_of, finish_word
+
+CONTRACT = {"stop", "length", "tool_calls", "content_filter", "refusal", "pause", "other"}
+
+
+def test_the_tables_speak_the_platforms_words() -> None:
+    assert set(FINISH_REASONS.values()) <= CONTRACT
+    assert {reason for _, reason in FAILURES} <= MEANINGS.keys()
+
+
+@pytest.mark.parametrize("word", FINISH_REASONS)
+def test_a_word_means_the_same_however_it_is_spelled(word: str) -> None:
+    reason = FINISH_REASONS[word]
+    title = "".join(part.title() for part in word.split("_"))
+    for spelled in (word, word.upper(), word.replace("_", "-"), title, f"FINISH_REASON_{word.upper()}"):
+        assert finish_reason_of(spelled) == reason
+    assert finish_reason_of(f"content_filter: {word}") == reason
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("error", "UPSTREAM_SERVER_ERROR"),
+        ("ERROR", "UPSTREAM_SERVER_ERROR"),
+        ("network_error", "UPSTREAM_SERVER_ERROR"),
+        ("insufficient_system_resource", "UPSTREAM_OVERLOADED"),
+        ("TIMEOUT", "UPSTREAM_TIMEOUT"),
+        ("abort", "UPSTREAM_SERVER_ERROR"),
+        ("cancelled", "UPSTREAM_SERVER_ERROR"),
+        ("MALFORMED_FUNCTION_CALL", "UPSTREAM_SERVER_ERROR"),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", "UPSTREAM_SERVER_ERROR"),
+        ("malformed_model_output", "UPSTREAM_SERVER_ERROR"),
+        ("UNEXPECTED_TOOL_CALL", "UPSTREAM_SERVER_ERROR"),
+    ],
+)
+def test_a_word_of_failure_is_a_fault(word: str, reason: str) -> None:
+    with pytest.raises(Fault) as caught:
+        finish_reason_of(word)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("value", [None, "", "null", "None", "not_finished", "FINISH_REASON_UNSPECIFIED", 7, [], {}])
+def test_what_is_no_word_is_no_end(value: object) -> None:
+    assert finish_word(value) == ""
+
+
+def test_word_in_an_object() -> None:
+    assert finish_word({"type": "length", "length": 8}) == "length"
+
+
+@given(st.text(max_size=40))
+def test_any_word_is_survived(word: str) -> None:
+    with contextlib.suppress(Fault):
+        assert finish_reason_of(word) in CONTRACT
