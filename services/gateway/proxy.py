@@ -17,12 +17,13 @@ from services.gateway.metadata import can_be_sent, check_metadatum
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
+from services.shared.call_ends import abort_call
+from services.shared.error_details import DETAILS_KEY
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.rpc import (
     CALLER_KEY,
-    DETAILS_KEY,
     EXPOSED_KEY,
     INTERNAL_PREFIX,
     REQUEST_ID_KEY,
@@ -43,6 +44,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 # These belong to one hop: grpc writes its own on the next.
 _HOP_KEYS = frozenset({"content-type", "te", "user-agent"})
 _HOP_PREFIXES = ("grpc-", ":", INTERNAL_PREFIX)
+
+_OF_GRPC_ITSELF = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -171,8 +174,7 @@ class Forward:
         self, error: grpc.aio.AioRpcError, call: Call, context: grpc.aio.ServicerContext
     ) -> NoReturn:
         record_call(self._log, self._name, call, error.code().name)
-        await context.abort(error.code(), error.details() or "", _returned(error.trailing_metadata()))
-        raise AssertionError("abort raises")
+        await abort_call(context, error.code(), error.details() or "", _returned(error.trailing_metadata()))
 
     def _unreachable(self) -> errors.Unavailable:
         backend = self._backend
@@ -220,5 +222,6 @@ async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContex
 
 
 def _is_from_grpc_itself(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the backend cannot have said this: every error that a service raises comes with details."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and DETAILS_KEY not in error.trailing_metadata()
+    """Whether the backend cannot have said this: every error that a service raises comes with details. CANCELLED, too,
+    is grpc's word for a call that it gave up as the backend stopped: the caller has cancelled nothing."""
+    return error.code() in _OF_GRPC_ITSELF and DETAILS_KEY not in error.trailing_metadata()

@@ -15,7 +15,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
+from services.models.providers.call_ids import MISTRAL_IDS
 from services.models.providers.facts import MediaKind, ModelFacts, ReasoningFacts
+from services.models.providers.tool_names import GEMINI_NAMES
 
 AS_OF = "2026-11-22"
 
@@ -191,6 +193,29 @@ ANTHROPIC_FACTS: tuple[tuple[re.Pattern[str], ModelFacts], ...] = (
 
 COMPATIBLE_FACTS = ModelFacts(developer_role=False)
 """vLLM and other servers: their chat templates seldom know `developer`, and they take all the rest."""
+
+# Families whose models want their reasoning back where they called tools. DeepSeek refuses a conversation that lacks it
+# (https://api-docs.deepseek.com/guides/thinking_mode), the others lose the thread
+# (https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model, https://docs.z.ai/guides/capabilities/thinking-mode,
+# https://platform.minimax.io/docs/guides/text-m2-function-call, https://platform.xiaomimimo.com/docs).
+_WANTS_REASONING = re.compile(r"(?:^|[/:._-])(?:deepseek|kimi|glm|minimax|mimo)(?![a-z])", re.IGNORECASE)
+_MISTRAL = re.compile(
+    r"(?:^|[/:._-])(?:mistral|mixtral|ministral|magistral|codestral|devstral|pixtral|voxtral)", re.IGNORECASE
+)
+_GEMINI = re.compile(r"(?:^|[/:._-])gemini", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1024)
+def facts_of_server(model_id: str) -> ModelFacts:
+    """What a model takes that another server than its vendor's may serve, as far as its name tells."""
+    facts = COMPATIBLE_FACTS
+    if _MISTRAL.search(model_id):
+        facts = replace(facts, call_ids=MISTRAL_IDS)
+    if _GEMINI.search(model_id):
+        facts = replace(facts, tool_names=GEMINI_NAMES)
+    if _WANTS_REASONING.search(model_id):
+        facts = replace(facts, returned_reasoning="reasoning_content")
+    return facts
 
 
 @lru_cache(maxsize=1024)

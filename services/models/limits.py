@@ -17,7 +17,8 @@ parts where the provider's own tools have worked for long."""
 MAX_PARTS_IN_ALL = 20_000
 """Of all messages of a request together, the calls and the contents of results included."""
 
-MAX_TOOLS = 128
+MAX_TOOLS = 1024
+"""OpenAI takes 128, others take more."""
 MAX_STOP_SEQUENCES = 16
 MAX_TAGS = 16
 MAX_OPTIONS = 16

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from proto import models_pb2
 from services.models import prices
-from services.models.catalogue import COMPATIBLE_FACTS, facts_for, vendor_of
+from services.models.catalogue import facts_for, facts_of_server, vendor_of
 from services.models.checks import shorten, suggest
 from services.models.credentials import Credentials
 from services.models.model_registry import ModelRegistry
@@ -259,4 +259,4 @@ def _adapter_facts(model: models_pb2.RegisteredModel) -> ModelFacts:
         return facts_for("openai", model.upstream_model)
     if model.adapter_type == "anthropic":
         return facts_for("anthropic", model.upstream_model)
-    return COMPATIBLE_FACTS
+    return facts_of_server(model.upstream_model)

@@ -35,13 +35,15 @@ MAX_SCHEMA_LENGTH = 256 * 1024
 MAX_TOOLS_LENGTH = 4 * 1024 * 1024
 """Of the JSON of all tools together: as much as the largest context windows hold."""
 MAX_USER_ID_LENGTH = 256
+MAX_END_USER_LENGTH = 1024
 MAX_CACHE_KEY_LENGTH = 64
 
 FEW_BYTES = 64 * 1024
 """What is no larger is checked within some 30 ms, whatever it is made of."""
 
-# Names of tools and schemas: what OpenAI and Anthropic both take.
+# What OpenAI and Anthropic both take of schemas, and what Gemini takes of tools: whoever takes less is given another.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
@@ -117,8 +119,8 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
         yield from _tag_violations(request.tags)
     if request.session_id or request.HasField("session"):
         yield from _session_violations(request)
-    if len(request.end_user_id) > 256:
-        yield FieldViolation("end_user_id", "is longer than 256 characters")
+    if len(request.end_user_id) > MAX_END_USER_LENGTH:
+        yield FieldViolation("end_user_id", f"is longer than {MAX_END_USER_LENGTH} characters")
     if request.prompt_cache_key:
         problem = problem_with_line(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
         if problem:
@@ -250,8 +252,8 @@ def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation
     for index, tool in enumerate(tools):
         path = f"tools[{index}]"
         of_provider = tool.HasField("provider_tool")
-        if not NAME.fullmatch(tool.name) and (tool.name or not of_provider):
-            yield FieldViolation(f"{path}.name", "must be 1 to 64 letters, digits, _ or -")
+        if not TOOL_NAME.fullmatch(tool.name) and (tool.name or not of_provider):
+            yield FieldViolation(f"{path}.name", "must be 1 to 128 letters, digits, _, ., : or -")
         elif tool.name in names:
             yield FieldViolation(f"{path}.name", "is used by another tool of this request")
         if tool.name:

@@ -7,6 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.shared.errors import PlatformError
 
+DETAILS_KEY = "grpc-status-details-bin"
 ERROR_DOMAIN = "genai-platform"
 
 # gRPC peers refuse trailers above about 8 KiB, and then the caller sees that instead of the error.

@@ -30,13 +30,13 @@ from google.protobuf.message import DecodeError, Message
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.beside_loop import run_beside_if_large
-from services.shared.error_details import clip_text, pack_details
+from services.shared.call_ends import abort_call, is_call_end
+from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.wire import check_fields, explain_decode_error
 
-DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
 # What the gateway tells the services; from callers it takes no key that begins so.
@@ -328,12 +328,9 @@ def _forget_frames(error: BaseException | None) -> None:
 async def _end_with(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
-    if isinstance(error, grpc.aio.InternalError):
-        # What a blocked write raises when the caller goes away: grpc fails the write before it cancels the handler.
-        error = asyncio.CancelledError()
-    if isinstance(error, asyncio.CancelledError):
+    if is_call_end(error):
         record_call(log, method, call, "DEADLINE_EXCEEDED" if _is_late(call) else "CANCELLED")
-        raise error
+        raise asyncio.CancelledError
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, errors.PlatformError):
@@ -342,8 +339,7 @@ async def _end_with(
     code = STATUS_CODES[type(error)]
     record_call(log, method, call, code.name, error.reason)
     trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
-    await context.abort(code, clip_text(error.message), trailers)
-    raise AssertionError("abort raises")
+    await abort_call(context, code, clip_text(error.message), trailers)
 
 
 def _is_late(call: Call) -> bool:

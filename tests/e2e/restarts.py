@@ -56,7 +56,7 @@ async def restarts(service: str, environment: dict[str, str], log_path: Path) ->
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
-            process_group=0,
+            start_new_session=True,
         )
     try:
         yield Restarts(launcher)

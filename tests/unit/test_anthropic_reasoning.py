@@ -385,7 +385,6 @@ SO = ChatMessage(role="user", content="So?")
         ([HELLO, THOUGHT, FOUND, SO, CALLED, FOUND], False),
         ([HELLO, CALLED, FOUND, SO, THOUGHT, FOUND, CALLED, FOUND], True),
         ([HELLO, CALLED, FOUND, SO], True),
-        ([HELLO, CALLED, SO, FOUND], True),
         ([HELLO, CALLED, FOUND, assistant(ContentPart(text="Found.")), SO], True),
         # System text does not.
         ([HELLO, THOUGHT, FOUND, system("Be brief."), CALLED, FOUND], True),

@@ -105,7 +105,7 @@ def test_turns_alternate() -> None:
 def test_empty_texts_are_not_sent() -> None:
     """Messages refuses them."""
     empty = ChatMessage(role="assistant", parts=[ContentPart(text=""), ContentPart(text="Hi.")])
-    assert turns(HELLO, ChatMessage(role="assistant"), empty)[1:] == [{"role": "assistant", "content": [text("Hi.")]}]
+    assert turns(HELLO, empty)[1:] == [{"role": "assistant", "content": [text("Hi.")]}]
 
 
 def test_tool_calls_and_all_results_of_a_turn_in_one_message() -> None:
@@ -157,7 +157,8 @@ def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_p
     message = ChatMessage(role="assistant", tool_calls=[call])
     if as_part:
         message = ChatMessage(role="assistant", parts=[ContentPart(tool_call=call)])
-    body = encode(messages=[HELLO, message])
+    found = ChatMessage(role="tool", tool_call_id="a", content="found")
+    body = encode(messages=[HELLO, message, found])
     assert json.loads(body.data)["messages"][1]["content"][0]["input"] == {"arguments": arguments}
     field = "parts[0]" if as_part else "tool_calls[0]"
     assert told(body) == [("TOOL_ARGUMENTS_WRAPPED", f"messages[1].{field}")]

@@ -12,6 +12,8 @@ from proto.models_pb2 import ChatMessage, ContentPart, ToolCall
 from services.shared.errors import InvalidRequest
 from tests.unit.anthropic_bodies import CLAUDE, HELLO, NO_PREFILL, assistant, body_of, encode, model, state, text, told
 
+FOUND = ChatMessage(role="tool", tool_call_id="a", content="found")
+
 
 def test_state_goes_back_byte_for_byte_and_in_place() -> None:
     thinking = '{"type": "thinking",  "thinking":"Hm \\u00e9","signature":"c2ln"}'
@@ -30,7 +32,7 @@ def test_state_goes_back_byte_for_byte_and_in_place() -> None:
             ContentPart(tool_call=ToolCall(id="a", name="find", arguments_json="{ }")),
         ],
     )
-    body = encode(messages=[HELLO, message])
+    body = encode(messages=[HELLO, message, FOUND])
     blocks = [
         thinking,
         redacted,
@@ -73,7 +75,7 @@ def test_state_of_others_beside_what_can_be_sent_is_left_out_and_named() -> None
         ContentPart(text="So.", provider_state=state("{}", "openai")),
         ContentPart(tool_call=call, provider_state=state("{}", "gemini")),
     )
-    body = encode(messages=[HELLO, message])
+    body = encode(messages=[HELLO, message, FOUND])
     assert [block["type"] for block in json.loads(body.data)["messages"][1]["content"]] == ["text", "tool_use"]
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
@@ -85,11 +87,13 @@ def test_newest_container_is_named_and_is_no_block() -> None:
     code = ContentPart(provider_state=state('{"type":"server_tool_use"}'))
     older, newest = (ContentPart(provider_state=state(CONTAINER % name)) for name in ("older", "newest"))
     nameless = ContentPart(provider_state=state('{"container":{"id":null}}'))
-    body = body_of(CLAUDE, [HELLO, assistant(code, older), HELLO, assistant(newest), HELLO, assistant(nameless), HELLO])
+    said = ContentPart(text="So.")
+    answers = [assistant(code, older), assistant(said, newest), assistant(said, nameless)]
+    body = body_of(CLAUDE, [HELLO, *(message for answer in answers for message in (answer, HELLO))])
     assert body["container"] == "newest"
     assert [block["type"] for turn in body["messages"] for block in turn["content"]] == [
         *("text", "server_tool_use"),
-        *("text", "text", "text"),
+        *("text", "text", "text", "text", "text"),
     ]
 
 

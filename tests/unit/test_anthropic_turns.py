@@ -54,7 +54,7 @@ def test_results_come_before_all_else_of_their_turn() -> None:
     results = [ChatMessage(role="tool", tool_call_id=call.id, content="found") for call in calls]
     wait = ChatMessage(role="user", parts=[ContentPart(text="Wait."), ContentPart(text="So?")])
     called = ChatMessage(role="assistant", tool_calls=calls)
-    (turn,) = turns(HELLO, called, HELLO, results[0], wait, results[1])[2:]
+    (turn,) = json.loads(encode(messages=[HELLO, called, HELLO, results[0], wait, results[1]]).data)["messages"][2:]
     assert [block.get("tool_use_id", block.get("text")) for block in turn["content"]] == [
         *("a", "b"),
         *("Hello", "Wait.", "So?"),
@@ -158,7 +158,8 @@ def test_white_space_behind_media_stands_in_the_next_text() -> None:
 def test_assistants_white_space_is_left_out() -> None:
     parts = [ContentPart(text="\n"), ContentPart(tool_call=ToolCall(id="a", name="find"))]
     for answer in (assistant(*parts), ChatMessage(role="assistant", content="\n", tool_calls=[parts[1].tool_call])):
-        assert [block["type"] for block in turns(HELLO, answer)[1]["content"]] == ["tool_use"]
+        found = ChatMessage(role="tool", tool_call_id="a", content="found")
+        assert [block["type"] for block in turns(HELLO, answer, found)[1]["content"]] == ["tool_use"]
 
 
 TEXTS = st.sampled_from(["", " ", "\n\n", "a", " Grüße", "x\x00y "])

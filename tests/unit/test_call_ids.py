@@ -11,7 +11,7 @@ from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ProviderStat
 from services.models.providers.base import Conversation
 from services.models.providers.call_ids import CallIdRules, fit_call_ids
 
-PLAIN = CallIdRules(re.compile("[a-z0-9_]{1,40}"))
+PLAIN = CallIdRules(re.compile("[A-Za-z0-9_]{1,40}"))
 UNIQUE = CallIdRules(PLAIN.pattern, are_unique=True)
 
 

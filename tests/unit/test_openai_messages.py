@@ -26,6 +26,8 @@ from tests.unit.openai_bodies import (
     told,
 )
 
+FOUND = ChatMessage(role="tool", tool_call_id="a", content="found")
+
 
 def test_turns_keep_their_order_and_roles() -> None:
     sent = sent_messages(
@@ -69,8 +71,9 @@ def test_assistant_turn_with_tool_calls_and_their_results() -> None:
         ChatMessage(role="assistant", tool_calls=[call]),
         ChatMessage(role="tool", tool_call_id="call-1", content="found"),
         ChatMessage(role="assistant", content="There.", tool_calls=[ToolCall(id="call-2", name="stop")]),
+        ChatMessage(role="tool", tool_call_id="call-2", content="stopped"),
     )
-    assert sent[1:] == [
+    assert sent[1:-1] == [
         {
             "role": "assistant",
             "content": None,
@@ -92,9 +95,9 @@ def test_assistant_turn_with_tool_calls_and_their_results() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["[1, 2]", "not JSON", '"text"', '{"cut": "of'])
-def test_arguments_that_are_no_object_go_back_as_they_came(arguments: str) -> None:
+def test_arguments_that_are_no_object_go_back_to_openai_as_they_came(arguments: str) -> None:
     call = ToolCall(id="a", name="find", arguments_json=arguments)
-    sent = sent_messages(HELLO, ChatMessage(role="assistant", tool_calls=[call]))
+    sent = sent_messages(HELLO, ChatMessage(role="assistant", tool_calls=[call]), FOUND)
     assert sent[1]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
@@ -105,13 +108,11 @@ def test_parts_of_an_assistant_turn_are_the_truth() -> None:
         content="So.",
         parts=[ContentPart(text="So"), ContentPart(text="."), ContentPart(tool_call=call)],
     )
-    assert sent_messages(message) == [
-        {
-            "role": "assistant",
-            "content": "So.",
-            "tool_calls": [{"id": "a", "type": "function", "function": {"name": "find", "arguments": "{}"}}],
-        }
-    ]
+    assert sent_messages(message, FOUND)[0] == {
+        "role": "assistant",
+        "content": "So.",
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "find", "arguments": "{}"}}],
+    }
 
 
 REFUSAL = ChatMessage(role="assistant", parts=[ContentPart(text="Well. "), ContentPart(refusal="No.")])
@@ -153,7 +154,7 @@ def test_state_of_a_part_that_is_sent_is_left_out_and_named() -> None:
     state = models_pb2.ProviderState(provider="openai", data=b"{}")
     call = ToolCall(id="a", name="find", arguments_json="{}")
     parts = [ContentPart(text="Hi.", provider_state=state), ContentPart(tool_call=call, provider_state=state)]
-    body = encode(messages=[HELLO, ChatMessage(role="assistant", parts=parts)])
+    body = encode(messages=[HELLO, ChatMessage(role="assistant", parts=parts), FOUND])
     sent = json.loads(body.data)["messages"][1]
     assert (sent["content"], [call["id"] for call in sent["tool_calls"]]) == ("Hi.", ["a"])
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
@@ -172,7 +173,8 @@ def test_container_in_which_another_provider_ran_code_is_no_loss(target: Target)
 @pytest.mark.parametrize("data", [b'{"container":{},"type":"ran"}', b'{"container":', b'{ "text":"a"}'])
 def test_state_that_is_more_than_a_container_is_named(data: bytes) -> None:
     kept = models_pb2.ProviderState(provider="anthropic", data=data)
-    body = encode(messages=[ChatMessage(role="assistant", parts=[ContentPart(provider_state=kept)]), HELLO])
+    parts = [ContentPart(provider_state=kept), ContentPart(text="Hi.")]
+    body = encode(messages=[ChatMessage(role="assistant", parts=parts), HELLO])
     assert told(body) == [("PROVIDER_STATE_DROPPED", "messages[0].parts[0]")]
 
 
@@ -206,7 +208,7 @@ def test_own_state_that_says_no_more_than_its_part_is_no_loss(
         ContentPart(text="Hi.", provider_state=models_pb2.ProviderState(provider=provider, data=answer)),
         ContentPart(tool_call=called, provider_state=models_pb2.ProviderState(provider=provider, data=call)),
     ]
-    body = encode(messages=[HELLO, ChatMessage(role="assistant", parts=parts)])
+    body = encode(messages=[HELLO, ChatMessage(role="assistant", parts=parts), FOUND])
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in lost]
 
 
@@ -231,8 +233,9 @@ SHORT_FORMS = [
 @pytest.mark.parametrize("short", SHORT_FORMS, ids=lambda message: message.role)
 def test_short_form_is_one_text_and_the_calls(target: Target, short: ChatMessage) -> None:
     calls = [ContentPart(tool_call=call) for call in short.tool_calls]
+    results = [FOUND] * len(calls)
     long = ChatMessage(role=short.role, name=short.name, parts=[ContentPart(text=short.content), *calls])
-    assert encode(target, [short, HELLO]) == encode(target, [long, HELLO])
+    assert encode(target, [short, *results, HELLO]).data == encode(target, [long, *results, HELLO]).data
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
@@ -241,12 +244,6 @@ def test_short_form_of_what_a_tool_answered_is_one_text(target: Target, content:
     short = ChatMessage(role="tool", tool_call_id="a", content=content)
     long = ChatMessage(role="tool", tool_call_id="a", parts=[ContentPart(text=content)])
     assert encode(target, [short, HELLO]) == encode(target, [long, HELLO])
-
-
-def test_empty_answer_is_still_a_turn() -> None:
-    """Chat templates of other servers want questions and answers by turns."""
-    sent = sent_messages(HELLO, ChatMessage(role="assistant"), HELLO)
-    assert sent[1] == {"role": "assistant", "content": ""}
 
 
 def test_cache_marks_and_citations_are_not_sent() -> None:

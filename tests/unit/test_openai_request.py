@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -164,10 +165,11 @@ def test_end_user(target: Target, member: str) -> None:
 
 
 def test_end_user_with_an_id_longer_than_openai_takes() -> None:
-    assert body_of(GPT_4O, end_user_id="u" * 128)["safety_identifier"] == "u" * 128
-    with pytest.raises(InvalidRequest) as raised:
-        encode(GPT_4O, end_user_id="u" * 129)
-    assert raised.value.violations == (("end_user_id", "OpenAI takes at most 128 characters"),)
+    assert body_of(GPT_4O, end_user_id="u" * 64)["safety_identifier"] == "u" * 64
+    body = encode(GPT_4O, end_user_id="u" * 65)
+    assert told(body) == [("PARAMETER_CHANGED", "end_user_id")]
+    assert json.loads(body.data)["safety_identifier"] == hashlib.sha256(b"u" * 65).hexdigest()
+    assert body_of(COMPATIBLE, end_user_id="u" * 1024)["user"] == "u" * 1024
 
 
 @pytest.mark.parametrize(("target", "sent"), [(GPT_4O, "faq"), (ON_VLLM, None), (COMPATIBLE, None)], ids=NAMES)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, Reasoning, TokenUsage, ToolCall
+from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCall
 from services.models.providers.faults import Fault
 from services.models.providers.openai import OPENAI_COMPATIBLE
 from services.models.providers.openai.response import read_answer
@@ -47,7 +47,12 @@ def test_whole_response() -> None:
             content="So.",
             tool_calls=[expected_call],
             parts=[
-                ContentPart(reasoning=Reasoning(text="Hm.")),
+                ContentPart(
+                    reasoning=Reasoning(text="Hm."),
+                    provider_state=ProviderState(
+                        model="gpt-4o-2024-08-06", data=b'{"chat_completion":{"reasoning":["reasoning"]}}'
+                    ),
+                ),
                 ContentPart(text="So."),
                 ContentPart(tool_call=expected_call),
             ],

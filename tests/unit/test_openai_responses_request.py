@@ -553,10 +553,10 @@ def test_identifiers_and_cache_key() -> None:
     assert (sent["safety_identifier"], sent["prompt_cache_key"]) == ("user-7", "shop")
 
 
-def test_identifier_longer_than_the_vendors_is_refused() -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        encode(PLAIN, end_user_id="u" * 129)
-    assert [violation.field for violation in refused.value.violations] == ["end_user_id"]
+def test_identifier_longer_than_the_vendors_is_a_hash() -> None:
+    body = encode(end_user_id="u" * 65)
+    assert told(body) == [("PARAMETER_CHANGED", "end_user_id")]
+    assert len(json.loads(body.data)["safety_identifier"]) == 64
 
 
 @pytest.mark.parametrize(

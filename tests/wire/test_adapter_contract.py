@@ -343,7 +343,7 @@ async def test_what_comes_after_the_end_of_the_stream_cannot_spoil_it(subject: S
 def ids_told(calls: Sequence[models_pb2.ToolCall]) -> list[str]:
     """The ids of the calls, with `MADE` for those that the platform has made; all differ."""
     assert len({call.id for call in calls}) == len(calls)
-    return [MADE if re.fullmatch("call_[0-9a-f]{24}", call.id) else call.id for call in calls]
+    return [MADE if re.fullmatch("[0-9A-Za-z]{9}", call.id) else call.id for call in calls]
 
 
 @every_openai_like
@@ -1023,12 +1023,12 @@ async def test_what_routing_and_translation_warn_of_is_told(subject: Subject) ->
     retired = models_pb2.Notice(code="MODEL_RETIRED", field="model", message="replaced")
     subject.target = dataclasses.replace(subject.target, warnings=[retired])
     thought = models_pb2.ContentPart(reasoning=models_pb2.Reasoning(text="Hm."))
-    earlier = models_pb2.ChatMessage(role="assistant", parts=[thought])
+    earlier = models_pb2.ChatMessage(role="assistant", parts=[thought, models_pb2.ContentPart(text="Hi.")])
     subject.upstream.default = serve(
         answer(encode(subject.speech.body(HELLO)), headers=JSON), event_stream(*subject.speech.events(HELLO))
     )
     for verb in ("chat", "chat_stream"):
-        outcome = await subject.ask(verb, messages=[*talk().messages, earlier])
+        outcome = await subject.ask(verb, messages=[earlier, *talk().messages])
         assert outcome.response is not None
         assert [warning.code for warning in outcome.response.warnings] == ["MODEL_RETIRED", "REASONING_DROPPED"]
 

@@ -134,7 +134,8 @@ def expected(sample: Sample, speech: Speech) -> Any:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in sample.calls
         ]
-        return "assistant", "".join(sample.text) or None, {"tool_calls": calls} if calls else {}
+        beside = {speech.reasoning_field: "".join(sample.reasoning)} if sample.reasoning else {}
+        return "assistant", "".join(sample.text) or None, beside | ({"tool_calls": calls} if calls else {})
     items = json.loads(encode_json(speech.body(sample)))["output"]
     # Behind reasoning every item goes back just as it came: the vendor ties them together by their ids.
     return items if sample.reasoning else [plain_item(item) for item in items]

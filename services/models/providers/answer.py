@@ -9,14 +9,15 @@ Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole pa
 
 from __future__ import annotations
 
-import hashlib
 import math
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from proto import models_pb2
 from services.models.limits import MAX_PARTS
+from services.models.providers.call_ids import made_id
 from services.models.providers.faults import Fault
 from services.models.providers.pieces import Pieces
 
@@ -55,7 +56,8 @@ class Answer:
     """An answer under construction. `provider_response_id`, `model`, `stop_sequence`, `usage`, `at_standard_rates` and
     `warnings` may be set at any time before the end.
 
-    `state_owner` says whose the opaque state in it is; it must be set before anything is taken out.
+    `state_owner` says whose the opaque state in it is, and `tool_names` what its tools are called; they must be set
+    before anything is taken out.
     """
 
     def __init__(self) -> None:
@@ -70,6 +72,8 @@ class Answer:
         """False where the provider says that it charges otherwise, as for another service tier."""
         self.warnings: list[models_pb2.Notice] = []
         self.state_owner = ""
+        self.tool_names: Mapping[str, str] = {}
+        """What the caller calls the tools that the provider knows by other names."""
         self.characters = 0
         """Of all text that was given out, arguments of tool calls included."""
         self.parts_bytes = 0
@@ -99,6 +103,10 @@ class Answer:
     def says_something(self) -> bool:
         """Whether there is more in it than thoughts."""
         return any(block.kind not in ("reasoning", "opaque") for block in self._blocks.values())
+
+    def has_block(self, key: int) -> bool:
+        """Whether the block `key` has begun."""
+        return key in self._blocks
 
     # ------------------------------------------------------------------------------------------- growing
 
@@ -134,7 +142,7 @@ class Answer:
     def _make_call_id(self, index: int) -> str:
         """An id that every provider takes, the same for the same answer."""
         content = f"{self.provider_response_id or uuid.uuid4().hex}:{index}"
-        return "call_" + hashlib.sha256(content.encode()).hexdigest()[:24]
+        return made_id(content)
 
     def add_arguments(self, key: int, piece: str) -> None:
         """Adds a piece to the arguments of the tool call `key`."""
@@ -217,7 +225,14 @@ class Answer:
         for chunk in chunks:
             if chunk.HasField("completed_part"):
                 self._name_owner(chunk.completed_part)
+            if self.tool_names:
+                self._name_tool(chunk.tool_call_delta)
+                self._name_tool(chunk.completed_part.tool_call)
         return chunks
+
+    def _name_tool(self, call: models_pb2.ToolCall | models_pb2.ToolCallDelta) -> None:
+        if call.name in self.tool_names:
+            call.name = self.tool_names[call.name]
 
     def _name_owner(self, part: models_pb2.ContentPart) -> None:
         if part.HasField("provider_state"):
@@ -257,13 +272,16 @@ class Answer:
         if self._call_ids:
             calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
             for block in calls:
-                _fill_call(message.tool_calls.add(), block)
+                call = message.tool_calls.add()
+                _fill_call(call, block)
+                self._name_tool(call)
             response.tool_calls.extend(message.tool_calls)
         if not _fits_short_form(blocks):
             for block in blocks:
                 part = message.parts.add()
                 _fill_part(part, block)
                 self._name_owner(part)
+                self._name_tool(part.tool_call)
         response.model = self.model
         if self.usage is not None:
             response.usage.CopyFrom(self.usage)

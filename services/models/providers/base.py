@@ -34,6 +34,7 @@ from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
 from services.models.providers.schemas import work_to_fit
+from services.models.providers.tool_names import ToolNameRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Conversation(NamedTuple):
     """Of the first messages, which are not the request's own, the field that each came through."""
     parts: int = 0
     """How many parts and tool calls the messages have, as far as they have been counted."""
+    paths: Sequence[str] = ()
+    """Of all messages, where some were added, moved or left out."""
 
     def work(self) -> int:
         """About how much there is to encode, in bytes of plain text."""
@@ -115,6 +118,9 @@ class Conversation(NamedTuple):
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
         """Each message with its path in the request, as the caller counts."""
+        if self.paths:
+            yield from zip(self.paths, self.messages, strict=True)
+            return
         yield from zip(self.added, self.messages, strict=False)
         for index, message in enumerate(self.messages[len(self.added) :]):
             yield f"messages[{index}]", message
@@ -129,6 +135,19 @@ class Body(NamedTuple):
     """How long the answer may be, where somebody who waits for it whole must be told."""
     streams: bool = False
     """Whether it asks for a stream."""
+    tool_names: Mapping[str, str] = {}
+    """What the caller calls the tools that go by other names in it."""
+
+
+class HistoryRules(NamedTuple):
+    """What a provider takes of earlier messages, unless the facts of a model say otherwise."""
+
+    call_ids: CallIdRules | None = None
+    """Which ids of tool calls; None where any."""
+    tool_names: ToolNameRules | None = None
+    """Which names of tools; None where any."""
+    object_arguments: bool = True
+    """Whether the arguments of calls must be JSON objects."""
 
 
 class Decoder(Protocol):
@@ -155,8 +174,8 @@ class Dialect(Protocol):
     """The path of generation below the endpoint."""
 
     @property
-    def call_ids(self) -> CallIdRules | None:
-        """Which ids of tool calls it takes; None where any."""
+    def history(self) -> HistoryRules:
+        """What it takes of earlier messages."""
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         """The request body. Raises InvalidRequest or Unimplemented for what cannot be said."""

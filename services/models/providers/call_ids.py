@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
+from services.models.providers.member_state import is_wrapped
 
 if TYPE_CHECKING:
     from services.models.providers.base import Conversation
+
+
+_LETTERS = string.digits + string.ascii_letters
 
 
 class CallIdRules(NamedTuple):
@@ -27,6 +32,23 @@ class CallIdRules(NamedTuple):
     """Whether no two calls of a conversation may have the same."""
     are_in_state: bool = True
     """Whether a call that the provider made goes back in its own form, with the id that it has there."""
+
+
+MISTRAL_IDS = CallIdRules(re.compile("[a-zA-Z0-9]{9}"), are_in_state=False)
+"""Mistral's own service, and its tokenizers and templates elsewhere: "must be a-z, A-Z, 0-9, with a length of 9"
+(validation/validator.py of mistral-common)."""
+
+MADE_LENGTH = 9
+
+
+def made_id(content: str) -> str:
+    """An id that every provider takes, the same for the same content."""
+    number = int.from_bytes(hashlib.sha256(content.encode()).digest())
+    letters = []
+    for _ in range(MADE_LENGTH):
+        number, place = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[place])
+    return "".join(letters)
 
 
 def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: str) -> Conversation:
@@ -69,15 +91,14 @@ class _Renaming:
             self._names[call_id] = call_id if call_id in kept else self._name(call_id)
 
     def _is_kept(self, part: models_pb2.ContentPart) -> bool:
-        is_own = part.provider_state.provider == self._state_owner
+        is_own = part.provider_state.provider == self._state_owner and not is_wrapped(part)
         return self._rules.are_in_state and is_own and part.HasField("tool_call")
 
     def _name(self, call_id: str) -> str:
         times = self._times_seen[call_id]
         if self._rules.pattern.fullmatch(call_id) and (times == 1 or not self._rules.are_unique):
             return call_id
-        content = call_id if times == 1 or not self._rules.are_unique else f"{times}:{call_id}"
-        return "call_" + hashlib.sha256(content.encode()).hexdigest()[:24]
+        return made_id(call_id if times == 1 or not self._rules.are_unique else f"{times}:{call_id}")
 
     def _renamed(self, message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
         renamed = models_pb2.ChatMessage()

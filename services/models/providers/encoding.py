@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
-from services.models.providers.call_ids import fit_call_ids
 from services.models.providers.content import check_content, check_features
+from services.models.providers.fitting import fit_conversation
 from services.shared.errors import FieldViolation, InvalidRequest
 
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})
@@ -27,13 +27,12 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Body:
     """Raises InvalidRequest or Unimplemented for what the model does not take or the dialect cannot say."""
     check_features(conversation.request, target)
     check_content(conversation, target)
-    if target.dialect.call_ids:
-        conversation = fit_call_ids(conversation, target.dialect.call_ids, target.state_owner)
+    conversation, notices, tool_names = fit_conversation(conversation, target)
     stream = stream and target.can_stream
     body = target.dialect.encode(conversation, target, stream=stream)
     if conversation.request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
         _refuse_changes(body.warnings, target.model)
-    return Body(body.data, _bounded(body.warnings), body.max_tokens, stream)
+    return Body(body.data, _bounded([*notices, *body.warnings]), body.max_tokens, stream, tool_names)
 
 
 def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from services.models.providers.faults import Fault, error_for
 from services.models.providers.framing import Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
+from services.models.providers.payload import Payload
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
@@ -31,6 +33,9 @@ OK = 200
 
 ENCODED_FORMS = 3
 """In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
+
+PARSED_FORM = 1
+"""In which a request is held while its answer is awaited."""
 
 JSON = {"content-type": "application/json"}
 
@@ -87,10 +92,11 @@ async def chat(
         del body
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
+        payload, body = _take_payload(body, room)
+        answered = await transport.post(_url(target), {**target.headers, **JSON}, payload, held.grow)
         if answered.status != OK:
             raise await _refusal(target, answered.status, answered.headers, answered.body)
-        answer = await _read(target, answered.headers, answered.body)
+        answer = await _read(target, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
 
 
@@ -129,18 +135,21 @@ async def _streamed(
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     if body is None:
         body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
+        if room:
+            room.keep(ENCODED_FORMS)
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
-        async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
+        payload, body = _take_payload(body, room)
+        async with transport.stream(_url(target), {**target.headers, **JSON}, payload) as answered:
             # What was asked is where it belongs.
-            body = body._replace(data=b"")
+            del payload
             if room:
-                room.keep(1)
+                room.keep(PARSED_FORM)
             if answered.status != OK:
                 error_body = await answered.read_start(MAX_ERROR_BYTES)
                 raise await _refusal(target, answered.status, answered.headers, error_body)
             decoder = target.dialect.decoder()
-            decoder.answer.state_owner = target.state_owner
+            decoder.answer.state_owner, decoder.answer.tool_names = target.state_owner, body.tool_names
             with _Interruption(decoder, target, conversation, facts, interrupted):
                 async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
                     async for chunk in chunks:
@@ -219,7 +228,7 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer
     """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
     document = framing.document
     if document is not None:
-        decoder.answer = await _read(target, answered.headers, document)
+        decoder.answer = await _read(target, answered.headers, document, decoder.answer.tool_names)
         decoder.finished = decoder.ended = True
         return
     try:
@@ -256,6 +265,12 @@ async def _drain(answered: StreamedAnswer, patience: Patience) -> None:
     with contextlib.suppress(TimeoutError, errors.PlatformError):
         async with asyncio.timeout(patience.close):
             await answered.read()
+
+
+def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
+    """What is sent, which nothing else refers to from then on, and the rest of a body."""
+    on_written = functools.partial(room.keep, PARSED_FORM) if room else None
+    return Payload(body.data, on_written), body._replace(data=b"")
 
 
 def _url(target: Target) -> str:
@@ -316,10 +331,10 @@ async def _refusal(target: Target, status: int, headers: Mapping[str, str], body
     return error_for(fault, target.provider, status=status, headers=headers)
 
 
-async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]) -> Answer:
     """The answer in the body of a 200, complete."""
     try:
-        return await run_beside_if_large(decoding_work(body), _read_whole, target, body)
+        return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
         raise error_for(fault, target.provider, status=OK, headers=headers) from None
     except RecursionError:
@@ -327,9 +342,9 @@ async def _read(target: Target, headers: Mapping[str, str], body: bytes) -> Answ
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
 
 
-def _read_whole(target: Target, body: bytes) -> Answer:
+def _read_whole(target: Target, body: bytes, tool_names: Mapping[str, str]) -> Answer:
     answer = read_body(target.dialect, body)
-    answer.state_owner = target.state_owner
+    answer.state_owner, answer.tool_names = target.state_owner, tool_names
     answer.complete()
     return answer
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from services.models.providers.call_ids import CallIdRules
+from services.models.providers.tool_names import ToolNameRules
+
 MediaKind = Literal["image", "document", "audio", "video"]
 MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))
 
@@ -60,6 +63,12 @@ class ModelFacts:
     """Whether OpenAI takes tools together with reasoning on /v1/responses only."""
     responses_only: bool = False
     """Whether OpenAI serves it on /v1/responses only."""
+    call_ids: CallIdRules | None = None
+    """Which ids of tool calls it takes, where they are fewer than its dialect's."""
+    tool_names: ToolNameRules | None = None
+    """The same of the names of tools."""
+    returned_reasoning: str | None = None
+    """The member of an assistant's message in which it wants its earlier reasoning, at least before calls of tools."""
     max_output_tokens: int | None = None
     """The longest answer, thoughts included."""
     tools: bool | None = None

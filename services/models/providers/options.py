@@ -30,6 +30,9 @@ RESERVED = frozenset(
 """Members that only the platform writes: others would ask another question, or for several answers or a later one."""
 
 
+STREAM_OPTIONS = "stream_options"
+
+
 def reserved_in(names: Iterable[str], reserved: Collection[str] = RESERVED) -> list[str]:
     """Those of `reserved` that a server may take one of `names` for.
 
@@ -45,17 +48,27 @@ def _plain(name: str) -> str:
     return _NO_LETTERS.sub("", name.partition("\0")[0].upper().casefold())
 
 
-def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str) -> None:
+def merge_options(
+    body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str
+) -> list[models_pb2.Notice]:
     """Puts a registration's defaults under the body, and the request's options for `provider` over it.
 
     Members of the body that are objects themselves are merged too: one that the platform writes in part (such as
     Anthropic's `output_config`, for the response format) keeps its part. Lists that the platform writes (`tools`,
     `include`, stop sequences) are kept as well, and those of the options are joined to them, what is in both only
     once. Whatever else the options hold takes the place of the body's, `null` in place of a list included.
+
+    A default that is `null` takes its member out of every body, for a server that refuses it. Returns the notices of
+    what was taken out so; nobody misses what only asks for the usage of a stream.
     """
+    taken_out: list[str] = []
     if defaults_json:
         for name, value in raw_members(defaults_json).items():
-            body[name] = _merged(value, body[name]) if name in body else value
+            if bytes(value) == b"null":
+                if body.pop(name, None) is not None and name != STREAM_OPTIONS:
+                    taken_out.append(name)
+            else:
+                body[name] = _merged(value, body[name]) if name in body else value
     if request.provider_options_json:
         options = request.provider_options_json.get(provider)
         if options:
@@ -63,6 +76,12 @@ def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, default
                 under = body.get(name)
                 # A list that the platform writes is a `list`; one of the defaults is raw, and gives way.
                 body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
+    return [_taken_out(name) for name in taken_out if name not in body]
+
+
+def _taken_out(name: str) -> models_pb2.Notice:
+    message = f"the registration of the model leaves {name} out of every request; it was not sent"
+    return models_pb2.Notice(code="PARAMETER_DROPPED", field=name, message=message)
 
 
 def _merged(under: Any, over: Any) -> Any:

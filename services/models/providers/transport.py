@@ -27,6 +27,7 @@ from services.models.providers.http1 import (
     header_lines,
     request_lines,
 )
+from services.models.providers.payload import Payload
 from services.models.providers.pool import Pool
 from services.models.providers.unpacking import Unpackable, Unpacker
 from services.shared import errors
@@ -165,6 +166,7 @@ class Transport:
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
     A request is sent a second time only when the connection was a pooled one and closed without one byte of an answer.
+    One that is let go of once it is written (`Payload`) always goes over a new connection.
     """
 
     def __init__(
@@ -180,7 +182,9 @@ class Transport:
         self._pool = Pool(endpoints, places or Shares(CONNECTIONS), authorities=authorities)
         self._discreet = endpoints.discreet
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, hold: Hold | None = None) -> Answer:
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, hold: Hold | None = None
+    ) -> Answer:
         """Sends `body` and returns the answer, whatever its status: up to MAX_BODY_BYTES of it, and the first
         MAX_ERROR_BYTES of one that is an error.
 
@@ -201,13 +205,14 @@ class Transport:
             self._pool.leave(origin, connection)
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[StreamedAnswer]:
+    async def stream(
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload
+    ) -> AsyncIterator[StreamedAnswer]:
         """Sends `body` and gives the answer, whatever its status, as soon as its head is there.
 
         Leaving the block before the end of the body closes the socket at once.
         """
         origin, connection = await self._send(url, headers, body, self._timers.first_byte)
-        del body
         try:
             _check_status(connection.status)
             yield StreamedAnswer(connection, self._timers.idle)
@@ -219,21 +224,22 @@ class Transport:
         self._pool.close()
 
     async def _send(
-        self, url: str, headers: Mapping[str, str], body: bytes, head_seconds: float
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, head_seconds: float
     ) -> tuple[Origin, Connection]:
         if self._pool.closed:
             raise _unreachable("this service is stopping")
+        payload = body if isinstance(body, Payload) else Payload(body)
         try:
             origin, first_lines = request_lines("POST", url)
-            head = b"%b%bContent-Length: %d\r\n\r\n" % (first_lines, header_lines(headers), len(body))
+            head = b"%b%bContent-Length: %d\r\n\r\n" % (first_lines, header_lines(headers), len(payload.data))
         except ValueError:
             raise _unwritable() from None
         due = self._pool.now() + head_seconds
-        used = self._pool.take(origin)
+        used = self._pool.take(origin) if payload.is_kept else None
         if used:
             with contextlib.suppress(Stale):
-                return origin, await self._exchange(used, head, body, due)
-        return origin, await self._exchange(await self._connect(origin), head, body, due)
+                return origin, await self._exchange(used, head, payload, due)
+        return origin, await self._exchange(await self._connect(origin), head, payload, due)
 
     async def _connect(self, origin: Origin) -> Connection:
         try:
@@ -244,7 +250,7 @@ class Transport:
                 raise _unreachable("nothing that could be talked to is there") from None
             raise _connect_error(fault) from None
 
-    async def _exchange(self, connection: Connection, head: bytes, body: bytes, due: float) -> Connection:
+    async def _exchange(self, connection: Connection, head: bytes, body: Payload, due: float) -> Connection:
         try:
             await connection.send(head, body, due)
         except BaseException as fault:

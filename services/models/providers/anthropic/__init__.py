@@ -11,10 +11,11 @@ from services.models.providers.answer import Answer
 from services.models.providers.anthropic.request import encode_body
 from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Body, Conversation, HistoryRules, Target
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.error_body import read_fault
 from services.models.providers.faults import Fault
+from services.models.providers.tool_names import ANTHROPIC_NAMES
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is sent. The newer 2026-10-21 refuses `temperature`, `top_p` and `top_k` outright, even
@@ -26,7 +27,7 @@ class AnthropicDialect:
 
     name = "anthropic"
     path = "/messages"
-    call_ids = CallIdRules(re.compile("[A-Za-z0-9_-]+"), are_unique=True)
+    history = HistoryRules(CallIdRules(re.compile("[A-Za-z0-9_-]+"), are_unique=True), ANTHROPIC_NAMES)
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         return encode_body(conversation, target, stream=stream)

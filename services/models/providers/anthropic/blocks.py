@@ -93,8 +93,7 @@ class BlockEncoder:
             return [block for here, part in _place(message, path) for block in self._assistant_block(part, here)]
         content = message.content
         blocks: list[Block] = [_text_block(content)] if content.strip() else []
-        for index, call in enumerate(message.tool_calls):
-            blocks.append(self._tool_use(call, f"{path}.tool_calls[{index}]"))
+        blocks.extend(map(_tool_use, message.tool_calls))
         return blocks
 
     def _assistant_block(self, part: models_pb2.ContentPart, path: str) -> Iterator[Block]:
@@ -109,7 +108,7 @@ class BlockEncoder:
             self._leave_out_state(part, path)
         kind = part.WhichOneof("kind")
         if kind == "tool_call":
-            yield self._marks.mark(self._tool_use(part.tool_call, path), part, path)
+            yield self._marks.mark(_tool_use(part.tool_call), part, path)
         elif kind in ("text", "refusal"):
             text = part.text or part.refusal
             if text.strip():
@@ -154,16 +153,6 @@ class BlockEncoder:
             self._marks.refuse(part, path, "thinking")
             return raw
         return raw if has_mark(raw) else self._marks.mark(raw, part, path)
-
-    def _tool_use(self, call: models_pb2.ToolCall, path: str) -> dict[str, Any]:
-        arguments = call.arguments_json or "{}"
-        if json_text.is_object(arguments):
-            arguments_json: Any = json_text.raw(arguments)
-        else:
-            arguments_json = {"arguments": arguments}
-            text = 'tool arguments must be an object for Messages; they were sent as {"arguments": "…"}'
-            self._notices.append(models_pb2.Notice(code="TOOL_ARGUMENTS_WRAPPED", field=path, message=text))
-        return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments_json}
 
     # ----------------------------------------------------------------------------------------------- tool results
 
@@ -211,3 +200,8 @@ def _place(message: models_pb2.ChatMessage, path: str) -> Iterator[PlacedPart]:
 
 def _text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
+
+
+def _tool_use(call: models_pb2.ToolCall) -> dict[str, Any]:
+    arguments = json_text.raw(call.arguments_json or "{}")
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}

@@ -22,12 +22,16 @@ from services.models.providers.anthropic.reasoning import (
 )
 from services.models.providers.anthropic.turns import Turns, gather
 from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.end_users import fit_end_user
 from services.models.providers.facts import ModelFacts
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import fit
 from services.shared.errors import InvalidRequest
 
 PROVIDER = "anthropic"
+
+MAX_END_USER_LENGTH = 256
+"""Of `metadata.user_id` (https://platform.claude.com/docs/en/api/messages/create)."""
 
 
 def encode_body(conversation: Conversation, target: Target, *, stream: bool) -> Body:
@@ -71,12 +75,13 @@ class _Encoding:
         if output_config:
             body["output_config"] = output_config
         if request.end_user_id:
-            body["metadata"] = {"user_id": request.end_user_id}
+            end_user = fit_end_user(request, MAX_END_USER_LENGTH, "Anthropic", self._notices)
+            body["metadata"] = {"user_id": end_user}
         if stream:
             body["stream"] = True
         if reasoning.max_tokens:
             body["max_tokens"] = reasoning.max_tokens
-        merge_options(body, request, target.default_options_json, PROVIDER)
+        self._notices.extend(merge_options(body, request, target.default_options_json, PROVIDER))
         # Required, unlike everywhere else.
         body.setdefault("max_tokens", _default_length(target.facts))
         return Body(json_text.encode(body), self._notices, _number(body["max_tokens"]))
@@ -92,6 +97,9 @@ class _Encoding:
                 turns.newest,
                 f"{self._target.model} does not go on with an assistant's message; end with a user or tool message",
             )
+        if turns.is_prefilled() and turns.trim_beginning():
+            text = "Messages takes no beginning of an answer that ends in white space; it was sent without that"
+            self._notices.append(models_pb2.Notice(code="PREFILL_TRIMMED", field=turns.newest, message=text))
         return turns
 
     def _tools(self, way: output.Way, parallel_tool_calls: bool | None) -> dict[str, Any]:

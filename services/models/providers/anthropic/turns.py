@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.anthropic.blocks import BlockEncoder, kind_of
-from services.models.providers.anthropic.cache import Block, CacheMarks
+from services.models.providers.anthropic.cache import Block, CacheMarks, bare
 from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import Conversation
@@ -30,6 +30,15 @@ class Turns(NamedTuple):
     def is_prefilled(self) -> bool:
         """Whether the assistant is to go on with what it is given, other than an answer that the provider paused."""
         return bool(self.turns) and self.turns[-1]["role"] == "assistant" and not self._is_paused()
+
+    def trim_beginning(self) -> bool:
+        """Takes the white space from the end of what the assistant is to go on with; says whether there was any."""
+        content = self.turns[-1]["content"]
+        newest = bare(content[-1])
+        if not isinstance(newest, dict) or newest["type"] != "text" or newest["text"] == newest["text"].rstrip():
+            return False
+        newest["text"] = newest["text"].rstrip()
+        return True
 
     def resumes_without_thinking(self) -> bool:
         """Whether the model goes on with what it began without thinking.

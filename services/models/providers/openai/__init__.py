@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from services.models.providers.answer import Answer
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Body, Conversation, HistoryRules, Target
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.error_body import read_fault
 from services.models.providers.faults import Fault
@@ -17,6 +17,7 @@ from services.models.providers.openai.response import read_answer
 from services.models.providers.openai.stream import ChatCompletionDecoder
 from services.models.providers.openai.traits import Traits
 from services.models.providers.schemas import OPENAI_STRICT
+from services.models.providers.tool_names import OPENAI_NAMES
 
 
 class OpenAIDialect:
@@ -27,7 +28,7 @@ class OpenAIDialect:
     def __init__(self, traits: Traits) -> None:
         self.name = traits.name
         self.traits = traits
-        self.call_ids = traits.call_ids
+        self.history = traits.history
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         return encode_body(self.traits, conversation, target, stream=stream)
@@ -50,8 +51,13 @@ OPENAI = OpenAIDialect(
         takes_refusals=True,
         takes_cache_key=True,
         end_user_member="safety_identifier",
-        max_end_user_length=128,
-        call_ids=CallIdRules(re.compile("(?s).{1,40}"), are_in_state=False),
+        max_end_user_length=64,
+        history=HistoryRules(
+            call_ids=CallIdRules(re.compile("(?s).{1,40}"), are_in_state=False),
+            tool_names=OPENAI_NAMES,
+            object_arguments=False,
+        ),
+        max_tools=128,
         strict_schemas=OPENAI_STRICT,
         shows_reasoning=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.models.providers.end_users import fit_end_user
 from services.models.providers.openai.translation import Translation
 
 
@@ -10,10 +11,9 @@ def encode_identifiers(translation: Translation) -> dict[str, str]:
     request, traits = translation.request, translation.traits
     identifiers: dict[str, str] = {}
     if request.end_user_id:
-        limit = traits.max_end_user_length
-        if limit and len(request.end_user_id) > limit:
-            translation.refuse("end_user_id", f"{traits.title} takes at most {limit} characters")
-        identifiers[traits.end_user_member] = request.end_user_id
+        identifiers[traits.end_user_member] = fit_end_user(
+            request, traits.max_end_user_length, traits.title, translation.notices
+        )
     if request.prompt_cache_key and traits.takes_cache_key:
         identifiers["prompt_cache_key"] = request.prompt_cache_key
     return identifiers

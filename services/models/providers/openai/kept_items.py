@@ -12,6 +12,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.base import Target
 from services.models.providers.json_text import items_of
+from services.models.providers.member_state import is_wrapped
 from services.models.providers.opaque_state import read_head
 
 # What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them.
@@ -48,8 +49,9 @@ PART_KINDS: dict[str, tuple[TextKind, str]] = {"output_text": ("text", "text"), 
 
 
 def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
-    """Whether the target's provider made the state that a part has."""
-    return part.HasField("provider_state") and part.provider_state.provider == target.state_owner
+    """Whether the target's provider made the state that a part has, as an item of Responses."""
+    is_own = part.HasField("provider_state") and part.provider_state.provider == target.state_owner
+    return is_own and not is_wrapped(part)
 
 
 def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:

@@ -7,15 +7,19 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
-from services.models.providers.container_state import container_in
+from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.openai.cache import mark, refuse_mark
 from services.models.providers.openai.content import PlacedPart, encode_content, join_texts, place
-from services.models.providers.openai.kept_items import is_told_by_its_part, owned_item
 from services.models.providers.openai.media import encode_media
+from services.models.providers.openai.returned_members import Call, Returned
 from services.models.providers.openai.tool_results import Result, read_results
 from services.models.providers.openai.translation import Translation
 
 Message = dict[str, Any]
+
+NO_REASONING = " "
+"""What stands for reasoning where a model wants some and there is none. Kimi takes no empty one."""
+REASONING_MEMBERS = frozenset(REASONING_NAMES) | {"reasoning_details"}
 
 
 def encode_messages(conversation: Conversation, translation: Translation) -> list[Message]:
@@ -61,7 +65,7 @@ def _message(message: models_pb2.ChatMessage, path: str, translation: Translatio
         # The common form; as parts it says the same.
         encoded["content"] = message.content
         if role == "assistant":
-            _add_calls(encoded, message.tool_calls)
+            _add_calls(encoded, [Call(call) for call in message.tool_calls], translation)
     elif role == "assistant":
         _add_answer(encoded, place(message.parts, f"{path}.parts"), translation)
     else:
@@ -79,13 +83,14 @@ def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | lis
 
 
 def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Translation) -> None:
-    """Adds what an assistant said."""
+    """Adds what an assistant said, with what its server wants back with it."""
     texts: list[PlacedPart] = []
     refusals: list[str] = []
-    calls: list[models_pb2.ToolCall] = []
+    calls: list[Call] = []
+    returned = Returned(translation)
     for here, part in parts:
         refuse_mark(part, here, "what an assistant said", translation)
-        _tell_of_loss(here, part, translation)
+        kept = returned.take(here, part)
         kind = part.WhichOneof("kind")
         if kind == "text":
             texts.append((here, part))
@@ -94,40 +99,32 @@ def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Tran
         elif kind == "refusal":
             texts.append((here, models_pb2.ContentPart(text=part.refusal)))
         elif kind == "tool_call":
-            calls.append(part.tool_call)
+            calls.append(Call(part.tool_call, kept))
         elif kind == "media":
             translation.refuse(f"{here}.media", "Chat Completions takes media of users and of tool results only")
     encoded["content"] = join_texts(texts)
     if refusals:
         encoded["refusal"] = "".join(refusals)
-    _add_calls(encoded, calls)
+    encoded.update(returned.members())
+    _add_calls(encoded, calls, translation)
 
 
-def _tell_of_loss(path: str, part: models_pb2.ContentPart, translation: Translation) -> None:
-    """Names what a part loses here: reasoning all of it, others the state that a provider wants back with them."""
-    if part.HasField("reasoning"):
-        problem = "Chat Completions takes no earlier reasoning; this part was not sent"
-        translation.tell("REASONING_DROPPED", path, problem)
-    elif part.HasField("provider_state") and not _says_no_more(part, translation):
-        lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
-        translation.tell("PROVIDER_STATE_DROPPED", path, f"Chat Completions takes back no state of providers; {lost}")
-
-
-def _says_no_more(part: models_pb2.ContentPart, translation: Translation) -> bool:
-    """Whether nothing of the conversation is lost with a part's state."""
-    return container_in(part) is not None or is_told_by_its_part(owned_item(part, translation.target))
-
-
-def _add_calls(encoded: Message, calls: Sequence[models_pb2.ToolCall]) -> None:
+def _add_calls(encoded: Message, calls: Sequence[Call], translation: Translation) -> None:
     if calls:
+        wanted = translation.target.facts.returned_reasoning
+        if wanted and encoded.keys().isdisjoint(REASONING_MEMBERS):
+            encoded[wanted] = NO_REASONING
         encoded["tool_calls"] = [_tool_call(call) for call in calls]
         # An assistant turn of tool calls alone has null content in OpenAI's own transcripts.
         encoded["content"] = encoded["content"] or None
 
 
-def _tool_call(call: models_pb2.ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments_json or "{}"}
-    return {"id": call.id, "type": "function", "function": function}
+def _tool_call(call: Call) -> dict[str, Any]:
+    said, kept = call
+    function = {"name": said.name, "arguments": said.arguments_json or "{}"}
+    if kept is None:
+        return {"id": said.id, "type": "function", "function": function}
+    return {"id": said.id, "type": "function", "function": {**function, **kept.function}, **kept.call}
 
 
 # ---------------------------------------------------------------------------------------------------- tool results

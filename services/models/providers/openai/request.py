@@ -37,7 +37,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
         # Without this a stream tells no usage at all.
         body["stream_options"] = {"include_usage": True}
     translation.raise_refusals()
-    merge_options(body, request, target.default_options_json, traits.name)
+    translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     return Body(json_text.encode(body), translation.notices)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from services.models.providers import json_text
@@ -11,17 +10,16 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import text_of
+from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.openai.called import calls_in, read_call
+from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.told_errors import bare_error_in, error_in
-
-# The order of an answer's blocks. Chat Completions has no order of its own between these.
-REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
 
 STOPPED = frozenset({"stop", "tool_calls"})
 """Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
 
-CONTENT_MEMBERS = ("content", "reasoning", "reasoning_content", "refusal", "audio")
+CONTENT_MEMBERS = ("content", *REASONING_NAMES, "refusal", "audio")
 """Of a message, beside its calls."""
 
 
@@ -36,12 +34,15 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     message = message_of(choice)
     if message is None:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    answer = Answer()
+    answer = ChatAnswer()
     read_header(answer, completion)
     add_delta(answer, message)
-    attach_annotations(answer, [annotations_in(message)])
-    for call in calls_in(message):
-        _add_whole_call(answer, call)
+    answer.add_annotations(annotations_in(message))
+    if not message.keys() <= KNOWN_MEMBERS:
+        answer.keep(body, message)
+    for index, call in enumerate(calls_in(message)):
+        key = _add_whole_call(answer, call)
+        answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
     read_finish(answer, choice, stop_sequence_member)
     read_end(answer, completion)
     return answer
@@ -83,11 +84,9 @@ def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     answer.model = answer.model or word_of(completion.get("model"))
 
 
-def add_delta(answer: Answer, delta: dict[str, Any]) -> None:
-    """Adds the text of a message, or of a piece of one. Reasoning has two names: vLLM renamed `reasoning_content`."""
-    reasoning = delta.get("reasoning") or delta.get("reasoning_content")
-    if isinstance(reasoning, str) and reasoning:
-        answer.add(REASONING, "reasoning", reasoning)
+def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
+    """Adds the text of a message, or of a piece of one."""
+    _add_reasoning(answer, delta)
     content = delta.get("content")
     if isinstance(content, str) and content:
         answer.add(TEXT, "text", content)
@@ -103,7 +102,23 @@ def add_delta(answer: Answer, delta: dict[str, Any]) -> None:
 
 def says_something(delta: dict[str, Any]) -> bool:
     """Whether a message, or a piece of one, has content."""
-    return any(map(delta.get, CONTENT_MEMBERS)) or bool(calls_in(delta))
+    return any(map(delta.get, CONTENT_MEMBERS)) or any(call is not None for call in calls_in(delta))
+
+
+def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
+    """Adds the text of the reasoning, which has several names; some servers write it under two of them."""
+    added = ""
+    for name in REASONING_NAMES:
+        reasoning = delta.get(name)
+        if not isinstance(reasoning, str):
+            continue
+        if reasoning and not added:
+            added = reasoning
+            answer.add(REASONING, "reasoning", reasoning)
+        if reasoning == added:
+            answer.name_reasoning(name, says_something=bool(reasoning))
+        elif reasoning:
+            answer.keep_text(name, reasoning)
 
 
 def _add_speech(answer: Answer, audio: dict[str, Any]) -> None:
@@ -145,19 +160,15 @@ def annotations_in(message: dict[str, Any]) -> bytes:
     return json_text.encode_any(annotations)[1:-1] if annotations else b""
 
 
-def attach_annotations(answer: Answer, annotations: Sequence[bytes]) -> None:
-    """Ties to the text the sources that `annotations_in` gave."""
-    if told := b",".join(filter(None, annotations)):
-        answer.cite(TEXT, f"[{told.decode()}]")
-
-
-def _add_whole_call(answer: Answer, call: Any) -> None:
+def _add_whole_call(answer: Answer, call: Any) -> int:
+    """Returns the key of its block."""
     called = read_call(call)
     arguments = called.arguments
     if not called.takes_text and arguments.strip() == "null":
         arguments = ""
     key = answer.open_tool_call(FIRST_CALL, word_of(call.get("id")), called.name)
     answer.add_arguments(key, arguments)
+    return key
 
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:

@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.models.providers.answer import MAX_CITED_BYTES, Answer
+from services.models.providers.answer import Answer
 from services.models.providers.event_stream import ERROR, Event
-from services.models.providers.faults import Fault, read_object
+from services.models.providers.faults import read_object
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.openai.called import calls_in
+from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
 from services.models.providers.openai.response import (
-    FIRST_CALL,
-    TEXT,
     add_delta,
     annotations_in,
-    attach_annotations,
     first_choice,
     message_of,
     read_end,
@@ -28,7 +26,7 @@ from services.models.providers.openai.response import (
     says_something,
 )
 from services.models.providers.openai.streamed_calls import StreamedCalls
-from services.models.providers.openai.whole_message import rest_of_texts
+from services.models.providers.openai.whole_message import rest_of_message
 from services.models.providers.told_errors import fault_of_event
 
 DONE = b"[DONE]"
@@ -67,21 +65,21 @@ class ChatCompletionDecoder:
             if data == DONE:
                 self._end()
                 return
-            self._read(read_object(data))
+            self._read(read_object(data), data)
 
     def _end(self) -> None:
         """Nothing more comes. Where nothing at all came, that is no answer: its generation failed."""
         self.ended = True
         self.finished = self.finished or self._has_content()
 
-    def _read(self, chunk: dict[str, Any]) -> None:
+    def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
         if not choice or ERROR in chunk or ERROR in choice:
             refuse_error(chunk, choice)
         if not self.answer.model:
             read_header(self.answer, chunk)
         if self.finished or choice.get("finish_reason"):
-            self._read_end_of_choice(choice, chunk)
+            self._read_end_of_choice(choice, chunk, data)
         else:
             delta = choice.get("delta")
             content = delta.get("content") if isinstance(delta, dict) and len(delta) == 1 else None
@@ -89,14 +87,14 @@ class ChatCompletionDecoder:
                 # Nearly every event is this one; the long way gives the same.
                 self.answer.add(TEXT, "text", content)
             elif choice:
-                self._add_content(choice, chunk)
+                self._add_content(choice, chunk, data)
         if chunk.get("usage") or chunk.get("service_tier"):
             read_end(self.answer, chunk)
 
-    def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any]) -> None:
+    def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         """Reads a choice with a finish reason, or behind one."""
         was_finished, had_content = self.finished, self.answer.says_something or bool(self._calls)
-        if self._add_content(choice, chunk) and was_finished:
+        if self._add_content(choice, chunk, data) and was_finished:
             self.finished = self.awaits_usage = False
             self._finishes_early = True
         if finish_word(choice.get("finish_reason")):
@@ -105,20 +103,16 @@ class ChatCompletionDecoder:
             # One that came before anything, or with the first of it, may be one of many.
             self.awaits_usage = had_content and not self._finishes_early
 
-    def _add_content(self, choice: dict[str, Any], chunk: dict[str, Any]) -> bool:
+    def _add_content(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> bool:
         """Adds what a choice says, in whichever member it says it; returns whether that was anything."""
         delta = choice.get("delta")
         if not isinstance(delta, dict) or ("message" in choice and not says_something(delta)):
             delta = message_of(choice) or {}
             if self._repeats(chunk):
-                delta = {
-                    **delta,
-                    **rest_of_texts(self.answer, delta),
-                    "tool_calls": self._calls.rest_of(calls_in(delta)),
-                }
+                delta = rest_of_message(self._streamed, self._calls, delta)
             elif says_something(delta):
                 self._told_by_messages = True
-        self._add_delta(delta)
+        self._add_delta(delta, data)
         return says_something(delta)
 
     def _repeats(self, chunk: dict[str, Any]) -> bool:
@@ -130,34 +124,26 @@ class ChatCompletionDecoder:
     def _has_content(self) -> bool:
         return self.answer.has_begun or bool(self._calls)
 
-    def _add_delta(self, delta: dict[str, Any]) -> None:
-        add_delta(self.answer, delta)
-        for call in calls_in(delta):
-            self._calls.add(call)
+    def _add_delta(self, delta: dict[str, Any], data: bytes) -> None:
+        """Adds a piece of the message, which came in the event `data`."""
+        answer = self._streamed
+        add_delta(answer, delta)
+        for index, piece in enumerate(calls_in(delta)):
+            if piece is not None:
+                self._calls.add(piece, data, delta, index)
         if "annotations" in delta:
-            self._streamed.add_annotations(annotations_in(delta))
+            answer.add_annotations(annotations_in(delta))
+        if not delta.keys() <= KNOWN_MEMBERS:
+            answer.keep(data, delta)
 
 
-class _StreamedAnswer(Answer):
-    """An answer that knows what waits for its end.
-
-    Those are calls without arguments, and annotations, which are tied to its text when nothing more comes: servers send
-    them one by one, or all at once, before the finish reason or behind it.
-    """
+class _StreamedAnswer(ChatAnswer):
+    """An answer whose last calls may have no arguments, which only its end tells."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls = StreamedCalls(self, FIRST_CALL)
-        self._annotations: list[bytes] = []
-
-    def add_annotations(self, annotations: bytes) -> None:
-        """Adds what `annotations_in` gave."""
-        self.waiting_bytes += len(annotations)
-        if self.waiting_bytes > MAX_CITED_BYTES:
-            raise Fault("OUTPUT_LIMIT")
-        self._annotations.append(annotations)
 
     def complete(self) -> None:
         self.calls.complete()
-        attach_annotations(self, self._annotations)
         super().complete()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.answer import MAX_BLOCKS
 from services.models.providers.faults import Fault, word_of
 from services.models.providers.openai.called import Called, read_piece
+from services.models.providers.openai.chat_answer import ChatAnswer, KeptOfCall
 from services.models.providers.openai.object_end import ObjectEnd
 from services.models.providers.pieces import Pieces
 
@@ -24,7 +25,7 @@ class StreamedCalls:
     The answer is told of a call once its arguments have begun: before that its name may not be whole.
     """
 
-    def __init__(self, answer: Answer, first_key: int) -> None:
+    def __init__(self, answer: ChatAnswer, first_key: int) -> None:
         self._answer = answer
         self._first_key = first_key
         self._calls: list[_StreamedCall] = []
@@ -37,8 +38,10 @@ class StreamedCalls:
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def add(self, delta: Any) -> None:
-        """Adds a piece of a call. Raises Fault for what is none, and where it cannot be told which call it is of."""
+    def add(self, delta: Any, data: bytes, message: dict[str, Any], place: int) -> None:
+        """Adds a piece of a call, which stands at a place in the piece of a message that came in the event `data`.
+
+        Raises Fault for what is none, and where it cannot be told which call it is of."""
         called = read_piece(delta)
         index, call_id = _index_of(delta), word_of(delta.get("id"))
         call = self._find(index, call_id, called.name)
@@ -55,11 +58,15 @@ class StreamedCalls:
         if called.name != call.name:
             call.name = word_of(call.name + called.name)
         call.takes_text = call.takes_text or called.takes_text
+        call.kept = self._answer.keep_of_call(call.kept, data, message, place)
         self._add_arguments(call, called.arguments)
+        if call.key is not None:
+            self._answer.tie_to_call(call.key, call.kept)
 
     def rest_of(self, calls: list[Any]) -> list[Any]:
-        """Those of a whole message's calls that were not told in pieces."""
-        return [call for call in calls[len(self._calls) :] if not isinstance(call, dict) or not self._knows(call)]
+        """A whole message's calls, with None in place of those that were told in pieces."""
+        told = len(self._calls)
+        return [None if place < told or self._knows(call) else call for place, call in enumerate(calls)]
 
     def complete(self) -> None:
         """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there."""
@@ -68,8 +75,8 @@ class StreamedCalls:
                 self._tell(call)
         self._told = len(self._calls)
 
-    def _knows(self, call: dict[str, Any]) -> bool:
-        return word_of(call.get("id")) in self._by_id
+    def _knows(self, call: Any) -> bool:
+        return isinstance(call, dict) and word_of(call.get("id")) in self._by_id
 
     def _begin(self, index: int | None) -> _StreamedCall:
         if len(self._calls) >= MAX_BLOCKS:
@@ -146,6 +153,7 @@ class StreamedCalls:
         self._answer.waiting_bytes -= len(held)
         call.held = Pieces()
         call.key = self._answer.open_tool_call(self._first_key, call.id, call.name)
+        self._answer.tie_to_call(call.key, call.kept)
         # Of a call without any the answer makes an empty object.
         if held.strip() and not (held.strip() == NULL and not call.takes_text):
             self._answer.add_arguments(call.key, held)
@@ -161,6 +169,7 @@ class _StreamedCall:
         "id",
         "index",
         "is_blank",
+        "kept",
         "key",
         "name",
         "place",
@@ -185,6 +194,8 @@ class _StreamedCall:
         """Whether its arguments end as an object does."""
         self.end: ObjectEnd | None = None
         """Where they do, once that matters."""
+        self.kept: KeptOfCall | None = None
+        """What is beyond the protocol in it."""
         self._start = ""
 
     @property

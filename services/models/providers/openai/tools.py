@@ -22,8 +22,16 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
     request = translation.request
     if not request.tools:
         return {}
+    check_number(translation)
     tools = [_tool(tool, f"tools[{index}]", translation) for index, tool in enumerate(request.tools)]
     return {"tools": tools, **encode_tool_choice(translation, _named)}
+
+
+def check_number(translation: Translation) -> None:
+    """Refuses more tools than the server takes: "array too long. Expected an array with maximum length 128"."""
+    most, number = translation.traits.max_tools, len(translation.request.tools)
+    if most and number > most and translation.adapts:
+        translation.refuse("tools", f"{translation.traits.title} takes at most {most} tools, not {number}")
 
 
 def encode_tool_choice(translation: Translation, named: Callable[[str], dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.models.providers.call_ids import CallIdRules
+from services.models.providers.base import HistoryRules
 from services.models.providers.facts import MediaKind
 from services.models.providers.schemas import SchemaRules
 
@@ -41,9 +41,11 @@ class Traits:
     end_user_member: str = "user"
     """What it calls the id of the end user."""
     max_end_user_length: int | None = None
-    """Of that id, in characters."""
-    call_ids: CallIdRules | None = None
-    """Which ids of tool calls it takes; None where any."""
+    """Of that id, in characters; a longer one is shortened."""
+    history: HistoryRules = field(default_factory=HistoryRules)
+    """What it takes of earlier messages."""
+    max_tools: int | None = None
+    """How many tools it takes; None where that is not known."""
     strict_schemas: SchemaRules | None = None
     """The rules of schemas that are strict; None where every schema is taken as it is."""
     shows_reasoning: bool = True

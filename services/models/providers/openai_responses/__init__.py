@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from services.models.providers.answer import Answer
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Body, Conversation, HistoryRules, Target
 from services.models.providers.call_ids import CallIdRules
 from services.models.providers.error_body import read_fault
 from services.models.providers.faults import Fault
@@ -17,6 +17,7 @@ from services.models.providers.openai import OPENAI
 from services.models.providers.openai_responses.request import encode_body
 from services.models.providers.openai_responses.response import read_answer
 from services.models.providers.openai_responses.stream import ResponseDecoder
+from services.models.providers.tool_names import OPENAI_NAMES
 
 
 class OpenAIResponsesDialect:
@@ -24,7 +25,7 @@ class OpenAIResponsesDialect:
 
     name = OPENAI.name
     path = "/responses"
-    call_ids = CallIdRules(re.compile("(?s).{1,64}"))
+    history = HistoryRules(CallIdRules(re.compile("(?s).{1,64}")), OPENAI_NAMES, object_arguments=False)
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
         return encode_body(OPENAI.traits, conversation, target, stream=stream)

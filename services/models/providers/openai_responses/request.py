@@ -52,7 +52,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
     if stream:
         body["stream"] = True
     translation.raise_refusals()
-    merge_options(body, request, target.default_options_json, traits.name)
+    translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     respell_effort(body)
     return Body(json_text.encode(body), translation.notices)
 

@@ -8,7 +8,7 @@ from proto import models_pb2
 from services.models.providers.json_text import raw_members
 from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.schemas import embed_schema
-from services.models.providers.openai.tools import encode_tool_choice
+from services.models.providers.openai.tools import check_number, encode_tool_choice
 from services.models.providers.openai.translation import Translation
 
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
@@ -22,6 +22,7 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
     request = translation.request
     if not request.tools:
         return {}
+    check_number(translation)
     tools = [_tool(tool, f"tools[{index}]", translation) for index, tool in enumerate(request.tools)]
     return {"tools": tools, **encode_tool_choice(translation, lambda name: _named(name, request))}
 

@@ -1,0 +1,155 @@
+"""Results of tools behind their calls: providers refuse a conversation in which a call has none, or has it elsewhere.
+
+A program may have been stopped between a call and its result, or its user may have said something else instead. No such
+conversation ends there: a call that nobody answered gets a result that says so, and a result that stands elsewhere is
+moved behind its call.
+
+A call belongs to the latest earlier message that made one of its id: servers count from 0 in every answer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from proto import models_pb2
+
+NOT_RUN = "This call was not run: it was never answered."
+
+PlacedMessage = tuple[str, models_pb2.ChatMessage]
+"""A message with its path."""
+
+Notices = list[models_pb2.Notice]
+
+
+class _Call(NamedTuple):
+    """One call: where its message stands, and its id."""
+
+    message: int
+    id: str
+
+
+def fit_results(messages: Sequence[PlacedMessage], notices: Notices) -> Sequence[PlacedMessage]:
+    """The messages with all results behind their calls, the same sequence where nothing had to change."""
+    return messages if _are_answered(messages) else _Arrangement(messages, notices).arranged()
+
+
+def calls_of(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:
+    """The calls that a message makes."""
+    if message.parts:
+        yield from (part.tool_call for part in message.parts if part.HasField("tool_call"))
+    else:
+        yield from message.tool_calls
+
+
+def _results_of(message: models_pb2.ChatMessage) -> Iterator[str]:
+    """The ids of the calls that a tool's message answers; its own one once."""
+    if not message.parts or not all(part.HasField("tool_result") for part in message.parts):
+        yield message.tool_call_id
+    yield from (part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result"))
+
+
+def _are_answered(messages: Sequence[PlacedMessage]) -> bool:
+    """Whether every call is answered right behind its message, and nothing else is."""
+    made: set[str] = set()
+    waiting: set[str] = set()
+    for _, message in messages:
+        if message.role == "tool":
+            for call_id in _results_of(message):
+                if call_id not in made:
+                    return False
+                waiting.discard(call_id)
+            continue
+        if waiting:
+            return False
+        made = {call.id for call in calls_of(message)} if message.role == "assistant" else set()
+        waiting = set(made)
+    return not waiting
+
+
+class _Arrangement:
+    """The results of one conversation on their way to their calls."""
+
+    def __init__(self, messages: Sequence[PlacedMessage], notices: Notices) -> None:
+        self._messages = messages
+        self._notices = notices
+        self._calls: dict[str, list[_Call]] = defaultdict(list)
+        """By their ids, in their order."""
+        self._answered: set[_Call] = set()
+        self._behind: dict[int, list[PlacedMessage]] = defaultdict(list)
+        """The results behind the message of their calls."""
+        self._homeless: dict[int, models_pb2.ChatMessage] = {}
+        """Results of calls that are nowhere, which stay where they are for the provider to judge."""
+
+    def arranged(self) -> list[PlacedMessage]:
+        for place, (_, message) in enumerate(self._messages):
+            if message.role == "assistant":
+                for call in calls_of(message):
+                    self._calls[call.id].append(_Call(place, call.id))
+        self._bring_results()
+        return list(self._in_order())
+
+    def _bring_results(self) -> None:
+        block: int | None = None
+        for place, (path, message) in enumerate(self._messages):
+            if message.role != "tool":
+                block = place
+                continue
+            wholes = self._split(place, message)
+            for home, whole in wholes.items():
+                if home is None:
+                    self._homeless[place] = whole
+                    continue
+                self._behind[home].append((path, whole))
+                if home != block:
+                    text = "the result of a tool call stood elsewhere; it was sent right behind the call"
+                    self._tell("TOOL_RESULT_MOVED", path, text)
+
+    def _split(self, place: int, message: models_pb2.ChatMessage) -> dict[int | None, models_pb2.ChatMessage]:
+        """A tool's message, by the messages whose calls it answers."""
+        homes = {call_id: self._home_of(call_id, place) for call_id in dict.fromkeys(_results_of(message))}
+        if len(set(homes.values())) == 1:
+            return {next(iter(homes.values())): message}
+        pieces: dict[int | None, models_pb2.ChatMessage] = {}
+        for part in message.parts:
+            is_result = part.HasField("tool_result")
+            home = homes[part.tool_result.tool_call_id if is_result else message.tool_call_id]
+            piece = pieces.setdefault(home, models_pb2.ChatMessage(role="tool", name=message.name))
+            piece.parts.add().CopyFrom(part)
+            if not is_result:
+                piece.tool_call_id = message.tool_call_id
+        return pieces
+
+    def _home_of(self, call_id: str, place: int) -> int | None:
+        """Where the call is that a result at `place` answers."""
+        calls = self._calls.get(call_id, ())
+        earlier = [call for call in calls if call.message < place]
+        open_ones = [call for call in earlier if call not in self._answered]
+        later = [call for call in calls if call.message > place and call not in self._answered]
+        chosen = open_ones[-1:] or later[:1] or earlier[-1:]
+        if not chosen:
+            return None
+        self._answered.add(chosen[0])
+        return chosen[0].message
+
+    def _in_order(self) -> Iterator[PlacedMessage]:
+        for place, (path, message) in enumerate(self._messages):
+            if message.role == "tool":
+                if place in self._homeless:
+                    yield path, self._homeless[place]
+                continue
+            yield path, message
+            yield from self._behind.get(place, ())
+            if message.role == "assistant":
+                yield from self._not_run(place, path, message)
+
+    def _not_run(self, place: int, path: str, message: models_pb2.ChatMessage) -> Iterator[PlacedMessage]:
+        for call in calls_of(message):
+            if _Call(place, call.id) not in self._answered:
+                text = f"the tool call {call.id[:64]} was never answered; a result was sent that says it was not run"
+                self._tell("TOOL_RESULT_ADDED", path, text)
+                yield path, models_pb2.ChatMessage(role="tool", tool_call_id=call.id, content=NOT_RUN)
+
+    def _tell(self, code: str, path: str, text: str) -> None:
+        self._notices.append(models_pb2.Notice(code=code, field=path, message=text))
