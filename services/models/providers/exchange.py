@@ -190,6 +190,8 @@ async def _decoded(
             fault = raised
         except RecursionError:
             fault = Fault("UPSTREAM_PROTOCOL_ERROR")
+        if not decoder.awaits_usage:
+            usage_due = None
         if answered.goes_on and not fault:
             continue
         # What came before a fault is delivered before it.
@@ -197,11 +199,11 @@ async def _decoded(
         for chunk in chunks:
             yield chunk
         if fault:
-            raise error_for(fault, target.provider, status=answered.status, headers=answered.headers)
+            raise _failure(fault, answered, target)
         if decoder.awaits_usage:
             usage_due = usage_due or loop.time() + patience.usage
         elif chunks or decoder.ended:
-            usage_due, newest_content = None, loop.time()
+            newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
         if size > MAX_STREAM_BYTES or count > MAX_EVENTS or decoder.answer.characters > MAX_CHARACTERS:
@@ -235,8 +237,11 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer
         await _feed_large(decoder, framing.end())
     except Fault as fault:
         was_cut = fault.reason == "UPSTREAM_PROTOCOL_ERROR"
-        reason = Fault("UPSTREAM_STREAM_TRUNCATED") if was_cut else fault
-        raise error_for(reason, target.provider, status=answered.status, headers=answered.headers) from None
+        raise _failure(Fault("UPSTREAM_STREAM_TRUNCATED") if was_cut else fault, answered, target) from None
+
+
+def _failure(fault: Fault, answered: StreamedAnswer, target: Target) -> errors.PlatformError:
+    return error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
 
 
 def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
@@ -328,7 +333,7 @@ class _Interruption:
 
 async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
     fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
-    return error_for(fault, target.provider, status=status, headers=headers)
+    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys)
 
 
 async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]) -> Answer:
@@ -336,7 +341,7 @@ async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_na
     try:
         return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
-        raise error_for(fault, target.provider, status=OK, headers=headers) from None
+        raise error_for(fault, target.provider, status=OK, headers=headers, keys=target.keys) from None
     except RecursionError:
         # Nested so deep that it could only just be read, and cannot be written again.
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
