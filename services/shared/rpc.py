@@ -349,6 +349,7 @@ async def _end_with(
         log.error("unexpected error", error=error, request_id=call.request_id, method=method)
         error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
     code = STATUS_CODES[type(error)]
+    call.facts.update(error.logged)
     record_call(log, method, call, code.name, error.reason)
     trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
     await abort_call(context, code, clip_text(error.message), trailers)

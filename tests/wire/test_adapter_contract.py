@@ -513,6 +513,9 @@ async def test_every_refusal_has_its_meaning(subject: Subject, verb: Verb) -> No
         subject.upstream.play(answer(refusal.body, status=refusal.status, headers=LEAKY))
         error = await subject.refused(verb)
         assert (type(error), error.reason) == (refusal.error, refusal.reason), name
+        is_callers = 400 <= refusal.status < 500 and refusal.status not in (401, 403, 429)
+        says = error.metadata.pop("provider_message", "")
+        assert (CANARY in says) == (is_callers and CANARY.encode() in refusal.body), name
         assert error.metadata == {
             "provider": subject.adapter.provider,
             "phase": "pre_stream",
@@ -651,6 +654,8 @@ async def test_error_with_status_200(subject: Subject, verb: Verb, word: str, co
     )
     error = await subject.refused(verb)
     assert error.reason == reason
+    says = error.metadata.pop("provider_message", "")
+    assert says == (CANARY if reason == "UPSTREAM_INVALID_REQUEST" else "")
     assert error.metadata == {
         "provider": subject.adapter.provider,
         "phase": "pre_stream",

@@ -208,7 +208,7 @@ async def _decoded(
                 break
             usage_due = usage_due or loop.time() + patience.usage
         elif fault:
-            raise error_for(fault, target.provider, status=answered.status, headers=answered.headers)
+            raise error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
         elif chunks:
             newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
@@ -320,7 +320,7 @@ class _Interruption:
 
 async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
     fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
-    return error_for(fault, target.provider, status=status, headers=headers)
+    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys)
 
 
 async def _read(target: Target, headers: Mapping[str, str], answered: bytes, asked: Body) -> Answer:
@@ -328,7 +328,7 @@ async def _read(target: Target, headers: Mapping[str, str], answered: bytes, ask
     try:
         return await run_beside_if_large(decoding_work(answered), _read_whole, target, answered, asked.tool_names)
     except Fault as fault:
-        raise error_for(fault, target.provider, status=OK, headers=headers) from None
+        raise error_for(fault, target.provider, status=OK, headers=headers, keys=target.keys) from None
     except RecursionError:
         # Nested so deep that it could only just be read, and cannot be written again.
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
