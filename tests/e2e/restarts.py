@@ -62,7 +62,7 @@ async def restarts(service: str, environment: dict[str, str], log_path: Path) ->
         yield Restarts(launcher)
     finally:
         os.killpg(launcher.pid, signal.SIGKILL)
-        await launcher.wait()
+        await launcher.communicate()
 
 
 def launch(service: str) -> None:

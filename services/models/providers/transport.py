@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -39,6 +40,24 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 
 MAX_ERROR_BYTES = 1024 * 1024
 """What is read of the body of an answer that is an error."""
+
+UPSTREAM_HOST = "upstream_host"
+"""The name of the fact where a connection was to lead to."""
+
+CAUSES = {
+    errno.ECONNREFUSED: "it refused the connection; is it running there?",
+    errno.ECONNRESET: "it broke the connection",
+    errno.EHOSTUNREACH: "no way leads to its host",
+    errno.ENETUNREACH: "no way leads to its network",
+}
+"""Why there is no connection, by the system's number for it."""
+
+TLS_CAUSES = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    62: "its certificate is for another host",
+}
+"""The same of a certificate, by OpenSSL's number (x509_vfy.h)."""
 
 PIECE_BYTES = 16 * 1024
 """What a reader of a stream is given at a time: to decode so much takes the loop some 10 ms at the worst."""
@@ -238,25 +257,26 @@ class Transport:
         used = self._pool.take(origin) if payload.is_kept else None
         if used:
             with contextlib.suppress(Stale):
-                return origin, await self._exchange(used, head, payload, due)
-        return origin, await self._exchange(await self._connect(origin), head, payload, due)
+                return origin, await self._exchange(origin, used, head, payload, due)
+        return origin, await self._exchange(origin, await self._connect(origin), head, payload, due)
 
     async def _connect(self, origin: Origin) -> Connection:
         try:
             async with asyncio.timeout(self._timers.connect):
                 return await self._pool.connect(origin)
         except OSError as fault:
-            if self._discreet:
-                raise _unreachable("nothing that could be talked to is there") from None
-            raise _connect_error(fault) from None
+            discreet = _unreachable("nothing that could be talked to is there") if self._discreet else None
+            raise _logging(discreet or _connect_error(fault), origin, fault) from None
 
-    async def _exchange(self, connection: Connection, head: bytes, body: Payload, due: float) -> Connection:
+    async def _exchange(
+        self, origin: Origin, connection: Connection, head: bytes, body: Payload, due: float
+    ) -> Connection:
         try:
             await connection.send(head, body, due)
         except BaseException as fault:
             connection.abort()
             if isinstance(fault, Fault) and not isinstance(fault, Stale):
-                raise _head_error(fault) from None
+                raise _logging(_head_error(fault), origin, fault) from None
             raise
         return connection
 
@@ -286,19 +306,25 @@ def _check_status(status: int) -> None:
         raise _protocol_error("the provider answered with a status that is not final")
 
 
+def _logging(error: errors.PlatformError, origin: Origin, cause: BaseException) -> errors.PlatformError:
+    """The error, with what the log is told beside it: where nobody could be talked to, and why."""
+    error.logged |= {UPSTREAM_HOST: f"{origin.host}:{origin.port}", "cause": f"{type(cause).__name__}: {cause}"}
+    return error
+
+
 def _connect_error(fault: OSError) -> errors.PlatformError:
     match fault:
         case ssl.SSLError():
+            why = TLS_CAUSES.get(getattr(fault, "verify_code", 0), "its certificate is not trusted")
             return errors.PreconditionFailed(
-                "no secure connection to the provider: its certificate is not trusted, or it does not speak TLS there",
-                reason="UPSTREAM_TLS",
+                f"no secure connection to the provider: {why}, or it does not speak TLS there", reason="UPSTREAM_TLS"
             )
         case TimeoutError():
             return _unreachable("it did not accept a connection in time")
         case ResolveError():
             return _unreachable("its name cannot be resolved")
         case _:
-            return _unreachable("the connection was refused or broke")
+            return _unreachable(CAUSES.get(fault.errno or 0, "the connection was refused or broke"))
 
 
 def _head_error(fault: Fault) -> errors.PlatformError:
