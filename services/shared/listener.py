@@ -23,12 +23,14 @@ from grpc._cython import cygrpc
 from services.shared.call_ends import refuse_call
 from services.shared.errors import StartupError
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
+from services.shared.metadata import SIZE_OPTIONS
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     # Without this a second server on the same port binds silently and takes half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", 10_000),
     # Small and fixed windows: with growing ones, megabytes of requests that nobody has asked for wait in grpc.
     ("grpc.http2.bdp_probe", 0),

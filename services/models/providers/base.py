@@ -179,6 +179,8 @@ class Decoder(Protocol):
     """The provider has said that the answer is whole."""
     ended: bool
     """The provider has said that nothing more comes, usage included."""
+    awaits_usage: bool
+    """The answer is whole and its end was not too early to be believed: nothing but its usage can be missing."""
 
     def feed(self, events: Sequence[Event]) -> None:
         """Adds the events to the answer. Raises `Fault` for an error event, or for what is not the dialect."""
