@@ -23,6 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from benchmarks.load import run_at_once
 from benchmarks.work import CHAT, CHAT_STREAM, MODEL, TOKEN, Work, read_work
 from proto import models_pb2, sessions_pb2
+from services.shared.event_loop import run_on_loop
 
 SERVED = [
     service.full_name for file in (models_pb2, sessions_pb2) for service in file.DESCRIPTOR.services_by_name.values()
@@ -180,13 +181,13 @@ def main() -> None:
     parser.add_argument("--backend", help="HOST:PORT of the process behind this one")
     arguments = parser.parse_args()
     if arguments.kind == "echo":
-        asyncio.run(serve(echo_unary, echo_stream))
+        run_on_loop(functools.partial(serve, echo_unary, echo_stream))
     elif arguments.kind == "proxy":
-        asyncio.run(_serve(Proxy, arguments.backend))
+        run_on_loop(functools.partial(_serve, Proxy, arguments.backend))
     elif arguments.kind == "bare":
-        asyncio.run(_serve(Bare, arguments.backend))
+        run_on_loop(functools.partial(_serve, Bare, arguments.backend))
     else:
-        asyncio.run(call_http(arguments.backend))
+        run_on_loop(functools.partial(call_http, arguments.backend))
 
 
 async def _serve(kind: type[Proxy] | type[Bare], backend: str) -> None:

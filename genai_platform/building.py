@@ -17,10 +17,10 @@ from genai_platform.errors import FieldViolation, InvalidRequest
 
 Built = TypeVar("Built", bound=Message)
 
-NAMES = re.compile(
-    r"(?:.*_)?(?:id|ids|name|names|key|key_prefix|name_prefix|prefix|model|models|label|labels|aliases|tag|tags|token)"
+NAMES = frozenset(
+    {"id", "ids", "name", "key", "prefix", "model", "models", "label", "labels", "aliases", "tags", "token"}
 )
-"""The fields that name or find something, by the last part of their path."""
+"""The last words of the fields that name or find something."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"\[[^\[\]]*\]")
@@ -58,7 +58,8 @@ def _mended(value: Any, path: str) -> Any:
 def _mended_text(text: str, path: str) -> str:
     if not _SURROGATE.search(text):
         return text
-    if NAMES.fullmatch(_PLACE.sub("", path).rpartition(".")[2]):
+    field = _PLACE.sub("", path).rpartition(".")[2]
+    if field.rpartition("_")[2] in NAMES:
         raise _refusal(path)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

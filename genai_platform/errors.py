@@ -56,6 +56,8 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     `retry_after`  seconds, where waiting that long may help; None otherwise
     `violations`   the fields of the request that are wrong
     `request_id`   what to look for in the server's logs
+    `provider_message`  what the provider says of a request that it refused, at most 1 KiB; "" where it says nothing,
+                        or nothing that is the caller's to know
 
     The error of grpc that it was made from is its `__context__`.
     """
@@ -85,6 +87,10 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
         self._code = code or self.status_code
         self._initial_metadata = initial_metadata
         self._trailing_metadata = trailing_metadata
+
+    @property
+    def provider_message(self) -> str:
+        return self.metadata.get("provider_message", "")
 
     def code(self) -> grpc.StatusCode:
         return self._code

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
+from services.shared.event_loop import LoopFactory, choose_loop
 from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
 
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
@@ -27,6 +28,12 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     """`-n auto` is half as many workers more than there are cores: many tests wait for processes and time limits."""
     cores = yield
     return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + cores // 2
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Tests run on the loop that the services run on: GENAI_EVENT_LOOP=asyncio tries the other one."""
+    factory = choose_loop()
+    return {factory.__module__.partition(".")[0]: factory}
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ environment variables (also read from .env; an exported one wins):
   SESSIONS_ADDRESS     host:port of the Session Service        (default 127.0.0.1:50052)
   GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
                          (default 256)
+  GENAI_EVENT_LOOP     uvloop or asyncio                       (default uvloop where it is installed)
   GENAI_LOG_LEVEL      debug, info, warning or error           (default info)
   GENAI_GRACE_SECONDS  time that running calls get at a stop   (default 30)
 

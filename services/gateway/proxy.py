@@ -7,30 +7,23 @@ they come, the status with its details and trailers. Nothing is retried here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from services.gateway.metadata import can_be_sent, check_metadatum
+from services.gateway.metadata import returned, sent_on
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
+from services.shared.call_ends import abort_call
+from services.shared.error_details import DETAILS_KEY
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
-from services.shared.rpc import (
-    CALLER_KEY,
-    DETAILS_KEY,
-    EXPOSED_KEY,
-    INTERNAL_PREFIX,
-    REQUEST_ID_KEY,
-    Call,
-    RunningCall,
-    fail_call,
-    record_call,
-)
+from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
+from services.shared.rpc import Call, MethodHandlers, RunningCall, fail_call, record_call
 
 RETRY_SECONDS = 1.0
 """When to try again after a backend was not there: one that has come back is connected to within this time."""
@@ -38,14 +31,10 @@ RETRY_SECONDS = 1.0
 MIN_TIMEOUT_SECONDS = 0.001
 MAX_TIMEOUT_SECONDS = 365 * 24 * 3600.0
 
-Metadata = tuple[tuple[str, str | bytes], ...]
-
-# These belong to one hop: grpc writes its own on the next.
-_HOP_KEYS = frozenset({"content-type", "te", "user-agent"})
-_HOP_PREFIXES = ("grpc-", ":", INTERNAL_PREFIX)
+_OF_GRPC_ITSELF = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 
 
-class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
+class Proxy(MethodHandlers):
     """Hands each call to the backend that serves its method; other methods are not there.
 
     They are not passed on to be refused: grpc keeps the path of each method that was ever called, for good.
@@ -56,14 +45,13 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
     ) -> None:
         """`exposed` says that anybody may call, which the backends are told with every call."""
         told: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
-        self._handlers = {
-            f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, told, intake))
-            for backend in backends
-            for method in backend.service.methods
-        }
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return self._handlers.get(handler_call_details.method)
+        super().__init__(
+            {
+                f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, told, intake))
+                for backend in backends
+                for method in backend.service.methods
+            }
+        )
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
@@ -97,7 +85,7 @@ class Forward:
                 try:
                     await _return_initial_metadata(onward, context)
                     response: bytes = await onward
-                    context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
+                    context.set_trailing_metadata(returned(await onward.trailing_metadata()))
                 finally:
                     onward.cancel()
         except BaseException as error:
@@ -118,7 +106,7 @@ class Forward:
                     async for message in onward:
                         await context.write(message)
                         messages += 1
-                    context.set_trailing_metadata(_returned(await onward.trailing_metadata()))
+                    context.set_trailing_metadata(returned(await onward.trailing_metadata()))
                 finally:
                     # Leaving the loop would not end the backend's work.
                     onward.cancel()
@@ -129,7 +117,7 @@ class Forward:
 
     async def _begin(self, call: Call, context: grpc.aio.ServicerContext) -> Any:
         """The call to the backend, which has the request."""
-        metadata = self._metadata(call, context)
+        metadata = self._metadata(call)
         data, room = await self._intake.receive(context, call.caller)
         call.facts["request_bytes"] = len(data)
         with room:
@@ -146,17 +134,9 @@ class Forward:
                 raise
             return onward
 
-    def _metadata(self, call: Call, context: grpc.aio.ServicerContext) -> Metadata:
-        """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells.
-
-        Raises InvalidRequest for what cannot be sent on: grpc would neither send nor fail the call.
-        """
-        passed: list[tuple[str, str | bytes]] = []
-        for key, value in context.invocation_metadata() or ():
-            if key != REQUEST_ID_KEY and not _belongs_to_hop(key):
-                check_metadatum(key, value)
-                passed.append((key, value))
-        return (*passed, (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._told)
+    def _metadata(self, call: Call) -> Metadata:
+        """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells."""
+        return (*sent_on(call.metadata), (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._told)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):
@@ -171,8 +151,7 @@ class Forward:
         self, error: grpc.aio.AioRpcError, call: Call, context: grpc.aio.ServicerContext
     ) -> NoReturn:
         record_call(self._log, self._name, call, error.code().name)
-        await context.abort(error.code(), error.details() or "", _returned(error.trailing_metadata()))
-        raise AssertionError("abort raises")
+        await abort_call(context, error.code(), error.details() or "", returned(error.trailing_metadata()))
 
     def _unreachable(self) -> errors.Unavailable:
         backend = self._backend
@@ -199,26 +178,14 @@ def _timeout(call: Call) -> float | None:
     return None if remaining is None else min(max(remaining, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
 
 
-def _belongs_to_hop(key: str) -> bool:
-    return key in _HOP_KEYS or key.startswith(_HOP_PREFIXES)
-
-
-def _returned(received: Iterable[tuple[str, str | bytes]]) -> Metadata:
-    """What a backend returned, as far as it can be returned to the caller."""
-    return tuple(
-        (key, value)
-        for key, value in received
-        if key == DETAILS_KEY or (not _belongs_to_hop(key) and can_be_sent(key, value))
-    )
-
-
 async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContext) -> None:
     # Not sent when empty: response headers tell a caller's grpc that the call was accepted and may not be repeated.
-    metadata = _returned(await onward.initial_metadata())
+    metadata = returned(await onward.initial_metadata())
     if metadata:
         await context.send_initial_metadata(metadata)
 
 
 def _is_from_grpc_itself(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the backend cannot have said this: every error that a service raises comes with details."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and DETAILS_KEY not in error.trailing_metadata()
+    """Whether the backend cannot have said this: every error that a service raises comes with details. CANCELLED, too,
+    is grpc's word for a call that it gave up as the backend stopped: the caller has cancelled nothing."""
+    return error.code() in _OF_GRPC_ITSELF and DETAILS_KEY not in error.trailing_metadata()

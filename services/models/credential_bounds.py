@@ -28,6 +28,10 @@ class CredentialBounds:
         self._mapped = mapped or {}
         self._bounds = {**(vendors or {}), **self._mapped}
 
+    def sources(self) -> list[str]:
+        """The sources of all keys that are bound."""
+        return list(self._bounds)
+
     def is_mapped(self, source: str) -> bool:
         """Whether the operator has said where this key may go: no other one is for strangers."""
         return source in self._mapped

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from typing import NoReturn
 
 from proto.models_pb2 import Credential, RegisteredModel
@@ -10,6 +12,8 @@ from services.models import credential_bounds, key_files
 from services.models.credential_bounds import FILE, VARIABLE, CredentialBounds
 from services.models.key_files import MAX_FILE_BYTES, KeyFiles
 from services.shared.errors import PreconditionFailed
+
+_NAMES_A_KEY = re.compile(r"_API_KEY\Z|\AGENAI_.*(?:KEY|TOKEN|SECRET|PASSWORD)")
 
 
 class Credentials:
@@ -58,6 +62,17 @@ class Credentials:
         if credential.env_var:
             return _read_variable(credential.env_var)
         return ""
+
+    def keys(self) -> list[str]:
+        """All keys that a registration may name, as far as they are there: what no error may quote."""
+        sources = self._bounds.sources()
+        variables = {name for name in os.environ if _NAMES_A_KEY.search(name)} | {*sources}
+        found = [os.environ.get(name, "") for name in variables]
+        for source in sources:
+            if source.startswith(FILE):
+                with contextlib.suppress(PreconditionFailed):
+                    found.append(self._read_file(source.removeprefix(FILE)))
+        return [key.strip() for key in found if key.strip()]
 
     def _source(self, credential: Credential) -> str:
         return FILE + self._files.name(credential.file) if credential.HasField("file") else credential.env_var

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from services.models.endpoints import EndpointPolicy
 from services.models.providers.http1 import Connection, header_lines, request_lines
+from services.models.providers.payload import Payload
 from services.models.providers.pool import Pool
 from services.shared import descriptors
 from services.shared.shares import Shares
@@ -49,7 +50,7 @@ class ProbeClient:
         head = b"%bUser-Agent: genai-platform-probe\r\n%b\r\n" % (first_lines, header_lines(headers))
         connection = await self._pool.connect(origin)
         try:
-            await connection.send(head, b"", asyncio.get_running_loop().time() + PROBE_SECONDS)
+            await connection.send(head, Payload(b""), asyncio.get_running_loop().time() + PROBE_SECONDS)
             yield ProbeAnswer(connection)
         finally:
             connection.abort()

@@ -7,14 +7,14 @@ tests hold against the installed SDKs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from proto import models_pb2
 from services.models.catalogue import Vendor, facts_for
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
-from services.models.providers.base import Dialect, Target
+from services.models.providers.base import Dialect, Target, keys_in
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
 from services.models.settings import ModelsSettings
@@ -44,6 +44,7 @@ class Provider:
         price: Price | None = None,
         warnings: Sequence[models_pb2.Notice] = (),
         source: models_pb2.ModelSource = models_pb2.MODEL_SOURCE_UNSPECIFIED,
+        other_keys: Callable[[], Collection[str]] = list,
     ) -> Target:
         """Where a call to the vendor's model `model_id` goes; its facts are its family's unless more is known."""
         return Target(
@@ -57,6 +58,7 @@ class Provider:
             price=price,
             warnings=warnings,
             source=source,
+            other_keys=other_keys,
         )
 
 
@@ -87,6 +89,10 @@ class ProviderRegistry:
         operator has put in its place."""
         base_urls = self.base_urls()
         return {KEY_VARIABLES[vendor]: sorted({url, base_urls.get(vendor, url)}) for vendor, url in VENDOR_URLS.items()}
+
+    def keys(self) -> list[str]:
+        """The keys of the configured providers."""
+        return [key for provider in self._providers.values() for key in keys_in(provider.headers)]
 
     def find(self, vendor: Vendor) -> Provider | None:
         return self._providers.get(vendor)

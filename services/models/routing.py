@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from proto import models_pb2
@@ -83,7 +83,9 @@ class Router:
         found = self.find(name)
         if isinstance(found, models_pb2.RegisteredModel):
             warnings = self._hiding_warnings(name, found)
-            return registered_target(found, self._credentials, warnings, with_secrets=not for_preview)
+            return registered_target(
+                found, self._credentials, warnings, with_secrets=not for_preview, other_keys=self._keys
+            )
         return self._preview(found) if for_preview else self._vendor_target(found)
 
     def find(self, name: str) -> models_pb2.RegisteredModel | VendorModel:
@@ -149,7 +151,12 @@ class Router:
             period.cost if period else None,
             self._vendor_models.warnings(model, today),
             answering.source,
+            self._keys,
         )
+
+    def _keys(self) -> list[str]:
+        """All keys of the platform."""
+        return [*self._providers.keys(), *self._credentials.keys()]
 
     def _refuse_retired(self, model: VendorModel, answering: VendorModel, today: datetime.date) -> None:
         if self._retired_policy == "reject" and model.is_replaced(today):
@@ -168,6 +175,7 @@ def registered_target(
     warnings: Sequence[models_pb2.Notice] = (),
     *,
     with_secrets: bool = True,
+    other_keys: Callable[[], Collection[str]] = list,
 ) -> Target:
     """Where a call to a registered model goes. Raises PreconditionFailed when its credential is missing, or may not go
     there.
@@ -192,6 +200,7 @@ def registered_target(
         source=models_pb2.MODEL_SOURCE_REGISTERED,
         registered_model=model.name,
         untrusted=model.untrusted,
+        other_keys=other_keys,
     )
 
 

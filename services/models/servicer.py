@@ -21,6 +21,7 @@ from services.models.providers.openai_choice import suited
 from services.models.providers.transport import Transport
 from services.models.registration import describe
 from services.models.routing import Router
+from services.models.told_hosts import ToldHost
 from services.models.trust import ByTrust
 from services.models.turns import Turns
 from services.models.validation import check_chat_request, work_to_check
@@ -56,7 +57,10 @@ class ModelServicer:
 
     async def Chat(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         prompted, target = await self._prepare(request, call)
-        async with self._turns.open(prompted.conversation, call) as turn:
+        async with (
+            self._turns.open(prompted.conversation, call) as turn,
+            ToldHost(target, to_stranger=self._is_strangers(call)),
+        ):
             response = await chat(
                 self._transports.of(target.untrusted),
                 await _suited(target, turn.conversation),
@@ -73,6 +77,7 @@ class ModelServicer:
         first_token_seconds: float | None = None
         async with (
             self._turns.open(prompted.conversation, call) as turn,
+            ToldHost(target, to_stranger=self._is_strangers(call)),
             contextlib.aclosing(
                 chat_stream(
                     self._transports.of(target.untrusted),

@@ -14,9 +14,11 @@ from services.shared import errors
 from services.shared.admission import CALLER
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.channels import open_channel
+from services.shared.error_details import DETAILS_KEY
 from services.shared.frames import Assembled, head_of
+from services.shared.metadata import CALLER_KEY, REQUEST_ID_KEY
 from services.shared.pacing import Pace
-from services.shared.rpc import CALLER_KEY, DETAILS_KEY, REQUEST_ID_KEY, STATUS_CODES
+from services.shared.rpc import STATUS_CODES
 
 CALL_SECONDS = 5.0
 """How long the Session Service may take to answer; the caller's own deadline may be sooner."""

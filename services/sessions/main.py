@@ -36,6 +36,7 @@ environment variables (also read from .env; an exported one wins):
   GENAI_DATA_DIR         directory of the SQLite files              (default data/ in the project)
   GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
                          (default 256)
+  GENAI_EVENT_LOOP       uvloop or asyncio                          (default uvloop where it is installed)
   GENAI_LOG_LEVEL        debug, info, warning or error              (default info)
   GENAI_GRACE_SECONDS    time that running calls get at a stop      (default 30)
 

@@ -10,10 +10,12 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
+from services.shared.metadata import SIZE_OPTIONS
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    *SIZE_OPTIONS,
     # A call is sent once: whether to repeat it is known to whoever makes it, not here.
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),

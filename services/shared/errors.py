@@ -13,7 +13,8 @@
     ├── DataLoss             stored data cannot be read
     └── Internal             a fault of the platform, or of a provider that broke its own protocol
 
-A message is a sentence for people that says what to do next. It never contains a provider's text, a key or a prompt.
+A message is a sentence for people that says what to do next. It never contains a key or a prompt of ours; a provider's
+words are in it only where `provider_words` has made them fit to be told, and then in the metadata too.
 `reason` is the stable word that programs act on.
 """
 
@@ -21,6 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+PROVIDER_MESSAGE = "provider_message"
+"""The name in the metadata of what a provider says of a request that it refuses."""
 
 
 class FieldViolation(NamedTuple):
@@ -35,6 +39,7 @@ class PlatformError(Exception):
 
     `retry_after` is in seconds: set only where waiting that long may help.
     `metadata` are short facts for programs (provider, HTTP status); values are strings.
+    `logged` are facts for the log alone: what is the operator's to know.
     """
 
     default_reason = "INTERNAL"
@@ -47,6 +52,7 @@ class PlatformError(Exception):
         retry_after: float | None = None,
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
+        logged: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -54,6 +60,7 @@ class PlatformError(Exception):
         self.retry_after = retry_after
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
+        self.logged = dict(logged or {})
 
 
 class InvalidRequest(PlatformError):

@@ -4,6 +4,9 @@ grpc.aio reads the method of a call outside of any handler: a `:path` that is no
 calls, and ends it. grpc then closes the port, cancels every call and leaves the process as it is. Here the calls go on
 to their end, and another server takes the port within milliseconds. Whatever else ends the loop is met the same way: an
 exception of grpc's own, or a port that no longer accepts connections.
+
+A server that stops, for whatever reason, first refuses the calls that wait in grpc: otherwise they would end as if
+their callers had cancelled them.
 """
 
 from __future__ import annotations
@@ -11,19 +14,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import grpc
 from grpc._cython import cygrpc
 
+from services.shared.call_ends import refuse_call
 from services.shared.errors import StartupError
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
+from services.shared.metadata import SIZE_OPTIONS
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     # Without this a second server on the same port binds silently and takes half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", 10_000),
     # Small and fixed windows: with growing ones, megabytes of requests that nobody has asked for wait in grpc.
     ("grpc.http2.bdp_probe", 0),
@@ -51,6 +58,15 @@ MAX_RETIRED = 64
 RETIRED_SECONDS = 3600.0
 """How long the calls of a replaced server may go on."""
 
+QUIET_SECONDS = 0.005
+"""Once no call has come for so long, none waits in grpc."""
+
+REFUSED_AT_ONCE = 64
+"""So many that wait are refused however little time there is."""
+
+REFUSING_SECONDS = 0.05
+"""How long at most a server that stops goes on refusing calls before it closes its port."""
+
 FOREVER = 1e6
 """Seconds: to grpc, None means at once."""
 
@@ -70,6 +86,8 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
         self._is_stopping = False
         self._stopped = asyncio.Event()
         self._hurrying: asyncio.Task[None] | None = None
+        self._refused = 0
+        self._refusals: set[asyncio.Task[None]] = set()
 
     def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:
         # Called by grpc when the loop has ended, however it did.
@@ -79,24 +97,55 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them. May be called again, for
         a shorter grace."""
-        hurrying = asyncio.get_running_loop().call_later(grace_seconds, self._hurry)
+        if self._is_stopping:
+            await self._at_most(grace_seconds, self._stopped.wait())
+            return
+        self._is_stopping = True
         try:
-            if self._is_stopping:
-                await self._stopped.wait()
-            else:
-                self._is_stopping = True
-                await self._stop_in_peace()
+            await self._refuse_waiting_calls()
+            await self._at_most(grace_seconds, self._stop_in_peace())
+        finally:
+            self._stopped.set()
+
+    async def _at_most(self, seconds: float, stopping: Coroutine[Any, Any, object]) -> None:
+        hurrying = asyncio.get_running_loop().call_later(seconds, self._hurry)
+        try:
+            await stopping
         finally:
             hurrying.cancel()
 
     async def _stop_in_peace(self) -> None:
-        try:
-            # The first attempt raises what ended the loop, before it has waited for anything.
-            with contextlib.suppress(Exception):
-                await self.shutdown(FOREVER)
+        # The first attempt raises what ended the loop, before it has waited for anything.
+        with contextlib.suppress(Exception):
             await self.shutdown(FOREVER)
-        finally:
-            self._stopped.set()
+        await self.shutdown(FOREVER)
+        await asyncio.gather(*self._refusals, return_exceptions=True)
+
+    async def _refuse_waiting_calls(self) -> None:
+        """Returns when no call waits in grpc any more, or they do not end."""
+        if not self.is_running():
+            return
+        for _ in range(REFUSED_AT_ONCE):
+            self._keep(self._refuse_calls())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REFUSING_SECONDS):
+                seen = -1
+                while seen != self._refused:
+                    seen = self._refused
+                    await asyncio.sleep(QUIET_SECONDS)
+
+    async def _refuse_calls(self) -> None:
+        """Refuses one call after the other until the server shuts down."""
+        with contextlib.suppress(cygrpc._RequestCallError):
+            while True:
+                untaken = await self._request_call()
+                self._refused += 1
+                self._keep(refuse_call(untaken))
+
+    def _keep(self, refusing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(refusing)
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
 
     def _hurry(self) -> None:
         # At once, and not after a grace of its own: two that come to their ends together crash grpc.

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from services.shared.call_ends import is_call_end
 from services.shared.characters import escape_unseen
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -37,8 +38,9 @@ MAX_ENTRIES = 64
 FLUSH_SECONDS = 0.1
 MAX_FRAMES = 12
 
-UNTOLD = frozenset({"Invalid encoding on %s"})
-"""What libraries say again and again, as callers like: of metadata that are not UTF-8, which grpc reads as Latin-1."""
+UNTOLD = frozenset({"Invalid encoding on %s", "Aborting method [%s] due to server stop."})
+"""What libraries say again and again, as callers like: of metadata that are not UTF-8, which grpc reads as Latin-1, and
+of calls that are over before they were answered."""
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -214,11 +216,12 @@ class _LibraryHandler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.msg in UNTOLD:
+        error = record.exc_info[1] if record.exc_info else None
+        if record.msg in UNTOLD or (error and is_call_end(error)):
             return
         facts: dict[str, Any] = {"logger": record.name, "at": f"{record.module}:{record.lineno}"}
         if record.args:
             facts["template"] = str(record.msg)
-        if record.exc_info and record.exc_info[1]:
-            facts["error"] = record.exc_info[1]
+        if error:
+            facts["error"] = error
         self._log.warning("library warning", **facts)

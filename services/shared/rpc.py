@@ -19,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -30,19 +30,13 @@ from google.protobuf.message import DecodeError, Message
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.beside_loop import run_beside_if_large
-from services.shared.error_details import clip_text, pack_details
+from services.shared.call_ends import abort_call, is_call_end
+from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
+from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, RECEIVED, REQUEST_ID_KEY, Metadata, check_metadata
 from services.shared.wire import check_fields, explain_decode_error
-
-DETAILS_KEY = "grpc-status-details-bin"
-REQUEST_ID_KEY = "x-request-id"
-
-# What the gateway tells the services; from callers it takes no key that begins so.
-INTERNAL_PREFIX = "x-genai-"
-CALLER_KEY = "x-genai-caller"
-EXPOSED_KEY = "x-genai-exposed"
 
 MAX_LOGGED_PATH = 128
 
@@ -101,14 +95,16 @@ async def wait_for_calls(seconds: float) -> None:
 class Call:
     """One RPC in progress, as a servicer sees it."""
 
-    __slots__ = ("_context", "caller", "came_exposed", "facts", "request_id", "room", "started")
+    __slots__ = ("_context", "caller", "came_exposed", "facts", "metadata", "request_id", "room", "started")
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
         """`caller` is who calls, where metadata are not to be believed."""
         self._context = context
         self.started = time.perf_counter()
-        # Once, because grpc puts it together anew each time.
-        told = dict(context.invocation_metadata() or ())
+        self.metadata: Metadata = RECEIVED.get() or context.invocation_metadata() or ()
+        # What outlives the call keeps its context.
+        RECEIVED.set(())
+        told = dict(self.metadata)
         self.request_id = _request_id(told.get(REQUEST_ID_KEY, ""))
         self.caller: str = caller or told.get(CALLER_KEY) or context.peer()
         """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
@@ -156,7 +152,20 @@ def service_handler(
         method.name: _method_handler(_Boundary(method, getattr(servicer, method.name), log, limits, intake, generation))
         for method in service.methods
     }
-    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+    return MethodHandlers({f"/{service.full_name}/{name}": handler for name, handler in handlers.items()})
+
+
+class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """Handlers by the paths of their methods, in whose calls `RECEIVED` has the metadata."""
+
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = dict(handlers)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        handler = self._handlers.get(handler_call_details.method)
+        if handler:
+            RECEIVED.set(handler_call_details.invocation_metadata)
+        return handler
 
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -168,6 +177,7 @@ class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         path: str = handler_call_details.method
+        RECEIVED.set(handler_call_details.invocation_metadata)
 
         async def refuse(_: object, context: grpc.aio.ServicerContext) -> None:
             message = f"there is no such method here; {self._served} is what is served"
@@ -237,6 +247,7 @@ class _Boundary:
         self._succeed(call, context)
 
     async def _answer(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
+        check_metadata(call.metadata)
         data, call.room = await self._intake.receive(context, call.caller)
         with call.room:
             request = await self._parse(data)
@@ -244,6 +255,7 @@ class _Boundary:
             return _written(await self._behaviour(request, call))
 
     async def _write_answers(self, call: Call, context: grpc.aio.ServicerContext) -> None:
+        check_metadata(call.metadata)
         data, call.room = await self._intake.receive(context, call.caller)
         with call.room:
             request = await self._parse(data)
@@ -328,22 +340,19 @@ def _forget_frames(error: BaseException | None) -> None:
 async def _end_with(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
-    if isinstance(error, grpc.aio.InternalError):
-        # What a blocked write raises when the caller goes away: grpc fails the write before it cancels the handler.
-        error = asyncio.CancelledError()
-    if isinstance(error, asyncio.CancelledError):
+    if is_call_end(error):
         record_call(log, method, call, "DEADLINE_EXCEEDED" if _is_late(call) else "CANCELLED")
-        raise error
+        raise asyncio.CancelledError
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, errors.PlatformError):
         log.error("unexpected error", error=error, request_id=call.request_id, method=method)
         error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
     code = STATUS_CODES[type(error)]
+    call.facts.update(error.logged)
     record_call(log, method, call, code.name, error.reason)
     trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
-    await context.abort(code, clip_text(error.message), trailers)
-    raise AssertionError("abort raises")
+    await abort_call(context, code, clip_text(error.message), trailers)
 
 
 def _is_late(call: Call) -> bool:

@@ -21,6 +21,7 @@ from services.shared import descriptors
 from services.shared.allocator import give_back_large_blocks
 from services.shared.collector import set_apart
 from services.shared.errors import StartupError
+from services.shared.event_loop import run_on_loop
 from services.shared.health import NOT_SERVING, SERVING, Health
 from services.shared.intake import PROCESS_INTAKE
 from services.shared.listener import Listener, ServingLost
@@ -28,7 +29,7 @@ from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
 from services.shared.rpc import wait_for_calls
-from services.shared.settings import ServiceSettings
+from services.shared.settings import ServiceSettings, load_env_file
 
 EXIT_CONFIG = 78
 """sysexits.h EX_CONFIG: something in the configuration must be changed before another start can succeed."""
@@ -146,7 +147,8 @@ def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     ServingLost with 70."""
     give_back_large_blocks()
     try:
-        asyncio.run(main())
+        load_env_file()
+        run_on_loop(main)
     except StartupError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         sys.exit(EXIT_CONFIG)

@@ -36,6 +36,7 @@ class ServiceSettings(BaseSettings):
     grace_seconds: float = Field(30.0, ge=0, le=3600, validation_alias="GENAI_GRACE_SECONDS")
     data_directory: Path | None = Field(None, validation_alias="GENAI_DATA_DIR")
     request_memory: int = Field(256, ge=128, validation_alias="GENAI_REQUEST_MEMORY_MIB")
+    event_loop: Literal["uvloop", "asyncio"] | None = Field(None, validation_alias="GENAI_EVENT_LOOP")
     exposed: Literal["yes", "no"] = Field("no", validation_alias="GENAI_EXPOSED")
 
     def is_exposed(self) -> bool:

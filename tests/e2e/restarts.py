@@ -56,13 +56,13 @@ async def restarts(service: str, environment: dict[str, str], log_path: Path) ->
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
-            process_group=0,
+            start_new_session=True,
         )
     try:
         yield Restarts(launcher)
     finally:
         os.killpg(launcher.pid, signal.SIGKILL)
-        await launcher.wait()
+        await launcher.communicate()
 
 
 def launch(service: str) -> None:

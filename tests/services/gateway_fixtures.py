@@ -22,8 +22,8 @@ from google.rpc import error_details_pb2, status_pb2
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, open_backends
+from services.shared.error_details import DETAILS_KEY
 from services.shared.logs import Log
-from services.shared.rpc import DETAILS_KEY
 from services.shared.server import Server, running
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,16 +23,10 @@ from google.rpc import error_details_pb2, status_pb2
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE, open_service
 from services.models.settings import ModelsSettings
-from services.shared.error_details import ERROR_DOMAIN
+from services.shared.error_details import DETAILS_KEY, ERROR_DOMAIN
 from services.shared.logs import Log, open_log
-from services.shared.rpc import (
-    DETAILS_KEY,
-    REQUEST_ID_KEY,
-    TIME_LIMITS,
-    NoSuchMethod,
-    TimeLimits,
-    service_handler,
-)
+from services.shared.metadata import REQUEST_ID_KEY
+from services.shared.rpc import TIME_LIMITS, NoSuchMethod, TimeLimits, service_handler
 from services.shared.server import Server, running
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 from tests.services.empty_databases import provide

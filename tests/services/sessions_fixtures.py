@@ -22,9 +22,10 @@ from services.sessions.servicer import SessionServicer
 from services.sessions.store import TURN_LEASE_SECONDS, SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database
+from services.shared.error_details import DETAILS_KEY
 from services.shared.logs import Log, open_log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
-from services.shared.rpc import DETAILS_KEY, service_handler
+from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 from tests.services.empty_databases import provide_behind
 

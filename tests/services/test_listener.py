@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import inspect
+import socket
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import grpc
 import pytest
+from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.shared.listener import ServingLost
 from services.shared.logs import open_log
 from services.shared.server import Server, running
+from tests.fuzz.h2_wire import ACK, PING, Answers, Ended, frame, header_block, headers, opening
 from tests.services.log_file import LogFile
 from tests.services.raw_http2 import call, send
 
@@ -73,6 +77,61 @@ async def test_path_that_is_not_utf8_costs_nobody_else_a_call() -> None:
         assert await running_call.read() == b"last"
         assert await running_call.code() is grpc.StatusCode.OK
         assert {(entry["level"], entry["error"]) for entry in it.log.entries()} == {("error", "UnicodeDecodeError")}
+
+
+def send_calls(address: str, paths: list[bytes]) -> socket.socket:
+    """Sends calls over a new connection, and returns when grpc has them all while the serving loop has taken none.
+
+    It holds the event loop meanwhile. The answer to a PING says that what was sent before it has been read.
+    """
+    common = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"x"), (b"te", b"trailers")]
+    data = opening()
+    for number, path in enumerate(paths):
+        block = header_block([*common, (b":path", path), (b"content-type", b"application/grpc")])
+        data += headers(1 + 2 * number, block)
+    connection = send(address, data + frame(PING, payload=b"all sent"))
+    received = b""
+    while frame(PING, ACK, 0, b"all sent") not in received:
+        received += connection.recv(65536)
+    return connection
+
+
+async def ends_of(streams: Sequence[int], connection: socket.socket) -> set[Ended]:
+    reader, writer = await asyncio.open_connection(sock=connection)
+    answers = Answers(reader, writer)
+    assert await answers.read(streams, 10)
+    writer.close()
+    await writer.wait_closed()
+    return {answers.ended[stream] for stream in streams}
+
+
+@pytest.mark.parametrize("end", ["of its serving loop", "by a stop"])
+async def test_calls_that_no_handler_has_taken_at_the_end_are_told_to_come_again(end: str) -> None:
+    first = b"/\xff/x" if "loop" in end else b"/test.Unknown/Call"
+    async with served() as it:
+        connection = send_calls(it.address, [first, *[b"/test.Unknown/Call"] * 50])
+        if "stop" in end:
+            await it.server.stop(5)
+        ends = await ends_of(range(3, 103, 2), connection)
+    stopping = Ended("status 14", "the server is stopping, and has not begun this call; try again")
+    # Some still have a handler.
+    assert stopping in ends
+    assert {end.how for end in ends - {stopping}} <= {"status 12"}
+
+
+def test_grpc_has_the_private_functions_that_refusing_takes() -> None:
+    """A grpcio without them would end untaken calls as CANCELLED, or crash: `call_ends` must be written anew for it."""
+    taken = {
+        cygrpc.AioServer._request_call: ["self"],
+        cygrpc.AioServer._serving_task_crash_handler: ["self", "task"],
+        cygrpc._schedule_rpc_coro: ["rpc_coro", "rpc_state", "loop", "method_name"],
+    }
+    for function, parameters in taken.items():
+        assert list(inspect.signature(function).parameters) == parameters
+    assert issubclass(cygrpc._RequestCallError, Exception)
+    assert issubclass(cygrpc._ServerStoppedError, grpc.aio.BaseError)
+    with pytest.raises(TypeError, match="RPCState"):
+        cygrpc._ServicerContext(object(), None, None, None)
 
 
 async def test_health_of_all_services_is_listed() -> None:

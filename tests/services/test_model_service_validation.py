@@ -13,8 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from proto import models_pb2
 from services.models.main import SERVICE
-from services.shared.error_details import MAX_VIOLATIONS
-from services.shared.rpc import DETAILS_KEY
+from services.shared.error_details import DETAILS_KEY, MAX_VIOLATIONS
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,

@@ -14,7 +14,8 @@ from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE
 from services.shared import errors
 from services.shared.logs import open_log
-from services.shared.rpc import REQUEST_ID_KEY, STATUS_CODES, TIME_LIMITS, Call, TimeLimits, service_handler
+from services.shared.metadata import REQUEST_ID_KEY
+from services.shared.rpc import STATUS_CODES, TIME_LIMITS, Call, TimeLimits, service_handler
 from services.shared.server import Server, running
 from tests.services.log_file import LogFile
 from tests.services.model_service import LOG, chat_request, failure_of, stream_failure

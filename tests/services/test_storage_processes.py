@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from services.shared.rpc import DETAILS_KEY
+from services.shared.error_details import DETAILS_KEY
 from tests.e2e.processes import ROOT, Service, clean_environment
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion

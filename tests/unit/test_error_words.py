@@ -113,8 +113,8 @@ TEXTS = {
 @pytest.mark.parametrize("wrapping", WRAPPED)
 def test_error_is_read_out_of_every_wrapping(wrapping: str, status: int) -> None:
     fault = read_fault(status, json.dumps(WRAPPED[wrapping]).encode())
-    assert (fault.reason, fault.status) == ("CONTEXT_LENGTH_EXCEEDED", status)
-    assert SENTENCE in fault.message.replace("&gt;", ">")
+    assert fault.reason == "CONTEXT_LENGTH_EXCEEDED"
+    assert (SENTENCE in fault.message) == (status < 500)
 
 
 @pytest.mark.parametrize("wrapping", WRAPPED)

@@ -327,10 +327,12 @@ async def test_usage_is_waited_for_shortly(subject: Subject) -> None:
 
 
 @every_openai_like
-async def test_what_comes_after_the_end_of_the_answer_cannot_spoil_it(subject: Subject) -> None:
-    events = [*subject.speech.opening(), subject.speech.piece("So"), subject.speech.delta({}, "stop")]
-    for late in (event(subject.speech.error("server_error", CANARY)), event("{"), event("[DONE]") + event("{")):
-        subject.upstream.default = event_stream(*events, late, event("[DONE]"))
+async def test_what_comes_after_the_end_of_the_stream_cannot_spoil_it(subject: Subject) -> None:
+    late = [event("[DONE]") + event("{"), event("[DONE]") + event(subject.speech.error("server_error", CANARY))]
+    for rest in late:
+        subject.upstream.default = event_stream(
+            *subject.speech.opening(), subject.speech.piece("So"), subject.speech.delta({}, "stop"), rest
+        )
         outcome = await subject.ask("chat_stream")
         check_chunks(outcome.chunks)
 
@@ -513,6 +515,9 @@ async def test_every_refusal_has_its_meaning(subject: Subject, verb: Verb) -> No
         subject.upstream.play(answer(refusal.body, status=refusal.status, headers=LEAKY))
         error = await subject.refused(verb)
         assert (type(error), error.reason) == (refusal.error, refusal.reason), name
+        is_callers = 400 <= refusal.status < 500 and refusal.status not in (401, 403, 429)
+        says = error.metadata.pop("provider_message", "")
+        assert (CANARY in says) == (is_callers and CANARY.encode() in refusal.body), name
         assert error.metadata == {
             "provider": subject.adapter.provider,
             "phase": "pre_stream",
@@ -651,6 +656,8 @@ async def test_error_with_status_200(subject: Subject, verb: Verb, word: str, co
     )
     error = await subject.refused(verb)
     assert error.reason == reason
+    says = error.metadata.pop("provider_message", "")
+    assert says == (CANARY if reason == "UPSTREAM_INVALID_REQUEST" else "")
     assert error.metadata == {
         "provider": subject.adapter.provider,
         "phase": "pre_stream",

@@ -16,6 +16,7 @@ import pytest
 
 from services.models.providers import pool
 from services.models.providers.http1 import MAX_HEAD_BYTES, Origin, header_lines, request_lines
+from services.models.providers.payload import KEPT_BYTES, Payload
 from services.models.providers.transport import MAX_BODY_BYTES, Answer, Timers, Transport
 from services.shared import errors
 from tests.scripted_upstream import (
@@ -607,7 +608,7 @@ async def test_server_that_closes_after_each_answer_costs_no_error(
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.RESET])
-@pytest.mark.parametrize("body", [BODY, bytes(3_000_000)], ids=["small", "large"])
+@pytest.mark.parametrize("body", [BODY, bytes(KEPT_BYTES)], ids=["small", "in pieces"])
 async def test_pooled_connection_that_closes_as_we_send_is_replaced_by_a_fresh_one(
     upstream: ScriptedUpstream, transport: Transport, ending: Ending, body: bytes
 ) -> None:
@@ -617,6 +618,24 @@ async def test_pooled_connection_that_closes_as_we_send_is_replaced_by_a_fresh_o
     first, again = upstream.requests[2:]
     assert first.body == again.body == body
     assert again.connection.requests == [again], "the second pooled connection may be just as dead"
+
+
+async def test_large_body_is_let_go_of_when_it_is_written_and_goes_over_a_new_connection(
+    upstream: ScriptedUpstream, transport: Transport
+) -> None:
+    """The pooled one may be dead, and then it would have to be sent again."""
+    await fill_pool(upstream, transport, 1)
+    going_on, written = asyncio.Event(), asyncio.Event()
+    upstream.play(answer(b"ok", before=[going_on]))
+    payload = Payload(bytes(KEPT_BYTES + 1), written.set)
+    call = asyncio.create_task(transport.post(f"{upstream.url}/v1/chat", HEADERS, payload))
+    async with asyncio.timeout(5):
+        await written.wait()
+    assert payload.data == b""
+    going_on.set()
+    assert (await call).body == b"ok"
+    assert upstream.requests[-1].connection is upstream.connections[1]
+    assert len(upstream.requests[-1].body) == KEPT_BYTES + 1
 
 
 async def test_request_is_sent_a_second_time_only_once(upstream: ScriptedUpstream, transport: Transport) -> None:

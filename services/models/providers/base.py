@@ -14,7 +14,7 @@ An adapter is three things, kept apart:
   * Both verbs build the same `Answer`, so the same answer gives the same ChatResponse whichever way it came.
   * A stream is complete only when the provider said so, by its own terminal marker.
   * Unknown fields, events and words are survived: an unknown finish reason becomes `other`, with the raw word kept.
-  * A provider's own text never leaves the adapter in an error.
+  * A provider's own text leaves the adapter in an error only as `Fault.message`, which is made fit to be told.
 
 Adding a provider that speaks a dialect which is already here is a row (a registration); a new dialect is a package
 beside `openai` and `anthropic`, and a line in the contract suite's list.
@@ -22,7 +22,7 @@ beside `openai` and `anthropic`, and a line in the contract suite's list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -35,6 +35,9 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
 from services.models.providers.schemas import work_to_fit
 from services.models.providers.tool_names import ToolNameRules
+
+PUBLIC_HEADERS = frozenset({"anthropic-version"})
+"""Of a target: all others are keys, or name an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,17 @@ class Target:
     """The name of the registration that leads here, if one does."""
     untrusted: bool = False
     """Whether a stranger has registered it."""
+    other_keys: Callable[[], Collection[str]] = list
+    """The keys of the platform that are not this server's."""
+
+    def keys(self) -> list[str]:
+        """All that no error may quote, whichever server it comes from."""
+        return [*keys_in(self.headers), *self.other_keys()]
+
+
+def keys_in(headers: Mapping[str, str]) -> list[str]:
+    """The keys, and the names of accounts, in the headers of a target."""
+    return [value.removeprefix("Bearer ") for name, value in headers.items() if name not in PUBLIC_HEADERS]
 
 
 HISTORY_FIELD = "session_id"
@@ -158,6 +172,8 @@ class Decoder(Protocol):
     """The provider has said that the answer is whole."""
     ended: bool
     """The provider has said that nothing more comes, usage included."""
+    awaits_usage: bool
+    """The answer is whole and its end was not too early to be believed: nothing but its usage can be missing."""
 
     def feed(self, events: Sequence[Event]) -> None:
         """Adds the events to the answer. Raises `Fault` for an error event, or for what is not the dialect."""

@@ -129,6 +129,27 @@ REASONS_BY_WORD = {
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
 _REASONS = {word.replace("_", ""): reason for word, reason in REASONS_BY_WORD.items()}
 
+UNTOLD_STATUSES = frozenset({401, 403, 429})
+
+REFUSALS = frozenset(
+    {
+        "UPSTREAM_INVALID_REQUEST",
+        "CONTEXT_LENGTH_EXCEEDED",
+        "CONTENT_REJECTED",
+        "REQUEST_TOO_LARGE",
+        "UPSTREAM_MODEL_NOT_FOUND",
+        "UPSTREAM_PATH_NOT_FOUND",
+        "UPSTREAM_PRECONDITION",
+        "UPSTREAM_CONFLICT",
+        "UPSTREAM_BILLING",
+        "UPSTREAM_QUOTA_EXHAUSTED",
+        "UPSTREAM_TIMEOUT",
+    }
+)
+"""Why a caller's request was refused: what a 4xx other than 401, 403 and 429 means."""
+OF_ITS_STATUS = frozenset({"UPSTREAM_BILLING", "UPSTREAM_QUOTA_EXHAUSTED", "UPSTREAM_TIMEOUT"})
+"""Those that belong to other statuses as well."""
+
 GENERAL = frozenset({"UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR"})
 """What a word that says nothing particular means."""
 
@@ -211,7 +232,17 @@ def _fault(told: ToldError, answered: int) -> Fault:
         reason = by_status
     reason = _reason_by_sentence(told, reason, status)
     assert reason in MEANINGS
-    return Fault(reason, FIELDS_BY_PARAM.get(names[0], "") if names else "", told.message, status)
+    field = FIELDS_BY_PARAM.get(names[0], "") if names else ""
+    return Fault(reason, field, told.message if _is_callers(reason, answered, told.status) else "")
+
+
+def _is_callers(reason: str, answered: int, named: int) -> bool:
+    """Whether what a provider says is its caller's to know: why it refuses the caller's request, and nothing of the
+    operator's key, of what others use, or of what fails behind it."""
+    statuses = [status for status in (answered, named) if status]
+    if reason not in REFUSALS or any(status in UNTOLD_STATUSES or status >= 500 for status in statuses):
+        return False
+    return bool(statuses) or reason not in OF_ITS_STATUS
 
 
 def _reason_by_word(words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -16,10 +17,12 @@ from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
-from services.models.providers.event_stream import Event, EventStream
+from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
+from services.models.providers.framing import Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
+from services.models.providers.payload import Payload
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
@@ -30,6 +33,9 @@ OK = 200
 
 ENCODED_FORMS = 3
 """In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
+
+PARSED_FORM = 1
+"""In which a request is held while its answer is awaited."""
 
 JSON = {"content-type": "application/json"}
 
@@ -86,10 +92,11 @@ async def chat(
         del body
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, body.data, held.grow)
+        payload, body = _take_payload(body, room)
+        answered = await transport.post(_url(target), {**target.headers, **JSON}, payload, held.grow)
         if answered.status != OK:
             raise await _refusal(target, answered.status, answered.headers, answered.body)
-        answer = await _read(target, answered.headers, answered.body, body)
+        answer = await _read(target, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
 
 
@@ -128,32 +135,28 @@ async def _streamed(
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     if body is None:
         body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
+        if room:
+            room.keep(ENCODED_FORMS)
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
-        async with transport.stream(_url(target), {**target.headers, **JSON}, body.data) as answered:
+        payload, body = _take_payload(body, room)
+        async with transport.stream(_url(target), {**target.headers, **JSON}, payload) as answered:
             # What was asked is where it belongs.
-            body = body._replace(data=b"")
+            del payload
             if room:
-                room.keep(1)
+                room.keep(PARSED_FORM)
             if answered.status != OK:
                 error_body = await answered.read_start(MAX_ERROR_BYTES)
                 raise await _refusal(target, answered.status, answered.headers, error_body)
-            if answered.headers.get("content-type", "").startswith("application/json"):
-                # Some servers do not stream, whatever they are asked.
-                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow), body)
-                for chunk in answer.take_chunks():
-                    yield chunk
-            else:
-                decoder = target.dialect.decoder()
-                answer = decoder.answer
-                answer.state_owner, answer.tool_names = target.state_owner, body.tool_names
-                with _Interruption(decoder, target, conversation, facts, interrupted):
-                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
-                        async for chunk in chunks:
-                            yield chunk
-                            chunks_sent += 1
-                            facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
-            yield await _end(_last_chunk, answer, target, conversation, body, interrupted)
+            decoder = target.dialect.decoder()
+            decoder.answer.state_owner, decoder.answer.tool_names = target.state_owner, body.tool_names
+            with _Interruption(decoder, target, conversation, facts, interrupted):
+                async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                        chunks_sent += 1
+                        facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
+            yield await _end(_last_chunk, decoder.answer, target, conversation, body, interrupted)
             await _drain(answered, patience)
 
 
@@ -161,7 +164,7 @@ async def _decoded(
     answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
-    events = EventStream()
+    framing = Framing()
     loop = asyncio.get_running_loop()
     newest_content = loop.time()
     usage_due: float | None = None
@@ -172,40 +175,41 @@ async def _decoded(
         if not data:
             break
         size += len(data)
-        is_large = events.held_bytes > LIGHT_BYTES
+        is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
-            held.grow(events.held_bytes + decoder.answer.size)
+            held.grow(framing.held_bytes + decoder.answer.size)
             is_large = is_large or decoder.answer.waiting_bytes > LARGE_BYTES
         try:
+            complete = framing.feed(data)
             if is_large:
-                await _feed_large(decoder, events, data)
+                await _feed_large(decoder, complete)
             else:
-                complete = events.feed(data)
                 decoder.feed(complete)
                 count += len(complete)
         except Fault as raised:
             fault = raised
         except RecursionError:
             fault = Fault("UPSTREAM_PROTOCOL_ERROR")
+        if not decoder.awaits_usage:
+            usage_due = None
         if answered.goes_on and not fault:
             continue
         # What came before a fault is delivered before it.
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:
             yield chunk
-        if decoder.finished:
-            # The answer is whole: whatever happens now, only its usage can be lost.
-            if fault:
-                break
+        if fault:
+            raise _failure(fault, answered, target)
+        if decoder.awaits_usage:
             usage_due = usage_due or loop.time() + patience.usage
-        elif fault:
-            raise error_for(fault, target.provider, status=answered.status, headers=answered.headers)
-        elif chunks:
+        elif chunks or decoder.ended:
             newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
         if size > MAX_STREAM_BYTES or count > MAX_EVENTS or decoder.answer.characters > MAX_CHARACTERS:
             raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
+    if not decoder.ended:
+        await _read_end(decoder, framing, answered, target)
     if not decoder.finished:
         raise error_for(_fault_of_early_end(answered, size), target.provider)
     try:
@@ -216,11 +220,28 @@ async def _decoded(
         yield chunk
 
 
-async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
+async def _feed_large(decoder: Decoder, events: Sequence[Event]) -> None:
     """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
-    complete = events.feed(data)
-    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in complete)
-    await run_beside_if_large(work, _feed_and_flush, decoder, complete)
+    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
+    await run_beside_if_large(work, _feed_and_flush, decoder, events)
+
+
+async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer, target: Target) -> None:
+    """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
+    document = framing.document
+    if document is not None:
+        decoder.answer = await _read(target, answered.headers, document, decoder.answer.tool_names)
+        decoder.finished = decoder.ended = True
+        return
+    try:
+        await _feed_large(decoder, framing.end())
+    except Fault as fault:
+        was_cut = fault.reason == "UPSTREAM_PROTOCOL_ERROR"
+        raise _failure(Fault("UPSTREAM_STREAM_TRUNCATED") if was_cut else fault, answered, target) from None
+
+
+def _failure(fault: Fault, answered: StreamedAnswer, target: Target) -> errors.PlatformError:
+    return error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
 
 
 def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
@@ -249,6 +270,12 @@ async def _drain(answered: StreamedAnswer, patience: Patience) -> None:
     with contextlib.suppress(TimeoutError, errors.PlatformError):
         async with asyncio.timeout(patience.close):
             await answered.read()
+
+
+def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
+    """What is sent, which nothing else refers to from then on, and the rest of a body."""
+    on_written = functools.partial(room.keep, PARSED_FORM) if room else None
+    return Payload(body.data, on_written), body._replace(data=b"")
 
 
 def _url(target: Target) -> str:
@@ -292,7 +319,8 @@ class _Interruption:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         answer = self._decoder.answer
         was_refused = isinstance(error, errors.PlatformError) and "chunks" not in self._facts and answer.usage is None
-        if error is None or self._decoder.finished or was_refused:
+        was_left_whole = self._decoder.finished and not isinstance(error, errors.PlatformError)
+        if error is None or was_left_whole or was_refused:
             return
         usage = estimate_usage(answer, self._conversation)
         if answer.usage is not None:
@@ -305,22 +333,22 @@ class _Interruption:
 
 async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
     fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
-    return error_for(fault, target.provider, status=status, headers=headers)
+    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys)
 
 
-async def _read(target: Target, headers: Mapping[str, str], answered: bytes, asked: Body) -> Answer:
+async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]) -> Answer:
     """The answer in the body of a 200, complete."""
     try:
-        return await run_beside_if_large(decoding_work(answered), _read_whole, target, answered, asked.tool_names)
+        return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
-        raise error_for(fault, target.provider, status=OK, headers=headers) from None
+        raise error_for(fault, target.provider, status=OK, headers=headers, keys=target.keys) from None
     except RecursionError:
         # Nested so deep that it could only just be read, and cannot be written again.
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
 
 
 def _read_whole(target: Target, body: bytes, tool_names: Mapping[str, str]) -> Answer:
-    answer = target.dialect.read(body)
+    answer = read_body(target.dialect, body)
     answer.state_owner, answer.tool_names = target.state_owner, tool_names
     answer.complete()
     return answer

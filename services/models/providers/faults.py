@@ -1,7 +1,7 @@
 """What goes wrong at a provider, and the one table that says what it means for the caller.
 
-The code says what the caller can do. A provider's own text is never passed on: it may quote a key or a prompt. What
-passes are its HTTP status, its request id, and words of a closed list.
+The code says what the caller can do. Of the provider pass its HTTP status, its request id, words of a closed list, and
+what it says of a request that it refuses, as `provider_words` makes it fit to be told.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import datetime
 import email.utils
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from services.models.providers import json_text
+from services.models.providers.provider_words import words_to_tell
 from services.shared import errors
 
 MAX_RETRY_SECONDS = 1e6
@@ -32,9 +33,8 @@ class Fault(Exception):
     field: str = ""
     """The request field that the provider complains about, when it names one of ours."""
     message: str = ""
-    """What the provider says of it, in its own words, which may quote anything."""
-    status: int = 0
-    """The HTTP status that it came with, or that it names itself; 0 for none."""
+    """What the provider says of it, in its own words, which may quote anything; "" where that is not the caller's to
+    know."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
@@ -144,9 +144,14 @@ def reason_for_status(status: int) -> str:
 
 
 def error_for(
-    fault: Fault, provider: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
+    fault: Fault,
+    provider: str,
+    *,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    keys: Callable[[], Collection[str]] = list,
 ) -> errors.PlatformError:
-    """The error that the caller of the platform sees."""
+    """The error that the caller of the platform sees. `keys` gives all that it must not quote."""
     meaning = MEANINGS[fault.reason]
     metadata = {"provider": provider}
     if status is not None:
@@ -160,8 +165,12 @@ def error_for(
     message = meaning.message.format(provider=provider)
     if fault.field:
         message = f"{fault.field}: {message}"
+    logged: dict[str, str] = {}
+    if fault.message and (words := words_to_tell(fault.message, keys())):
+        message = f"{message}; it says: {words}"
+        metadata[errors.PROVIDER_MESSAGE] = logged[errors.PROVIDER_MESSAGE] = words
     return meaning.error(
-        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations
+        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations, logged=logged
     )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httptools
 
+from services.models.providers.payload import Payload
 from services.shared.bounded_cache import BoundedCache
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -191,7 +192,7 @@ class Connection(asyncio.BufferedProtocol):
             and not transport.get_write_buffer_size()
         )
 
-    async def send(self, head: bytes, body: bytes, due: float) -> None:
+    async def send(self, head: bytes, body: Payload, due: float) -> None:
         """Writes a request and waits for the head of the answer, until `due` on the loop's clock: then `status` and
         `headers` are there. Raises Disconnected (Stale), NotHTTP or Silence."""
         transport = self._transport
@@ -200,11 +201,12 @@ class Connection(asyncio.BufferedProtocol):
         self._begin()
         self._phase = _Phase.HEAD
         self._exchanges += 1
-        if len(body) <= WRITE_PIECE_BYTES:
-            transport.write(head + body)
+        if len(body.data) <= WRITE_PIECE_BYTES:
+            transport.write(head + body.data)
         else:
             transport.write(head)
-            await self._write_pieces(transport, memoryview(body), due)
+            await self._write_pieces(transport, memoryview(body.data), due)
+            body.written()
         while self._phase is _Phase.HEAD:
             await self._wait(due)
         # The fault of a body is raised when it is read, after what came before it.

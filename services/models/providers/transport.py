@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from services.models.providers.http1 import (
     header_lines,
     request_lines,
 )
+from services.models.providers.payload import Payload
 from services.models.providers.pool import Pool
 from services.models.providers.unpacking import Unpackable, Unpacker
 from services.shared import errors
@@ -38,6 +40,24 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 
 MAX_ERROR_BYTES = 1024 * 1024
 """What is read of the body of an answer that is an error."""
+
+UPSTREAM_HOST = "upstream_host"
+"""The name of the fact where a connection was to lead to."""
+
+CAUSES = {
+    errno.ECONNREFUSED: "it refused the connection; is it running there?",
+    errno.ECONNRESET: "it broke the connection",
+    errno.EHOSTUNREACH: "no way leads to its host",
+    errno.ENETUNREACH: "no way leads to its network",
+}
+"""Why there is no connection, by the system's number for it."""
+
+TLS_CAUSES = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    62: "its certificate is for another host",
+}
+"""The same of a certificate, by OpenSSL's number (x509_vfy.h)."""
 
 PIECE_BYTES = 16 * 1024
 """What a reader of a stream is given at a time: to decode so much takes the loop some 10 ms at the worst."""
@@ -165,6 +185,7 @@ class Transport:
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
     A request is sent a second time only when the connection was a pooled one and closed without one byte of an answer.
+    One that is let go of once it is written (`Payload`) always goes over a new connection.
     """
 
     def __init__(
@@ -180,7 +201,9 @@ class Transport:
         self._pool = Pool(endpoints, places or Shares(CONNECTIONS), authorities=authorities)
         self._discreet = endpoints.discreet
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, hold: Hold | None = None) -> Answer:
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, hold: Hold | None = None
+    ) -> Answer:
         """Sends `body` and returns the answer, whatever its status: up to MAX_BODY_BYTES of it, and the first
         MAX_ERROR_BYTES of one that is an error.
 
@@ -201,13 +224,14 @@ class Transport:
             self._pool.leave(origin, connection)
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[StreamedAnswer]:
+    async def stream(
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload
+    ) -> AsyncIterator[StreamedAnswer]:
         """Sends `body` and gives the answer, whatever its status, as soon as its head is there.
 
         Leaving the block before the end of the body closes the socket at once.
         """
         origin, connection = await self._send(url, headers, body, self._timers.first_byte)
-        del body
         try:
             _check_status(connection.status)
             yield StreamedAnswer(connection, self._timers.idle)
@@ -219,38 +243,40 @@ class Transport:
         self._pool.close()
 
     async def _send(
-        self, url: str, headers: Mapping[str, str], body: bytes, head_seconds: float
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, head_seconds: float
     ) -> tuple[Origin, Connection]:
         if self._pool.closed:
             raise _unreachable("this service is stopping")
+        payload = body if isinstance(body, Payload) else Payload(body)
         try:
             origin, first_lines = request_lines("POST", url)
-            head = b"%b%bContent-Length: %d\r\n\r\n" % (first_lines, header_lines(headers), len(body))
+            head = b"%b%bContent-Length: %d\r\n\r\n" % (first_lines, header_lines(headers), len(payload.data))
         except ValueError:
             raise _unwritable() from None
         due = self._pool.now() + head_seconds
-        used = self._pool.take(origin)
+        used = self._pool.take(origin) if payload.is_kept else None
         if used:
             with contextlib.suppress(Stale):
-                return origin, await self._exchange(used, head, body, due)
-        return origin, await self._exchange(await self._connect(origin), head, body, due)
+                return origin, await self._exchange(origin, used, head, payload, due)
+        return origin, await self._exchange(origin, await self._connect(origin), head, payload, due)
 
     async def _connect(self, origin: Origin) -> Connection:
         try:
             async with asyncio.timeout(self._timers.connect):
                 return await self._pool.connect(origin)
         except OSError as fault:
-            if self._discreet:
-                raise _unreachable("nothing that could be talked to is there") from None
-            raise _connect_error(fault) from None
+            discreet = _unreachable("nothing that could be talked to is there") if self._discreet else None
+            raise _logging(discreet or _connect_error(fault), origin, fault) from None
 
-    async def _exchange(self, connection: Connection, head: bytes, body: bytes, due: float) -> Connection:
+    async def _exchange(
+        self, origin: Origin, connection: Connection, head: bytes, body: Payload, due: float
+    ) -> Connection:
         try:
             await connection.send(head, body, due)
         except BaseException as fault:
             connection.abort()
             if isinstance(fault, Fault) and not isinstance(fault, Stale):
-                raise _head_error(fault) from None
+                raise _logging(_head_error(fault), origin, fault) from None
             raise
         return connection
 
@@ -280,19 +306,25 @@ def _check_status(status: int) -> None:
         raise _protocol_error("the provider answered with a status that is not final")
 
 
+def _logging(error: errors.PlatformError, origin: Origin, cause: BaseException) -> errors.PlatformError:
+    """The error, with what the log is told beside it: where nobody could be talked to, and why."""
+    error.logged |= {UPSTREAM_HOST: f"{origin.host}:{origin.port}", "cause": f"{type(cause).__name__}: {cause}"}
+    return error
+
+
 def _connect_error(fault: OSError) -> errors.PlatformError:
     match fault:
         case ssl.SSLError():
+            why = TLS_CAUSES.get(getattr(fault, "verify_code", 0), "its certificate is not trusted")
             return errors.PreconditionFailed(
-                "no secure connection to the provider: its certificate is not trusted, or it does not speak TLS there",
-                reason="UPSTREAM_TLS",
+                f"no secure connection to the provider: {why}, or it does not speak TLS there", reason="UPSTREAM_TLS"
             )
         case TimeoutError():
             return _unreachable("it did not accept a connection in time")
         case ResolveError():
             return _unreachable("its name cannot be resolved")
         case _:
-            return _unreachable("the connection was refused or broke")
+            return _unreachable(CAUSES.get(fault.errno or 0, "the connection was refused or broke"))
 
 
 def _head_error(fault: Fault) -> errors.PlatformError:

@@ -16,6 +16,7 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import count_of, items_of, text_of
+from services.models.providers.told_errors import bare_error_in, error_in
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""
@@ -43,9 +44,10 @@ class _MessageOfBlocks(msgspec.Struct):
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a message."""
     message = read_object(body)
-    if message.get("type") == "error":
-        raise fault_in(message.get("error"))
+    refuse_error(message)
     if not isinstance(message.get("content"), list):
+        if error := bare_error_in(message):
+            raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_header(answer, message)
@@ -107,6 +109,12 @@ def _written_blocks(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, msgs
     except json_text.Malformed:
         return {}
     return {key: raw_blocks[key] for key in kept}
+
+
+def refuse_error(message: dict[str, Any]) -> None:
+    """Raises Fault for a message, or a piece of one, that is an error or has one inside."""
+    if error := error_in(message):
+        raise fault_in(error)
 
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:

@@ -18,15 +18,17 @@ from services.models.providers.anthropic.response import (
     piece_of,
     read_finish,
     read_header,
+    refuse_error,
     takes_answer,
     tell_left_out,
 )
 from services.models.providers.error_body import fault_in
-from services.models.providers.event_stream import Event
+from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.json_text import items_of, object_of, text_of
 from services.models.providers.pieces import Pieces
+from services.models.providers.told_errors import bare_error_in, fault_of_event
 
 
 class _StartOfBlock(msgspec.Struct):
@@ -52,8 +54,10 @@ class MessageDecoder:
         self.answer = Answer()
         self.finished = False
         self.ended = False
+        self.awaits_usage = False
         self._usage = UsageCount()
         self._blocks: dict[int, _StreamedBlock] = {}
+        self._replaced: list[_StreamedBlock] = []
         self._opened = 0
         self._cited_bytes = 0
         self._answered_by_tool = False
@@ -61,41 +65,60 @@ class MessageDecoder:
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            if not event.data:
+            data = event.data
+            if event.name == ERROR:
+                raise fault_of_event(data)
+            if not data:
                 continue
-            self._read(read_object(event.data), event.data)
+            self._read(read_object(data), data)
             if self.ended:
                 return
 
     def _read(self, event: dict[str, Any], data: bytes) -> None:
         kind = event.get("type")
+        if event.get(ERROR):
+            raise fault_in(event[ERROR])
         if kind == "content_block_delta":
             self._add_delta(event, data)
         elif kind == "content_block_start":
             self._open_block(event, data)
         elif kind == "content_block_stop":
-            self._close_block(event)
+            self._close_block(self._blocks.get(_index(event)))
         elif kind == "message_start":
             message = object_of(event.get("message"))
+            refuse_error(message)
             read_header(self.answer, message)
             self._usage.update(self.answer, message.get("usage"))
             self._container = container_in_start(message, data)
         elif kind == "message_delta":
             self._usage.update(self.answer, event.get("usage"))
             delta = object_of(event.get("delta"))
+            refuse_error(delta)
             self._container = container_in_delta(delta, data) or self._container
-            if finish_word(delta.get("stop_reason")):
+            if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
         elif kind == "message_stop":
-            keep_container(self.answer, self._container)
-            self.finished = self.ended = True
-        elif kind == "error" or "error" in event:
-            raise fault_in(event.get("error"))
+            self._end()
+        elif error := bare_error_in(event):
+            raise fault_in(error)
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
+
+    def _end(self) -> None:
+        """Nothing more comes. Blocks that were not ended are all the same whole; without any and without a reason to
+        stop there is no answer."""
+        for block in (*self._replaced, *self._blocks.values()):
+            self._close_block(block)
+        keep_container(self.answer, self._container)
+        self.ended = True
+        self.finished = self._opened > 0 or bool(self.answer.raw_finish_reason)
 
     def _open_block(self, event: dict[str, Any], data: bytes) -> None:
         content = object_of(event.get("content_block"))
-        block = self._blocks[_index(event)] = _StreamedBlock(content, self._opened, data)
+        index = _index(event)
+        if index in self._blocks:
+            # Some servers give all blocks one index, and may not end one before the next.
+            self._replaced.append(self._blocks[index])
+        block = self._blocks[index] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
         self.answer.waiting_bytes += len(block.start)
         if self._opened > MAX_BLOCKS:
@@ -146,8 +169,7 @@ class MessageDecoder:
                 raise Fault("OUTPUT_LIMIT")
             block.citations.append(_citation(delta, data))
 
-    def _close_block(self, event: dict[str, Any]) -> None:
-        block = self._blocks.get(_index(event))
+    def _close_block(self, block: _StreamedBlock | None) -> None:
         if block is None or block.is_left_out or block.is_closed:
             return
         block.is_closed = True

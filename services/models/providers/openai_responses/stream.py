@@ -13,7 +13,7 @@ import msgspec
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.event_stream import Event
+from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of
 from services.models.providers.openai_responses.output_items import (
@@ -24,11 +24,13 @@ from services.models.providers.openai_responses.output_items import (
     item_of,
 )
 from services.models.providers.openai_responses.response import read_end, read_header
+from services.models.providers.told_errors import bare_error_in, fault_of_event
 
 DONE = b"[DONE]"
 """Responses has no such marker; servers that imitate it close their streams with it."""
 
-ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+ENDINGS = frozenset({"response.completed", "response.incomplete"})
+FAILURES = frozenset({"response.failed", "response.cancelled", "response.error"})
 ARGUMENT_PIECES = frozenset({"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"})
 OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
 
@@ -48,22 +50,28 @@ class ResponseDecoder:
         self.answer = Answer()
         self.finished = False
         self.ended = False
+        self.awaits_usage = False
         self._items = OutputItems(self.answer)
         self._indexes: dict[str, int] = {}
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            if not event.data:
+            data = event.data
+            if event.name == ERROR:
+                raise fault_of_event(data)
+            if not data:
                 continue
-            if event.data == DONE:
+            if data == DONE:
                 self.ended = True
                 return
-            self._read(read_object(event.data), event.data)
+            self._read(read_object(data), data)
             if self.ended:
                 return
 
     def _read(self, event: dict[str, Any], event_json: bytes) -> None:
         kind = text_of(event.get("type"))
+        if event.get(ERROR):
+            raise fault_in(event[ERROR])
         if kind == "response.output_text.delta":
             self._items.add_piece(self._index(event), _part(event, "content_index"), "text", _piece(event))
         elif kind in ARGUMENT_PIECES:
@@ -82,11 +90,14 @@ class ResponseDecoder:
             item_json = _member_json(event_json, _ItemEvent, "item", item)
             self._items.add_whole(self._index(event, item), item, item_json)
         elif not kind.startswith("response."):
-            self._read_error(event, kind)
+            if error := bare_error_in(event):
+                raise fault_in(error)
         elif kind in OPENINGS:
             read_header(self.answer, object_of(event.get("response")))
         elif kind in ENDINGS:
-            self._read_ending(kind, item_of(event.get("response")), event_json)
+            self._read_ending(item_of(event.get("response")), event_json)
+        elif kind in FAILURES:
+            raise fault_in(object_of(event.get("response")).get("error") or event)
         # Other kinds repeat what the deltas and the whole items tell, or are not known yet.
 
     def _index(self, event: dict[str, Any], item: dict[str, Any] | None = None) -> int:
@@ -104,16 +115,9 @@ class ResponseDecoder:
             raise Fault("OUTPUT_LIMIT")
         return self._indexes.setdefault(item_id, len(self._indexes))
 
-    def _read_error(self, event: dict[str, Any], kind: str) -> None:
-        """An error stands in an event of its own, or in one that is no event of a response at all."""
-        if event.get("error"):
-            raise fault_in(event["error"])
-        if kind == "error":
-            raise fault_in(event)
-
-    def _read_ending(self, kind: str, response: dict[str, Any], event_json: bytes) -> None:
-        if kind == "response.failed" or response.get("error"):
-            raise fault_in(response.get("error"))
+    def _read_ending(self, response: dict[str, Any], event_json: bytes) -> None:
+        if response.get("error"):
+            raise fault_in(response["error"])
         response_json = _member_json(event_json, _ResponseEvent, "response", response)
         read_end(self.answer, self._items, response, response_json)
         self.finished = self.ended = True

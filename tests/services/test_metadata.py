@@ -1,0 +1,161 @@
+"""Metadata of calls: how much is taken, directly and through the gateway, and what of it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+import pytest
+
+from proto import models_pb2
+from services.models.main import SERVICE
+from services.shared.metadata import MAX_BLOCK_BYTES, MAX_BYTES, MAX_FIELDS
+from services.shared.rpc import Call, service_handler
+from services.shared.server import Server, running
+from tests.fuzz.h2_wire import (
+    DATA,
+    END_STREAM,
+    Answers,
+    Ended,
+    frame,
+    grpc_message,
+    header_block,
+    headers,
+    opening,
+)
+from tests.services.gateway_fixtures import MODELS, gateway, reason_in, serving, unary
+from tests.services.model_service import LOG
+
+Field = tuple[bytes, bytes]
+
+OK = Ended("status 0")
+
+
+async def ended(address: str, fields: Sequence[Field]) -> Ended:
+    """How a call of ListModels ends that has these fields beside its own."""
+    host, port = address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    own = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", f"/{MODELS}/ListModels".encode())]
+    own += [(b":authority", b"x"), (b"content-type", b"application/grpc"), (b"te", b"trailers")]
+    writer.write(opening() + headers(1, header_block([*own, *fields])) + frame(DATA, END_STREAM, 1, grpc_message(b"")))
+    answers = Answers(reader, writer)
+    assert await answers.read([1], 10)
+    writer.close()
+    await writer.wait_closed()
+    return answers.ended[1]
+
+
+class Servicer:
+    """Whose methods answer with nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        if name == "ChatStream":
+            return self.stream
+
+        async def answer(_: object, __: Call) -> models_pb2.ListModelsResponse:
+            return models_pb2.ListModelsResponse()
+
+        return answer
+
+    async def stream(self, _: object, __: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        yield models_pb2.ChatChunk()
+
+
+@contextlib.asynccontextmanager
+async def both_ways() -> AsyncIterator[tuple[str, str]]:
+    """The addresses of a service and of a gateway in front of it."""
+    server = Server([service_handler(Servicer(), SERVICE, LOG)], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server), gateway(address) as front:
+        yield address, front.address
+
+
+def fields_of(count: int, size: int) -> list[Field]:
+    """So many fields, whose names and values have so many bytes together."""
+    fields = [(b"k%d" % number, b"") for number in range(count)]
+    named = sum(len(name) for name, _ in fields)
+    return [(fields[0][0], b"v" * (size - named)), *fields[1:]]
+
+
+# What is not counted: it belongs to a hop, or to the platform.
+UNCOUNTED = [(b"user-agent", b"u" * 100), (b"x-request-id", b"r" * 100), (b"x-genai-other", b"o"), (b"host", b"h" * 99)]
+
+
+@pytest.mark.parametrize("fields", [fields_of(MAX_FIELDS, 2000), fields_of(1, MAX_BYTES), fields_of(256, MAX_BYTES)])
+async def test_as_much_metadata_as_is_allowed_passes_directly_and_through_the_gateway(fields: list[Field]) -> None:
+    async with both_ways() as addresses:
+        for address in addresses:
+            assert await ended(address, [*UNCOUNTED, *fields]) == OK
+
+
+@pytest.mark.parametrize(
+    "fields", [fields_of(MAX_FIELDS + 1, 2000), fields_of(1, MAX_BYTES + 1), [(b"k", b"")] * 5000, fields_of(2, 99_999)]
+)
+async def test_more_metadata_is_refused_in_the_same_words(fields: list[Field]) -> None:
+    size = sum(len(name) + len(value) for name, value in fields)
+    words = f"the call has {len(fields)} fields of metadata of {size} bytes; at most 256 of 16384 are taken"
+    async with both_ways() as addresses:
+        for address in addresses:
+            assert await ended(address, [*UNCOUNTED, *fields]) == Ended("status 8", words)
+
+
+async def test_too_much_metadata_has_a_reason_for_programs() -> None:
+    async with both_ways() as addresses:
+        for address in addresses:
+            async with grpc.aio.insecure_channel(address) as channel:
+                method = channel.unary_unary(f"/{MODELS}/ListModels")
+                call = method(b"", metadata=(("x-large", "v" * (MAX_BYTES + 1)),))
+                assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert reason_in(await call.trailing_metadata()) == "METADATA_TOO_LARGE"
+                call = method(b"", metadata=(("x-larger", "v" * MAX_BLOCK_BYTES),))
+                assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+UNSENDABLE = {
+    "control character": ((b"x-bad", b"a\x01b"), "metadata x-bad: must be plain ASCII"),
+    "line break": ((b"x-bad", b"a\nb: c"), "metadata x-bad: must be plain ASCII"),
+    "UTF-8": ((b"x-bad", "ü".encode()), "metadata x-bad: must be plain ASCII"),
+    "no UTF-8": ((b"x-bad", b"\xff\xfe"), "metadata x-bad: must be plain ASCII"),
+    "DEL": ((b"x-bad", b"\x7f"), "metadata x-bad: must be plain ASCII"),
+    "nothing but -bin": ((b"-bin", b"AAAA"), "metadata key '-bin': must be of a-z"),
+}
+
+
+@pytest.mark.parametrize("case", UNSENDABLE)
+async def test_metadata_that_the_next_hop_cannot_be_sent_is_refused_by_its_key(case: str) -> None:
+    field, words = UNSENDABLE[case]
+    async with gateway() as front:
+        how, message = await ended(front.address, [(b"x-good", b"1"), field])
+    assert how == "status 3"
+    assert message.startswith(words)
+
+
+HOP = {
+    b"connection": b"close",
+    b"content-length": b"5",
+    b"grpc-previous-rpc-attempts": b"3",
+    b"grpc-trace-bin": b"AAAA",
+    b"host": b"evil",
+    b"http2-settings": b"AA",
+    b"keep-alive": b"timeout=5",
+    b"lb-token": b"x",
+    b"proxy-authorization": b"Basic eA==",
+    b"proxy-connection": b"close",
+    b"trailer": b"x",
+    b"transfer-encoding": b"chunked",
+    b"upgrade": b"h2c",
+}
+
+
+async def test_fields_of_the_hop_stay_at_the_gateway() -> None:
+    received: set[str] = set()
+
+    async def remember(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        received.update(key for key, _ in context.invocation_metadata())
+        return request
+
+    async with serving(MODELS, {"ListModels": unary(remember)}) as models, gateway(models.address) as front:
+        assert await ended(front.address, [*HOP.items(), (b"x-kept", b"1"), (b"x-kept-bin", b"/////w")]) == OK
+    assert received == {"user-agent", "x-kept", "x-kept-bin", "x-request-id", "x-genai-caller"}
