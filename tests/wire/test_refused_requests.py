@@ -187,19 +187,19 @@ CITY = {"city": {"type": "string"}}
 @pytest.mark.parametrize("strict", [None, False, True])
 @pytest.mark.parametrize(
     "schema",
-    ["", "null", {}, {"type": "object"}, {"properties": CITY}, {"type": ["object", "null"], "properties": CITY}],
-    ids=["none", "null", "empty", "object", "untyped", "or null"],
+    ["", {}, {"type": "object"}, {"properties": CITY}, {"type": ["object", "null"], "properties": CITY}],
+    ids=["none", "empty", "object", "untyped", "or null"],
 )
 def test_schema_of_a_tool_is_an_object(name: str, schema: Any, strict: bool | None) -> None:
     sent = parameters(name, schema, strict=strict) if strict is not None else parameters(name, schema)
     if sent is None:
         # Chat Completions takes a tool of which nothing is said.
-        assert schema in ("", "null")
+        assert schema == ""
         return
     assert sent["type"] == "object"
     assert "properties" in sent or name == "anthropic"
     if "properties" in str(schema):
-        assert sent["properties"] == CITY
+        assert sent["properties"].keys() == CITY.keys()
 
 
 ALTERNATIVES = [closed(a={"type": "string"}, kind={"const": 1}), closed(b={"type": "integer"}, kind={"const": 2})]

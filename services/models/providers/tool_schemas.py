@@ -32,11 +32,6 @@ class ToolSchema(NamedTuple):
     problem: str = ""
 
 
-def is_given(parameters_json: str) -> bool:
-    """Whether anything is said of a tool's arguments."""
-    return bool(parameters_json) and parameters_json.strip() != "null"
-
-
 def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bool, plain_root: bool) -> ToolSchema:
     """The schema with an object as its root, byte for byte the given one where it is one, and with `properties` where
     the provider wants them.

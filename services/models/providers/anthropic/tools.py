@@ -13,7 +13,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.options import reserved_in
 from services.models.providers.schema_limits import first_limit
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
-from services.models.providers.tool_schemas import fit_root, is_given
+from services.models.providers.tool_schemas import fit_root
 from services.shared.errors import InvalidRequest
 
 MODES = {
@@ -49,7 +49,7 @@ def encode_tool(
         strict = None
         notices.append(dropped(f"{path}.strict", "the model enforces no schema; it was not sent"))
     place = f"{path}.parameters_json"
-    if not is_given(tool.parameters_json):
+    if not tool.parameters_json:
         schema_json = NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS
     elif adapt:
         schema_json, strict = _parameters(tool.parameters_json, place, notices, strict)

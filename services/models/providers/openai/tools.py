@@ -9,7 +9,6 @@ from proto import models_pb2
 from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.schemas import embed_parameters
 from services.models.providers.openai.translation import Translation
-from services.models.providers.tool_schemas import is_given
 
 TOOL_CHOICES = {
     models_pb2.TOOL_CHOICE_MODE_AUTO: "auto",
@@ -58,7 +57,7 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) 
     if tool.description:
         function["description"] = tool.description
     strict = tool.strict
-    if is_given(tool.parameters_json):
+    if tool.parameters_json:
         place = f"{path}.parameters_json"
         function["parameters"], strict = embed_parameters(tool.parameters_json, place, translation, strict=strict)
     if tool.HasField("strict"):

@@ -10,7 +10,6 @@ from services.models.providers.openai.cache import refuse_mark
 from services.models.providers.openai.schemas import embed_parameters
 from services.models.providers.openai.tools import check_number, encode_tool_choice
 from services.models.providers.openai.translation import Translation
-from services.models.providers.tool_schemas import is_given
 
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
 
@@ -35,7 +34,7 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) 
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    parameters = tool.parameters_json if is_given(tool.parameters_json) else NO_ARGUMENTS
+    parameters = tool.parameters_json or NO_ARGUMENTS
     place = f"{path}.parameters_json"
     function["parameters"], strict = embed_parameters(parameters, place, translation, strict=tool.strict)
     # Left out it would mean true here, and make every optional argument a required one; in Chat Completions it means
