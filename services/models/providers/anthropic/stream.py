@@ -12,6 +12,7 @@ from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     UsageCount,
+    arguments_in,
     is_hidden,
     keep_block,
     must_be_kept,
@@ -26,7 +27,7 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
-from services.models.providers.json_text import items_of, object_of, text_of
+from services.models.providers.json_text import items_of, object_of, text_of, written
 from services.models.providers.pieces import Pieces
 from services.models.providers.told_errors import bare_error_in, fault_of_event
 
@@ -43,7 +44,9 @@ class _CitationsDelta(msgspec.Struct):
     delta: _RawCitation
 
 
-TOLD_KINDS = frozenset({"text", "thinking", "tool_use"})
+KINDS_OF_DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "tool_use": "input_json_delta"}
+"""What blocks with a form of ours grow by."""
+TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 """Blocks with a form of ours."""
 
 
@@ -145,10 +148,13 @@ class MessageDecoder:
             return
         block.is_whole = False
         kind = delta.get("type")
+        if kind != KINDS_OF_DELTAS.get(block.kind, kind) and kind in KINDS_OF_DELTAS.values():
+            # It would be lost, or end in the middle of something else.
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if kind == "text_delta":
             self.answer.add(block.key, "text", piece_of(delta, "text"))
         elif kind == "input_json_delta":
-            piece = piece_of(delta, "partial_json")
+            piece = written(delta.get("partial_json"))
             if block.takes_answer:
                 self.answer.add(block.key, "text", piece)
             elif block.kind == "tool_use":
@@ -200,7 +206,7 @@ class MessageDecoder:
         self._keep(block, content)
 
     def _close_tool_use(self, block: _StreamedBlock, content: dict[str, Any], arguments_json: str) -> None:
-        if not arguments_json:
+        if not arguments_json.strip():
             arguments_json = block.first_arguments_json(content)
             if block.takes_answer:
                 self.answer.add(block.key, "text", arguments_json)
@@ -254,7 +260,8 @@ class _StreamedBlock:
 
     def first_arguments_json(self, content: dict[str, Any]) -> str:
         """The arguments that the block began with."""
-        return self._written_member("input", content) if content.get("input") else "{}"
+        is_written = content.get("input") and not isinstance(content["input"], str)
+        return self._written_member("input", content) if is_written else arguments_in(content)
 
     def citations_json(self, content: dict[str, Any]) -> str:
         """All citations, those that came in pieces included."""
