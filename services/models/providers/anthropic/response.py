@@ -133,6 +133,11 @@ def tell_left_out(answer: Answer) -> None:
     answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 
 
+def tell_unknown_piece(answer: Answer) -> None:
+    """Says that something came with a text, a thought or a call that no form here has a place for."""
+    answer.warn("PART_DROPPED", "the provider added something of an unknown kind to a part; it was not passed on")
+
+
 def _arguments(block: dict[str, Any]) -> str:
     return json_text.encode_any(block.get("input") or {}).decode()
 
