@@ -43,7 +43,7 @@ PLAIN = dataclasses.replace(REASONS, model="gpt-4o", facts=ModelFacts(can_reason
 
 HELLO = ChatMessage(role="user", content="Hello")
 SENT_HELLO = {"role": "user", "content": "Hello"}
-FIND = ToolDefinition(name="find", description="Finds.", parameters_json='{ "type": "object" }')
+FIND = ToolDefinition(name="find", description="Finds.", parameters_json='{ "type": "object", "properties": {} }')
 CALL = ToolCall(id="call-a", name="find", arguments_json='{ "n": 12345678901234567890 }')
 SENT_CALL = {
     "type": "function_call",
@@ -607,13 +607,13 @@ def test_model_that_does_not_reason_is_asked_nothing_about_it() -> None:
 def test_function_says_that_it_is_not_strict() -> None:
     """Left out, `strict` would mean true here."""
     body = encode(PLAIN, tools=[FIND])
-    assert b'"parameters":{ "type": "object" }' in body.data
+    assert b'"parameters":{ "type": "object", "properties": {} }' in body.data
     assert json.loads(body.data)["tools"] == [
         {
             "type": "function",
             "name": "find",
             "description": "Finds.",
-            "parameters": {"type": "object"},
+            "parameters": {"type": "object", "properties": {}},
             "strict": False,
         }
     ]
@@ -785,4 +785,4 @@ def test_tools_of_the_options_stand_behind_those_of_the_request() -> None:
     body = encode(PLAIN, tools=[FIND], provider_options_json={"openai": f'{{"tools": [{tool}, {tool}]}}'})
     assert [sent["type"] for sent in json.loads(body.data)["tools"]] == ["function", "web_search"]
     assert tool.encode() in body.data
-    assert b'"parameters":{ "type": "object" }' in body.data
+    assert b'"parameters":{ "type": "object", "properties": {} }' in body.data

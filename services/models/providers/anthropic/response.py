@@ -15,7 +15,7 @@ from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
-from services.models.providers.json_text import count_of, items_of, text_of
+from services.models.providers.json_text import count_of, items_of, text_of, written
 from services.models.providers.told_errors import bare_error_in, error_in
 
 REFUSAL = 2**30
@@ -62,12 +62,12 @@ def read_answer(body: bytes) -> Answer:
             if answered_by_tool:
                 tell_left_out(answer)
             else:
-                answer.add(key, "text", _arguments(block))
+                answer.add(key, "text", arguments_in(block))
             answered_by_tool = True
             continue
         if block.get("type") == "tool_use":
             answer.open_tool_call(key, word_of(block.get("id")), word_of(block.get("name")))
-            answer.add_arguments(key, _arguments(block))
+            answer.add_arguments(key, arguments_in(block))
         elif block.get("type") == "text":
             answer.add(key, "text", piece_of(block, "text"))
             answer.cite(key, citations.get(key, ""))
@@ -94,7 +94,7 @@ def _keep_texts(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, str]:
     except json_text.Malformed:
         return {key: json_text.encode_any(blocks[key]["citations"]).decode() for key in cited}
     for block, raw_block in zip(blocks, raw_blocks, strict=True):
-        if block.get("input") is not None:
+        if block.get("input") is not None and not isinstance(block["input"], str):
             block["input"] = raw_block.input
     return {key: bytes(raw_blocks[key].citations).decode() for key in cited}
 
@@ -138,8 +138,10 @@ def tell_unknown_piece(answer: Answer) -> None:
     answer.warn("PART_DROPPED", "the provider added something of an unknown kind to a part; it was not passed on")
 
 
-def _arguments(block: dict[str, Any]) -> str:
-    return json_text.encode_any(block.get("input") or {}).decode()
+def arguments_in(block: dict[str, Any]) -> str:
+    """What a tool is called with, as JSON. Some servers write that as a text of JSON, or leave it blank."""
+    arguments = written(block.get("input"))
+    return arguments if arguments.strip() else "{}"
 
 
 def piece_of(holder: dict[str, Any], name: str) -> str:

@@ -12,6 +12,7 @@ from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PA
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     UsageCount,
+    arguments_in,
     is_hidden,
     keep_block,
     must_be_kept,
@@ -28,7 +29,7 @@ from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.joined_values import JoinedValue
-from services.models.providers.json_text import items_of, object_of, text_of
+from services.models.providers.json_text import items_of, object_of, text_of, written
 from services.models.providers.pieces import Pieces
 from services.models.providers.told_errors import bare_error_in, fault_of_event
 
@@ -49,7 +50,9 @@ class _AnyDelta(msgspec.Struct):
     delta: dict[str, msgspec.Raw]
 
 
-TOLD_KINDS = frozenset({"text", "thinking", "tool_use"})
+KINDS_OF_DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "tool_use": "input_json_delta"}
+"""What blocks with a form of ours grow by."""
+TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 """Blocks with a form of ours."""
 WHOLE_MEMBERS = frozenset({"encrypted_content"})
 """Members of other blocks of which a later piece is a newer value, and no continuation (`_beta_messages.py` of
@@ -156,10 +159,13 @@ class MessageDecoder:
             return
         block.is_whole = False
         kind = delta.get("type")
+        if kind != KINDS_OF_DELTAS.get(block.kind, kind) and kind in KINDS_OF_DELTAS.values():
+            # It would be lost, or end in the middle of something else.
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if kind == "text_delta":
             self.answer.add(block.key, "text", piece_of(delta, "text"))
         elif kind == "input_json_delta":
-            piece = piece_of(delta, "partial_json")
+            piece = written(delta.get("partial_json"))
             if block.takes_answer:
                 self.answer.add(block.key, "text", piece)
             elif block.kind == "tool_use":
@@ -214,7 +220,7 @@ class MessageDecoder:
         self._keep(block, content)
 
     def _close_tool_use(self, block: _StreamedBlock, content: dict[str, Any], arguments_json: str) -> None:
-        if not arguments_json:
+        if not arguments_json.strip():
             arguments_json = block.first_arguments_json(content)
             if block.takes_answer:
                 self.answer.add(block.key, "text", arguments_json)
@@ -296,7 +302,8 @@ class _StreamedBlock:
 
     def first_arguments_json(self, content: dict[str, Any]) -> str:
         """The arguments that the block began with."""
-        return self._written_member("input", content) if content.get("input") else "{}"
+        is_written = content.get("input") and not isinstance(content["input"], str)
+        return self._written_member("input", content) if is_written else arguments_in(content)
 
     def citations_json(self, content: dict[str, Any]) -> str:
         """All citations, those that came in pieces included."""

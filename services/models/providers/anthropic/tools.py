@@ -11,7 +11,9 @@ from services.models.providers.anthropic.notices import Notices, changed, droppe
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
 from services.models.providers.options import reserved_in
+from services.models.providers.schema_limits import first_limit
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.tool_schemas import fit_root
 from services.shared.errors import InvalidRequest
 
 MODES = {
@@ -49,14 +51,35 @@ def encode_tool(
     if strict and facts.schema_output == "tool":
         strict = None
         notices.append(dropped(f"{path}.strict", "the model enforces no schema; it was not sent"))
-    schema_json = tool.parameters_json or (NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS)
-    if strict and adapt and tool.parameters_json:
-        schema_json, changes = fit_schema(schema_json, ANTHROPIC_OUTPUT, f"{path}.parameters_json", "Anthropic")
-        notices.extend(changes)
+    place = f"{path}.parameters_json"
+    if not tool.parameters_json:
+        schema_json = NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS
+    elif adapt:
+        schema_json, strict = _parameters(tool.parameters_json, place, notices, strict)
+    else:
+        schema_json = tool.parameters_json
     encoded["input_schema"] = json_text.raw(schema_json)
     if strict is not None:
         encoded["strict"] = strict
     return encoded
+
+
+def _parameters(parameters_json: str, place: str, notices: Notices, strict: bool | None) -> tuple[str, bool | None]:
+    """The schema of a tool's arguments, and whether it is enforced. Raises InvalidRequest for one of no object."""
+    fitted = fit_root(parameters_json, place, "Anthropic", with_properties=False, plain_root=True)
+    if fitted.problem:
+        raise InvalidRequest.field(place, fitted.problem)
+    notices.extend(fitted.notices)
+    if not strict:
+        return fitted.text, strict
+    limit = first_limit(fitted.text, typed=ANTHROPIC_OUTPUT.typed, is_of_tool=True)
+    if limit:
+        text = f"Anthropic cannot enforce this schema: {limit}; it was sent whole, without strict"
+        notices.append(models_pb2.Notice(code="SCHEMA_CHANGED", field=place, message=text))
+        return fitted.text, False
+    schema_json, changes = fit_schema(fitted.text, ANTHROPIC_OUTPUT, place, "Anthropic")
+    notices.extend(changes)
+    return schema_json, strict
 
 
 def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices) -> dict[str, Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from services.models.providers import json_text
 from services.models.providers.faults import Fault, word_of
+from services.models.providers.json_text import written
 
 KINDS = {"function": "arguments", "custom": "input"}
 """The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
+
+
+NULL = "null"
 
 
 class Called(NamedTuple):
@@ -18,6 +21,12 @@ class Called(NamedTuple):
     arguments: str
     takes_text: bool = False
     """Whether the arguments are any text, and no object."""
+
+    @property
+    def has_no_arguments(self) -> bool:
+        """Whether the arguments are white space, or null where there should be an object."""
+        blank = self.arguments.strip()
+        return not blank or (blank == NULL and not self.takes_text)
 
 
 def calls_in(message: dict[str, Any]) -> list[Any]:
@@ -59,17 +68,10 @@ def _read(call: Any) -> Called | None:
     for kind, member in KINDS.items():
         holder = call.get(kind)
         if isinstance(holder, dict):
-            return Called(word_of(holder.get("name")), arguments_text(holder.get(member)), kind == "custom")
+            return Called(word_of(holder.get("name")), written(holder.get(member)), kind == "custom")
         if holder:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
     # Some servers leave out what should be around the two.
     if "name" in call or "arguments" in call:
-        return Called(word_of(call.get("name")), arguments_text(call.get("arguments")))
+        return Called(word_of(call.get("name")), written(call.get("arguments")))
     return None
-
-
-def arguments_text(arguments: Any) -> str:
-    """The arguments as text: the protocols say a string of JSON, some servers send the JSON itself."""
-    if arguments is None:
-        return ""
-    return arguments if isinstance(arguments, str) else json_text.encode_any(arguments).decode()

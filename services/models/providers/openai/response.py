@@ -163,11 +163,9 @@ def annotations_in(message: dict[str, Any]) -> bytes:
 def _add_whole_call(answer: Answer, call: Any) -> int:
     """Returns the key of its block."""
     called = read_call(call)
-    arguments = called.arguments
-    if not called.takes_text and arguments.strip() == "null":
-        arguments = ""
     key = answer.open_tool_call(FIRST_CALL, word_of(call.get("id")), called.name)
-    answer.add_arguments(key, arguments)
+    if not called.has_no_arguments:
+        answer.add_arguments(key, called.arguments)
     return key
 
 

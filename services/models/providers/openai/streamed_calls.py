@@ -11,12 +11,10 @@ from typing import Any
 
 from services.models.providers.answer import MAX_BLOCKS
 from services.models.providers.faults import Fault, word_of
-from services.models.providers.openai.called import Called, read_piece
+from services.models.providers.openai.called import NULL, Called, read_piece
 from services.models.providers.openai.chat_answer import ChatAnswer, KeptOfCall
 from services.models.providers.openai.object_end import ObjectEnd
 from services.models.providers.pieces import Pieces
-
-NULL = "null"
 
 
 class StreamedCalls:
@@ -155,7 +153,7 @@ class StreamedCalls:
         call.key = self._answer.open_tool_call(self._first_key, call.id, call.name)
         self._answer.tie_to_call(call.key, call.kept)
         # Of a call without any the answer makes an empty object.
-        if held.strip() and not (held.strip() == NULL and not call.takes_text):
+        if not Called(call.name, held, call.takes_text).has_no_arguments:
             self._answer.add_arguments(call.key, held)
 
 

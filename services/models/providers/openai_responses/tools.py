@@ -7,7 +7,7 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.json_text import raw_members
 from services.models.providers.openai.cache import refuse_mark
-from services.models.providers.openai.schemas import embed_schema
+from services.models.providers.openai.schemas import embed_parameters
 from services.models.providers.openai.tools import check_number, encode_tool_choice
 from services.models.providers.openai.translation import Translation
 
@@ -57,12 +57,12 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) 
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = embed_schema(
-        tool.parameters_json or NO_ARGUMENTS, f"{path}.parameters_json", translation, strict=tool.strict
-    )
+    parameters = tool.parameters_json or NO_ARGUMENTS
+    place = f"{path}.parameters_json"
+    function["parameters"], strict = embed_parameters(parameters, place, translation, strict=tool.strict)
     # Left out it would mean true here, and make every optional argument a required one; in Chat Completions it means
     # false (https://platform.openai.com/docs/guides/function-calling#strict-mode).
-    function["strict"] = tool.strict
+    function["strict"] = strict
     return function
 
 
