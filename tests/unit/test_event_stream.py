@@ -59,10 +59,11 @@ EXAMPLES: list[tuple[str, bytes, list[Event]]] = [
 ]
 
 
-def decode(pieces: list[bytes]) -> tuple[list[Event], bool]:
+def decode(pieces: list[bytes]) -> tuple[list[Event], list[Event]]:
+    """The events, and the one that only the end ends."""
     stream = EventStream()
     events = [event for piece in pieces for event in stream.feed(piece)]
-    return events, stream.unfinished
+    return events, stream.end()
 
 
 def by_the_standard(data: bytes) -> list[Event]:
@@ -137,23 +138,41 @@ def test_event_is_there_with_the_read_that_ends_it(line_end: bytes) -> None:
     assert stream.feed(line_end) == [Event("", b"b")]
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize(
-    ("rest", "unfinished"),
+    ("rest", "last"),
     [
-        (b"", False),
-        (b"\n", False),
-        (b": comment", False),
-        (b": comment\n", False),
-        (b"d", True),
-        (b"data: [DONE]", True),
-        (b"data: [DONE]\n", True),
-        (b": comment\nevent: x\n", True),
+        ("", []),
+        ("\n", []),
+        (": comment", []),
+        (": comment\n", []),
+        ("d", []),
+        ("event: x\n", []),
+        ("data: [DONE]", [Event("", b"[DONE]")]),
+        ("data: [DONE]\n", [Event("", b"[DONE]")]),
+        ("data: a\ndata:", [Event("", b"a\n")]),
+        (": comment\nevent: x\ndata: a\n", [Event("x", b"a")]),
     ],
 )
-def test_event_that_was_begun_and_not_ended_is_told(rest: bytes, unfinished: bool) -> None:
-    stream = EventStream()
-    stream.feed(b"data: a\n\n" + rest)
-    assert stream.unfinished is unfinished
+def test_event_whose_blank_line_is_missing_comes_at_the_end(rest: str, last: list[Event], line_end: str) -> None:
+    """Browsers drop it."""
+    data = f"data: a\n\n{rest}".replace("\n", line_end).encode()
+    for at in range(len(data) + 1):
+        assert decode([data[:at], data[at:]]) == ([Event("", b"a")], last)
+
+
+@pytest.mark.parametrize(
+    ("block", "data"),
+    [
+        (b"event: error", b""),
+        (b"event: error\ndata", b""),
+        (b"data: not JSON\nevent: error", b"not JSON"),
+        (b'error: {"code": 500}', b'{"code": 500}'),
+        (b'{"error": "no data in front of it"}', b'{"error": "no data in front of it"}'),
+    ],
+)
+def test_errors_are_told_in_every_dress(block: bytes, data: bytes) -> None:
+    assert decode([b"data: a\n\n", block, b"\n\n"])[0] == [Event("", b"a"), Event("error", data)]
 
 
 def test_largest_event_passes_in_small_reads() -> None:

@@ -109,4 +109,88 @@ ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         ],
         ["a", "b"],
     ),
+    "with names in pieces": (
+        [
+            {"index": 0, "id": "a", "type": "function", "function": {"name": "fi"}},
+            {"index": 0, "function": {"name": "nd"}},
+            {"index": 0, "function": function(None, '{"a": 1}')},
+            {"index": 1, "id": "b", "type": "function", "function": {"name": "ke"}},
+            {"index": 1, "id": "b", "type": "function", "function": function("ep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with names in pieces, interleaved": (
+        [
+            {"index": 0, "id": "a", "function": {"name": "fi"}},
+            {"index": 1, "id": "b", "function": {"name": "ke"}},
+            {"index": 0, "function": {"name": "nd"}},
+            {"index": 1, "function": function("ep", '{"b": 2}')},
+            {"index": 0, "function": function(None, '{"a": 1}')},
+        ],
+        ["a", "b"],
+    ),
+    "with arguments before the name": (
+        [
+            {"index": 0, "id": "a", "function": function(None, '{"a"')},
+            {"index": 0, "function": function("find", ": 1")},
+            {"index": 1, "id": "b", "function": function(None, '{"b": 2}')},
+            {"index": 0, "function": function(None, "}")},
+            {"index": 1, "function": {"name": "keep"}},
+        ],
+        ["a", "b"],
+    ),
+    "with all arguments before the names": (
+        [
+            {"index": 0, "id": "a", "function": function(None, '{"a": 1}')},
+            {"index": 1, "id": "b", "function": function(None, '{"b": 2}')},
+            {"index": 1, "function": {"name": "keep"}},
+            {"index": 0, "function": {"name": "find"}},
+        ],
+        ["a", "b"],
+    ),
+    "with arguments before the name, without index and ids": (
+        [
+            {"function": function(None, '{"a": 1}')},
+            {"function": {"name": "find"}},
+            {"function": function(None, '{"b": 2}')},
+            {"function": {"name": "keep"}},
+        ],
+        [MADE, MADE],
+    ),
+    "with arguments before the name, all with index 0": (
+        [
+            {"index": 0, "id": "a", "function": function(None, '{"a": 1}')},
+            {"index": 0, "id": "a", "function": {"name": "find"}},
+            {"index": 0, "id": "b", "function": function(None, '{"b": 2}')},
+            {"index": 0, "id": "b", "function": {"name": "keep"}},
+        ],
+        ["a", "b"],
+    ),
+    "with all of a call once more": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a": 1}')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b"')},
+            {"index": 1, "function": function(None, ": 2}")},
+            {"index": 0, "id": "a", "function": function("find", '{"a": 1}')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with an index that is text": (
+        [
+            {"index": "0", "id": "a", "function": function("find", '{"a"')},
+            {"index": "1", "id": "b", "function": function("keep", '{"b"')},
+            {"index": "0", "function": function(None, ": 1}")},
+            {"index": "1", "function": function(None, ": 2}")},
+        ],
+        ["a", "b"],
+    ),
+    "with nothing around name and arguments": (
+        [
+            {"index": 0, "id": "a", "name": "find", "arguments": '{"a": '},
+            {"index": 0, "arguments": "1}"},
+            {"index": 1, "id": "b", "name": "keep", "arguments": '{"b": 2}'},
+        ],
+        ["a", "b"],
+    ),
 }

@@ -327,10 +327,12 @@ async def test_usage_is_waited_for_shortly(subject: Subject) -> None:
 
 
 @every_openai_like
-async def test_what_comes_after_the_end_of_the_answer_cannot_spoil_it(subject: Subject) -> None:
-    events = [*subject.speech.opening(), subject.speech.piece("So"), subject.speech.delta({}, "stop")]
-    for late in (event(subject.speech.error("server_error", CANARY)), event("{"), event("[DONE]") + event("{")):
-        subject.upstream.default = event_stream(*events, late, event("[DONE]"))
+async def test_what_comes_after_the_end_of_the_stream_cannot_spoil_it(subject: Subject) -> None:
+    late = [event("[DONE]") + event("{"), event("[DONE]") + event(subject.speech.error("server_error", CANARY))]
+    for rest in late:
+        subject.upstream.default = event_stream(
+            *subject.speech.opening(), subject.speech.piece("So"), subject.speech.delta({}, "stop"), rest
+        )
         outcome = await subject.ask("chat_stream")
         check_chunks(outcome.chunks)
 

@@ -94,6 +94,16 @@ class Answer:
         """About how much is held of it."""
         return self.characters + self.parts_bytes + self.waiting_bytes
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self._blocks)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is more in it than thoughts."""
+        return any(block.kind not in ("reasoning", "opaque") for block in self._blocks.values())
+
     def has_block(self, key: int) -> bool:
         """Whether the block `key` has begun."""
         return key in self._blocks
@@ -175,7 +185,7 @@ class Answer:
         """Closes all blocks: nothing more comes."""
         for block in self._blocks.values():
             self._settle(block)
-            if block.kind == "tool_call" and not block.held and block is not self._pending_block:
+            if block.kind == "tool_call" and not self._text(block).strip():
                 self._grow(block, "{}")
         self.flush()
         for block in self._blocks.values():
@@ -238,8 +248,9 @@ class Answer:
         return chunk
 
     def text_of(self, key: int) -> str:
-        """What the block `key` holds so far, arguments of a tool call included."""
-        return self._text(self._blocks[key])
+        """What the block `key` holds so far, if it has begun, arguments of a tool call included."""
+        block = self._blocks.get(key)
+        return self._text(block) if block else ""
 
     def _text(self, block: _Block) -> str:
         text = block.held.text()

@@ -17,6 +17,8 @@ MAX_EVENT_LINES = 2**15
 MAX_EMPTY_BYTES = 4 * 1024 * 1024
 """Of one stream: comments, blank lines and whatever else is no event."""
 LARGE_EVENT = f"an event of more than {MAX_EVENT_BYTES} bytes"
+ERROR = "error"
+"""The name of an event that is an error."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -38,11 +40,6 @@ class EventStream:
         """Of an event that has begun and not ended, what has come."""
         self._at_start = True
         self._after_carriage_return = False
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether an event has begun and not ended. At the end of the stream that means it was cut short."""
-        return any(line and not line.startswith(b":") for line in self._held.split(b"\n"))
 
     def feed(self, data: bytes) -> list[Event]:
         """Takes the next bytes and returns the events that they complete.
@@ -78,6 +75,14 @@ class EventStream:
                 self._count_empty(len(block))
         return events
 
+    def end(self) -> list[Event]:
+        """Returns the event whose lines have come without the blank one behind them, if any: nothing more comes.
+
+        Browsers drop it. Here whoever reads its data sees whether they are whole. Raises as `feed` does.
+        """
+        event = self._end_held(b"\n" if self._held.endswith(b"\n") else b"") if self._held else None
+        return [event] if event else []
+
     def _count_empty(self, size: int) -> None:
         self._empty_bytes += size + 2
         if self._empty_bytes > MAX_EMPTY_BYTES:
@@ -99,10 +104,12 @@ class EventStream:
         self._hold(data[:end] if end else data)
         return end + 1 if end else 0
 
-    def _end_held(self) -> Event | None:
-        """The event that was begun and has ended. It may be large, and is copied once."""
+    def _end_held(self, line_end: bytes = b"\n") -> Event | None:
+        """The event that was begun and has ended, without the end of its last line. It may be large, and is copied
+        once."""
         held, self._held, self.held_bytes = self._held, bytearray(), 0
-        del held[-1:]
+        if line_end:
+            del held[-1:]
         if held.startswith(b"data: ") and b"\n" not in held:
             del held[:6]
             return Event("", bytes(held))
@@ -143,7 +150,11 @@ def _check_size(block: bytes | bytearray) -> None:
 
 
 def _parse(block: bytes) -> Event | None:
-    """Returns the event in the lines before an empty line, or None when they have no data."""
+    """Returns the event in the lines before an empty line, or None when they have no data.
+
+    Errors are told without data too: by the name alone, in a field of that name, as llama.cpp has sent them, or as an
+    object without any field, where a proxy hands on the body of a backend's error.
+    """
     name = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):
@@ -153,7 +164,12 @@ def _parse(block: bytes) -> Event | None:
             data.append(value)
         elif field == b"event":
             name = value.decode("utf-8", "replace")
-    return Event(name, b"\n".join(data)) if data else None
+        elif field == b"error":
+            return Event(ERROR, value)
+    if data:
+        return Event(name, b"\n".join(data))
+    is_bare = block.startswith(b"{") and b'"error"' in block
+    return Event(ERROR, block if is_bare else b"") if is_bare or name == ERROR else None
 
 
 def _refusal(what: str) -> errors.Internal:

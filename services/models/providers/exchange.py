@@ -17,11 +17,13 @@ from services.models.providers.answer import Answer
 from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
-from services.models.providers.event_stream import Event, EventStream
+from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
+from services.models.providers.framing import Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
+from services.models.providers.places import PlaceSearch
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
@@ -92,11 +94,49 @@ async def chat(
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
         payload, body = _take_payload(body, room)
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, payload, held.grow)
-        if answered.status != OK:
-            raise await _refusal(target, answered.status, answered.headers, answered.body)
-        answer = await _read(target, answered.headers, answered.body, body)
+        search = PlaceSearch(target.places, target.dialect.path)
+        while True:
+            answered = await transport.post(search.url, {**target.headers, **JSON}, payload, held.grow)
+            if answered.status == OK:
+                break
+            error = await _refusal(target, answered.status, answered.headers, answered.body, search)
+            if not _goes_on(search, error, payload):
+                raise error
+        search.found()
+        answer = await _read(target, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
+
+
+async def _ask(
+    exchange: contextlib.AsyncExitStack, transport: Transport, target: Target, payload: Payload
+) -> StreamedAnswer:
+    """The answer of whichever place of the target has the path, in an exchange that ends with the block. Raises where
+    the provider refuses."""
+    search = PlaceSearch(target.places, target.dialect.path)
+    while True:
+        opened = transport.stream(search.url, {**target.headers, **JSON}, payload)
+        answered = await exchange.enter_async_context(opened)
+        if answered.status == OK:
+            search.found()
+            return answered
+        error_body = await answered.read_start(MAX_ERROR_BYTES)
+        error = await _refusal(target, answered.status, answered.headers, error_body, search)
+        if not _goes_on(search, error, payload):
+            raise error
+        await exchange.aclose()
+
+
+def _goes_on(search: PlaceSearch, error: errors.PlatformError, payload: Payload) -> bool:
+    """Whether what was refused is sent to another place: where there is no such path, nobody has begun to answer."""
+    if error.reason != "UPSTREAM_PATH_NOT_FOUND":
+        search.found()
+        return False
+    if not search.go_on():
+        return False
+    if not payload.is_kept:
+        # For the next call.
+        search.found()
+    return payload.is_kept
 
 
 async def _whole_answer(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
@@ -139,30 +179,21 @@ async def _streamed(
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
         payload, body = _take_payload(body, room)
-        async with transport.stream(_url(target), {**target.headers, **JSON}, payload) as answered:
+        async with contextlib.AsyncExitStack() as exchange:
+            answered = await _ask(exchange, transport, target, payload)
             # What was asked is where it belongs.
             del payload
             if room:
                 room.keep(PARSED_FORM)
-            if answered.status != OK:
-                error_body = await answered.read_start(MAX_ERROR_BYTES)
-                raise await _refusal(target, answered.status, answered.headers, error_body)
-            if answered.headers.get("content-type", "").startswith("application/json"):
-                # Some servers do not stream, whatever they are asked.
-                answer = await _read(target, answered.headers, await answered.read_all(hold=held.grow), body)
-                for chunk in answer.take_chunks():
-                    yield chunk
-            else:
-                decoder = target.dialect.decoder()
-                answer = decoder.answer
-                answer.state_owner, answer.tool_names = target.state_owner, body.tool_names
-                with _Interruption(decoder, target, conversation, facts, interrupted):
-                    async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
-                        async for chunk in chunks:
-                            yield chunk
-                            chunks_sent += 1
-                            facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
-            yield await _end(_last_chunk, answer, target, conversation, body, interrupted)
+            decoder = target.dialect.decoder()
+            decoder.answer.state_owner, decoder.answer.tool_names = target.state_owner, body.tool_names
+            with _Interruption(decoder, target, conversation, facts, interrupted):
+                async with contextlib.aclosing(_decoded(answered, decoder, target, patience, held)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                        chunks_sent += 1
+                        facts["phase"], facts["chunks"] = "mid_stream", str(chunks_sent)
+            yield await _end(_last_chunk, decoder.answer, target, conversation, body, interrupted)
             await _drain(answered, patience)
 
 
@@ -170,7 +201,7 @@ async def _decoded(
     answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
-    events = EventStream()
+    framing = Framing()
     loop = asyncio.get_running_loop()
     newest_content = loop.time()
     usage_due: float | None = None
@@ -181,40 +212,41 @@ async def _decoded(
         if not data:
             break
         size += len(data)
-        is_large = events.held_bytes > LIGHT_BYTES
+        is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
-            held.grow(events.held_bytes + decoder.answer.size)
+            held.grow(framing.held_bytes + decoder.answer.size)
             is_large = is_large or decoder.answer.waiting_bytes > LARGE_BYTES
         try:
+            complete = framing.feed(data)
             if is_large:
-                await _feed_large(decoder, events, data)
+                await _feed_large(decoder, complete)
             else:
-                complete = events.feed(data)
                 decoder.feed(complete)
                 count += len(complete)
         except Fault as raised:
             fault = raised
         except RecursionError:
             fault = Fault("UPSTREAM_PROTOCOL_ERROR")
+        if not decoder.awaits_usage:
+            usage_due = None
         if answered.goes_on and not fault:
             continue
         # What came before a fault is delivered before it.
         chunks = decoder.answer.take_chunks()
         for chunk in chunks:
             yield chunk
-        if decoder.finished:
-            # The answer is whole: whatever happens now, only its usage can be lost.
-            if fault:
-                break
+        if fault:
+            raise _failure(fault, answered, target)
+        if decoder.awaits_usage:
             usage_due = usage_due or loop.time() + patience.usage
-        elif fault:
-            raise error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
-        elif chunks:
+        elif chunks or decoder.ended:
             newest_content = loop.time()
         elif loop.time() - newest_content > patience.content:
             raise error_for(Fault("UPSTREAM_IDLE"), target.provider)
         if size > MAX_STREAM_BYTES or count > MAX_EVENTS or decoder.answer.characters > MAX_CHARACTERS:
             raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
+    if not decoder.ended:
+        await _read_end(decoder, framing, answered, target)
     if not decoder.finished:
         raise error_for(_fault_of_early_end(answered, size), target.provider)
     try:
@@ -225,11 +257,28 @@ async def _decoded(
         yield chunk
 
 
-async def _feed_large(decoder: Decoder, events: EventStream, data: bytes) -> None:
+async def _feed_large(decoder: Decoder, events: Sequence[Event]) -> None:
     """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
-    complete = events.feed(data)
-    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in complete)
-    await run_beside_if_large(work, _feed_and_flush, decoder, complete)
+    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
+    await run_beside_if_large(work, _feed_and_flush, decoder, events)
+
+
+async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer, target: Target) -> None:
+    """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
+    document = framing.document
+    if document is not None:
+        decoder.answer = await _read(target, answered.headers, document, decoder.answer.tool_names)
+        decoder.finished = decoder.ended = True
+        return
+    try:
+        await _feed_large(decoder, framing.end())
+    except Fault as fault:
+        was_cut = fault.reason == "UPSTREAM_PROTOCOL_ERROR"
+        raise _failure(Fault("UPSTREAM_STREAM_TRUNCATED") if was_cut else fault, answered, target) from None
+
+
+def _failure(fault: Fault, answered: StreamedAnswer, target: Target) -> errors.PlatformError:
+    return error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
 
 
 def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
@@ -264,10 +313,6 @@ def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
     """What is sent, which nothing else refers to from then on, and the rest of a body."""
     on_written = functools.partial(room.keep, PARSED_FORM) if room else None
     return Payload(body.data, on_written), body._replace(data=b"")
-
-
-def _url(target: Target) -> str:
-    return target.endpoint + target.dialect.path
 
 
 class _Attribution:
@@ -307,7 +352,8 @@ class _Interruption:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         answer = self._decoder.answer
         was_refused = isinstance(error, errors.PlatformError) and "chunks" not in self._facts and answer.usage is None
-        if error is None or self._decoder.finished or was_refused:
+        was_left_whole = self._decoder.finished and not isinstance(error, errors.PlatformError)
+        if error is None or was_left_whole or was_refused:
             return
         usage = estimate_usage(answer, self._conversation)
         if answer.usage is not None:
@@ -318,15 +364,18 @@ class _Interruption:
             self._interrupted(usage)
 
 
-async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
+async def _refusal(
+    target: Target, status: int, headers: Mapping[str, str], body: bytes, search: PlaceSearch
+) -> errors.PlatformError:
     fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
-    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys)
+    paths = search.paths() if fault.reason == "UPSTREAM_PATH_NOT_FOUND" else ()
+    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys, paths=paths)
 
 
-async def _read(target: Target, headers: Mapping[str, str], answered: bytes, asked: Body) -> Answer:
+async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]) -> Answer:
     """The answer in the body of a 200, complete."""
     try:
-        return await run_beside_if_large(decoding_work(answered), _read_whole, target, answered, asked.tool_names)
+        return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
         raise error_for(fault, target.provider, status=OK, headers=headers, keys=target.keys) from None
     except RecursionError:
@@ -335,7 +384,7 @@ async def _read(target: Target, headers: Mapping[str, str], answered: bytes, ask
 
 
 def _read_whole(target: Target, body: bytes, tool_names: Mapping[str, str]) -> Answer:
-    answer = target.dialect.read(body)
+    answer = read_body(target.dialect, body)
     answer.state_owner, answer.tool_names = target.state_owner, tool_names
     answer.complete()
     return answer

@@ -133,6 +133,13 @@ def object_of(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def written(value: Any) -> str:
+    """JSON as text: the text itself where it came as one, as the protocols say, and "" for null."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else encode_any(value).decode()
+
+
 def count_of(value: Any) -> int | None:
     """A count, far above what any call uses and so small that sums of counts and their prices fit protobuf, or None for
     whatever is not one."""

@@ -15,7 +15,8 @@ from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
-from services.models.providers.json_text import count_of, items_of, text_of
+from services.models.providers.json_text import count_of, items_of, text_of, written
+from services.models.providers.told_errors import bare_error_in, error_in
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""
@@ -43,9 +44,10 @@ class _MessageOfBlocks(msgspec.Struct):
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a message."""
     message = read_object(body)
-    if message.get("type") == "error":
-        raise fault_in(message.get("error"))
+    refuse_error(message)
     if not isinstance(message.get("content"), list):
+        if error := bare_error_in(message):
+            raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_header(answer, message)
@@ -60,12 +62,12 @@ def read_answer(body: bytes) -> Answer:
             if answered_by_tool:
                 tell_left_out(answer)
             else:
-                answer.add(key, "text", _arguments(block))
+                answer.add(key, "text", arguments_in(block))
             answered_by_tool = True
             continue
         if block.get("type") == "tool_use":
             answer.open_tool_call(key, word_of(block.get("id")), word_of(block.get("name")))
-            answer.add_arguments(key, _arguments(block))
+            answer.add_arguments(key, arguments_in(block))
         elif block.get("type") == "text":
             answer.add(key, "text", piece_of(block, "text"))
             answer.cite(key, citations.get(key, ""))
@@ -92,7 +94,7 @@ def _keep_texts(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, str]:
     except json_text.Malformed:
         return {key: json_text.encode_any(blocks[key]["citations"]).decode() for key in cited}
     for block, raw_block in zip(blocks, raw_blocks, strict=True):
-        if block.get("input") is not None:
+        if block.get("input") is not None and not isinstance(block["input"], str):
             block["input"] = raw_block.input
     return {key: bytes(raw_blocks[key].citations).decode() for key in cited}
 
@@ -107,6 +109,12 @@ def _written_blocks(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, msgs
     except json_text.Malformed:
         return {}
     return {key: raw_blocks[key] for key in kept}
+
+
+def refuse_error(message: dict[str, Any]) -> None:
+    """Raises Fault for a message, or a piece of one, that is an error or has one inside."""
+    if error := error_in(message):
+        raise fault_in(error)
 
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
@@ -125,8 +133,15 @@ def tell_left_out(answer: Answer) -> None:
     answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 
 
-def _arguments(block: dict[str, Any]) -> str:
-    return json_text.encode_any(block.get("input") or {}).decode()
+def tell_unknown_piece(answer: Answer) -> None:
+    """Says that something came with a text, a thought or a call that no form here has a place for."""
+    answer.warn("PART_DROPPED", "the provider added something of an unknown kind to a part; it was not passed on")
+
+
+def arguments_in(block: dict[str, Any]) -> str:
+    """What a tool is called with, as JSON. Some servers write that as a text of JSON, or leave it blank."""
+    arguments = written(block.get("input"))
+    return arguments if arguments.strip() else "{}"
 
 
 def piece_of(holder: dict[str, Any], name: str) -> str:

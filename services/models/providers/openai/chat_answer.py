@@ -10,7 +10,8 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_CITED_BYTES, Answer
 from services.models.providers.faults import Fault
-from services.models.providers.json_text import items_of
+from services.models.providers.joined_values import JoinedValue
+from services.models.providers.json_text import items_of, object_of
 from services.models.providers.member_state import (
     CALL_MEMBERS,
     FUNCTION_MEMBERS,
@@ -20,7 +21,6 @@ from services.models.providers.member_state import (
     beyond,
     wrap_members,
 )
-from services.models.providers.openai.joined_values import JoinedValue
 from services.models.providers.openai.written import WrittenMessage
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.
@@ -30,6 +30,9 @@ MAX_KEPT_BYTES = 16 * 1024 * 1024
 """Of what is kept beyond the protocol: no more is taken back."""
 PIECE_BYTES = 128
 """What a piece takes beside its own bytes, about."""
+
+BARE_CALL_MEMBERS = CALL_MEMBERS | FUNCTION_MEMBERS
+"""Of a call without anything around its name and arguments."""
 
 KNOWN_MEMBERS = MESSAGE_MEMBERS | frozenset(REASONING_NAMES)
 THOUGHTS = ("reasoning", "thinking")
@@ -60,6 +63,15 @@ class ChatAnswer(Answer):
         self._kept: Values = {}
         self._kept_of_calls: dict[int, KeptOfCall] = {}
         self._kept_bytes = 0
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether there are annotations."""
+        return bool(self._annotations)
+
+    def keeps(self, name: str) -> bool:
+        """Whether a member of this name beyond the protocol is kept."""
+        return name in self._kept
 
     # ------------------------------------------------------------------------------------------- growing
 
@@ -94,11 +106,10 @@ class ChatAnswer(Answer):
         if index >= len(calls):
             # A call in the form before `tool_calls`.
             return kept
-        call = calls[index]
-        function = call.get("function")
-        names = [name for name in beyond(call, CALL_MEMBERS) if says(call[name])]
-        inner = beyond(function, FUNCTION_MEMBERS) if isinstance(function, dict) else ()
-        inner = [name for name in inner if says(function[name])]
+        call = object_of(calls[index])
+        function = object_of(call.get("function"))
+        names = [name for name in beyond(call, CALL_MEMBERS if function else BARE_CALL_MEMBERS) if says(call[name])]
+        inner = [name for name in beyond(function, FUNCTION_MEMBERS) if says(function[name])]
         if not names and not inner:
             return kept
         kept = kept or KeptOfCall()

@@ -11,14 +11,16 @@ from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import text_of
 from services.models.providers.member_state import REASONING_NAMES
+from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.usage import read_rates, read_usage
+from services.models.providers.told_errors import bare_error_in, error_in
 
 STOPPED = frozenset({"stop", "tool_calls"})
 """Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
 
-CALL_INPUTS = (("function", "arguments"), ("custom", "input"))
-"""The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
+CONTENT_MEMBERS = ("content", *REASONING_NAMES, "refusal", "audio")
+"""Of a message, beside its calls."""
 
 
 def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
@@ -27,11 +29,10 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
     """
     completion = read_object(body)
-    if completion.get("error"):
-        raise fault_in(completion["error"])
     choice = first_choice(completion)
-    message = choice.get("message") if choice else None
-    if not isinstance(message, dict):
+    refuse_error(completion, choice)
+    message = message_of(choice)
+    if message is None:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = ChatAnswer()
     read_header(answer, completion)
@@ -55,6 +56,28 @@ def first_choice(completion: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def message_of(choice: dict[str, Any]) -> dict[str, Any] | None:
+    """What a choice says, in whichever member: `text` is that of completions before chat. None for what is no choice.
+
+    An answer that ended before its first word has no message with some servers, only a finish reason.
+    """
+    for member in ("message", "delta"):
+        if isinstance(choice.get(member), dict):
+            message: dict[str, Any] = choice[member]
+            return message
+    if isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    is_empty = choice.get("finish_reason") and not choice.get("message")
+    return {} if is_empty else None
+
+
+def refuse_error(completion: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Raises Fault for a completion, or a piece of one, that is an error or has one beside its choice or inside it."""
+    error = error_in(completion) if choice else bare_error_in(completion)
+    if error := error or choice.get("error"):
+        raise fault_in(error)
+
+
 def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
     answer.provider_response_id = answer.provider_response_id or word_of(completion.get("id"))
@@ -75,6 +98,11 @@ def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
     audio = delta.get("audio")
     if isinstance(audio, dict):
         _add_speech(answer, audio)
+
+
+def says_something(delta: dict[str, Any]) -> bool:
+    """Whether a message, or a piece of one, has content."""
+    return any(map(delta.get, CONTENT_MEMBERS)) or any(call is not None for call in calls_in(delta))
 
 
 def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
@@ -132,41 +160,13 @@ def annotations_in(message: dict[str, Any]) -> bytes:
     return json_text.encode_any(annotations)[1:-1] if annotations else b""
 
 
-def calls_in(message: dict[str, Any]) -> list[Any]:
-    """The calls, or pieces of calls, in a message or a piece of one; one in the form before `tool_calls` included."""
-    calls = json_text.items_of(message.get("tool_calls"))
-    former = message.get("function_call")
-    # Some servers have an empty one in every message.
-    if not calls and isinstance(former, dict) and any(former.values()):
-        return [{"index": 0, "function": former}]
-    return calls
-
-
 def _add_whole_call(answer: Answer, call: Any) -> int:
     """Returns the key of its block."""
     called = read_call(call)
-    if called is None:
-        raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    name, arguments = called
-    key = answer.open_tool_call(FIRST_CALL, word_of(call.get("id")), name)
-    answer.add_arguments(key, arguments)
+    key = answer.open_tool_call(FIRST_CALL, word_of(call.get("id")), called.name)
+    if not called.has_no_arguments:
+        answer.add_arguments(key, called.arguments)
     return key
-
-
-def read_call(call: Any) -> tuple[str, str] | None:
-    """The name of the tool in a call, or in a piece of one, and what it is called with; None where neither is told."""
-    for kind, member in CALL_INPUTS:
-        called = call.get(kind) if isinstance(call, dict) else None
-        if isinstance(called, dict):
-            return word_of(called.get("name")), _arguments_text(called.get(member))
-    return None
-
-
-def _arguments_text(arguments: Any) -> str:
-    """The arguments as text: the protocol says a string of JSON, some servers send the JSON itself."""
-    if arguments is None:
-        return ""
-    return arguments if isinstance(arguments, str) else json_text.encode_any(arguments).decode()
 
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:

@@ -14,8 +14,9 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.faults import Fault, word_of
-from services.models.providers.json_text import items_of, text_of
+from services.models.providers.json_text import items_of, text_of, written
 from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
+from services.models.providers.pieces import Pieces
 
 PARTS_PER_ITEM = 1 << 20
 """More than an item has parts: keys of blocks are in the order of items, then of their parts."""
@@ -49,6 +50,7 @@ class OutputItems:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._call_keys: dict[int, int] = {}
+        self._early_arguments: dict[int, Pieces] = {}
         self._newest_thoughts: dict[int, int] = {}
         self._whole: set[int] = set()
         self._keeps_all = False
@@ -79,13 +81,37 @@ class OutputItems:
             return
         name = word_of(item.get("name"))
         if name and index not in self._call_keys:
-            self._call_keys[index] = self._answer.open_tool_call(_key(index, 0), word_of(item.get("call_id")), name)
+            key = self._call_keys[index] = self._answer.open_tool_call(
+                _key(index, 0), word_of(item.get("call_id")), name
+            )
+            early = self._early_arguments.pop(index, Pieces()).text()
+            self._answer.waiting_bytes -= len(early)
+            self._answer.add_arguments(key, early)
 
     def add_arguments(self, index: int, piece: str) -> None:
-        """Adds a piece to the arguments of a call; before its name is known they wait for the whole item."""
+        """Adds a piece to the arguments of a call; before its name is known they wait for it."""
         key = self._call_keys.get(index)
         if key is not None:
             self._answer.add_arguments(key, piece)
+        elif piece and index not in self._whole:
+            self._early_arguments.setdefault(index, Pieces()).keep(piece)
+            self._answer.waiting_bytes += len(piece)
+
+    def add_rest_of_arguments(self, index: int, arguments: str) -> None:
+        """Adds what the pieces have not told of a call's arguments."""
+        key = self._call_keys.get(index)
+        told = self._answer.close(key) if key is not None else ""
+        if key is not None and arguments.startswith(told):
+            self._answer.add_arguments(key, arguments[len(told) :])
+
+    def add_rest(self, index: int, part: int, kind: TextKind, text: str) -> None:
+        """Adds what the pieces have not told of a part of a message."""
+        self._add_rest(_key(index, part), kind, text)
+
+    def end(self) -> None:
+        """Says that nothing more comes. Raises Fault for arguments that no tool is named for."""
+        if self._early_arguments:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     # ------------------------------------------------------------------------------------------------------- whole
 
@@ -142,13 +168,10 @@ class OutputItems:
         self.open_call(index, item)
         if index not in self._call_keys:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
-        key = self._call_keys[index]
-        told = self._answer.close(key)
         # No arguments at all are an empty object in an answer.
-        arguments = text_of(item.get(CALL_INPUTS[item["type"]])) or "{}"
-        if arguments.startswith(told):
-            self._answer.add_arguments(key, arguments[len(told) :])
-        return key
+        arguments = written(item.get(CALL_INPUTS[item["type"]]))
+        self.add_rest_of_arguments(index, arguments if arguments.strip() else "{}")
+        return self._call_keys[index]
 
     def _add_rest(self, key: int, kind: Literal["text", "reasoning", "refusal"], text: str) -> None:
         """Adds what the pieces have not told. Pieces that say something else have been delivered, and stay."""

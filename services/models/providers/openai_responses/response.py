@@ -15,6 +15,7 @@ from services.models.providers.finish_reasons import finish_reason_of
 from services.models.providers.json_text import items_of
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
+from services.models.providers.told_errors import bare_error_in, error_in
 
 # Why reasoning that was sent was kept from the model. Reasoning of an earlier turn is so by default.
 WITHHELD = {
@@ -34,9 +35,11 @@ class _RawOutput(msgspec.Struct):
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a response that has ended."""
     response = read_object(body)
-    if response.get("error"):
-        raise fault_in(response["error"])
+    if error := error_in(response):
+        raise fault_in(error)
     if not isinstance(response.get("output"), list):
+        if error := bare_error_in(response):
+            raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_end(answer, OutputItems(answer), response, body)
@@ -57,6 +60,7 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
         texts = _raw_items(response_json, output)
         for index in missing:
             items.add_whole(index_of(index), item_of(output[index]), texts[index])
+    items.end()
     answer.finish(finish_reason_of(word), word)
     read_usage(answer, response.get("usage"), "input", "output")
     read_rates(answer, response.get("service_tier"))

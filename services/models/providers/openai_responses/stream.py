@@ -13,9 +13,9 @@ import msgspec
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.event_stream import Event
+from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
-from services.models.providers.json_text import object_of, text_of
+from services.models.providers.json_text import object_of, text_of, written
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
     SUMMARY,
@@ -24,11 +24,17 @@ from services.models.providers.openai_responses.output_items import (
     item_of,
 )
 from services.models.providers.openai_responses.response import read_end, read_header
+from services.models.providers.told_errors import bare_error_in, fault_of_event
 
 DONE = b"[DONE]"
 """Responses has no such marker; servers that imitate it close their streams with it."""
 
-ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+ENDINGS = frozenset({"response.completed", "response.incomplete"})
+FAILURES = frozenset({"response.failed", "response.cancelled", "response.error"})
+ARGUMENT_ENDS = {
+    "response.function_call_arguments.done": "arguments",
+    "response.custom_tool_call_input.done": "input",
+}
 ARGUMENT_PIECES = frozenset({"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"})
 OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
 
@@ -48,26 +54,36 @@ class ResponseDecoder:
         self.answer = Answer()
         self.finished = False
         self.ended = False
+        self.awaits_usage = False
         self._items = OutputItems(self.answer)
         self._indexes: dict[str, int] = {}
+        """The places of items, by their ids."""
+        self._begun: set[int] = set()
+        self._moved: dict[int, int] = {}
+        """Where the newest item is whose number was taken."""
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            if not event.data:
+            data = event.data
+            if event.name == ERROR:
+                raise fault_of_event(data)
+            if not data:
                 continue
-            if event.data == DONE:
+            if data == DONE:
                 self.ended = True
                 return
-            self._read(read_object(event.data), event.data)
+            self._read(read_object(data), data)
             if self.ended:
                 return
 
     def _read(self, event: dict[str, Any], event_json: bytes) -> None:
         kind = text_of(event.get("type"))
+        if event.get(ERROR):
+            raise fault_in(event[ERROR])
         if kind == "response.output_text.delta":
             self._items.add_piece(self._index(event), _part(event, "content_index"), "text", _piece(event))
         elif kind in ARGUMENT_PIECES:
-            self._items.add_arguments(self._index(event), _piece(event))
+            self._items.add_arguments(self._index(event), written(event.get("delta")))
         elif kind == "response.reasoning_summary_text.delta":
             self._items.add_thought(self._index(event), SUMMARY, _part(event, "summary_index"), _piece(event))
         elif kind == "response.reasoning_text.delta":
@@ -76,44 +92,72 @@ class ResponseDecoder:
             self._items.add_piece(self._index(event), _part(event, "content_index"), "refusal", _piece(event))
         elif kind == "response.output_item.added":
             item = item_of(event.get("item"))
-            self._items.open_call(self._index(event, item), item)
+            self._items.open_call(self._index_of_item(event, item), item)
         elif kind == "response.output_item.done":
             item = item_of(event.get("item"))
             item_json = _member_json(event_json, _ItemEvent, "item", item)
-            self._items.add_whole(self._index(event, item), item, item_json)
+            self._items.add_whole(self._index_of_item(event, item), item, item_json)
+        elif kind == "response.output_text.done":
+            self._items.add_rest(self._index(event), _part(event, "content_index"), "text", text_of(event.get("text")))
+        elif kind in ARGUMENT_ENDS:
+            self._items.add_rest_of_arguments(self._index(event), written(event.get(ARGUMENT_ENDS[kind])))
         elif not kind.startswith("response."):
-            self._read_error(event, kind)
+            if error := bare_error_in(event):
+                raise fault_in(error)
         elif kind in OPENINGS:
             read_header(self.answer, object_of(event.get("response")))
         elif kind in ENDINGS:
-            self._read_ending(kind, item_of(event.get("response")), event_json)
+            self._read_ending(item_of(event.get("response")), event_json)
+        elif kind in FAILURES:
+            raise fault_in(object_of(event.get("response")).get("error") or event)
         # Other kinds repeat what the deltas and the whole items tell, or are not known yet.
 
-    def _index(self, event: dict[str, Any], item: dict[str, Any] | None = None) -> int:
-        """The place in the output of the item that an event is about. Raises Fault when the event does not say.
+    def _index(self, event: dict[str, Any]) -> int:
+        """The place in the output of the item that an event is about. Raises Fault when the event does not say."""
+        if "output_index" not in event:
+            return self._index_of_id(word_of(event.get("item_id")))
+        index = index_of(event["output_index"])
+        if not self._moved:
+            return index
+        place = self._indexes.get(word_of(event.get("item_id")))
+        return self._moved.get(index, index) if place is None else place
 
-        llama.cpp numbers no items: their ids, in the order in which they first come, stand for their places. Its calls
-        have only a `call_id`, which later events name as `item_id`.
+    def _index_of_item(self, event: dict[str, Any], item: dict[str, Any]) -> int:
+        """The same of an event that has the item, which may be another one at a place that is taken: some servers
+        give all items one number. Others give one item another id in each event, so the id alone tells nothing."""
+        item_id = word_of(item.get("id") or item.get("call_id"))
+        if "output_index" not in event:
+            return self._index_of_id(item_id)
+        index = index_of(event["output_index"])
+        place = self._moved.get(index, index)
+        is_beginning = event["type"] == "response.output_item.added"
+        is_taken = self._items.is_whole(place) or (is_beginning and place in self._begun)
+        if is_taken and item_id and item_id not in self._indexes:
+            place = self._moved[index] = index_of(max(self._begun) + 1)
+        elif item_id:
+            place = self._indexes.get(item_id, place)
+        self._begun.add(place)
+        if item_id:
+            self._indexes[item_id] = place
+        if len(self._indexes) > MAX_BLOCKS:
+            raise Fault("OUTPUT_LIMIT")
+        return place
+
+    def _index_of_id(self, item_id: str) -> int:
+        """The place of an item that has no number.
+
+        llama.cpp numbers none: their ids, in the order in which they first come, stand for their places. Its calls have
+        only a `call_id`, which later events name as `item_id`.
         """
-        if "output_index" in event:
-            return index_of(event["output_index"])
-        item_id = word_of(event.get("item_id") if item is None else item.get("id") or item.get("call_id"))
         if not item_id:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if len(self._indexes) > MAX_BLOCKS:
             raise Fault("OUTPUT_LIMIT")
         return self._indexes.setdefault(item_id, len(self._indexes))
 
-    def _read_error(self, event: dict[str, Any], kind: str) -> None:
-        """An error stands in an event of its own, or in one that is no event of a response at all."""
-        if event.get("error"):
-            raise fault_in(event["error"])
-        if kind == "error":
-            raise fault_in(event)
-
-    def _read_ending(self, kind: str, response: dict[str, Any], event_json: bytes) -> None:
-        if kind == "response.failed" or response.get("error"):
-            raise fault_in(response.get("error"))
+    def _read_ending(self, response: dict[str, Any], event_json: bytes) -> None:
+        if response.get("error"):
+            raise fault_in(response["error"])
         response_json = _member_json(event_json, _ResponseEvent, "response", response)
         read_end(self.answer, self._items, response, response_json)
         self.finished = self.ended = True

@@ -1,0 +1,134 @@
+"""How the body of an answer is cut into events, whatever its content type says.
+
+What begins as JSON does is one document, or one on each line; anything else is server-sent events. Proxies hand on a
+backend's JSON under the type of a stream, and servers send streams as `application/json`, or without any type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from services.models.providers import json_text
+from services.models.providers.answer import Answer
+from services.models.providers.base import Dialect
+from services.models.providers.event_stream import BYTE_ORDER_MARK, Event, EventStream
+from services.models.providers.faults import Fault
+from services.shared import errors
+
+BLANKS = b" \t\r\n"
+DOCUMENT_STARTS = (b"{", b"[")
+
+MAX_BLANK_BYTES = 4096
+"""Before a document: behind more there are events, or nothing."""
+
+MAX_FIRST_LINE_BYTES = 64 * 1024
+"""Of documents on lines: the first is a piece of an answer."""
+
+MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
+
+
+class Framing:
+    """Cuts one body into events. `feed` takes its next bytes and returns the events that they complete; it raises as
+    `EventStream.feed` does."""
+
+    def __init__(self) -> None:
+        self._start = b""
+        self._frames: EventStream | JsonDocuments | None = None
+        self.feed: Callable[[bytes], list[Event]] = self._begin
+
+    @property
+    def held_bytes(self) -> int:
+        """Of an event that has begun and not ended, what has come."""
+        return self._frames.held_bytes if self._frames else len(self._start)
+
+    @property
+    def document(self) -> bytes | None:
+        """All that has come, if that is one document."""
+        return self._frames.document if isinstance(self._frames, JsonDocuments) else None
+
+    def end(self) -> list[Event]:
+        """Returns what the last bytes are, although nothing marks their end: nothing more comes."""
+        return self._frames.end() if self._frames else []
+
+    def _begin(self, data: bytes) -> list[Event]:
+        self._start += data
+        text = _without_blanks(self._start)
+        if not text and len(self._start) < MAX_BLANK_BYTES:
+            return []
+        self._frames = JsonDocuments() if text.startswith(DOCUMENT_STARTS) else EventStream()
+        self.feed = self._frames.feed
+        return self.feed(self._start)
+
+
+class JsonDocuments:
+    """One document, or one on each line. It takes the beginning of a second line to tell the two apart."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._first_line_end = -1
+        self._are_lines: bool | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._held)
+
+    @property
+    def document(self) -> bytes | None:
+        """All that has come, if that is one document."""
+        return None if self._are_lines else bytes(self._held)
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Takes the next bytes and returns the documents that they complete, if those stand on lines.
+
+        Raises Internal (UPSTREAM_PROTOCOL_ERROR) for one of more than MAX_DOCUMENT_BYTES.
+        """
+        if not self._held:
+            data = _without_blanks(data)
+        self._held += data
+        if len(self._held) > MAX_DOCUMENT_BYTES:
+            problem = f"the provider's answer is larger than {MAX_DOCUMENT_BYTES} bytes; ask for a shorter one"
+            raise errors.Internal(problem, reason="UPSTREAM_PROTOCOL_ERROR")
+        if self._are_lines is None:
+            self._look_for_lines(len(self._held) - len(data))
+        if not self._are_lines:
+            return []
+        *lines, self._held = self._held.split(b"\n")
+        return _events(lines)
+
+    def end(self) -> list[Event]:
+        """Returns the document on the last line, if nothing ends that line."""
+        return _events([self._held]) if self._are_lines else []
+
+    def _look_for_lines(self, new: int) -> None:
+        """Looks at the first line once more than blanks come behind it: that of one document ends in its middle."""
+        if self._first_line_end < 0:
+            self._first_line_end = self._held.find(b"\n", new)
+        end = self._first_line_end
+        if end < 0 or not self._held[max(end, new) :].strip():
+            return
+        first = self._held[:end] if end <= MAX_FIRST_LINE_BYTES else b""
+        self._are_lines = json_text.is_object(first.decode(errors="replace"))
+
+
+def read_body(dialect: Dialect, body: bytes) -> Answer:
+    """The answer in a body that has come whole. Raises Fault when it is none: no content and no reason to end."""
+    framing = Framing()
+    events = [*framing.feed(body), *framing.end()]
+    if not events:
+        answer = dialect.read(framing.document or body)
+        if not answer.has_begun and not answer.raw_finish_reason:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        return answer
+    decoder = dialect.decoder()
+    decoder.feed(events)
+    if not decoder.finished:
+        raise Fault("UPSTREAM_STREAM_TRUNCATED")
+    return decoder.answer
+
+
+def _without_blanks(start: bytes) -> bytes:
+    return start.removeprefix(BYTE_ORDER_MARK).lstrip(BLANKS)
+
+
+def _events(lines: Iterable[bytearray]) -> list[Event]:
+    return [Event("", bytes(line)) for line in map(bytearray.strip, lines) if line]

@@ -1,0 +1,225 @@
+"""The pieces of tool calls in a stream → the calls of an Answer.
+
+By protocol `index` tells the calls apart, and `id` and the name come once, first. In the wild the index may be missing
+or be 0 for all, ids may be missing or the same for all, names may come late, in pieces or with every piece. What can
+be read in two ways is a fault: no call is invented, merged or lost in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.models.providers.answer import MAX_BLOCKS
+from services.models.providers.faults import Fault, word_of
+from services.models.providers.openai.called import NULL, Called, read_piece
+from services.models.providers.openai.chat_answer import ChatAnswer, KeptOfCall
+from services.models.providers.openai.object_end import ObjectEnd
+from services.models.providers.pieces import Pieces
+
+
+class StreamedCalls:
+    """The calls of one stream, in the order in which they begin; their blocks have the keys from `first_key` on.
+
+    The answer is told of a call once its arguments have begun: before that its name may not be whole.
+    """
+
+    def __init__(self, answer: ChatAnswer, first_key: int) -> None:
+        self._answer = answer
+        self._first_key = first_key
+        self._calls: list[_StreamedCall] = []
+        self._told = 0
+        """Of how many of them, from the first on, the answer knows."""
+        self._by_index: dict[int, _StreamedCall] = {}
+        self._by_id: dict[str, _StreamedCall] = {}
+        self._newest: _StreamedCall | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def add(self, delta: Any, data: bytes, message: dict[str, Any], place: int) -> None:
+        """Adds a piece of a call, which stands at a place in the piece of a message that came in the event `data`.
+
+        Raises Fault for what is none, and where it cannot be told which call it is of."""
+        called = read_piece(delta)
+        index, call_id = _index_of(delta), word_of(delta.get("id"))
+        call = self._find(index, call_id, called.name)
+        if call is not None and self._is_repeated(call, index, call_id, called):
+            return
+        if call is None or self._begins_another(call, delta, called):
+            call = self._begin(index)
+        self._newest = call
+        if index is not None:
+            self._by_index[index] = call
+        if call_id:
+            call.id = call.id or call_id
+            self._by_id[call_id] = call
+        if called.name != call.name:
+            call.name = word_of(call.name + called.name)
+        call.takes_text = call.takes_text or called.takes_text
+        call.kept = self._answer.keep_of_call(call.kept, data, message, place)
+        self._add_arguments(call, called.arguments)
+        if call.key is not None:
+            self._answer.tie_to_call(call.key, call.kept)
+
+    def rest_of(self, calls: list[Any]) -> list[Any]:
+        """A whole message's calls, with None in place of those that were told in pieces."""
+        told = len(self._calls)
+        return [None if place < told or self._knows(call) else call for place, call in enumerate(calls)]
+
+    def complete(self) -> None:
+        """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there."""
+        for call in self._calls[self._told :]:
+            if call.name or not call.is_blank:
+                self._tell(call)
+        self._told = len(self._calls)
+
+    def _knows(self, call: Any) -> bool:
+        return isinstance(call, dict) and word_of(call.get("id")) in self._by_id
+
+    def _begin(self, index: int | None) -> _StreamedCall:
+        if len(self._calls) >= MAX_BLOCKS:
+            # Those that the answer does not know are no blocks of it yet.
+            raise Fault("OUTPUT_LIMIT")
+        call = _StreamedCall(len(self._calls), index)
+        self._calls.append(call)
+        return call
+
+    def _find(self, index: int | None, call_id: str, name: str) -> _StreamedCall | None:
+        """The call that a piece belongs to, by its index or its id, or None when it begins one."""
+        call = self._newest if index is None else self._by_index.get(index)
+        if call is None or not call_id or call.id == call_id:
+            return call
+        if not call.id and not name:
+            # Its id came late.
+            return call
+        return self._by_id.get(call_id)
+
+    def _is_repeated(self, call: _StreamedCall, index: int | None, call_id: str, called: Called) -> bool:
+        """Whether a piece is all of a call once more, as some servers send it at the end."""
+        is_same = call_id and (call_id, index, called.name) == (call.id, call.index, call.name)
+        return bool(is_same) and call.seems_whole and called.arguments == self._arguments_of(call)
+
+    def _begins_another(self, call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
+        """Whether a piece of what seems to be `call` begins one of its own: some servers give no ids at all, or one for
+        all, while others repeat the name in every piece, or send it in several."""
+        if not called.name or not call.name:
+            return called.arguments.lstrip().startswith("{") and self._is_whole(call)
+        if called.name == call.name:
+            return bool(called.arguments.strip()) and self._is_whole(call)
+        if call.is_blank:
+            return not _names_on(call, delta)
+        if call.index is None or not call.is_object or self._is_whole(call):
+            return True
+        if call.key is None:
+            return False
+        # A piece of a name that was told already, or a call behind one of which half is missing.
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+
+    def _is_whole(self, call: _StreamedCall) -> bool:
+        """Whether its arguments are an object to its end, which is looked for only where it matters."""
+        if not call.seems_whole:
+            return False
+        if call.end is None:
+            call.end = ObjectEnd()
+            call.end.feed(self._arguments_of(call))
+        return call.end.is_here
+
+    def _arguments_of(self, call: _StreamedCall) -> str:
+        return call.held.text() if call.key is None else self._answer.text_of(call.key)
+
+    def _add_arguments(self, call: _StreamedCall, piece: str) -> None:
+        if piece:
+            call.look_at(piece)
+        if call.key is not None:
+            self._answer.add_arguments(call.key, piece)
+            return
+        call.held.keep(piece)
+        self._answer.waiting_bytes += len(piece)
+        if not call.is_blank:
+            self._tell_up_to(call)
+
+    def _tell_up_to(self, call: _StreamedCall) -> None:
+        """Tells of a call whose arguments have begun, and of those around it that waited for its name, in order."""
+        for other in self._calls[self._told :]:
+            if not other.name or (other.is_blank and other.place > call.place):
+                return
+            self._told += 1
+            self._tell(other)
+
+    def _tell(self, call: _StreamedCall) -> None:
+        held = call.held.text()
+        self._answer.waiting_bytes -= len(held)
+        call.held = Pieces()
+        call.key = self._answer.open_tool_call(self._first_key, call.id, call.name)
+        self._answer.tie_to_call(call.key, call.kept)
+        # Of a call without any the answer makes an empty object.
+        if not Called(call.name, held, call.takes_text).has_no_arguments:
+            self._answer.add_arguments(call.key, held)
+
+
+class _StreamedCall:
+    """A tool call in progress."""
+
+    __slots__ = (
+        "_start",
+        "end",
+        "held",
+        "id",
+        "index",
+        "is_blank",
+        "kept",
+        "key",
+        "name",
+        "place",
+        "seems_whole",
+        "takes_text",
+    )
+
+    def __init__(self, place: int, index: int | None) -> None:
+        self.place = place
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.takes_text = False
+        """Whether its arguments are any text."""
+        self.held = Pieces()
+        """Its arguments, as they came, until the answer knows it."""
+        self.key: int | None = None
+        """Its block in the answer, once that knows it."""
+        self.is_blank = True
+        """Whether its arguments have not begun: white space and `null` are none."""
+        self.seems_whole = False
+        """Whether its arguments end as an object does."""
+        self.end: ObjectEnd | None = None
+        """Where they do, once that matters."""
+        self.kept: KeptOfCall | None = None
+        """What is beyond the protocol in it."""
+        self._start = ""
+
+    @property
+    def is_object(self) -> bool:
+        """Whether its arguments begin as an object does."""
+        return self._start.startswith("{")
+
+    def look_at(self, piece: str) -> None:
+        """Sees the next piece of its arguments."""
+        if self.is_blank:
+            self._start = (self._start + piece).lstrip()
+            self.is_blank = not self.takes_text and NULL.startswith(self._start.rstrip())
+        if tail := piece.rstrip():
+            self.seems_whole = tail.endswith("}")
+        if self.end:
+            self.end.feed(piece)
+
+
+def _index_of(delta: dict[str, Any]) -> int | None:
+    index = delta.get("index")
+    if isinstance(index, str) and index.isdecimal():
+        index = int(word_of(index))
+    return index if isinstance(index, int) else None
+
+
+def _names_on(call: _StreamedCall, delta: dict[str, Any]) -> bool:
+    """Whether a piece with another name has the next piece of a call's: one that begins a call has an id or a type."""
+    call_id = word_of(delta.get("id"))
+    return call_id == call.id if call_id else call.index is not None and not delta.get("type")

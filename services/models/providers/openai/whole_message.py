@@ -1,0 +1,34 @@
+"""Whole messages where a stream should have pieces: some servers send all they have in one, or repeat it at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.models.providers.member_state import REASONING_NAMES
+from services.models.providers.openai.called import calls_in
+from services.models.providers.openai.chat_answer import KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
+from services.models.providers.openai.response import add_delta
+from services.models.providers.openai.streamed_calls import StreamedCalls
+
+
+def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str, Any]) -> dict[str, Any]:
+    """What a whole message says beyond what was told of it in pieces, as a piece."""
+    whole = ChatAnswer()
+    add_delta(whole, message)
+    reasoning_name = next((name for name in REASONING_NAMES if message.get(name)), REASONING_NAMES[0])
+    rest: dict[str, Any] = {
+        member: _rest(answer.text_of(key), whole.text_of(key))
+        for key, member in ((REASONING, reasoning_name), (TEXT, "content"), (REFUSAL, "refusal"))
+        if whole.has_block(key)
+    }
+    rest["tool_calls"] = calls.rest_of(calls_in(message))
+    if not answer.is_annotated:
+        rest["annotations"] = message.get("annotations")
+    return rest | {name: message[name] for name in message.keys() - KNOWN_MEMBERS if not answer.keeps(name)}
+
+
+def _rest(told: str, text: str) -> str:
+    if text.startswith(told):
+        return text[len(told) :]
+    # The same without the white space around it says nothing new.
+    return "" if text.strip() in told else text

@@ -1,0 +1,243 @@
+"""Tool calls as servers really send them: none is invented, merged or lost without an error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.scripted_upstream import ScriptedUpstream, event, event_stream
+from tests.wire.adapters import (
+    Adapter,
+    Subject,
+    every_anthropic_like,
+    every_openai_like,
+    every_responses_like,
+)
+from tests.wire.dialects import Call, Sample, encode
+
+NO_ARGUMENTS = ["", " ", None, "null", {}]
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
+    subject = Subject(adapter, upstream)
+    yield subject
+    await subject.transport.close()
+
+
+async def reason_of(subject: Subject, *events: str) -> str:
+    subject.upstream.play(event_stream(*events))
+    outcome = await subject.ask("chat_stream")
+    return outcome.error.reason if outcome.error else "OK"
+
+
+ENDED = Sample(calls=[Call("a", "find", [])])
+
+# ------------------------------------------------------------------------------------------------ Chat Completions
+
+
+@every_openai_like
+@pytest.mark.parametrize("arguments", NO_ARGUMENTS)
+async def test_no_arguments_are_an_empty_object(subject: Subject, arguments: Any) -> None:
+    body = subject.speech.body(Sample(calls=[Call("a", "find", []), Call("b", "keep", ['{"b": 2}'])]))
+    calls = body["choices"][0]["message"]["tool_calls"]
+    calls[0]["function"]["arguments"] = arguments
+    pieces = [subject.speech.call_delta(index=place, **call) for place, call in enumerate(calls)]
+    response = await subject.answered_with(encode(body), [*pieces, *subject.speech.ending(ENDED)])
+    told = [(call.id, call.name, call.arguments_json.strip()) for call in response.tool_calls]
+    assert told == [("a", "find", "{}"), ("b", "keep", '{"b": 2}')]
+
+
+@every_openai_like
+async def test_one_call_that_stands_alone_is_a_list(subject: Subject) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
+    body = subject.speech.body(Sample())
+    body["choices"][0]["message"]["tool_calls"] = call
+    streamed = subject.speech.delta({"tool_calls": call})
+    response = await subject.answered_with(encode(body), [streamed, *subject.speech.ending(Sample())])
+    assert [(call.id, call.arguments_json) for call in response.tool_calls] == [("a", '{"a": 1}')]
+
+
+@every_openai_like
+@pytest.mark.parametrize("former", [False, True], ids=["tool_calls", "function_call"])
+async def test_calls_in_a_message_in_place_of_a_delta(subject: Subject, former: bool) -> None:
+    function = {"name": "find", "arguments": '{"a": 1}'}
+    calls = {"function_call": function} if former else {"tool_calls": [{"id": "a", "function": function}]}
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, **calls}, "finish_reason": "stop"}
+    body = {"id": "c", "model": "m", "choices": [choice]}
+    response = await subject.answered_with(encode(body), [event(body), event("[DONE]")])
+    assert [(call.name, call.arguments_json) for call in response.tool_calls] == [("find", '{"a": 1}')]
+    assert response.finish_reason == "tool_calls"
+
+
+@every_openai_like
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [{"index": 0, "id": "a", "function": {"arguments": '{"a": 1}'}}],
+        [
+            {"index": 0, "id": "a", "function": {"name": "fi", "arguments": '{"a"'}},
+            {"index": 0, "function": {"name": "nd", "arguments": ": 1}"}},
+        ],
+        [{"index": 0, "id": "a", "type": "web_search", "web_search": {"query": "x"}}],
+        [{"index": 0, "id": "a", "function": "find"}],
+    ],
+    ids=["never named", "a name that goes on too late", "another kind", "no object"],
+)
+async def test_calls_that_cannot_be_told_are_a_fault(subject: Subject, pieces: list[dict[str, Any]]) -> None:
+    told = [subject.speech.call_delta(**piece) for piece in pieces]
+    assert await reason_of(subject, *told, *subject.speech.ending(ENDED)) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+# -------------------------------------------------------------------------------------------------------- Messages
+
+
+def blocks(subject: Subject, *started: dict[str, Any], deltas: list[dict[str, Any]], ends: bool = True) -> list[str]:
+    events = list(subject.speech.events(Sample()))
+    told = [step for place, block in enumerate(started) for step in subject.speech.block(place, block, deltas)]
+    if not ends:
+        told = [step for step in told if "content_block_stop" not in step]
+    return [*events[:-2], *told, *events[-2:]]
+
+
+@every_anthropic_like
+@pytest.mark.parametrize("arguments", [*NO_ARGUMENTS[:3], {}, '{"a": 1}', {"a": 1}])
+async def test_input_in_every_form(subject: Subject, arguments: Any) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": arguments}
+    body = subject.speech.body(Sample(calls=[Call("a", "find", [])])) | {"content": [block]}
+    for deltas in ([], [{"type": "input_json_delta", "partial_json": ""}]):
+        response = await subject.answered_with(
+            encode(body | {"stop_reason": "end_turn"}), blocks(subject, block, deltas=deltas)
+        )
+        [call] = response.tool_calls
+        assert call.arguments_json.replace(" ", "") == ('{"a":1}' if arguments and str(arguments).strip() else "{}")
+
+
+@every_anthropic_like
+async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an_end(subject: Subject) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
+    for piece, told in (({"a": 1}, '{"a":1}'), (" ", " {}"), (None, "{}")):
+        deltas = [{"type": "input_json_delta", "partial_json": piece}]
+        for ends in (True, False):
+            subject.upstream.play(event_stream(*blocks(subject, block, deltas=deltas, ends=ends)))
+            outcome = await subject.ask("chat_stream")
+            assert outcome.response is not None
+            assert [call.arguments_json for call in outcome.response.tool_calls] == [told]
+
+
+@every_anthropic_like
+@pytest.mark.parametrize(
+    ("kind", "delta"),
+    [
+        ("tool_use", {"type": "text_delta", "text": "x"}),
+        ("text", {"type": "input_json_delta", "partial_json": "{}"}),
+        ("text", {"type": "thinking_delta", "thinking": "x"}),
+    ],
+)
+async def test_piece_of_another_kind_than_its_block_is_a_fault(subject: Subject, kind: str, delta: Any) -> None:
+    block = {"type": kind, "id": "a", "name": "find", "input": {}, "text": ""}
+    assert await reason_of(subject, *blocks(subject, block, deltas=[delta])) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_anthropic_like
+async def test_signature_of_a_block_without_an_end_is_kept(subject: Subject) -> None:
+    deltas = [{"type": "thinking_delta", "thinking": "Hm."}, {"type": "signature_delta", "signature": "c2ln"}]
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    told = []
+    for ends in (True, False):
+        subject.upstream.play(event_stream(*blocks(subject, thinking, deltas=deltas, ends=ends)))
+        outcome = await subject.ask("chat_stream")
+        assert outcome.response is not None
+        told.append(outcome.response.message)
+    assert told[0] == told[1]
+    assert b"c2ln" in told[1].parts[0].provider_state.data
+
+
+# ------------------------------------------------------------------------------------------------------- Responses
+
+
+def output(subject: Subject, *items: dict[str, Any], streamed: list[str]) -> list[str]:
+    return [*subject.speech.opening()[:1], *streamed, *subject.speech.ended(list(items), Sample())]
+
+
+@every_responses_like
+@pytest.mark.parametrize("arguments", ["", " ", None, {}, {"a": 1}, '{"a":1}'])
+async def test_arguments_of_an_item_in_every_form(subject: Subject, arguments: Any) -> None:
+    item = subject.speech.call(Call("a", "find", [])) | {"arguments": arguments}
+    streamed = [
+        subject.speech.item_event("added", 0, item | {"arguments": ""}),
+        subject.speech.item_event("done", 0, item),
+    ]
+    body = subject.speech.response([item])
+    response = await subject.answered_with(encode(body), output(subject, item, streamed=streamed))
+    [call] = response.tool_calls
+    assert call.arguments_json == ('{"a":1}' if arguments and str(arguments).strip() not in ("", "{}") else "{}")
+
+
+@every_responses_like
+async def test_arguments_before_the_name_of_their_call(subject: Subject) -> None:
+    item = subject.speech.call(Call("a", "find", ['{"a": ', "1}"]))
+    place = {"item_id": item["id"], "output_index": 0}
+    kind = "response.function_call_arguments"
+    pieces = [subject.speech.named(f"{kind}.delta", **place, delta=piece) for piece in ('{"a": ', "1}")]
+    done = subject.speech.item_event("done", 0, item)
+    late = subject.speech.item_event("added", 0, item | {"arguments": ""})
+    for streamed, items in (([*pieces, done], []), ([pieces[0], late, pieces[1]], []), (pieces, [item])):
+        subject.upstream.play(event_stream(*output(subject, *items, streamed=streamed)))
+        outcome = await subject.ask("chat_stream")
+        assert outcome.response is not None
+        assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
+    assert await reason_of(subject, *output(subject, streamed=pieces)) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_responses_like
+async def test_rest_that_only_the_end_of_a_part_tells(subject: Subject) -> None:
+    item = subject.speech.call(Call("a", "find", ["{}"]))
+    place = {"item_id": item["id"], "output_index": 1}
+    streamed = [
+        subject.speech.piece("So"),
+        subject.speech.named("response.output_text.done", item_id="m", output_index=0, content_index=0, text="So far"),
+        subject.speech.item_event("added", 1, item | {"arguments": ""}),
+        subject.speech.named("response.function_call_arguments.done", **place, arguments='{"a": 1}'),
+    ]
+    subject.upstream.play(event_stream(*output(subject, streamed=streamed)))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert outcome.response.text == "So far"
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
+
+
+@every_responses_like
+@pytest.mark.parametrize("interleaved", [False, True])
+async def test_items_that_all_have_one_number_stay_apart(subject: Subject, interleaved: bool) -> None:
+    calls = [Call("a", "find", ['{"a"', ": 1}"]), Call("b", "keep", ['{"b"', ": 2}"])]
+    items = [subject.speech.call(call) for call in calls]
+    streams = [subject.speech.call_events(0, item, call.pieces) for item, call in zip(items, calls, strict=True)]
+    streamed = (
+        [step for pair in zip(*streams, strict=True) for step in pair] if interleaved else [*streams[0], *streams[1]]
+    )
+    subject.upstream.play(event_stream(*output(subject, *items, streamed=streamed)))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    told = [(call.id, call.name, call.arguments_json) for call in outcome.response.tool_calls]
+    assert told == [("a", "find", '{"a": 1}'), ("b", "keep", '{"b": 2}')]
+
+
+@every_responses_like
+async def test_item_that_has_another_id_in_every_event_is_one(subject: Subject) -> None:
+    call = Call("a", "find", ['{"a"', ": 1}"])
+    item = subject.speech.call(call)
+    steps = subject.speech.call_events(0, item, call.pieces)
+    streamed = [step.replace(item["id"], f"random_{number}") for number, step in enumerate(steps)]
+    subject.upstream.play(event_stream(*output(subject, item, streamed=streamed)))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
