@@ -129,6 +129,11 @@ def tell_left_out(answer: Answer) -> None:
     answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 
 
+def tell_unknown_piece(answer: Answer) -> None:
+    """Says that something came with a text, a thought or a call that no form here has a place for."""
+    answer.warn("PART_DROPPED", "the provider added something of an unknown kind to a part; it was not passed on")
+
+
 def arguments_in(block: dict[str, Any]) -> str:
     """What a tool is called with, as JSON. Some servers write that as a text of JSON, or leave it blank."""
     arguments = written(block.get("input"))
