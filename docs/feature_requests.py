@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,6 +33,14 @@ from proto.models_pb2 import (
 SCHEMA = '{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"]}'
 SIMPLE_SCHEMA = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"],"additionalProperties":false}'
 
+MAP = (
+    '{"type":"object","properties":{"n":{"type":"object","additionalProperties":{"type":"integer"}}},"required":["n"]}'
+)
+ALTERNATIVES = (
+    '{"anyOf":[{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]},'
+    '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}]}'
+)
+
 USER = ChatMessage(role="user", content="Hello")
 SYSTEM = ChatMessage(role="system", content="Be brief.")
 
@@ -41,6 +50,8 @@ PDF = ContentPart(media=Media(data=b"%PDF", mime_type="application/pdf"))
 FIND = ToolDefinition(name="find", description="Finds.", parameters_json=SIMPLE_SCHEMA)
 CALL = ToolCall(id="call-1", name="find", arguments_json='{"n":1}')
 OTHER_CALL = ToolCall(id="call-2", name="find", arguments_json='{"n":2}')
+DOTTED_CALL = ToolCall(id="call-1", name="files.find", arguments_json='{"n":1}')
+CUT_CALL = ToolCall(id="call-1", name="find", arguments_json='{"n":')
 CALLED = ChatMessage(role="assistant", tool_calls=[CALL])
 FOUND = ChatMessage(role="tool", tool_call_id="call-1", content="found")
 
@@ -52,6 +63,11 @@ OPENAI_CALL = (
 )
 ANTHROPIC_THINKING = b'{"type":"thinking","thinking":"Hm.","signature":"c2ln"}'
 ANTHROPIC_REDACTED = b'{"type":"redacted_thinking","data":"b3Bh"}'
+
+# What the servers of these pages give, in the platform's own wrapping.
+OWNER = f"openai-compatible:{hashlib.sha256(b'http://127.0.0.1:8000/v1').hexdigest()[:12]}"
+SERVERS_REASONING = b'{"chat_completion":{"reasoning":["reasoning_content"]}}'
+SERVERS_SIGNATURE = b'{"chat_completion":{"call":{"extra_content":{"google":{"thought_signature":"c2ln"}}}}}'
 
 OPTIONS = {
     "openai": '{"service_tier":"flex"}',
@@ -92,6 +108,10 @@ def _messages() -> Iterator[Feature]:
         system_behind_the_question=ChatRequest(messages=[USER, SYSTEM]),
         a_name_of_the_speaker=ChatRequest(messages=[ChatMessage(role="user", content="Hello", name="ada")]),
         the_beginning_of_the_answer=ChatRequest(messages=[USER, ChatMessage(role="assistant", content="Well,")]),
+        the_beginning_of_the_answer_with_white_space_behind_it=ChatRequest(
+            messages=[USER, ChatMessage(role="assistant", content="Well, ")]
+        ),
+        an_empty_answer_in_the_history=ChatRequest(messages=[USER, ChatMessage(role="assistant"), USER]),
         a_refusal_in_the_history=ChatRequest(messages=[USER, _assistant(ContentPart(refusal="No.")), USER]),
     )
 
@@ -100,6 +120,7 @@ def _media() -> Iterator[Feature]:
     yield from _rows(
         "Media",
         image_bytes=_looked(IMAGE),
+        image_bytes_called_jpg=_looked(ContentPart(media=Media(data=b"\xff\xd8", mime_type="image/jpg"))),
         image_URL=_looked(ContentPart(media=Media(url="https://a.example/a.png"))),
         image_file_id=_looked(ContentPart(media=Media(file_id="file-1", mime_type="image/png"))),
         image_detail=_looked(ContentPart(media=Media(url="https://a.example/a.png", detail="low"))),
@@ -123,12 +144,24 @@ def _tools() -> Iterator[Feature]:
     required, none, auto = TOOL_CHOICE_MODE_REQUIRED, TOOL_CHOICE_MODE_NONE, TOOL_CHOICE_MODE_AUTO
     strict = ToolDefinition(name="find", parameters_json=SCHEMA, strict=True)
     of_openai = ProviderTool(type="web_search", config_json='{"search_context_size":"low"}')
+    custom = ProviderTool(type="custom", config_json='{"description":"Asks."}')
+    namespace = ProviderTool(type="namespace", config_json='{"description":"All of files.","tools":[]}')
+    mcp = ProviderTool(type="mcp", config_json='{"server_url":"https://wiki.example/mcp"}')
     of_anthropic = ProviderTool(type="web_search_20260318", config_json='{"max_uses":2}')
     yield from _rows(
         "Tools",
         tools=ChatRequest(tools=[FIND]),
         tools_without_arguments=ChatRequest(tools=[ToolDefinition(name="stop")]),
+        tools_without_a_type=ChatRequest(tools=[ToolDefinition(name="stop", parameters_json="{}")]),
+        tools_of_alternatives=ChatRequest(tools=[ToolDefinition(name="find", parameters_json=ALTERNATIVES)]),
         strict_tools=ChatRequest(tools=[strict]),
+        strict_tools_with_a_map=ChatRequest(tools=[ToolDefinition(name="find", parameters_json=MAP, strict=True)]),
+        names_with_a_dot=ChatRequest(
+            messages=[USER, ChatMessage(role="assistant", tool_calls=[DOTTED_CALL]), FOUND],
+            tools=[ToolDefinition(name="files.find", parameters_json=SIMPLE_SCHEMA)],
+            tool_choice=ToolChoice(tool_name="files.find"),
+        ),
+        names_of_65_letters=ChatRequest(tools=[ToolDefinition(name="a" * 65)]),
         a_call_left_to_the_model=ChatRequest(tools=[FIND], tool_choice=ToolChoice(mode=auto)),
         a_call_required=ChatRequest(tools=[FIND], tool_choice=ToolChoice(mode=required)),
         a_call_forbidden=ChatRequest(tools=[FIND], tool_choice=ToolChoice(mode=none)),
@@ -154,12 +187,20 @@ def _tools() -> Iterator[Feature]:
             ],
             tools=[FIND],
         ),
+        a_call_without_a_result=ChatRequest(messages=[USER, CALLED, USER], tools=[FIND]),
+        a_result_behind_a_question=ChatRequest(messages=[USER, CALLED, USER, FOUND], tools=[FIND]),
+        arguments_that_are_no_object=ChatRequest(
+            messages=[USER, ChatMessage(role="assistant", tool_calls=[CUT_CALL]), FOUND], tools=[FIND]
+        ),
         results=_answered(ContentPart(text="found")),
         results_that_failed=_answered(ContentPart(text="gone"), is_error=True),
         results_with_an_image=_answered(IMAGE),
         results_with_media_in_order=_answered(ContentPart(text="Before:"), IMAGE, ContentPart(text="After:"), PDF),
         tools_of_OpenAI=ChatRequest(tools=[ToolDefinition(provider_tool=of_openai)]),
         tools_of_Anthropic=ChatRequest(tools=[ToolDefinition(provider_tool=of_anthropic)]),
+        a_custom_tool_of_OpenAI_by_name=ChatRequest(tools=[ToolDefinition(name="query", provider_tool=custom)]),
+        a_namespace_of_OpenAI_by_name=ChatRequest(tools=[ToolDefinition(name="files", provider_tool=namespace)]),
+        an_MCP_server_of_OpenAI_by_name=ChatRequest(tools=[ToolDefinition(name="wiki", provider_tool=mcp)]),
     )
 
 
@@ -185,6 +226,10 @@ def _reasoning() -> Iterator[Feature]:
             ContentPart(text="Let me see."),
             ContentPart(tool_call=CALL),
         ),
+        of_an_OpenAI_compatible_server_over_a_tool_call=_resumed(
+            ContentPart(reasoning=Reasoning(text="Hm."), provider_state=_state(OWNER, SERVERS_REASONING)),
+            ContentPart(tool_call=CALL, provider_state=_state(OWNER, SERVERS_SIGNATURE)),
+        ),
         of_another_provider_in_the_history=ChatRequest(
             messages=[USER, _assistant(another, ContentPart(text="Hi.")), USER]
         ),
@@ -202,6 +247,12 @@ def _forms() -> Iterator[Feature]:
         ),
         a_strict_JSON_Schema_with_bounds=ChatRequest(
             response_format=ResponseFormat(type="json_schema", schema_json=SCHEMA, strict=True)
+        ),
+        a_strict_JSON_Schema_with_a_map=ChatRequest(
+            response_format=ResponseFormat(type="json_schema", schema_json=MAP, strict=True)
+        ),
+        a_JSON_Schema_of_a_list=ChatRequest(
+            response_format=ResponseFormat(type="json_schema", schema_json='{"type":"array","items":{"type":"string"}}')
         ),
         a_JSON_Schema_beside_tools=ChatRequest(response_format=simple, tools=[FIND]),
     )
@@ -233,6 +284,7 @@ def _parameters() -> Iterator[Feature]:
         all_sampling_at_once=ChatRequest(config=all_of_them),
         all_sampling_passed_through=ChatRequest(config=all_of_them, parameter_policy=PARAMETER_POLICY_PASSTHROUGH),
         an_end_user=ChatRequest(end_user_id="user-1"),
+        an_end_user_with_a_long_id=ChatRequest(end_user_id="u" * 257),
         options_of_the_provider=ChatRequest(provider_options_json=OPTIONS),
     )
 

@@ -49,10 +49,11 @@ def vendor_target(dialect: Dialect, vendor: str, model: str) -> Target:
     return Target(dialect, vendor, model, "https://provider.example/v1", {}, facts, state_owner=vendor)
 
 
-def endpoint_target(adapter_type: str, upstream_model: str = "mine-7b") -> Target:
+def endpoint_target(adapter_type: str, upstream_model: str = "mine-7b", **registered: str) -> Target:
+    endpoint = "http://127.0.0.1:8000/v1"
     return registered_target(
         RegisteredModel(
-            name="mine", endpoint="http://127.0.0.1:8000/v1", adapter_type=adapter_type, upstream_model=upstream_model
+            name="mine", endpoint=endpoint, adapter_type=adapter_type, upstream_model=upstream_model, **registered
         )
     )
 

@@ -16,6 +16,7 @@ from services.models.model_registry import ModelRegistry
 from services.models.paging import cut_page
 from services.models.probes import UNHEALTHY, ProviderProbe
 from services.models.provider_registry import KEY_VARIABLES, ProviderRegistry
+from services.models.providers.places import PROCESS_PLACES
 from services.models.routing import Router, Today, today_utc
 from services.models.status_board import StatusBoard
 from services.models.validation import check_model_name
@@ -79,10 +80,12 @@ class ModelDirectory:
         if not is_plain_path(f"/{answering.upstream}"):
             message = "no provider has a model whose id holds such characters, so none was asked"
             return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)
-        model_id = quote(answering.upstream, safe="")
+        path = f"/models/{quote(answering.upstream, safe='')}"
+        url, *others = [place + path for place in PROCESS_PLACES.in_order(provider.places)] if provider else [""]
         probe = ProviderProbe(
             model=name,
-            url=f"{provider.endpoint}/models/{model_id}" if provider else "",
+            url=url,
+            other_urls=tuple(others),
             headers=provider.headers if provider else None,
             variable=KEY_VARIABLES[model.vendor],
         )

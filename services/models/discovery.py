@@ -19,6 +19,7 @@ from services.models.provider_lists import MAX_MODELS, NoList, ToldModel, read_p
 from services.models.provider_registry import Provider
 from services.models.providers.http1 import Fault
 from services.models.providers.json_text import decoding_work
+from services.models.providers.places import PlaceSearch
 from services.models.routing import Today, today_utc
 from services.models.vendor_models import VendorModels
 from services.shared.beside_loop import run_beside_if_large
@@ -128,11 +129,9 @@ class Discovery:
         """The whole list. Raises NoList, Refused, and what `ProbeClient.get` raises."""
         told: list[ToldModel] = []
         after = ""
+        search = PlaceSearch(provider.places, "/models")
         for _ in range(MAX_PAGES):
-            async with self._client.get(_url(provider, after), provider.headers) as answer:
-                if answer.status != 200:
-                    raise Refused(answer.status)
-                body = await answer.read()
+            body = await self._ask_page(provider, after, search)
             page = await run_beside_if_large(decoding_work(body), read_page, provider.vendor, body)
             told += page.models
             if len(told) > MAX_MODELS:
@@ -142,6 +141,15 @@ class Discovery:
             after = page.next_id
         raise NoList("it has no end")
 
+    async def _ask_page(self, provider: Provider, after: str, search: PlaceSearch) -> bytes:
+        while True:
+            async with self._client.get(_url(provider, after, search.url), provider.headers) as answer:
+                if answer.status == 200:
+                    search.found()
+                    return await answer.read()
+            if answer.status not in (404, 405) or not search.go_on():
+                raise Refused(answer.status)
+
     def _report_missing(self, provider: Provider) -> None:
         missing = dict(self._models.missing_replacements(provider.vendor))
         for model, replacement in missing.items():
@@ -150,8 +158,7 @@ class Discovery:
         self._missing = {**self._missing, **missing}
 
 
-def _url(provider: Provider, after: str) -> str:
-    url = f"{provider.endpoint}/models"
+def _url(provider: Provider, after: str, url: str) -> str:
     if provider.vendor != "anthropic":
         return url
     return f"{url}?limit={PAGE_LIMIT}" + (f"&after_id={quote(after, safe='')}" if after else "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -21,8 +21,11 @@ from services.models.model_list import LearnedFacts, ModelList
 from services.models.probe_client import PROBE_SECONDS, ProbeAnswer, ProbeClient
 from services.models.providers import json_text
 from services.models.providers.anthropic import API_VERSION
+from services.models.providers.error_body import read_fault
+from services.models.providers.error_wrapping import read_error
 from services.models.providers.http1 import Fault, Silence
 from services.models.providers.json_text import decoding_work
+from services.models.providers.places import PlaceSearch
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PreconditionFailed
 
@@ -33,6 +36,12 @@ UNCONFIGURED = "unconfigured"
 UNKNOWN = "unknown"
 
 UNREACHABLE_REASONS = frozenset({"CONNECT_FAILED", "TIMEOUT", "TLS_FAILED", "BAD_RESPONSE"})
+
+PATH_NOT_FOUND = "PATH_NOT_FOUND"
+NO_LIST_REASONS = frozenset({PATH_NOT_FOUND, "BAD_RESPONSE"})
+"""Of what is not where it was looked for."""
+LIST_REASONS = frozenset({"OK", "MODEL_NOT_SERVED", "AUTH_FAILED"})
+"""Of what is there."""
 
 MAX_NAMES_SHOWN = 5
 
@@ -133,9 +142,21 @@ class ModelProbe:
         return listed
 
     async def _ask_list(self, client: ProbeClient, key: str) -> Finding:
+        """Asks each place where the list may be, until one has it."""
+        search = PlaceSearch(self._places(), "/models")
+        first = await self._ask_list_at(client, key, search.url)
+        if first.reason not in NO_LIST_REASONS:
+            return first
+        while search.go_on():
+            finding = await self._ask_list_at(client, key, search.url)
+            if finding.reason in LIST_REASONS:
+                search.found()
+                return finding
+        return first
+
+    async def _ask_list_at(self, client: ProbeClient, key: str, url: str) -> Finding:
         headers = self._headers(key)
         anthropic = self.registered.adapter_type == "anthropic"
-        url = self._list_url()
         async with client.get(f"{url}?limit={ANTHROPIC_LIST_LIMIT}" if anthropic else url, headers) as answer:
             if not _is_success(answer):
                 return await _judge_failure(answer, url, self._key_hint())
@@ -147,7 +168,10 @@ class ModelProbe:
         return f"{server.scheme}://{server.netloc}{self.registered.health_check}"
 
     def _list_url(self) -> str:
-        return f"{self.registered.endpoint}/models"
+        return PlaceSearch(self._places(), "/models").url
+
+    def _places(self) -> Sequence[str]:
+        return self.credentials.places_of(self.registered)
 
     def _headers(self, key: str) -> Mapping[str, str]:
         if self.registered.adapter_type == "anthropic":
@@ -168,10 +192,12 @@ class ProviderProbe:
 
     model: str
     url: str
+    """Where it is likeliest; `other_urls` are asked in turn where there is no such path."""
     variable: str
     """The environment variable that the provider's key comes from."""
     headers: Mapping[str, str] | None = field(repr=False)
     """With the key in them; None when there is no key."""
+    other_urls: Sequence[str] = ()
     untrusted = False
 
     async def ask(self, client: ProbeClient) -> Finding:
@@ -180,10 +206,23 @@ class ProviderProbe:
         return await _within_time(self._ask(client, self.headers), self.url)
 
     async def _ask(self, client: ProbeClient, headers: Mapping[str, str]) -> Finding:
-        hint = f"the provider refuses the key in {self.variable}; set that variable to a valid one"
-        message = "the provider does not serve this model to this key; call one that ListModels names"
-        missing = Finding(UNHEALTHY, "MODEL_NOT_SERVED", message, self.url)
-        return await _ask_status(client, self.url, headers, hint, missing=missing)
+        first = await self._ask_at(client, headers, self.url)
+        finding = first
+        for url in self.other_urls:
+            if finding.reason != PATH_NOT_FOUND:
+                break
+            finding = await self._ask_at(client, headers, url)
+        return first if finding.reason == PATH_NOT_FOUND else finding
+
+    async def _ask_at(self, client: ProbeClient, headers: Mapping[str, str], url: str) -> Finding:
+        async with client.get(url, headers) as answer:
+            if _is_success(answer):
+                return _healthy(url)
+            if answer.status == 404 and not await _tells_of_path(answer):
+                message = "the provider does not serve this model to this key; call one that ListModels names"
+                return Finding(UNHEALTHY, "MODEL_NOT_SERVED", message, url)
+            hint = f"the provider refuses the key in {self.variable}; set that variable to a valid one"
+            return await _judge_failure(answer, url, hint)
 
 
 def _ask_for_key(variable: str) -> str:
@@ -219,8 +258,23 @@ async def _judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> Findin
     if status >= 500:
         message = f"the server fails with HTTP status {status}; its own log says why"
         return Finding(UNHEALTHY, "HTTP_STATUS", message, url)
+    if status in (404, 405):
+        path = urlsplit(url).path
+        message = f"the server has nothing at {path}; check the path of the endpoint, and health_check"
+        return Finding(DEGRADED, PATH_NOT_FOUND, message, url)
     message = f"the server answers the probe with HTTP status {status}; check the endpoint and health_check"
     return Finding(DEGRADED, "HTTP_STATUS", message, url)
+
+
+async def _tells_of_path(answer: ProbeAnswer) -> bool:
+    """Whether a 404 says that there is no such path, and not only that what was asked for is not there."""
+    body = await answer.read()
+    return await run_beside_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
+
+
+def _tells_that_a_path_is_not_there(body: bytes) -> bool:
+    told = read_error(body)
+    return bool(told.message or told.words) and read_fault(404, body).reason == "UPSTREAM_PATH_NOT_FOUND"
 
 
 async def _is_loading(answer: ProbeAnswer) -> bool:

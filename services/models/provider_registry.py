@@ -17,6 +17,7 @@ from services.models.providers.anthropic import ANTHROPIC, API_VERSION
 from services.models.providers.base import Dialect, Target, keys_in
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
+from services.models.providers.places import base_of, places_of
 from services.models.settings import ModelsSettings
 from services.shared.errors import PreconditionFailed, StartupError
 
@@ -36,6 +37,13 @@ class Provider:
     endpoint: str
     """The base URL, up to and including the version path."""
     headers: Mapping[str, str]
+    other_places: Sequence[str] = ()
+    """Where else its API may lie, if it is not there."""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """The base URLs that it may have, the likeliest first."""
+        return (self.endpoint, *self.other_places)
 
     def target(
         self,
@@ -59,6 +67,7 @@ class Provider:
             warnings=warnings,
             source=source,
             other_keys=other_keys,
+            other_places=self.other_places,
         )
 
 
@@ -124,19 +133,22 @@ def _openai(settings: ModelsSettings) -> Provider:
         headers["openai-organization"] = settings.openai_organization
     if settings.openai_project:
         headers["openai-project"] = settings.openai_project
-    return Provider("openai", OPENAI, base_url("OPENAI_BASE_URL", settings.openai_base_url), headers)
+    base = base_url("OPENAI_BASE_URL", settings.openai_base_url)
+    # What was written comes first, as in its SDK, and its key stays below that.
+    others = [place for place in places_of(base) if place.startswith(f"{base}/")]
+    return Provider("openai", OPENAI, base, headers, others)
 
 
 def _anthropic(settings: ModelsSettings) -> Provider:
     assert settings.anthropic_api_key
     headers = {"x-api-key": settings.anthropic_api_key.get_secret_value(), "anthropic-version": API_VERSION}
     # Unlike OpenAI's, Anthropic's base URL ends before the version.
-    endpoint = base_url("ANTHROPIC_BASE_URL", settings.anthropic_base_url) + "/v1"
+    endpoint = places_of(base_url("ANTHROPIC_BASE_URL", settings.anthropic_base_url), without_version=True)[0]
     return Provider("anthropic", ANTHROPIC, endpoint, headers)
 
 
 def base_url(variable: str, url: str) -> str:
-    """The URL without a slash at its end. Raises StartupError when it is none."""
+    """The base URL in what was written, without a slash at its end. Raises StartupError when it is no URL."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -144,4 +156,4 @@ def base_url(variable: str, url: str) -> str:
         usable = False
     if not usable:
         raise StartupError(f"{variable} must be an http or https URL, such as https://api.example.com/v1")
-    return url.rstrip("/")
+    return base_of(url)

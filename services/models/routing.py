@@ -184,12 +184,15 @@ def registered_target(
     """
     told = model.capabilities
     can_stream = told.supports_streaming or not told.HasField("supports_streaming")
+    credentials = credentials or Credentials()
+    endpoint, *other_places = credentials.places_of(model)
     return Target(
         dialect=DIALECTS[model.adapter_type],
         provider=model.provider,
         model=model.upstream_model,
-        endpoint=model.endpoint,
-        headers=dict(_headers(model, credentials or Credentials(), with_secrets)),
+        endpoint=endpoint,
+        other_places=other_places,
+        headers=dict(_headers(model, credentials, with_secrets)),
         facts=_facts(model),
         state_owner=_state_owner(model),
         default_options_json=model.default_options_json,

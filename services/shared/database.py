@@ -157,6 +157,7 @@ class Database:
             await asyncio.gather(self._recovery, return_exceptions=True)
         await self._reads.close()
         await self._writes.close()
+        await self._backend.close()
 
     async def _start(self) -> None:
         try:

@@ -154,6 +154,9 @@ class PostgreSQL:
         finally:
             await engine.dispose()
 
+    async def close(self) -> None:
+        """Nothing is left when the engines are disposed of."""
+
     def _create_engine(self) -> AsyncEngine:
         return create_async_engine(
             self._url,

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import weakref
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class SQLite:
         if not url.database or url.database == ":memory:" or url.query:
             raise StartupError("the database URL must name a file and nothing else: sqlite:///path")
         self._path = Path(url.database).expanduser().absolute()
+        self._drivers: weakref.WeakSet[_Driver] = weakref.WeakSet()
 
     @property
     def location(self) -> str:
@@ -123,7 +125,7 @@ class SQLite:
         A look costs no reading of it, and waits for no writer (sqlite.org/pragma.html#pragma_data_version).
         """
         seen = None
-        async with aiosqlite.connect(self._path, isolation_level=None) as connection:
+        async with self._connect(str(self._path), isolation_level=None) as connection:
             while True:
                 rows = await connection.execute_fetchall("PRAGMA data_version")
                 newest = next(iter(rows))[0]
@@ -131,6 +133,19 @@ class SQLite:
                     seen = newest
                     yield
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def close(self) -> None:
+        """Waits for the threads of connections that were given up, with a statement in progress for one: what they have
+        to tell, they tell the event loop, which must still be there."""
+        for driver in list(self._drivers):
+            await driver.ended()
+
+    def _connect(self, path: str, **options: Any) -> _Driver:
+        driver = _Driver(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+        # As SQLAlchemy does: a process that ends does not wait for it.
+        driver._thread.daemon = True
+        self._drivers.add(driver)
+        return driver
 
     def _create_engine(self, connections: int, pragmas: tuple[str, ...]) -> AsyncEngine:
         engine = create_async_engine(
@@ -140,7 +155,7 @@ class SQLite:
             max_overflow=0,
             pool_timeout=CROWDED_SECONDS,
             # The driver then begins no transaction of its own; every BEGIN is one of ours.
-            connect_args={"isolation_level": None, "factory": _Connection, "async_creator_fn": _connect},
+            connect_args={"isolation_level": None, "factory": _Connection, "async_creator_fn": self._connect},
             hide_parameters=True,
         )
 
@@ -168,12 +183,10 @@ class _Driver(aiosqlite.Connection):
         self._stopped = True
         return super().stop()
 
-
-def _connect(path: str, **options: Any) -> _Driver:
-    connection = _Driver(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
-    # As SQLAlchemy does: a process that ends does not wait for it.
-    connection._thread.daemon = True
-    return connection
+    async def ended(self) -> None:
+        """Waits until its thread has ended, for as long as a statement may last."""
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, BUSY_MILLISECONDS / 1000)
 
 
 class _Connection(sqlite3.Connection):

@@ -8,11 +8,26 @@ import pytest
 import pytest_asyncio
 
 from genai_platform import AsyncGenAIPlatform, GenAIPlatform
+from services.shared import postgresql, sqlite
+from services.shared.postgresql import PostgreSQL
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.in_thread import in_thread
 from tests.services.model_service import ModelService, model_service
 from tests.services.sdk_backend import Backend, serving
 from tests.services.vendor_answers import answered_in_any_dialect
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def patient_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage that is waited for: its limits of time are for servers that are away, and not for a busy machine."""
+    monkeypatch.setattr(PostgreSQL, "answer_seconds", PATIENCE_SECONDS)
+    monkeypatch.setattr(PostgreSQL, "crowded_seconds", PATIENCE_SECONDS)
+    monkeypatch.setattr(postgresql, "POOL_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(sqlite, "CROWDED_SECONDS", PATIENCE_SECONDS)
+    for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        monkeypatch.setitem(postgresql._SESSION_SETTINGS, limit, f"{PATIENCE_SECONDS:g}s")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

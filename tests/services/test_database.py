@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed
+from services.shared.sqlite import SQLite
 from tests.services.database_fixtures import names, notes, opened, put, quiet_log, write_migrations
 from tests.services.postgresql_server import PostgreSQLServer
+
+pytestmark = pytest.mark.usefixtures("patient_storage")
 
 LONG_QUERY = {
     "sqlite": (
@@ -171,27 +178,49 @@ async def test_a_write_cancelled_between_statements_leaves_nothing(database: Dat
     assert await names(database) == ["next"]
 
 
+async def test_thread_of_a_connection_that_was_given_up_is_waited_for(sqlite_file: Path) -> None:
+    """It tells what it has done to an event loop, which may be closed by then."""
+    going_on = threading.Event()
+
+    class Slow(sqlite3.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            assert going_on.wait(5)
+            super().__init__(*arguments, **options)
+
+    backend = SQLite(make_url(f"sqlite:///{sqlite_file}"))
+    backend.prepare(quiet_log())
+    driver = backend._connect(str(sqlite_file), factory=Slow)
+    connecting = asyncio.ensure_future(driver)
+    await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
+    closing = asyncio.create_task(backend.close())
+    await asyncio.sleep(0)
+    assert driver._thread.is_alive()
+    going_on.set()
+    await closing
+    assert not driver._thread.is_alive()
+
+
 async def test_writes_cancelled_at_any_moment_are_whole_or_absent(database: Database) -> None:
-    """Each is cancelled some steps of the event loop later than the one before it, until some were not cancelled."""
+    """Each is cancelled a moment later than the one before it, until one has ended by then."""
 
     async def write(number: int) -> None:
         async with database.write() as connection:
             await connection.execute(insert(notes).values(name=f"{number} left", number=1))
             await connection.execute(insert(notes).values(name=f"{number} right", number=1))
 
-    finished = 0
-    for attempt in itertools.count():
-        if finished == 3:
-            break
-        task = asyncio.create_task(write(attempt))
-        for _ in range(3 * attempt):
+    for steps in itertools.count(0, 3):
+        task = asyncio.create_task(write(steps))
+        for _ in range(steps):
             await asyncio.sleep(0.001)
+        has_finished = task.done()
         task.cancel()
-        (outcome,) = await asyncio.gather(task, return_exceptions=True)
-        finished += outcome is None
-    assert finished > 0
+        await asyncio.gather(task, return_exceptions=True)
+        if has_finished:
+            break
     stored = await names(database)
-    assert len(stored) >= 2 * finished
+    assert len(stored) >= 2
     assert {name.split()[0] for name in stored if "left" in name} == {
         name.split()[0] for name in stored if "right" in name
     }

@@ -223,7 +223,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "many tags": ({"tags": {str(number): "x" for number in range(17)}}, "tags"),
     "long tag": ({"tags": {"team": "x" * 257}}, "tags[team]"),
     "tag with a line break": ({"tags": {"team": "a\nb"}}, "tags[team]"),
-    "long end user": ({"end_user_id": "x" * 257}, "end_user_id"),
+    "long end user": ({"end_user_id": "x" * 1025}, "end_user_id"),
 }
 
 

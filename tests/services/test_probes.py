@@ -126,8 +126,8 @@ async def test_model_that_is_not_listed_is_degraded_and_five_others_are_named(up
     ("status", "expected"),
     [
         (301, ("degraded", "HTTP_STATUS")),
-        (404, ("degraded", "HTTP_STATUS")),
-        (405, ("degraded", "HTTP_STATUS")),
+        (404, ("degraded", "PATH_NOT_FOUND")),
+        (405, ("degraded", "PATH_NOT_FOUND")),
         (429, ("degraded", "HTTP_STATUS")),
         (401, ("unhealthy", "AUTH_FAILED")),
         (403, ("unhealthy", "AUTH_FAILED")),
@@ -138,14 +138,15 @@ async def test_model_that_is_not_listed_is_degraded_and_five_others_are_named(up
 async def test_http_status_decides_and_the_body_is_never_repeated(
     upstream: ScriptedUpstream, status: int, expected: tuple[str, str]
 ) -> None:
-    upstream.play(
-        json_answer({"error": {"message": "SERVER-TEXT"}}, status=status, headers={"Location": "/v1/elsewhere"})
+    upstream.default = json_answer(
+        {"error": {"message": "SERVER-TEXT"}}, status=status, headers={"Location": "/v1/elsewhere"}
     )
     finding = await ask(ModelProbe(registered(f"{upstream.url}/v1")))
     assert finding[:2] == expected
     assert "SERVER-TEXT" not in finding.message
     assert (str(status) in finding.message) == (finding.reason == "HTTP_STATUS")
-    assert len(upstream.requests) == 1
+    paths = ["/v1/models", "/models"] if finding.reason == "PATH_NOT_FOUND" else ["/v1/models"]
+    assert [request.path for request in upstream.requests] == paths
 
 
 async def test_llama_cpp_that_still_loads_is_starting(upstream: ScriptedUpstream) -> None:
@@ -290,6 +291,13 @@ async def test_provider_is_asked_for_the_one_model(
     assert finding[:2] == expected
     assert upstream.requests[0].path == "/v1/models/gpt-4o"
     assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_path_that_a_provider_does_not_have_says_nothing_of_the_model(upstream: ScriptedUpstream) -> None:
+    upstream.play(json_answer({"detail": "Not Found"}, status=404))
+    finding = await ask(provider_probe(upstream, {}))
+    assert finding[:2] == ("degraded", "PATH_NOT_FOUND")
+    assert "/v1/models/gpt-4o" in finding.message
 
 
 async def test_provider_without_key_is_unconfigured_and_not_asked(upstream: ScriptedUpstream) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+import re
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import grpc
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from genai_platform import (
     AsyncGenAIPlatform,
@@ -40,6 +41,34 @@ class Person(BaseModel):
 
 ADA = '{"name": "Ada", "age": 36, "nickname": null, "streets": [{"name": "Lace", "number": 7}]}'
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"z": {"type": "number"}, "a": {"type": "string"}}}
+
+
+class Streets(RootModel[list[Street]]):
+    pass
+
+
+class Place(RootModel[Street | Person]):
+    pass
+
+
+class Tree(RootModel["list[Tree] | int"]):
+    pass
+
+
+class Kind(RootModel[Literal["a", "b"]]):
+    pass
+
+
+LACE = '{"name": "Lace", "number": 7}'
+ROOTS: list[tuple[Any, str, Any]] = [
+    (Streets, f"[{LACE}]", Streets([Street(name="Lace", number=7)])),
+    (Place, LACE, Place(Street(name="Lace", number=7))),
+    (Tree, "[[1], 2]", Tree([Tree([Tree(1)]), Tree(2)])),
+    (Kind, '"b"', Kind("b")),
+    ({"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}, "[1]", [1]),
+    ({"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "integer"}]}, "[1, [2]]", [1, [2]]),
+]
+"""What is no object at its root, an answer, and the value that it is."""
 
 
 @pytest.fixture(params=[GenAIPlatform, AsyncGenAIPlatform])
@@ -101,6 +130,36 @@ async def test_a_dict_is_sent_as_it_is_and_gives_what_the_json_says(backend: Bac
     assert parsed.value == {"z": 1.5, "a": "ü"}
     wanted = asked(backend).response_format
     assert wanted == ResponseFormat(type="json_schema", schema_json=json.dumps(SCHEMA))
+
+
+def resolved(schema: Any, root: Any) -> Any:
+    """What a reference within `root` names."""
+    target = root
+    for name in schema["$ref"].removeprefix("#/").split("/"):
+        target = target[name]
+    return target
+
+
+@pytest.mark.parametrize(("schema", "text", "value"), ROOTS, ids=["list", "union", "tree", "word", "dict", "itself"])
+async def test_what_is_no_object_is_asked_for_as_the_member_of_one(
+    backend: Backend, platform: Any, schema: Any, text: str, value: Any
+) -> None:
+    for given in (f'{{"value": {text}}}', text):
+        answer(backend, given)
+        parsed = await parse(platform, "Where?", model="m", schema=schema)
+        assert parsed.value == value
+    sent = json.loads(asked(backend).response_format.schema_json)
+    assert (sent["type"], list(sent["properties"]), sent["required"]) == ("object", ["value"], ["value"])
+    assert sent["additionalProperties"] is False
+    for reference in re.findall(r'\{"\$ref": "[^"]*"\}', json.dumps(sent)):
+        assert resolved(json.loads(reference), sent)
+
+
+async def test_object_that_the_root_refers_to_is_no_other(backend: Backend, platform: Any) -> None:
+    schema = {"$ref": "#/$defs/p", "$defs": {"p": SCHEMA}}
+    answer(backend, '{"value": 1}')
+    assert (await parse(platform, "Who?", model="m", schema=schema)).value == {"value": 1}
+    assert json.loads(asked(backend).response_format.schema_json) == schema
 
 
 async def test_a_title_becomes_a_name_that_providers_take(backend: Backend, platform: Any) -> None:

@@ -26,6 +26,7 @@ from tests.services.sdk_backend import (
 )
 
 REQUEST = ChatRequest(model="m")
+DEADLINE = 1.5
 
 
 def test_a_stream_gives_its_tokens_and_then_the_response(platform: GenAIPlatform) -> None:
@@ -116,16 +117,24 @@ async def test_a_stream_that_fails_before_its_first_token_is_not_asked_for_again
     assert backend.names() == ["ChatStream"] * 2
 
 
-async def test_a_stream_that_takes_too_long_is_a_timeout(
-    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
+def test_a_stream_that_takes_too_long_is_a_timeout(backend: Backend, platform: GenAIPlatform) -> None:
+    backend.stream = backend.endless_stream
+    stream = platform.models.chat_stream(REQUEST, timeout=DEADLINE)
+    # It has come to the server, with time left.
+    assert next(stream).token == "one "
+    with pytest.raises(genai_platform.Timeout, match=r"within 1\.5 s"):
+        list(stream)
+    assert backend.cancelled.wait(WAIT_SECONDS)
+
+
+async def test_an_async_stream_that_takes_too_long_is_a_timeout(
+    backend: Backend, async_platform: AsyncGenAIPlatform
 ) -> None:
     backend.stream = backend.endless_stream
-    with pytest.raises(genai_platform.Timeout, match=r"within 0\.3 s"):
-        list(platform.models.chat_stream(REQUEST, timeout=0.3))
-    assert await happens(backend.cancelled)
-    backend.cancelled.clear()
-    with pytest.raises(genai_platform.Timeout, match=r"within 0\.3 s"):
-        [chunk async for chunk in async_platform.models.chat_stream(REQUEST, timeout=0.3)]
+    stream = async_platform.models.chat_stream(REQUEST, timeout=DEADLINE)
+    assert (await anext(stream)).token == "one "
+    with pytest.raises(genai_platform.Timeout, match=r"within 1\.5 s"):
+        [chunk async for chunk in stream]
     assert await happens(backend.cancelled)
 
 

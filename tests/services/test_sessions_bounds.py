@@ -15,6 +15,8 @@ from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
 from tests.services.sessions_fixtures import Failure, Service, failure, said, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

@@ -18,6 +18,8 @@ from services.shared.database import Database
 from tests.services.database_fixtures import quiet_log
 from tests.services.sessions_fixtures import START, Service, said, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
 

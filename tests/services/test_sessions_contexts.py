@@ -16,6 +16,8 @@ from services.sessions.contents import StoredMessage
 from services.sessions.windows import Entry, Limits, Window
 from tests.services.sessions_fixtures import Service, said, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:

@@ -11,6 +11,8 @@ import pytest
 from proto import sessions_pb2 as pb
 from tests.services.sessions_fixtures import Service, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:

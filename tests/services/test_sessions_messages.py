@@ -12,6 +12,8 @@ from proto import models_pb2 as models
 from proto import sessions_pb2 as pb
 from tests.services.sessions_fixtures import Service, failure, said, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:

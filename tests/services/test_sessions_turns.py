@@ -15,6 +15,8 @@ from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
 from tests.services.sessions_fixtures import Failure, Service, failure, said, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 ABORTED = grpc.StatusCode.ABORTED
 
 

@@ -15,6 +15,8 @@ from services.sessions import contexts
 from services.shared.page_tokens import write_page_token
 from tests.services.sessions_fixtures import Service, served
 
+pytestmark = pytest.mark.usefixtures("patient_storage")
+
 USER = [{"role": "user"}]
 TINY: dict[str, Any] = {"text": "x"}
 

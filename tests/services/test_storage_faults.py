@@ -81,8 +81,10 @@ async def test_a_writer_who_waits_for_another_s_lock_is_told_to_come_back(postgr
 # ------------------------------------------------------------------------------------------- conflicts
 
 
-async def test_two_writers_who_lock_each_other_out_both_get_through(postgresql_url: str, tmp_path: Path) -> None:
-    """PostgreSQL ends one of the two; it is run again."""
+async def test_two_writers_who_lock_each_other_out_both_get_through(
+    postgresql_url: str, tmp_path: Path, patient_storage: None
+) -> None:
+    """PostgreSQL ends one of the two; it is run again. Nothing else does, however long that takes."""
     runs = 0
     meeting = asyncio.Barrier(2)
 

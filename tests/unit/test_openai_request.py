@@ -186,7 +186,8 @@ def test_tags_and_names_of_ours_are_not_sent() -> None:
 
 SCHEMA = '{ "type":"object",\n "properties": {"n": {"maximum": 12345678901234567890123, "const": 1.50}} }'
 STRICT_SCHEMA = (
-    '{ "type":"object", "properties": {"n": {"const": 1.50}}, "required": ["n"], "additionalProperties":false }'
+    '{ "type":"object", "properties": {"n": {"type": "number", "const": 1.50}},'
+    ' "required": ["n"], "additionalProperties":false }'
 )
 
 

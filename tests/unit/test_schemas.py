@@ -51,10 +51,11 @@ def of(schema: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "schema",
     [
-        ' { "type" :"object", "required":["b","a"],"properties":{"a":{"const":1.10},"b":{"type":["string","null"]}},'
+        ' { "type" :"object", "required":["b","a"],"properties":{"a":{"type":"number","const":1.10},'
+        '"b":{"type":["string","null"]}},'
         ' "additionalProperties":  false }',
         '{"anyOf":[{"type":"string","format":"uuid","pattern":"^[a-z]+$"},{"$ref":"#/$defs/x"}],'
-        '"$defs":{"x":{"enum":[1e400,"\\u00fc"]}}}',
+        '"$defs":{"x":{"type":["number","string"],"enum":[1e400,"\\u00fc"]}}}',
         '{"type":"array","items":true,"minItems":1}',
         "{}",
         "true",
@@ -70,10 +71,12 @@ def test_what_fits_is_the_very_same_text(schema: str, rules: SchemaRules) -> Non
 @BOTH
 def test_every_object_is_closed(rules: SchemaRules) -> None:
     inner = {"type": "object", "properties": {}, "required": []}
-    schema = closed(a={"items": inner}, b={"anyOf": [inner, {"type": "null"}]}) | {"$defs": {"c": inner}}
+    schema = closed(a={"type": "array", "items": inner}, b={"anyOf": [inner, {"type": "null"}]}) | {
+        "$defs": {"c": inner}
+    }
     shut = inner | {"additionalProperties": False}
     assert fitted(schema, rules) == (
-        closed(a={"items": shut}, b={"anyOf": [shut, {"type": "null"}]}) | {"$defs": {"c": shut}}
+        closed(a={"type": "array", "items": shut}, b={"anyOf": [shut, {"type": "null"}]}) | {"$defs": {"c": shut}}
     )
     assert changes(schema, rules) == (
         "$.properties.a.items with no properties but its own; "
@@ -185,9 +188,9 @@ def test_all_of_several_stays_where_it_is_taken() -> None:
         ({"$ref": "#/$defs/x"}, {"anyOf": [{"$ref": "#/$defs/x"}, {"type": "null"}]}),
         ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
-        ({"enum": ["a", None]}, {"enum": ["a", None]}),
-        ({"enum": ["a"]}, {"anyOf": [{"enum": ["a"]}, {"type": "null"}]}),
-        ({"const": None}, {"const": None}),
+        ({"enum": ["a", None]}, {"type": ["string", "null"], "enum": ["a", None]}),
+        ({"enum": ["a"]}, {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]}),
+        ({"const": None}, {"type": "null", "const": None}),
         (True, True),
     ],
 )
@@ -225,7 +228,7 @@ def test_keys_stay_in_their_order_and_numbers_as_they_are() -> None:
     text = '{"z":{},"type":"object","properties":{"b":{"minLength":1.0e2},"a":{"const":0.10}},"required":["b","a"]}'
     result, _ = fit_schema(text, OPENAI_STRICT, "f", "P")
     assert result == (
-        '{"type":"object","properties":{"b":{"description":"[minLength: 1.0e2]"},"a":{"const":0.10}},'
+        '{"type":"object","properties":{"b":{"description":"[minLength: 1.0e2]"},"a":{"type":"number","const":0.10}},'
         '"required":["b","a"],"description":"[z: {}]","additionalProperties":false}'
     )
 

@@ -344,14 +344,15 @@ def test_empty_stop_sequence() -> None:
 # ----------------------------------------------------------------------------------------------- tools and formats
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a.b", "é", "x" * 65])
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "é", "x" * 129])
 def test_tool_names_that_are_none(name: str) -> None:
     assert wrong_fields(ask(tools=[ToolDefinition(name=name)])) == ["tools[0].name"]
 
 
 def test_tools_have_names_of_their_own_and_a_limit() -> None:
     assert wrong_fields(ask(tools=[TOOL, TOOL])) == ["tools[1].name"]
-    assert wrong_fields(ask(tools=[ToolDefinition(name=f"t{n}") for n in range(129)])) == ["tools"]
+    assert wrong_fields(ask(tools=[ToolDefinition(name=f"t{n}") for n in range(1025)])) == ["tools"]
+    check_chat_request(ask(tools=[ToolDefinition(name=f"{n}.{'x' * 100}") for n in range(1024)]))
     large = '{"description":"' + "x" * 200_000 + '"}'
     assert wrong_fields(ask(tools=[ToolDefinition(name=f"t{n}", parameters_json=large) for n in range(21)])) == [
         "tools"
@@ -410,7 +411,7 @@ def test_schemas_that_are_no_object(schema: str) -> None:
         ({"provider_options_json": {"openai": '{"stream": false}'}}, "provider_options_json[openai]"),
         ({"tags": {str(n): "" for n in range(17)}}, "tags"),
         ({"tags": {"a": "b\nc"}}, "tags[a]"),
-        ({"end_user_id": "x" * 257}, "end_user_id"),
+        ({"end_user_id": "x" * 1025}, "end_user_id"),
         ({"prompt_cache_key": "x" * 65}, "prompt_cache_key"),
         ({"prompt_cache_key": "a\nb"}, "prompt_cache_key"),
         ({"reasoning": ReasoningConfig(effort="Very high")}, "reasoning.effort"),

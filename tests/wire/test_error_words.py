@@ -90,3 +90,16 @@ async def test_word_for_no_end_yet_ends_nothing(subject: Subject) -> None:
     assert outcome.error is not None
     assert outcome.error.reason == "UPSTREAM_STREAM_TRUNCATED"
     assert "".join(chunk.token for chunk in outcome.chunks) == "ab"
+
+
+@every_adapter
+@pytest.mark.parametrize(
+    "data", ["prompt too long; exceeded max context length by 12 tokens", '{"error": "prompt too long", "code": 400}']
+)
+async def test_error_event_may_be_a_text_with_its_status_beside_it(subject: Subject, data: str) -> None:
+    pieces = [*subject.speech.opening(), subject.speech.piece("one ")]
+    subject.upstream.play(event_stream(*pieces, event(data, "error")))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.error is not None
+    assert outcome.error.reason == "CONTEXT_LENGTH_EXCEEDED"
+    assert outcome.error.metadata["provider_message"].startswith("prompt too long")

@@ -62,9 +62,9 @@ def result(*ids: str) -> ChatMessage:
     return ChatMessage(role="tool", parts=[ContentPart(tool_result=one) for one in results])
 
 
-def encoded(target: Target, messages: Sequence[ChatMessage], **fields: Any) -> Body:
+def encoded(target: Target, messages: Sequence[ChatMessage], *, stream: bool = False, **fields: Any) -> Body:
     request = ChatRequest(model="m", messages=messages, **fields)
-    return encode(Conversation(request, request.messages), target, stream=False)
+    return encode(Conversation(request, request.messages), target, stream=stream)
 
 
 def told(body: Body) -> list[tuple[str, str]]:

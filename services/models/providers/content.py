@@ -28,6 +28,20 @@ def media_kind(media: models_pb2.Media) -> MediaKind:
     return "image" if path.lower().endswith(IMAGE_EXTENSIONS) else "document"
 
 
+MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+"""What many programs call them, and what providers take."""
+
+
+def fit_media_type(media: models_pb2.Media, path: str, notices: list[models_pb2.Notice]) -> str:
+    """The media type of what stands at `path`, by the name that providers know it by."""
+    known = MEDIA_TYPES.get(media.mime_type.lower())
+    if known is None:
+        return media.mime_type
+    message = f"providers know {media.mime_type} as {known}, which was sent"
+    notices.append(models_pb2.Notice(code="MEDIA_TYPE_CHANGED", field=f"{path}.mime_type", message=message))
+    return known
+
+
 def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
     """Raises InvalidRequest naming each feature of the request that the model does not have, and the model.
 

@@ -23,6 +23,7 @@ from services.models.providers.framing import Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
+from services.models.providers.places import PlaceSearch
 from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
@@ -93,11 +94,49 @@ async def chat(
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
         payload, body = _take_payload(body, room)
-        answered = await transport.post(_url(target), {**target.headers, **JSON}, payload, held.grow)
-        if answered.status != OK:
-            raise await _refusal(target, answered.status, answered.headers, answered.body)
+        search = PlaceSearch(target.places, target.dialect.path)
+        while True:
+            answered = await transport.post(search.url, {**target.headers, **JSON}, payload, held.grow)
+            if answered.status == OK:
+                break
+            error = await _refusal(target, answered.status, answered.headers, answered.body, search)
+            if not _goes_on(search, error, payload):
+                raise error
+        search.found()
         answer = await _read(target, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
+
+
+async def _ask(
+    exchange: contextlib.AsyncExitStack, transport: Transport, target: Target, payload: Payload
+) -> StreamedAnswer:
+    """The answer of whichever place of the target has the path, in an exchange that ends with the block. Raises where
+    the provider refuses."""
+    search = PlaceSearch(target.places, target.dialect.path)
+    while True:
+        opened = transport.stream(search.url, {**target.headers, **JSON}, payload)
+        answered = await exchange.enter_async_context(opened)
+        if answered.status == OK:
+            search.found()
+            return answered
+        error_body = await answered.read_start(MAX_ERROR_BYTES)
+        error = await _refusal(target, answered.status, answered.headers, error_body, search)
+        if not _goes_on(search, error, payload):
+            raise error
+        await exchange.aclose()
+
+
+def _goes_on(search: PlaceSearch, error: errors.PlatformError, payload: Payload) -> bool:
+    """Whether what was refused is sent to another place: where there is no such path, nobody has begun to answer."""
+    if error.reason != "UPSTREAM_PATH_NOT_FOUND":
+        search.found()
+        return False
+    if not search.go_on():
+        return False
+    if not payload.is_kept:
+        # For the next call.
+        search.found()
+    return payload.is_kept
 
 
 async def _whole_answer(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
@@ -140,14 +179,12 @@ async def _streamed(
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
         payload, body = _take_payload(body, room)
-        async with transport.stream(_url(target), {**target.headers, **JSON}, payload) as answered:
+        async with contextlib.AsyncExitStack() as exchange:
+            answered = await _ask(exchange, transport, target, payload)
             # What was asked is where it belongs.
             del payload
             if room:
                 room.keep(PARSED_FORM)
-            if answered.status != OK:
-                error_body = await answered.read_start(MAX_ERROR_BYTES)
-                raise await _refusal(target, answered.status, answered.headers, error_body)
             decoder = target.dialect.decoder()
             decoder.answer.state_owner, decoder.answer.tool_names = target.state_owner, body.tool_names
             with _Interruption(decoder, target, conversation, facts, interrupted):
@@ -278,10 +315,6 @@ def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
     return Payload(body.data, on_written), body._replace(data=b"")
 
 
-def _url(target: Target) -> str:
-    return target.endpoint + target.dialect.path
-
-
 class _Attribution:
     """A block that adds to every error which provider it came from, and how far the answer had come."""
 
@@ -331,9 +364,12 @@ class _Interruption:
             self._interrupted(usage)
 
 
-async def _refusal(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> errors.PlatformError:
+async def _refusal(
+    target: Target, status: int, headers: Mapping[str, str], body: bytes, search: PlaceSearch
+) -> errors.PlatformError:
     fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
-    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys)
+    paths = search.paths() if fault.reason == "UPSTREAM_PATH_NOT_FOUND" else ()
+    return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys, paths=paths)
 
 
 async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]) -> Answer:
@@ -392,6 +428,9 @@ def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
     answer.model = answer.model or target.model
     if answer.usage is None:
         answer.usage = estimate_usage(answer, conversation)
+    elif answer.has_begun and not answer.usage.completion_tokens:
+        # Something was written, which costs something.
+        answer.counts_agree = False
     _add_cost(answer.usage, answer, target)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
@@ -426,6 +465,7 @@ def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
 
 
 def _add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
-    cost = target.price(usage) if target.price and answer.at_standard_rates else None
+    can_be_told = answer.at_standard_rates and answer.counts_agree
+    cost = target.price(usage) if target.price and can_be_told else None
     if cost is not None:
         usage.cost_nano_usd = cost

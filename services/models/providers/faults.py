@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import email.utils
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -150,8 +150,10 @@ def error_for(
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
     keys: Callable[[], Collection[str]] = list,
+    paths: Sequence[str] = (),
 ) -> errors.PlatformError:
-    """The error that the caller of the platform sees. `keys` gives all that it must not quote."""
+    """The error that the caller of the platform sees. `keys` gives all that it must not quote; `paths` are those that
+    are not there, without their host."""
     meaning = MEANINGS[fault.reason]
     metadata = {"provider": provider}
     if status is not None:
@@ -165,6 +167,9 @@ def error_for(
     message = meaning.message.format(provider=provider)
     if fault.field:
         message = f"{fault.field}: {message}"
+    if paths:
+        metadata["path"] = paths[0]
+        message = f"{message}: POST {' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} tried"
     logged: dict[str, str] = {}
     if fault.message and (words := words_to_tell(fault.message, keys())):
         message = f"{message}; it says: {words}"

@@ -76,6 +76,9 @@ SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
 """Keywords that say nothing to a model: taken out without a word in the description."""
 
+TYPE_NAMES = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
+"""By the first byte of a value; all others are numbers."""
+
 NULL_SCHEMA = msgspec.Raw(b'{"type":"null"}')
 
 LOOKAROUND = re.compile(r"\(\?(?:[=!]|<[=!])")
@@ -98,6 +101,8 @@ class SchemaRules:
     """The largest `minItems`."""
     refused_patterns: re.Pattern[str] = LOOKAROUND
     """What a `pattern` must not contain."""
+    typed: bool = False
+    """Every schema must say its type."""
 
 
 ANTHROPIC_OUTPUT = SchemaRules(
@@ -108,6 +113,7 @@ ANTHROPIC_OUTPUT = SchemaRules(
 )
 OPENAI_STRICT = SchemaRules(
     all_required=True,
+    typed=True,
     keywords=COMMON_KEYWORDS
     | {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf", "maxItems", "prefixItems"},
 )
@@ -151,7 +157,7 @@ def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
     if given is None:
         return _Fitted(schema_json)
     definitions = Definitions(given)
-    root = _resolve_root(given, definitions)
+    root = resolve_root(given, definitions)
     fitting = _Fitting(rules, definitions, Repeats(len(data), members_of(root.get("$defs")) or {}))
     fitted = fitting.fit_root(root)
     text = schema_json if is_same(fitted, given) else json_text.encode(fitted).decode()
@@ -161,7 +167,19 @@ def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
 _cached_fit = BoundedCache(_fit)
 
 
-def _resolve_root(root: Node, definitions: Definitions) -> Node:
+def say_root(schema_json: str) -> str:
+    """The schema with the object at its root that it refers to, or that its properties make it; byte for byte the given
+    one where it is one already."""
+    given = members_of(msgspec.Raw(schema_json.encode())) or {}
+    if "type" in given or not given.keys() & {"$ref", "properties"}:
+        return schema_json
+    root = resolve_root(given, Definitions(given))
+    if "type" not in root and "properties" in root:
+        root = {"type": "object", **root}
+    return schema_json if root is given else json_text.encode(root).decode()
+
+
+def resolve_root(root: Node, definitions: Definitions) -> Node:
     """The schema with a root that is only a reference put in its place: providers want an object there."""
     target = definitions.find(text_in(root.get("$ref")))
     return {**target, **{name: value for name, value in root.items() if name != "$ref"}} if target else root
@@ -217,6 +235,8 @@ class _Fitting:
         if word == "oneOf":
             self._tell("with anyOf for oneOf")
         node = self._take_out(node, {name: given[name] for name in given if name in gone})
+        if self._rules.typed:
+            node = _typed(node)
         if is_object(node):
             node = self._close(node)
             if self._rules.all_required:
@@ -330,6 +350,25 @@ class _Fitting:
             self.untold += 1
         else:
             self.changes.append(f"{''.join(self._path)} {change}"[:MAX_CHANGE_LENGTH])
+
+
+def _typed(node: Node) -> Node:
+    """The schema with the type that its values, its properties or its items have."""
+    if node.keys() & {"type", "$ref", "anyOf", "allOf"}:
+        return node
+    types: Sequence[Value] = _types_of([node["const"]] if "const" in node else items_in(node.get("enum")) or ())
+    types = types or [name for keyword, name in (("properties", "object"), ("items", "array")) if keyword in node][:1]
+    if not types:
+        return node
+    return {"type": types[0] if len(types) == 1 else types, **node}
+
+
+def _types_of(values: Sequence[Value]) -> list[Value]:
+    """The names of the types of values, each once."""
+    starts = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
+    return list(
+        dict.fromkeys(starts.get(bytes(value)[:1], "number") for value in values if isinstance(value, msgspec.Raw))
+    )
 
 
 def _has_default(schema: Value) -> bool:

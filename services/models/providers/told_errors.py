@@ -19,15 +19,14 @@ def fault_of_event(data: bytes) -> Fault:
     try:
         told = json_text.decode(data)
     except json_text.Malformed:
-        return fault_in(None)
-    return fault_in(error_in(told) or told if isinstance(told, dict) else told)
+        return fault_in(data.decode("utf-8", "replace"))
+    return fault_in(told)
 
 
 def error_in(told: dict[str, Any]) -> Any:
-    """The error that an object holds or is, or None."""
-    if error := told.get("error"):
-        return error
-    return told if told.get("object") == ERROR or told.get("type") == ERROR else None
+    """The object if it holds an error, or is one, or None: some have what tells of it beside it."""
+    is_error = told.get("error") or told.get("object") == ERROR or told.get("type") == ERROR
+    return told if is_error else None
 
 
 def bare_error_in(told: dict[str, Any]) -> Any:

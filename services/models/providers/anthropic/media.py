@@ -10,7 +10,7 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.anthropic.notices import Notices, dropped
-from services.models.providers.content import media_kind
+from services.models.providers.content import fit_media_type, media_kind
 from services.shared.errors import InvalidRequest
 
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -28,7 +28,7 @@ def media_block(media: models_pb2.Media, path: str, notices: Notices) -> dict[st
         if media.HasField("enable_citations"):
             message = "Messages cites documents only; the image was sent without"
             notices.append(dropped(f"{path}.enable_citations", message))
-        return {"type": "image", "source": _image_source(media, path)}
+        return {"type": "image", "source": _image_source(media, path, notices)}
     if kind != "document":
         raise InvalidRequest.field(path, f"is {kind}, which Messages does not take; send images, PDFs or texts")
     block: dict[str, Any] = {"type": "document", "source": _document_source(media, path)}
@@ -39,12 +39,10 @@ def media_block(media: models_pb2.Media, path: str, notices: Notices) -> dict[st
     return block
 
 
-def _image_source(media: models_pb2.Media, path: str) -> dict[str, Any]:
+def _image_source(media: models_pb2.Media, path: str, notices: Notices) -> dict[str, Any]:
     if not media.HasField("data"):
         return _reference(media)
-    media_type = _media_type(media)
-    # What many programs call it.
-    media_type = "image/jpeg" if media_type == "image/jpg" else media_type
+    media_type = fit_media_type(media, path, notices).lower()
     if media_type not in IMAGE_TYPES:
         raise InvalidRequest.field(f"{path}.mime_type", f"must be one of {', '.join(sorted(IMAGE_TYPES))}")
     return _base64(media_type, media.data)

@@ -13,6 +13,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed
 from services.models.providers.facts import ModelFacts
+from services.models.providers.schema_limits import first_limit
 from services.models.providers.schema_nodes import text_in
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
 from services.shared.errors import InvalidRequest
@@ -35,10 +36,15 @@ def way_of_answer(request: models_pb2.ChatRequest, facts: ModelFacts, *, adapt: 
     if not request.HasField("response_format") or wanted == "text":
         return "text"
     if wanted == "json_schema":
-        return "schema" if facts.schema_output == "native" else "tool"
+        return "schema" if facts.schema_output == "native" and not (adapt and _limit_of(request)) else "tool"
     if wanted == "json_object" and adapt:
         return "tool"
     raise InvalidRequest.field("response_format.type", f"Messages has no {wanted}; use json_schema")
+
+
+def _limit_of(request: models_pb2.ChatRequest) -> str:
+    """What of the schema would be emptied where it is enforced."""
+    return first_limit(request.response_format.schema_json, typed=ANTHROPIC_OUTPUT.typed)
 
 
 def output_format(wanted: models_pb2.ResponseFormat, notices: Notices, *, adapt: bool) -> dict[str, Any]:
@@ -54,7 +60,7 @@ def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, model: str
     """The tool that takes the answer. Raises InvalidRequest for a schema that is not one of an object."""
     description = "Takes the final answer to the user. Give the whole answer here, and nowhere else."
     if wanted.type == "json_schema":
-        lack, schema_json = "enforces no schema", wanted.schema_json
+        lack, schema_json = "does not enforce this schema", wanted.schema_json
         if text_in(json_text.raw_members(schema_json).get("type")) != "object":
             raise InvalidRequest.field(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
     else:

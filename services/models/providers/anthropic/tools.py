@@ -11,7 +11,9 @@ from services.models.providers.anthropic.notices import Notices, changed, droppe
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
 from services.models.providers.options import reserved_in
+from services.models.providers.schema_limits import first_limit
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.tool_schemas import fit_root
 from services.shared.errors import InvalidRequest
 
 MODES = {
@@ -24,6 +26,9 @@ FORCED = frozenset({"any", "tool"})
 NO_PARAMETERS = '{"type":"object"}'
 NO_PARAMETERS_ENFORCED = '{"type":"object","properties":{},"additionalProperties":false}'
 """The schemas of a tool that says nothing of its parameters, as it is and in the form that can be enforced."""
+
+MCP_TOOLSET = "mcp_toolset"
+"""The tools of an MCP server, which goes by the name that the request gives it."""
 
 # The provider's own tools are named by their type without its date, but for these (types/tool_*_param.py of its SDK).
 _DATE = re.compile(r"_\d{8}$")
@@ -46,22 +51,47 @@ def encode_tool(
     if strict and facts.schema_output == "tool":
         strict = None
         notices.append(dropped(f"{path}.strict", "the model enforces no schema; it was not sent"))
-    schema_json = tool.parameters_json or (NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS)
-    if strict and adapt and tool.parameters_json:
-        schema_json, changes = fit_schema(schema_json, ANTHROPIC_OUTPUT, f"{path}.parameters_json", "Anthropic")
-        notices.extend(changes)
+    place = f"{path}.parameters_json"
+    if not tool.parameters_json:
+        schema_json = NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS
+    elif adapt:
+        schema_json, strict = _parameters(tool.parameters_json, place, notices, strict)
+    else:
+        schema_json = tool.parameters_json
     encoded["input_schema"] = json_text.raw(schema_json)
     if strict is not None:
         encoded["strict"] = strict
     return encoded
 
 
+def _parameters(parameters_json: str, place: str, notices: Notices, strict: bool | None) -> tuple[str, bool | None]:
+    """The schema of a tool's arguments, and whether it is enforced. Raises InvalidRequest for one of no object."""
+    fitted = fit_root(parameters_json, place, "Anthropic", with_properties=False, plain_root=True)
+    if fitted.problem:
+        raise InvalidRequest.field(place, fitted.problem)
+    notices.extend(fitted.notices)
+    if not strict:
+        return fitted.text, strict
+    limit = first_limit(fitted.text, typed=ANTHROPIC_OUTPUT.typed, is_of_tool=True)
+    if limit:
+        text = f"Anthropic cannot enforce this schema: {limit}; it was sent whole, without strict"
+        notices.append(models_pb2.Notice(code="SCHEMA_CHANGED", field=place, message=text))
+        return fitted.text, False
+    schema_json, changes = fit_schema(fitted.text, ANTHROPIC_OUTPUT, place, "Anthropic")
+    notices.extend(changes)
+    return schema_json, strict
+
+
 def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices) -> dict[str, Any]:
     kind = tool.provider_tool.type
     encoded: dict[str, Any] = {"type": kind}
-    name = tool.name or _provider_tool_name(kind)
-    if name:
-        encoded["name"] = name
+    if not _is_toolset(kind):
+        encoded["name"] = tool.name or _provider_tool_name(kind)
+    elif kind == MCP_TOOLSET and tool.name:
+        encoded["mcp_server_name"] = tool.name
+    elif tool.name not in ("", kind):
+        text = "a set of the provider's tools has no name of the caller's; it was not sent"
+        notices.append(models_pb2.Notice(code="NAME_DROPPED", field=f"{path}.name", message=text))
     if tool.HasField("strict"):
         encoded["strict"] = tool.strict
     for field in ("description", "parameters_json"):
@@ -77,11 +107,14 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices)
     return encoded
 
 
+def _is_toolset(kind: str) -> bool:
+    """Whether it is a set of tools, which the API gives no name."""
+    return _DATE.sub("", kind).endswith("toolset")
+
+
 def _provider_tool_name(kind: str) -> str:
-    """The name that the API requires of its own tools; a set of tools has none."""
+    """The name that the API requires of its own tools."""
     family = _DATE.sub("", kind)
-    if family.endswith("toolset"):
-        return ""
     return _TOOL_NAMES.get(kind) or _TOOL_NAMES_BY_FAMILY.get(family, family)
 
 

@@ -10,7 +10,7 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.content import media_kind
+from services.models.providers.content import fit_media_type, media_kind
 from services.models.providers.openai.translation import Translation
 
 AUDIO_FORMATS = {
@@ -52,7 +52,7 @@ def encode_media(media: models_pb2.Media, path: str, translation: Translation) -
         problem = "Chat Completions takes file ids of documents only; send a url, or the bytes as data"
         translation.refuse(f"{path}.file_id", problem)
         return None
-    reference = {"url": media.url or _data_url(media)}
+    reference = {"url": media.url or _data_url(media, fit_media_type(media, path, translation.notices))}
     if media.detail and kind == "image":
         reference["detail"] = media.detail
     return {"type": member, member: reference}
@@ -84,11 +84,11 @@ def _file(media: models_pb2.Media, path: str, translation: Translation) -> dict[
     if source == "file_id":
         return {"type": "file", "file": {"file_id": media.file_id}}
     name = media.filename or FILE_NAMES.get(media.mime_type.lower(), "document")
-    return {"type": "file", "file": {"file_data": _data_url(media), "filename": name}}
+    return {"type": "file", "file": {"file_data": _data_url(media, media.mime_type), "filename": name}}
 
 
-def _data_url(media: models_pb2.Media) -> str:
-    return f"data:{media.mime_type};base64,{_base64(media)}"
+def _data_url(media: models_pb2.Media, mime_type: str) -> str:
+    return f"data:{mime_type};base64,{_base64(media)}"
 
 
 def _base64(media: models_pb2.Media) -> str:

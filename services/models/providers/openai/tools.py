@@ -7,7 +7,7 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.openai.cache import refuse_mark
-from services.models.providers.openai.schemas import embed_schema
+from services.models.providers.openai.schemas import embed_parameters
 from services.models.providers.openai.translation import Translation
 
 TOOL_CHOICES = {
@@ -56,12 +56,12 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) 
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
+    strict = tool.strict
     if tool.parameters_json:
-        function["parameters"] = embed_schema(
-            tool.parameters_json, f"{path}.parameters_json", translation, strict=tool.strict
-        )
+        place = f"{path}.parameters_json"
+        function["parameters"], strict = embed_parameters(tool.parameters_json, place, translation, strict=strict)
     if tool.HasField("strict"):
-        function["strict"] = tool.strict
+        function["strict"] = strict
     return {"type": "function", "function": function}
 
 

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.content import media_kind
+from services.models.providers.content import fit_media_type, media_kind
 from services.models.providers.openai.media import FILE_NAMES, refuse_citations
 from services.models.providers.openai.translation import Translation
 
@@ -17,10 +17,12 @@ def encode_media(media: models_pb2.Media, path: str, translation: Translation) -
     kind = media_kind(media)
     if kind == "image":
         # The type requires what the documentation calls the default.
-        return {"type": "input_image", "detail": media.detail or "auto", **_source(media, "image_url", "image_url")}
+        mime_type = fit_media_type(media, path, translation.notices) if media.HasField("data") else ""
+        source = _source(media, mime_type, "image_url", "image_url")
+        return {"type": "input_image", "detail": media.detail or "auto", **source}
     if kind != "document":
         translation.refuse(path, f"is {kind}, which OpenAI's Responses does not take; send images and documents")
-    part: dict[str, Any] = {"type": "input_file", **_source(media, "file_url", "file_data")}
+    part: dict[str, Any] = {"type": "input_file", **_source(media, media.mime_type, "file_url", "file_data")}
     if media.HasField("data"):
         part["filename"] = media.filename or FILE_NAMES.get(media.mime_type.lower(), "document")
     if media.detail:
@@ -28,9 +30,9 @@ def encode_media(media: models_pb2.Media, path: str, translation: Translation) -
     return part
 
 
-def _source(media: models_pb2.Media, url_member: str, data_member: str) -> dict[str, str]:
+def _source(media: models_pb2.Media, mime_type: str, url_member: str, data_member: str) -> dict[str, str]:
     if media.HasField("file_id"):
         return {"file_id": media.file_id}
     if media.HasField("url"):
         return {url_member: media.url}
-    return {data_member: f"data:{media.mime_type};base64,{base64.b64encode(media.data).decode('ascii')}"}
+    return {data_member: f"data:{mime_type};base64,{base64.b64encode(media.data).decode('ascii')}"}
