@@ -14,7 +14,7 @@ from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.choices import sole_choice
-from services.models.providers.openai.usage import read_rates, read_usage
+from services.models.providers.openai.usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.told_errors import bare_error_in, error_in
 
 STOPPED = frozenset({"stop", "tool_calls"})
@@ -46,6 +46,7 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
         answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
     read_finish(answer, choice, stop_sequence_member)
     read_end(answer, completion)
+    read_counts_elsewhere(answer, completion, choice)
     return answer
 
 
@@ -175,4 +176,4 @@ def read_end(answer: Answer, completion: dict[str, Any]) -> None:
     if completion.get("service_tier"):
         read_rates(answer, completion["service_tier"])
     if completion.get("usage"):
-        read_usage(answer, completion["usage"], "prompt", "completion")
+        read_usage(answer, completion["usage"])

@@ -26,6 +26,7 @@ from services.models.providers.openai.response import (
     says_something,
 )
 from services.models.providers.openai.streamed_calls import StreamedCalls
+from services.models.providers.openai.usage import read_counts_elsewhere
 from services.models.providers.openai.whole_message import rest_of_message
 from services.models.providers.told_errors import fault_of_event
 
@@ -85,6 +86,8 @@ class ChatCompletionDecoder:
     def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         if not choice or ERROR in chunk or ERROR in choice:
             refuse_error(chunk, choice)
+        if not choice:
+            read_counts_elsewhere(self.answer, chunk, choice)
         if not self.answer.model:
             read_header(self.answer, chunk)
         if self.finished or choice.get("finish_reason"):
@@ -106,6 +109,7 @@ class ChatCompletionDecoder:
         if self._add_content(choice, chunk, data) and was_finished:
             self.finished = self.awaits_usage = False
             self._finishes_early = True
+        read_counts_elsewhere(self.answer, chunk, choice)
         if finish_word(choice.get("finish_reason")):
             read_finish(self.answer, choice, self._stop_sequence_member)
             self.finished = True
