@@ -144,6 +144,9 @@ def _tools() -> Iterator[Feature]:
     required, none, auto = TOOL_CHOICE_MODE_REQUIRED, TOOL_CHOICE_MODE_NONE, TOOL_CHOICE_MODE_AUTO
     strict = ToolDefinition(name="find", parameters_json=SCHEMA, strict=True)
     of_openai = ProviderTool(type="web_search", config_json='{"search_context_size":"low"}')
+    custom = ProviderTool(type="custom", config_json='{"description":"Asks."}')
+    namespace = ProviderTool(type="namespace", config_json='{"description":"All of files.","tools":[]}')
+    mcp = ProviderTool(type="mcp", config_json='{"server_url":"https://wiki.example/mcp"}')
     of_anthropic = ProviderTool(type="web_search_20260318", config_json='{"max_uses":2}')
     yield from _rows(
         "Tools",
@@ -195,6 +198,9 @@ def _tools() -> Iterator[Feature]:
         results_with_media_in_order=_answered(ContentPart(text="Before:"), IMAGE, ContentPart(text="After:"), PDF),
         tools_of_OpenAI=ChatRequest(tools=[ToolDefinition(provider_tool=of_openai)]),
         tools_of_Anthropic=ChatRequest(tools=[ToolDefinition(provider_tool=of_anthropic)]),
+        a_custom_tool_of_OpenAI_by_name=ChatRequest(tools=[ToolDefinition(name="query", provider_tool=custom)]),
+        a_namespace_of_OpenAI_by_name=ChatRequest(tools=[ToolDefinition(name="files", provider_tool=namespace)]),
+        an_MCP_server_of_OpenAI_by_name=ChatRequest(tools=[ToolDefinition(name="wiki", provider_tool=mcp)]),
     )
 
 

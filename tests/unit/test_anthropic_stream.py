@@ -238,9 +238,30 @@ def test_whole_block_with_half_a_character_keeps_its_value() -> None:
     assert response.message.parts[0].provider_state.data == '{"type":"a_new_block","s":"1\ufffd2"}'.encode()
 
 
-def test_block_with_an_unknown_delta_did_not_come_whole() -> None:
-    response = response_of(start(0, type="a_new_block", n=1), delta(0, "a_new_delta", x=1), stop(0), STOP)
-    assert response.message.parts[0].provider_state.data == b'{"type":"a_new_block","n":1}'
+def test_unknown_deltas_are_pieces_of_their_block() -> None:
+    deltas = [delta(0, "a_new_delta", x=1, text="o"), delta(0, "a_new_delta", text="ne", s=None)]
+    response = response_of(start(0, type="a_new_block", n=1, text=None), *deltas, stop(0), STOP)
+    kept = response.message.parts[0].provider_state.data
+    assert kept == b'{"type":"a_new_block","n":1,"text":"one","x":1,"s":null}'
+
+
+def test_summary_of_a_compaction_may_come_in_pieces() -> None:
+    deltas = [
+        delta(0, "compaction_delta", content="Ear", encrypted_content="a"),
+        delta(0, "compaction_delta", content="lier.", encrypted_content="b"),
+        delta(0, "compaction_delta", content=None, encrypted_content=None),
+        delta(0, "signature_delta", signature="c2ln"),
+    ]
+    response = response_of(start(0, type="compaction", content=None), *deltas, stop(0), STOP)
+    kept = response.message.parts[0].provider_state.data
+    assert kept == b'{"type":"compaction","content":"Earlier.","encrypted_content":"b","signature":"c2ln"}'
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking", "tool_use"])
+def test_unknown_delta_of_a_known_block_is_told(kind: str) -> None:
+    started = start(0, type=kind, id="a", name="find", input={}, text="", thinking="")
+    response = response_of(started, delta(0, "a_new_delta", x=1), stop(0), STOP)
+    assert [warning.code for warning in response.warnings] == ["PART_DROPPED"]
 
 
 def test_text_without_citations_is_plain() -> None:

@@ -129,6 +129,19 @@ def test_settings_of_a_providers_tool_byte_for_byte() -> None:
     assert body.warnings == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "sent", "notices"),
+    [
+        ("mcp_toolset", {"type": "mcp_toolset", "mcp_server_name": "mine"}, []),
+        ("computer_toolset_20260801", {"type": "computer_toolset_20260801"}, [("NAME_DROPPED", "tools[0].name")]),
+    ],
+)
+def test_name_of_a_set_of_tools(kind: str, sent: dict[str, str], notices: list[tuple[str, str]]) -> None:
+    body = encode(tools=[ToolDefinition(name="mine", provider_tool=ProviderTool(type=kind))])
+    assert json.loads(body.data)["tools"] == [sent]
+    assert told(body) == notices
+
+
 def test_description_of_a_providers_tool_is_left_out_and_named() -> None:
     tool = ToolDefinition(provider_tool=ProviderTool(type="bash_20250124"), description="Runs.", parameters_json="{}")
     dropped = [("PARAMETER_DROPPED", f"tools[0].{field}") for field in ("description", "parameters_json")]

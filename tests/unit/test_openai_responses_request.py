@@ -674,9 +674,23 @@ def test_choice_of_tools(choice: ToolChoice, sent: Any) -> None:
             {"type": "mcp", "server_label": "wiki", "server_url": "https://a.test"},
             {"type": "mcp", "server_label": "wiki"},
         ),
-        (ProviderTool(type="shell"), {"type": "shell"}, {"type": "shell"}),
+        (
+            ProviderTool(type="mcp", config_json='{"server_url":"https://a.test"}'),
+            {"type": "mcp", "server_label": "query", "server_url": "https://a.test"},
+            {"type": "mcp", "server_label": "query"},
+        ),
+        (
+            ProviderTool(type="namespace", config_json='{"description":"All.","tools":[]}'),
+            {"type": "namespace", "name": "query", "description": "All.", "tools": []},
+            {"type": "namespace", "name": "query"},
+        ),
+        (
+            ProviderTool(type="a_new_tool"),
+            {"type": "a_new_tool", "name": "query"},
+            {"type": "a_new_tool", "name": "query"},
+        ),
     ],
-    ids=["custom", "custom by another name", "MCP", "shell"],
+    ids=["custom", "custom by another name", "MCP", "MCP by its name", "namespace", "not known yet"],
 )
 def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent: Any, choice: Any) -> None:
     body = body_of(
@@ -685,6 +699,16 @@ def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent
         tool_choice=ToolChoice(tool_name="query"),
     )
     assert (body["tools"], body["tool_choice"]) == ([sent], choice)
+
+
+@pytest.mark.parametrize(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])
+def test_name_of_a_tool_that_has_none_is_told(name: str, told: list[tuple[str, str]]) -> None:
+    tool = ToolDefinition(name=name, provider_tool=ProviderTool(type="shell"))
+    body = encode(PLAIN, tools=[tool], tool_choice=ToolChoice(tool_name=name) if name else None)
+    sent = json.loads(body.data)
+    assert sent["tools"] == [{"type": "shell"}]
+    assert sent.get("tool_choice") == ({"type": "shell"} if name else None)
+    assert [(notice.code, notice.field) for notice in body.warnings] == told
 
 
 def test_several_calls_at_once_can_be_forbidden() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -34,6 +34,7 @@ from services.models.providers.error_body import REASONS_BY_WORD
 from services.models.providers.facts import ModelFacts
 from services.models.providers.finish_reasons import FINISH_REASONS
 from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.openai_responses.tools import NAMELESS
 
 TARGET = Target(
     OPENAI_RESPONSES, "openai", "gpt-6-luna", "https://api.openai.com/v1", {}, ModelFacts(), state_owner="openai"
@@ -156,6 +157,21 @@ def test_types_would_notice() -> None:
     del body["input"][1]["content"]
     with pytest.raises(ValueError, match="content"):
         plain(request_type(stream=False).validate_python(body, strict=True))
+
+
+def test_every_tool_without_a_name_is_known() -> None:
+    from openai.types.responses import ToolParam
+
+    members = {kind: hints for tool in get_args(ToolParam) for kind, hints in tool_types(tool)}
+    nameless = {kind for kind, hints in members.items() if not hints & {"name", "server_label"}}
+    assert nameless == NAMELESS
+
+
+def tool_types(tool: Any) -> Iterable[tuple[str, set[str]]]:
+    """The words for a type of tool, each with the members that it has."""
+    hints = get_type_hints(tool)
+    for kind in get_args(hints["type"]):
+        yield kind, set(hints)
 
 
 def test_every_reason_of_an_end_is_known() -> None:

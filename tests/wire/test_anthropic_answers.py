@@ -66,6 +66,8 @@ def _cut(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         deltas = [{"type": "text_delta", "text": piece} for piece in _halves(block["text"])]
         deltas += [{"type": "citations_delta", "citation": citation} for citation in block.get("citations", [])]
         return block | {"text": ""} | ({"citations": []} if "citations" in block else {}), deltas
+    if block["type"] == "compaction":
+        return block | {"content": None}, [block | {"type": "compaction_delta"}]
     if "input" in block:
         pieces = _halves(bytes(block["input"]).decode())
         return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
@@ -216,6 +218,16 @@ TURNS: list[list[dict[str, Any]]] = [
         call("c", '{"n":2}'),
     ],
     [{"type": "redacted_thinking", "data": exactly('"b3\\u0042h"')}, call("e", "{}")],
+    [
+        {
+            "type": "compaction",
+            "content": exactly('"Earlier: \\u00e9\\/…"'),
+            "encrypted_content": exactly('"b3\\u0042h"'),
+        },
+        {"type": "text", "text": "Then"},
+        call("f", "{}"),
+    ],
+    [{"type": "compaction", "content": None}, {"type": "text", "text": "Go on"}, call("g", "{}")],
     [thinking("Done."), {"type": "a_new_tool_result", "n": exactly("12345678901234567890123")}, call("d", "{}")],
 ]
 

@@ -148,6 +148,24 @@ async def test_phase_of_a_message_is_kept(subject: Subject) -> None:
 
 
 @every_responses_like
+@both_verbs
+async def test_compaction_goes_back_in_place_and_byte_for_byte(subject: Subject, verb: Verb) -> None:
+    """With all that came behind it, which rests on it."""
+    item = '{ "id":"cmp_1", "type":"compaction","encrypted_content":"gAA\\u0041" }'
+    said = written(subject.speech.message("Go on."))
+    whole = written(subject.speech.response([])).replace('"output":[]', f'"output":[{item},{said}]')
+    items = [
+        event(f'{{"type":"response.output_item.done","output_index":{index},"item":{text}}}')
+        for index, text in enumerate((item, said))
+    ]
+    ended = event(f'{{"type":"response.completed","response":{whole}}}')
+    response = await subject.answered_with(whole.encode(), [*subject.speech.opening()[:2], *items, ended])
+    assert states(response) == [item.encode(), said.encode()]
+    await subject.ask(verb, messages=[*talk().messages, response.message, *talk().messages])
+    assert f",{item},{said},".encode() in subject.upstream.requests[-1].body
+
+
+@every_responses_like
 async def test_what_a_call_says_beside_its_arguments_is_kept(subject: Subject) -> None:
     item = subject.speech.call(Call("call-a", "find", []), namespace="files")
     response = await answered_with_items(subject, [item])

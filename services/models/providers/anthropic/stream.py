@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 
 from services.models.providers import json_text
-from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
+from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
-    UsageCount,
     arguments_in,
     is_hidden,
     keep_block,
@@ -22,11 +21,14 @@ from services.models.providers.anthropic.response import (
     refuse_error,
     takes_answer,
     tell_left_out,
+    tell_unknown_piece,
 )
+from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
+from services.models.providers.joined_values import JoinedValue
 from services.models.providers.json_text import items_of, object_of, text_of, written
 from services.models.providers.pieces import Pieces
 from services.models.providers.told_errors import bare_error_in, fault_of_event
@@ -44,10 +46,19 @@ class _CitationsDelta(msgspec.Struct):
     delta: _RawCitation
 
 
+class _AnyDelta(msgspec.Struct):
+    delta: dict[str, msgspec.Raw]
+
+
 KINDS_OF_DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "tool_use": "input_json_delta"}
 """What blocks with a form of ours grow by."""
 TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 """Blocks with a form of ours."""
+WHOLE_MEMBERS = frozenset({"encrypted_content"})
+"""Members of other blocks of which a later piece is a newer value, and no continuation (`_beta_messages.py` of
+anthropic 2.12)."""
+NOTHING = (b"null", b'""')
+"""What a member begins as that comes in pieces."""
 
 
 class MessageDecoder:
@@ -58,7 +69,8 @@ class MessageDecoder:
         self.finished = False
         self.ended = False
         self.awaits_usage = False
-        self._usage = UsageCount()
+        self._is_counted = False
+        """Whether the answer was counted when it had been written."""
         self._blocks: dict[int, _StreamedBlock] = {}
         self._replaced: list[_StreamedBlock] = []
         self._opened = 0
@@ -91,20 +103,26 @@ class MessageDecoder:
             message = object_of(event.get("message"))
             refuse_error(message)
             read_header(self.answer, message)
-            self._usage.update(self.answer, message.get("usage"))
+            read_usage(self.answer, message.get("usage"))
             self._container = container_in_start(message, data)
         elif kind == "message_delta":
-            self._usage.update(self.answer, event.get("usage"))
+            self._read_usage(event)
             delta = object_of(event.get("delta"))
             refuse_error(delta)
             self._container = container_in_delta(delta, data) or self._container
             if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
         elif kind == "message_stop":
+            self._read_usage(event)
             self._end()
         elif error := bare_error_in(event):
             raise fault_in(error)
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
+
+    def _read_usage(self, event: dict[str, Any]) -> None:
+        usage = event.get("usage")
+        read_usage(self.answer, usage)
+        self._is_counted = self._is_counted or bool(object_of(usage))
 
     def _end(self) -> None:
         """Nothing more comes. Blocks that were not ended are all the same whole; without any and without a reason to
@@ -112,6 +130,8 @@ class MessageDecoder:
         for block in (*self._replaced, *self._blocks.values()):
             self._close_block(block)
         keep_container(self.answer, self._container)
+        if not self._is_counted:
+            self.answer.counts_agree = False
         self.ended = True
         self.finished = self._opened > 0 or bool(self.answer.raw_finish_reason)
 
@@ -164,7 +184,7 @@ class MessageDecoder:
                 self.answer.waiting_bytes += len(piece)
         elif kind == "thinking_delta":
             self.answer.add(block.key, "reasoning", piece_of(delta, "thinking"))
-        elif kind == "signature_delta":
+        elif kind == "signature_delta" and block.kind in TOLD_KINDS:
             piece = piece_of(delta, "signature")
             block.signature.add(piece)
             self.answer.waiting_bytes += len(piece)
@@ -174,6 +194,13 @@ class MessageDecoder:
             if self._cited_bytes > MAX_CITED_BYTES:
                 raise Fault("OUTPUT_LIMIT")
             block.citations.append(_citation(delta, data))
+        elif block.kind in TOLD_KINDS:
+            tell_unknown_piece(self.answer)
+        else:
+            self.answer.waiting_bytes += len(data)
+            if self.answer.waiting_bytes > MAX_PARTS_BYTES:
+                raise Fault("OUTPUT_LIMIT")
+            block.join(_delta_members(delta, data))
 
     def _close_block(self, block: _StreamedBlock | None) -> None:
         if block is None or block.is_left_out or block.is_closed:
@@ -187,20 +214,16 @@ class MessageDecoder:
 
     def _finish_block(self, block: _StreamedBlock) -> None:
         text = self.answer.close(block.key)
-        if block.is_whole and block.kind not in TOLD_KINDS:
-            # As it came: it may be large, and there is nothing to read in it.
-            keep_block(self.answer, block.key, block.start, hidden=block.is_hidden)
+        if block.kind not in TOLD_KINDS:
+            # It may be large, and there is nothing to read in it.
+            keep_block(self.answer, block.key, block.written(), hidden=block.is_hidden)
             return
         content = block.content()
         if block.kind == "tool_use":
             self._close_tool_use(block, content, text)
             return
-        if block.kind in ("text", "thinking"):
-            content[block.kind] = text
+        content[block.kind] = text
         block.add_rest(content)
-        arguments_json = block.json.end()
-        if json_text.is_object(arguments_json):
-            content["input"] = json_text.raw(arguments_json)
         if block.kind == "text" and items_of(content.get("citations")):
             self.answer.cite(block.key, block.citations_json(content))
         self._keep(block, content)
@@ -232,6 +255,7 @@ class _StreamedBlock:
         "is_hidden",
         "is_left_out",
         "is_whole",
+        "joined",
         "json",
         "key",
         "kind",
@@ -253,10 +277,37 @@ class _StreamedBlock:
         self.json = Pieces()
         self.signature = Pieces()
         self.citations: list[msgspec.Raw] = []
+        self.joined: dict[str, JoinedValue] | None = None
+        """Its members that come in pieces, where it has no form of ours."""
 
     def content(self) -> dict[str, Any]:
         """What the block began with."""
         return read_object(self.start)
+
+    def join(self, members: dict[str, bytes]) -> None:
+        """Takes pieces of its members."""
+        if self.joined is None:
+            began = json_text.raw_members(self.start.decode()).items()
+            self.joined = {name: JoinedValue(bytes(value)) for name, value in began if bytes(value) not in NOTHING}
+        for name, piece in members.items():
+            if name not in self.joined:
+                self.joined[name] = JoinedValue(piece)
+            else:
+                self.joined[name].add(piece, is_whole=name in WHOLE_MEMBERS)
+
+    def written(self) -> bytes:
+        """The whole block, as the provider wrote it as far as it came in one piece."""
+        if self.is_whole:
+            return self.start
+        members: dict[str, Any] = dict(json_text.raw_members(self.start.decode()))
+        for name, value in (self.joined or {}).items():
+            members[name] = msgspec.Raw(value.written())
+        arguments_json = self.json.end()
+        if json_text.is_object(arguments_json):
+            members["input"] = json_text.raw(arguments_json)
+        if self.citations:
+            members["citations"] = self.citations
+        return json_text.encode(members)
 
     def first_arguments_json(self, content: dict[str, Any]) -> str:
         """The arguments that the block began with."""
@@ -293,10 +344,21 @@ def _index(event: dict[str, Any]) -> int:
 
 def _block_json(content: dict[str, Any], data: bytes) -> bytes:
     """The block of the event that starts it, as the provider wrote it where that can be embedded."""
+    if not content:
+        return b"{}"
     try:
         return bytes(json_text.decode_exactly(data, _StartOfBlock).content_block)
     except json_text.Malformed:
         return json_text.encode_any(content)
+
+
+def _delta_members(delta: dict[str, Any], data: bytes) -> dict[str, bytes]:
+    """The members of a delta, as the provider wrote them where they can be embedded."""
+    try:
+        written = json_text.decode_exactly(data, _AnyDelta).delta
+    except json_text.Malformed:
+        return {name: json_text.encode_any(value) for name, value in delta.items() if name != "type"}
+    return {name: bytes(value) for name, value in written.items() if name != "type"}
 
 
 def _citation(delta: dict[str, Any], data: bytes) -> msgspec.Raw:

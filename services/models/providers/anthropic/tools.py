@@ -27,6 +27,9 @@ NO_PARAMETERS = '{"type":"object"}'
 NO_PARAMETERS_ENFORCED = '{"type":"object","properties":{},"additionalProperties":false}'
 """The schemas of a tool that says nothing of its parameters, as it is and in the form that can be enforced."""
 
+MCP_TOOLSET = "mcp_toolset"
+"""The tools of an MCP server, which goes by the name that the request gives it."""
+
 # The provider's own tools are named by their type without its date, but for these (types/tool_*_param.py of its SDK).
 _DATE = re.compile(r"_\d{8}$")
 _TOOL_NAMES = {"text_editor_20250124": "str_replace_editor"}
@@ -82,9 +85,13 @@ def _parameters(parameters_json: str, place: str, notices: Notices, strict: bool
 def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices) -> dict[str, Any]:
     kind = tool.provider_tool.type
     encoded: dict[str, Any] = {"type": kind}
-    name = tool.name or _provider_tool_name(kind)
-    if name:
-        encoded["name"] = name
+    if not _is_toolset(kind):
+        encoded["name"] = tool.name or _provider_tool_name(kind)
+    elif kind == MCP_TOOLSET and tool.name:
+        encoded["mcp_server_name"] = tool.name
+    elif tool.name not in ("", kind):
+        text = "a set of the provider's tools has no name of the caller's; it was not sent"
+        notices.append(models_pb2.Notice(code="NAME_DROPPED", field=f"{path}.name", message=text))
     if tool.HasField("strict"):
         encoded["strict"] = tool.strict
     for field in ("description", "parameters_json"):
@@ -100,11 +107,14 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices)
     return encoded
 
 
+def _is_toolset(kind: str) -> bool:
+    """Whether it is a set of tools, which the API gives no name."""
+    return _DATE.sub("", kind).endswith("toolset")
+
+
 def _provider_tool_name(kind: str) -> str:
-    """The name that the API requires of its own tools; a set of tools has none."""
+    """The name that the API requires of its own tools."""
     family = _DATE.sub("", kind)
-    if family.endswith("toolset"):
-        return ""
     return _TOOL_NAMES.get(kind) or _TOOL_NAMES_BY_FAMILY.get(family, family)
 
 

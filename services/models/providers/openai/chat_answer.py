@@ -10,6 +10,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.answer import MAX_CITED_BYTES, Answer
 from services.models.providers.faults import Fault
+from services.models.providers.joined_values import JoinedValue
 from services.models.providers.json_text import items_of, object_of
 from services.models.providers.member_state import (
     CALL_MEMBERS,
@@ -20,7 +21,6 @@ from services.models.providers.member_state import (
     beyond,
     wrap_members,
 )
-from services.models.providers.openai.joined_values import JoinedValue
 from services.models.providers.openai.written import WrittenMessage
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.

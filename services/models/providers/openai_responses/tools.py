@@ -14,7 +14,27 @@ from services.models.providers.openai.translation import Translation
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
 
 NAMED_BY = ("name", "server_label")
-"""What tells OpenAI's tools of one type apart, where there can be several: custom tools, MCP servers."""
+"""What tells OpenAI's tools of one type apart, where there can be several: custom tools, namespaces, MCP servers."""
+
+NAMELESS = frozenset(
+    {
+        "apply_patch",
+        "code_interpreter",
+        "computer",
+        "computer_use_preview",
+        "file_search",
+        "image_generation",
+        "local_shell",
+        "programmatic_tool_calling",
+        "shell",
+        "tool_search",
+        "web_search",
+        "web_search_2025_08_26",
+        "web_search_preview",
+        "web_search_preview_2025_03_11",
+    }
+)
+"""Tools of OpenAI's that have no name but their type (`ToolParam` of openai 3.54); it refuses unknown members."""
 
 
 def encode_tools(translation: Translation) -> dict[str, Any]:
@@ -30,6 +50,9 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
 def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) -> dict[str, Any]:
     refuse_mark(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
+        if tool.name not in ("", tool.provider_tool.type) and tool.provider_tool.type in NAMELESS:
+            problem = f"OpenAI's {tool.provider_tool.type} has no name of the caller's; it was not sent"
+            translation.tell("NAME_DROPPED", f"{path}.name", problem)
         return _provider_tool(tool)
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
@@ -47,8 +70,8 @@ def _provider_tool(tool: models_pb2.ToolDefinition) -> dict[str, Any]:
     config_json = tool.provider_tool.config_json
     encoded: dict[str, Any] = dict(raw_members(config_json)) if config_json else {}
     encoded["type"] = tool.provider_tool.type
-    if tool.name and tool.provider_tool.type == "custom":
-        encoded.setdefault("name", tool.name)
+    if tool.name and tool.provider_tool.type not in NAMELESS:
+        encoded.setdefault("server_label" if tool.provider_tool.type == "mcp" else "name", tool.name)
     return encoded
 
 
