@@ -7,6 +7,7 @@ they come, the status with its details and trailers. Nothing is retried here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -31,7 +32,10 @@ RETRY_SECONDS = 1.0
 MIN_TIMEOUT_SECONDS = 0.001
 MAX_TIMEOUT_SECONDS = 365 * 24 * 3600.0
 
-_OF_GRPC_ITSELF = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+# What grpc says of a backend that is not there, or that stops; of one that does not keep to the protocol.
+_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+_BROKEN = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+_STREAM_REMOVED = "Stream removed ("
 
 
 class Proxy(MethodHandlers):
@@ -84,7 +88,9 @@ class Forward:
                 onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)
-                    response: bytes = await onward
+                    response: bytes | None = await onward
+                    if response is None:
+                        raise self._lost("has ended the call without an answer")
                     context.set_trailing_metadata(returned(await onward.trailing_metadata()))
                 finally:
                     onward.cancel()
@@ -127,8 +133,7 @@ class Forward:
             onward = self._start_in_pieces(timeout=_timeout(call), metadata=metadata)
             try:
                 # A call that is given its request at its start keeps it to its end.
-                await onward.write(data)
-                await onward.done_writing()
+                await _send(onward, data)
             except BaseException:
                 onward.cancel()
                 raise
@@ -144,7 +149,7 @@ class Forward:
                 await self._pass_status(error, call, context)
             # For the operator: a refused connection, a broken one, a proxy between that answers in plain HTTP.
             call.facts["cause"] = error.details()
-            error = self._lost() if call.facts.get("messages") else self._unreachable()
+            error = self._broken_off(error.code(), is_in_mid_stream=bool(call.facts.get("messages")))
         await fail_call(self._log, self._name, error, call, context)
 
     async def _pass_status(
@@ -162,13 +167,20 @@ class Forward:
             metadata={"backend": backend.name},
         )
 
-    def _lost(self) -> errors.Unavailable:
+    def _broken_off(self, code: grpc.StatusCode, *, is_in_mid_stream: bool) -> errors.Unavailable:
+        if is_in_mid_stream:
+            return self._lost("was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
+        if code in _AWAY:
+            return self._unreachable()
+        return self._lost("has answered in a way that cannot be read")
+
+    def _lost(self, how: str, **facts: str) -> errors.Unavailable:
         # Names no time to retry after: a caller that repeated the call by itself would pay for the answer twice.
         backend = self._backend
         return errors.Unavailable(
-            f"the {backend.title} at {backend.address} was lost in mid-stream; the answer so far is incomplete",
+            f"the {backend.title} at {backend.address} {how}",
             reason="BACKEND_LOST",
-            metadata={"backend": backend.name, "phase": "mid_stream"},
+            metadata={"backend": backend.name, **facts},
         )
 
 
@@ -176,6 +188,15 @@ def _timeout(call: Call) -> float | None:
     # To grpc.aio a timeout of 0 means none, and one of centuries is over at once.
     remaining = call.remaining_seconds()
     return None if remaining is None else min(max(remaining, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
+
+
+async def _send(onward: Any, request: bytes) -> None:
+    """Sends a request. A call that has ended before it had all of it tells how when it is asked for its answer."""
+    await onward.wait_for_connection()
+    with contextlib.suppress(grpc.aio.InternalError):
+        # `write` would replace the status of a backend that has answered before it had all.
+        await onward._cython_call.send_serialized_message(request)
+        await onward.done_writing()
 
 
 async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContext) -> None:
@@ -188,4 +209,6 @@ async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContex
 def _is_from_grpc_itself(error: grpc.aio.AioRpcError) -> bool:
     """Whether the backend cannot have said this: every error that a service raises comes with details. CANCELLED, too,
     is grpc's word for a call that it gave up as the backend stopped: the caller has cancelled nothing."""
-    return error.code() in _OF_GRPC_ITSELF and DETAILS_KEY not in error.trailing_metadata()
+    if error.code() not in _AWAY | _BROKEN:
+        return False
+    return DETAILS_KEY not in error.trailing_metadata() or (error.details() or "").startswith(_STREAM_REMOVED)

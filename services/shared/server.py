@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
 from services.shared.allocator import give_back_large_blocks
-from services.shared.collector import set_apart
+from services.shared.collector import look_no_more, set_apart
 from services.shared.errors import StartupError
 from services.shared.event_loop import run_on_loop
 from services.shared.health import NOT_SERVING, SERVING, Health
@@ -158,6 +158,8 @@ def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     except KeyboardInterrupt:
         # Ctrl-C before the signal handlers were there.
         sys.exit(130)
+    finally:
+        look_no_more()
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -62,3 +64,18 @@ def test_garbage_is_not_set_apart() -> None:
     for _ in range(ENTRIES):
         count_entry()
     assert freed() is None
+
+
+def test_a_process_that_ends_is_not_looked_at_any_more(capfd: pytest.CaptureFixture[str]) -> None:
+    program = """
+import atexit, gc
+from services.shared.server import run
+
+async def main():
+    print("before", gc.get_freeze_count())
+
+atexit.register(lambda: print("at the end", gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000))
+run("test", main)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert capfd.readouterr().out == "before 0\nat the end True True\n"

@@ -426,6 +426,9 @@ def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
     answer.model = answer.model or target.model
     if answer.usage is None:
         answer.usage = estimate_usage(answer, conversation)
+    elif answer.has_begun and not answer.usage.completion_tokens:
+        # Something was written, which costs something.
+        answer.counts_agree = False
     _add_cost(answer.usage, answer, target)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
@@ -460,6 +463,7 @@ def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
 
 
 def _add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
-    cost = target.price(usage) if target.price and answer.at_standard_rates else None
+    can_be_told = answer.at_standard_rates and answer.counts_agree
+    cost = target.price(usage) if target.price and can_be_told else None
     if cost is not None:
         usage.cost_nano_usd = cost
