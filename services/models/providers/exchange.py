@@ -19,7 +19,7 @@ from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
-from services.models.providers.framing import Framing, read_body
+from services.models.providers.framing import MAX_EVENTS, Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
@@ -42,8 +42,6 @@ JSON = {"content-type": "application/json"}
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
-MAX_EVENTS = 2**19
-"""Of one streamed answer: one that says nothing takes nine bytes to send, and three microseconds to read."""
 MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 """With room for what the service adds to a response, and for the chunk that a stream's comes in."""
 MAX_CHARACTERS = 16 * 1024 * 1024
