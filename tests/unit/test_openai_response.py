@@ -117,7 +117,7 @@ def test_finish_reasons(raw: object, finish: str) -> None:
     [
         (
             {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 99},
-            TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+            TokenUsage(prompt_tokens=10, completion_tokens=89, total_tokens=99, reasoning_tokens=84),
         ),
         (
             {

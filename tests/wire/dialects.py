@@ -206,7 +206,7 @@ class AnthropicSpeech:
 
     def opening(self) -> list[str]:
         block = {"type": "text", "text": ""}
-        told = Sample(usage=Usage(prompt=100, completion=1))
+        told = Sample(usage=Usage(prompt=USAGE.prompt, completion=1))
         return [self._start(told), self.named("content_block_start", index=0, content_block=block)]
 
     def piece(self, text: str) -> str:

@@ -20,6 +20,7 @@ from services.models.limits import MAX_PARTS
 from services.models.providers.call_ids import made_id
 from services.models.providers.faults import Fault
 from services.models.providers.pieces import Pieces
+from services.models.providers.usage_counts import CountedTokens
 
 BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
 
@@ -53,8 +54,8 @@ class _Block:
 
 
 class Answer:
-    """An answer under construction. `provider_response_id`, `model`, `stop_sequence`, `usage`, `at_standard_rates` and
-    `warnings` may be set at any time before the end.
+    """An answer under construction. `provider_response_id`, `model`, `stop_sequence`, `usage`, `counts_agree`,
+    `at_standard_rates` and `warnings` may be set at any time before the end.
 
     `state_owner` says whose the opaque state in it is, and `tool_names` what its tools are called; they must be set
     before anything is taken out.
@@ -68,6 +69,10 @@ class Answer:
         self.stop_sequence = ""
         """Which of the request's stop sequences ended it, where the provider says so."""
         self.usage: models_pb2.TokenUsage | None = None
+        self.counts = CountedTokens()
+        """What was told of the usage so far, as it was told."""
+        self.counts_agree = True
+        """False where what was told of the usage contradicts itself."""
         self.at_standard_rates = True
         """False where the provider says that it charges otherwise, as for another service tier."""
         self.warnings: list[models_pb2.Notice] = []

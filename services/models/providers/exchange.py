@@ -19,7 +19,7 @@ from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
-from services.models.providers.framing import Framing, read_body
+from services.models.providers.framing import MAX_EVENTS, Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
@@ -42,8 +42,6 @@ JSON = {"content-type": "application/json"}
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
-MAX_EVENTS = 2**19
-"""Of one streamed answer: one that says nothing takes nine bytes to send, and three microseconds to read."""
 MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 """With room for what the service adds to a response, and for the chunk that a stream's comes in."""
 MAX_CHARACTERS = 16 * 1024 * 1024
@@ -428,6 +426,9 @@ def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
     answer.model = answer.model or target.model
     if answer.usage is None:
         answer.usage = estimate_usage(answer, conversation)
+    elif answer.has_begun and not answer.usage.completion_tokens:
+        # Something was written, which costs something.
+        answer.counts_agree = False
     _add_cost(answer.usage, answer, target)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
@@ -462,6 +463,7 @@ def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
 
 
 def _add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
-    cost = target.price(usage) if target.price and answer.at_standard_rates else None
+    can_be_told = answer.at_standard_rates and answer.counts_agree
+    cost = target.price(usage) if target.price and can_be_told else None
     if cost is not None:
         usage.cost_nano_usd = cost

@@ -12,20 +12,16 @@ from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
+from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
-from services.models.providers.json_text import count_of, items_of, text_of, written
+from services.models.providers.json_text import items_of, text_of, written
 from services.models.providers.told_errors import bare_error_in, error_in
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""
 _CATEGORY = re.compile(r"[a-z][a-z_]{0,63}")
-
-USAGE_MEMBERS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-
-OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "inference_geo": ("us",)}
-"""What usage says of a call that is not charged as usual (https://platform.claude.com/docs/en/about-claude/pricing)."""
 
 
 class _RawBlock(msgspec.Struct):
@@ -79,7 +75,7 @@ def read_answer(body: bytes) -> Answer:
             keep_block(answer, key, block_json, hidden=is_hidden(block))
     read_finish(answer, message, answered_by_tool=answered_by_tool)
     keep_container(answer, container_in_body(message, body))
-    UsageCount().update(answer, message.get("usage"))
+    read_usage(answer, message.get("usage"))
     return answer
 
 
@@ -195,56 +191,3 @@ def _read_refusal(answer: Answer, details: dict[str, Any]) -> None:
     category = text_of(details.get("category"))
     if _CATEGORY.fullmatch(category):
         answer.warn("ANSWER_REFUSED", f"the provider's policy stopped the answer, in its category {category}")
-
-
-class UsageCount:
-    """Usage as Messages counts it: over a stream it is told again and again, cumulatively, never to be added up."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._written_by_lifetime: int | None = None
-        self._written_for_long: int | None = None
-        self._thinking: int | None = None
-
-    def update(self, answer: Answer, usage: Any) -> None:
-        """Takes over whatever `usage` tells anew, and says in the answer what is known now."""
-        if not isinstance(usage, dict):
-            return
-        self._take(usage)
-        answer.usage = self._total()
-        if any(usage.get(name) in words for name, words in OTHER_RATES.items()):
-            answer.at_standard_rates = False
-
-    def _take(self, usage: dict[str, Any]) -> None:
-        for name in USAGE_MEMBERS:
-            tokens = count_of(usage.get(name))
-            if tokens is not None:
-                self._counts[name] = tokens
-        creation = usage.get("cache_creation")
-        if isinstance(creation, dict):
-            lifetimes = [count_of(tokens) for tokens in creation.values()]
-            self._written_by_lifetime = count_of(sum(tokens for tokens in lifetimes if tokens is not None))
-            for_long = count_of(creation.get("ephemeral_1h_input_tokens"))
-            self._written_for_long = self._written_for_long if for_long is None else for_long
-        details = usage.get("output_tokens_details")
-        if isinstance(details, dict):
-            thinking = count_of(details.get("thinking_tokens"))
-            self._thinking = self._thinking if thinking is None else thinking
-
-    def _total(self) -> models_pb2.TokenUsage | None:
-        """The usage in the platform's terms, where the prompt includes what the cache gave and took."""
-        if "input_tokens" not in self._counts and "output_tokens" not in self._counts:
-            return None
-        read = self._counts.get("cache_read_input_tokens")
-        written = self._counts.get("cache_creation_input_tokens", self._written_by_lifetime)
-        prompt = self._counts.get("input_tokens", 0) + (read or 0) + (written or 0)
-        completion = self._counts.get("output_tokens", 0)
-        return models_pb2.TokenUsage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=prompt + completion,
-            cached_prompt_tokens=read,
-            cache_write_tokens=written,
-            reasoning_tokens=self._thinking,
-            long_cache_write_tokens=self._written_for_long,
-        )

@@ -11,7 +11,6 @@ from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
-    UsageCount,
     arguments_in,
     is_hidden,
     keep_block,
@@ -24,6 +23,7 @@ from services.models.providers.anthropic.response import (
     tell_left_out,
     tell_unknown_piece,
 )
+from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
@@ -69,7 +69,8 @@ class MessageDecoder:
         self.finished = False
         self.ended = False
         self.awaits_usage = False
-        self._usage = UsageCount()
+        self._is_counted = False
+        """Whether the answer was counted when it had been written."""
         self._blocks: dict[int, _StreamedBlock] = {}
         self._replaced: list[_StreamedBlock] = []
         self._opened = 0
@@ -102,20 +103,26 @@ class MessageDecoder:
             message = object_of(event.get("message"))
             refuse_error(message)
             read_header(self.answer, message)
-            self._usage.update(self.answer, message.get("usage"))
+            read_usage(self.answer, message.get("usage"))
             self._container = container_in_start(message, data)
         elif kind == "message_delta":
-            self._usage.update(self.answer, event.get("usage"))
+            self._read_usage(event)
             delta = object_of(event.get("delta"))
             refuse_error(delta)
             self._container = container_in_delta(delta, data) or self._container
             if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
         elif kind == "message_stop":
+            self._read_usage(event)
             self._end()
         elif error := bare_error_in(event):
             raise fault_in(error)
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
+
+    def _read_usage(self, event: dict[str, Any]) -> None:
+        usage = event.get("usage")
+        read_usage(self.answer, usage)
+        self._is_counted = self._is_counted or bool(object_of(usage))
 
     def _end(self) -> None:
         """Nothing more comes. Blocks that were not ended are all the same whole; without any and without a reason to
@@ -123,6 +130,8 @@ class MessageDecoder:
         for block in (*self._replaced, *self._blocks.values()):
             self._close_block(block)
         keep_container(self.answer, self._container)
+        if not self._is_counted:
+            self.answer.counts_agree = False
         self.ended = True
         self.finished = self._opened > 0 or bool(self.answer.raw_finish_reason)
 

@@ -13,7 +13,8 @@ from services.models.providers.json_text import text_of
 from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
-from services.models.providers.openai.usage import read_rates, read_usage
+from services.models.providers.openai.choices import sole_choice
+from services.models.providers.openai.usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.told_errors import bare_error_in, error_in
 
 STOPPED = frozenset({"stop", "tool_calls"})
@@ -29,12 +30,12 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
     """
     completion = read_object(body)
-    choice = first_choice(completion)
+    answer = ChatAnswer()
+    choice, body = sole_choice(completion, body, answer)
     refuse_error(completion, choice)
     message = message_of(choice)
     if message is None:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    answer = ChatAnswer()
     read_header(answer, completion)
     add_delta(answer, message)
     answer.add_annotations(annotations_in(message))
@@ -45,15 +46,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
         answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
     read_finish(answer, choice, stop_sequence_member)
     read_end(answer, completion)
+    read_counts_elsewhere(answer, completion, choice)
     return answer
-
-
-def first_choice(completion: dict[str, Any]) -> dict[str, Any]:
-    """The only choice, or an empty one: usage comes in a chunk without choices, and some servers send null."""
-    choices = completion.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
-    return {}
 
 
 def message_of(choice: dict[str, Any]) -> dict[str, Any] | None:
@@ -182,4 +176,4 @@ def read_end(answer: Answer, completion: dict[str, Any]) -> None:
     if completion.get("service_tier"):
         read_rates(answer, completion["service_tier"])
     if completion.get("usage"):
-        read_usage(answer, completion["usage"], "prompt", "completion")
+        read_usage(answer, completion["usage"])

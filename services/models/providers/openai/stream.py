@@ -14,10 +14,10 @@ from services.models.providers.faults import read_object
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.openai.called import calls_in
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
+from services.models.providers.openai.choices import OtherChoices, first_choice
 from services.models.providers.openai.response import (
     add_delta,
     annotations_in,
-    first_choice,
     message_of,
     read_end,
     read_finish,
@@ -26,6 +26,7 @@ from services.models.providers.openai.response import (
     says_something,
 )
 from services.models.providers.openai.streamed_calls import StreamedCalls
+from services.models.providers.openai.usage import read_counts_elsewhere
 from services.models.providers.openai.whole_message import rest_of_message
 from services.models.providers.told_errors import fault_of_event
 
@@ -50,6 +51,7 @@ class ChatCompletionDecoder:
         self.finished = False
         self.ended = False
         self.awaits_usage = False
+        self._others = OtherChoices(self.answer)
         self._told_by_messages = False
         self._finishes_early = False
         """Whether content has come behind a finish reason."""
@@ -69,13 +71,23 @@ class ChatCompletionDecoder:
 
     def _end(self) -> None:
         """Nothing more comes. Where nothing at all came, that is no answer: its generation failed."""
+        for piece in self._others.take_back(has_first=self._has_content()):
+            chunk = read_object(piece)
+            self._read_choice(first_choice(chunk), chunk, piece)
         self.ended = True
         self.finished = self.finished or self._has_content()
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
+        if choice and (choice.get("index") or self._others or len(chunk["choices"]) > 1):
+            choice, data = self._others.sift(chunk, data, is_finished=self.finished)
+        self._read_choice(choice, chunk, data)
+
+    def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         if not choice or ERROR in chunk or ERROR in choice:
             refuse_error(chunk, choice)
+        if not choice:
+            read_counts_elsewhere(self.answer, chunk, choice)
         if not self.answer.model:
             read_header(self.answer, chunk)
         if self.finished or choice.get("finish_reason"):
@@ -97,6 +109,7 @@ class ChatCompletionDecoder:
         if self._add_content(choice, chunk, data) and was_finished:
             self.finished = self.awaits_usage = False
             self._finishes_early = True
+        read_counts_elsewhere(self.answer, chunk, choice)
         if finish_word(choice.get("finish_reason")):
             read_finish(self.answer, choice, self._stop_sequence_member)
             self.finished = True

@@ -1,37 +1,78 @@
-"""What a call used and whether it is charged as usual, as both of OpenAI's dialects tell it."""
+"""What a call used and whether it is charged as usual, as OpenAI's dialects tell it, and servers that imitate them.
+
+OpenAI counts in `usage`, prompt and completion on Chat Completions, input and output on Responses, with details beside
+them. Others use the names of the other dialect, or tell details at the top: DeepSeek what the cache hit and missed
+(https://api-docs.deepseek.com/guides/kv_cache), Moonshot `cached_tokens`, proxies of Claude its own names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from proto import models_pb2
 from services.models.providers.answer import Answer
-from services.models.providers.json_text import count_of, object_of
+from services.models.providers.json_text import object_of
+from services.models.providers.usage_counts import CountedTokens
 
 TIERS_AT_OTHER_RATES = frozenset({"flex", "scale", "priority", "fast", "ultrafast"})
 """Of `service_tier`, which tells how a request was served (https://developers.openai.com/api/docs/pricing)."""
 
+PROMPT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
+COMPLETION = ("completion_tokens", "output_tokens", "eval_count")
+"""The names of the two counts; the last of each are Ollama's."""
 
-def read_usage(answer: Answer, usage: Any, read: str, written: str) -> None:
-    """Takes the counts, if there are any, of tokens that are called `<read>_tokens` and `<written>_tokens`.
 
-    The first include cached and the second reasoning tokens here already.
-    """
+def read_usage(answer: Answer, usage: Any) -> None:
+    """Takes the counts in an object, if there are any."""
     if not isinstance(usage, dict):
         return
-    prompt, completion = count_of(usage.get(f"{read}_tokens")), count_of(usage.get(f"{written}_tokens"))
-    if prompt is None and completion is None:
-        return
-    of_prompt = object_of(usage.get(f"{read}_tokens_details"))
-    of_completion = object_of(usage.get(f"{written}_tokens_details"))
-    answer.usage = models_pb2.TokenUsage(
-        prompt_tokens=prompt or 0,
-        completion_tokens=completion or 0,
-        total_tokens=(prompt or 0) + (completion or 0),
-        cached_prompt_tokens=count_of(of_prompt.get("cached_tokens")),
-        cache_write_tokens=count_of(of_prompt.get("cache_write_tokens")),
-        reasoning_tokens=count_of(of_completion.get("reasoning_tokens")),
-    )
+    counts = answer.counts
+    cache_hit, cache_missed = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
+    prompt = [usage.get(name) for name in PROMPT]
+    if isinstance(cache_hit, int) and isinstance(cache_missed, int):
+        prompt.append(cache_hit + cache_missed)
+    before = counts["prompt"], counts["completion"]
+    counts.take("prompt", *prompt)
+    counts.take("completion", *(usage.get(name) for name in COMPLETION))
+    counts.take_total(usage.get("total_tokens"), of=before)
+    _take_details(counts, usage, cache_hit)
+    answer.usage, answer.counts_agree = counts.settle()
+
+
+def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) -> None:
+    of_prompt = [object_of(usage.get(f"{name}_tokens_details")) for name in ("prompt", "input")]
+    of_completion = [object_of(usage.get(f"{name}_tokens_details")) for name in ("completion", "output")]
+    cached = [details.get("cached_tokens") for details in (*of_prompt, usage)]
+    written = [details.get("cache_write_tokens") for details in (*of_prompt, usage)]
+    counts.take("cached", *cached, cache_hit, usage.get("cache_read_input_tokens"))
+    counts.take("written", *written, usage.get("cache_creation_input_tokens"))
+    counts.take("reasoning", *(details.get("reasoning_tokens") for details in (*of_completion, usage)))
+
+
+def read_counts_elsewhere(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Takes the counts that stand elsewhere than in the `usage` of a completion, or of a piece of one."""
+    for usage in _usages(completion, choice):
+        read_usage(answer, usage)
+
+
+def _usages(completion: dict[str, Any], choice: dict[str, Any]) -> Iterator[Any]:
+    # Moonshot's (https://platform.moonshot.ai/docs/api/chat), Groq's in streams, and those of servers that have none.
+    yield choice.get("usage")
+    yield object_of(completion.get("x_groq")).get("usage")
+    if any(name in completion for name in (*PROMPT, *COMPLETION)):
+        yield completion
+    timings = completion.get("timings")
+    if isinstance(timings, dict) and not completion.get("usage"):
+        yield _of_timings(timings)
+
+
+def _of_timings(timings: dict[str, Any]) -> dict[str, Any]:
+    """The counts in what llama.cpp measured, which is always there: of the prompt, what was not in its cache."""
+    evaluated, cached = timings.get("prompt_n"), timings.get("cache_n")
+    told = {"completion_tokens": timings.get("predicted_n")}
+    if isinstance(evaluated, int) and isinstance(cached, int):
+        told |= {"prompt_tokens": evaluated + cached, "cached_tokens": cached}
+    return told
 
 
 def read_rates(answer: Answer, service_tier: Any) -> None:

@@ -62,7 +62,7 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
             items.add_whole(index_of(index), item_of(output[index]), texts[index])
     items.end()
     answer.finish(finish_reason_of(word), word)
-    read_usage(answer, response.get("usage"), "input", "output")
+    read_usage(answer, response.get("usage"))
     read_rates(answer, response.get("service_tier"))
     _warn_of_withheld_reasoning(answer, response)
 
