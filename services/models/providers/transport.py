@@ -289,8 +289,10 @@ def _unpacker(encoding: str) -> Unpacker | None:
     match encoding.lower():
         case "" | "identity":
             return None
-        case "gzip" | "x-gzip" | "deflate":
+        case "gzip" | "x-gzip":
             return Unpacker()
+        case "deflate":
+            return Unpacker(may_be_bare=True)
         case _:
             raise _protocol_error("the provider packs its answer in a way that it was not asked for")
 
