@@ -47,7 +47,7 @@ CAUSE = "cause"
 """The name of the fact why it broke, or is not there."""
 
 CAUSES = {
-    errno.ECONNREFUSED: "it refused the connection; is it running there?",
+    errno.ECONNREFUSED: "it refused the connection",
     errno.ECONNRESET: "it broke the connection",
     errno.EHOSTUNREACH: "no way leads to its host",
     errno.ENETUNREACH: "no way leads to its network",
