@@ -26,15 +26,15 @@ class Credentials:
         self._files = files or KeyFiles()
         self._bounds = bounds or CredentialBounds()
 
-    def problem(self, credential: Credential, places: Sequence[str], *, by_stranger: bool) -> str | None:
-        """Says why no registration may refer to this credential, or have it sent to any of these places, or None.
+    def problem(self, credential: Credential, endpoint: str | None, *, by_stranger: bool) -> str | None:
+        """Says why no registration may refer to this credential, or have it sent to this endpoint, or None.
 
         A stranger is told the same of all that is not mapped, whether it is there or not.
         """
         source = self._source(credential)
         if not source:
             return None
-        return self._problem_with_bounds(source, places, by_stranger) or self._problem_with_source(credential, source)
+        return self._problem_with_bounds(source, endpoint, by_stranger) or self._problem_with_source(credential, source)
 
     def key_for(self, model: RegisteredModel) -> str:
         """The key that goes to a registered model, or "" when it needs none.
@@ -45,14 +45,15 @@ class Credentials:
         source = self._source(model.credential)
         if not source:
             return ""
-        if problem := self._problem_with_bounds(source, _all_places(model), model.untrusted):
+        if problem := self._problem_with_bounds(source, model.endpoint, model.untrusted):
             _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
         return self.read(model.credential)
 
     def places_of(self, model: RegisteredModel) -> Sequence[str]:
         """Where the server of a registered model may be asked: the places that its endpoint may mean, the likeliest
         first, as far as its key may go there."""
-        places, source = _all_places(model), self._source(model.credential)
+        places = places_of(model.endpoint, without_version=model.adapter_type == "anthropic")
+        source = self._source(model.credential)
         if not source:
             return places
         return tuple(place for place in places if self._bounds.allow(source, place)) or places
@@ -87,12 +88,10 @@ class Credentials:
     def _source(self, credential: Credential) -> str:
         return FILE + self._files.name(credential.file) if credential.HasField("file") else credential.env_var
 
-    def _problem_with_bounds(self, source: str, places: Sequence[str], by_stranger: bool) -> str | None:
+    def _problem_with_bounds(self, source: str, endpoint: str | None, by_stranger: bool) -> str | None:
         if by_stranger and not self._bounds.is_mapped(source):
             return f"is not for callers of this platform; its operator must map it in {credential_bounds.SETTING}"
-        if not places or any(self._bounds.allow(source, place) for place in places):
-            return None
-        return self._bounds.problem(source, places[0])
+        return self._bounds.problem(source, endpoint) if endpoint else None
 
     def _problem_with_source(self, credential: Credential, source: str) -> str | None:
         if credential.HasField("file"):
@@ -117,10 +116,6 @@ class Credentials:
             message = f"the file {file} holds characters that no key has, or too many; it must hold the key alone"
             _refuse("CREDENTIAL_INVALID", message, file=file)
         return key
-
-
-def _all_places(model: RegisteredModel) -> Sequence[str]:
-    return places_of(model.endpoint, without_version=model.adapter_type == "anthropic")
 
 
 def source_of(credential: Credential) -> str:

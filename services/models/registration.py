@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from proto import models_pb2
@@ -14,7 +14,7 @@ from services.models.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
 from services.models.provider_registry import KEY_VARIABLES
 from services.models.providers import json_text
 from services.models.providers.options import reserved_in
-from services.models.providers.places import base_of, places_of
+from services.models.providers.places import base_of
 from services.models.validation import EFFORT
 from services.shared.errors import FieldViolation
 
@@ -77,12 +77,8 @@ def _violations(
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    places = () if endpoint_violations else _places(request)
-    yield from _credential_violations(request, places, credentials, by_stranger=by_stranger)
-
-
-def _places(request: models_pb2.RegisterModelRequest) -> Sequence[str]:
-    return places_of(base_of(request.endpoint), without_version=request.adapter_type == "anthropic")
+    endpoint = None if endpoint_violations else base_of(request.endpoint)
+    yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
 
 
 def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
@@ -177,11 +173,11 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
 
 
 def _credential_violations(
-    request: models_pb2.RegisterModelRequest, places: Sequence[str], credentials: Credentials, *, by_stranger: bool
+    request: models_pb2.RegisterModelRequest, endpoint: str | None, credentials: Credentials, *, by_stranger: bool
 ) -> Iterator[FieldViolation]:
     """Keeps a caller from having a secret of this machine sent to a server of the caller's own."""
     credential = request.credential
-    problem = credentials.problem(credential, places, by_stranger=by_stranger)
+    problem = credentials.problem(credential, endpoint, by_stranger=by_stranger)
     vendor = VENDOR_OF_KEY.get(credential.env_var)
     if not problem and vendor and request.adapter_type != vendor:
         problem = f"is the built-in provider's own: only for adapter_type {vendor}; use a variable of its own"

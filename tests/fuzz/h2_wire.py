@@ -15,6 +15,7 @@ import hpack
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+LAST_STREAM = 2**31 - 1
 END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 
 Field = tuple[bytes, bytes]
@@ -84,6 +85,7 @@ class Answers:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.ended: dict[int, Ended] = {}
         self.closed = False
+        self._last_taken = LAST_STREAM
         self._reader = reader
         self._writer = writer
         self._decoder = hpack.Decoder(max_header_list_size=1 << 24)
@@ -95,18 +97,22 @@ class Answers:
         waiting = set(streams)
         try:
             async with asyncio.timeout(seconds):
-                while not self.closed and not waiting <= self.ended.keys():
+                # What the server has not taken will not be answered.
+                while not self.closed and any(stream <= self._last_taken for stream in waiting - self.ended.keys()):
                     await self._take_frame()
         except TimeoutError:
             return False
+        for stream in waiting - self.ended.keys():
+            self.ended[stream] = Ended("closed")
         return True
 
     async def drain(self, seconds: float) -> None:
         """Reads for a time, or until the connection ends."""
         try:
             async with asyncio.timeout(seconds):
-                while not self.closed:
+                while not self.closed and self._last_taken == LAST_STREAM:
                     await self._take_frame()
+                self.closed = True
         except TimeoutError:
             return
 
@@ -117,7 +123,7 @@ class Answers:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.closed = True
             return
-        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF
+        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:9], "big") & LAST_STREAM
         if kind == SETTINGS and not flags & ACK:
             self._write(frame(SETTINGS, ACK))
         elif kind == PING and not flags & ACK:
@@ -127,9 +133,7 @@ class Answers:
         elif kind == RST_STREAM:
             self.ended.setdefault(stream, Ended(f"RST {int.from_bytes(payload[:4], 'big')}"))
         elif kind == GOAWAY:
-            # What was not taken will not be answered.
-            last = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
-            self.closed = self.closed or last < 2**31 - 1
+            self._last_taken = int.from_bytes(payload[:4], "big") & LAST_STREAM
         elif kind == DATA and flags & END_STREAM:
             self.ended.setdefault(stream, Ended("end of data"))
 

@@ -159,7 +159,7 @@ class Process:
 
     async def ended(self) -> tuple[int, str]:
         """Waits for its end; returns the exit code and what it wrote to standard error."""
-        _, errors = await asyncio.wait_for(self._process.communicate(), 20)
+        _, errors = await asyncio.wait_for(self._process.communicate(), 60)
         assert self._process.returncode is not None
         return self._process.returncode, errors.decode()
 
@@ -170,7 +170,7 @@ async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]
     started = await start_python(*arguments, **environment)
     try:
         assert started.stdout
-        line = await asyncio.wait_for(started.stdout.readline(), 20)
+        line = await asyncio.wait_for(started.stdout.readline(), 60)
         yield Process(started, line.decode().rstrip("\n"))
     finally:
         if started.returncode is None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-CALL_SECONDS = 5.0
+CALL_SECONDS = 30.0
 
 
 class LogFile(io.BytesIO):

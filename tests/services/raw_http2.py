@@ -6,7 +6,7 @@ import socket
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADERS, SETTINGS = 1, 4
+DATA, HEADERS, SETTINGS = 0, 1, 4
 END_STREAM, END_HEADERS = 1, 4
 
 POST, HTTP = b"\x83", b"\x86"
@@ -24,10 +24,19 @@ def field(name: bytes, value: bytes) -> bytes:
 
 def call(path: bytes, *fields: tuple[bytes, bytes]) -> bytes:
     """A connection's first bytes: a gRPC call of `path` without a message."""
+    return _opening(path, END_STREAM, *fields)
+
+
+def call_with(path: bytes, message: bytes, *fields: tuple[bytes, bytes]) -> bytes:
+    """The same with a message, which is a small one."""
+    return _opening(path, 0, *fields) + frame(DATA, END_STREAM, 1, b"\0" + struct.pack(">I", len(message)) + message)
+
+
+def _opening(path: bytes, end: int, *fields: tuple[bytes, bytes]) -> bytes:
     block = POST + HTTP + field(b":path", path) + field(b":authority", b"x")
     block += field(b"content-type", b"application/grpc") + field(b"te", b"trailers")
     block += b"".join(field(name, value) for name, value in fields)
-    return PREFACE + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_STREAM | END_HEADERS, 1, block)
+    return PREFACE + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, end | END_HEADERS, 1, block)
 
 
 def send(address: str, data: bytes) -> socket.socket:

@@ -213,7 +213,7 @@ async def test_writes_cancelled_at_any_moment_are_whole_or_absent(database: Data
     for steps in itertools.count(0, 3):
         task = asyncio.create_task(write(steps))
         for _ in range(steps):
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(0.001)
         has_finished = task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

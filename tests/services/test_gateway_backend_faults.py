@@ -23,7 +23,8 @@ from tests.services.gateway_fixtures import (
 )
 
 BACKEND = "tests.services.gateway_backend"
-AT_ONCE = 0.5
+AT_ONCE = 5.0
+"""Of a busy machine: less than what grpc waits by itself, and than the deadlines here."""
 
 
 async def echo(request: bytes, _: grpc.aio.ServicerContext) -> bytes:
@@ -72,7 +73,7 @@ async def test_message_names_the_backend_and_its_address() -> None:
 
 async def test_host_that_does_not_exist_is_unavailable() -> None:
     async with gateway("no-such-host.invalid:50053") as front:
-        error = await failure(front.unary()(b"", timeout=10))
+        error = await failure(front.unary()(b"", timeout=30))
         assert details_of(error)[0].reason == "BACKEND_UNAVAILABLE"
 
 
@@ -82,10 +83,10 @@ async def test_backend_that_accepts_and_says_nothing_is_unavailable() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         async with gateway(f"127.0.0.1:{silent.getsockname()[1]}") as front:
-            assert details_of(await failure(front.unary()(b"", timeout=10)))[0].reason == "BACKEND_UNAVAILABLE"
+            assert details_of(await failure(front.unary()(b"", timeout=30)))[0].reason == "BACKEND_UNAVAILABLE"
             began = time.perf_counter()
             for _ in range(20):
-                await failure(front.unary()(b"", timeout=10))
+                await failure(front.unary()(b"", timeout=30))
             assert time.perf_counter() - began < AT_ONCE
 
 

@@ -17,7 +17,8 @@ from services.shared.health import NOT_SERVING, SERVING
 from tests.services.gateway_fixtures import MODELS, SESSIONS, Backend, Gateway, gateway, process, serving
 
 BACKEND = "tests.services.gateway_backend"
-AT_ONCE = 1.0
+AT_ONCE = 10.0
+"""Of a busy machine."""
 
 
 @contextlib.asynccontextmanager
@@ -117,14 +118,14 @@ async def test_stop_says_not_serving_to_those_who_watch() -> None:
     async with both() as (_, __, front):
         watch = health_pb2_grpc.HealthStub(front.channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
-        stopping = asyncio.create_task(front.server.stop(5))
+        stopping = asyncio.create_task(front.server.stop(60))
         assert (await asyncio.wait_for(watch.read(), AT_ONCE)).status == NOT_SERVING
         await asyncio.wait_for(stopping, AT_ONCE)
 
 
 async def test_backend_that_a_gateway_watches_stops_without_waiting_for_it() -> None:
     async with both() as (models, _, front):
-        await asyncio.wait_for(models.server.stop(30), AT_ONCE)
+        await asyncio.wait_for(models.server.stop(60), AT_ONCE)
         await wait_until(front, MODELS, NOT_SERVING)
 
 

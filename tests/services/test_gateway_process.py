@@ -37,7 +37,7 @@ CONFIGURATION_ERROR = 78
 async def outcome(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
     """Runs the program to its end: exit code, standard output, standard error."""
     started = await start_python(*arguments, **environment)
-    output, errors = await asyncio.wait_for(started.communicate(), 20)
+    output, errors = await asyncio.wait_for(started.communicate(), 60)
     return started.returncode, output.decode(), errors.decode()
 
 
@@ -166,16 +166,16 @@ class Steps:
 async def stop_and_wait_until_draining(gateway: Process, channel: grpc.aio.Channel) -> None:
     """Sends SIGTERM, and returns when the gateway's health tells that it was heeded."""
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=MODELS))
-    while (await asyncio.wait_for(watch.read(), 5)).status != SERVING:
+    while (await asyncio.wait_for(watch.read(), 30)).status != SERVING:
         pass
     gateway.send(signal.SIGTERM)
-    assert (await asyncio.wait_for(watch.read(), 5)).status == NOT_SERVING
+    assert (await asyncio.wait_for(watch.read(), 30)).status == NOT_SERVING
     assert await watch.read() is grpc.aio.EOF
 
 
 async def refuses_calls(gateway: Process) -> None:
     """Returns when calls of others than those who are connected are refused, which is soon after the health says so."""
-    async with asyncio.timeout(5), open_channel(gateway.address) as channel:
+    async with asyncio.timeout(30), open_channel(gateway.address) as channel:
         while await channel.unary_unary(f"/{MODELS}/Chat")(b"").code() is not grpc.StatusCode.UNAVAILABLE:
             pass
 
@@ -210,7 +210,7 @@ async def test_stream_that_does_not_finish_is_cancelled_at_the_backend_too(hurri
             await stop_and_wait_until_draining(gateway, channel)
             if "signal" in hurried:
                 gateway.send(signal.SIGTERM)
-            await asyncio.wait_for(steps.ended.wait(), 5)
+            await asyncio.wait_for(steps.ended.wait(), 30)
             assert await call.code() is grpc.StatusCode.UNAVAILABLE
             code, errors = await gateway.ended()
     assert code == 0

@@ -241,6 +241,12 @@ def test_closing_the_client_ends_its_streams(backend: Backend) -> None:
         list(stream)
 
 
+# A program that was started in the background of a shell does not heed interrupts.
+HEED_INTERRUPTS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
 INTERRUPTED_CHAT = """
 import sys
 from genai_platform import GenAIPlatform
@@ -281,7 +287,7 @@ def test_an_interrupt_cancels_the_call_although_the_program_goes_on(script: str,
     """As in a notebook, where the interrupted cell's error, and with it every frame, is kept."""
     backend.stream = backend.endless_stream
     backend.answers["Chat"] = backend.hang
-    command = [sys.executable, "-c", script, backend.address]
+    command = [sys.executable, "-c", HEED_INTERRUPTS + script, backend.address]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdin is not None
         assert program.stdout is not None

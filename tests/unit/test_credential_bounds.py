@@ -86,8 +86,8 @@ def test_file_is_the_same_however_it_is_written(tmp_path: Path, file: str) -> No
     files = KeyFiles(tmp_path)
     keys = Credentials(files, read_bounds("file:team/key=https://a.internal/v1", files, {}))
     credential = Credential(file=file.format(directory=tmp_path))
-    assert keys.problem(credential, ["https://a.internal/v1"], by_stranger=True) is None
-    assert keys.problem(credential, ["https://b.internal/v1"], by_stranger=False)
+    assert keys.problem(credential, "https://a.internal/v1", by_stranger=True) is None
+    assert keys.problem(credential, "https://b.internal/v1", by_stranger=False)
 
 
 @pytest.mark.parametrize(

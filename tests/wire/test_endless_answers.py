@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import gzip
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.models.providers import exchange
+from services.models.providers import exchange, framing
 from services.models.providers.event_stream import MAX_EMPTY_BYTES, MAX_EVENT_BYTES
 from services.models.providers.exchange import MAX_CHARACTERS, MAX_STREAM_BYTES
 from services.models.providers.transport import MAX_BODY_BYTES
@@ -146,6 +147,46 @@ async def test_whole_answer_without_end_is_left(subject: Subject, verb: Verb, st
     assert outcome.error
     assert outcome.error.reason == "UPSTREAM_PROTOCOL_ERROR"
     await subject.upstream.requests[0].closed_by_peer()
+
+
+MANY_EVENTS = {
+    "documents on lines": "{}\n",
+    "events": "data: {}\n\n",
+    "empty events": "data\n\n",
+    "blank lines": "\n",
+    "comments": ":\n\n",
+}
+
+
+@every_dialect
+@both_verbs
+@pytest.mark.parametrize("case", MANY_EVENTS)
+async def test_body_of_events_without_number_is_none(
+    subject: Subject, verb: Verb, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told as a whole answer, whatever it is."""
+    for module in (exchange, framing):
+        monkeypatch.setattr(module, "MAX_EVENTS", 20_000)
+    start = '{"id":"a"}\n' if "documents" in case else ""
+    body = start.encode() + repeated(MANY_EVENTS[case]) * 4
+    subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
+    async with bounded(len(body) + 4 * MIB):
+        outcome = await subject.ask(verb)
+    assert outcome.error
+    assert outcome.error.reason in ("OUTPUT_LIMIT", "UPSTREAM_PROTOCOL_ERROR", "UPSTREAM_STREAM_TRUNCATED")
+
+
+@one_dialect
+@both_verbs
+async def test_line_without_end_behind_a_document_costs_what_it_has(subject: Subject, verb: Verb) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    subject.upstream.play(Script(head, [b'{"id":"a"}\n{"b":"', *[repeated("x")] * 1000]))
+    began = time.thread_time()
+    async with bounded(MAX_BODY_BYTES + ON_THE_WAY_BYTES):
+        outcome = await subject.ask(verb)
+    assert outcome.error
+    # Gone through again with each piece of it, it would take a hundred times as long.
+    assert time.thread_time() - began < 5
 
 
 SLOW: dict[str, Sequence[Any]] = {

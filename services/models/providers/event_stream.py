@@ -65,14 +65,17 @@ class EventStream:
         if len(data) > MAX_EVENT_LINES:
             for block in blocks:
                 _check_size(block)
+        empty_bytes = 0
         for block in blocks:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(Event("", block[6:]))
-            elif block and (event := _parse(block)):
+            elif block and not _is_comment(block) and (event := _parse(block)):
                 events.append(event)
             else:
-                self._count_empty(len(block))
+                empty_bytes += len(block) + 2
+        if empty_bytes:
+            self._count_empty(empty_bytes)
         return events
 
     def end(self) -> list[Event]:
@@ -84,7 +87,7 @@ class EventStream:
         return [event] if event else []
 
     def _count_empty(self, size: int) -> None:
-        self._empty_bytes += size + 2
+        self._empty_bytes += size
         if self._empty_bytes > MAX_EMPTY_BYTES:
             raise _refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
 
@@ -116,7 +119,7 @@ class EventStream:
         _check_size(held)
         event = _parse(bytes(held))
         if event is None:
-            self._count_empty(len(held))
+            self._count_empty(len(held) + 2)
         return event
 
     def _skip_byte_order_mark(self, data: bytes) -> bytes:
@@ -147,6 +150,10 @@ def _check_size(block: bytes | bytearray) -> None:
         raise _refusal(LARGE_EVENT)
     if block.count(b"\n") >= MAX_EVENT_LINES:
         raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
+
+
+def _is_comment(block: bytes) -> bool:
+    return block.startswith(b":") and b"\n" not in block
 
 
 def _parse(block: bytes) -> Event | None:

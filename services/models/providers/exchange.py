@@ -11,6 +11,7 @@ import contextlib
 import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from proto import models_pb2
 from services.models.providers.answer import Answer
@@ -19,12 +20,12 @@ from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
-from services.models.providers.framing import Framing, read_body
+from services.models.providers.framing import MAX_EVENTS, Framing, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
 from services.models.providers.places import PlaceSearch
-from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
+from services.models.providers.transport import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
 from services.shared.intake import Room
@@ -42,8 +43,6 @@ JSON = {"content-type": "application/json"}
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
-MAX_EVENTS = 2**19
-"""Of one streamed answer: one that says nothing takes nine bytes to send, and three microseconds to read."""
 MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 """With room for what the service adds to a response, and for the chunk that a stream's comes in."""
 MAX_CHARACTERS = 16 * 1024 * 1024
@@ -316,9 +315,11 @@ def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
 
 
 class _Attribution:
-    """A block that adds to every error which provider it came from, and how far the answer had come."""
+    """A block that adds to every error which provider it came from, and how far the answer had come, and for the log at
+    which host."""
 
     def __init__(self, target: Target) -> None:
+        self._target = target
         self._facts = {"provider": target.provider, "phase": "pre_stream"}
 
     def __enter__(self) -> dict[str, str]:
@@ -327,6 +328,7 @@ class _Attribution:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, errors.PlatformError):
             error.metadata = {**self._facts, **error.metadata}
+            error.logged = {UPSTREAM_HOST: urlsplit(self._target.endpoint).netloc, **error.logged}
 
 
 class _Interruption:

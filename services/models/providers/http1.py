@@ -143,7 +143,10 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         # Servers in the wild get these wrong, and nothing is taken for something else by it.
         self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
         )
         self._transport: asyncio.Transport | None = None
         self._phase = _Phase.IDLE
@@ -378,8 +381,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._phase is not _Phase.HEAD or (status < 200 and status != 101):
             return
         self.status = status
-        framed = b"content-length" in self._fields or b"chunked" in self._fields.get(b"transfer-encoding", b"").lower()
-        self._ends_with_connection = not framed
+        length, coding = self._fields.get(b"content-length"), self._fields.get(b"transfer-encoding")
+        # A length beside a coding is overridden, and nothing that follows is to be believed (RFC 9112, 6.3).
+        self._spoiled = self._spoiled or (length is not None and coding is not None)
+        self._ends_with_connection = length is None if coding is None else not coding.lower().endswith(b"chunked")
         self._phase = _Phase.BODY
         self._wake()
 

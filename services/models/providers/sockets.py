@@ -71,6 +71,15 @@ class _Socket(socket.socket):
 
     def close(self) -> None:
         super().close()
+        self._tell()
+
+    def detach(self) -> int:
+        # What uvloop does with a socket that it closes itself.
+        descriptor = super().detach()
+        self._tell()
+        return descriptor
+
+    def _tell(self) -> None:
         on_close, self._on_close = self._on_close, None
         if on_close:
             on_close()
