@@ -32,6 +32,10 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", 10_000),
+    # Of calls that nobody has taken yet, some 15 KB each. By itself grpc ends some at random from 1,000 on, of whatever
+    # caller.
+    ("grpc.server.max_pending_requests", 3_000),
+    ("grpc.server.max_pending_requests_hard_limit", 3_000),
     # Small and fixed windows: with growing ones, megabytes of requests that nobody has asked for wait in grpc.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16 * 1024),
