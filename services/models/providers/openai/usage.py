@@ -80,7 +80,7 @@ def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:
         "written": of_prompt.get("cache_write_tokens"),
         "reasoning": of_completion.get("reasoning_tokens"),
     }
-    return {name: count for name, count in told.items() if count_of(count) is not None}
+    return {name: count for name, value in told.items() if (count := count_of(value)) is not None}
 
 
 def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) -> None:
