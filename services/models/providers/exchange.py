@@ -411,7 +411,7 @@ async def _end(
 
 def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
     """The finished response. Raises as `_check` does."""
-    _settle(answer, target, conversation)
+    _settle(answer, target, conversation, body)
     response = answer.response()
     _check(response, target, body)
     return response
@@ -419,13 +419,13 @@ def _response(answer: Answer, target: Target, conversation: Conversation, body: 
 
 def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatChunk:
     """The last chunk, with the finished response. Raises as `_check` does."""
-    _settle(answer, target, conversation)
+    _settle(answer, target, conversation, body)
     chunk = answer.last_chunk()
     _check(chunk.response, target, body)
     return chunk
 
 
-def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
+def _settle(answer: Answer, target: Target, conversation: Conversation, body: Body) -> None:
     """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
     if answer.usage is None:
@@ -434,8 +434,17 @@ def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
         # Something was written, which costs something.
         answer.counts_agree = False
     _add_cost(answer.usage, answer, target)
+    if conversation.request.config.logprobs and not answer.has_logprobs:
+        _tell_of_missing_logprobs(answer, body)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
+
+
+def _tell_of_missing_logprobs(answer: Answer, body: Body) -> None:
+    """Says that a provider passed them over, unless they were not asked of it."""
+    if not any(notice.field.endswith("logprobs") for notice in body.warnings):
+        problem = "the provider did not tell how likely the tokens were"
+        answer.warn("LOGPROBS_MISSING", problem, field="config.logprobs")
 
 
 def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> None:
