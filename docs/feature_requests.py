@@ -280,6 +280,8 @@ def _parameters() -> Iterator[Feature]:
         stop_sequences=ChatRequest(config=ChatConfig(stop_sequences=["END"])),
         seed=ChatRequest(config=ChatConfig(seed=1)),
         penalties=ChatRequest(config=ChatConfig(frequency_penalty=0.5, presence_penalty=0.5)),
+        logprobs=ChatRequest(config=ChatConfig(logprobs=True)),
+        logprobs_of_the_likeliest_tokens=ChatRequest(config=ChatConfig(logprobs=True, top_logprobs=5)),
         zeros=ChatRequest(config=zeros),
         all_sampling_at_once=ChatRequest(config=all_of_them),
         all_sampling_passed_through=ChatRequest(config=all_of_them, parameter_policy=PARAMETER_POLICY_PASSTHROUGH),

@@ -51,6 +51,8 @@ class TurnFields(TypedDict, total=False):
     frequency_penalty: float | None
     presence_penalty: float | None
     parallel_tool_calls: bool | None
+    logprobs: bool | None
+    top_logprobs: int | None
 
 
 class ChatFields(TurnFields, total=False):

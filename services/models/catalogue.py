@@ -23,6 +23,7 @@ AS_OF = "2026-11-22"
 
 SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 PENALTIES = frozenset({"frequency_penalty", "presence_penalty"})
+LOGPROBS = frozenset({"logprobs", "top_logprobs"})
 
 Vendor = Literal["openai", "anthropic"]
 VENDORS: tuple[Vendor, ...] = ("anthropic", "openai")
@@ -49,7 +50,7 @@ _GPT_AUDIO = replace(
 )
 # The last rule of the table: a model that is not known yet is most likely one that always reasons.
 _GPT_UNKNOWN = ModelFacts(
-    unsupported=SAMPLING | PENALTIES,
+    unsupported=SAMPLING | PENALTIES | LOGPROBS,
     length_parameter="max_completion_tokens",
     reasoning=ReasoningFacts(on_by_default=True),
     tools_with_reasoning_need_responses=True,
@@ -65,11 +66,11 @@ _GPT_REASONING = replace(
     prompt_caching=True,
 )
 # They reason when they are asked to, and then take no more than those that always do.
-_WHILE_REASONING = (SAMPLING - {"top_k"}) | PENALTIES | {"stop_sequences"}
+_WHILE_REASONING = (SAMPLING - {"top_k"}) | PENALTIES | LOGPROBS | {"stop_sequences"}
 _GPT_OPTIONAL_REASONING = replace(_GPT_REASONING, unsupported=frozenset({"top_k"}))
 _O_SERIES = replace(
     _GPT_REASONING,
-    unsupported=SAMPLING | PENALTIES | {"parallel_tool_calls"},
+    unsupported=SAMPLING | PENALTIES | LOGPROBS | {"parallel_tool_calls"},
     reasoning=ReasoningFacts(("low", "medium", "high"), on_by_default=True),
 )
 _O_NO_STOP = replace(_O_SERIES, unsupported=_O_SERIES.unsupported | {"stop_sequences"})
@@ -134,7 +135,7 @@ RESPONSES_ONLY = re.compile(r"(-pro|codex|cyber|deep-research|rosalind|computer-
 # Anthropic requires max_tokens. This much suits most answers and stays below the length from which its own SDKs
 # refuse to wait for an answer that is not streamed.
 ANTHROPIC_DEFAULT_MAX_TOKENS = 16_384
-_ANTHROPIC_UNKNOWN = frozenset({"seed"}) | PENALTIES
+_ANTHROPIC_UNKNOWN = frozenset({"seed"}) | PENALTIES | LOGPROBS
 
 # Of a server that merely speaks the dialect: `output_config` may be unknown to it, a tool is not.
 _MESSAGES_SPEAKER = ModelFacts(

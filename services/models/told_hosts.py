@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from services.models.provider_registry import VENDOR_URLS
 from services.models.providers.base import Target
-from services.models.providers.transport import UPSTREAM_HOST
+from services.models.providers.transport import CAUSE, UPSTREAM_HOST
 from services.shared.errors import PlatformError
 
 VENDOR_HOSTS = frozenset(urlsplit(url).hostname for url in VENDOR_URLS.values())
@@ -23,7 +23,7 @@ class ToldHost:
         pass
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, PlatformError) and UPSTREAM_HOST in error.logged and self._is_callers():
+        if isinstance(error, PlatformError) and CAUSE in error.logged and self._is_callers():
             host = error.logged[UPSTREAM_HOST]
             error.metadata[UPSTREAM_HOST] = host
             error.message = f"{error.message} ({host})"

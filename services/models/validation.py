@@ -60,6 +60,7 @@ NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
     ("top_k", 1, None),
     ("frequency_penalty", -2, 2),
     ("presence_penalty", -2, 2),
+    ("top_logprobs", 0, 20),
 )
 
 

@@ -44,10 +44,11 @@ async def refuse_call(untaken: cygrpc.RPCState) -> None:
     """Ends a call that no handler has taken with UNAVAILABLE SERVER_STOPPING; grpc itself would say CANCELLED."""
     loop = asyncio.get_running_loop()
     context = cygrpc._ServicerContext(untaken, None, None, loop)
-    await cygrpc._schedule_rpc_coro(_refuse(context), untaken, loop, "refused")
+    await cygrpc._schedule_rpc_coro(refuse_in(context), untaken, loop, "refused")
 
 
-async def _refuse(context: grpc.aio.ServicerContext) -> None:
+async def refuse_in(context: grpc.aio.ServicerContext) -> NoReturn:
+    """The same for one that a handler is asked for."""
     error = Unavailable(
         "the server is stopping, and has not begun this call; try again",
         reason="SERVER_STOPPING",

@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc
 
-from services.shared.call_ends import refuse_call
+from services.shared.call_ends import refuse_call, refuse_in
 from services.shared.errors import StartupError
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.metadata import SIZE_OPTIONS
@@ -32,6 +32,10 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", 10_000),
+    # Of calls that nobody has taken yet, some 15 KB each. By itself grpc ends some at random from 1,000 on, of whatever
+    # caller.
+    ("grpc.server.max_pending_requests", 3_000),
+    ("grpc.server.max_pending_requests_hard_limit", 3_000),
     # Small and fixed windows: with growing ones, megabytes of requests that nobody has asked for wait in grpc.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16 * 1024),
@@ -80,10 +84,10 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
 
     def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], max_connections: int) -> None:
         options = (*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections))
-        super().__init__(asyncio.get_running_loop(), None, handlers, None, options, None)
+        super().__init__(asyncio.get_running_loop(), None, [_Gate(self), *handlers], None, options, None)
         self.ended = asyncio.Event()
         self.failure: BaseException | None = None
-        self._is_stopping = False
+        self.is_stopping = False
         self._stopped = asyncio.Event()
         self._hurrying: asyncio.Task[None] | None = None
         self._refused = 0
@@ -97,10 +101,10 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them. May be called again, for
         a shorter grace."""
-        if self._is_stopping:
+        if self.is_stopping:
             await self._at_most(grace_seconds, self._stopped.wait())
             return
-        self._is_stopping = True
+        self.is_stopping = True
         try:
             await self._refuse_waiting_calls()
             await self._at_most(grace_seconds, self._stop_in_peace())
@@ -150,6 +154,23 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
     def _hurry(self) -> None:
         # At once, and not after a grace of its own: two that come to their ends together crash grpc.
         self._hurrying = asyncio.create_task(self.shutdown(None))
+
+
+class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The first handler that a server asks. While the server stops it refuses the calls that its serving loop takes."""
+
+    def __init__(self, core: _Core) -> None:
+        self._core = core
+
+    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return REFUSING if self._core.is_stopping else None
+
+
+async def _refuse(_: object, context: grpc.aio.ServicerContext) -> None:
+    await refuse_in(context)
+
+
+REFUSING = grpc.stream_stream_rpc_method_handler(_refuse)
 
 
 class Listener:

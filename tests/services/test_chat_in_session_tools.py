@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, ToolDefinition
+from services.models.providers.tool_turns import NOT_RUN
 from tests.scripted_upstream import Script, ScriptedUpstream, answer, event, event_stream
 from tests.services.chat_in_session import Platform, chat, platform, turn
 
@@ -155,3 +156,37 @@ async def test_parts_of_a_request_are_stored_as_they_are(tmp_path: Path) -> None
         asked = ChatMessage(role="user", parts=[ContentPart(text="a"), ContentPart(text="b")], name="ann")
         await p.models.Chat(turn(model=MODEL, messages=[asked]))
         assert (await p.history())[0].SerializeToString() == asked.SerializeToString()
+
+
+CALLED = (
+    '{"role": "assistant", "content": null, "reasoning_content": "I must look.", "tool_calls": [{"id": "c1",'
+    ' "type": "function", "extra_content": {"google": {"thought_signature": "U0lH=="}},'
+    ' "function": {"name": "weather", "arguments": "{\\"city\\": \\"Os"}}]}'
+)
+
+
+def completed(message: str) -> Script:
+    return answer(f'{{"choices": [{{"message": {message}, "finish_reason": "stop"}}]}}'.encode(), headers=JSON)
+
+
+async def test_call_that_was_cut_and_never_answered_ends_no_session(tmp_path: Path) -> None:
+    """What the server added to it goes back in every later turn; the session keeps what was said and no more."""
+    async with ScriptedUpstream() as upstream, platform(tmp_path, upstream) as p:
+        upstream.play(completed(CALLED), *[completed('{"role": "assistant", "content": "fine"}')] * 3)
+        await p.models.Chat(turn("Weather?", tools=TOOLS))
+        second = await p.models.Chat(turn("Never mind.", tools=TOOLS))
+        late = [ChatMessage(role="tool", tool_call_id="c1", content="2 C")]
+        third = await p.models.Chat(turn(tools=TOOLS, messages=late))
+
+        assert [(n.code, n.field) for n in second.warnings] == [("TOOL_RESULT_ADDED", "session_id")]
+        assert [(n.code, n.field) for n in third.warnings] == [("TOOL_RESULT_MOVED", "messages[0]")]
+        for request, told in ((upstream.requests[1], NOT_RUN), (upstream.requests[2], "2 C")):
+            asked, called, result, *_ = request.json()["messages"]
+            assert (asked["role"], result["tool_call_id"], result["content"]) == ("user", "c1", told)
+            assert called["reasoning_content"] == "I must look."
+            (call,) = called["tool_calls"]
+            assert call["extra_content"] == {"google": {"thought_signature": "U0lH=="}}
+            assert call["function"]["arguments"] == '{"city": "Os'
+        assert [message.role for message in await p.history()] == [
+            *("user", "assistant", "user", "assistant", "tool", "assistant"),
+        ]

@@ -119,6 +119,13 @@ async def test_calls_that_no_handler_has_taken_at_the_end_are_told_to_come_again
     assert {end.how for end in ends - {stopping}} <= {"status 12"}
 
 
+async def test_calls_that_come_all_at_once_are_taken_one_after_the_other() -> None:
+    """By itself grpc ends some of them at random, of whatever caller, once a thousand wait."""
+    async with served() as it:
+        connection = send_calls(it.address, [b"/test.Unknown/Call"] * 2500)
+        assert await ends_of(range(1, 5001, 2), connection) == {Ended("status 12", "Method not found!")}
+
+
 def test_grpc_has_the_private_functions_that_refusing_takes() -> None:
     """A grpcio without them would end untaken calls as CANCELLED, or crash: `call_ends` must be written anew for it."""
     taken = {

@@ -166,6 +166,8 @@ STATED = {
     "frequency_penalty": 0.0,
     "presence_penalty": 0.0,
     "parallel_tool_calls": False,
+    "logprobs": False,
+    "top_logprobs": 0,
 }
 DEFAULTS = {
     "temperature": 1.0,
@@ -177,6 +179,8 @@ DEFAULTS = {
     "frequency_penalty": 1.0,
     "presence_penalty": 1.0,
     "parallel_tool_calls": True,
+    "logprobs": True,
+    "top_logprobs": 2,
 }
 
 

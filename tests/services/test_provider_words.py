@@ -12,7 +12,7 @@ import pytest
 
 from genai_platform.errors import InvalidRequest, translate_error
 from services.shared.logs import open_log
-from tests.scripted_upstream import ScriptedUpstream, event, event_stream, json_answer
+from tests.scripted_upstream import Ending, ScriptedUpstream, event, event_stream, json_answer
 from tests.services.log_file import LogFile
 from tests.services.model_service import (
     ANTHROPIC_KEY,
@@ -133,3 +133,14 @@ async def test_stranger_is_told_nothing_of_what_a_strangers_model_reaches(
             assert "refused" not in failure.message
         _, *logged = await log_file.calls(3)
         assert {entry["upstream_host"] for entry in logged} == {"127.0.0.1:1"}
+
+
+async def test_answer_that_breaks_off_is_told_with_its_host(
+    service: ModelService, upstream: ScriptedUpstream, log_file: LogFile
+) -> None:
+    upstream.default = event_stream(piece("a"), ending=Ending.CUT)
+    _, failure = await stream_failure(service.stub.ChatStream(chat_request()))
+    assert failure.reason == "UPSTREAM_STREAM_INTERRUPTED"
+    (entry,) = await log_file.calls(1)
+    assert (entry["upstream_host"], entry["cause"]) == (f"127.0.0.1:{upstream.port}", "Disconnected")
+    assert failure.metadata["upstream_host"] == entry["upstream_host"]

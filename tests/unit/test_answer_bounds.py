@@ -81,7 +81,7 @@ GROWING: dict[str, tuple[Dialect, int, Callable[[int], list[Event]]]] = {
     "pieces of a call that name it": (
         OPENAI_COMPATIBLE,
         2000,
-        lambda n: [call('{"a":"' + "x" * 200 * n), *[call("}")] * n],
+        lambda n: [call('{"a":"' + "x" * 1000 * n), *[call("}")] * n],
     ),
     "ends of a block of text": (
         ANTHROPIC,

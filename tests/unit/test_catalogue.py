@@ -18,6 +18,7 @@ from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
 from services.models.catalogue import (
     AS_OF,
     COMPATIBLE_FACTS,
+    LOGPROBS,
     PENALTIES,
     SAMPLING,
     facts_for,
@@ -307,7 +308,7 @@ def test_models_that_openais_sdk_names_for_responses_alone_are_asked_there() -> 
 def test_optional_reasoning_excludes_sampling_while_it_lasts() -> None:
     reasoning = facts_for("openai", "gpt-5.4").reasoning
     assert reasoning
-    assert reasoning.excludes == {"temperature", "top_p", "stop_sequences", *PENALTIES}
+    assert reasoning.excludes == {"temperature", "top_p", "stop_sequences", *PENALTIES, *LOGPROBS}
 
 
 def test_models_of_the_o_series_do_not_let_parallel_calls_be_chosen() -> None:

@@ -22,6 +22,10 @@ OTHER_SENTENCES = [
     "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
     "messages too long: 5000 tokens > 4096",
     "Total number of tokens 5000 exceeds model limit 4096",
+    "Requested 9000 tokens, but the model only supports 8192",
+    "Your messages have 9000 tokens; the limit is 8192",
+    "The total number of tokens in the messages is over the limit",
+    "Prompt tokens (9000) above the limit of this model",
     "model_max_prompt_tokens_exceeded",
     "ContextWindowExceededError",
 ]
@@ -43,6 +47,9 @@ NO_OVERFLOWS = [
     "image exceeds 5 MB maximum",
     "Request exceeds the maximum size",
     "Token has expired; request a new one",
+    "This request has max_tokens 9000, and the limit is 4096",
+    "messages: at most 100 messages are allowed",
+    "Unexpected token < in JSON at position 0 of the request",
 ]
 
 

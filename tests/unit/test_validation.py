@@ -316,6 +316,8 @@ def test_parts_without_a_text_are_as_empty_as_no_content(role: str) -> None:
         ("frequency_penalty", -2.1),
         ("presence_penalty", 2.1),
         ("presence_penalty", -math.inf),
+        ("top_logprobs", -1),
+        ("top_logprobs", 21),
         ("stop_sequences", ["x"] * 17),
     ],
 )
@@ -329,7 +331,7 @@ def test_numbers_out_of_range(name: str, value: Any) -> None:
         ChatConfig(),
         ChatConfig(temperature=0, max_tokens=1, top_p=1e-9, top_k=1, seed=0),
         ChatConfig(temperature=2, top_p=1, frequency_penalty=2, presence_penalty=2, seed=-(2**63)),
-        ChatConfig(frequency_penalty=-2, presence_penalty=-2, max_tokens=2**31 - 1, seed=2**63 - 1),
+        ChatConfig(frequency_penalty=-2, presence_penalty=-2, max_tokens=2**31 - 1, seed=2**63 - 1, top_logprobs=20),
         ChatConfig(stop_sequences=[" "] * 16, parallel_tool_calls=False),
     ],
 )

@@ -19,6 +19,7 @@ from proto import models_pb2
 from services.models.limits import MAX_PARTS
 from services.models.providers.call_ids import made_id
 from services.models.providers.faults import Fault
+from services.models.providers.logprobs import HeldLogprobs
 from services.models.providers.pieces import Pieces
 from services.models.providers.usage_counts import CountedTokens
 
@@ -92,17 +93,24 @@ class Answer:
         self._chunks: list[models_pb2.ChatChunk] = []
         self._pending: list[str] = []
         self._pending_block: _Block | None = None
+        self._logprobs: HeldLogprobs | None = None
         self._next_index = 0
 
     @property
     def size(self) -> int:
         """About how much is held of it."""
-        return self.characters + self.parts_bytes + self.waiting_bytes
+        size = self.characters + self.parts_bytes + self.waiting_bytes
+        return size if self._logprobs is None else size + self._logprobs.size
 
     @property
     def has_begun(self) -> bool:
         """Whether there is anything in it."""
         return bool(self._blocks)
+
+    @property
+    def has_logprobs(self) -> bool:
+        """Whether it tells how likely its tokens were."""
+        return self._logprobs is not None
 
     @property
     def says_something(self) -> bool:
@@ -166,6 +174,18 @@ class Answer:
         block = self._blocks.get(key)
         if block is not None:
             block.citations_json = citations_json
+
+    def add_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
+        """Says how likely the tokens of the piece were that was added last, to the block `key`."""
+        if self._logprobs is None:
+            self._logprobs = HeldLogprobs()
+        self._logprobs.add(key, told)
+
+    def complete_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
+        """The same of the whole block `key`, whatever its pieces told."""
+        if self._logprobs is None:
+            self._logprobs = HeldLogprobs()
+        self._logprobs.complete(key, told)
 
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
         """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
@@ -295,6 +315,8 @@ class Answer:
         response.provider_response_id = self.provider_response_id
         response.warnings.extend(self.warnings)
         response.stop_sequence = self.stop_sequence
+        if self._logprobs is not None:
+            self._logprobs.fill(response.logprobs)
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
@@ -304,6 +326,8 @@ class Answer:
         """Puts what was added since the last chunk into one, which `take_chunks` gives."""
         block = self._pending_block
         if block is None:
+            if self._logprobs is not None:
+                self._tell_logprobs(None)
             return
         piece = "".join(self._pending)
         self._pending.clear()
@@ -317,6 +341,18 @@ class Answer:
         elif block.kind == "tool_call":
             delta = models_pb2.ToolCallDelta(index=block.call_index, arguments_json=piece)
             self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+        if self._logprobs is not None:
+            self._tell_logprobs(block)
+
+    def _tell_logprobs(self, block: _Block | None) -> None:
+        """Puts those that no chunk has told into the chunk of a piece of `block`, which was the last, if there is any;
+        pieces of a refusal have none."""
+        told = self._logprobs.take_untold() if self._logprobs is not None else None
+        if told is None:
+            return
+        if block is None or block.kind == "refusal":
+            self._emit(models_pb2.ChatChunk())
+        self._chunks[-1].logprobs.CopyFrom(told)
 
     def _emit_part(self, block: _Block) -> None:
         self.parts_bytes += block.part_bytes()

@@ -36,9 +36,10 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Body:
 
 
 def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
-    """What Chat sends: it asks for a stream too where an answer takes long, and of servers that need one. Raises as
-    `encode` does."""
-    if target.streams_unary:
+    """What Chat sends: it asks for a stream too where an answer takes long, of servers that need one, and for logprobs,
+    which are more values than one piece of JSON may hold. Raises as `encode` does."""
+    gives_logprobs = conversation.request.config.logprobs and "logprobs" not in target.facts.unsupported
+    if target.streams_unary or gives_logprobs:
         return encode(conversation, target, stream=True)
     body = encode(conversation, target, stream=False)
     if body.max_tokens is None or body.max_tokens <= LONG_ANSWER_TOKENS:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from proto import models_pb2
 from services.models.providers.answer import Answer
@@ -24,7 +25,7 @@ from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, 
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
 from services.models.providers.places import PlaceSearch
-from services.models.providers.transport import MAX_ERROR_BYTES, StreamedAnswer, Transport
+from services.models.providers.transport import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
 from services.shared.intake import Room
@@ -314,9 +315,11 @@ def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
 
 
 class _Attribution:
-    """A block that adds to every error which provider it came from, and how far the answer had come."""
+    """A block that adds to every error which provider it came from, and how far the answer had come, and for the log at
+    which host."""
 
     def __init__(self, target: Target) -> None:
+        self._target = target
         self._facts = {"provider": target.provider, "phase": "pre_stream"}
 
     def __enter__(self) -> dict[str, str]:
@@ -325,6 +328,7 @@ class _Attribution:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, errors.PlatformError):
             error.metadata = {**self._facts, **error.metadata}
+            error.logged = {UPSTREAM_HOST: urlsplit(self._target.endpoint).netloc, **error.logged}
 
 
 class _Interruption:
@@ -407,7 +411,7 @@ async def _end(
 
 def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
     """The finished response. Raises as `_check` does."""
-    _settle(answer, target, conversation)
+    _settle(answer, target, conversation, body)
     response = answer.response()
     _check(response, target, body)
     return response
@@ -415,13 +419,13 @@ def _response(answer: Answer, target: Target, conversation: Conversation, body: 
 
 def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatChunk:
     """The last chunk, with the finished response. Raises as `_check` does."""
-    _settle(answer, target, conversation)
+    _settle(answer, target, conversation, body)
     chunk = answer.last_chunk()
     _check(chunk.response, target, body)
     return chunk
 
 
-def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
+def _settle(answer: Answer, target: Target, conversation: Conversation, body: Body) -> None:
     """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
     if answer.usage is None:
@@ -430,8 +434,17 @@ def _settle(answer: Answer, target: Target, conversation: Conversation) -> None:
         # Something was written, which costs something.
         answer.counts_agree = False
     _add_cost(answer.usage, answer, target)
+    if conversation.request.config.logprobs and not answer.has_logprobs:
+        _tell_of_missing_logprobs(answer, body)
     if answer.characters > MAX_CHARACTERS:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
+
+
+def _tell_of_missing_logprobs(answer: Answer, body: Body) -> None:
+    """Says that a provider passed them over, unless they were not asked of it."""
+    if not any(notice.field.endswith("logprobs") for notice in body.warnings):
+        problem = "the provider did not tell how likely the tokens were"
+        answer.warn("LOGPROBS_MISSING", problem, field="config.logprobs")
 
 
 def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> None:

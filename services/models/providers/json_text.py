@@ -27,7 +27,8 @@ LIGHT_BYTES = 16 * 1024
 WORK_PER_VALUE = 128
 """How many bytes of plain text take as long as a value does, to decode and to look at."""
 
-_MARKS = (b",", b"[", b"{")
+_MARKS = (b",", b"[", b"{", b"\n")
+"""By which values are counted, and what stands on lines of its own."""
 # Possessive, and content without the closing quote: otherwise one without an end would be begun at each quote in it.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 

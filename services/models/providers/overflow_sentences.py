@@ -150,6 +150,12 @@ EXCESSES = (
     "insufficient",
     "must not be over",
     "beyond the",
+    "over the limit",
+    "above the limit",
+    "limit is #",
+    "only supports",
+    "only allows",
+    "at most # tokens",
     "超过",
     "超出",
 )

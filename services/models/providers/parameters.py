@@ -13,6 +13,8 @@ NEUTRAL: Mapping[str, float] = {
     "top_p": 1,
     "frequency_penalty": 0,
     "presence_penalty": 0,
+    "logprobs": False,
+    "top_logprobs": 0,
 }
 """Values that say what is the case anyway: a model that does not take the parameter does just that."""
 
@@ -28,6 +30,8 @@ def fit(
     if "parallel_tool_calls" in given and not request.tools:
         del given["parallel_tool_calls"]
         warnings.append(_dropped("parallel_tool_calls", "the request has no tools; it was not sent"))
+    if "top_logprobs" in given and not given.get("logprobs"):
+        _leave_out_top_logprobs(given, warnings)
     return given, warnings
 
 
@@ -50,6 +54,11 @@ def _changes(given: dict[str, Any], facts: ModelFacts, model: str) -> list[model
             models_pb2.Notice(code="PARAMETER_CHANGED", field="config.temperature", message=message),
         )
     return warnings
+
+
+def _leave_out_top_logprobs(given: dict[str, Any], warnings: list[models_pb2.Notice]) -> None:
+    if given.pop("top_logprobs"):
+        warnings.append(_dropped("top_logprobs", "the request does not ask for logprobs; it was not sent"))
 
 
 def _dropped(name: str, message: str) -> models_pb2.Notice:

@@ -42,10 +42,12 @@ MAX_ERROR_BYTES = 1024 * 1024
 """What is read of the body of an answer that is an error."""
 
 UPSTREAM_HOST = "upstream_host"
-"""The name of the fact where a connection was to lead to."""
+"""The name of the fact where a connection leads, or was to lead."""
+CAUSE = "cause"
+"""The name of the fact why it broke, or is not there."""
 
 CAUSES = {
-    errno.ECONNREFUSED: "it refused the connection; is it running there?",
+    errno.ECONNREFUSED: "it refused the connection",
     errno.ECONNRESET: "it broke the connection",
     errno.EHOSTUNREACH: "no way leads to its host",
     errno.ENETUNREACH: "no way leads to its network",
@@ -123,7 +125,9 @@ class StreamedAnswer:
             else:
                 data = await self._connection.read(self._idle_seconds)
         except (Fault, Unpackable) as fault:
-            raise _body_error(fault) from None
+            error = _body_error(fault)
+            error.logged[CAUSE] = _told(fault)
+            raise error from None
         if len(data) <= PIECE_BYTES:
             self._rest = b""
             return data
@@ -310,8 +314,12 @@ def _check_status(status: int) -> None:
 
 def _logging(error: errors.PlatformError, origin: Origin, cause: BaseException) -> errors.PlatformError:
     """The error, with what the log is told beside it: where nobody could be talked to, and why."""
-    error.logged |= {UPSTREAM_HOST: f"{origin.host}:{origin.port}", "cause": f"{type(cause).__name__}: {cause}"}
+    error.logged |= {UPSTREAM_HOST: f"{origin.host}:{origin.port}", CAUSE: _told(cause)}
     return error
+
+
+def _told(cause: BaseException) -> str:
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
 def _connect_error(fault: OSError) -> errors.PlatformError:

@@ -15,9 +15,10 @@ from services.models.providers.json_text import items_of
 from services.models.providers.member_state import is_wrapped
 from services.models.providers.opaque_state import read_head
 
-# What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them.
+# What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them, but
+# for how likely a text was.
 MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
-PART_MEMBERS = frozenset({"type", "text", "refusal"})
+PART_MEMBERS = frozenset({"type", "text", "refusal", "logprobs"})
 CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
 
 OWN_ITEMS = frozenset(

@@ -10,6 +10,7 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import text_of
+from services.models.providers.logprobs import read_logprobs
 from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
@@ -38,6 +39,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     read_header(answer, completion)
     add_delta(answer, message)
+    if told := read_logprobs(choice.get("logprobs")):
+        answer.add_logprobs(TEXT, told)
     answer.add_annotations(annotations_in(message))
     if not message.keys() <= KNOWN_MEMBERS:
         answer.keep(body, message)

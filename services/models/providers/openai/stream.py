@@ -12,6 +12,7 @@ from services.models.providers.answer import Answer
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import read_object
 from services.models.providers.finish_reasons import finish_word
+from services.models.providers.logprobs import read_logprobs
 from services.models.providers.openai.called import calls_in
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
 from services.models.providers.openai.choices import OtherChoices, first_choice
@@ -100,8 +101,20 @@ class ChatCompletionDecoder:
                 self.answer.add(TEXT, "text", content)
             elif choice:
                 self._add_content(choice, chunk, data)
+        if choice.get("logprobs"):
+            self._add_logprobs(choice["logprobs"], chunk)
         if chunk.get("usage") or chunk.get("service_tier"):
             read_end(self.answer, chunk)
+
+    def _add_logprobs(self, member: Any, chunk: dict[str, Any]) -> None:
+        told = read_logprobs(member)
+        if told is None:
+            return
+        if chunk.get("object") == WHOLE:
+            # All of them, once more.
+            self.answer.complete_logprobs(TEXT, told)
+        else:
+            self.answer.add_logprobs(TEXT, told)
 
     def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         """Reads a choice with a finish reason, or behind one."""

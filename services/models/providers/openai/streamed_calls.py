@@ -97,7 +97,10 @@ class StreamedCalls:
     def _is_repeated(self, call: _StreamedCall, index: int | None, call_id: str, called: Called) -> bool:
         """Whether a piece is all of a call once more, as some servers send it at the end."""
         is_same = call_id and (call_id, index, called.name) == (call.id, call.index, call.name)
-        return bool(is_same) and call.seems_whole and called.arguments == self._arguments_of(call)
+        # Of a text that is much longer, as it came, it is but a piece: to look would take longer with every one.
+        if not is_same or not call.seems_whole or call.size > 2 * len(called.arguments):
+            return False
+        return called.arguments == self._arguments_of(call)
 
     def _begins_another(self, call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
         """Whether a piece of what seems to be `call` begins one of its own: some servers give no ids at all, or one for
@@ -172,6 +175,7 @@ class _StreamedCall:
         "name",
         "place",
         "seems_whole",
+        "size",
         "takes_text",
     )
 
@@ -186,6 +190,8 @@ class _StreamedCall:
         """Its arguments, as they came, until the answer knows it."""
         self.key: int | None = None
         """Its block in the answer, once that knows it."""
+        self.size = 0
+        """How many characters its arguments have, and halves of characters."""
         self.is_blank = True
         """Whether its arguments have not begun: white space and `null` are none."""
         self.seems_whole = False
@@ -203,6 +209,7 @@ class _StreamedCall:
 
     def look_at(self, piece: str) -> None:
         """Sees the next piece of its arguments."""
+        self.size += len(piece)
         if self.is_blank:
             self._start = (self._start + piece).lstrip()
             self.is_blank = not self.takes_text and NULL.startswith(self._start.rstrip())

@@ -15,6 +15,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.faults import Fault, word_of
 from services.models.providers.json_text import items_of, text_of, written
+from services.models.providers.logprobs import read_tokens
 from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
 from services.models.providers.pieces import Pieces
 
@@ -64,6 +65,11 @@ class OutputItems:
     def add_piece(self, index: int, part: int, kind: TextKind, piece: str) -> None:
         """Adds a piece to a part of a message."""
         self._answer.add(_key(index, part), kind, piece)
+
+    def add_logprobs(self, index: int, part: int, tokens: Any) -> None:
+        """Says how likely the tokens of the newest piece of a message's part were."""
+        if told := read_tokens(tokens):
+            self._answer.add_logprobs(_key(index, part), told)
 
     def add_thought(self, index: int, channel: int, number: int, piece: str) -> None:
         """Adds a piece to one of the texts that make up a reasoning item's summary, or its reasoning."""
@@ -149,6 +155,8 @@ class OutputItems:
             key = _key(index, number)
             text = text_of(part.get(kind[1]))
             self._add_rest(key, kind[0], text)
+            if told := read_tokens(part.get("logprobs")):
+                self._answer.complete_logprobs(key, told)
             if part.get("annotations"):
                 written = _written_parts(item_json) if written is None else written
                 self._answer.cite(key, _annotations_json(part, number, written))

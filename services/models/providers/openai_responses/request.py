@@ -23,6 +23,8 @@ MEMBERS = {
     "top_p": "top_p",
     "max_tokens": "max_output_tokens",
     "parallel_tool_calls": "parallel_tool_calls",
+    "logprobs": "logprobs",
+    "top_logprobs": "top_logprobs",
 }
 """What Responses calls the fields of ChatConfig that it takes."""
 
@@ -30,6 +32,7 @@ MIN_OUTPUT_TOKENS = 16
 """Responses refuses less: "integer below minimum value. Expected a value >= 16"."""
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
+LOGPROBS = "message.output_text.logprobs"
 
 
 def encode_body(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Body:
@@ -42,9 +45,13 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
         # Nothing of a conversation stays with the provider, so reasoning travels with it, encrypted.
         "store": False,
     }
-    if target.facts.can_reason is not False:
-        body["include"] = [ENCRYPTED_REASONING]
-    body.update(_parameters(translation))
+    parameters = _parameters(translation)
+    include = [ENCRYPTED_REASONING] if target.facts.can_reason is not False else []
+    if parameters.pop("logprobs", False):
+        include.append(LOGPROBS)
+    if include:
+        body["include"] = include
+    body.update(parameters)
     body.update(encode_tools(translation))
     if request.HasField("response_format") and request.response_format.type != "text":
         body["text"] = {"format": _format(request.response_format, translation)}

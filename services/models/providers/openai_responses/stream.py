@@ -82,6 +82,8 @@ class ResponseDecoder:
             raise fault_in(event[ERROR])
         if kind == "response.output_text.delta":
             self._items.add_piece(self._index(event), _part(event, "content_index"), "text", _piece(event))
+            if event.get("logprobs"):
+                self._items.add_logprobs(self._index(event), _part(event, "content_index"), event["logprobs"])
         elif kind in ARGUMENT_PIECES:
             self._items.add_arguments(self._index(event), written(event.get("delta")))
         elif kind == "response.reasoning_summary_text.delta":
