@@ -91,7 +91,7 @@ async def test_as_much_metadata_as_is_allowed_passes_directly_and_through_the_ga
 
 
 @pytest.mark.parametrize(
-    "fields", [fields_of(MAX_FIELDS + 1, 2000), fields_of(1, MAX_BYTES + 1), [(b"k", b"")] * 5000, fields_of(2, 99_999)]
+    "fields", [fields_of(MAX_FIELDS + 1, 2000), fields_of(1, MAX_BYTES + 1), [(b"k", b"")] * 600, fields_of(2, 20_000)]
 )
 async def test_more_metadata_is_refused_in_the_same_words(fields: list[Field]) -> None:
     size = sum(len(name) + len(value) for name, value in fields)

@@ -138,9 +138,10 @@ class ChatCompletionDecoder:
         delta = choice.get("delta")
         if not isinstance(delta, dict) or ("message" in choice and not says_something(delta)):
             delta = message_of(choice) or {}
+            had_text = self.answer.has_block(TEXT)
             if self._repeats(chunk):
                 delta = rest_of_message(self._streamed, self._calls, delta)
-            elif says_something(delta):
+            if not had_text and says_something(delta):
                 self._told_by_messages = True
         self._add_delta(delta, data)
         return says_something(delta)
