@@ -55,7 +55,7 @@ proto: $(READY) ## Generate the stubs from proto/*.proto
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 
-fuzz: setup ## Send 100,000 mutated messages, frames, answers and schemas each; FUZZ="messages --seed 7" for some
+fuzz: setup ## Send 100,000 mutated messages, frames, answers, streams and schemas each; FUZZ="streams" for some
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 fuzz-short: setup ## The same with 2,000 each

@@ -17,6 +17,7 @@ FUZZERS = {
     "frames": ("h2_fuzz", "HTTP/2 frames, header fields and metadata at all three ports"),
     "upstreams": ("upstream_fuzz", "mutated answers of upstreams to real calls"),
     "answers": ("answer_fuzz", "mutated answers for the decoders of every dialect"),
+    "streams": ("stream_fuzz", "streams and documents of which it is known what must be heard"),
     "schemas": ("schema_fuzz", "schemas, whose time and memory may grow with their size at most"),
 }
 OF_PROCESSES = ("messages", "frames", "upstreams")

@@ -25,6 +25,15 @@ from tests.fuzz.report import Report
 from tests.fuzz.seeds import ADAPTER_TYPES
 from tests.fuzz.upstream import Last, Request, Step, answer_well
 
+UNTOLD_CODES = frozenset(
+    {
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNAVAILABLE,
+    }
+)
+
 TIMEOUT_SECONDS = 2.0
 KEPT = 5000
 """How many answers are remembered, for what is found of them."""
@@ -160,7 +169,8 @@ class UpstreamFuzzer(Fuzzer):
             self.find(f"{code.name} {reason or details[:60]} from {case.kind}", case)
         elif code not in OWN_CODES and not reason:
             self.find(f"{code.name} {details[:60]} without ErrorInfo", case)
-        if SECRET in f"{details} {error.trailing_metadata()}":
+        # What a provider says of a request that it refuses is the caller's to know; of its own failures nothing is.
+        if code in UNTOLD_CODES and SECRET in f"{details} {error.trailing_metadata()}":
             self.find(f"{case.verb} repeated the upstream's words", case)
         if tells_key(error):
             self.find(f"{case.verb} told a key", case)

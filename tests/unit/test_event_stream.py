@@ -162,17 +162,17 @@ def test_event_whose_blank_line_is_missing_comes_at_the_end(rest: str, last: lis
 
 
 @pytest.mark.parametrize(
-    ("block", "data"),
+    ("block", "event"),
     [
-        (b"event: error", b""),
-        (b"event: error\ndata", b""),
-        (b"data: not JSON\nevent: error", b"not JSON"),
-        (b'error: {"code": 500}', b'{"code": 500}'),
-        (b'{"error": "no data in front of it"}', b'{"error": "no data in front of it"}'),
+        (b"event: error", Event("error", b"")),
+        (b"event: error\ndata", Event("error", b"")),
+        (b"data: not JSON\nevent: error", Event("error", b"not JSON")),
+        (b'error: {"code": 500}', Event("error", b'{"code": 500}')),
+        (b'{"error": "no data in front of it"}', Event("", b'{"error": "no data in front of it"}')),
     ],
 )
-def test_errors_are_told_in_every_dress(block: bytes, data: bytes) -> None:
-    assert decode([b"data: a\n\n", block, b"\n\n"])[0] == [Event("", b"a"), Event("error", data)]
+def test_errors_are_told_in_every_dress(block: bytes, event: Event) -> None:
+    assert decode([b"data: a\n\n", block, b"\n\n"])[0] == [Event("", b"a"), event]
 
 
 def test_largest_event_passes_in_small_reads() -> None:

@@ -89,14 +89,14 @@ class EventStream:
     def _count_empty(self, size: int) -> None:
         self._empty_bytes += size
         if self._empty_bytes > MAX_EMPTY_BYTES:
-            raise _refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
+            raise refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
 
     def _hold(self, data: bytes) -> None:
         # Joined as it grows, at the cost of what is added: a list of small pieces would be larger than the event.
         self._held += data
         self.held_bytes = len(self._held)
         if self.held_bytes > MAX_EVENT_BYTES:
-            raise _refusal(LARGE_EVENT)
+            raise refusal(LARGE_EVENT)
 
     def _extend_held(self, data: bytes) -> int:
         """Adds to the event that was begun, up to the end of its last line. Returns where in `data` its empty line
@@ -147,9 +147,9 @@ class EventStream:
 
 def _check_size(block: bytes | bytearray) -> None:
     if len(block) >= MAX_EVENT_BYTES:
-        raise _refusal(LARGE_EVENT)
+        raise refusal(LARGE_EVENT)
     if block.count(b"\n") >= MAX_EVENT_LINES:
-        raise _refusal(f"an event of more than {MAX_EVENT_LINES} lines")
+        raise refusal(f"an event of more than {MAX_EVENT_LINES} lines")
 
 
 def _is_comment(block: bytes) -> bool:
@@ -175,9 +175,11 @@ def _parse(block: bytes) -> Event | None:
             return Event(ERROR, value)
     if data:
         return Event(name, b"\n".join(data))
-    is_bare = block.startswith(b"{") and b'"error"' in block
-    return Event(ERROR, block if is_bare else b"") if is_bare or name == ERROR else None
+    if block.startswith(b"{") and b'"error"' in block:
+        return Event("", block)
+    return Event(ERROR, b"") if name == ERROR else None
 
 
-def _refusal(what: str) -> errors.Internal:
+def refusal(what: str) -> errors.Internal:
+    """The error for what is larger than it may be."""
     return errors.Internal(f"the provider sent {what}; ask for a shorter answer", reason="UPSTREAM_PROTOCOL_ERROR")

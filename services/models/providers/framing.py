@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.base import Decoder, Dialect
-from services.models.providers.event_stream import BYTE_ORDER_MARK, Event, EventStream
+from services.models.providers.event_stream import BYTE_ORDER_MARK, MAX_EMPTY_BYTES, Event, EventStream, refusal
 from services.models.providers.faults import Fault
-from services.shared import errors
 
 BLANKS = b" \t\r\n"
 DOCUMENT_STARTS = (b"{", b"[")
 
 MAX_BLANK_BYTES = 4096
-"""Before a document: behind more there are events, or nothing."""
+"""Before a document, on its line: behind more there are events, or nothing."""
 
 MAX_FIRST_LINE_BYTES = 64 * 1024
 """Of documents on lines: the first is a piece of an answer."""
@@ -39,6 +38,7 @@ class Framing:
 
     def __init__(self) -> None:
         self._start = b""
+        self._blank_bytes = 0
         self._frames: EventStream | JsonDocuments | None = None
         self.feed: Callable[[bytes], list[Event]] = self._begin
 
@@ -59,11 +59,25 @@ class Framing:
     def _begin(self, data: bytes) -> list[Event]:
         self._start += data
         text = _without_blanks(self._start)
-        if not text and len(self._start) < MAX_BLANK_BYTES:
+        blanks = self._start[: len(self._start) - len(text)]
+        line = blanks[max(blanks.rfind(b"\n"), blanks.rfind(b"\r")) + 1 :]
+        is_open = not text or BYTE_ORDER_MARK.startswith(self._start)
+        if is_open and len(line) <= MAX_BLANK_BYTES:
+            self._forget_lines(len(blanks) - len(line), line)
             return []
-        self._frames = JsonDocuments() if text.startswith(DOCUMENT_STARTS) else EventStream()
+        is_document = text.startswith(DOCUMENT_STARTS) and len(line) <= MAX_BLANK_BYTES
+        self._frames = JsonDocuments() if is_document else EventStream()
         self.feed = self._frames.feed
         return self.feed(self._start)
+
+    def _forget_lines(self, size: int, line: bytes) -> None:
+        """Holds no more of blank lines than that there were some: a server may keep the connection busy with them."""
+        if not size:
+            return
+        self._blank_bytes += size
+        if self._blank_bytes > MAX_EMPTY_BYTES:
+            raise refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no answer")
+        self._start = b"\n" + line
 
 
 class JsonDocuments:
@@ -92,8 +106,7 @@ class JsonDocuments:
             data = _without_blanks(data)
         self._held += data
         if len(self._held) > MAX_DOCUMENT_BYTES:
-            problem = f"the provider's answer is larger than {MAX_DOCUMENT_BYTES} bytes; ask for a shorter one"
-            raise errors.Internal(problem, reason="UPSTREAM_PROTOCOL_ERROR")
+            raise refusal(f"an answer of more than {MAX_DOCUMENT_BYTES} bytes")
         begins_line = not self._are_lines
         if self._are_lines is None:
             self._look_for_lines(len(self._held) - len(data))
