@@ -12,6 +12,7 @@ from typing import Any
 
 from services.models.providers.answer import Answer
 from services.models.providers.json_text import object_of
+from services.models.providers.not_carried import tell_counts_of_details
 from services.models.providers.usage_counts import CountedTokens
 
 TIERS_AT_OTHER_RATES = frozenset({"flex", "scale", "priority", "fast", "ultrafast"})
@@ -37,6 +38,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     counts.take_total(usage.get("total_tokens"), of=before)
     _take_details(counts, usage, cache_hit)
     answer.usage, answer.counts_agree = counts.settle()
+    tell_counts_of_details(answer, usage)
 
 
 def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) -> None:
