@@ -77,6 +77,12 @@ OPTIONS = {
 }
 
 
+SOUND = dict.fromkeys(
+    ("openai", "vllm", "openai-compatible"),
+    '{"modalities":["text","audio"],"audio":{"voice":"alloy","format":"wav"}}',
+)
+
+
 class Feature(NamedTuple):
     group: str
     name: str
@@ -287,6 +293,7 @@ def _parameters() -> Iterator[Feature]:
         all_sampling_passed_through=ChatRequest(config=all_of_them, parameter_policy=PARAMETER_POLICY_PASSTHROUGH),
         an_end_user=ChatRequest(end_user_id="user-1"),
         an_end_user_with_a_long_id=ChatRequest(end_user_id="u" * 257),
+        sound_as_the_answer=ChatRequest(provider_options_json=SOUND),
         options_of_the_provider=ChatRequest(provider_options_json=OPTIONS),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from docs.answer_features import answer_lines  # noqa: E402
 from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
+from docs.not_carried import not_carried  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
 from services.models.catalogue import facts_for  # noqa: E402
 from services.models.providers.anthropic import ANTHROPIC  # noqa: E402
@@ -103,9 +106,27 @@ def page() -> str:
             lines.append(f"|{'---|' * (len(shown) + 1)}")
         cells = [outcome(feature, column.target) for column in shown]
         lines.append(f"| {feature.name} | {' | '.join(cells)} |")
-    lines += [*error_lines(), *finish_reason_lines()]
+    lines += [*error_lines(), *finish_reason_lines(), *answer_lines()]
+    lines += [*not_carried_lines()]
     text = "\n".join(lines) + "\n"
     return text.replace("\n## ", "\n\n## ").replace("\n\n\n", "\n\n")
+
+
+def not_carried_lines() -> Iterator[str]:
+    """What of answers is told in a notice alone."""
+    yield from [
+        "## Not carried",
+        "",
+        "What a provider tells with an answer, and the platform has no place for, is named in `ChatResponse.warnings`.",
+        "Blocks and items of unknown kinds are no such thing: they are opaque state of a part, and go back. What only",
+        "keeps the books (dates, fingerprints, what the request said) is not told.",
+        "",
+        "| | In answers | Notice |",
+        "|---|---|---|",
+    ]
+    for entry in not_carried():
+        streamed = " (streams only)" if entry.body is None else ""
+        yield f"| {entry.dialect} | {entry.name}{streamed} | `{entry.notice}` |"
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ backend's JSON under the type of a stream, and servers send streams as `applicat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
@@ -136,20 +136,21 @@ def read_body(dialect: Dialect, body: bytes) -> Answer:
     if body.startswith(DOCUMENT_STARTS) and b"\n" not in body:
         # As nearly all are; the long way gives the same.
         return _read_document(dialect, body)
-    framing = Framing()
-    decoder: Decoder | None = None
+    framing, decoder = Framing(), dialect.decoder()
     count = 0
     # In slices: events without number, in two bytes each, would take a hundred times as much memory at once.
-    for events in _in_slices(framing, body):
-        decoder = decoder or dialect.decoder()
+    for start in range(0, len(body), SLICE_BYTES):
+        events = framing.feed(body[start : start + SLICE_BYTES])
         decoder.feed(events)
         count += len(events)
         if count > MAX_EVENTS:
             raise Fault("OUTPUT_LIMIT")
         if decoder.ended:
             break
-    if decoder is None:
+    rest = framing.end()
+    if not count and not rest:
         return _read_document(dialect, framing.document or body)
+    feed_rest(decoder, rest)
     if not decoder.finished:
         raise Fault("UPSTREAM_STREAM_TRUNCATED")
     return decoder.answer
@@ -162,12 +163,15 @@ def _read_document(dialect: Dialect, document: bytes) -> Answer:
     return answer
 
 
-def _in_slices(framing: Framing, body: bytes) -> Iterator[list[Event]]:
-    for start in range(0, len(body), SLICE_BYTES):
-        if events := framing.feed(body[start : start + SLICE_BYTES]):
-            yield events
-    if events := framing.end():
-        yield events
+def feed_rest(decoder: Decoder, events: Sequence[Event]) -> None:
+    """Feeds what only the end of the body ended. Raises Fault, for what is cut in its middle too."""
+    try:
+        if not decoder.ended:
+            decoder.feed(events)
+    except Fault as fault:
+        if fault.reason != "UPSTREAM_PROTOCOL_ERROR":
+            raise
+        raise Fault("UPSTREAM_STREAM_TRUNCATED") from None
 
 
 def _without_blanks(start: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import Any
 
 import msgspec
@@ -17,11 +18,20 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import items_of, text_of, written
+from services.models.providers.not_carried import OF_MESSAGES, tell_dropped_thinking, tell_members
 from services.models.providers.told_errors import bare_error_in, error_in
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""
 _CATEGORY = re.compile(r"[a-z][a-z_]{0,63}")
+
+
+KNOWN_MEMBERS: dict[str, Set[str]] = {
+    "text": {"type", "text", "citations"},
+    "thinking": {"type", "thinking", "signature"},
+    "tool_use": {"type", "id", "name", "input", "caller", "toolset_name"},
+}
+"""Of blocks with a form of ours (`TextBlock`, `ThinkingBlock` and `ToolUseBlock` of anthropic 2.12)."""
 
 
 class _RawBlock(msgspec.Struct):
@@ -76,7 +86,14 @@ def read_answer(body: bytes) -> Answer:
     read_finish(answer, message, answered_by_tool=answered_by_tool)
     keep_container(answer, container_in_body(message, body))
     read_usage(answer, message.get("usage"))
+    tell_not_carried(answer, message)
     return answer
+
+
+def tell_not_carried(answer: Answer, holder: dict[str, Any]) -> None:
+    """Names what a message, or an event of one, tells that an answer has no place for."""
+    tell_members(answer, holder, OF_MESSAGES)
+    tell_dropped_thinking(answer, holder)
 
 
 def _keep_texts(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, str]:
@@ -129,11 +146,6 @@ def tell_left_out(answer: Answer) -> None:
     answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 
 
-def tell_unknown_piece(answer: Answer) -> None:
-    """Says that something came with a text, a thought or a call that no form here has a place for."""
-    answer.warn("PART_DROPPED", "the provider added something of an unknown kind to a part; it was not passed on")
-
-
 def arguments_in(block: dict[str, Any]) -> str:
     """What a tool is called with, as JSON. Some servers write that as a text of JSON, or leave it blank."""
     arguments = written(block.get("input"))
@@ -160,6 +172,8 @@ def must_be_kept(block: dict[str, Any]) -> bool:
     """Whether a block says more than the platform's terms do: signed thinking, text with citations, a call that is more
     than its arguments, and every kind that has no form of ours."""
     kind = block.get("type")
+    if any(block[name] for name in block.keys() - KNOWN_MEMBERS.get(text_of(kind), block.keys())):
+        return True
     if kind == "text":
         return bool(items_of(block.get("citations")))
     if kind == "thinking":

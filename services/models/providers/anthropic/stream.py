@@ -21,7 +21,7 @@ from services.models.providers.anthropic.response import (
     refuse_error,
     takes_answer,
     tell_left_out,
-    tell_unknown_piece,
+    tell_not_carried,
 )
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
@@ -30,6 +30,7 @@ from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.joined_values import JoinedValue
 from services.models.providers.json_text import items_of, object_of, text_of, written
+from services.models.providers.not_carried import tell_unknown_part
 from services.models.providers.pieces import Pieces
 from services.models.providers.told_errors import bare_error_in, fault_of_event
 
@@ -104,11 +105,13 @@ class MessageDecoder:
             refuse_error(message)
             read_header(self.answer, message)
             read_usage(self.answer, message.get("usage"))
+            tell_not_carried(self.answer, message)
             self._container = container_in_start(message, data)
         elif kind == "message_delta":
             self._read_usage(event)
             delta = object_of(event.get("delta"))
             refuse_error(delta)
+            tell_not_carried(self.answer, event)
             self._container = container_in_delta(delta, data) or self._container
             if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
                 read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
@@ -162,7 +165,7 @@ class MessageDecoder:
     def _add_delta(self, event: dict[str, Any], data: bytes) -> None:
         delta = object_of(event.get("delta"))
         block = self._blocks.get(_index(event))
-        if block is None:
+        if block is None or (block.is_closed and block.kind != "text"):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if block.is_left_out:
             return
@@ -195,7 +198,7 @@ class MessageDecoder:
                 raise Fault("OUTPUT_LIMIT")
             block.citations.append(_citation(delta, data))
         elif block.kind in TOLD_KINDS:
-            tell_unknown_piece(self.answer)
+            tell_unknown_part(self.answer)
         else:
             self.answer.waiting_bytes += len(data)
             if self.answer.waiting_bytes > MAX_PARTS_BYTES:

@@ -12,6 +12,7 @@ from services.models.providers.openai.messages import continues_answer, encode_m
 from services.models.providers.openai.reasoning import encode_reasoning
 from services.models.providers.openai.reasoning_rules import drop_excluded
 from services.models.providers.openai.schemas import name_schema
+from services.models.providers.openai.sound import refuse_sound
 from services.models.providers.openai.tools import encode_tools
 from services.models.providers.openai.traits import Traits
 from services.models.providers.openai.translation import Translation
@@ -36,6 +37,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
         body["stream"] = True
         # Without this a stream tells no usage at all.
         body["stream_options"] = {"include_usage": True}
+    refuse_sound(translation)
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     return Body(json_text.encode(body), translation.notices)

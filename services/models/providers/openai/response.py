@@ -12,6 +12,13 @@ from services.models.providers.finish_reasons import finish_reason_of, finish_wo
 from services.models.providers.json_text import text_of
 from services.models.providers.logprobs import read_logprobs
 from services.models.providers.member_state import REASONING_NAMES
+from services.models.providers.not_carried import (
+    OF_CHOICES,
+    OF_COMPLETIONS,
+    tell_members,
+    tell_sound,
+    tell_unknown_part,
+)
 from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.choices import sole_choice
@@ -47,6 +54,7 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     for index, call in enumerate(calls_in(message)):
         key = _add_whole_call(answer, call)
         answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
+    tell_not_carried(answer, completion, choice)
     read_finish(answer, choice, stop_sequence_member)
     read_end(answer, completion)
     read_counts_elsewhere(answer, completion, choice)
@@ -79,6 +87,12 @@ def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
     answer.provider_response_id = answer.provider_response_id or word_of(completion.get("id"))
     answer.model = answer.model or word_of(completion.get("model"))
+
+
+def tell_not_carried(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Names what a completion, or a piece of one, tells that an answer has no place for."""
+    tell_members(answer, completion, OF_COMPLETIONS)
+    tell_members(answer, choice, OF_CHOICES)
 
 
 def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
@@ -119,7 +133,7 @@ def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
 
 
 def _add_speech(answer: Answer, audio: dict[str, Any]) -> None:
-    """Adds what is spoken, as the text that it is: an answer has no place for sound.
+    """Adds the transcript of what is spoken, as the text that it is: an answer has no place for sound.
 
     https://developers.openai.com/api/docs/guides/audio
     """
@@ -127,7 +141,7 @@ def _add_speech(answer: Answer, audio: dict[str, Any]) -> None:
     if isinstance(transcript, str):
         answer.add(TEXT, "text", transcript)
     if audio.get("data"):
-        answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on; its transcript is the text")
+        tell_sound(answer)
 
 
 def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
@@ -143,6 +157,8 @@ def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
         elif part.get("type") == "thinking":
             for thought in json_text.items_of(part.get("thinking")):
                 answer.add(REASONING, "reasoning", _piece(thought))
+        else:
+            tell_unknown_part(answer)
 
 
 def _piece(part: Any) -> str:

@@ -26,6 +26,7 @@ from services.models.providers.openai.response import (
     read_header,
     refuse_error,
     says_something,
+    tell_not_carried,
 )
 from services.models.providers.openai.streamed_calls import StreamedCalls
 from services.models.providers.openai.usage import read_counts_elsewhere, read_rates
@@ -98,9 +99,11 @@ class ChatCompletionDecoder:
         if not choice or ERROR in chunk or ERROR in choice:
             refuse_error(chunk, choice)
         if not choice:
+            tell_not_carried(self.answer, chunk, choice)
             read_counts_elsewhere(self.answer, chunk, choice)
         if not self.answer.model:
             read_header(self.answer, chunk)
+            tell_not_carried(self.answer, chunk, choice)
         if self.finished or choice.get("finish_reason"):
             self._read_end_of_choice(choice, chunk, data)
         elif choice:
@@ -122,6 +125,7 @@ class ChatCompletionDecoder:
 
     def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         """Reads a choice with a finish reason, or behind one."""
+        tell_not_carried(self.answer, chunk, choice)
         was_finished, had_content = self.finished, self.answer.says_something or bool(self._calls)
         if self._add_content(choice, chunk, data) and was_finished:
             self.finished = self.awaits_usage = False

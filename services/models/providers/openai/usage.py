@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from services.models.providers.answer import Answer
 from services.models.providers.json_text import count_of, object_of
+from services.models.providers.not_carried import tell_counts_of_details
 from services.models.providers.usage_counts import CountedTokens
 
 TIERS_AT_OTHER_RATES = frozenset({"flex", "scale", "priority", "fast", "ultrafast"})
@@ -53,6 +54,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     counts = answer.counts
     if settled := counts.settle_agreeing(_told_by_openai(usage)):
         answer.usage, answer.counts_agree = settled
+        tell_counts_of_details(answer, usage)
         return
     cache_hit, cache_missed = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
     prompt = [usage.get(name) for name in PROMPT]
@@ -64,6 +66,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     counts.take_total(usage.get("total_tokens"), of=before)
     _take_details(counts, usage, cache_hit)
     answer.usage, answer.counts_agree = counts.settle()
+    tell_counts_of_details(answer, usage)
 
 
 def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from services.models.providers.base import Body, Conversation, Target
 from services.models.providers.openai.identifiers import encode_identifiers
 from services.models.providers.openai.reasoning_rules import drop_excluded
 from services.models.providers.openai.schemas import name_schema
+from services.models.providers.openai.sound import refuse_sound
 from services.models.providers.openai.traits import Traits
 from services.models.providers.openai.translation import Translation
 from services.models.providers.openai_responses.input_items import encode_input
@@ -58,6 +59,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
     body.update(encode_identifiers(translation))
     if stream:
         body["stream"] = True
+    refuse_sound(translation)
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     respell_effort(body)

@@ -13,6 +13,7 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of
 from services.models.providers.json_text import items_of
+from services.models.providers.not_carried import OF_RESPONSES, tell_members, tell_tool_usage
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
 from services.models.providers.told_errors import bare_error_in, error_in
@@ -65,6 +66,8 @@ def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], respo
     read_usage(answer, response.get("usage"))
     read_rates(answer, response.get("service_tier"))
     _warn_of_withheld_reasoning(answer, response)
+    tell_members(answer, response, OF_RESPONSES)
+    tell_tool_usage(answer, response)
 
 
 def read_header(answer: Answer, response: dict[str, Any]) -> None:

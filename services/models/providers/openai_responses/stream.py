@@ -16,6 +16,7 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of, written
+from services.models.providers.not_carried import tell_previews, tell_sound
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
     SUMMARY,
@@ -112,6 +113,10 @@ class ResponseDecoder:
             self._read_ending(item_of(event.get("response")), event_json)
         elif kind in FAILURES:
             raise fault_in(object_of(event.get("response")).get("error") or event)
+        elif kind == "response.image_generation_call.partial_image":
+            tell_previews(self.answer)
+        elif kind.startswith("response.audio."):
+            tell_sound(self.answer)
         # Other kinds repeat what the deltas and the whole items tell, or are not known yet.
 
     def _index(self, event: dict[str, Any]) -> int:
