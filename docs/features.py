@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from docs.answer_features import answer_lines  # noqa: E402
 from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
 from docs.not_carried import not_carried  # noqa: E402
@@ -105,7 +106,7 @@ def page() -> str:
             lines.append(f"|{'---|' * (len(shown) + 1)}")
         cells = [outcome(feature, column.target) for column in shown]
         lines.append(f"| {feature.name} | {' | '.join(cells)} |")
-    lines += [*error_lines(), *finish_reason_lines()]
+    lines += [*error_lines(), *finish_reason_lines(), *answer_lines()]
     lines += [*not_carried_lines()]
     text = "\n".join(lines) + "\n"
     return text.replace("\n## ", "\n\n## ").replace("\n\n\n", "\n\n")

@@ -20,7 +20,7 @@ from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.estimates import estimate_usage, with_told_prompt
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault, error_for
-from services.models.providers.framing import MAX_EVENTS, Framing, read_body
+from services.models.providers.framing import MAX_EVENTS, Framing, feed_rest, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
 from services.models.providers.payload import Payload
@@ -269,11 +269,12 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer
         decoder.answer = await _read(target, answered.headers, document, decoder.answer.tool_names)
         decoder.finished = decoder.ended = True
         return
+    events = framing.end()
+    work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
     try:
-        await _feed_large(decoder, framing.end())
+        await run_beside_if_large(work, feed_rest, decoder, events)
     except Fault as fault:
-        was_cut = fault.reason == "UPSTREAM_PROTOCOL_ERROR"
-        raise _failure(Fault("UPSTREAM_STREAM_TRUNCATED") if was_cut else fault, answered, target) from None
+        raise _failure(fault, answered, target) from None
 
 
 def _failure(fault: Fault, answered: StreamedAnswer, target: Target) -> errors.PlatformError:

@@ -6,7 +6,7 @@ backend's JSON under the type of a stream, and servers send streams as `applicat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
@@ -133,34 +133,38 @@ class JsonDocuments:
 
 def read_body(dialect: Dialect, body: bytes) -> Answer:
     """The answer in a body that has come whole. Raises Fault when it is none: no content and no reason to end."""
-    framing = Framing()
-    decoder: Decoder | None = None
+    framing, decoder = Framing(), dialect.decoder()
     count = 0
     # In slices: events without number, in two bytes each, would take a hundred times as much memory at once.
-    for events in _in_slices(framing, body):
-        decoder = decoder or dialect.decoder()
+    for start in range(0, len(body), SLICE_BYTES):
+        events = framing.feed(body[start : start + SLICE_BYTES])
         decoder.feed(events)
         count += len(events)
         if count > MAX_EVENTS:
             raise Fault("OUTPUT_LIMIT")
         if decoder.ended:
             break
-    if decoder is None:
+    rest = framing.end()
+    if not count and not rest:
         answer = dialect.read(framing.document or body)
         if not answer.has_begun and not answer.raw_finish_reason:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         return answer
+    feed_rest(decoder, rest)
     if not decoder.finished:
         raise Fault("UPSTREAM_STREAM_TRUNCATED")
     return decoder.answer
 
 
-def _in_slices(framing: Framing, body: bytes) -> Iterator[list[Event]]:
-    for start in range(0, len(body), SLICE_BYTES):
-        if events := framing.feed(body[start : start + SLICE_BYTES]):
-            yield events
-    if events := framing.end():
-        yield events
+def feed_rest(decoder: Decoder, events: Sequence[Event]) -> None:
+    """Feeds what only the end of the body ended. Raises Fault, for what is cut in its middle too."""
+    try:
+        if not decoder.ended:
+            decoder.feed(events)
+    except Fault as fault:
+        if fault.reason != "UPSTREAM_PROTOCOL_ERROR":
+            raise
+        raise Fault("UPSTREAM_STREAM_TRUNCATED") from None
 
 
 def _without_blanks(start: bytes) -> bytes:

@@ -165,7 +165,7 @@ class MessageDecoder:
     def _add_delta(self, event: dict[str, Any], data: bytes) -> None:
         delta = object_of(event.get("delta"))
         block = self._blocks.get(_index(event))
-        if block is None:
+        if block is None or (block.is_closed and block.kind != "text"):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if block.is_left_out:
             return
