@@ -109,6 +109,14 @@ MESSAGES: dict[str, tuple[str, list[str]]] = {
         '{"content":"Hm","thinking_blocks":[{"n":1},{"n":2}]}',
         ['{"content":"H","thinking_blocks":[{"n":1}]}', '{"content":"m","thinking_blocks":[{"n":2}]}'],
     ),
+    "images": (
+        '{"content":"Hm","images":[{"type":"image_url","image_url":{"url":"data:image\\/png;base64,AA=="},"index":0},'
+        '{"type":"image_url","image_url":{"url":"data:image/png;base64,BB=="},"index":0}]}',
+        [
+            '{"content":"Hm","images":[{"type":"image_url","image_url":{"url":"data:image\\/png;base64,AA=="},"index":0}]}',
+            '{"content":"","images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,BB=="},"index":0}]}',
+        ],
+    ),
     "an object in pieces": (
         '{"content":"Hm","extra":{"a":{"b":"one two"},"c":2e0}}',
         ['{"content":"H","extra":{"a":{"b":"one "}}}', '{"content":"m","extra":{"a":{"b":"two"},"c":2e0}}'],
@@ -150,7 +158,8 @@ def sent_back(target: Target, message: ChatMessage) -> tuple[dict[str, Any], str
 def test_goes_back_as_it_came(server: str, case: str) -> None:
     target, (message, deltas) = SERVERS[server], MESSAGES[case]
     answer = whole(target, message)
-    assert streamed(target, deltas).message == answer.message
+    assert streamed(target, deltas) == answer
+    assert [notice.code for notice in answer.warnings] == ["IMAGES_IN_STATE"] * (case == "images")
     returned, text, told = sent_back(target, answer.message)
     assert told == []
     assert returned == {"role": "assistant", **json.loads(message)}
@@ -161,7 +170,9 @@ def test_goes_back_as_it_came(server: str, case: str) -> None:
 def test_never_reaches_another_server(case: str) -> None:
     answer = whole(SERVERS["vllm"], MESSAGES[case][0])
     _, text, told = sent_back(SERVERS["openai-compatible"], answer.message)
-    assert not any(secret in text for secret in ("c2ln", "b3Bh", "CiQB", "I must", "Short.", "thinking_blocks", "2e0"))
+    assert not any(
+        secret in text for secret in ("c2ln", "b3Bh", "CiQB", "I must", "Short.", "thinking_blocks", "2e0", "AA==")
+    )
     assert set(told) <= {"REASONING_DROPPED", "PROVIDER_STATE_DROPPED"}
     assert bool(told)
 

@@ -136,6 +136,14 @@ async def test_sources_of_a_text_are_its_citations(subject: Subject) -> None:
 
 
 @every_responses_like
+async def test_image_is_kept_and_it_is_told_where(subject: Subject) -> None:
+    item = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": "iVBORw0KGgo="}
+    response = await answered_with_items(subject, [item])
+    assert states(response) == [encode(item)]
+    assert [warning.code for warning in response.warnings] == ["IMAGES_IN_STATE"]
+
+
+@every_responses_like
 async def test_phase_of_a_message_is_kept(subject: Subject) -> None:
     """It is to be sent back, says the vendor, or the model answers worse."""
     items = [

@@ -13,7 +13,7 @@ import msgspec
 
 from services.models.providers import json_text
 
-WHOLE_TEXTS = frozenset({"id", "type", "index", "format", "name", "role", "signature", "thought_signature"})
+WHOLE_TEXTS = frozenset({"id", "type", "index", "format", "name", "role", "signature", "thought_signature", "url"})
 """Members whose text is never cut: one that comes again is the same, or the newer one."""
 
 MAX_DEPTH = 32
@@ -30,12 +30,14 @@ class _Entry(msgspec.Struct):
     index: Any = None
     type: Any = None
     id: Any = None
+    image_url: Any = None
+    """An image comes whole, and another one may have its index."""
 
     def continues(self, earlier: _Entry) -> bool:
         """Whether it is a later piece of the same one. Some servers count the entries of each type by themselves."""
         if not isinstance(self.index, int) or self.index != earlier.index:
             return False
-        pairs = ((self.type, earlier.type), (self.id, earlier.id))
+        pairs = ((self.type, earlier.type), (self.id, earlier.id), (self.image_url, earlier.image_url))
         return all(mine is None or its is None or mine == its for mine, its in pairs)
 
 

@@ -83,6 +83,11 @@ def tell_sound(answer: Answer) -> None:
     answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on")
 
 
+def tell_images(answer: Answer) -> None:
+    """Says where the images are, which are no part by themselves."""
+    answer.warn("IMAGES_IN_STATE", "the answer has images; they are in provider_state of its parts, as they came")
+
+
 def tell_previews(answer: Answer) -> None:
     answer.warn("PREVIEWS_DROPPED", "previews of an image are not passed on; the image itself is")
 

@@ -21,6 +21,7 @@ from services.models.providers.member_state import (
     beyond,
     wrap_members,
 )
+from services.models.providers.not_carried import tell_images
 from services.models.providers.openai.written import WrittenMessage
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.
@@ -35,6 +36,9 @@ BARE_CALL_MEMBERS = CALL_MEMBERS | FUNCTION_MEMBERS
 """Of a call without anything around its name and arguments."""
 
 KNOWN_MEMBERS = MESSAGE_MEMBERS | frozenset(REASONING_NAMES)
+IMAGES = "images"
+"""In which OpenRouter and servers that speak for Gemini give them
+(https://openrouter.ai/docs/guides/overview/multimodal/image-generation)."""
 THOUGHTS = ("reasoning", "thinking")
 """How names of members begin that are about reasoning."""
 
@@ -147,6 +151,8 @@ class ChatAnswer(Answer):
     def _attach_kept(self) -> None:
         """Ties what was kept of the message to its first block, and what was kept of calls to theirs."""
         names = self._names_of_reasoning()
+        if IMAGES in self._kept:
+            tell_images(self)
         if self._kept or names:
             key = next((key for key in (REASONING, TEXT, REFUSAL) if self.has_block(key)), REASONING)
             is_thought = any(name.startswith(THOUGHTS) for name in self._kept)

@@ -16,6 +16,7 @@ from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.faults import Fault, word_of
 from services.models.providers.json_text import items_of, text_of, written
 from services.models.providers.logprobs import read_tokens
+from services.models.providers.not_carried import tell_images
 from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
 from services.models.providers.pieces import Pieces
 
@@ -138,6 +139,8 @@ class OutputItems:
         else:
             keys = list(self._thought_keys(index, item)) if kind == "reasoning" else []
             kept = self._keeps_all = True
+            if kind == "image_generation_call" and item.get("result"):
+                tell_images(self._answer)
         if not kept:
             return
         # A reasoning item that shows nothing is a thought all the same.
