@@ -23,7 +23,7 @@ from services.models.providers.faults import Fault, error_for
 from services.models.providers.framing import MAX_EVENTS, Framing, feed_rest, read_body
 from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.json_text import LIGHT_BYTES, decoding_work
-from services.models.providers.payload import Payload
+from services.models.providers.payload import KEPT_BYTES, Payload
 from services.models.providers.places import PlaceSearch
 from services.models.providers.transport import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
 from services.shared import errors
@@ -310,7 +310,9 @@ async def _drain(answered: StreamedAnswer, patience: Patience) -> None:
 
 
 def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
-    """What is sent, which nothing else refers to from then on, and the rest of a body."""
+    """What is sent, and the rest of a body: nothing else refers to one that is let go of once it is sent."""
+    if len(body.data) <= KEPT_BYTES:
+        return Payload(body.data), body
     on_written = functools.partial(room.keep, PARSED_FORM) if room else None
     return Payload(body.data, on_written), body._replace(data=b"")
 

@@ -22,6 +22,7 @@ from services.models.providers.not_carried import (
 from services.models.providers.openai.called import calls_in, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.choices import sole_choice
+from services.models.providers.openai.plain_answers import read_plain_answer
 from services.models.providers.openai.usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.told_errors import bare_error_in, error_in
 
@@ -37,6 +38,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
 
     `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
     """
+    if stop_sequence_member is None and (plain := read_plain_answer(body)):
+        return plain
     completion = read_object(body)
     answer = ChatAnswer()
     choice, body = sole_choice(completion, body, answer)
