@@ -133,6 +133,9 @@ class JsonDocuments:
 
 def read_body(dialect: Dialect, body: bytes) -> Answer:
     """The answer in a body that has come whole. Raises Fault when it is none: no content and no reason to end."""
+    if body.startswith(DOCUMENT_STARTS) and b"\n" not in body:
+        # As nearly all are; the long way gives the same.
+        return _read_document(dialect, body)
     framing, decoder = Framing(), dialect.decoder()
     count = 0
     # In slices: events without number, in two bytes each, would take a hundred times as much memory at once.
@@ -146,14 +149,18 @@ def read_body(dialect: Dialect, body: bytes) -> Answer:
             break
     rest = framing.end()
     if not count and not rest:
-        answer = dialect.read(framing.document or body)
-        if not answer.has_begun and not answer.raw_finish_reason:
-            raise Fault("UPSTREAM_PROTOCOL_ERROR")
-        return answer
+        return _read_document(dialect, framing.document or body)
     feed_rest(decoder, rest)
     if not decoder.finished:
         raise Fault("UPSTREAM_STREAM_TRUNCATED")
     return decoder.answer
+
+
+def _read_document(dialect: Dialect, document: bytes) -> Answer:
+    answer = dialect.read(document)
+    if not answer.has_begun and not answer.raw_finish_reason:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return answer
 
 
 def feed_rest(decoder: Decoder, events: Sequence[Event]) -> None:

@@ -8,6 +8,7 @@ told as they come, without a cost: it is right or unset.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from proto import models_pb2
@@ -54,6 +55,18 @@ class CountedTokens:
         if of != (self["prompt"], self["completion"]):
             self._largest.pop("total", None)
         self.take("total", told)
+
+    def settle_agreeing(self, told: Mapping[str, int]) -> Counts | None:
+        """Takes counts which are the first, and which agree in every way, as nearly all do. None, and nothing taken,
+        for others. `take` and `settle` give the same, at three times the cost."""
+        if self._largest or told.get("prompt", 0) + told.get("completion", 0) != told.get("total", 0):
+            return None
+        self._largest = dict(told)
+        own = _Reading(self["prompt"], self["completion"])
+        if self._fits(own):
+            return self._counts(own, agree=True)
+        self._largest = {}
+        return None
 
     def settle(self, *, cache_is_beside: bool = False) -> Counts:
         """What the counts come to. `cache_is_beside` says that by protocol the prompt does not include the cache."""

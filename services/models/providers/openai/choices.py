@@ -33,6 +33,8 @@ def first_choice(completion: dict[str, Any]) -> Choice:
 
 def sole_choice(completion: dict[str, Any], data: bytes, answer: Answer) -> tuple[Choice, bytes]:
     """The first choice of a whole answer, and the JSON in which it is the only one, as `data` is in nearly all."""
+    if len(json_text.items_of(completion.get("choices"))) < 2:
+        return first_choice(completion), data
     choices = _choices_in(completion)
     if len(choices) < 2:
         return first_choice(completion), data

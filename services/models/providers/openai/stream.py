@@ -16,6 +16,7 @@ from services.models.providers.logprobs import read_logprobs
 from services.models.providers.openai.called import calls_in
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
 from services.models.providers.openai.choices import OtherChoices, first_choice
+from services.models.providers.openai.plain_pieces import PlainPieces
 from services.models.providers.openai.response import (
     add_delta,
     annotations_in,
@@ -28,7 +29,7 @@ from services.models.providers.openai.response import (
     tell_not_carried,
 )
 from services.models.providers.openai.streamed_calls import StreamedCalls
-from services.models.providers.openai.usage import read_counts_elsewhere
+from services.models.providers.openai.usage import read_counts_elsewhere, read_rates
 from services.models.providers.openai.whole_message import rest_of_message
 from services.models.providers.told_errors import fault_of_event
 
@@ -54,6 +55,9 @@ class ChatCompletionDecoder:
         self.ended = False
         self.awaits_usage = False
         self._others = OtherChoices(self.answer)
+        self._plain_pieces = PlainPieces()
+        self._reads_plainly = False
+        """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
         self._told_by_messages = False
         self._finishes_early = False
         """Whether content has come behind a finish reason."""
@@ -69,7 +73,12 @@ class ChatCompletionDecoder:
             if data == DONE:
                 self._end()
                 return
-            self._read(read_object(data), data)
+            if not self._reads_plainly or (piece := self._plain_pieces.read(data)) is None:
+                self._read(read_object(data), data)
+                continue
+            self.answer.add(TEXT, "text", piece.choices[0].delta.content)
+            if piece.service_tier:
+                read_rates(self.answer, piece.service_tier)
 
     def _end(self) -> None:
         """Nothing more comes. Where nothing at all came, that is no answer: its generation failed."""
@@ -84,6 +93,7 @@ class ChatCompletionDecoder:
         if choice and (choice.get("index") or self._others or len(chunk["choices"]) > 1):
             choice, data = self._others.sift(chunk, data, is_finished=self.finished)
         self._read_choice(choice, chunk, data)
+        self._reads_plainly = not self.finished and not self._others and bool(self.answer.model)
 
     def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         if not choice or ERROR in chunk or ERROR in choice:
@@ -96,14 +106,8 @@ class ChatCompletionDecoder:
             tell_not_carried(self.answer, chunk, choice)
         if self.finished or choice.get("finish_reason"):
             self._read_end_of_choice(choice, chunk, data)
-        else:
-            delta = choice.get("delta")
-            content = delta.get("content") if isinstance(delta, dict) and len(delta) == 1 else None
-            if content and isinstance(content, str):
-                # Nearly every event is this one; the long way gives the same.
-                self.answer.add(TEXT, "text", content)
-            elif choice:
-                self._add_content(choice, chunk, data)
+        elif choice:
+            self._add_content(choice, chunk, data)
         if choice.get("logprobs"):
             self._add_logprobs(choice["logprobs"], chunk)
         if chunk.get("usage") or chunk.get("service_tier"):

@@ -8,10 +8,10 @@ them. Others use the names of the other dialect, or tell details at the top: Dee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.models.providers.answer import Answer
-from services.models.providers.json_text import object_of
+from services.models.providers.json_text import count_of, object_of
 from services.models.providers.not_carried import tell_counts_of_details
 from services.models.providers.usage_counts import CountedTokens
 
@@ -21,6 +21,30 @@ TIERS_AT_OTHER_RATES = frozenset({"flex", "scale", "priority", "fast", "ultrafas
 PROMPT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 COMPLETION = ("completion_tokens", "output_tokens", "eval_count")
 """The names of the two counts; the last of each are Ollama's."""
+ELSEWHERE = frozenset({*PROMPT, *COMPLETION, "x_groq", "timings"})
+"""Members of a completion that are counts, or hold some."""
+
+
+class _Terms(NamedTuple):
+    """What OpenAI calls its counts in one of its dialects."""
+
+    prompt: str
+    completion: str
+
+    of_prompt: str
+    """Where the parts of the prompt are told, and of the completion."""
+    of_completion: str
+
+    members: frozenset[str]
+
+
+CHAT_TERMS, RESPONSES_TERMS = (
+    _Terms(*names, frozenset({*names, "total_tokens"}))
+    for names in (
+        ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+        ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
+    )
+)
 
 
 def read_usage(answer: Answer, usage: Any) -> None:
@@ -28,6 +52,10 @@ def read_usage(answer: Answer, usage: Any) -> None:
     if not isinstance(usage, dict):
         return
     counts = answer.counts
+    if settled := counts.settle_agreeing(_told_by_openai(usage)):
+        answer.usage, answer.counts_agree = settled
+        tell_counts_of_details(answer, usage)
+        return
     cache_hit, cache_missed = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
     prompt = [usage.get(name) for name in PROMPT]
     if isinstance(cache_hit, int) and isinstance(cache_missed, int):
@@ -39,6 +67,23 @@ def read_usage(answer: Answer, usage: Any) -> None:
     _take_details(counts, usage, cache_hit)
     answer.usage, answer.counts_agree = counts.settle()
     tell_counts_of_details(answer, usage)
+
+
+def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:
+    """The counts of an object that has OpenAI's own members and no others; none of another one."""
+    terms = CHAT_TERMS if CHAT_TERMS.prompt in usage else RESPONSES_TERMS
+    if not usage.keys() <= terms.members:
+        return {}
+    of_prompt, of_completion = object_of(usage.get(terms.of_prompt)), object_of(usage.get(terms.of_completion))
+    told = {
+        "prompt": usage.get(terms.prompt),
+        "completion": usage.get(terms.completion),
+        "total": usage.get("total_tokens"),
+        "cached": of_prompt.get("cached_tokens"),
+        "written": of_prompt.get("cache_write_tokens"),
+        "reasoning": of_completion.get("reasoning_tokens"),
+    }
+    return {name: count for name, value in told.items() if (count := count_of(value)) is not None}
 
 
 def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) -> None:
@@ -53,8 +98,9 @@ def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) 
 
 def read_counts_elsewhere(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
     """Takes the counts that stand elsewhere than in the `usage` of a completion, or of a piece of one."""
-    for usage in _usages(completion, choice):
-        read_usage(answer, usage)
+    if "usage" in choice or not ELSEWHERE.isdisjoint(completion):
+        for usage in _usages(completion, choice):
+            read_usage(answer, usage)
 
 
 def _usages(completion: dict[str, Any], choice: dict[str, Any]) -> Iterator[Any]:
