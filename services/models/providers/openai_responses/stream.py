@@ -16,6 +16,7 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of, written
+from services.models.providers.large_logprobs import read_without_logprobs
 from services.models.providers.not_carried import tell_previews, tell_sound
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
@@ -73,7 +74,11 @@ class ResponseDecoder:
             if data == DONE:
                 self.ended = True
                 return
-            self._read(read_object(data), data)
+            try:
+                event_read = read_object(data)
+            except Fault:
+                event_read, data = read_without_logprobs(data)
+            self._read(event_read, data)
             if self.ended:
                 return
 
