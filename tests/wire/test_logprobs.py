@@ -329,7 +329,22 @@ async def test_long_answer_of_a_server_that_does_not_stream(subject: Subject) ->
     outcome = await subject.ask("chat", config=ChatConfig(logprobs=True, top_logprobs=20))
     assert outcome.response is not None
     assert outcome.response.text == "word " * 1000
-    assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_MISSING"]
+    assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_DROPPED"]
+
+
+@every_responses_like
+@both_verbs
+async def test_long_response_that_tells_them_at_its_end_only(subject: Subject, verb: Verb) -> None:
+    speech: ResponsesSpeech = subject.speech
+    tokens = [told("w", -0.5, *(other("four", -1.0) for _ in range(20))) for _ in range(1000)]
+    part = {"type": "output_text", "text": "w" * 1000, "annotations": [], "logprobs": tokens}
+    item = speech.message("") | {"content": [part]}
+    whole, events = encode_json(speech.response([item])), [*speech.opening()[:1], *speech.ended([item], Sample())]
+    subject.upstream.default = answer(whole, headers=JSON) if verb == "chat" else event_stream(*events)
+    outcome = await subject.ask(verb)
+    assert outcome.response is not None
+    assert outcome.response.text == "w" * 1000
+    assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_DROPPED"]
 
 
 # ------------------------------------------------------------------------------------------------- where it is lost

@@ -82,6 +82,11 @@ def tell_sound(answer: Answer) -> None:
     answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on")
 
 
+def tell_cut_logprobs(answer: Answer) -> None:
+    problem = "the provider told more of how likely tokens were than is read at once; ask for fewer, or for a stream"
+    answer.warn("LOGPROBS_DROPPED", problem, field="config.logprobs")
+
+
 def tell_images(answer: Answer) -> None:
     """Says where the images are, which are no part by themselves."""
     answer.warn("IMAGES_IN_STATE", "the answer has images; they are in provider_state of its parts, as they came")

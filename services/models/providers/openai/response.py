@@ -16,6 +16,7 @@ from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.not_carried import (
     OF_CHOICES,
     OF_COMPLETIONS,
+    tell_cut_logprobs,
     tell_members,
     tell_sound,
     tell_unknown_part,
@@ -38,8 +39,11 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
 
     `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
     """
-    completion, body = read_large_object(body)
+    completion, light = read_large_object(body)
     answer = ChatAnswer()
+    if light is not body:
+        tell_cut_logprobs(answer)
+        body = light
     choice, body = sole_choice(completion, body, answer)
     refuse_error(completion, choice)
     message = message_of(choice)

@@ -17,7 +17,7 @@ from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of, written
 from services.models.providers.large_logprobs import read_without_logprobs
-from services.models.providers.not_carried import tell_previews, tell_sound
+from services.models.providers.not_carried import tell_cut_logprobs, tell_previews, tell_sound
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
     SUMMARY,
@@ -78,6 +78,8 @@ class ResponseDecoder:
                 event_read = read_object(data)
             except Fault:
                 event_read, data = read_without_logprobs(data)
+                if not self.answer.has_logprobs:
+                    tell_cut_logprobs(self.answer)
             self._read(event_read, data)
             if self.ended:
                 return
