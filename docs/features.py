@@ -120,6 +120,8 @@ def not_carried_lines() -> Iterator[str]:
         "What a provider tells with an answer, and the platform has no place for, is named in `ChatResponse.warnings`.",
         "Blocks and items of unknown kinds are no such thing: they are opaque state of a part, and go back.",
         "So are images; `IMAGES_IN_STATE` says where they are.",
+        "Logprobs that were asked for and did not come are told by `LOGPROBS_MISSING`, more than are read at once by",
+        "`LOGPROBS_DROPPED`.",
         "What only keeps the books (dates, fingerprints, what the request said) is not told.",
         "",
         "| | In answers | Notice |",

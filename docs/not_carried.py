@@ -90,7 +90,6 @@ def _of_responses() -> Iterator[NotCarried]:
     told: dict[str, tuple[str, Members]] = {
         "results of moderation": ("MEMBERS_DROPPED", {"moderation": {"input": {"type": "moderation_result"}}}),
         "why a prompt was not cached": ("MEMBERS_DROPPED", {"prompt_cache_diagnostics": {"type": "cache_hit"}}),
-        "the count of searches": ("COUNTS_DROPPED", {"tool_usage": {"web_search": {"num_requests": 1}}}),
         "the count of tokens of images": ("COUNTS_DROPPED", {"tool_usage": {"image_gen": {"total_tokens": 9}}}),
     }
     for name, (notice, members) in told.items():
@@ -129,8 +128,6 @@ def _of_messages() -> Iterator[NotCarried]:
     for name, (notice, members) in told.items():
         yield _message(name, notice, members, {})
     counted: dict[str, Members] = {
-        "the count of searches": {"server_tool_use": {"web_search_requests": 1}},
-        "the count of pages fetched": {"server_tool_use": {"web_fetch_requests": 1}},
         "counts of compactions and of other models": {"iterations": [{"type": "compaction", "output_tokens": 9}]},
     }
     for name, usage in counted.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,31 @@ async def test_chat_answers_with_what_the_provider_said(service: ModelService, u
         ("gpt-4o", "openai", "ok")
     ]
     assert response.timing.total.ToNanoseconds() > 0
+
+
+async def test_logprobs_come_with_the_pieces_and_whole(service: ModelService, upstream: ScriptedUpstream) -> None:
+    told = [{"token": word, "logprob": -0.5, "bytes": list(word.encode()), "top_logprobs": []} for word in ("Hi", ".")]
+    choices = [{"index": 0, "delta": {"content": one["token"]}, "logprobs": {"content": [one]}} for one in told]
+    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    upstream.default = event_stream(*(event(json.dumps({"choices": [choice]})) for choice in [*choices, last]), END)
+    request = chat_request(config=models_pb2.ChatConfig(logprobs=True, top_logprobs=0))
+    chunks = [chunk async for chunk in service.stub.ChatStream(request)]
+    whole = await service.stub.Chat(request)
+    expected = [models_pb2.TokenLogprob(token=word, logprob=-0.5, token_bytes=word.encode()) for word in ("Hi", ".")]
+    assert [token for chunk in chunks for token in chunk.logprobs.content] == expected
+    assert chunks[-1].response.logprobs == whole.logprobs == models_pb2.Logprobs(content=expected)
+
+
+async def test_logprobs_that_the_model_does_not_give(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.default = json_answer(anthropic_message("Hi there."))
+    config = models_pb2.ChatConfig(logprobs=True)
+    response = await service.stub.Chat(chat_request("claude-sonnet-4-6", config=config))
+    assert [(notice.code, notice.field) for notice in response.warnings] == [("PARAMETER_DROPPED", "config.logprobs")]
+    strict = chat_request("claude-sonnet-4-6", config=config, parameter_policy=models_pb2.PARAMETER_POLICY_STRICT)
+    failure = await failure_of(service.stub.Chat(strict))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PARAMETER_UNSUPPORTED")
+    assert list(failure.fields) == ["config.logprobs"]
+    assert len(upstream.requests) == 1
 
 
 async def test_chat_reaches_anthropic_by_its_own_dialect(service: ModelService, upstream: ScriptedUpstream) -> None:

@@ -202,7 +202,10 @@ def test_first_answer_by_a_tool_is_the_answer() -> None:
     assert [warning.code for warning in response.warnings] == ["ANSWER_DROPPED"]
 
 
-@pytest.mark.parametrize(("raw", "reason"), [("max_tokens", "length"), ("refusal", "refusal"), ("pause_turn", "pause")])
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [("max_tokens", "length"), ("refusal", "refusal"), ("pause_turn", "pause"), ("compaction", "pause")],
+)
 def test_answer_by_a_tool_that_did_not_end_well_says_so(raw: str, reason: str) -> None:
     assert read(message(ANSWER, reason=raw)).finish_reason == reason
 

@@ -70,6 +70,10 @@ ERROR_EVENTS = {
     "marked as an object": event(FLAT),
     "marked by its type": event({"type": "error", "message": "EngineCore died", "code": 500}),
     "bare members": event({"message": "EngineCore died", "code": 500}),
+    "bare members of others": event({"msg": "EngineCore died", "code": "E_ENGINE"}),
+    "as of FastAPI": event({"detail": "Internal Server Error"}),
+    "as of MiniMax": event({"choices": None, "base_resp": {"status_code": 1013, "status_msg": "internal error"}}),
+    "empty": event({"error": {}}),
     "a text": event({"error": "EngineCore died"}),
     "a field of its own": 'error: {"code": 500, "message": "EngineCore died"}\n\n',
     "without data in front": json.dumps({"error": {"code": 500, "message": "EngineCore died"}}) + "\n\n",
@@ -116,6 +120,19 @@ async def test_error_beside_an_answer_is_an_error_and_null_is_none(subject: Subj
         subject.upstream.default = serve(whole, event_stream(*events))
         outcome = await subject.ask(verb)
         assert (outcome.error.reason if outcome.error else "") == reason
+
+
+@every_adapter
+async def test_objects_that_say_that_all_is_well_are_no_errors(subject: Subject) -> None:
+    """Gateways put their own events between those of the answer."""
+    well = [
+        {"type": "status", "message": "searching"},
+        {"code": 200, "message": "ok"},
+        {"error": None, "base_resp": {"status_code": 0, "status_msg": "success"}},
+        {"error": False},
+    ]
+    end = subject.speech.ending(Sample(text=["So"]))
+    assert await reason_of(subject, *map(event, well), *said(subject, "So"), *end) == "OK So"
 
 
 FAILED_WORDS = {

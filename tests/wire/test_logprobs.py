@@ -296,6 +296,57 @@ async def test_logprobs_do_not_go_back(subject: Subject) -> None:
     assert response.message == ChatMessage(role="assistant", content=TEXT)
 
 
+@every_responses_like
+@both_verbs
+async def test_long_response_with_all_that_can_be_asked_for(subject: Subject, verb: Verb) -> None:
+    """The events that repeat all of it are more values than are read at once; what is told last is left out of them."""
+    speech: ResponsesSpeech = subject.speech
+    likely = [other(f'"w{number}\\', -1.0) for number in range(20)]
+    tokens = [told("[w]} ", -0.5, *likely) for _ in range(1000)]
+    part = {"type": "output_text", "text": "[w]} " * 1000, "annotations": [], "logprobs": tokens}
+    item = speech.message("") | {"content": [part]}
+    kind, place = "response.output_text.delta", {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    deltas = [
+        speech.named(kind, **place, delta="[w]} " * 500, logprobs=without_bytes(tokens[half : half + 500]))
+        for half in (0, 500)
+    ]
+    ends = [speech.item_event("done", 0, item), *speech.ended([item], Sample())]
+    subject.upstream.default = event_stream(*speech.opening(), *deltas, *ends)
+    outcome = await subject.ask(verb, config=ChatConfig(logprobs=True, top_logprobs=20))
+    assert outcome.response is not None
+    assert outcome.response.text == "[w]} " * 1000
+    assert len(outcome.response.logprobs.content) == 1000
+    assert outcome.response.message == ChatMessage(role="assistant", content=outcome.response.text)
+
+
+@every_openai_like
+async def test_long_answer_of_a_server_that_does_not_stream(subject: Subject) -> None:
+    """It is told that they are lost, and the answer is not."""
+    likely = [other(f"w{number}", -1.0) for number in range(20)]
+    tokens = [told("word ", -0.5, *likely) for _ in range(1000)]
+    whole = completion({"role": "assistant", "content": "word " * 1000}, {"content": tokens, "refusal": None})
+    subject.upstream.default = answer(whole, headers=JSON)
+    outcome = await subject.ask("chat", config=ChatConfig(logprobs=True, top_logprobs=20))
+    assert outcome.response is not None
+    assert outcome.response.text == "word " * 1000
+    assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_DROPPED"]
+
+
+@every_responses_like
+@both_verbs
+async def test_long_response_that_tells_them_at_its_end_only(subject: Subject, verb: Verb) -> None:
+    speech: ResponsesSpeech = subject.speech
+    tokens = [told("w", -0.5, *(other("four", -1.0) for _ in range(20))) for _ in range(1000)]
+    part = {"type": "output_text", "text": "w" * 1000, "annotations": [], "logprobs": tokens}
+    item = speech.message("") | {"content": [part]}
+    whole, events = encode_json(speech.response([item])), [*speech.opening()[:1], *speech.ended([item], Sample())]
+    subject.upstream.default = answer(whole, headers=JSON) if verb == "chat" else event_stream(*events)
+    outcome = await subject.ask(verb)
+    assert outcome.response is not None
+    assert outcome.response.text == "w" * 1000
+    assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_DROPPED"]
+
+
 # ------------------------------------------------------------------------------------------------- where it is lost
 
 

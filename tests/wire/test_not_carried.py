@@ -139,4 +139,4 @@ def test_every_member_of_a_message() -> None:
         "input_tokens output_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation"
         " output_tokens_details service_tier speed inference_geo"
     )
-    check(names(Usage, BetaUsage), counts, ["server_tool_use", "iterations"], "fallback_credit")
+    check(names(Usage, BetaUsage), counts, ["iterations"], "server_tool_use fallback_credit")

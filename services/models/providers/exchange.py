@@ -445,7 +445,7 @@ def _settle(answer: Answer, target: Target, conversation: Conversation, body: Bo
 
 def _tell_of_missing_logprobs(answer: Answer, body: Body) -> None:
     """Says that a provider passed them over, unless they were not asked of it."""
-    if not any(notice.field.endswith("logprobs") for notice in body.warnings):
+    if not any(notice.field.endswith("logprobs") for notice in [*body.warnings, *answer.warnings]):
         problem = "the provider did not tell how likely the tokens were"
         answer.warn("LOGPROBS_MISSING", problem, field="config.logprobs")
 

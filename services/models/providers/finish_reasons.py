@@ -68,6 +68,7 @@ FINISH_REASONS: dict[str, str] = {
     "guardrail_intervened": "content_filter",
     "refusal": "refusal",
     "pause_turn": "pause",
+    "compaction": "pause",
 }
 """The platform's word for each of theirs."""
 

@@ -57,10 +57,9 @@ def tell_counts_of_details(answer: Answer, usage: dict[str, Any]) -> None:
 
 
 def tell_tool_usage(answer: Answer, response: dict[str, Any]) -> None:
-    """The same of the tools that OpenAI ran for a response."""
-    used = object_of(response.get("tool_usage"))
-    tell_counts(answer, object_of(used.get("web_search")), ["num_requests"])
-    tell_counts(answer, object_of(used.get("image_gen")), ["total_tokens"])
+    """The same of the images that OpenAI made for a response. How often a tool was called, its calls tell."""
+    used = object_of(object_of(response.get("tool_usage")).get("image_gen"))
+    tell_counts(answer, used, ["total_tokens"])
 
 
 def tell_iterations(answer: Answer, usage: dict[str, Any]) -> None:
@@ -81,6 +80,11 @@ def tell_dropped_thinking(answer: Answer, holder: dict[str, Any]) -> None:
 
 def tell_sound(answer: Answer) -> None:
     answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on")
+
+
+def tell_cut_logprobs(answer: Answer) -> None:
+    problem = "the provider told more of how likely tokens were than is read at once; ask for fewer, or for a stream"
+    answer.warn("LOGPROBS_DROPPED", problem, field="config.logprobs")
 
 
 def tell_images(answer: Answer) -> None:

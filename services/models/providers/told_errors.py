@@ -13,6 +13,10 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR
 from services.models.providers.faults import Fault
 
+SENTENCES = ("message", "msg", "errmsg")
+MIN_STATUS = 400
+"""Of the numbers of errors: lower ones are those of HTTP for what is none, or say that all is well."""
+
 
 def fault_of_event(data: bytes) -> Fault:
     """The fault in an event that is named `error`, whatever its data are."""
@@ -30,8 +34,24 @@ def error_in(told: dict[str, Any]) -> Any:
 
 
 def bare_error_in(told: dict[str, Any]) -> Any:
-    """The same of an object that holds nothing of an answer, where a message with a code or a type is an error too."""
+    """The same of an object that holds nothing of an answer: there an empty error is one, and so are the members of one
+    without anything around them."""
     if error := error_in(told):
         return error
-    is_bare = isinstance(told.get("message"), str) and (told.get("code") or told.get("type"))
-    return told if is_bare else None
+    is_empty_error = told.get("error") not in (None, False)
+    return told if is_empty_error or _is_refusal(told) or _has_failed(told.get("base_resp")) else None
+
+
+def _is_refusal(told: dict[str, Any]) -> bool:
+    """Whether there is a sentence with a word or a number of an error; FastAPI has it alone, as `detail`."""
+    if told.get("detail") or told.get("error_code") or told.get("error_msg"):
+        return True
+    code, kind = told.get("code"), told.get("type")
+    is_coded = code >= MIN_STATUS if isinstance(code, int) else bool(code)
+    is_kind = isinstance(kind, str) and any(word in kind.lower() for word in ("error", "exception"))
+    return (is_coded or is_kind) and any(isinstance(told.get(name), str) for name in SENTENCES)
+
+
+def _has_failed(base_resp: Any) -> bool:
+    """MiniMax tells with every object how the call goes; 0 is well."""
+    return isinstance(base_resp, dict) and base_resp.get("status_code") not in (None, 0)

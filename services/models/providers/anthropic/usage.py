@@ -10,13 +10,11 @@ from typing import Any
 
 from services.models.providers.answer import Answer
 from services.models.providers.json_text import count_of, object_of
-from services.models.providers.not_carried import tell_counts, tell_iterations
+from services.models.providers.not_carried import tell_iterations
 from services.models.providers.openai.usage import read_usage as read_usage_of_openai
 
 OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "inference_geo": ("us",)}
 """What usage says of a call that is not charged as usual (https://platform.claude.com/docs/en/about-claude/pricing)."""
-
-SERVER_TOOLS = ("web_search_requests", "web_fetch_requests")
 
 
 def read_usage(answer: Answer, usage: Any) -> None:
@@ -29,7 +27,6 @@ def read_usage(answer: Answer, usage: Any) -> None:
         # A server that tells in its own terms what it tells in Anthropic's dialect.
         read_usage_of_openai(answer, usage)
         return
-    tell_counts(answer, object_of(usage.get("server_tool_use")), SERVER_TOOLS)
     tell_iterations(answer, usage)
     _take(answer, usage)
     answer.usage, answer.counts_agree = answer.counts.settle(cache_is_beside=True)

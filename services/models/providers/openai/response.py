@@ -7,14 +7,16 @@ from typing import Any
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.faults import Fault, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import text_of
+from services.models.providers.large_logprobs import read_large_object
 from services.models.providers.logprobs import read_logprobs
 from services.models.providers.member_state import REASONING_NAMES
 from services.models.providers.not_carried import (
     OF_CHOICES,
     OF_COMPLETIONS,
+    tell_cut_logprobs,
     tell_members,
     tell_sound,
     tell_unknown_part,
@@ -40,8 +42,11 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     """
     if stop_sequence_member is None and (plain := read_plain_answer(body)):
         return plain
-    completion = read_object(body)
+    completion, light = read_large_object(body)
     answer = ChatAnswer()
+    if light is not body:
+        tell_cut_logprobs(answer)
+        body = light
     choice, body = sole_choice(completion, body, answer)
     refuse_error(completion, choice)
     message = message_of(choice)

@@ -38,6 +38,10 @@ WHOLE = "chat.completion"
 """What `object` is of whole answers; of pieces it is `chat.completion.chunk`."""
 
 
+USUAL_TIERS = (None, "default")
+"""Of `service_tier`, which OpenAI tells with every piece."""
+
+
 class ChatCompletionDecoder:
     """One stream. It is whole once a finish reason or `[DONE]` has come; usage comes between the two.
 
@@ -58,6 +62,8 @@ class ChatCompletionDecoder:
         self._plain_pieces = PlainPieces()
         self._reads_plainly = False
         """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
+        self._is_open = False
+        """Whether a piece of text may come that says nothing else."""
         self._told_by_messages = False
         self._finishes_early = False
         """Whether content has come behind a finish reason."""
@@ -90,10 +96,17 @@ class ChatCompletionDecoder:
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
+        delta = choice.get("delta")
+        if self._is_open and isinstance(delta, dict) and len(delta) == 1:
+            content = delta.get("content")
+            if content and isinstance(content, str) and _says_no_more(chunk, choice):
+                # Nearly every event is this one; the long way gives the same.
+                self.answer.add(TEXT, "text", content)
+                return
         if choice and (choice.get("index") or self._others or len(chunk["choices"]) > 1):
             choice, data = self._others.sift(chunk, data, is_finished=self.finished)
         self._read_choice(choice, chunk, data)
-        self._reads_plainly = not self.finished and not self._others and bool(self.answer.model)
+        self._is_open = bool(self.answer.model) and not self.finished and not self._others
 
     def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         if not choice or ERROR in chunk or ERROR in choice:
@@ -170,6 +183,20 @@ class ChatCompletionDecoder:
             answer.add_annotations(annotations_in(delta))
         if not delta.keys() <= KNOWN_MEMBERS:
             answer.keep(data, delta)
+
+
+def _says_no_more(chunk: dict[str, Any], choice: dict[str, Any]) -> bool:
+    """Whether there is nothing to look at beside the piece of text in a chunk."""
+    return not (
+        choice.get("finish_reason")
+        or choice.get("index")
+        or choice.get("logprobs")
+        or chunk.get("usage")
+        or ERROR in chunk
+        or ERROR in choice
+        or len(chunk["choices"]) > 1
+        or chunk.get("service_tier") not in USUAL_TIERS
+    )
 
 
 class _StreamedAnswer(ChatAnswer):

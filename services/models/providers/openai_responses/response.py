@@ -10,10 +10,11 @@ import msgspec
 from services.models.providers import json_text
 from services.models.providers.answer import Answer
 from services.models.providers.error_body import fault_in
-from services.models.providers.faults import Fault, read_object, word_of
+from services.models.providers.faults import Fault, word_of
 from services.models.providers.finish_reasons import finish_reason_of
 from services.models.providers.json_text import items_of
-from services.models.providers.not_carried import OF_RESPONSES, tell_members, tell_tool_usage
+from services.models.providers.large_logprobs import read_large_object
+from services.models.providers.not_carried import OF_RESPONSES, tell_cut_logprobs, tell_members, tell_tool_usage
 from services.models.providers.openai.usage import read_rates, read_usage
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, item_of
 from services.models.providers.told_errors import bare_error_in, error_in
@@ -35,7 +36,7 @@ class _RawOutput(msgspec.Struct):
 
 def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a response that has ended."""
-    response = read_object(body)
+    response, light = read_large_object(body)
     if error := error_in(response):
         raise fault_in(error)
     if not isinstance(response.get("output"), list):
@@ -43,7 +44,9 @@ def read_answer(body: bytes) -> Answer:
             raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
-    read_end(answer, OutputItems(answer), response, body)
+    if light is not body:
+        tell_cut_logprobs(answer)
+    read_end(answer, OutputItems(answer), response, light)
     return answer
 
 

@@ -16,7 +16,8 @@ from services.models.providers.error_body import fault_in
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.json_text import object_of, text_of, written
-from services.models.providers.not_carried import tell_previews, tell_sound
+from services.models.providers.large_logprobs import read_without_logprobs
+from services.models.providers.not_carried import tell_cut_logprobs, tell_previews, tell_sound
 from services.models.providers.openai_responses.output_items import (
     REASONING_TEXT,
     SUMMARY,
@@ -73,7 +74,13 @@ class ResponseDecoder:
             if data == DONE:
                 self.ended = True
                 return
-            self._read(read_object(data), data)
+            try:
+                event_read = read_object(data)
+            except Fault:
+                event_read, data = read_without_logprobs(data)
+                if not self.answer.has_logprobs:
+                    tell_cut_logprobs(self.answer)
+            self._read(event_read, data)
             if self.ended:
                 return
 
