@@ -62,8 +62,6 @@ class ChatCompletionDecoder:
         self._plain_pieces = PlainPieces()
         self._reads_plainly = False
         """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
-        self._is_open = False
-        """Whether a piece of text may come that says nothing else."""
         self._told_by_messages = False
         self._finishes_early = False
         """Whether content has come behind a finish reason."""
@@ -96,17 +94,10 @@ class ChatCompletionDecoder:
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
-        delta = choice.get("delta")
-        if self._is_open and isinstance(delta, dict) and len(delta) == 1:
-            content = delta.get("content")
-            if content and isinstance(content, str) and _says_no_more(chunk, choice):
-                # Nearly every event is this one; the long way gives the same.
-                self.answer.add(TEXT, "text", content)
-                return
         if choice and (choice.get("index") or self._others or len(chunk["choices"]) > 1):
             choice, data = self._others.sift(chunk, data, is_finished=self.finished)
         self._read_choice(choice, chunk, data)
-        self._is_open = bool(self.answer.model) and not self.finished and not self._others
+        self._reads_plainly = bool(self.answer.model) and not self.finished and not self._others
 
     def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         if not choice or ERROR in chunk or ERROR in choice:
@@ -183,20 +174,6 @@ class ChatCompletionDecoder:
             answer.add_annotations(annotations_in(delta))
         if not delta.keys() <= KNOWN_MEMBERS:
             answer.keep(data, delta)
-
-
-def _says_no_more(chunk: dict[str, Any], choice: dict[str, Any]) -> bool:
-    """Whether there is nothing to look at beside the piece of text in a chunk."""
-    return not (
-        choice.get("finish_reason")
-        or choice.get("index")
-        or choice.get("logprobs")
-        or chunk.get("usage")
-        or ERROR in chunk
-        or ERROR in choice
-        or len(chunk["choices"]) > 1
-        or chunk.get("service_tier") not in USUAL_TIERS
-    )
 
 
 class _StreamedAnswer(ChatAnswer):
