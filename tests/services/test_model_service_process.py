@@ -152,10 +152,14 @@ async def closed(address: str) -> None:
     """Waits until nobody listens there. A call that comes while the port is being closed may be cancelled by grpc."""
     host, _, port = address.rpartition(":")
     async with asyncio.timeout(5):
-        with contextlib.suppress(ConnectionRefusedError):
-            while True:
+        while True:
+            try:
                 _, writer = await asyncio.open_connection(host, int(port))
-                writer.close()
+            except ConnectionRefusedError:
+                return
+            except ConnectionResetError:
+                continue
+            writer.close()
 
 
 async def test_stream_in_flight_finishes_before_a_stop(tmp_path: Path, upstream: ScriptedUpstream) -> None:
