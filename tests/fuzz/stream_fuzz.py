@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -196,10 +195,14 @@ async def _hear(target: Target, pieces: Sequence[bytes], label: str, breaks: boo
 
 
 def _written(response: models_pb2.ChatResponse | None) -> bytes:
-    """The response, without ids that are made anew each time."""
+    """The response, without the ids of its calls where it has none itself: these are made anew each time."""
     if response is None:
         return b""
-    return re.sub(rb"call_[0-9a-f]{24}", b"", response.SerializeToString(deterministic=True))
+    if not response.provider_response_id:
+        parts = [part.tool_call for part in response.message.parts if part.HasField("tool_call")]
+        for call in (*response.tool_calls, *response.message.tool_calls, *parts):
+            call.id = ""
+    return response.SerializeToString(deterministic=True)
 
 
 def _said_in(chunks: Sequence[models_pb2.ChatChunk]) -> Said:

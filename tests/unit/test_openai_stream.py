@@ -230,3 +230,30 @@ def test_what_says_nothing(data: bytes) -> None:
 
 def test_what_follows_done_is_not_read() -> None:
     assert fed(DONE, chunk({"content": "late"}), Event("", b"{")).answer.take_chunks() == []
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": [{"type": "text", "text": ""}]},
+        {"content": ""},
+        {"audio": {"expires_at": 1}},
+        {"tool_calls": [], "function_call": {"name": "", "arguments": ""}},
+        {"annotations": []},
+    ],
+)
+def test_what_says_nothing_behind_a_finish_reason_leaves_the_answer_whole(delta: dict[str, Any]) -> None:
+    decoder = fed(chunk({"content": "Hi"}), chunk({}, "stop"), chunk(delta))
+    assert (decoder.finished, decoder.awaits_usage) == (True, True)
+    assert not fed(chunk({"content": "Hi"}), chunk({}, "stop"), chunk({"content": "!"})).finished
+
+
+def test_texts_in_a_list_of_content_are_text() -> None:
+    parts = ["a", {"type": "text", "text": "b"}, {"type": "output_text", "text": "c"}]
+    assert fed(chunk({"content": parts})).answer.take_chunks() == [ChatChunk(token="abc")]
+
+
+def test_member_whose_name_is_half_a_character_is_kept_under_one_that_can_be_sent() -> None:
+    decoder = fed(chunk({"content": "Hi", "\ud800": 1}), DONE)
+    decoder.answer.complete()
+    assert "\ufffd".encode() in decoder.answer.response().message.parts[0].provider_state.data

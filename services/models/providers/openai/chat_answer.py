@@ -11,7 +11,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import MAX_CITED_BYTES, Answer
 from services.models.providers.faults import Fault
 from services.models.providers.joined_values import JoinedValue
-from services.models.providers.json_text import items_of, object_of
+from services.models.providers.json_text import items_of, object_of, text_of
 from services.models.providers.member_state import (
     CALL_MEMBERS,
     FUNCTION_MEMBERS,
@@ -130,6 +130,7 @@ class ChatAnswer(Answer):
             self._kept_of_calls[key] = kept
 
     def _join(self, values: Values, name: str, raw: bytes) -> None:
+        name = text_of(name)
         size = len(raw) + PIECE_BYTES
         self._kept_bytes += size
         self.waiting_bytes += size

@@ -31,8 +31,10 @@ from services.models.providers.told_errors import bare_error_in, error_in
 STOPPED = frozenset({"stop", "tool_calls"})
 """Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
 
-CONTENT_MEMBERS = ("content", *REASONING_NAMES, "refusal", "audio")
-"""Of a message, beside its calls."""
+TEXTS = (*REASONING_NAMES, "refusal")
+"""Of a message, beside its content."""
+TEXT_PARTS = ("text", "output_text")
+"""The types of parts of content that are text; the second is that of Responses."""
 
 
 def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
@@ -121,7 +123,15 @@ def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
 
 def says_something(delta: dict[str, Any]) -> bool:
     """Whether a message, or a piece of one, has content."""
-    return any(map(delta.get, CONTENT_MEMBERS)) or any(call is not None for call in calls_in(delta))
+    content, audio = delta.get("content"), json_text.object_of(delta.get("audio"))
+    has_words = any(map(_is_filled, content)) if isinstance(content, list) else bool(content)
+    has_more = any(map(delta.get, TEXTS)) or any(map(audio.get, ("data", "transcript")))
+    return has_words or has_more or any(call is not None for call in calls_in(delta))
+
+
+def _is_filled(part: Any) -> bool:
+    """Whether there is more in a part of content than its type."""
+    return any(part[name] for name in part if name != "type") if isinstance(part, dict) else bool(part)
 
 
 def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
@@ -158,9 +168,11 @@ def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
     https://docs.mistral.ai/capabilities/reasoning
     """
     for part in parts:
-        if not isinstance(part, dict):
+        if isinstance(part, str):
+            answer.add(TEXT, "text", part)
+        elif not isinstance(part, dict):
             continue
-        if part.get("type") == "text":
+        elif part.get("type") in TEXT_PARTS:
             answer.add(TEXT, "text", _piece(part))
         elif part.get("type") == "thinking":
             for thought in json_text.items_of(part.get("thinking")):

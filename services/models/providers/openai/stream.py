@@ -90,7 +90,7 @@ class ChatCompletionDecoder:
             chunk = read_object(piece)
             self._read_choice(first_choice(chunk), chunk, piece)
         self.ended = True
-        self.finished = self.finished or self._has_content()
+        self.finished = self.finished or self._has_content() or bool(self.answer.raw_finish_reason)
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
         choice = first_choice(chunk)
