@@ -249,8 +249,8 @@ def test_what_says_nothing_behind_a_finish_reason_leaves_the_answer_whole(delta:
 
 
 def test_texts_in_a_list_of_content_are_text() -> None:
-    parts = ["a", {"type": "text", "text": "b"}, {"type": "output_text", "text": "c"}]
-    assert fed(chunk({"content": parts})).answer.take_chunks() == [ChatChunk(token="abc")]
+    parts = [{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}]
+    assert fed(chunk({"content": parts})).answer.take_chunks() == [ChatChunk(token="ab")]
 
 
 def test_member_whose_name_is_half_a_character_is_kept_under_one_that_can_be_sent() -> None:

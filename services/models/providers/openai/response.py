@@ -131,7 +131,7 @@ def says_something(delta: dict[str, Any]) -> bool:
 
 def _is_filled(part: Any) -> bool:
     """Whether there is more in a part of content than its type."""
-    return any(part[name] for name in part if name != "type") if isinstance(part, dict) else bool(part)
+    return isinstance(part, dict) and any(part[name] for name in part if name != "type")
 
 
 def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
@@ -168,11 +168,9 @@ def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
     https://docs.mistral.ai/capabilities/reasoning
     """
     for part in parts:
-        if isinstance(part, str):
-            answer.add(TEXT, "text", part)
-        elif not isinstance(part, dict):
+        if not isinstance(part, dict):
             continue
-        elif part.get("type") in TEXT_PARTS:
+        if part.get("type") in TEXT_PARTS:
             answer.add(TEXT, "text", _piece(part))
         elif part.get("type") == "thinking":
             for thought in json_text.items_of(part.get("thinking")):
