@@ -322,7 +322,7 @@ async def test_usage_is_waited_for_shortly(subject: Subject) -> None:
     pings = [step for _ in range(100) for step in (Pause(0.01), subject.speech.ping)]
     for rest in ([], pings):
         subject.upstream.default = event_stream(*events, *rest, ending=Ending.STALL)
-        outcome = await asyncio.wait_for(subject.ask("chat_stream", Patience(content=0.5, usage=0.05)), 0.9)
+        outcome = await asyncio.wait_for(subject.ask("chat_stream", Patience(content=20, usage=0.05)), 10)
         assert outcome.response is not None
         assert outcome.response.usage.estimated
 

@@ -26,7 +26,8 @@ from tests.wire.adapters import (
 )
 from tests.wire.dialects import HELLO, Sample, encode
 
-SHORT = Patience(content=0.5, usage=0.05)
+PATIENT = Patience(content=20, usage=0.05)
+IMPATIENT = Patience(content=0.5, usage=0.05)
 
 
 @pytest.fixture
@@ -46,10 +47,12 @@ def said(subject: Subject, *pieces: str) -> list[str]:
     return [*subject.speech.opening(), *map(subject.speech.piece, pieces)]
 
 
-async def reason_of(subject: Subject, *events: Step, patience: Patience = SHORT, ending: Ending = Ending.CLEAN) -> str:
+async def reason_of(
+    subject: Subject, *events: Step, patience: Patience = PATIENT, ending: Ending = Ending.CLEAN
+) -> str:
     """Why a stream failed, or OK with its text."""
     subject.upstream.play(event_stream(*events, ending=ending))
-    outcome = await asyncio.wait_for(subject.ask("chat_stream", patience), 5)
+    outcome = await asyncio.wait_for(subject.ask("chat_stream", patience), 10)
     if outcome.error:
         return outcome.error.reason
     check_chunks(outcome.chunks)
@@ -221,7 +224,8 @@ async def test_stream_that_stops_behind_content_behind_a_finish_reason_is_not_wh
     assert await reason_of(subject, *early[:1], ending=Ending.CUT) == "UPSTREAM_STREAM_INTERRUPTED"
     assert await reason_of(subject, *early[:3], ending=Ending.CUT) == "UPSTREAM_STREAM_INTERRUPTED"
     pings = [step for _ in range(100) for step in (Pause(0.02), subject.speech.ping)]
-    assert await reason_of(subject, *early[:1], *pings, ending=Ending.STALL) == "UPSTREAM_IDLE"
+    silent = [*early[:1], *pings]
+    assert await reason_of(subject, *silent, patience=IMPATIENT, ending=Ending.STALL) == "UPSTREAM_IDLE"
 
 
 @every_openai_like
