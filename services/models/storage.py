@@ -32,8 +32,14 @@ class SerialWrites:
             write.close()
             raise
         self._running = task = asyncio.create_task(write)
-        task.add_done_callback(lambda _: self._lock.release())
+        task.add_done_callback(self._end)
         return await asyncio.shield(task)
+
+    def _end(self, write: asyncio.Task[Any]) -> None:
+        self._lock.release()
+        if not write.cancelled():
+            # Nobody may be left to be told why it failed, and then asyncio would log that.
+            write.exception()
 
 
 def to_json(message: Message) -> str:

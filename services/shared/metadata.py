@@ -17,6 +17,7 @@ CALLER_KEY = "x-genai-caller"
 EXPOSED_KEY = "x-genai-exposed"
 
 MAX_FIELDS = 256
+FLOOD_FIELDS = 4096
 MAX_BYTES = 16 * 1024
 """Of all names and values together. What belongs to a hop, and what the platform tells, is not counted: so a call has
 as much room through the gateway as without it."""
@@ -50,14 +51,22 @@ def check_metadata(received: Metadata) -> None:
     """Raises LimitExceeded METADATA_TOO_LARGE for more than `MAX_FIELDS` or `MAX_BYTES`."""
     if len(received) <= MAX_FIELDS and _size(received) <= MAX_BYTES:
         return
+    if is_flood(received):
+        raise _too_large(f"{len(received)} fields of metadata")
     counted = tuple(field for field in received if not _is_free(field[0]))
     size = _size(counted)
     if len(counted) > MAX_FIELDS or size > MAX_BYTES:
-        raise LimitExceeded(
-            f"the call has {len(counted)} fields of metadata of {size} bytes; "
-            f"at most {MAX_FIELDS} of {MAX_BYTES} are taken",
-            reason="METADATA_TOO_LARGE",
-        )
+        raise _too_large(f"{len(counted)} fields of metadata of {size} bytes")
+
+
+def is_flood(received: Metadata) -> bool:
+    """Whether there are so many fields that even to count them would hold the event loop."""
+    return len(received) > FLOOD_FIELDS
+
+
+def _too_large(what: str) -> LimitExceeded:
+    text = f"the call has {what}; at most {MAX_FIELDS} of {MAX_BYTES} are taken"
+    return LimitExceeded(text, reason="METADATA_TOO_LARGE")
 
 
 def _size(metadata: Metadata) -> int:

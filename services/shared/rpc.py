@@ -35,7 +35,15 @@ from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
-from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, RECEIVED, REQUEST_ID_KEY, Metadata, check_metadata
+from services.shared.metadata import (
+    CALLER_KEY,
+    EXPOSED_KEY,
+    RECEIVED,
+    REQUEST_ID_KEY,
+    Metadata,
+    check_metadata,
+    is_flood,
+)
 from services.shared.wire import check_fields, explain_decode_error
 
 MAX_LOGGED_PATH = 128
@@ -104,7 +112,7 @@ class Call:
         self.metadata: Metadata = RECEIVED.get() or context.invocation_metadata() or ()
         # What outlives the call keeps its context.
         RECEIVED.set(())
-        told = dict(self.metadata)
+        told = {} if is_flood(self.metadata) else dict(self.metadata)
         self.request_id = _request_id(told.get(REQUEST_ID_KEY, ""))
         self.caller: str = caller or told.get(CALLER_KEY) or context.peer()
         """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""

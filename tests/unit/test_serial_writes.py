@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -52,3 +54,27 @@ async def test_a_write_that_raises_lets_the_next_one_begin() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="full"):
             await serial.run(fail())
+
+
+async def test_write_that_fails_when_its_caller_has_left_is_no_error_of_the_loop() -> None:
+    """Nobody is left to be told, and asyncio would log an exception that was never retrieved."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    begun, going_on = asyncio.Event(), asyncio.Event()
+    writes = SerialWrites()
+
+    async def fail() -> None:
+        begun.set()
+        await going_on.wait()
+        raise ValueError
+
+    caller = asyncio.create_task(writes.run(fail()))
+    await begun.wait()
+    caller.cancel()
+    await asyncio.wait({caller})
+    going_on.set()
+    # The next one begins when that has ended.
+    await writes.run(asyncio.sleep(0))
+    del caller, writes
+    gc.collect()
+    assert told == []
