@@ -156,6 +156,19 @@ def samples() -> Iterator[Sample]:
         events_text(messages(*text())).rstrip()[:-3],
     )
     yield Sample(
+        "events without blank lines between them",
+        events_text([HI, delta("stop"), DONE]).replace("\n\n", "\n"),
+        events_text([WRITTEN, completed(message_item())]).replace("\n\n", "\n"),
+        events_text(messages(*text())).replace("\n\n", "\n"),
+    )
+    yield Sample("`[DONE]` in place of the last event", None, [WRITTEN, DONE], [*messages(*text())[:-1], DONE])
+    piece = {"type": "response.output_text.delta", "delta": "Hi"}
+    yield Sample("pieces that do not say of which item", None, [piece, completed(message_item())], None)
+    elsewhere = [piece | {"output_index": 1}, completed(message_item())]
+    yield Sample("an item that stands elsewhere at the end", None, elsewhere, None)
+    contradicted = [piece | {"delta": "Ho", "output_index": 0}, completed(message_item())]
+    yield Sample("pieces that the whole contradicts", None, contradicted, None)
+    yield Sample(
         "JSON without events, or on lines, whatever its label",
         "\n".join(map(json.dumps, [HI, delta("stop")])),
         json.dumps(response(message_item())),

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
+from services.models.providers.places import PROCESS_PLACES
 from services.shared.event_loop import LoopFactory, choose_loop
 from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
 
@@ -47,6 +48,12 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     """Tests run on the loop that the services run on: GENAI_EVENT_LOOP=asyncio tries the other one."""
     factory = choose_loop()
     return {factory.__module__.partition(".")[0]: factory}
+
+
+@pytest.fixture(autouse=True)
+def no_places_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of a test may get the port of another test's server: where its API was found must be forgotten."""
+    monkeypatch.setattr(PROCESS_PLACES, "_found", {})
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.models.providers.answer import Answer
+from services.models.providers.event_data import DONE, read_data
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import read_object
 from services.models.providers.finish_reasons import finish_word
@@ -33,7 +34,6 @@ from services.models.providers.openai.usage import read_counts_elsewhere, read_r
 from services.models.providers.openai.whole_message import rest_of_message
 from services.models.providers.told_errors import fault_of_event
 
-DONE = b"[DONE]"
 WHOLE = "chat.completion"
 """What `object` is of whole answers; of pieces it is `chat.completion.chunk`."""
 
@@ -72,11 +72,13 @@ class ChatCompletionDecoder:
             data = event.data
             if event.name == ERROR:
                 raise fault_of_event(data)
-            if not data:
-                continue
-            if data == DONE:
-                self._end()
-                return
+            if not data.startswith(b"{"):
+                data = read_data(event)
+                if data == DONE:
+                    self._end()
+                    return
+                if not data:
+                    continue
             if not self._reads_plainly or (piece := self._plain_pieces.read(data)) is None:
                 self._read(read_object(data), data)
                 continue
