@@ -14,7 +14,7 @@ import psycopg
 from services.shared.database import Database
 from services.shared.logs import LineWriter, Log
 from services.shared.migrations import version_table
-from tests.services.postgresql_server import dump_schema, schema_of
+from tests.services.postgresql_server import dump_schema, is_served, schema_of
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 
@@ -27,11 +27,11 @@ def provide(file: Path, service: str) -> None:
 
 
 def provide_behind(url: str, service: str) -> None:
-    """The same for the file or the PostgreSQL schema that a URL names; other URLs are left alone."""
+    """The same for the file or the PostgreSQL schema that a URL names; where no server runs, nothing is done."""
     scheme, _, path = url.partition(":///")
     if scheme == "sqlite":
         provide(Path(path), service)
-    elif schema_of(url):
+    elif is_served(url):
         _provide_schema(url, service)
 
 

