@@ -185,6 +185,21 @@ def call_samples() -> Iterator[Sample]:
         [EARLY_ARGUMENTS, done(call_item()), completed()],
         None,
     )
+    grown = [call("find", '{"n"', id="c0"), call(arguments='{"n":1'), call(arguments='{"n":1}')]
+    yield Sample("all arguments so far in every piece", chat(*grown), None, None)
+    renamed = [call("find", id="c0"), call(arguments='{"n":', id="c1"), call(arguments="1}", id="c2")]
+    yield Sample("another id in every piece", chat(*renamed), None, None)
+    first = [call("find", "{}", id="c0"), call(arguments='{"n":1}')]
+    yield Sample("an empty object before the arguments", chat(*first), None, None)
+    yield Sample(
+        "half a call, and no reason to stop",
+        [call("find", '{"n":', id="c0"), DONE],
+        None,
+        [
+            *messages(*block(0, tool_use({}), {"type": "input_json_delta", "partial_json": '{"n":'}))[:-2],
+            {"type": "message_stop"},
+        ],
+    )
     yield Sample(
         "arguments whose name never comes",
         chat(call(arguments='{"n":1}', id="c0")),

@@ -139,11 +139,19 @@ class MessageDecoder:
         stop there is no answer."""
         for block in (*self._replaced, *self._blocks.values()):
             self._close_block(block)
+        if not self.answer.raw_finish_reason and self._has_half_call():
+            # Nobody says that it was the model that stopped.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
         keep_container(self.answer, self._container)
         if not self._is_counted:
             self.answer.counts_agree = False
         self.ended = True
         self.finished = self._opened > 0 or bool(self.answer.raw_finish_reason)
+
+    def _has_half_call(self) -> bool:
+        blocks = (*self._replaced, *self._blocks.values())
+        calls = (block for block in blocks if block.kind == "tool_use" and not block.is_left_out)
+        return any(not json_text.is_object(self.answer.text_of(block.key)) for block in calls)
 
     def _end_early(self) -> None:
         """Reads the end of streams of another dialect, which proxies write in place of the last event, or behind none:

@@ -11,7 +11,7 @@ from typing import Any
 from services.models.providers.answer import Answer
 from services.models.providers.event_data import DONE, read_data
 from services.models.providers.event_stream import ERROR, Event
-from services.models.providers.faults import read_object
+from services.models.providers.faults import Fault, read_object
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.logprobs import read_logprobs
 from services.models.providers.openai.called import calls_in
@@ -92,6 +92,9 @@ class ChatCompletionDecoder:
             chunk = read_object(piece)
             self._read_choice(first_choice(chunk), chunk, piece)
         self.ended = True
+        if not self.finished and self._calls.has_half:
+            # Nobody says that it was the model that stopped.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
         self.finished = self.finished or self._has_content() or bool(self.answer.raw_finish_reason)
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
