@@ -134,6 +134,19 @@ def samples() -> Iterator[Sample]:
         json.dumps(response(message_item()) | OVERLOADED),
         json.dumps({"type": "message", "content": [{"type": "text", "text": "Hi"}]} | OVERLOADED),
     )
+    sensitive = {"base_resp": {"status_code": 1027, "status_msg": "x"}}
+    yield Sample(
+        "a refusal of MiniMax beside the answer",
+        [HI | sensitive, DONE],
+        None,
+        messages(*text(), {"type": "ping"} | sensitive),
+    )
+    yield Sample(
+        "a text where a message or its parts belong",
+        json.dumps({"choices": [{"message": "Hi", "finish_reason": "stop"}]}),
+        json.dumps(response({"type": "message", "content": "Hi"})),
+        json.dumps({"type": "message", "role": "assistant", "content": "Hi", "stop_reason": "end_turn"}),
+    )
     yield Sample(
         "a word that says it failed",
         [HI, delta("network_error"), DONE],
