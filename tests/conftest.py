@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Generator, Iterator, Mapping
@@ -11,6 +12,7 @@ import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
+from services.models.providers.places import PROCESS_PLACES
 from services.shared.event_loop import LoopFactory, choose_loop
 from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
 
@@ -30,10 +32,28 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + cores // 2
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is found is kept to the end: the collector of garbage, which would go through it again and again, need not
+    look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     """Tests run on the loop that the services run on: GENAI_EVENT_LOOP=asyncio tries the other one."""
     factory = choose_loop()
     return {factory.__module__.partition(".")[0]: factory}
+
+
+@pytest.fixture(autouse=True)
+def no_places_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of a test may get the port of another test's server: where its API was found must be forgotten."""
+    monkeypatch.setattr(PROCESS_PLACES, "_found", {})
 
 
 @pytest.fixture(scope="session")

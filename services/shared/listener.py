@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc
 
+from services.shared import received_fields
 from services.shared.call_ends import refuse_call, refuse_in
 from services.shared.errors import StartupError
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
@@ -93,6 +94,11 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
         self._refused = 0
         self._refusals: set[asyncio.Task[None]] = set()
 
+    async def start(self) -> None:
+        # The serving loop begins here, and the tasks of all calls have their context from its own.
+        with received_fields.limited():
+            await super().start()
+
     def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:
         # Called by grpc when the loop has ended, however it did.
         self.failure = None if task.cancelled() else task.exception()
@@ -163,6 +169,7 @@ class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._core = core
 
     def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        received_fields.lift_limit()
         return REFUSING if self._core.is_stopping else None
 
 

@@ -6,8 +6,9 @@ from contextvars import ContextVar
 from itertools import chain
 
 from services.shared.errors import LimitExceeded
+from services.shared.received_fields import FLOOD_FIELDS, Field
 
-Metadata = tuple[tuple[str, str | bytes], ...]
+Metadata = tuple[Field, ...]
 
 REQUEST_ID_KEY = "x-request-id"
 
@@ -17,7 +18,6 @@ CALLER_KEY = "x-genai-caller"
 EXPOSED_KEY = "x-genai-exposed"
 
 MAX_FIELDS = 256
-FLOOD_FIELDS = 4096
 MAX_BYTES = 16 * 1024
 """Of all names and values together. What belongs to a hop, and what the platform tells, is not counted: so a call has
 as much room through the gateway as without it."""
@@ -60,7 +60,7 @@ def check_metadata(received: Metadata) -> None:
 
 
 def is_flood(received: Metadata) -> bool:
-    """Whether there are so many fields that even to count them would hold the event loop."""
+    """Whether there are so many fields that not all of them are there."""
     return len(received) > FLOOD_FIELDS
 
 

@@ -6,11 +6,11 @@ import argparse
 import importlib
 import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 from tests.e2e.processes import ROOT
-from tests.fuzz.report import Report
+from tests.fuzz.report import Judged, Report
 
 FUZZERS = {
     "messages": ("message_fuzz", "mutated messages for every RPC, directly and through the gateway"),
@@ -31,19 +31,20 @@ def run(name: str, arguments: argparse.Namespace) -> Report:
         options = {"seconds": arguments.seconds, "only": arguments.only, "folder": FOLDER}
         report: Report = module.main(arguments.count, arguments.seed, **options)
         return report
-    return run_generator(name, module, arguments.count, arguments.seed)
+    report = Report(name, arguments.seed, arguments.count, FOLDER)
+    numbers = range(arguments.count) if arguments.only is None else [arguments.only]
+    return judge_all(module.main(numbers, arguments.seed), report, arguments.seconds)
 
 
-def run_generator(name: str, module: Any, count: int, seed: int) -> Report:
-    """Runs a fuzzer of functions: what it returns or yields, and what it asserts in vain, is what was found."""
-    report = Report(name, seed, count, FOLDER)
-    try:
-        found: Iterable[object] | None = module.main(count, seed)
-        for finding in found or ():
-            report.find(str(finding)[:80], str(finding))
-    except AssertionError as failure:
-        report.find(f"assertion: {str(failure)[:80]}", str(failure))
-    report.advance(count)
+def judge_all(cases: Iterator[Judged], report: Report, seconds: float = float("inf")) -> Report:
+    """Runs the cases of a fuzzer of functions, for at most about so many seconds."""
+    for judged in cases:
+        report.outcomes[judged.outcome] += 1
+        if judged.problem:
+            report.find(judged.problem[:80], judged.problem)
+        report.advance()
+        if report.seconds > seconds:
+            break
     return report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from services.models.providers.answer import Answer
 from services.models.providers.anthropic import ANTHROPIC
@@ -16,6 +16,7 @@ from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.providers.vllm import VLLM
 from services.shared.errors import PlatformError
 from tests.fuzz.http_answers import make_body
+from tests.fuzz.report import Judged
 
 DIALECTS: dict[str, tuple[Dialect, ...]] = {
     "/chat/completions": (OPENAI, OPENAI_COMPATIBLE, VLLM),
@@ -31,13 +32,14 @@ LONGEST_SECONDS = 0.1
 """Of the processor, for whatever is no longer than a read from a socket."""
 
 
-def main(count: int, seed: int) -> Iterator[str]:
-    """Yields what was found, as sentences with what brings it back."""
-    for number in range(count):
+def main(numbers: Iterable[int], seed: int) -> Iterator[Judged]:
+    """Runs the cases of these numbers, one after the other."""
+    for number in numbers:
         rng = random.Random(f"{seed}:{number}")
         path = rng.choice(sorted(DIALECTS))
         dialect = rng.choice(DIALECTS[path])
         as_stream = rng.random() < 0.6
+        outcome = f"{dialect.name} {'stream' if as_stream else 'body'}"
         body = make_body(rng, path, [], as_stream=as_stream)
         began = time.thread_time()
         try:
@@ -47,8 +49,7 @@ def main(count: int, seed: int) -> Iterator[str]:
         seconds = time.thread_time() - began
         if seconds > max(LONGEST_SECONDS, MICROSECONDS_A_BYTE * 1e-6 * len(body)):
             problem = f"takes {seconds:.2f} s for {len(body)} bytes"
-        if problem:
-            yield f"{dialect.name} {'stream' if as_stream else 'body'}: {problem} (seed {seed}, case {number})"
+        yield Judged(outcome, problem and f"{outcome}: {problem} (seed {seed}, case {number})")
 
 
 def _read(dialect: Dialect, body: bytes) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 KEPT_CASES = 3
 """How many cases of one cause are written down."""
@@ -19,6 +19,15 @@ KEPT_CASES = 3
 PROGRESS_SECONDS = 2.0
 LOGGED_PROGRESS_SECONDS = 60.0
 """Where the progress is written line below line."""
+
+
+class Judged(NamedTuple):
+    """One case that is over."""
+
+    outcome: str
+    """What it is counted as."""
+    problem: str
+    """What is wrong with it, and what brings it back; empty if nothing is."""
 
 
 @dataclass

@@ -11,9 +11,9 @@ import gc
 import json
 import random
 import re
-import sys
 import time
 import tracemalloc
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from docs.features import endpoint_target, vendor_target
@@ -25,6 +25,7 @@ from services.models.providers.openai import OPENAI
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.validation import check_chat_request
 from services.shared.errors import InvalidRequest
+from tests.fuzz.report import Judged
 from tests.fuzz.schema_recipes import Recipe, schema_recipe
 
 SIZES = (1, 2, 4)
@@ -158,16 +159,11 @@ def grows_in_proportion(recipe: Recipe, target: Target, way: str, policy: int = 
     return in_proportion([min(costs, key=lambda cost: cost.microseconds) for costs in turns])
 
 
-def main(count: int, seed: int) -> list[str]:
-    """Runs `count` cases, and returns what was found: a line for each case, with what makes it again."""
-    found = []
-    for number in range(count):
+def main(numbers: Iterable[int], seed: int) -> Iterator[Judged]:
+    """Runs the cases of these numbers, one after the other."""
+    for number in numbers:
         problem = problem_of(seed, number)
-        if problem:
-            found.append(f"seed {seed}, case {number}: {problem}")
-            print(found[-1], file=sys.stderr)
-    print(f"schemas: {count} cases of seed {seed}, {len(found)} findings")
-    return found
+        yield Judged("wrong" if problem else "right", problem and f"{problem} (seed {seed}, case {number})")
 
 
 def problem_of(seed: int, number: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 from proto import models_pb2
@@ -20,6 +20,7 @@ from services.models.providers.transport import Transport
 from services.shared.errors import PlatformError
 from tests.fuzz.http_answers import TERMINAL_WORDS, make_body
 from tests.fuzz.played_transport import PlayedTransport
+from tests.fuzz.report import Judged
 from tests.fuzz.stories import (
     Event,
     Mark,
@@ -36,7 +37,6 @@ from tests.wire.adapters import endpoint_target, responses_target, talk, vendor_
 
 URL = "http://127.0.0.1:1"
 LABELS = ("text/event-stream", "text/event-stream", "application/json", "application/x-ndjson", "text/plain", "")
-BATCH = 500
 
 
 class Tongue(NamedTuple):
@@ -117,28 +117,25 @@ class Heard(NamedTuple):
     response: bytes
 
 
-def main(count: int, seed: int) -> Iterator[str]:
-    """Yields what was found, as sentences with what brings it back."""
-    for start in range(0, count, BATCH):
-        yield from asyncio.run(_run(range(start, min(start + BATCH, count)), seed))
+def main(numbers: Iterable[int], seed: int) -> Iterator[Judged]:
+    """Runs the cases of these numbers, one after the other."""
+    with asyncio.Runner() as runner:
+        for number in numbers:
+            yield runner.run(_judge(number, seed))
 
 
-async def _run(numbers: Sequence[int], seed: int) -> list[str]:
-    return [found async for found in _findings(numbers, seed)]
-
-
-async def _findings(numbers: Sequence[int], seed: int) -> AsyncIterator[str]:
-    for number in numbers:
-        rng = random.Random(f"{seed}:{number}")
-        tongue = rng.choice(TONGUES)
-        make = rng.choice((_stream, _stream, _document, _mutated))
-        sent = make(rng, tongue)
-        try:
-            problem = await _problem(rng, tongue, sent)
-        except Exception as error:
-            problem = f"raises {type(error).__name__}: {error}"
-        if problem:
-            yield f"{problem}\n{tongue.path}, {sent.changes} (seed {seed}, case {number}), of:\n{sent.body!r}"
+async def _judge(number: int, seed: int) -> Judged:
+    rng = random.Random(f"{seed}:{number}")
+    tongue = rng.choice(TONGUES)
+    make = rng.choice((_stream, _stream, _document, _mutated))
+    sent = make(rng, tongue)
+    try:
+        problem = await _problem(rng, tongue, sent)
+    except Exception as error:
+        problem = f"raises {type(error).__name__}: {error}"
+    if problem:
+        problem += f"\n{tongue.path}, {sent.changes} (seed {seed}, case {number}), of:\n{sent.body!r}"
+    return Judged(f"{tongue.path} {sent.changes.partition(',')[0]}", problem)
 
 
 async def _problem(rng: random.Random, tongue: Tongue, sent: Sent) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.__main__ import FUZZERS, OF_PROCESSES, run_generator
+from tests.fuzz.__main__ import FUZZERS, OF_PROCESSES, judge_all
 from tests.fuzz.report import Report
 
 SEED = 1
@@ -21,6 +21,6 @@ def test_a_short_run_finds_nothing(name: str, tmp_path: Path) -> None:
     if name in OF_PROCESSES:
         report: Report = module.main(COUNTS[name], SEED, folder=tmp_path)
     else:
-        report = run_generator(name, module, COUNTS[name], SEED)
+        report = judge_all(module.main(range(COUNTS[name]), SEED), Report(name, SEED, COUNTS[name], tmp_path))
     cases = [case for finding in report.findings.values() for case in finding.cases]
     assert not report.findings, "\n".join([*report.lines(), *cases])

@@ -12,6 +12,7 @@ import pytest
 from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared.metadata import MAX_BLOCK_BYTES, MAX_BYTES, MAX_FIELDS
+from services.shared.received_fields import FLOOD_FIELDS
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
 from tests.fuzz.h2_wire import (
@@ -159,3 +160,23 @@ async def test_fields_of_the_hop_stay_at_the_gateway() -> None:
     async with serving(MODELS, {"ListModels": unary(remember)}) as models, gateway(models.address) as front:
         assert await ended(front.address, [*HOP.items(), (b"x-kept", b"1"), (b"x-kept-bin", b"/////w")]) == OK
     assert received == {"user-agent", "x-kept", "x-kept-bin", "x-request-id", "x-genai-caller"}
+
+
+async def test_of_a_flood_of_fields_only_the_first_are_made() -> None:
+    """Before it has heard of any limit, a client may send so many that an object for each would hold the loop."""
+    seen: list[Sequence[tuple[str, str | bytes]]] = []
+
+    class Recorder(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> None:
+            seen.append(details.invocation_metadata)
+
+    server = Server([Recorder(), service_handler(Servicer(), SERVICE, LOG)], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server):
+        # grpc itself refuses one in thirty of such blocks, at random.
+        while not seen:
+            assert (await ended(address, [(b"k%d" % number, b"") for number in range(15_000)])).how == "status 8"
+    flood = seen[0]
+    assert len(flood) >= 15_000
+    assert {key for key, _ in flood} >= {"k0", "k4000"}
+    assert set(flood[FLOOD_FIELDS:]) == {("", "")}

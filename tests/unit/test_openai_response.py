@@ -181,7 +181,7 @@ def test_arguments(arguments: Any, text: str) -> None:
         b'{"choices": [null]}',
         b'{"choices": [{}]}',
         b'{"choices": [{"message": null}]}',
-        b'{"choices": [{"message": {"tool_calls": [null]}}]}',
+        b'{"choices": [{"message": {"tool_calls": [5]}}]}',
         b'{"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}',
     ],
 )

@@ -32,6 +32,8 @@ from services.shared.intake import Room
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 OK = 200
+SUCCESSES = range(200, 300)
+"""Frameworks answer a POST with 201 where nobody says otherwise."""
 
 ENCODED_FORMS = 3
 """In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
@@ -96,7 +98,7 @@ async def chat(
         search = PlaceSearch(target.places, target.dialect.path)
         while True:
             answered = await transport.post(search.url, {**target.headers, **JSON}, payload, held.grow)
-            if answered.status == OK:
+            if answered.status in SUCCESSES:
                 break
             error = await _refusal(target, answered.status, answered.headers, answered.body, search)
             if not _goes_on(search, error, payload):
@@ -115,7 +117,7 @@ async def _ask(
     while True:
         opened = transport.stream(search.url, {**target.headers, **JSON}, payload)
         answered = await exchange.enter_async_context(opened)
-        if answered.status == OK:
+        if answered.status in SUCCESSES:
             search.found()
             return answered
         error_body = await answered.read_start(MAX_ERROR_BYTES)

@@ -29,7 +29,7 @@ MESSAGE_MEMBERS = frozenset(
     {"role", "content", "refusal", "tool_calls", "function_call", "audio", "annotations", "name", "tool_call_id"}
 )
 CALL_MEMBERS = frozenset({"index", "id", "type", "function", "custom"})
-FUNCTION_MEMBERS = frozenset({"name", "arguments", "input"})
+FUNCTION_MEMBERS = frozenset({"name", "arguments", "input", "parameters"})
 """What the protocol itself says there."""
 
 _START = b'{"chat_completion":'

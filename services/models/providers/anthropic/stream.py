@@ -25,6 +25,7 @@ from services.models.providers.anthropic.response import (
 )
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
+from services.models.providers.event_data import DONE, read_data
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
@@ -84,9 +85,15 @@ class MessageDecoder:
             data = event.data
             if event.name == ERROR:
                 raise fault_of_event(data)
-            if not data:
+            if not data.startswith(b"{") and not (data := read_data(event)):
                 continue
-            self._read(read_object(data), data)
+            if data == DONE:
+                self._end_early()
+                return
+            told = read_object(data)
+            if "type" not in told:
+                told["type"] = event.name
+            self._read(told, data)
             if self.ended:
                 return
 
@@ -132,11 +139,26 @@ class MessageDecoder:
         stop there is no answer."""
         for block in (*self._replaced, *self._blocks.values()):
             self._close_block(block)
+        if not self.answer.raw_finish_reason and self._has_half_call():
+            # Nobody says that it was the model that stopped.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
         keep_container(self.answer, self._container)
         if not self._is_counted:
             self.answer.counts_agree = False
         self.ended = True
         self.finished = self._opened > 0 or bool(self.answer.raw_finish_reason)
+
+    def _has_half_call(self) -> bool:
+        blocks = (*self._replaced, *self._blocks.values())
+        calls = (block for block in blocks if block.kind == "tool_use" and not block.is_left_out)
+        return any(not json_text.is_object(self.answer.text_of(block.key)) for block in calls)
+
+    def _end_early(self) -> None:
+        """Reads the end of streams of another dialect, which proxies write in place of the last event, or behind none:
+        the answer is whole if its reason to stop has come."""
+        if self.answer.raw_finish_reason:
+            self._end()
+        self.ended = True
 
     def _open_block(self, event: dict[str, Any], data: bytes) -> None:
         content = object_of(event.get("content_block"))

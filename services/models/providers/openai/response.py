@@ -21,7 +21,7 @@ from services.models.providers.not_carried import (
     tell_sound,
     tell_unknown_part,
 )
-from services.models.providers.openai.called import calls_in, read_call
+from services.models.providers.openai.called import calls_in, is_placeholder, read_call
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
 from services.models.providers.openai.choices import sole_choice
 from services.models.providers.openai.plain_answers import read_plain_answer
@@ -62,6 +62,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     if not message.keys() <= KNOWN_MEMBERS:
         answer.keep(body, message)
     for index, call in enumerate(calls_in(message)):
+        if is_placeholder(call):
+            continue
         key = _add_whole_call(answer, call)
         answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
     tell_not_carried(answer, completion, choice)
