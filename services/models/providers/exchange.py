@@ -433,7 +433,8 @@ def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body
 def _settle(answer: Answer, target: Target, conversation: Conversation, body: Body) -> None:
     """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
-    if answer.usage is None:
+    if answer.usage is None or (answer.has_begun and not answer.usage.total_tokens):
+        # Servers that do not count may tell zeros.
         answer.usage = estimate_usage(answer, conversation)
     elif answer.has_begun and not answer.usage.completion_tokens:
         # Something was written, which costs something.

@@ -15,6 +15,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.faults import Fault, word_of
 from services.models.providers.json_text import items_of, text_of, written
+from services.models.providers.json_values import are_same_json
 from services.models.providers.logprobs import read_tokens
 from services.models.providers.not_carried import tell_images
 from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
@@ -145,7 +146,7 @@ class OutputItems:
         told = self._answer.close(key)
         if arguments.startswith(told):
             self._answer.add_arguments(key, arguments[len(told) :])
-        elif not _are_same_json(told, arguments):
+        elif not are_same_json(told, arguments):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def name_call(self, index: int, event: dict[str, Any]) -> None:
@@ -268,16 +269,6 @@ def _covers(told: str, text: str) -> bool:
 def _letters(text: str) -> str:
     """A text without its white space, which servers strip from whole ones."""
     return "".join(text.split())
-
-
-def _are_same_json(told: str, text: str) -> bool:
-    """Whether two texts are one JSON value, or differ in white space alone."""
-    if _letters(told) == _letters(text):
-        return True
-    try:
-        return bool(json_text.decode(told.encode()) == json_text.decode(text.encode()))
-    except (json_text.Malformed, UnicodeEncodeError):
-        return False
 
 
 def index_of(value: Any) -> int:
