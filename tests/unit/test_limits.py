@@ -274,7 +274,7 @@ LARGE: dict[str, ChatRequest] = {
 def test_work_counts_what_takes_long_and_not_bytes_alone(request_: ChatRequest) -> None:
     assert work_to_check(request_) >= LARGE_BYTES
     if request_.messages[0].parts or request_.messages[0].tool_calls:
-        conversation = Conversation(request_, request_.messages, parts=check_chat_request(request_))
+        conversation = Conversation(request_, request_.messages, contents=check_chat_request(request_))
         assert conversation.work() >= LARGE_BYTES
 
 
@@ -295,9 +295,9 @@ def test_ordinary_request_is_no_large_work() -> None:
 def test_parts_of_history_and_request_are_counted_together() -> None:
     request = ask(texts(3))
     stored = [sessions_pb2.SessionMessage(message=message) for message in (HELLO, texts(4), texts(5))]
-    asked = Conversation(request, request.messages, parts=check_chat_request(request))
+    asked = Conversation(request, request.messages, contents=check_chat_request(request))
     whole = with_history(asked, sessions_pb2.GetContextResponse(messages=stored))
-    assert (asked.parts, whole.parts) == (3, 12)
+    assert (asked.contents.parts, whole.contents.parts) == (3, 12)
 
 
 def test_work_is_estimated_without_counting_everything() -> None:
