@@ -44,7 +44,7 @@ from services.models.prompt_requests import check_list, check_reference
 from services.models.prompt_version import define as define_prompt
 from services.models.prompting import fill
 from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import Contents, Conversation, Target
 from services.models.providers.encoding import MAX_NOTICES, encode
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
@@ -293,7 +293,7 @@ def test_opaque_state_is_work_as_json_is(kind: str) -> None:
     else:
         getattr(part, kind).SetInParent()
     request = ask(ChatMessage(role="assistant", parts=[part]))
-    assert Conversation(request, request.messages, parts=1).work() >= LARGE_BYTES
+    assert Conversation(request, request.messages, contents=Contents(parts=1)).work() >= LARGE_BYTES
 
 
 def test_ordinary_request_is_no_large_work() -> None:
