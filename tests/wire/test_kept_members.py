@@ -176,7 +176,8 @@ def sent_back(target: Target, message: ChatMessage) -> tuple[dict[str, Any], str
     """The assistant's message in the next request, the request's text, and the codes of what is told."""
     results = [ChatMessage(role="tool", tool_call_id=call.id, content="2 C") for call in message.tool_calls]
     request = ChatRequest(model="m", messages=[USER, message, *results, USER])
-    body = encode(Conversation(request, request.messages), suited(target, request), stream=False)
+    conversation = Conversation(request, request.messages)
+    body = encode(conversation, suited(target, conversation), stream=False)
     told = json.loads(body.data)
     return told["messages"][1], body.data.decode(), [notice.code for notice in body.warnings]
 
