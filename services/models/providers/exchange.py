@@ -27,7 +27,7 @@ from services.models.providers.payload import KEPT_BYTES, Payload
 from services.models.providers.places import PlaceSearch
 from services.models.providers.transport import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
+from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, turn_on_loop
 from services.shared.intake import Room
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
@@ -41,6 +41,9 @@ PARSED_FORM = 1
 """In which a request is held while its answer is awaited."""
 
 JSON = {"content-type": "application/json"}
+
+FEW_BYTES = 4096
+"""Of a stream, what is decoded at once: many tokens that have come together."""
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
@@ -212,6 +215,8 @@ async def _decoded(
         if not data:
             break
         size += len(data)
+        if len(data) > FEW_BYTES:
+            await turn_on_loop()
         is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
             held.grow(framing.held_bytes + decoder.answer.size)
