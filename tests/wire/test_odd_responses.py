@@ -3,6 +3,7 @@ event only. What was sent comes out once, or there is an error."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -178,6 +179,14 @@ THOUGHTS: dict[str, list[dict[str, Any]]] = {
 async def test_thoughts_come_out_once(subject: Subject, case: str) -> None:
     response = await answered(subject, *THOUGHTS[case], text("Hi", **PLACE | {"output_index": 1}), ended())
     assert [part.reasoning.text for part in response.message.parts if part.HasField("reasoning")] == ["Hm."]
+
+
+async def test_sources_that_only_an_event_tells(subject: Subject) -> None:
+    source = {"type": "url_citation", "url": "https://example.com", "start_index": 0, "end_index": 2}
+    told = {"type": "response.output_text.annotation.added", "annotation_index": 0, "annotation": source, **PLACE}
+    for rest in ([ended()], [done(message(), output_index=0), ended(message())]):
+        [part] = (await answered(subject, *PIECES, told, *rest)).message.parts
+        assert json.loads(part.citations_json) == [source]
 
 
 async def test_counts_beside_the_response(subject: Subject) -> None:

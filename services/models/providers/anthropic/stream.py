@@ -88,7 +88,7 @@ class MessageDecoder:
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
             data = event.data
-            if event.name == ERROR:
+            if event.name.endswith(ERROR):
                 raise fault_of_event(data)
             if not data.startswith(b"{") and not (data := read_data(event)):
                 continue
@@ -175,6 +175,8 @@ class MessageDecoder:
 
     def _open_block(self, event: dict[str, Any], data: bytes) -> None:
         content = object_of(event.get("content_block"))
+        if content.get("type") == ERROR:
+            refuse_error(content)
         index = _index(event)
         if index in self._blocks:
             # Some servers give all blocks one index, and may not end one before the next.
