@@ -134,6 +134,19 @@ def samples() -> Iterator[Sample]:
         json.dumps(response(message_item()) | OVERLOADED),
         json.dumps({"type": "message", "content": [{"type": "text", "text": "Hi"}]} | OVERLOADED),
     )
+    sensitive = {"base_resp": {"status_code": 1027, "status_msg": "x"}}
+    yield Sample(
+        "a refusal of MiniMax beside the answer",
+        [HI | sensitive, DONE],
+        None,
+        messages(*text(), {"type": "ping"} | sensitive),
+    )
+    yield Sample(
+        "a text where a message or its parts belong",
+        json.dumps({"choices": [{"message": "Hi", "finish_reason": "stop"}]}),
+        json.dumps(response({"type": "message", "content": "Hi"})),
+        json.dumps({"type": "message", "role": "assistant", "content": "Hi", "stop_reason": "end_turn"}),
+    )
     yield Sample(
         "a word that says it failed",
         [HI, delta("network_error"), DONE],
@@ -156,6 +169,19 @@ def samples() -> Iterator[Sample]:
         events_text(messages(*text())).rstrip()[:-3],
     )
     yield Sample(
+        "events without blank lines between them",
+        events_text([HI, delta("stop"), DONE]).replace("\n\n", "\n"),
+        events_text([WRITTEN, completed(message_item())]).replace("\n\n", "\n"),
+        events_text(messages(*text())).replace("\n\n", "\n"),
+    )
+    yield Sample("`[DONE]` in place of the last event", None, [WRITTEN, DONE], [*messages(*text())[:-1], DONE])
+    piece = {"type": "response.output_text.delta", "delta": "Hi"}
+    yield Sample("pieces that do not say of which item", None, [piece, completed(message_item())], None)
+    elsewhere = [piece | {"output_index": 1}, completed(message_item())]
+    yield Sample("an item that stands elsewhere at the end", None, elsewhere, None)
+    contradicted = [piece | {"delta": "Ho", "output_index": 0}, completed(message_item())]
+    yield Sample("pieces that the whole contradicts", None, contradicted, None)
+    yield Sample(
         "JSON without events, or on lines, whatever its label",
         "\n".join(map(json.dumps, [HI, delta("stop")])),
         json.dumps(response(message_item())),
@@ -171,6 +197,21 @@ def call_samples() -> Iterator[Sample]:
         chat(call(arguments='{"n":', id="c0"), call("find", "1}")),
         [EARLY_ARGUMENTS, done(call_item()), completed()],
         None,
+    )
+    grown = [call("find", '{"n"', id="c0"), call(arguments='{"n":1'), call(arguments='{"n":1}')]
+    yield Sample("all arguments so far in every piece", chat(*grown), None, None)
+    renamed = [call("find", id="c0"), call(arguments='{"n":', id="c1"), call(arguments="1}", id="c2")]
+    yield Sample("another id in every piece", chat(*renamed), None, None)
+    first = [call("find", "{}", id="c0"), call(arguments='{"n":1}')]
+    yield Sample("an empty object before the arguments", chat(*first), None, None)
+    yield Sample(
+        "half a call, and no reason to stop",
+        [call("find", '{"n":', id="c0"), DONE],
+        None,
+        [
+            *messages(*block(0, tool_use({}), {"type": "input_json_delta", "partial_json": '{"n":'}))[:-2],
+            {"type": "message_stop"},
+        ],
     )
     yield Sample(
         "arguments whose name never comes",

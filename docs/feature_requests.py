@@ -36,6 +36,9 @@ SIMPLE_SCHEMA = '{"type":"object","properties":{"n":{"type":"integer"}},"require
 MAP = (
     '{"type":"object","properties":{"n":{"type":"object","additionalProperties":{"type":"integer"}}},"required":["n"]}'
 )
+OTHER_WORDS = (
+    '{"type":"OBJECT","properties":{"a":{"type":"list"},"b":{"type":"any"},"c":{"type":"str","required":true}}}'
+)
 ALTERNATIVES = (
     '{"anyOf":[{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]},'
     '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}]}'
@@ -159,6 +162,7 @@ def _tools() -> Iterator[Feature]:
         tools=ChatRequest(tools=[FIND]),
         tools_without_arguments=ChatRequest(tools=[ToolDefinition(name="stop")]),
         tools_without_a_type=ChatRequest(tools=[ToolDefinition(name="stop", parameters_json="{}")]),
+        tools_with_types_in_other_words=ChatRequest(tools=[ToolDefinition(name="find", parameters_json=OTHER_WORDS)]),
         tools_of_alternatives=ChatRequest(tools=[ToolDefinition(name="find", parameters_json=ALTERNATIVES)]),
         strict_tools=ChatRequest(tools=[strict]),
         strict_tools_with_a_map=ChatRequest(tools=[ToolDefinition(name="find", parameters_json=MAP, strict=True)]),

@@ -145,7 +145,15 @@ _MESSAGES_SPEAKER = ModelFacts(
     developer_role=False,
     schema_output="tool",
 )
-_CLAUDE_3 = replace(_MESSAGES_SPEAKER, can_reason=False, media=READS, tools=True, json_schema=True, prompt_caching=True)
+_CLAUDE_3 = replace(
+    _MESSAGES_SPEAKER,
+    signs_thoughts=True,
+    can_reason=False,
+    media=READS,
+    tools=True,
+    json_schema=True,
+    prompt_caching=True,
+)
 _CLAUDE_3_7 = replace(_CLAUDE_3, can_reason=True, reasoning=ReasoningFacts(takes_budget=True))
 _CLAUDE_4 = replace(_CLAUDE_3_7, exclusive=("temperature", "top_p"), default_max_tokens=ANTHROPIC_DEFAULT_MAX_TOKENS)
 _CLAUDE_4_5 = replace(_CLAUDE_4, schema_output="native")

@@ -15,7 +15,7 @@ from services.models.model_registry import REPLACED, ModelRegistry
 from services.models.preview import preview
 from services.models.prompt_registry import PromptRegistry
 from services.models.prompting import Prompted, render_prompt, with_system_prompt
-from services.models.providers.base import HISTORY_FIELD, Conversation, Target
+from services.models.providers.base import FEW_PARTS, HISTORY_FIELD, Conversation, Target
 from services.models.providers.exchange import chat, chat_stream, usage_facts
 from services.models.providers.openai_choice import suited
 from services.models.providers.transport import Transport
@@ -208,7 +208,7 @@ class ModelServicer:
 async def _suited(target: Target, conversation: Conversation) -> Target:
     """The target in the dialect that carries the conversation, which a session's history may decide too."""
     earlier = conversation.messages[: len(conversation.added)]
-    if HISTORY_FIELD not in conversation.added:
+    if conversation.parts <= FEW_PARTS and HISTORY_FIELD not in conversation.added:
         return suited(target, conversation.request, earlier)
     return await run_beside_if_large(conversation.work(), suited, target, conversation.request, earlier)
 

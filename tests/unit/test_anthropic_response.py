@@ -87,10 +87,16 @@ def test_blocks_that_go_back_whole(block: dict[str, Any], part: ContentPart) -> 
     assert list(read(message(block)).message.parts) == [part]
 
 
-def test_thinking_without_a_signature_needs_no_state() -> None:
-    """Servers that imitate Messages sign nothing."""
-    parts = read(message({"type": "thinking", "thinking": "Hm.", "signature": ""})).message.parts
-    assert list(parts) == [ContentPart(reasoning=Reasoning(text="Hm."))]
+def test_thinking_without_a_signature_goes_back_whole() -> None:
+    """Servers that imitate Messages sign nothing, and want it back."""
+    block = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+    parts = read(message(block)).message.parts
+    assert list(parts) == [ContentPart(reasoning=Reasoning(text="Hm."), provider_state=state(block))]
+
+
+def test_a_text_in_place_of_blocks() -> None:
+    answer = read_answer(b'{"type": "message", "role": "assistant", "content": "Hi", "stop_reason": "end_turn"}')
+    assert answer.text_of(0) == "Hi"
 
 
 def test_empty_blocks_are_none() -> None:

@@ -1,4 +1,7 @@
-"""What is known of the vendors' models."""
+"""What is known of the vendors' models.
+
+The SDKs are imported by the tests that need them: they take seconds to load.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,7 @@ import datetime
 import re
 import typing
 
-import anthropic.types
-import openai.types.shared
 import pytest
-from anthropic.resources.messages.messages import DEPRECATED_MODELS
-from openai.types.shared.responses_model import ResponsesModel
 
 from proto import models_pb2
 from services.models.announced_ends import ANNOUNCED_ENDS
@@ -63,8 +62,11 @@ def test_id_of_a_built_in_model_is_plainly_its_vendors(model: BuiltInModel) -> N
 
 
 def test_built_in_models_are_those_that_the_vendors_sdks_name() -> None:
-    openai_ids = set(typing.get_args(openai.types.shared.ChatModel))
-    anthropic_ids = set(typing.get_args(typing.get_args(anthropic.types.Model)[0]))
+    from anthropic.types import Model
+    from openai.types.shared import ChatModel
+
+    openai_ids = set(typing.get_args(ChatModel))
+    anthropic_ids = set(typing.get_args(typing.get_args(Model)[0]))
     replaced = {"claude-3-5-sonnet", "claude-3-5-haiku"}
     assert set(BUILT_IN_MODELS) - replaced <= openai_ids | anthropic_ids
 
@@ -84,6 +86,8 @@ def test_shutdown_days_are_those_of_anthropics_sdk() -> None:
 
 
 def _announced_by_anthropic() -> dict[str, datetime.date]:
+    from anthropic.resources.messages.messages import DEPRECATED_MODELS
+
     plain = {name: re.sub(r"(\d)(st|nd|rd|th)", r"\1", told) for name, told in DEPRECATED_MODELS.items()}
     return {name: datetime.datetime.strptime(day, "%B %d, %Y").date() for name, day in plain.items()}
 
@@ -296,9 +300,12 @@ def test_tools_beside_reasoning_need_responses_from_gpt_5_4_on(model: str, toget
 
 
 def test_models_that_openais_sdk_names_for_responses_alone_are_asked_there() -> None:
+    from openai.types.shared import ChatModel
+    from openai.types.shared.responses_model import ResponsesModel
+
     # `Literal` of the ids that are no ChatModel.
     alone = {name for kind in typing.get_args(ResponsesModel) for name in typing.get_args(kind)}
-    for name in alone - set(typing.get_args(openai.types.shared.ChatModel)):
+    for name in alone - set(typing.get_args(ChatModel)):
         assert facts_for("openai", name).responses_only, name
     assert facts_for("openai", "gpt-5.2-pro-2025-12-11").responses_only
     for name in ("gpt-4o", "gpt-5.5", "gpt-6-luna", "o3", "gpt-5-mini-2025-08-07", "ft:gpt-4o:acme:sales-pro-v2:id"):

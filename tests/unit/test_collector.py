@@ -23,7 +23,7 @@ def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(collector, "_fresh_entries", 0)
     gc.unfreeze()
     yield
-    gc.unfreeze()
+    set_apart()
 
 
 def is_looked_at(kept: Kept) -> bool:

@@ -94,6 +94,12 @@ WRAPPED: dict[str, Any] = {
     "MiniMax": {"base_resp": {"status_code": 2013, "status_msg": SENTENCE}},
     "Qianfan": {"error_code": 336007, "error_msg": SENTENCE},
     "RFC 9457": {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": SENTENCE},
+    "Tencent": {"Response": {"Error": {"Code": "InvalidParameterValue", "Message": SENTENCE}, "RequestId": "x"}},
+    "SageMaker": {
+        "ErrorCode": "CLIENT_ERROR_FROM_MODEL",
+        "OriginalMessage": json.dumps({"error": {"message": SENTENCE}}),
+    },
+    "Django": {"errors": {"messages": [SENTENCE]}},
     "an error in an error": {"error": {"error": {"message": SENTENCE}}},
     "a list of texts": [SENTENCE],
     "a text": SENTENCE,
@@ -212,7 +218,16 @@ def test_a_path_that_is_not_there_is_told_from_a_model(body: Any, reason: str) -
             "UPSTREAM_RATE_LIMITED",
         ),
         ({"error": {"type": "overloaded_error", "message": SENTENCE}}, "UPSTREAM_OVERLOADED"),
+        ({"base_resp": {"status_code": 1002, "status_msg": "x"}}, "UPSTREAM_RATE_LIMITED"),
+        ({"base_resp": {"status_code": 1026, "status_msg": "x"}}, "CONTENT_REJECTED"),
+        ({"status": "449", "msg": "You exceeded your current rate limit"}, "UPSTREAM_RATE_LIMITED"),
     ],
 )
 def test_words_of_other_servers(body: Any, reason: str) -> None:
     assert read_fault(400, json.dumps(body).encode()).reason == reason
+
+
+def test_a_path_that_is_not_there_with_status_200() -> None:
+    """As LM Studio answers."""
+    told = {"error": "Unexpected endpoint or method. (POST /chat/completions). Returning 200 anyway"}
+    assert fault_in(told).reason == "UPSTREAM_PATH_NOT_FOUND"

@@ -42,6 +42,8 @@ def test_a_word_means_the_same_however_it_is_spelled(word: str) -> None:
         ("function_call_filter: MALFORMED_FUNCTION_CALL", "UPSTREAM_SERVER_ERROR"),
         ("malformed_model_output", "UPSTREAM_SERVER_ERROR"),
         ("UNEXPECTED_TOOL_CALL", "UPSTREAM_SERVER_ERROR"),
+        ("preempted", "UPSTREAM_SERVER_ERROR"),
+        ("server_shutdown", "UPSTREAM_SERVER_ERROR"),
     ],
 )
 def test_a_word_of_failure_is_a_fault(word: str, reason: str) -> None:

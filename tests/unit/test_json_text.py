@@ -75,7 +75,7 @@ def test_any_text_becomes_text_for_protobuf(text: str) -> None:
     json_text.text_of(text).encode()
 
 
-@pytest.mark.parametrize("value", [-1, True, 1.5, "1", None, 2**60])
+@pytest.mark.parametrize("value", [-1, True, 1.5, float("inf"), "-1", "1.5", "1" * 20, None, 2**60])
 def test_what_is_no_count_of_tokens(value: object) -> None:
     assert json_text.count_of(value) is None
 

@@ -141,7 +141,11 @@ def test_finish_reasons(raw: object, finish: str) -> None:
         ),
         ({"prompt_tokens": 10}, TokenUsage(prompt_tokens=10, total_tokens=10)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, TokenUsage()),
-        ({"prompt_tokens": -1, "completion_tokens": "5"}, None),
+        (
+            {"prompt_tokens": "10", "completion_tokens": 5.0},
+            TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15),
+        ),
+        ({"prompt_tokens": -1, "completion_tokens": "five"}, None),
         ({"prompt_tokens": 2**63, "completion_tokens": True}, None),
         ({}, None),
         (None, None),
@@ -181,7 +185,7 @@ def test_arguments(arguments: Any, text: str) -> None:
         b'{"choices": [null]}',
         b'{"choices": [{}]}',
         b'{"choices": [{"message": null}]}',
-        b'{"choices": [{"message": {"tool_calls": [null]}}]}',
+        b'{"choices": [{"message": {"tool_calls": [5]}}]}',
         b'{"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}',
     ],
 )
@@ -201,8 +205,36 @@ def test_null_error_is_none() -> None:
     assert read(completion({"content": "Hi"}, error=None)).text == "Hi"
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["Hi", " you"], "Hi you"),
+        ({"type": "text", "text": "Hi"}, "Hi"),
+        ({"a": 1.5}, '{"a":1.5}'),
+        (7, "7"),
+        (True, ""),
+    ],
+)
+def test_content_that_is_no_text(content: Any, text: str) -> None:
+    """Texts without parts around them, a part without its list, JSON that a proxy has read."""
+    assert read(completion({"content": content})).text == text
+
+
+def test_a_message_that_is_its_text_alone() -> None:
+    assert read({"choices": [{"message": "Hi", "finish_reason": "stop"}]}).text == "Hi"
+
+
+def test_reasoning_of_foreign_type_goes_back_as_it_came() -> None:
+    [part] = read(completion({"content": "Hi", "reasoning": {"summary": ["x"]}})).message.parts
+    assert part.provider_state.data == b'{"chat_completion":{"message":{"reasoning":{"summary":["x"]}}}}'
+
+
+def test_what_is_spoken_comes_once() -> None:
+    assert read(completion({"content": "Hi", "audio": {"transcript": "Hi", "data": "AAAA"}})).text == "Hi"
+
+
 def test_text_of_foreign_type_is_not_text() -> None:
-    message = {"content": 7, "reasoning": ["x"], "refusal": {}, "tool_calls": {"a": 1}}
+    message = {"content": None, "reasoning": [], "refusal": {}, "tool_calls": {"a": 1}}
     response = read(completion(message) | {"id": 5, "model": None})
     assert response == ChatResponse(
         finish_reason="stop", raw_finish_reason="stop", message=models_pb2.ChatMessage(role="assistant")
@@ -274,7 +306,7 @@ def test_transcript_of_sound_is_text_and_the_sound_is_told_as_lost() -> None:
 def test_content_in_parts_is_reasoning_and_text() -> None:
     """As Mistral's reasoning models answer; parts that say nothing of either are survived."""
     thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}, {"type": "text", "text": "."}, 1]}
-    parts = [thoughts, {"type": "text", "text": "So"}, {"type": "text", "text": "."}, {"type": "text"}, "x", None]
+    parts = [thoughts, {"type": "text", "text": "So"}, {"type": "text", "text": "."}, {"type": "text"}, 7, None]
     response = read(completion({"content": parts}))
     assert response.text == "So."
     assert list(response.message.parts) == [ContentPart(reasoning=Reasoning(text="Hm.")), ContentPart(text="So.")]

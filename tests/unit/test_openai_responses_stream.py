@@ -57,6 +57,7 @@ def test_items_without_numbers_are_told_apart_by_their_ids() -> None:
     ]
 
 
-def test_an_event_that_names_no_item_is_a_fault() -> None:
-    with pytest.raises(Fault):
-        ResponseDecoder().feed([event("output_text.delta", delta="Hello")])
+def test_an_event_whose_item_has_no_place_is_a_fault() -> None:
+    for number in (-1, "0", 1.5, True):
+        with pytest.raises(Fault):
+            ResponseDecoder().feed([event("output_text.delta", delta="Hello", output_index=number)])

@@ -126,12 +126,12 @@ def test_id_that_comes_late_belongs_to_the_call() -> None:
 
 def test_name_repeated_after_whole_arguments_begins_no_call() -> None:
     decoder = fed(
-        call(index=0, id="a", function={"name": "find", "arguments": "{}"}),
+        call(index=0, id="a", function={"name": "find", "arguments": '{"n": 1}'}),
         call(index=0, id="a", function={"name": "find", "arguments": ""}),
     )
     assert [found.tool_call_delta for found in decoder.answer.take_chunks()] == [
         ToolCallDelta(index=0, id="a", name="find"),
-        ToolCallDelta(index=0, arguments_json="{}"),
+        ToolCallDelta(index=0, arguments_json='{"n": 1}'),
     ]
 
 

@@ -66,6 +66,13 @@ def test_other_members_are_the_callers() -> None:
     assert reserved_in(OTHERS) == []
 
 
+def test_of_several_sets_each_is_looked_for() -> None:
+    names = ["Audio", "x", "MODALITIES"]
+    assert reserved_in(names, frozenset({"modalities", "audio"})) == ["audio", "modalities"]
+    assert reserved_in(names, frozenset({"audio", "type"})) == ["audio"]
+    assert reserved_in(names) == []
+
+
 @every_spelling
 def test_request_may_not_set_them(written: str, meant: str) -> None:
     options = {"openai": f"{{{written}:1}}"}

@@ -1,4 +1,7 @@
-"""What the providers' own lists of models say."""
+"""What the providers' own lists of models say.
+
+The SDKs are imported by the tests that need them: they take seconds to load.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import json
 from typing import Any
 
 import pytest
-from anthropic.types import ModelInfo
-from openai.types import Model
 
 from services.models.lifecycle import ACTIVE, DEPRECATED, UNKNOWN
 from services.models.provider_lists import ListPage, NoList, ToldModel, read_page
@@ -69,6 +70,8 @@ def read_claude(**fields: Any) -> ToldModel:
 
 
 def test_openai_tells_ids_and_the_day_of_the_shutdown() -> None:
+    from openai.types import Model
+
     entry = {"id": "gpt-4o", "object": "model", "created": 1, "owned_by": "system", "shutdown_date": "2027-01-14"}
     assert Model.model_validate(entry).shutdown_date
     body = openai_list(entry, {**entry, "id": "gpt-5.2", "shutdown_date": None}, {"id": "mine"})
@@ -107,6 +110,8 @@ def test_what_does_not_chat_or_leads_elsewhere_is_left_out(model_id: Any) -> Non
 
 
 def test_anthropic_tells_limits_capabilities_and_the_lifecycle() -> None:
+    from anthropic.types import ModelInfo
+
     assert ModelInfo.model_validate(claude()).capabilities
     assert read_claude() == ToldModel(
         "claude-opus-5-5",

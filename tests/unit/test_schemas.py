@@ -1,4 +1,7 @@
-"""JSON Schemas as providers enforce them."""
+"""JSON Schemas as providers enforce them.
+
+The SDKs are imported by the tests that need them: they take seconds to load.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,8 @@ import json
 from typing import Any, Literal
 
 import pytest
-from anthropic.lib._parse._transform import SupportedStringFormats, transform_schema
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.lib._pydantic import _ensure_strict_json_schema
 from pydantic import BaseModel, Field
 
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules, fit_schema
@@ -132,11 +133,13 @@ def test_at_least_one_item_is_all_that_anthropic_enforces(count: int, enforced: 
     assert fitted(schema, OPENAI_STRICT) == schema
 
 
-@pytest.mark.parametrize("text_format", sorted(SupportedStringFormats))
-def test_formats_are_those_of_the_vendors(text_format: str) -> None:
-    schema = of({"type": "string", "format": text_format})
-    assert fitted(schema, ANTHROPIC_OUTPUT) == schema
-    assert (fitted(schema, OPENAI_STRICT) == schema) is (text_format != "uri")
+def test_formats_are_those_of_the_vendors() -> None:
+    from anthropic.lib._parse._transform import SupportedStringFormats
+
+    for text_format in SupportedStringFormats:
+        schema = of({"type": "string", "format": text_format})
+        assert fitted(schema, ANTHROPIC_OUTPUT) == schema, text_format
+        assert (fitted(schema, OPENAI_STRICT) == schema) is (text_format != "uri"), text_format
 
 
 @BOTH
@@ -272,6 +275,8 @@ def without_words(schema: Any, *names: str) -> Any:
 def test_a_model_is_sent_to_anthropic_as_by_its_sdk() -> None:
     """But for defaults and simple patterns, which the API takes and its SDK moves into descriptions, and for the `type`
     beside a constant, which the SDK leaves out."""
+    from anthropic.lib._parse._transform import transform_schema
+
     schema = Tree.model_json_schema()
     ours = without_words(fitted(schema, ANTHROPIC_OUTPUT), "default", "pattern")
     theirs = without_words(transform_schema(schema))
@@ -282,6 +287,8 @@ def test_a_model_is_sent_to_anthropic_as_by_its_sdk() -> None:
 
 
 def test_a_model_is_sent_to_openai_with_what_its_sdk_requires() -> None:
+    from openai.lib._pydantic import _ensure_strict_json_schema
+
     schema = Tree.model_json_schema()
     theirs = _ensure_strict_json_schema(json.loads(json.dumps(schema)), path=(), root=schema)
     ours = fitted(schema, OPENAI_STRICT)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proto import models_pb2
 from services.shared.errors import InvalidRequest
-from services.shared.wire import MAX_FIELDS, check_fields, explain_decode_error
+from services.shared.wire import FEW_FIELDS, MAX_FIELDS, check_fields, explain_decode_error, has_few_fields
 
 REQUEST = models_pb2.ChatRequest.DESCRIPTOR
 
@@ -146,5 +146,11 @@ def test_count_of_anything_ends(data: bytes) -> None:
 
 
 def test_explanation_of_a_long_message_gives_up() -> None:
-    data = field(2, b"") * (2 * MAX_FIELDS) + field(1, b"\xff")
+    data = field(2, b"") * (2 * FEW_FIELDS) + field(1, b"\xff")
     assert explained(data) == ("request", NOT_A_REQUEST)
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_few_fields_are_told_from_many(kind: str) -> None:
+    assert not has_few_fields(REQUEST, COUNTED[kind])
+    assert has_few_fields(REQUEST, COUNTED[kind][: FEW_FIELDS // 2])

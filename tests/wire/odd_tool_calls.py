@@ -193,4 +193,54 @@ ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         ],
         ["a", "b"],
     ),
+    "with all arguments so far in every piece": (
+        [
+            {"index": 0, "id": "a", "function": function("find", "{")},
+            {"index": 0, "function": function(None, '{"a"')},
+            {"index": 0, "function": function(None, '{"a": 1}')},
+            {"index": 0, "function": function(None, '{"a": 1}')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": ')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with nothing before the arguments": (
+        [
+            {"index": 0, "id": "a", "function": function("find", "{}")},
+            {"index": 0, "function": function(None, '{"a"')},
+            {"index": 0, "function": function(None, ": 1}")},
+            {"index": 1, "id": "b", "function": function("keep", "null")},
+            {"index": 1, "function": function(None, '{"b": 2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with another id in every piece": (
+        [
+            {"index": 0, "id": "a", "type": "function", "function": function("find", "")},
+            {"index": 0, "id": "a1", "type": "function", "function": function(None, '{"a"')},
+            {"index": 0, "id": "a2", "type": "function", "function": function(None, ": 1}")},
+            {"index": 0, "id": "a3", "type": "function", "function": function(None, "")},
+            {"index": 1, "id": "b", "type": "function", "function": function("keep", '{"b"')},
+            {"index": 1, "id": "b1", "type": "function", "function": function("keep", ": 2}")},
+        ],
+        ["a", "b"],
+    ),
+    "with all of a call once more, written otherwise": (
+        [
+            {"index": 0, "id": "a", "function": function("find", '{"a"')},
+            {"index": 0, "function": function(None, ": 1}")},
+            {"index": 0, "id": "a", "function": function("find", '{"a":1}')},
+            {"index": 1, "id": "b", "function": function("keep", '{"b": 2}')},
+            {"index": 1, "function": function(None, '{"b":2}')},
+        ],
+        ["a", "b"],
+    ),
+    "with other names for the arguments": (
+        [
+            {"index": 0, "id": "a", "function": {"name": "find", "parameters": '{"a": 1}'}},
+            {"index": 1, "id": "b", "function": {"name": "keep", "input": '{"b": 2}'}},
+        ],
+        ["a", "b"],
+    ),
 }

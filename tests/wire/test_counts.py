@@ -147,6 +147,7 @@ async def test_chat_completions_in_every_way_of_counting(subject: Subject, case:
 USAGE = {"prompt_tokens": 100, "completion_tokens": 3, "total_tokens": 103, "cached_tokens": 64}
 PLACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the choice": ({"usage": USAGE}, {}),
+    "the message": ({"message": {"role": "assistant", "content": "Hi", "usage": USAGE}}, {}),
     "x_groq": ({}, {"x_groq": {"id": "req_1", "usage": USAGE}}),
     "the top": ({}, USAGE),
     "timings": ({}, {"timings": {"cache_n": 64, "prompt_n": 36, "predicted_n": 3, "predicted_ms": 1.5}}),
@@ -164,6 +165,17 @@ async def test_counts_are_found_where_servers_put_them(subject: Subject, place: 
     events = [*subject.speech.opening(), subject.speech.piece("Hi"), event(last), event("[DONE]")]
     response = await subject.answered_with(encode(body | {"id": "answer-1", "model": "sample-model-1"}), events)
     assert response.usage == counted(100, 3, cached_prompt_tokens=64)
+
+
+@every_openai_like
+async def test_zeros_count_nothing(subject: Subject) -> None:
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    body = subject.speech.body(Sample(text=["Hi"])) | {"usage": zeros}
+    events = [*subject.speech.events(Sample(text=["Hi"], usage=None))[:-1], event({"choices": [], "usage": zeros})]
+    response = await subject.answered_with(encode(body), [*events, event("[DONE]")])
+    assert response.usage.estimated
+    assert response.usage.prompt_tokens > 0
+    assert not response.usage.HasField("cost_nano_usd")
 
 
 @every_openai_like
@@ -222,6 +234,11 @@ MESSAGES_USAGES: dict[str, tuple[dict[str, Any], dict[str, Any], TokenUsage]] = 
         {"prompt_tokens": 100, "completion_tokens": 0},
         {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 64}},
         counted(100, 5, cached_prompt_tokens=64),
+    ),
+    "fewer at the end than were guessed": (
+        {"input_tokens": 50, "output_tokens": 1},
+        {"input_tokens": 40, "output_tokens": 5},
+        counted(50, 5, has_cost=False),
     ),
     "nothing at the end": ({"input_tokens": 10, "output_tokens": 1}, {}, counted(10, 1, has_cost=False)),
 }

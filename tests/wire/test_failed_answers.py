@@ -76,6 +76,8 @@ ERROR_EVENTS = {
     "bare members of others": event({"msg": "EngineCore died", "code": "E_ENGINE"}),
     "as of FastAPI": event({"detail": "Internal Server Error"}),
     "as of MiniMax": event({"choices": None, "base_resp": {"status_code": 1013, "status_msg": "internal error"}}),
+    "as of iFlow": event({"status": "500", "msg": "EngineCore died", "body": None}),
+    "as of Cloudflare": event({"success": False, "errors": [{"code": 7009, "message": "EngineCore died"}]}),
     "empty": event({"error": {}}),
     "a text": event({"error": "EngineCore died"}),
     "a field of its own": 'error: {"code": 500, "message": "EngineCore died"}\n\n',
@@ -133,9 +135,35 @@ async def test_objects_that_say_that_all_is_well_are_no_errors(subject: Subject)
         {"code": 200, "message": "ok"},
         {"error": None, "base_resp": {"status_code": 0, "status_msg": "success"}},
         {"error": False},
+        {"success": True, "errors": [], "message": "ok", "status": "200"},
     ]
     end = subject.speech.ending(Sample(text=["So"]))
     assert await reason_of(subject, *map(event, well), *said(subject, "So"), *end) == "OK So"
+
+
+@every_openai_like
+@both_verbs
+async def test_answer_that_minimax_says_has_failed(subject: Subject, verb: Verb) -> None:
+    for code, reason in (
+        (0, ""),
+        (1008, "UPSTREAM_BILLING"),
+        (1027, "CONTENT_REJECTED"),
+        (1033, "UPSTREAM_SERVER_ERROR"),
+    ):
+        told = {"base_resp": {"status_code": code, "status_msg": "x"}}
+        choice = {"index": 0, "delta": {"content": "So"}, "finish_reason": "stop"}
+        stream = event_stream(event({"choices": [choice]} | told), event("[DONE]"))
+        subject.upstream.default = serve(answer(encode(subject.speech.body(HELLO) | told), headers=JSON), stream)
+        outcome = await subject.ask(verb)
+        assert (outcome.error.reason if outcome.error else "") == reason
+
+
+@every_anthropic_like
+async def test_end_that_minimax_says_has_failed(subject: Subject) -> None:
+    *events, _, stop = subject.speech.events(HELLO)
+    told = {"base_resp": {"status_code": 1027, "status_msg": "x"}}
+    ended = subject.speech.named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1}, **told)
+    assert await reason_of(subject, *events, ended, stop) == "CONTENT_REJECTED"
 
 
 FAILED_WORDS = {

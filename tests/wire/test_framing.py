@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
 
@@ -18,6 +19,7 @@ from tests.wire.adapters import (
     both_verbs,
     check_chunks,
     every_adapter,
+    every_anthropic_like,
     every_openai_like,
 )
 from tests.wire.dialects import HELLO, Call, Sample, encode
@@ -145,6 +147,14 @@ DRESSES: dict[str, Callable[[bytes], bytes]] = {
     "empty data between": lambda data: data.replace(b"\n\n", b"\n\ndata\n\ndata:\n\n"),
     "no blank line at the end": lambda data: data.rstrip(b"\n"),
     "one line end at the end": lambda data: data.rstrip(b"\n") + b"\n",
+    "no blank lines": lambda data: data.replace(b"\n\n", b"\n"),
+    "a prefix twice": lambda data: data.replace(b"data: ", b"data: data: "),
+    "white space around the data": lambda data: data.replace(b"data: ", b"data: \t").replace(b"\n\n", b" \n\n"),
+    "another word for the end": lambda data: data.replace(b"[DONE]", b'"[done]"'),
+    "types as names alone": lambda data: re.sub(rb'(event: .*\ndata: \{)"type":"[^"]*",', rb"\1", data),
+    "nothing between": lambda data: data.replace(
+        b"\n\n", b'\n\ndata: null\n\ndata: ""\n\ndata: []\n\nevent: keepalive\ndata: ping\n\n'
+    ),
 }
 
 
@@ -174,6 +184,14 @@ async def test_last_event_is_whole_without_its_blank_line_and_cut_in_its_json_it
         assert outcome.error.reason == "UPSTREAM_STREAM_TRUNCATED"
 
 
+@every_anthropic_like
+async def test_end_of_another_dialect_ends_what_has_a_reason_to_stop(subject: Subject) -> None:
+    *events, ending, _ = subject.speech.events(HELLO)
+    for told, reason in (([*events, ending], "OK"), (events, "UPSTREAM_STREAM_TRUNCATED")):
+        outcome = await asked(subject, "".join([*told, "data: [DONE]\n\n"]).encode(), "text/event-stream")
+        assert (outcome.error.reason if outcome.error else "OK") == reason
+
+
 # ------------------------------------------------------------------------------------------------------------ HTTP
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -200,6 +218,7 @@ HTTP: dict[str, Callable[[bytes], bytes]] = {
         OK + chunked(body).replace(b"chunked\r\n", b"chunked\r\nContent-Length: 7\r\n", 1)
     ),
     "folded lines": lambda body: plain(body, b"X-Long: one\r\n two\r\n\tthree\r\n"),
+    "201": lambda body: plain(body).replace(b"200 OK", b"201 Created", 1),
     "the end of the connection": lambda body: OK + b"Connection: close\r\n\r\n" + body,
     "HTTP/1.0": lambda body: b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + body,
     "gzip": lambda body: plain(gzip.compress(body), b"Content-Encoding: gzip\r\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -64,6 +65,40 @@ async def test_one_call_that_stands_alone_is_a_list(subject: Subject) -> None:
     streamed = subject.speech.delta({"tool_calls": call})
     response = await subject.answered_with(encode(body), [streamed, *subject.speech.ending(Sample())])
     assert [(call.id, call.arguments_json) for call in response.tool_calls] == [("a", '{"a": 1}')]
+
+
+@every_openai_like
+@pytest.mark.parametrize("in_text", [False, True])
+async def test_calls_by_their_numbers_and_calls_that_are_none(subject: Subject, in_text: bool) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
+    calls: Any = {"0": call, "1": {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}}
+    calls = json.dumps([None, *calls.values()]) if in_text else calls
+    body = subject.speech.body(Sample())
+    body["choices"][0]["message"]["tool_calls"] = calls
+    streamed = subject.speech.delta({"tool_calls": calls})
+    response = await subject.answered_with(encode(body), [streamed, *subject.speech.ending(Sample())])
+    assert [(call.id, call.arguments_json) for call in response.tool_calls] == [("a", '{"a": 1}')]
+
+
+@every_openai_like
+async def test_an_object_that_holds_one_like_itself_goes_on(subject: Subject) -> None:
+    """What looks like all of the arguments once more may be what stands within them; half of either is a fault."""
+    begun = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": '{"a": '})
+    ending = subject.speech.ending(ENDED)
+    pieces = [subject.speech.call_delta(index=0, function={"arguments": piece}) for piece in ('{"a": 1}', "}")]
+    subject.upstream.play(event_stream(begun, *pieces, *ending))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": {"a": 1}}']
+    assert await reason_of(subject, begun, pieces[0], *ending) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_openai_like
+async def test_half_a_call_is_not_whole_because_the_stream_has_ended(subject: Subject) -> None:
+    half = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": '{"a": '})
+    assert await reason_of(subject, half, event("[DONE]")) == "UPSTREAM_STREAM_TRUNCATED"
+    # The model itself may write what is none.
+    assert await reason_of(subject, half, *subject.speech.ending(ENDED)) == "OK"
 
 
 @every_openai_like
@@ -145,6 +180,14 @@ async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an
 async def test_piece_of_another_kind_than_its_block_is_a_fault(subject: Subject, kind: str, delta: Any) -> None:
     block = {"type": kind, "id": "a", "name": "find", "input": {}, "text": ""}
     assert await reason_of(subject, *blocks(subject, block, deltas=[delta])) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_anthropic_like
+async def test_half_a_call_without_a_reason_to_stop_is_cut(subject: Subject) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
+    told = blocks(subject, block, deltas=[{"type": "input_json_delta", "partial_json": '{"a":'}])
+    assert await reason_of(subject, *told) == "OK"
+    assert await reason_of(subject, *told[:-2], told[-1]) == "UPSTREAM_STREAM_TRUNCATED"
 
 
 @every_anthropic_like

@@ -35,6 +35,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
 from services.models.providers.schemas import work_to_fit
 from services.models.providers.tool_names import ToolNameRules
+from services.shared.beside_loop import LARGE_BYTES
 
 PUBLIC_HEADERS = frozenset({"anthropic-version"})
 """Of a target: all others are keys, or name an account."""
@@ -102,6 +103,9 @@ PART_WORK = 2048
 MESSAGE_WORK = 512
 """The same of a message."""
 
+FEW_PARTS = LARGE_BYTES // PART_WORK
+"""What may be gone through in the event loop."""
+
 
 def count_parts(message: models_pb2.ChatMessage) -> int:
     """How many parts and tool calls a message has, the contents of tools' results included."""
@@ -128,6 +132,8 @@ class Conversation(NamedTuple):
         request = self.request
         size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
         work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.parts
+        if self.parts and work < LARGE_BYTES:
+            work += JSON_WORK * self._state_bytes()
         if request.tools:
             work += sum(work_to_fit(tool.parameters_json) for tool in request.tools if tool.strict)
             work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
@@ -136,6 +142,10 @@ class Conversation(NamedTuple):
         if request.provider_options_json:
             work += JSON_WORK * sum(map(len, request.provider_options_json.values()))
         return work
+
+    def _state_bytes(self) -> int:
+        """Of the opaque state of all parts, which is read as JSON where it goes back to whoever made it."""
+        return sum(len(part.provider_state.data) for message in self.messages for part in message.parts)
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
         """Each message with its path in the request, as the caller counts."""

@@ -5,6 +5,7 @@ Anthropic: {"type": "error", "error": {"type", "message", "details"}}, https://p
 Gemini: google.rpc.Code as `status`, https://ai.google.dev/gemini-api/docs/troubleshooting
 Bedrock: the exception's name, https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
 GLM: numbers as text, https://docs.bigmodel.cn/cn/faq/api-code
+MiniMax: numbers, https://platform.minimax.io/docs/api-reference/errorcode
 Kimi: https://platform.moonshot.ai/docs/api/chat; Qwen: https://help.aliyun.com/zh/model-studio/error-code
 What they are wrapped in: `error_wrapping`.
 """
@@ -67,6 +68,16 @@ REASONS_BY_WORD = {
     "resource_not_found_error": "UPSTREAM_MODEL_NOT_FOUND",
     "resource_not_found_exception": "UPSTREAM_MODEL_NOT_FOUND",
     "request_too_large": "REQUEST_TOO_LARGE",
+    "minimax_1001": "UPSTREAM_TIMEOUT",
+    "minimax_1002": "UPSTREAM_RATE_LIMITED",
+    "minimax_1004": "UPSTREAM_AUTH",
+    "minimax_1008": "UPSTREAM_BILLING",
+    "minimax_1026": "CONTENT_REJECTED",
+    "minimax_1027": "CONTENT_REJECTED",
+    "minimax_1039": "UPSTREAM_RATE_LIMITED",
+    "minimax_2013": "UPSTREAM_INVALID_REQUEST",
+    "minimax_2049": "UPSTREAM_AUTH",
+    "minimax_2056": "UPSTREAM_QUOTA_EXHAUSTED",
     "timeout_error": "UPSTREAM_TIMEOUT",
     "deadline_exceeded": "UPSTREAM_TIMEOUT",
     "model_timeout_exception": "UPSTREAM_TIMEOUT",
@@ -165,6 +176,10 @@ CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", 
 
 # What comes as a plain 400: only the sentence tells.
 REASONS_BY_SENTENCE = (
+    (
+        re.compile(r"exceeded your (?:current )?rate limit|rate limit (?:reached|exceeded)", re.IGNORECASE),
+        "UPSTREAM_RATE_LIMITED",
+    ),
     (re.compile(r"specified API usage limits", re.IGNORECASE), "UPSTREAM_QUOTA_EXHAUSTED"),
     (re.compile(r"credit balance is too low|insufficient (?:account )?balance", re.IGNORECASE), "UPSTREAM_BILLING"),
     (re.compile(r"API key not valid|invalid API key|incorrect API key", re.IGNORECASE), "UPSTREAM_AUTH"),
@@ -178,6 +193,9 @@ _NAMES_A_PATH = re.compile(
     re.IGNORECASE,
 )
 """Servers, routers and proxies that do not serve a path."""
+
+_ANSWERS_ANYTHING = re.compile(r"unexpected endpoint or method", re.IGNORECASE)
+"""LM Studio, which answers with status 200 where it has no such path."""
 
 MAX_PARAM_LENGTH = 1024
 MAX_SENTENCE_LENGTH = 4096
@@ -258,6 +276,8 @@ def _reason_by_sentence(told: ToldError, reason: str, status: int) -> str:
         return "UPSTREAM_PATH_NOT_FOUND" if _tells_of_path(told, message, status) else "UPSTREAM_MODEL_NOT_FOUND"
     if reason not in GENERAL and reason != "REQUEST_TOO_LARGE":
         return reason
+    if _ANSWERS_ANYTHING.search(message):
+        return "UPSTREAM_PATH_NOT_FOUND"
     is_too_long = TEXT_TOO_LONG not in told.words and any(map(is_overflow, (message, *told.words)))
     if is_too_long and status not in UNREAD_STATUSES:
         return "CONTEXT_LENGTH_EXCEEDED"

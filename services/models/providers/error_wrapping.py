@@ -13,6 +13,9 @@ Servers put an error into an object, a list, a text or another error, and proxie
   {"message": "…"}, {"__type": "ns#Name", "Message"}       Cohere, Bedrock and AWS
   {"error_code": "…", "message"}                           Databricks, Qianfan (error_msg)
   {"base_resp": {"status_code", "status_msg"}}             MiniMax
+  {"Response": {"Error": {"Code", "Message"}}}             Tencent
+  {"ErrorCode", "OriginalMessage": "{…}"}                  SageMaker
+  {"errors": {"a_member": ["…"]}}                          Django and Rails
   {"type", "title", "status", "detail"}                    RFC 9457
   an error event in place of a body, a page of HTML, XML, plain text
 """
@@ -45,8 +48,11 @@ WRAPPINGS = (
     "raw",
     "base_resp",
     "response",
+    "Response",
+    "Error",
     "body",
     "cause",
+    "OriginalMessage",
 )
 """The members that an error may be wrapped in, those first that are nearer to it."""
 SENTENCE_MEMBERS = (
@@ -62,7 +68,18 @@ SENTENCE_MEMBERS = (
     "description",
     "reason_phrase",
 )
-WORD_MEMBERS = ("code", "error_code", "errorCode", "reason", "type", "__type", "error_type", "errorType", "status")
+WORD_MEMBERS = (
+    "code",
+    "Code",
+    "error_code",
+    "errorCode",
+    "reason",
+    "type",
+    "__type",
+    "error_type",
+    "errorType",
+    "status",
+)
 """The members that hold a word for what happened, the most telling first."""
 STATUS_MEMBERS = ("code", "status_code", "statusCode", "http_code", "status", "http_status")
 PARAM_MEMBERS = ("param", "field", "parameter")
@@ -172,6 +189,9 @@ class _Findings:
             self.search(told, depth - 1)
         if not self.sentences:
             self.search(error.get("title"), depth - 1)
+        if isinstance(told := error.get("errors"), dict) and not self.sentences:
+            for name, sentences in list(told.items())[:MAX_ENTRIES]:
+                self.search([f"{name[:256]}: {text}" for text in _texts(sentences)], depth - 1)
         for word in _words(error):
             self._add_word(word)
         self.param = self.param or next((text for name in PARAM_MEMBERS if (text := _text(error.get(name)))), "")
@@ -190,11 +210,18 @@ class _Findings:
 
 
 def _words(error: dict[str, Any]) -> Iterator[str]:
+    if "status_msg" in error:
+        # Others have the same numbers for other things.
+        yield f"minimax_{error.get('status_code')}"
     for name in WORD_MEMBERS:
         word = _text(error.get(name))
         if word:
             # AWS: `com.amazonaws.bedrock#ValidationException:http://…`.
             yield word.rpartition("#")[2].partition(":")[0]
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)][:MAX_ENTRIES]
 
 
 def _location(error: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from services.models.providers import json_text
 from services.shared import errors
 
 MAX_EVENT_BYTES = 24 * 1024 * 1024
@@ -58,8 +59,7 @@ class EventStream:
             end = self._extend_held(data)
             if not end:
                 return events
-            if event := self._end_held():
-                events.append(event)
+            events += self._end_held()
             data = data[end:]
         blocks = data.split(b"\n\n")
         if rest := blocks.pop():
@@ -72,8 +72,8 @@ class EventStream:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and LF not in block:
                 events.append(Event("", block[6:]))
-            elif block and not _is_comment(block) and (event := _parse(block)):
-                events.append(event)
+            elif block and not _is_comment(block) and (parsed := _parse(block)):
+                events += parsed
             else:
                 empty_bytes += len(block) + 2
         if empty_bytes:
@@ -85,8 +85,7 @@ class EventStream:
 
         Browsers drop it. Here whoever reads its data sees whether they are whole. Raises as `feed` does.
         """
-        event = self._end_held(b"\n" if self._held.endswith(b"\n") else b"") if self._held else None
-        return [event] if event else []
+        return self._end_held(b"\n" if self._held.endswith(b"\n") else b"") if self._held else []
 
     def _count_empty(self, size: int) -> None:
         self._empty_bytes += size
@@ -109,7 +108,7 @@ class EventStream:
         self._hold(data[:end] if end else data)
         return end + 1 if end else 0
 
-    def _end_held(self, line_end: bytes = b"\n") -> Event | None:
+    def _end_held(self, line_end: bytes = b"\n") -> list[Event]:
         """The event that was begun and has ended, without the end of its last line. It may be large, and is copied
         once."""
         held, self._held, self.held_bytes = self._held, bytearray(), 0
@@ -117,12 +116,12 @@ class EventStream:
             del held[-1:]
         if held.startswith(b"data: ") and b"\n" not in held:
             del held[:6]
-            return Event("", bytes(held))
+            return [Event("", bytes(held))]
         _check_size(held)
-        event = _parse(bytes(held))
-        if event is None:
+        events = _parse(bytes(held))
+        if not events:
             self._count_empty(len(held) + 2)
-        return event
+        return events
 
     def _skip_byte_order_mark(self, data: bytes) -> bytes:
         start = bytes(self._held) + data
@@ -158,8 +157,8 @@ def _is_comment(block: bytes) -> bool:
     return block.startswith(b":") and b"\n" not in block
 
 
-def _parse(block: bytes) -> Event | None:
-    """Returns the event in the lines before an empty line, or None when they have no data.
+def _parse(block: bytes) -> list[Event]:
+    """Returns the event in the lines before an empty line, or none when they have no data.
 
     Errors are told without data too: by the name alone, in a field of that name, as llama.cpp has sent them, or as an
     object without any field, where a proxy hands on the body of a backend's error.
@@ -167,23 +166,33 @@ def _parse(block: bytes) -> Event | None:
     start, _, rest = block.partition(b"\n")
     if rest.startswith(b"data: ") and LF not in rest and start.startswith(b"event: "):
         # Nearly every event that has a name.
-        return Event(start[7:].decode("utf-8", "replace"), rest[6:])
+        return [Event(start[7:].decode("utf-8", "replace"), rest[6:])]
     name = ""
-    data: list[bytes] = []
+    lines: list[Event] = []
     for line in block.split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            data.append(value)
+            lines.append(Event(name, value))
         elif field == b"event":
             name = value.decode("utf-8", "replace")
         elif field == b"error":
-            return Event(ERROR, value)
-    if data:
-        return Event(name, b"\n".join(data))
+            return [Event(ERROR, value)]
+    if len(lines) > 1 and _are_events(lines):
+        return lines
+    if lines:
+        return [Event(name, b"\n".join([line.data for line in lines]))]
     if block.startswith(b"{") and b'"error"' in block:
-        return Event("", block)
-    return Event(ERROR, b"") if name == ERROR else None
+        return [Event("", block)]
+    return [Event(ERROR, b"")] if name == ERROR else []
+
+
+def _are_events(lines: list[Event]) -> bool:
+    """Whether each line of data is an event, where a server leaves out the blank lines: as JSON over several lines they
+    would be none."""
+    if not all(line.data.endswith((b"}", b"]")) and line.data.startswith((b"{", b"[DONE]")) for line in lines):
+        return False
+    return json_text.is_object(lines[0].data.decode("utf-8", "replace"))
 
 
 def refusal(what: str) -> errors.Internal:

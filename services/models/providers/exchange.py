@@ -32,6 +32,8 @@ from services.shared.intake import Room
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 OK = 200
+SUCCESSES = range(200, 300)
+"""Frameworks answer a POST with 201 where nobody says otherwise."""
 
 ENCODED_FORMS = 3
 """In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
@@ -96,7 +98,7 @@ async def chat(
         search = PlaceSearch(target.places, target.dialect.path)
         while True:
             answered = await transport.post(search.url, {**target.headers, **JSON}, payload, held.grow)
-            if answered.status == OK:
+            if answered.status in SUCCESSES:
                 break
             error = await _refusal(target, answered.status, answered.headers, answered.body, search)
             if not _goes_on(search, error, payload):
@@ -115,7 +117,7 @@ async def _ask(
     while True:
         opened = transport.stream(search.url, {**target.headers, **JSON}, payload)
         answered = await exchange.enter_async_context(opened)
-        if answered.status == OK:
+        if answered.status in SUCCESSES:
             search.found()
             return answered
         error_body = await answered.read_start(MAX_ERROR_BYTES)
@@ -431,7 +433,8 @@ def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body
 def _settle(answer: Answer, target: Target, conversation: Conversation, body: Body) -> None:
     """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
-    if answer.usage is None:
+    if answer.usage is None or (answer.has_begun and not answer.usage.total_tokens):
+        # Servers that do not count may tell zeros.
         answer.usage = estimate_usage(answer, conversation)
     elif answer.has_begun and not answer.usage.completion_tokens:
         # Something was written, which costs something.

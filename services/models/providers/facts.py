@@ -57,6 +57,8 @@ class ModelFacts:
     """Whether a call of a tool can be required."""
     prefill: bool = True
     """Whether the conversation may end with an assistant's message, for the model to go on with."""
+    signs_thoughts: bool = False
+    """Whether Messages takes back only thoughts with a signature, as Claude does."""
     system_turns: bool = False
     """Whether Anthropic takes system messages within the conversation, behind a user's message."""
     tools_with_reasoning_need_responses: bool = False

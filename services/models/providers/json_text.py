@@ -141,9 +141,15 @@ def written(value: Any) -> str:
     return value if isinstance(value, str) else encode_any(value).decode()
 
 
+MAX_DIGITS = 12
+
+
 def count_of(value: Any) -> int | None:
     """A count, far above what any call uses and so small that sums of counts and their prices fit protobuf, or None for
-    whatever is not one."""
+    whatever is not one. Some servers write it as a fraction or as text."""
+    is_text = isinstance(value, str) and len(value) <= MAX_DIGITS and value.isascii() and value.isdigit()
+    if is_text or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40 else None
 
 

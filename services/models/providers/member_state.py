@@ -29,7 +29,7 @@ MESSAGE_MEMBERS = frozenset(
     {"role", "content", "refusal", "tool_calls", "function_call", "audio", "annotations", "name", "tool_call_id"}
 )
 CALL_MEMBERS = frozenset({"index", "id", "type", "function", "custom"})
-FUNCTION_MEMBERS = frozenset({"name", "arguments", "input"})
+FUNCTION_MEMBERS = frozenset({"name", "arguments", "input", "parameters"})
 """What the protocol itself says there."""
 
 _START = b'{"chat_completion":'
@@ -47,10 +47,10 @@ class KeptMembers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     def are_own(self) -> bool:
         """Whether none of them can be taken for a member of the protocol, whoever wrote them."""
         return not (
-            _has_any(self.message, MESSAGE_MEMBERS)
-            or _has_any(self.reasoning, MESSAGE_MEMBERS)
-            or _has_any(self.call, CALL_MEMBERS)
-            or _has_any(self.function, FUNCTION_MEMBERS)
+            reserved_in(self.message, MESSAGE_MEMBERS)
+            or reserved_in(self.reasoning, MESSAGE_MEMBERS)
+            or reserved_in(self.call, CALL_MEMBERS)
+            or reserved_in(self.function, FUNCTION_MEMBERS)
         )
 
 
@@ -80,10 +80,6 @@ def members_in(part: models_pb2.ContentPart) -> KeptMembers | None:
 def beyond(members: Collection[str], protocol: frozenset[str]) -> Sequence[str]:
     """The names of members that the protocol does not have."""
     return [name for name in members if name not in protocol and not _is_reserved(name, protocol)]
-
-
-def _has_any(names: Collection[str], protocol: frozenset[str]) -> bool:
-    return any(_is_reserved(name, protocol) for name in names)
 
 
 @lru_cache(maxsize=256)

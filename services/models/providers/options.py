@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -33,14 +34,20 @@ RESERVED = frozenset(
 STREAM_OPTIONS = "stream_options"
 
 
-def reserved_in(names: Iterable[str], reserved: Collection[str] = RESERVED) -> list[str]:
+def reserved_in(names: Iterable[str], reserved: frozenset[str] = RESERVED) -> list[str]:
     """Those of `reserved` that a server may take one of `names` for.
 
     Many match names without case, as Go's encoding/json does, some without `_` and `-` too, and to one that is written
     in C a name may end at its NUL.
     """
     plain = set(map(_plain, names))
-    return sorted(name for name in reserved if _plain(name) in plain)
+    return [name for name, plainly in _plain_names(reserved) if plainly in plain]
+
+
+@functools.cache
+def _plain_names(reserved: frozenset[str]) -> Sequence[tuple[str, str]]:
+    """The names in their order, each with how it is compared: of as many sets as the platform has."""
+    return [(name, _plain(name)) for name in sorted(reserved)]
 
 
 def _plain(name: str) -> str:
@@ -86,7 +93,9 @@ def _taken_out(name: str) -> models_pb2.Notice:
 
 def _merged(under: Any, over: Any) -> Any:
     """Both, where both are objects; otherwise `over`."""
-    under_members, over_members = _members(under), _members(over)
+    under_members = _members(under)
+    # Most names are not there yet, and there may be thousands of them.
+    over_members = None if under_members is None else _members(over)
     if under_members is None or over_members is None:
         return over
     return {**under_members, **over_members}

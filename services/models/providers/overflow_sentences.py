@@ -86,6 +86,16 @@ SENTENCES: dict[str, str] = {
     "the number of input tokens # cannot exceed the total tokens limit": (
         "watsonx: the number of input tokens 5000 cannot exceed the total tokens limit 4096 for this model"
     ),
+    "exceeded this model context window limit": (
+        "Cloudflare: The estimated number of input and maximum output tokens (9000) exceeded this model context window"
+        " limit (8000)."
+    ),
+    "exceed max message tokens": "Volcengine: Total tokens of image and text exceed max message tokens",
+    "must be less than max seq len": "SiliconFlow: length of prompt_tokens (40000) must be less than max_seq_len …",
+    "malformed input request expected max": "Bedrock: Malformed input request: expected maxLength: 2048, actual: 5000",
+    "max input characters is #": "Qianfan: the max input characters is 20000",
+    "max tokens of # exceeded": "Snowflake Cortex: max tokens of 4096 exceeded",
+    "longer than the context": "KoboldCpp, and others: prompt is longer than the context",
     "token limit exceeded": "MiniMax, OpenRouter: token limit exceeded",
     "context length exceeded": "SambaNova, Databricks, Replicate, and as a code many: context_length_exceeded",
 }
@@ -119,6 +129,8 @@ LENGTHS = (
     "max position embeddings",
     "max input length",
     "max prompt length",
+    "上下文",
+    "输入内容",
 )
 """What a sentence speaks of."""
 
@@ -158,6 +170,9 @@ EXCESSES = (
     "at most # tokens",
     "超过",
     "超出",
+    "过长",
+    "超长",
+    "超限",
 )
 """What it says of that."""
 

@@ -14,6 +14,8 @@ from services.models.providers.event_stream import ERROR
 from services.models.providers.faults import Fault
 
 SENTENCES = ("message", "msg", "errmsg")
+STATUSES = ("status", "status_code", "statusCode", "errcode")
+BASE_RESP = "base_resp"
 MIN_STATUS = 400
 """Of the numbers of errors: lower ones are those of HTTP for what is none, or say that all is well."""
 
@@ -30,7 +32,7 @@ def fault_of_event(data: bytes) -> Fault:
 def error_in(told: dict[str, Any]) -> Any:
     """The object if it holds an error, or is one, or None: some have what tells of it beside it."""
     is_error = told.get("error") or told.get("object") == ERROR or told.get("type") == ERROR
-    return told if is_error else None
+    return told if is_error or has_failed(told.get(BASE_RESP)) else None
 
 
 def bare_error_in(told: dict[str, Any]) -> Any:
@@ -39,19 +41,27 @@ def bare_error_in(told: dict[str, Any]) -> Any:
     if error := error_in(told):
         return error
     is_empty_error = told.get("error") not in (None, False)
-    return told if is_empty_error or _is_refusal(told) or _has_failed(told.get("base_resp")) else None
+    return told if is_empty_error or _is_refusal(told) else None
 
 
 def _is_refusal(told: dict[str, Any]) -> bool:
     """Whether there is a sentence with a word or a number of an error; FastAPI has it alone, as `detail`."""
-    if told.get("detail") or told.get("error_code") or told.get("error_msg"):
+    if told.get("detail") or told.get("error_code") or told.get("error_msg") or told.get("errors"):
         return True
     code, kind = told.get("code"), told.get("type")
     is_coded = code >= MIN_STATUS if isinstance(code, int) else bool(code)
+    is_coded = is_coded or told.get("success") is False or any(map(_is_status, map(told.get, STATUSES)))
     is_kind = isinstance(kind, str) and any(word in kind.lower() for word in ("error", "exception"))
     return (is_coded or is_kind) and any(isinstance(told.get(name), str) for name in SENTENCES)
 
 
-def _has_failed(base_resp: Any) -> bool:
+def _is_status(value: Any) -> bool:
+    """Whether a value is a number of an error, as a number or as text."""
+    if isinstance(value, str) and len(value) == len(str(MIN_STATUS)) and value.isdecimal():
+        value = int(value)
+    return isinstance(value, int) and value >= MIN_STATUS
+
+
+def has_failed(base_resp: Any) -> bool:
     """MiniMax tells with every object how the call goes; 0 is well."""
     return isinstance(base_resp, dict) and base_resp.get("status_code") not in (None, 0)

@@ -15,6 +15,7 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.schema_joins import Definitions, describe
+from services.models.providers.schema_mends import mend_schema
 from services.models.providers.schema_nodes import Node, Value, items_in, members_of, quoted, text_in, words_in
 from services.models.providers.schemas import resolve_root
 
@@ -36,8 +37,11 @@ def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bo
     """The schema with an object as its root, byte for byte the given one where it is one, and with `properties` where
     the provider wants them.
 
-    Alternatives at the root are joined to one object where it must be a `plain_root`, and told in its description.
+    Alternatives at the root are joined to one object where it must be a `plain_root`, and told in its description; such
+    providers take some other things in one way only.
     """
+    if plain_root:
+        schema_json = mend_schema(schema_json, with_items=with_properties)
     given = members_of(msgspec.Raw(schema_json.encode()))
     if given is None:
         return ToolSchema(schema_json)

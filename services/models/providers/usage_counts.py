@@ -38,6 +38,7 @@ class CountedTokens:
     def __init__(self) -> None:
         self._largest: dict[str, int] = {}
         self._is_told_twice = False
+        self._shrinks = False
 
     def __getitem__(self, name: str) -> int:
         return self._largest.get(name, 0)
@@ -46,6 +47,8 @@ class CountedTokens:
         """Takes one count, which may have been told under several names; what is no number is none."""
         counts = {tokens for tokens in map(count_of, told) if tokens is not None}
         if counts:
+            # Over a stream the prompt is the same, or grows by what tools bring.
+            self._shrinks = self._shrinks or (name == "prompt" and 0 < max(counts) < self[name])
             self._largest[name] = max(*counts, self[name])
             self._is_told_twice = self._is_told_twice or len(counts - {0}) > 1
 
@@ -126,4 +129,4 @@ class CountedTokens:
             reasoning_tokens=self["reasoning"] or rest or self._largest.get("reasoning"),
             long_cache_write_tokens=self._largest.get("written_for_long"),
         )
-        return Counts(usage, agree and not self._is_told_twice)
+        return Counts(usage, agree and not self._is_told_twice and not self._shrinks)

@@ -10,7 +10,13 @@ import msgspec
 from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
-from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS, has_mark, is_answer_block, type_of
+from services.models.providers.anthropic.kept_blocks import (
+    THINKING_BLOCKS,
+    has_mark,
+    is_answer_block,
+    is_unsigned_thought,
+    type_of,
+)
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import HISTORY_FIELD
@@ -31,8 +37,9 @@ def kind_of(block: Block) -> str:
 class BlockEncoder:
     """The blocks of each message of one request. Raises InvalidRequest for media that Messages does not take."""
 
-    def __init__(self, state_owner: str, marks: CacheMarks, notices: Notices) -> None:
+    def __init__(self, state_owner: str, marks: CacheMarks, notices: Notices, *, signs_thoughts: bool) -> None:
         self._state_owner = state_owner
+        self._signs_thoughts = signs_thoughts
         self._marks = marks
         self._notices = notices
         self.container = ""
@@ -103,7 +110,10 @@ class BlockEncoder:
                 self._take_container(container, part, path)
                 return
             if self._is_own(part) and is_answer_block(part):
-                yield self._replayed(part, path)
+                if self._signs_thoughts and is_unsigned_thought(part):
+                    self._leave_out_thought(part, path)
+                else:
+                    yield self._replayed(part, path)
                 return
             self._leave_out_state(part, path)
         kind = part.WhichOneof("kind")
@@ -116,9 +126,12 @@ class BlockEncoder:
             else:
                 self._marks.refuse(part, path, "white space alone")
         elif kind == "reasoning":
-            self._marks.refuse(part, path, "reasoning")
-            text = "reasoning can only go back to the provider that signed it; this part was not sent"
-            self._notices.append(models_pb2.Notice(code="REASONING_DROPPED", field=path, message=text))
+            self._leave_out_thought(part, path)
+
+    def _leave_out_thought(self, part: models_pb2.ContentPart, path: str) -> None:
+        self._marks.refuse(part, path, "reasoning")
+        text = "reasoning can only go back to the provider that signed it; this part was not sent"
+        self._notices.append(models_pb2.Notice(code="REASONING_DROPPED", field=path, message=text))
 
     def _is_own(self, part: models_pb2.ContentPart) -> bool:
         return part.provider_state.provider == self._state_owner

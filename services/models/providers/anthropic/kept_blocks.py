@@ -19,6 +19,7 @@ what the provider's own tools are asked and what they answer, later ones too. A 
 
 class _Block(msgspec.Struct):
     type: str = ""
+    signature: str | None = None
     text: str | None = None
     cache_control: msgspec.Raw = msgspec.Raw(b"")
 
@@ -31,6 +32,12 @@ def is_answer_block(part: models_pb2.ContentPart) -> bool:
     if head.type == "text":
         return _read(part.provider_state.data).text == part.text
     return head.type in OWN_BLOCKS or head.type.endswith(TOOL_BLOCKS)
+
+
+def is_unsigned_thought(part: models_pb2.ContentPart) -> bool:
+    """Whether the state of a part is a thought that nobody signed, as servers of other models than Claude give."""
+    block = _read(part.provider_state.data)
+    return block.type == "thinking" and not block.signature
 
 
 def type_of(block: msgspec.Raw) -> str:

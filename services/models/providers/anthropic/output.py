@@ -14,6 +14,7 @@ from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed
 from services.models.providers.facts import ModelFacts
 from services.models.providers.schema_limits import first_limit
+from services.models.providers.schema_mends import mend_schema
 from services.models.providers.schema_nodes import text_in
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
 from services.shared.errors import InvalidRequest
@@ -51,6 +52,7 @@ def output_format(wanted: models_pb2.ResponseFormat, notices: Notices, *, adapt:
     """The schema as `output_config.format`, which always holds the answer to it."""
     schema_json = wanted.schema_json
     if adapt:
+        schema_json = mend_schema(schema_json, with_items=False)
         schema_json, changes = fit_schema(schema_json, ANTHROPIC_OUTPUT, SCHEMA_FIELD, "Anthropic")
         notices.extend(changes)
     return {"type": "json_schema", "schema": json_text.raw(schema_json)}
@@ -60,7 +62,7 @@ def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, model: str
     """The tool that takes the answer. Raises InvalidRequest for a schema that is not one of an object."""
     description = "Takes the final answer to the user. Give the whole answer here, and nowhere else."
     if wanted.type == "json_schema":
-        lack, schema_json = "does not enforce this schema", wanted.schema_json
+        lack, schema_json = "does not enforce this schema", mend_schema(wanted.schema_json, with_items=False)
         if text_in(json_text.raw_members(schema_json).get("type")) != "object":
             raise InvalidRequest.field(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
     else:

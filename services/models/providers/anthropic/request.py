@@ -88,8 +88,7 @@ class _Encoding:
 
     def _turns(self) -> Turns:
         system_turns = self._target.facts.system_turns
-        owner = self._target.state_owner
-        turns = gather(self._conversation, owner, self._marks, self._notices, system_turns=system_turns)
+        turns = gather(self._conversation, self._target, self._marks, self._notices, system_turns=system_turns)
         if not turns.turns:
             raise InvalidRequest.field("messages", "must hold a user message; Messages takes no system message alone")
         if not self._facts.prefill and turns.is_prefilled():

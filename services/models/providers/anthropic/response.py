@@ -51,13 +51,13 @@ def read_answer(body: bytes) -> Answer:
     """Raises Fault when the body is not a message."""
     message = read_object(body)
     refuse_error(message)
-    if not isinstance(message.get("content"), list):
+    blocks = blocks_of(message)
+    if not blocks and not isinstance(message.get("content"), list):
         if error := bare_error_in(message):
             raise fault_in(error)
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     read_header(answer, message)
-    blocks = message["content"]
     if not all(isinstance(block, dict) for block in blocks):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     citations = _keep_texts(body, blocks)
@@ -88,6 +88,13 @@ def read_answer(body: bytes) -> Answer:
     read_usage(answer, message.get("usage"))
     tell_not_carried(answer, message)
     return answer
+
+
+def blocks_of(message: dict[str, Any]) -> list[Any]:
+    """The blocks of a message, which some servers write as its text alone."""
+    content = message.get("content")
+    is_text = isinstance(content, str) and content and message.get("role")
+    return [{"type": "text", "text": content}] if is_text else items_of(content)
 
 
 def tell_not_carried(answer: Answer, holder: dict[str, Any]) -> None:
@@ -169,15 +176,15 @@ def is_hidden(block: dict[str, Any]) -> bool:
 
 
 def must_be_kept(block: dict[str, Any]) -> bool:
-    """Whether a block says more than the platform's terms do: signed thinking, text with citations, a call that is more
-    than its arguments, and every kind that has no form of ours."""
+    """Whether a block goes back as it came: thinking, which its server wants back signed or not, text with citations, a
+    call that is more than its arguments, and every kind that has no form of ours."""
     kind = block.get("type")
     if any(block[name] for name in block.keys() - KNOWN_MEMBERS.get(text_of(kind), block.keys())):
         return True
     if kind == "text":
         return bool(items_of(block.get("citations")))
     if kind == "thinking":
-        return bool(block.get("signature"))
+        return bool(block.get("signature") or block.get("thinking"))
     if kind == "tool_use":
         caller = block.get("caller")
         is_direct = caller is None or (isinstance(caller, dict) and caller.get("type") == "direct")

@@ -12,6 +12,7 @@ from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PA
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     arguments_in,
+    blocks_of,
     is_hidden,
     keep_block,
     must_be_kept,
@@ -25,6 +26,7 @@ from services.models.providers.anthropic.response import (
 )
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
+from services.models.providers.event_data import DONE, read_data
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_word
@@ -32,7 +34,7 @@ from services.models.providers.joined_values import JoinedValue
 from services.models.providers.json_text import items_of, object_of, text_of, written
 from services.models.providers.not_carried import tell_unknown_part
 from services.models.providers.pieces import Pieces
-from services.models.providers.told_errors import bare_error_in, fault_of_event
+from services.models.providers.told_errors import BASE_RESP, bare_error_in, fault_of_event
 
 
 class _StartOfBlock(msgspec.Struct):
@@ -78,22 +80,30 @@ class MessageDecoder:
         self._cited_bytes = 0
         self._answered_by_tool = False
         self._container = b""
+        self._whole: dict[str, Any] = {}
+        """The message that the stream began with, if it said anything."""
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
             data = event.data
             if event.name == ERROR:
                 raise fault_of_event(data)
-            if not data:
+            if not data.startswith(b"{") and not (data := read_data(event)):
                 continue
-            self._read(read_object(data), data)
+            if data == DONE:
+                self._end_early()
+                return
+            told = read_object(data)
+            if "type" not in told:
+                told["type"] = event.name
+            self._read(told, data)
             if self.ended:
                 return
 
     def _read(self, event: dict[str, Any], data: bytes) -> None:
         kind = event.get("type")
-        if event.get(ERROR):
-            raise fault_in(event[ERROR])
+        if event.get(ERROR) or BASE_RESP in event:
+            refuse_error(event)
         if kind == "content_block_delta":
             self._add_delta(event, data)
         elif kind == "content_block_start":
@@ -107,9 +117,11 @@ class MessageDecoder:
             read_usage(self.answer, message.get("usage"))
             tell_not_carried(self.answer, message)
             self._container = container_in_start(message, data)
+            self._whole = message if blocks_of(message) else {}
         elif kind == "message_delta":
-            self._read_usage(event)
             delta = object_of(event.get("delta"))
+            self._read_usage(event)
+            self._read_usage(delta)
             refuse_error(delta)
             tell_not_carried(self.answer, event)
             self._container = container_in_delta(delta, data) or self._container
@@ -130,13 +142,34 @@ class MessageDecoder:
     def _end(self) -> None:
         """Nothing more comes. Blocks that were not ended are all the same whole; without any and without a reason to
         stop there is no answer."""
+        if not self._opened:
+            # Some servers have all that they say in the first event.
+            for index, block in enumerate(blocks_of(self._whole)):
+                self._open_block({"index": index, "content_block": block}, b"")
+            if self._whole and not self.answer.raw_finish_reason:
+                read_finish(self.answer, self._whole, answered_by_tool=self._answered_by_tool)
         for block in (*self._replaced, *self._blocks.values()):
             self._close_block(block)
+        if not self.answer.raw_finish_reason and self._has_half_call():
+            # Nobody says that it was the model that stopped.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
         keep_container(self.answer, self._container)
         if not self._is_counted:
             self.answer.counts_agree = False
         self.ended = True
         self.finished = self._opened > 0 or bool(self.answer.raw_finish_reason)
+
+    def _has_half_call(self) -> bool:
+        blocks = (*self._replaced, *self._blocks.values())
+        calls = (block for block in blocks if block.kind == "tool_use" and not block.is_left_out)
+        return any(not json_text.is_object(self.answer.text_of(block.key)) for block in calls)
+
+    def _end_early(self) -> None:
+        """Reads the end of streams of another dialect, which proxies write in place of the last event, or behind none:
+        the answer is whole if its reason to stop has come."""
+        if self.answer.raw_finish_reason:
+            self._end()
+        self.ended = True
 
     def _open_block(self, event: dict[str, Any], data: bytes) -> None:
         content = object_of(event.get("content_block"))

@@ -99,9 +99,9 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices)
             notices.append(dropped(f"{path}.{field}", "the provider describes its own tools; it was not sent"))
     if tool.provider_tool.config_json:
         settings = json_text.raw_members(tool.provider_tool.config_json)
-        if reserved_in(settings, {"type"}):
+        if reserved_in(settings, frozenset({"type"})):
             raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set type: the field type says it")
-        if tool.HasField("cache") and reserved_in(settings, {"cache_control"}):
+        if tool.HasField("cache") and reserved_in(settings, frozenset({"cache_control"})):
             raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set cache_control beside cache")
         encoded.update(settings)
     return encoded

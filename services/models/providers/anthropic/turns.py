@@ -10,7 +10,7 @@ from services.models.providers.anthropic.blocks import BlockEncoder, kind_of
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
 from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS
 from services.models.providers.anthropic.notices import Notices
-from services.models.providers.base import Conversation
+from services.models.providers.base import Conversation, Target
 
 SPOKEN_BLOCKS = THINKING_BLOCKS | {"text", "tool_use"}
 """Blocks that the model itself says. All others that an answer may hold are of the provider's own tools."""
@@ -68,14 +68,14 @@ class Turns(NamedTuple):
 
 
 def gather(
-    conversation: Conversation, state_owner: str, marks: CacheMarks, notices: Notices, *, system_turns: bool
+    conversation: Conversation, target: Target, marks: CacheMarks, notices: Notices, *, system_turns: bool
 ) -> Turns:
-    """The turns of a conversation, with system messages in between where the model takes `system_turns`.
+    """The turns of a conversation as the target takes it, with system messages in between where it has `system_turns`.
 
     Raises InvalidRequest for media that Messages does not take, and for a message of the request's own that is white
     space alone and not the assistant's.
     """
-    encoder = BlockEncoder(state_owner, marks, notices)
+    encoder = BlockEncoder(target.state_owner, marks, notices, signs_thoughts=target.facts.signs_thoughts)
     return _Gathering(encoder, notices, system_turns=system_turns).gather(conversation)
 
 

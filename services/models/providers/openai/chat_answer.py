@@ -35,7 +35,7 @@ PIECE_BYTES = 128
 BARE_CALL_MEMBERS = CALL_MEMBERS | FUNCTION_MEMBERS
 """Of a call without anything around its name and arguments."""
 
-KNOWN_MEMBERS = MESSAGE_MEMBERS | frozenset(REASONING_NAMES)
+KNOWN_MEMBERS = MESSAGE_MEMBERS | frozenset(REASONING_NAMES) | {"usage"}
 IMAGES = "images"
 """In which OpenRouter and servers that speak for Gemini give them
 (https://openrouter.ai/docs/guides/overview/multimodal/image-generation)."""
@@ -90,9 +90,9 @@ class ChatAnswer(Answer):
         """Takes what the server calls the text of the reasoning, or a piece of it."""
         self._reasoning_names[name] = says_something or self._reasoning_names.get(name, False)
 
-    def keep_text(self, name: str, text: str) -> None:
-        """Keeps a text, or a piece of one, that is a member of the message."""
-        self._join(self._kept, name, json_text.encode_any(text))
+    def keep_value(self, name: str, value: Any) -> None:
+        """Keeps a value, or a piece of one, that is a member of the message."""
+        self._join(self._kept, name, json_text.encode_any(value))
 
     def keep(self, data: bytes, message: dict[str, Any]) -> None:
         """Keeps what is beyond the protocol in `message`, or a piece of one, which was decoded from the JSON `data`."""

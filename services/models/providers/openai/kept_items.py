@@ -45,8 +45,13 @@ MAX_MARKS = 100_000
 
 TextKind = Literal["text", "refusal"]
 
-PART_KINDS: dict[str, tuple[TextKind, str]] = {"output_text": ("text", "text"), "refusal": ("refusal", "refusal")}
-"""Of a message's content: the kind of block, and the member that holds its text."""
+PART_KINDS: dict[str, tuple[TextKind, str]] = {
+    "output_text": ("text", "text"),
+    "text": ("text", "text"),
+    "refusal": ("refusal", "refusal"),
+}
+"""Of a message's content: the kind of block, and the member that holds its text. The second is that of Chat
+Completions, which servers of other models write here too."""
 
 
 def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:

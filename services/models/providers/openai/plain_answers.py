@@ -14,6 +14,7 @@ from services.models.providers.json_text import LIGHT_BYTES
 from services.models.providers.not_carried import OF_CHOICES, OF_COMPLETIONS
 from services.models.providers.openai.chat_answer import TEXT, ChatAnswer
 from services.models.providers.openai.usage import ELSEWHERE, read_rates
+from services.models.providers.told_errors import BASE_RESP
 
 Word = Annotated[str, msgspec.Meta(max_length=MAX_WORD_LENGTH)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
@@ -91,7 +92,7 @@ Completion = msgspec.defstruct(
         ("model", Word, ""),
         ("object", Literal["chat.completion"] | None, None),
         ("service_tier", Word | None, None),
-        *_nothing("error", "type", *sorted(ELSEWHERE | {*OF_COMPLETIONS})),
+        *_nothing("error", "type", BASE_RESP, *sorted(ELSEWHERE | {*OF_COMPLETIONS})),
     ],
 )
 

@@ -40,6 +40,7 @@ class Piece(msgspec.Struct):
     service_tier: str | None = None
     usage: None = None
     error: None = None
+    base_resp: None = None
 
 
 _decode = msgspec.json.Decoder(Piece).decode

@@ -21,8 +21,16 @@ from services.models.providers.not_carried import (
     tell_sound,
     tell_unknown_part,
 )
-from services.models.providers.openai.called import calls_in, read_call
-from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, REASONING, REFUSAL, TEXT, ChatAnswer
+from services.models.providers.openai.called import calls_in, is_placeholder, read_call
+from services.models.providers.openai.chat_answer import (
+    FIRST_CALL,
+    KNOWN_MEMBERS,
+    REASONING,
+    REFUSAL,
+    TEXT,
+    ChatAnswer,
+    says,
+)
 from services.models.providers.openai.choices import sole_choice
 from services.models.providers.openai.plain_answers import read_plain_answer
 from services.models.providers.openai.usage import read_counts_elsewhere, read_rates, read_usage
@@ -62,6 +70,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     if not message.keys() <= KNOWN_MEMBERS:
         answer.keep(body, message)
     for index, call in enumerate(calls_in(message)):
+        if is_placeholder(call):
+            continue
         key = _add_whole_call(answer, call)
         answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
     tell_not_carried(answer, completion, choice)
@@ -80,6 +90,8 @@ def message_of(choice: dict[str, Any]) -> dict[str, Any] | None:
         if isinstance(choice.get(member), dict):
             message: dict[str, Any] = choice[member]
             return message
+        if isinstance(choice.get(member), str) and choice[member]:
+            return {"content": choice[member]}
     if isinstance(choice.get("text"), str):
         return {"content": choice["text"]}
     is_empty = choice.get("finish_reason") and not choice.get("message")
@@ -109,16 +121,16 @@ def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
     """Adds the text of a message, or of a piece of one."""
     _add_reasoning(answer, delta)
     content = delta.get("content")
-    if isinstance(content, str) and content:
+    if isinstance(content, str):
         answer.add(TEXT, "text", content)
-    elif isinstance(content, list):
-        _add_content_parts(answer, content)
+    elif content is not None and not isinstance(content, bool):
+        _add_content_parts(answer, _parts_of(content))
     refusal = delta.get("refusal")
     if isinstance(refusal, str) and refusal:
         answer.add(REFUSAL, "refusal", refusal)
     audio = delta.get("audio")
     if isinstance(audio, dict):
-        _add_speech(answer, audio)
+        _add_speech(answer, audio, content)
 
 
 def says_something(delta: dict[str, Any]) -> bool:
@@ -131,7 +143,9 @@ def says_something(delta: dict[str, Any]) -> bool:
 
 def _is_filled(part: Any) -> bool:
     """Whether there is more in a part of content than its type."""
-    return isinstance(part, dict) and any(part[name] for name in part if name != "type")
+    if not isinstance(part, str | dict):
+        return False
+    return bool(part) and (isinstance(part, str) or any(part[name] for name in part if name != "type"))
 
 
 def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
@@ -140,6 +154,8 @@ def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
     for name in REASONING_NAMES:
         reasoning = delta.get(name)
         if not isinstance(reasoning, str):
+            if says(reasoning):
+                answer.keep_value(name, reasoning)
             continue
         if reasoning and not added:
             added = reasoning
@@ -147,16 +163,17 @@ def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
         if reasoning == added:
             answer.name_reasoning(name, says_something=bool(reasoning))
         elif reasoning:
-            answer.keep_text(name, reasoning)
+            answer.keep_value(name, reasoning)
 
 
-def _add_speech(answer: Answer, audio: dict[str, Any]) -> None:
-    """Adds the transcript of what is spoken, as the text that it is: an answer has no place for sound.
+def _add_speech(answer: Answer, audio: dict[str, Any], content: Any) -> None:
+    """Adds the transcript of what is spoken, as the text that it is: an answer has no place for sound. A server may
+    have the same as content.
 
     https://developers.openai.com/api/docs/guides/audio
     """
     transcript = audio.get("transcript")
-    if isinstance(transcript, str):
+    if isinstance(transcript, str) and transcript != content:
         answer.add(TEXT, "text", transcript)
     if audio.get("data"):
         tell_sound(answer)
@@ -168,15 +185,25 @@ def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
     https://docs.mistral.ai/capabilities/reasoning
     """
     for part in parts:
+        if isinstance(part, str):
+            answer.add(TEXT, "text", part)
         if not isinstance(part, dict):
             continue
-        if part.get("type") in TEXT_PARTS:
+        if part.get("type", "text") in TEXT_PARTS:
             answer.add(TEXT, "text", _piece(part))
         elif part.get("type") == "thinking":
             for thought in json_text.items_of(part.get("thinking")):
                 answer.add(REASONING, "reasoning", _piece(thought))
         else:
             tell_unknown_part(answer)
+
+
+def _parts_of(content: Any) -> list[Any]:
+    """The parts of content that is no text: a list, one part by itself, or the value of JSON that a proxy has read."""
+    if isinstance(content, list):
+        return content
+    is_part = isinstance(content, dict) and ("type" in content or isinstance(content.get("text"), str))
+    return [content if is_part else json_text.written(content)]
 
 
 def _piece(part: Any) -> str:

@@ -10,6 +10,7 @@ from proto import models_pb2
 from services.models.providers import json_text
 from services.models.providers.openai.translation import Translation
 from services.models.providers.schema_limits import first_limit
+from services.models.providers.schema_mends import mend_schema
 from services.models.providers.schema_nodes import members_of, text_in, words_in
 from services.models.providers.schemas import fit_schema, say_root
 from services.models.providers.tool_schemas import fit_root
@@ -64,7 +65,9 @@ def name_schema(wanted: models_pb2.ResponseFormat, translation: Translation) -> 
     path = "response_format.schema_json"
     named: dict[str, Any] = {"name": wanted.name or "response"}
     is_checked = translation.traits.strict_schemas is not None and translation.adapts
-    schema_json = say_root(wanted.schema_json) if is_checked else wanted.schema_json
+    schema_json = wanted.schema_json
+    if is_checked:
+        schema_json = say_root(mend_schema(schema_json, with_items=True))
     embedded = embed_schema(schema_json, path, translation, strict=wanted.strict)
     if is_checked:
         _refuse_root(embedded, path, translation)

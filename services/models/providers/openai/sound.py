@@ -9,7 +9,7 @@ from services.models.providers import json_text
 from services.models.providers.openai.translation import Translation
 from services.models.providers.options import reserved_in
 
-MODALITIES, SETTINGS = "modalities", "audio"
+MODALITIES, SETTINGS = frozenset({"modalities"}), frozenset({"audio"})
 
 
 def refuse_sound(translation: Translation) -> None:
@@ -18,8 +18,11 @@ def refuse_sound(translation: Translation) -> None:
     options = translation.request.provider_options_json.get(name)
     if not options:
         return
-    for member, value in json_text.raw_members(options).items():
-        asks = reserved_in([member], {SETTINGS}) and bytes(value) != b"null"
-        if asks or (reserved_in([member], {MODALITIES}) and b"audio" in bytes(value).lower()):
+    members = json_text.raw_members(options)
+    if not reserved_in(members, SETTINGS | MODALITIES):
+        return
+    for member, value in members.items():
+        asks = reserved_in([member], SETTINGS) and bytes(value) != b"null"
+        if asks or (reserved_in([member], MODALITIES) and b"audio" in bytes(value).lower()):
             problem = f"{member} asks for sound, which no answer passes on; leave it out"
             translation.refuse(f"provider_options_json[{name}]", problem)

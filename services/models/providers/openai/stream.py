@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.models.providers.answer import Answer
+from services.models.providers.event_data import DONE, read_data
 from services.models.providers.event_stream import ERROR, Event
-from services.models.providers.faults import read_object
+from services.models.providers.faults import Fault, read_object
 from services.models.providers.finish_reasons import finish_word
 from services.models.providers.logprobs import read_logprobs
 from services.models.providers.openai.called import calls_in
@@ -29,11 +30,10 @@ from services.models.providers.openai.response import (
     tell_not_carried,
 )
 from services.models.providers.openai.streamed_calls import StreamedCalls
-from services.models.providers.openai.usage import read_counts_elsewhere, read_rates
+from services.models.providers.openai.usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.openai.whole_message import rest_of_message
-from services.models.providers.told_errors import fault_of_event
+from services.models.providers.told_errors import BASE_RESP, fault_of_event
 
-DONE = b"[DONE]"
 WHOLE = "chat.completion"
 """What `object` is of whole answers; of pieces it is `chat.completion.chunk`."""
 
@@ -72,11 +72,13 @@ class ChatCompletionDecoder:
             data = event.data
             if event.name == ERROR:
                 raise fault_of_event(data)
-            if not data:
-                continue
-            if data == DONE:
-                self._end()
-                return
+            if not data.startswith(b"{"):
+                data = read_data(event)
+                if data == DONE:
+                    self._end()
+                    return
+                if not data:
+                    continue
             if not self._reads_plainly or (piece := self._plain_pieces.read(data)) is None:
                 self._read(read_object(data), data)
                 continue
@@ -90,6 +92,9 @@ class ChatCompletionDecoder:
             chunk = read_object(piece)
             self._read_choice(first_choice(chunk), chunk, piece)
         self.ended = True
+        if not self.finished and self._calls.has_half:
+            # Nobody says that it was the model that stopped.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
         self.finished = self.finished or self._has_content() or bool(self.answer.raw_finish_reason)
 
     def _read(self, chunk: dict[str, Any], data: bytes) -> None:
@@ -100,7 +105,7 @@ class ChatCompletionDecoder:
         self._reads_plainly = bool(self.answer.model) and not self.finished and not self._others
 
     def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
-        if not choice or ERROR in chunk or ERROR in choice:
+        if not choice or ERROR in chunk or ERROR in choice or BASE_RESP in chunk:
             refuse_error(chunk, choice)
         if not choice:
             tell_not_carried(self.answer, chunk, choice)
@@ -170,6 +175,8 @@ class ChatCompletionDecoder:
         for index, piece in enumerate(calls_in(delta)):
             if piece is not None:
                 self._calls.add(piece, data, delta, index)
+        if "usage" in delta:
+            read_usage(answer, delta["usage"])
         if "annotations" in delta:
             answer.add_annotations(annotations_in(delta))
         if not delta.keys() <= KNOWN_MEMBERS:

@@ -1,19 +1,23 @@
 """The pieces of tool calls in a stream → the calls of an Answer.
 
 By protocol `index` tells the calls apart, and `id` and the name come once, first. In the wild the index may be missing
-or be 0 for all, ids may be missing or the same for all, names may come late, in pieces or with every piece. What can
-be read in two ways is a fault: no call is invented, merged or lost in silence.
+or be 0 for all, ids may be missing, the same for all or another one with every piece, names may come late, in pieces or
+with every piece, and arguments once more. What can be read in two ways is a fault: no call is invented, merged or lost
+in silence.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS
 from services.models.providers.faults import Fault, word_of
+from services.models.providers.json_values import are_same_json
 from services.models.providers.openai.called import NULL, Called, read_piece
 from services.models.providers.openai.chat_answer import ChatAnswer, KeptOfCall
 from services.models.providers.openai.object_end import ObjectEnd
+from services.models.providers.openai.repeated_arguments import find_repetition
 from services.models.providers.pieces import Pieces
 
 
@@ -32,6 +36,8 @@ class StreamedCalls:
         self._by_index: dict[int, _StreamedCall] = {}
         self._by_id: dict[str, _StreamedCall] = {}
         self._newest: _StreamedCall | None = None
+        self._repeats = False
+        """Whether pieces of arguments have all of them so far."""
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -42,7 +48,7 @@ class StreamedCalls:
         Raises Fault for what is none, and where it cannot be told which call it is of."""
         called = read_piece(delta)
         index, call_id = _index_of(delta), word_of(delta.get("id"))
-        call = self._find(index, call_id, called.name)
+        call = self._find(index, call_id, called.name, called.arguments)
         if call is not None and self._is_repeated(call, index, call_id, called):
             return
         if call is None or self._begins_another(call, delta, called):
@@ -67,11 +73,20 @@ class StreamedCalls:
         return [None if place < told or self._knows(call) else call for place, call in enumerate(calls)]
 
     def complete(self) -> None:
-        """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there."""
+        """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there.
+
+        Raises Fault for one whose arguments were perhaps sent more than once, and are not whole."""
         for call in self._calls[self._told :]:
             if call.name or not call.is_blank:
                 self._tell(call)
         self._told = len(self._calls)
+        if any(call.is_doubtful for call in self._calls) and self.has_half:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+
+    @property
+    def has_half(self) -> bool:
+        """Whether the arguments of a call have begun as an object, and have not ended as one."""
+        return any(call.is_object and not json_text.is_object(self._arguments_of(call)) for call in self._calls)
 
     def _knows(self, call: Any) -> bool:
         return isinstance(call, dict) and word_of(call.get("id")) in self._by_id
@@ -84,7 +99,7 @@ class StreamedCalls:
         self._calls.append(call)
         return call
 
-    def _find(self, index: int | None, call_id: str, name: str) -> _StreamedCall | None:
+    def _find(self, index: int | None, call_id: str, name: str, arguments: str) -> _StreamedCall | None:
         """The call that a piece belongs to, by its index or its id, or None when it begins one."""
         call = self._newest if index is None else self._by_index.get(index)
         if call is None or not call_id or call.id == call_id:
@@ -92,19 +107,35 @@ class StreamedCalls:
         if not call.id and not name:
             # Its id came late.
             return call
-        return self._by_id.get(call_id)
+        if call_id in self._by_id:
+            return self._by_id[call_id]
+        return call if self._goes_on(call, name, arguments) else None
+
+    def _goes_on(self, call: _StreamedCall, name: str, arguments: str) -> bool:
+        """Whether a piece with an id of its own has the next of a call's arguments: earlier versions of vLLM make a new
+        id for every piece."""
+        if not arguments.strip() or not call.name or self._is_whole(call):
+            return False
+        if not name:
+            return True
+        return name == call.name and not call.is_blank and not arguments.lstrip().startswith("{")
 
     def _is_repeated(self, call: _StreamedCall, index: int | None, call_id: str, called: Called) -> bool:
-        """Whether a piece is all of a call once more, as some servers send it at the end."""
-        is_same = call_id and (call_id, index, called.name) == (call.id, call.index, call.name)
-        # Of a text that is much longer, as it came, it is but a piece: to look would take longer with every one.
-        if not is_same or not call.seems_whole or call.size > 2 * len(called.arguments):
+        """Whether a piece is all of a call once more, or of its arguments, as some servers send it at the end."""
+        if index != call.index or call_id not in ("", call.id):
             return False
-        return called.arguments == self._arguments_of(call)
+        is_call = call_id and called.name == call.name
+        is_arguments = index is not None and not called.name and call.name
+        # Of a text that is much longer, as it came, it is but a piece: to look would take longer with every one.
+        if not (is_call or is_arguments) or not call.seems_whole or call.size > 2 * len(called.arguments):
+            return False
+        return are_same_json(self._arguments_of(call), called.arguments)
 
     def _begins_another(self, call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
         """Whether a piece of what seems to be `call` begins one of its own: some servers give no ids at all, or one for
         all, while others repeat the name in every piece, or send it in several."""
+        if not called.name and call.is_placeholder:
+            return False
         if not called.name or not call.name:
             return called.arguments.lstrip().startswith("{") and self._is_whole(call)
         if called.name == call.name:
@@ -131,6 +162,11 @@ class StreamedCalls:
         return call.held.text() if call.key is None else self._answer.text_of(call.key)
 
     def _add_arguments(self, call: _StreamedCall, piece: str) -> None:
+        if call.is_placeholder and piece.lstrip().startswith("{"):
+            self._answer.waiting_bytes -= call.size
+            call.forget_arguments()
+        elif call.size and len(piece) >= call.size and piece.startswith("{"):
+            piece = self._without_repetition(call, piece)
         if piece:
             call.look_at(piece)
         if call.key is not None:
@@ -138,8 +174,18 @@ class StreamedCalls:
             return
         call.held.keep(piece)
         self._answer.waiting_bytes += len(piece)
-        if not call.is_blank:
+        if not call.is_blank and not call.is_placeholder:
             self._tell_up_to(call)
+
+    def _without_repetition(self, call: _StreamedCall, piece: str) -> str:
+        """A piece without what was told before it once more. A server that does so once always does."""
+        repetition = find_repetition(self._arguments_of(call), piece)
+        if repetition is None:
+            return piece
+        self._repeats = self._repeats or repetition.is_certain
+        if not self._repeats:
+            call.is_doubtful = True
+        return repetition.rest if self._repeats else piece
 
     def _tell_up_to(self, call: _StreamedCall) -> None:
         """Tells of a call whose arguments have begun, and of those around it that waited for its name, in order."""
@@ -170,6 +216,7 @@ class _StreamedCall:
         "id",
         "index",
         "is_blank",
+        "is_doubtful",
         "kept",
         "key",
         "name",
@@ -194,6 +241,8 @@ class _StreamedCall:
         """How many characters its arguments have, and halves of characters."""
         self.is_blank = True
         """Whether its arguments have not begun: white space and `null` are none."""
+        self.is_doubtful = False
+        """Whether a piece of its arguments was perhaps all of them once more."""
         self.seems_whole = False
         """Whether its arguments end as an object does."""
         self.end: ObjectEnd | None = None
@@ -206,6 +255,17 @@ class _StreamedCall:
     def is_object(self) -> bool:
         """Whether its arguments begin as an object does."""
         return self._start.startswith("{")
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether what has come of its arguments is an empty object, or null, which the answer does not know yet: some
+        servers send one first, and then the arguments."""
+        return self.key is None and not self.takes_text and self._start.strip() in ("{}", NULL)
+
+    def forget_arguments(self) -> None:
+        """Takes back what has come of its arguments."""
+        self.held, self.size, self._start, self.end = Pieces(), 0, "", None
+        self.is_blank, self.seems_whole = True, False
 
     def look_at(self, piece: str) -> None:
         """Sees the next piece of its arguments."""

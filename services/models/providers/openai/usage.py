@@ -98,14 +98,19 @@ def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) 
 
 def read_counts_elsewhere(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
     """Takes the counts that stand elsewhere than in the `usage` of a completion, or of a piece of one."""
-    if "usage" in choice or not ELSEWHERE.isdisjoint(completion):
+    if "usage" in choice or "usage" in _message_of(choice) or not ELSEWHERE.isdisjoint(completion):
         for usage in _usages(completion, choice):
             read_usage(answer, usage)
+
+
+def _message_of(choice: dict[str, Any]) -> dict[str, Any]:
+    return object_of(choice.get("message")) or object_of(choice.get("delta"))
 
 
 def _usages(completion: dict[str, Any], choice: dict[str, Any]) -> Iterator[Any]:
     # Moonshot's (https://platform.moonshot.ai/docs/api/chat), Groq's in streams, and those of servers that have none.
     yield choice.get("usage")
+    yield _message_of(choice).get("usage")
     yield object_of(completion.get("x_groq")).get("usage")
     if any(name in completion for name in (*PROMPT, *COMPLETION)):
         yield completion

@@ -15,6 +15,7 @@ from services.models.providers import json_text
 from services.models.providers.answer import MAX_BLOCKS, Answer
 from services.models.providers.faults import Fault, word_of
 from services.models.providers.json_text import items_of, text_of, written
+from services.models.providers.json_values import are_same_json
 from services.models.providers.logprobs import read_tokens
 from services.models.providers.not_carried import tell_images
 from services.models.providers.openai.kept_items import TextKind, call_says_more, message_says_more, text_kind
@@ -54,12 +55,35 @@ class OutputItems:
         self._call_keys: dict[int, int] = {}
         self._early_arguments: dict[int, Pieces] = {}
         self._newest_thoughts: dict[int, int] = {}
+        self._told_thoughts: set[tuple[int, int]] = set()
+        self._late_calls: dict[int, dict[str, Any]] = {}
+        self._names: dict[int, str] = {}
+        """The tools that are called, by the places of the calls, as soon as they are known."""
         self._whole: set[int] = set()
         self._keeps_all = False
 
     def is_whole(self, index: int) -> bool:
         """Whether the item was added whole."""
         return index in self._whole
+
+    def name_at(self, index: int) -> str:
+        """The name of the tool that is called at a place, or "" where none is known."""
+        return self._names.get(index, "")
+
+    def goes_on(self, index: int, item: dict[str, Any]) -> bool:
+        """Whether an item says all that was told at a place, if that was anything; reasoning may say it otherwise."""
+        kind = kind_of(item)
+        if kind == "call":
+            key = self._call_keys.get(index)
+            told = self._answer.text_of(key) if key is not None else ""
+            return self.name_at(index) == name_of(item) and _covers(told, _arguments_of(item))
+        if kind == "message":
+            parts = [
+                (number, text_of(part.get("text"))) for number, part in enumerate(parts_of(item)) if text_kind(part)
+            ]
+            told_texts = [(self._answer.text_of(_key(index, number)), text) for number, text in parts]
+            return any(told for told, _ in told_texts) and all(_covers(told, text) for told, text in told_texts)
+        return True
 
     # -------------------------------------------------------------------------------------------- by their pieces
 
@@ -80,14 +104,21 @@ class OutputItems:
         if self._newest_thoughts.setdefault(key, number) != number:
             self._newest_thoughts[key] = number
             self._answer.add(key, "reasoning", BETWEEN_THOUGHTS)
+        self._told_thoughts.add((key, number))
         self._answer.add(key, "reasoning", piece)
+
+    def add_whole_thought(self, index: int, channel: int, number: int, text: str) -> None:
+        """Adds one of these texts of which no piece has come."""
+        if index not in self._whole and (_key(index, channel), number) not in self._told_thoughts:
+            self.add_thought(index, channel, number, text)
 
     def open_call(self, index: int, item: dict[str, Any]) -> None:
         """Begins a call, if the item is one for the caller to answer, once its name is known."""
         if text_of(item.get("type")) not in CALL_INPUTS:
             return
-        name = word_of(item.get("name"))
+        name = name_of(item)
         if name and index not in self._call_keys:
+            self._names[index] = name
             key = self._call_keys[index] = self._answer.open_tool_call(
                 _key(index, 0), word_of(item.get("call_id")), name
             )
@@ -107,9 +138,22 @@ class OutputItems:
     def add_rest_of_arguments(self, index: int, arguments: str) -> None:
         """Adds what the pieces have not told of a call's arguments."""
         key = self._call_keys.get(index)
-        told = self._answer.close(key) if key is not None else ""
-        if key is not None and arguments.startswith(told):
+        if key is None:
+            early = self._early_arguments.get(index, Pieces()).text()
+            if arguments.startswith(early):
+                self.add_arguments(index, arguments[len(early) :])
+            return
+        told = self._answer.close(key)
+        if arguments.startswith(told):
             self._answer.add_arguments(key, arguments[len(told) :])
+        elif not are_same_json(told, arguments):
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+
+    def name_call(self, index: int, event: dict[str, Any]) -> None:
+        """Takes the name of a call from an event of its arguments, for where no item ever says it."""
+        name = name_of(event)
+        if name and index not in self._call_keys:
+            self._late_calls[index] = event
 
     def add_rest(self, index: int, part: int, kind: TextKind, text: str) -> None:
         """Adds what the pieces have not told of a part of a message."""
@@ -117,6 +161,8 @@ class OutputItems:
 
     def end(self) -> None:
         """Says that nothing more comes. Raises Fault for arguments that no tool is named for."""
+        for index, event in self._late_calls.items():
+            self.open_call(index, {"type": "function_call", "call_id": event.get("call_id"), "name": event["name"]})
         if self._early_arguments:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
@@ -151,7 +197,7 @@ class OutputItems:
 
     def _message_keys(self, index: int, item: dict[str, Any], item_json: bytes) -> Iterator[int]:
         written: list[_RawPart] | None = None
-        for number, part in enumerate(items_of(item.get("content"))):
+        for number, part in enumerate(parts_of(item)):
             kind = text_kind(part)
             if kind is None:
                 continue
@@ -180,15 +226,49 @@ class OutputItems:
         if index not in self._call_keys:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         # No arguments at all are an empty object in an answer.
-        arguments = written(item.get(CALL_INPUTS[item["type"]]))
-        self.add_rest_of_arguments(index, arguments if arguments.strip() else "{}")
+        self.add_rest_of_arguments(index, _arguments_of(item))
         return self._call_keys[index]
 
     def _add_rest(self, key: int, kind: Literal["text", "reasoning", "refusal"], text: str) -> None:
-        """Adds what the pieces have not told. Pieces that say something else have been delivered, and stay."""
+        """Adds what the pieces have not told. Raises Fault where the whole text says more than pieces that have been
+        delivered, and says it otherwise; thoughts may be told in other words."""
         told = self._answer.close(key)
         if text.startswith(told):
             self._answer.add(key, kind, text[len(told) :])
+        elif kind != "reasoning" and _letters(text) not in _letters(told):
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+
+
+def kind_of(item: dict[str, Any]) -> str:
+    """The type of an item, and one word for all calls that are the caller's to answer."""
+    kind = text_of(item.get("type"))
+    return "call" if kind in CALL_INPUTS else kind
+
+
+def name_of(item: dict[str, Any]) -> str:
+    """The name of the tool that an item calls; "" for other items."""
+    return word_of(item.get("name"))
+
+
+def parts_of(item: dict[str, Any]) -> list[Any]:
+    """The parts of a message, which some servers write as its text alone."""
+    content = item.get("content")
+    return [{"type": "output_text", "text": content}] if isinstance(content, str) else items_of(content)
+
+
+def _arguments_of(item: dict[str, Any]) -> str:
+    """No arguments at all are an empty object in an answer."""
+    arguments = written(item.get(CALL_INPUTS[item["type"]]))
+    return arguments if arguments.strip() else "{}"
+
+
+def _covers(told: str, text: str) -> bool:
+    return text.startswith(told) or _letters(text) == _letters(told)
+
+
+def _letters(text: str) -> str:
+    """A text without its white space, which servers strip from whole ones."""
+    return "".join(text.split())
 
 
 def index_of(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -50,20 +50,28 @@ def read_answer(body: bytes) -> Answer:
     return answer
 
 
-def read_end(answer: Answer, items: OutputItems, response: dict[str, Any], response_json: bytes) -> None:
+def read_end(
+    answer: Answer,
+    items: OutputItems,
+    response: dict[str, Any],
+    response_json: bytes,
+    places_of: Callable[[list[Any]], Sequence[int]] = lambda output: range(len(output)),
+) -> None:
     """Takes what a response says that has ended: the items that were not told yet, the reason, the usage.
 
-    Raises Fault when it failed, or has not ended.
+    `places_of` says where the items of an output are that may have been told already. Raises Fault when it failed, or
+    has not ended.
     """
     read_header(answer, response)
     # Refused before its output is read, which is of no use to anybody.
     word = _finish_word(response)
     output = items_of(response.get("output"))
-    missing = [index for index in range(len(output)) if not items.is_whole(index)]
+    places = places_of(output)
+    missing = [order for order, place in enumerate(places) if not items.is_whole(place)]
     if missing:
         texts = _raw_items(response_json, output)
-        for index in missing:
-            items.add_whole(index_of(index), item_of(output[index]), texts[index])
+        for order in missing:
+            items.add_whole(index_of(places[order]), item_of(output[order]), texts[order])
     items.end()
     answer.finish(finish_reason_of(word), word)
     read_usage(answer, response.get("usage"))
