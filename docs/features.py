@@ -65,9 +65,10 @@ def endpoint_target(adapter_type: str, upstream_model: str = "mine-7b", **regist
 
 def outcome(feature: Feature, target: Target) -> str:
     """`yes`, `as named`, `not sent`, the codes of the notices that tell what was changed, or `refused`."""
-    chosen = suited(target, feature.request)
+    conversation = Conversation(feature.request, feature.request.messages)
+    chosen = suited(target, conversation)
     try:
-        body = encode(Conversation(feature.request, feature.request.messages), chosen, stream=False)
+        body = encode(conversation, chosen, stream=False)
     except PlatformError:
         return "refused"
     codes = dict.fromkeys(notice.code for notice in body.warnings)

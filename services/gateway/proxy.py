@@ -24,7 +24,7 @@ from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
-from services.shared.rpc import Call, MethodHandlers, RunningCall, fail_call, record_call
+from services.shared.rpc import Call, MethodHandlers, fail_call, record_call
 
 RETRY_SECONDS = 1.0
 """When to try again after a backend was not there: one that has come back is connected to within this time."""
@@ -84,7 +84,7 @@ class Forward:
         """Forwards one message and returns the one that comes back."""
         call = Call(context, context.peer())
         try:
-            with RunningCall(), PROCESS_ADMISSION.call(call.caller):
+            with PROCESS_ADMISSION.call(call.caller):
                 onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)
@@ -105,7 +105,7 @@ class Forward:
         call = Call(context, context.peer())
         messages = 0
         try:
-            with RunningCall(), PROCESS_ADMISSION.call(call.caller):
+            with PROCESS_ADMISSION.call(call.caller):
                 onward = await self._begin(call, context)
                 try:
                     await _return_initial_metadata(onward, context)

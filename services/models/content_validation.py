@@ -36,10 +36,12 @@ URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f][^\s\x00-\x1f\x7f]*", re.IGNORE
 
 
 def is_plain(message: models_pb2.ChatMessage) -> bool:
-    """Whether a message is what nearly all are, text of one of the roles that need nothing else."""
+    """Whether a message is what nearly all are, text that is not blank, of one of the roles that need nothing else."""
+    content = message.content
     return (
         message.role in TEXT_ROLES
-        and bool(message.content)
+        and bool(content)
+        and not content.isspace()
         and not message.parts
         and not message.tool_calls
         and not message.tool_call_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.base import HISTORY_FIELD, Conversation
+from services.models.providers.base import HISTORY_FIELD, Contents, Conversation
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.validation import check_history, message_work
 from services.shared.beside_loop import LARGE_BYTES
@@ -41,12 +41,13 @@ def with_history(conversation: Conversation, context: sessions_pb2.GetContextRes
     Raises PreconditionFailed SESSION_HISTORY_INVALID for a history that cannot be sent, and InvalidRequest for the
     result of a tool call that is nowhere: providers refuse it, in words of their own.
     """
-    parts = conversation.parts + check_history(context.messages)
+    own, earlier = conversation.contents, check_history(context.messages)
+    contents = Contents(own.parts + earlier.parts, own.are_plain and earlier.are_plain)
     history = [entry.message for entry in context.messages]
     _check_results(conversation.request, history)
     added = conversation.added
     messages = [*conversation.messages[: len(added)], *history, *conversation.request.messages]
-    return Conversation(conversation.request, messages, (*added, *[HISTORY_FIELD] * len(history)), parts)
+    return Conversation(conversation.request, messages, (*added, *[HISTORY_FIELD] * len(history)), contents)
 
 
 def history_notices(notices: Iterable[models_pb2.Notice]) -> Iterator[models_pb2.Notice]:

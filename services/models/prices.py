@@ -38,19 +38,20 @@ class Tier(msgspec.Struct, frozen=True):
         None when tokens were used whose rate is not known, and for more than can be said: what is told of rates and
         tokens comes from outside.
         """
-        if (usage.prompt_tokens and self.prompt is None) or (usage.completion_tokens and self.completion is None):
+        in_prompt, in_completion = usage.prompt_tokens, usage.completion_tokens
+        if (in_prompt and self.prompt is None) or (in_completion and self.completion is None):
             return None
-        plain = usage.prompt_tokens - usage.cached_prompt_tokens - usage.cache_write_tokens
-        kept_long = min(usage.long_cache_write_tokens, usage.cache_write_tokens)
+        from_cache, to_cache = usage.cached_prompt_tokens, usage.cache_write_tokens
+        kept_long = min(usage.long_cache_write_tokens, to_cache)
         prompt, completion = self.prompt or 0, self.completion or 0
         cached = prompt if self.cached_prompt is None else self.cached_prompt
         written = prompt if self.cache_write is None else self.cache_write
         total = (
-            max(plain, 0) * prompt
-            + usage.cached_prompt_tokens * cached
-            + (usage.cache_write_tokens - kept_long) * written
+            max(in_prompt - from_cache - to_cache, 0) * prompt
+            + from_cache * cached
+            + (to_cache - kept_long) * written
             + kept_long * (written if self.long_cache_write is None else self.long_cache_write)
-            + usage.completion_tokens * completion
+            + in_completion * completion
         )
         cost = (total + MILLION // 2) // MILLION
         return cost if cost <= MAX_COST else None
@@ -78,8 +79,11 @@ class Period(msgspec.Struct, frozen=True):
 
     def cost(self, usage: models_pb2.TokenUsage) -> int | None:
         """In nano-USD. A long prompt is charged at its higher rate whole, as the vendors do."""
-        tier = next((tier for tier in reversed(self.tiers) if usage.prompt_tokens > tier.above), self.tiers[0])
-        return tier.cost(usage)
+        charged = self.tiers[0]
+        for tier in self.tiers[1:]:
+            if usage.prompt_tokens > tier.above:
+                charged = tier
+        return charged.cost(usage)
 
     def message(self) -> models_pb2.ModelPrices:
         """The rates for prompts that are not long."""

@@ -57,46 +57,44 @@ class ModelServicer:
 
     async def Chat(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         prompted, target = await self._prepare(request, call)
-        async with (
-            self._turns.open(prompted.conversation, call) as turn,
-            ToldHost(target, to_stranger=self._is_strangers(call)),
-        ):
-            response = await chat(
-                self._transports.of(target.untrusted),
-                await _suited(target, turn.conversation),
-                turn.conversation,
-                interrupted=functools.partial(_record_usage, call),
-                room=call.room,
-            )
-            await turn.complete(response)
-        _finish(response, prompted, target, call)
-        return response
-
-    async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        prompted, target = await self._prepare(request, call)
-        first_token_seconds: float | None = None
-        async with (
-            self._turns.open(prompted.conversation, call) as turn,
-            ToldHost(target, to_stranger=self._is_strangers(call)),
-            contextlib.aclosing(
-                chat_stream(
+        with ToldHost(target, to_stranger=self._is_strangers(call)):
+            async with self._turns.open(prompted.conversation, call) as turn:
+                response = await chat(
                     self._transports.of(target.untrusted),
                     await _suited(target, turn.conversation),
                     turn.conversation,
                     interrupted=functools.partial(_record_usage, call),
                     room=call.room,
                 )
-            ) as chunks,
-        ):
-            async for chunk in chunks:
-                if first_token_seconds is None:
-                    first_token_seconds = call.elapsed_seconds()
-                if chunk.HasField("response"):
-                    await turn.complete(chunk.response)
-                    _finish(chunk.response, prompted, target, call)
-                    chunk.response.timing.first_token.CopyFrom(_duration(first_token_seconds))
-                    call.facts["first_token_ms"] = round(first_token_seconds * 1000, 3)
-                yield chunk
+                await turn.complete(response)
+        _finish(response, prompted, target, call)
+        return response
+
+    async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        prompted, target = await self._prepare(request, call)
+        first_token_seconds: float | None = None
+        with ToldHost(target, to_stranger=self._is_strangers(call)):
+            async with (
+                self._turns.open(prompted.conversation, call) as turn,
+                contextlib.aclosing(
+                    chat_stream(
+                        self._transports.of(target.untrusted),
+                        await _suited(target, turn.conversation),
+                        turn.conversation,
+                        interrupted=functools.partial(_record_usage, call),
+                        room=call.room,
+                    )
+                ) as chunks,
+            ):
+                async for chunk in chunks:
+                    if first_token_seconds is None:
+                        first_token_seconds = call.elapsed_seconds()
+                    if chunk.HasField("response"):
+                        await turn.complete(chunk.response)
+                        _finish(chunk.response, prompted, target, call)
+                        chunk.response.timing.first_token.CopyFrom(_duration(first_token_seconds))
+                        call.facts["first_token_ms"] = round(first_token_seconds * 1000, 3)
+                    yield chunk
 
     async def PreviewChat(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
         if not request.HasField("request"):
@@ -112,9 +110,8 @@ class ModelServicer:
         """Everything that can be said about a request before anything is sent."""
         prompted = await with_system_prompt(request, self._prompts)
         request = prompted.conversation.request
-        parts = await run_beside_if_large(work_to_check(request), check_chat_request, request)
-        if parts:
-            prompted = prompted._replace(conversation=prompted.conversation._replace(parts=parts))
+        contents = await run_beside_if_large(work_to_check(request), check_chat_request, request)
+        prompted.conversation.contents = contents
         call.facts["model"] = request.model
         if request.tags:
             call.facts["tags"] = dict(request.tags)
@@ -207,10 +204,9 @@ class ModelServicer:
 
 async def _suited(target: Target, conversation: Conversation) -> Target:
     """The target in the dialect that carries the conversation, which a session's history may decide too."""
-    earlier = conversation.messages[: len(conversation.added)]
-    if conversation.parts <= FEW_PARTS and HISTORY_FIELD not in conversation.added:
-        return suited(target, conversation.request, earlier)
-    return await run_beside_if_large(conversation.work(), suited, target, conversation.request, earlier)
+    if conversation.contents.parts <= FEW_PARTS and HISTORY_FIELD not in conversation.added:
+        return suited(target, conversation)
+    return await run_beside_if_large(conversation.work(), suited, target, conversation)
 
 
 def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:

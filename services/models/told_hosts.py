@@ -19,10 +19,10 @@ class ToldHost:
         self._target = target
         self._to_stranger = to_stranger
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         pass
 
-    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, PlatformError) and CAUSE in error.logged and self._is_callers():
             host = error.logged[UPSTREAM_HOST]
             error.metadata[UPSTREAM_HOST] = host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
 from proto import models_pb2, sessions_pb2
@@ -19,7 +19,7 @@ from services.models.limits import (
     MAX_TOOLS,
     MAX_TURN_MESSAGES,
 )
-from services.models.providers.base import JSON_WORK, MESSAGE_WORK, PART_WORK, count_parts
+from services.models.providers.base import JSON_WORK, MESSAGE_WORK, PART_WORK, Contents, count_parts
 from services.models.providers.json_text import problem_with_object, raw_members
 from services.models.providers.options import reserved_in
 from services.shared import characters
@@ -85,15 +85,15 @@ def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
     return work
 
 
-def check_chat_request(request: models_pb2.ChatRequest) -> int:
-    """Returns how many parts and tool calls its messages have.
+def check_chat_request(request: models_pb2.ChatRequest) -> Contents:
+    """Returns what its messages hold.
 
     Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet.
     """
     parts: list[int] = []
     refuse(_violations(request, parts))
     _check_implemented(request)
-    return sum(parts)
+    return _contents(parts)
 
 
 def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[FieldViolation]:
@@ -129,7 +129,7 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
 
 
 def _conversation_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
-    """Adds to `parts` the number of those of each message that has some."""
+    """Adds to `parts` the number of those of each message that is not plain."""
     if len(messages) > MAX_MESSAGES:
         yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
         return
@@ -189,17 +189,17 @@ def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolat
         yield FieldViolation("session.user_id", f"must be at most {MAX_USER_ID_LENGTH} characters, none of them U+0000")
 
 
-def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> int:
-    """Returns how many parts and tool calls the messages have.
+def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> Contents:
+    """Returns what the messages hold.
 
     Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
     messages of programs too that know nothing of providers.
     """
-    parts = 0
+    parts: list[int] = []
     for entry in entries:
         if is_plain(entry.message):
             continue
-        parts += count_parts(entry.message)
+        parts.append(count_parts(entry.message))
         problem = next((v.description for v in message_violations("message", entry.message)), None)
         if problem:
             raise PreconditionFailed(
@@ -208,7 +208,12 @@ def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> int:
                 reason="SESSION_HISTORY_INVALID",
                 metadata={"sequence": str(entry.sequence)},
             )
-    return parts
+    return _contents(parts)
+
+
+def _contents(parts: Collection[int]) -> Contents:
+    """Of messages of which those that are not plain have so many parts."""
+    return Contents(sum(parts), are_plain=not parts)
 
 
 def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation]:

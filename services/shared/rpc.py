@@ -19,8 +19,8 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import message_factory
@@ -60,8 +60,7 @@ class TimeLimits(NamedTuple):
 
 TIME_LIMITS = TimeLimits()
 
-TimeLimit = asyncio.Timeout | contextlib.nullcontext[None]
-NO_LIMIT = contextlib.nullcontext()
+Result = TypeVar("Result")
 
 STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -76,28 +75,6 @@ STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.DataLoss: grpc.StatusCode.DATA_LOSS,
     errors.Internal: grpc.StatusCode.INTERNAL,
 }
-
-
-_running: set[asyncio.Task[Any]] = set()
-
-
-class RunningCall:
-    """A block that counts among the process's running calls, so that a stop can wait for the `finally` blocks in it."""
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        _running.add(task)
-
-    def __exit__(self, *_: object) -> None:
-        _running.discard(self._task)
-
-
-async def wait_for_calls(seconds: float) -> None:
-    """Waits until every call has come to its end; grpc's own stop returns before cancelled handlers have."""
-    if _running:
-        await asyncio.wait(set(_running), timeout=seconds)
 
 
 class Call:
@@ -231,13 +208,11 @@ class _Boundary:
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         call = Call(context)
-        limit = self._time_limit(call)
         try:
-            with RunningCall(), self._admission.call(call.caller):
-                async with limit:
-                    answer = await self._answer(call, context)
+            with self._admission.call(call.caller):
+                answer = await self._in_time(self._answer(call, context), call)
         except BaseException as error:
-            await self._fail(error, limit, call, context)
+            await fail_call(self._log, self._name, error, call, context)
         self._succeed(call, context)
         return answer
 
@@ -245,14 +220,27 @@ class _Boundary:
         # Written as a coroutine that writes, not as a generator: a cancellation that arrives during a write is then
         # raised here and closes the upstream at once, instead of whenever the generator is collected.
         call = Call(context)
-        limit = self._time_limit(call)
         try:
-            with RunningCall(), self._admission.call(call.caller):
-                async with limit:
-                    await self._write_answers(call, context)
+            with self._admission.call(call.caller):
+                await self._in_time(self._write_answers(call, context), call)
         except BaseException as error:
-            await self._fail(error, limit, call, context)
+            await fail_call(self._log, self._name, error, call, context)
         self._succeed(call, context)
+
+    def _in_time(self, work: Coroutine[Any, Any, Result], call: Call) -> Coroutine[Any, Any, Result]:
+        """The work, with a limit where its caller set none: a caller's own deadline is kept by grpc, which cancels."""
+        return self._limited(work) if call.remaining_seconds() is None else work
+
+    async def _limited(self, work: Coroutine[Any, Any, Result]) -> Result:
+        limit = asyncio.timeout(self._limit)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            text = f"no answer within {self._limit:g} s, the limit for calls without a deadline; set one to wait longer"
+            raise errors.DeadlineExceeded(text) from None
 
     async def _answer(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
@@ -273,9 +261,9 @@ class _Boundary:
                     await context.write(_written(message))
 
     async def _parse(self, data: bytes) -> Message:
-        check_size(len(data), self._max_bytes)
         if len(data) <= SMALL_BYTES:
             return self._read(data)
+        check_size(len(data), self._max_bytes)
         if len(data) < LARGE_BYTES and has_few_fields(self._request_descriptor, data):
             return self._read(data)
         return await run_beside(len(data), self._check_and_read, data)
@@ -291,21 +279,9 @@ class _Boundary:
             violation = explain_decode_error(self._request_descriptor, data)
             raise errors.InvalidRequest.field(violation.field, violation.description) from None
 
-    def _time_limit(self, call: Call) -> TimeLimit:
-        """The limit for a caller that set none; a caller's own deadline is kept by grpc, which cancels the handler."""
-        return asyncio.timeout(self._limit) if call.remaining_seconds() is None else NO_LIMIT
-
     def _succeed(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
         record_call(self._log, self._name, call, "OK")
-
-    async def _fail(
-        self, error: BaseException, limit: TimeLimit, call: Call, context: grpc.aio.ServicerContext
-    ) -> NoReturn:
-        if isinstance(error, TimeoutError) and isinstance(limit, asyncio.Timeout) and limit.expired():
-            text = f"no answer within {self._limit:g} s, the limit for calls without a deadline; set one to wait longer"
-            error = errors.DeadlineExceeded(text)
-        await fail_call(self._log, self._name, error, call, context)
 
 
 def _written(message: Message) -> bytes:

@@ -18,6 +18,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
+from services.shared.admission import wait_for_calls
 from services.shared.allocator import give_back_large_blocks
 from services.shared.collector import look_no_more, set_apart
 from services.shared.errors import StartupError
@@ -28,7 +29,6 @@ from services.shared.listener import Listener, ServingLost
 from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
-from services.shared.rpc import wait_for_calls
 from services.shared.settings import ServiceSettings, load_env_file
 
 EXIT_CONFIG = 78

@@ -10,7 +10,7 @@ from services.shared.admission import CALLER, Admission
 from services.shared.errors import LimitExceeded
 
 
-def test_one_caller_with_all_the_calls_that_it_gets_leaves_room_for_another() -> None:
+async def test_one_caller_with_all_the_calls_that_it_gets_leaves_room_for_another() -> None:
     admission = Admission(8)
     with contextlib.ExitStack() as running:
         for _ in range(4):
@@ -25,14 +25,14 @@ def test_one_caller_with_all_the_calls_that_it_gets_leaves_room_for_another() ->
         pass
 
 
-def test_a_call_that_fails_is_over() -> None:
+async def test_a_call_that_fails_is_over() -> None:
     admission = Admission(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), admission.call("one"):
             _ = 1 // 0
 
 
-def test_whose_call_it_is_is_known_within_it() -> None:
+async def test_whose_call_it_is_is_known_within_it() -> None:
     admission = Admission(8)
     with admission.call("one"):
         assert CALLER.get() == "one"

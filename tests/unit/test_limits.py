@@ -44,7 +44,7 @@ from services.models.prompt_requests import check_list, check_reference
 from services.models.prompt_version import define as define_prompt
 from services.models.prompting import fill
 from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import Contents, Conversation, Target
 from services.models.providers.encoding import MAX_NOTICES, encode
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai import OPENAI
@@ -274,7 +274,7 @@ LARGE: dict[str, ChatRequest] = {
 def test_work_counts_what_takes_long_and_not_bytes_alone(request_: ChatRequest) -> None:
     assert work_to_check(request_) >= LARGE_BYTES
     if request_.messages[0].parts or request_.messages[0].tool_calls:
-        conversation = Conversation(request_, request_.messages, parts=check_chat_request(request_))
+        conversation = Conversation(request_, request_.messages, contents=check_chat_request(request_))
         assert conversation.work() >= LARGE_BYTES
 
 
@@ -293,7 +293,7 @@ def test_opaque_state_is_work_as_json_is(kind: str) -> None:
     else:
         getattr(part, kind).SetInParent()
     request = ask(ChatMessage(role="assistant", parts=[part]))
-    assert Conversation(request, request.messages, parts=1).work() >= LARGE_BYTES
+    assert Conversation(request, request.messages, contents=Contents(parts=1)).work() >= LARGE_BYTES
 
 
 def test_ordinary_request_is_no_large_work() -> None:
@@ -306,9 +306,9 @@ def test_ordinary_request_is_no_large_work() -> None:
 def test_parts_of_history_and_request_are_counted_together() -> None:
     request = ask(texts(3))
     stored = [sessions_pb2.SessionMessage(message=message) for message in (HELLO, texts(4), texts(5))]
-    asked = Conversation(request, request.messages, parts=check_chat_request(request))
+    asked = Conversation(request, request.messages, contents=check_chat_request(request))
     whole = with_history(asked, sessions_pb2.GetContextResponse(messages=stored))
-    assert (asked.parts, whole.parts) == (3, 12)
+    assert (asked.contents.parts, whole.contents.parts) == (3, 12)
 
 
 def test_work_is_estimated_without_counting_everything() -> None:

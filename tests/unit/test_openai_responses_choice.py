@@ -21,7 +21,7 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Target
+from services.models.providers.base import Conversation, Target
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
 from services.models.providers.openai_choice import suited
@@ -132,7 +132,12 @@ ON_CHAT_COMPLETIONS: dict[str, tuple[Target, dict[str, Any]]] = {
 
 
 def dialect_for(target: Target, fields: dict[str, Any]) -> Any:
-    return suited(target, ChatRequest(model="any", **fields)).dialect
+    return suited(target, asking(**fields)).dialect
+
+
+def asking(**fields: Any) -> Conversation:
+    request = ChatRequest(model="any", **fields)
+    return Conversation(request, request.messages)
 
 
 @pytest.mark.parametrize("case", ON_RESPONSES)
@@ -143,18 +148,18 @@ def test_responses_carries_what_only_it_can(case: str) -> None:
 @pytest.mark.parametrize("case", ON_CHAT_COMPLETIONS)
 def test_chat_completions_carries_everything_else(case: str) -> None:
     target, fields = ON_CHAT_COMPLETIONS[case]
-    request = ChatRequest(model="any", **fields)
-    assert suited(target, request) is target
+    assert suited(target, asking(**fields)) is target
 
 
 def test_only_the_dialect_changes() -> None:
-    suits = suited(ALWAYS, ChatRequest(model="any", tools=[FIND]))
+    suits = suited(ALWAYS, asking(tools=[FIND]))
     assert suits == dataclasses.replace(ALWAYS, dialect=OPENAI_RESPONSES)
 
 
 def test_messages_that_go_before_the_request_count_too() -> None:
     request = ChatRequest(model="any", messages=[HELLO])
-    assert suited(ALWAYS, request, [thought("openai")]).dialect is OPENAI_RESPONSES
+    conversation = Conversation(request, [thought("openai"), HELLO], added=["session_id"])
+    assert suited(ALWAYS, conversation).dialect is OPENAI_RESPONSES
 
 
 @pytest.mark.parametrize("dialect", [OPENAI_COMPATIBLE, VLLM, ANTHROPIC], ids=lambda dialect: dialect.name)

@@ -464,6 +464,24 @@ def test_what_is_declared_and_does_nothing_yet_says_so(request_: ChatRequest, fe
     assert raised.value.metadata == {"feature": feature}
 
 
+ODD_MESSAGES = [
+    ChatMessage(role="user", content=" \n"),
+    ChatMessage(role="user", parts=[ContentPart(text="Hello")]),
+    ChatMessage(role="assistant"),
+    ChatMessage(role="assistant", content="\u00a0"),
+    ChatMessage(role="assistant", content="Hello", tool_calls=[CALL]),
+    ChatMessage(role="tool", tool_call_id="a", content="2 C"),
+]
+
+
+@pytest.mark.parametrize("message", ODD_MESSAGES, ids=str)
+def test_one_message_that_is_more_or_less_than_text_makes_a_conversation_no_plain_one(message: ChatMessage) -> None:
+    assert check_chat_request(ask(messages=[HELLO, HELLO])).are_plain
+    assert check_history(stored(HELLO, HELLO)).are_plain
+    assert not check_chat_request(ask(messages=[HELLO, message, HELLO])).are_plain
+    assert not check_history(stored(HELLO, message, HELLO)).are_plain
+
+
 def test_wrong_is_told_before_not_served() -> None:
     assert wrong_fields(ask(model="", request_id="r")) == ["model"]
 

@@ -3,14 +3,13 @@ event only. What was sent comes out once, or there is an error."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from proto import models_pb2
-from tests.scripted_upstream import ScriptedUpstream, event, event_stream
-from tests.wire.adapters import RESPONSES_LIKE, Outcome, Subject, check_chunks
+from tests.scripted_upstream import event, event_stream
+from tests.wire.adapters import RESPONSES_LIKE, Adapter, Outcome, Subject, check_chunks
 
 CREATED = {"type": "response.created", "response": {"id": "r", "model": "m", "status": "in_progress", "output": []}}
 PLACE = {"item_id": "msg", "output_index": 0, "content_index": 0}
@@ -19,11 +18,8 @@ ARGUMENTS = "response.function_call_arguments"
 
 
 @pytest.fixture
-async def subject() -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(RESPONSES_LIKE[0], upstream)
-        yield subject
-        await subject.transport.close()
+def adapter() -> Adapter:
+    return RESPONSES_LIKE[0]
 
 
 def text(piece: str, **place: Any) -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.scripted_upstream import ScriptedUpstream, event, event_stream
+from tests.scripted_upstream import event, event_stream
 from tests.wire.adapters import (
-    Adapter,
     Subject,
     every_anthropic_like,
     every_openai_like,
@@ -19,19 +17,6 @@ from tests.wire.adapters import (
 from tests.wire.dialects import Call, Sample, encode
 
 NO_ARGUMENTS = ["", " ", None, "null", {}]
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 async def reason_of(subject: Subject, *events: str) -> str:

@@ -213,13 +213,14 @@ class Answer:
             if block.kind == "tool_call" and not self._text(block).strip():
                 self._grow(block, "{}")
         self.flush()
-        for block in self._blocks.values():
+        refusals = [block for block in self._blocks.values() if block.kind == "refusal"]
+        for block in refusals:
             # One that carries state was told when it was complete.
-            if block.kind == "refusal" and block.state is None:
+            if block.state is None:
                 self._emit_part(block)
         if self.finish_reason == "stop" and self._call_ids:
             self.finish_reason = "tool_calls"
-        if self.finish_reason == "stop" and any(block.kind == "refusal" for block in self._blocks.values()):
+        if self.finish_reason == "stop" and refusals:
             self.finish_reason = "refusal"
 
     def _begin(self, key: int, block: _Block) -> _Block:
@@ -229,7 +230,8 @@ class Answer:
         return block
 
     def _settle(self, block: _Block) -> None:
-        self._grow(block, block.held.settle())
+        if block.held.carry:
+            self._grow(block, block.held.settle())
 
     def _grow(self, block: _Block, piece: str) -> None:
         if not piece.isascii() or block.held.carry:
@@ -370,10 +372,12 @@ class Answer:
 
 def _fits_short_form(blocks: list[_Block]) -> bool:
     """Whether `content` and `tool_calls` say it all: at most one text, before the calls, nothing opaque or cited."""
-    kinds = [block.kind for block in blocks]
-    plain = all(kind in ("text", "tool_call") for kind in kinds)
-    plain = plain and not any(block.state or block.citations_json for block in blocks)
-    return plain and "text" not in kinds[1:]
+    for place, block in enumerate(blocks):
+        if block.state or block.citations_json:
+            return False
+        if block.kind != "tool_call" and (block.kind != "text" or place > 0):
+            return False
+    return True
 
 
 def _fill_part(part: models_pb2.ContentPart, block: _Block) -> None:

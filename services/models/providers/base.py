@@ -115,24 +115,39 @@ def count_parts(message: models_pb2.ChatMessage) -> int:
     return count + sum(len(part.tool_result.content) for part in message.parts)
 
 
-class Conversation(NamedTuple):
+class Contents(NamedTuple):
+    """What the messages of a conversation hold, as far as somebody has looked."""
+
+    parts: int = 0
+    """How many parts and tool calls."""
+    are_plain: bool = False
+    """Whether all are text that is not blank, and no results of tools, as nearly all are: of those nothing more needs
+    to be asked."""
+
+
+UNSEEN = Contents()
+
+
+@dataclass(slots=True)
+class Conversation:
     """What is to be said: the request, with its messages as they go out (a system prompt put first)."""
 
     request: models_pb2.ChatRequest
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
-    parts: int = 0
-    """How many parts and tool calls the messages have, as far as they have been counted."""
+    contents: Contents = UNSEEN
     paths: Sequence[str] = ()
     """Of all messages, where some were added, moved or left out."""
 
     def work(self) -> int:
         """About how much there is to encode, in bytes of plain text."""
         request = self.request
-        size = request.ByteSize() + sum(message.ByteSize() for message in self.messages[: len(self.added)])
-        work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.parts
-        if self.parts and work < LARGE_BYTES:
+        size = request.ByteSize()
+        if self.added:
+            size += sum(message.ByteSize() for message in self.messages[: len(self.added)])
+        work = size + MESSAGE_WORK * len(self.messages) + PART_WORK * self.contents.parts
+        if self.contents.parts and work < LARGE_BYTES:
             work += JSON_WORK * self._state_bytes()
         if request.tools:
             work += sum(work_to_fit(tool.parameters_json) for tool in request.tools if tool.strict)
@@ -152,9 +167,9 @@ class Conversation(NamedTuple):
         if self.paths:
             yield from zip(self.paths, self.messages, strict=True)
             return
-        yield from zip(self.added, self.messages, strict=False)
-        for index, message in enumerate(self.messages[len(self.added) :]):
-            yield f"messages[{index}]", message
+        first = len(self.added)
+        for index, message in enumerate(self.messages):
+            yield f"messages[{index - first}]" if index >= first else self.added[index], message
 
 
 class Body(NamedTuple):

@@ -12,6 +12,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
@@ -61,7 +62,7 @@ def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: st
         return conversation
     renaming = _Renaming(rules, state_owner)
     messages = [renaming.fit(message) for message in conversation.messages]
-    return conversation._replace(messages=messages) if renaming.has_renamed else conversation
+    return replace(conversation, messages=messages) if renaming.has_renamed else conversation
 
 
 class _Renaming:

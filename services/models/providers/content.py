@@ -70,7 +70,7 @@ def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
 def check_content(conversation: Conversation, target: Target) -> None:
     """Raises InvalidRequest naming each part that the model does not take, and the model."""
     kinds = target.facts.media
-    if kinds is None or not any(message.parts for message in conversation.messages):
+    if kinds is None or conversation.contents.are_plain or not any(message.parts for message in conversation.messages):
         return
     violations = list(_violations(conversation, kinds, target.model))
     if violations:

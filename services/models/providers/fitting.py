@@ -5,6 +5,7 @@ providers. What they change is told, and is the same in every request, so that c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from proto import models_pb2
@@ -30,12 +31,7 @@ def fit_conversation(conversation: Conversation, target: Target) -> Fitted:
     notices: Notices = []
     tool_names: Mapping[str, str] = {}
     rules = target.dialect.history
-    has_calls = False
-    for message in conversation.messages:
-        # Nearly all are text; nothing that costs more is asked of them.
-        if message.role == "tool" or (message.role == "assistant" and _may_be_odd(message)):
-            has_calls = True
-            break
+    has_calls = not conversation.contents.are_plain and any(map(_may_be_odd, conversation.messages))
     if has_calls:
         conversation = _fit_history(conversation, target, notices)
     names = target.facts.tool_names or rules.tool_names
@@ -45,7 +41,10 @@ def fit_conversation(conversation: Conversation, target: Target) -> Fitted:
 
 
 def _may_be_odd(message: models_pb2.ChatMessage) -> bool:
-    return bool(message.parts or message.tool_calls or not message.content.strip())
+    # Nearly all are text; nothing that costs more is asked of them.
+    if message.role == "assistant":
+        return bool(message.parts or message.tool_calls or not message.content.strip())
+    return bool(message.role == "tool")
 
 
 def _fit_history(conversation: Conversation, target: Target, notices: Notices) -> Conversation:
@@ -57,6 +56,6 @@ def _fit_history(conversation: Conversation, target: Target, notices: Notices) -
         messages = fit_arguments(messages, owner, notices)
     if messages is not given:
         paths = [path for path, _ in messages]
-        conversation = conversation._replace(messages=[message for _, message in messages], paths=paths)
+        conversation = replace(conversation, messages=[message for _, message in messages], paths=paths)
     call_ids = target.facts.call_ids or rules.call_ids
     return fit_call_ids(conversation, call_ids, owner) if call_ids else conversation

@@ -18,42 +18,39 @@ Servers that imitate OpenAI are left alone: few of them speak Responses.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 
 from proto import models_pb2
 from services.models.providers import json_text
-from services.models.providers.base import Target
+from services.models.providers.base import Conversation, Target
 from services.models.providers.content import media_kind
 from services.models.providers.openai import OPENAI
 from services.models.providers.openai.kept_items import has_owned_item, takes_back
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 
 
-def suited(target: Target, request: models_pb2.ChatRequest, earlier: Iterable[models_pb2.ChatMessage] = ()) -> Target:
-    """The target, in the dialect that the request needs. `earlier` are messages that go before those of the request.
+def suited(target: Target, conversation: Conversation) -> Target:
+    """The target, in the dialect that the conversation needs, its earlier messages too.
 
     Targets of other dialects than OpenAI's own come back as they are.
     """
-    if target.dialect is not OPENAI or not _needs_responses(target, request, earlier):
+    if target.dialect is not OPENAI or not _needs_responses(target, conversation):
         return target
     return dataclasses.replace(target, dialect=OPENAI_RESPONSES)
 
 
-def _needs_responses(
-    target: Target, request: models_pb2.ChatRequest, earlier: Iterable[models_pb2.ChatMessage]
-) -> bool:
+def _needs_responses(target: Target, conversation: Conversation) -> bool:
+    request = conversation.request
     if target.facts.responses_only:
         return True
     if request.tools and _tools_need_responses(target, request):
         return True
     if request.reasoning.include_text and target.facts.can_reason is not False:
         return True
+    if conversation.contents.are_plain:
+        return False
     adapts = request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
     return any(
-        _message_needs_responses(message, target, adapts=adapts)
-        for messages in (earlier, request.messages)
-        for message in messages
-        if message.parts
+        _message_needs_responses(message, target, adapts=adapts) for message in conversation.messages if message.parts
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
@@ -70,7 +71,7 @@ def fit_tool_names(
     messages = [_renamed(message, rules) for message in conversation.messages]
     if not odd and all(new is old for new, old in zip(messages, conversation.messages, strict=True)):
         return conversation, {}
-    return conversation._replace(request=request, messages=messages), given
+    return replace(conversation, request=request, messages=messages), given
 
 
 def _renamed(message: models_pb2.ChatMessage, rules: ToolNameRules) -> models_pb2.ChatMessage:

@@ -65,7 +65,7 @@ class CountedTokens:
         if self._largest or told.get("prompt", 0) + told.get("completion", 0) != told.get("total", 0):
             return None
         self._largest = dict(told)
-        own = _Reading(self["prompt"], self["completion"])
+        own = _Reading(told.get("prompt", 0), told.get("completion", 0))
         if self._fits(own):
             return self._counts(own, agree=True)
         self._largest = {}
@@ -104,8 +104,9 @@ class CountedTokens:
 
     def _fits(self, reading: _Reading) -> bool:
         """Whether what is a part of the prompt or the completion is not more than that, and anything was read."""
-        is_cache_within = self["cached"] + self["written"] <= reading.prompt
-        return is_cache_within and self["reasoning"] <= reading.completion and reading.prompt > 0
+        told = self._largest.get
+        is_cache_within = told("cached", 0) + told("written", 0) <= reading.prompt
+        return is_cache_within and told("reasoning", 0) <= reading.completion and reading.prompt > 0
 
     def _is_total_of(self, reading: _Reading) -> bool:
         return sum(reading) == self["total"] and self._fits(reading)
@@ -119,14 +120,15 @@ class CountedTokens:
         )
 
     def _counts(self, reading: _Reading, *, agree: bool) -> Counts:
-        rest = reading.completion - self["completion"]
+        told = self._largest.get
+        rest = reading.completion - told("completion", 0)
         usage = models_pb2.TokenUsage(
             prompt_tokens=reading.prompt,
             completion_tokens=reading.completion,
             total_tokens=sum(reading),
-            cached_prompt_tokens=self._largest.get("cached"),
-            cache_write_tokens=self._largest.get("written"),
-            reasoning_tokens=self["reasoning"] or rest or self._largest.get("reasoning"),
-            long_cache_write_tokens=self._largest.get("written_for_long"),
+            cached_prompt_tokens=told("cached"),
+            cache_write_tokens=told("written"),
+            reasoning_tokens=told("reasoning") or rest or told("reasoning"),
+            long_cache_write_tokens=told("written_for_long"),
         )
         return Counts(usage, agree and not self._is_told_twice and not self._shrinks)
