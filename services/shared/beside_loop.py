@@ -1,4 +1,4 @@
-"""Work that would hold up the event loop, done beside it where a message is large.
+"""Work that would hold up the event loop, done beside it where a message is large, and in turns where it is not small.
 
 20 MiB of media take 0.1 s to encode, and large schemas that have to be fitted take seconds.
 """
@@ -10,8 +10,12 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from services.shared.fair_threads import FairThreads, PerLoop
+from services.shared.pacing import Turns
 
 LARGE_BYTES = 1024 * 1024
+
+SMALL_BYTES = 64 * 1024
+"""What takes less than half a millisecond: a crowd of such work holds up nobody for long."""
 
 THREADS = 2
 """More would not be faster: they hold Python's lock. It takes two so that one caller's work is not in another's way."""
@@ -22,6 +26,7 @@ WAITING_BYTES = 512 * 1024 * 1024
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+_turns = PerLoop(Turns)
 _threads = PerLoop(lambda: FairThreads("to be encoded", THREADS, WAITING_BYTES))
 
 
@@ -31,8 +36,15 @@ async def run_beside_if_large(
     """What `work` returns or raises. It runs in a thread when what it works on has `LARGE_BYTES` or more, and takes
     its turn among that of all callers then. Raises LimitExceeded SERVER_BUSY when too much waits already."""
     if size < LARGE_BYTES:
+        if size > SMALL_BYTES:
+            await turn_on_loop()
         return work(*args, **kwargs)
     return await run_beside(size, work, *args, **kwargs)
+
+
+async def turn_on_loop() -> None:
+    """Returns when it is the caller's turn to work on the event loop, for a few milliseconds."""
+    await _turns.get().wait()
 
 
 async def run_beside(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.shared.admission import CALLER
-from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large
+from services.shared.beside_loop import LARGE_BYTES, SMALL_BYTES, run_beside_if_large
 
 WAIT_SECONDS = 10.0
 
@@ -50,3 +50,38 @@ async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
         opened.set()
     await asyncio.gather(*heap)
     assert begun == list(range(50))
+
+
+async def test_of_a_crowd_one_works_in_each_round_of_the_loop() -> None:
+    done = 0
+
+    def work() -> None:
+        nonlocal done
+        done += 1
+
+    crowd = [asyncio.create_task(run_beside_if_large(SMALL_BYTES + 1, work)) for _ in range(20)]
+    while done < len(crowd):
+        before = done
+        await asyncio.sleep(0)
+        assert done <= before + 1
+    await asyncio.gather(*crowd)
+
+
+async def test_who_leaves_before_its_turn_holds_up_nobody() -> None:
+    done: list[int] = []
+    crowd = [asyncio.create_task(run_beside_if_large(SMALL_BYTES + 1, done.append, number)) for number in range(9)]
+    await asyncio.sleep(0)
+    for left in crowd[1:8:2]:
+        left.cancel()
+    await asyncio.wait_for(asyncio.wait(crowd), WAIT_SECONDS)
+    assert done == [0, 2, 4, 6, 8]
+    await run_beside_if_large(SMALL_BYTES + 1, done.append, 9)
+    assert done[-1] == 9
+
+
+async def test_small_work_waits_for_nobody() -> None:
+    done: list[int] = []
+    crowd = [asyncio.create_task(run_beside_if_large(SMALL_BYTES, done.append, number)) for number in range(9)]
+    await asyncio.sleep(0)
+    assert len(done) == len(crowd)
+    await asyncio.gather(*crowd)

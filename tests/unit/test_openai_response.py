@@ -309,4 +309,7 @@ def test_content_in_parts_is_reasoning_and_text() -> None:
     parts = [thoughts, {"type": "text", "text": "So"}, {"type": "text", "text": "."}, {"type": "text"}, 7, None]
     response = read(completion({"content": parts}))
     assert response.text == "So."
-    assert list(response.message.parts) == [ContentPart(reasoning=Reasoning(text="Hm.")), ContentPart(text="So.")]
+    reasoning, said = response.message.parts
+    assert (reasoning.reasoning, said) == (Reasoning(text="Hm."), ContentPart(text="So."))
+    kept = json.loads(reasoning.provider_state.data)
+    assert kept == {"chat_completion": {"thoughts": [thoughts]}}

@@ -10,6 +10,7 @@ import pytest
 from proto.models_pb2 import ChatChunk, TokenUsage, ToolCallDelta
 from services.models.providers.event_stream import Event
 from services.models.providers.faults import Fault
+from services.models.providers.openai.chat_answer import TEXT
 from services.models.providers.openai.response import read_answer
 from services.models.providers.openai.stream import ChatCompletionDecoder
 from services.models.providers.vllm import VLLM
@@ -257,3 +258,17 @@ def test_member_whose_name_is_half_a_character_is_kept_under_one_that_can_be_sen
     decoder = fed(chunk({"content": "Hi", "\ud800": 1}), DONE)
     decoder.answer.complete()
     assert "\ufffd".encode() in decoder.answer.response().message.parts[0].provider_state.data
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["He", "Hello", "Hello you"], "Hello you"),
+        (["He", "Hello", "Hello"], "Hello"),
+        (["He", "llo", " you"], "Hello you"),
+        (["a", "a", "b"], "aab"),
+    ],
+)
+def test_messages_in_place_of_deltas_are_pieces_or_grow(pieces: list[str], text: str) -> None:
+    told = [Event("", json.dumps({"choices": [{"message": {"content": piece}}]}).encode()) for piece in pieces]
+    assert fed(*told, chunk({}, "stop")).answer.text_of(TEXT) == text

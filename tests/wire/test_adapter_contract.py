@@ -27,6 +27,7 @@ from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.providers.transport import Timers
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES
+from tests.rows import row
 from tests.scripted_upstream import (
     Ending,
     Generate,
@@ -74,19 +75,6 @@ from tests.wire.dialects import (
 from tests.wire.odd_tool_calls import MADE, ODD_CALL_DELTAS, TWO_CALLS, function
 from tests.wire.refusals import HTML, REFUSALS, worded
 from tests.wire.responses_speech import ResponsesSpeech
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 @pytest.fixture
@@ -621,18 +609,18 @@ NOT_AN_ANSWER = {
 
 @every_adapter
 @both_verbs
-@pytest.mark.parametrize("case", NOT_AN_ANSWER)
-async def test_200_that_is_no_answer(subject: Subject, verb: Verb, case: str) -> None:
-    body, content_type = NOT_AN_ANSWER[case]
-    headers = {"Content-Type": content_type, **LEAKY} if content_type else LEAKY
-    subject.upstream.play(answer(body, headers=headers))
-    error = await subject.refused(verb)
-    untyped_stream = case == "HTML without its type" and subject.upstream.requests[0].json().get("stream")
-    if untyped_stream:
-        assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_STREAM_TRUNCATED")
-    else:
-        assert (type(error), error.reason) == (errors.Internal, "UPSTREAM_PROTOCOL_ERROR")
-    assert error.metadata["phase"] == "pre_stream"
+async def test_200_that_is_no_answer(subject: Subject, verb: Verb) -> None:
+    for case, (body, content_type) in NOT_AN_ANSWER.items():
+        headers = {"Content-Type": content_type, **LEAKY} if content_type else LEAKY
+        subject.upstream.play(answer(body, headers=headers))
+        with row(case):
+            error = await subject.refused(verb)
+            untyped_stream = case == "HTML without its type" and subject.upstream.requests[-1].json().get("stream")
+            if untyped_stream:
+                assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_STREAM_TRUNCATED")
+            else:
+                assert (type(error), error.reason) == (errors.Internal, "UPSTREAM_PROTOCOL_ERROR")
+            assert error.metadata["phase"] == "pre_stream"
 
 
 @every_adapter

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, ResponseFormat, ToolDefinition
-from tests.scripted_upstream import ScriptedUpstream, Step, answer, event, event_stream
-from tests.wire.adapters import ADAPTERS, JSON, Subject, Verb, both_verbs, serve
+from tests.scripted_upstream import Step, answer, event, event_stream
+from tests.wire.adapters import ADAPTERS, JSON, Adapter, Subject, Verb, both_verbs, serve
 from tests.wire.dialects import MODEL, AnthropicSpeech, Call, Sample, encode, exactly
 
 ANTHROPIC = next(adapter for adapter in ADAPTERS if adapter.name == "anthropic")
@@ -34,11 +33,8 @@ ANSWER_TOOL = "genai_platform_answer_weather"
 
 
 @pytest.fixture
-async def subject() -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(ANTHROPIC, upstream)
-        yield subject
-        await subject.transport.close()
+def adapter() -> Adapter:
+    return ANTHROPIC
 
 
 def message(*blocks: dict[str, Any], reason: str = "end_turn", **members: Any) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolResult
+from tests.rows import row
 from tests.wire import test_vendor_types
 from tests.wire.body_corpus import FOLDER, Case, cases, columns, files
 from tests.wire.test_vendor_types import OF_THE_OLDER_VERSION
@@ -61,7 +62,6 @@ OF_NO_TYPE = {
 STREAMS = {"openai_responses": {"stream": True}, "anthropic": {"stream": True}}
 STREAM_WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
-every_case = pytest.mark.parametrize("name", CASES)
 every_column = pytest.mark.parametrize("folder", [column.folder for column in columns()])
 
 
@@ -77,10 +77,12 @@ def cases_of(folder: str) -> list[Case]:
     return [case for case in CASES.values() if case.column.folder == folder]
 
 
-@every_case
-def test_body_is_the_one_in_its_file(name: str) -> None:
+@every_column
+def test_body_is_the_one_in_its_file(folder: str) -> None:
     """Its members in their order, too: what is cached by its beginning must begin alike."""
-    assert CASES[name].text() == CASES[name].file.read_text(encoding="utf-8")
+    for case in cases_of(folder):
+        with row(case.name):
+            assert case.text() == case.file.read_text(encoding="utf-8")
 
 
 def test_every_feature_has_its_file_and_every_file_its_feature() -> None:
@@ -160,14 +162,16 @@ def without_the_servers_own(body: dict[str, Any], vendor: str) -> dict[str, Any]
     return left
 
 
-@every_case
-def test_body_is_of_the_vendors_type(name: str) -> None:
+@every_column
+def test_body_is_of_the_vendors_type(folder: str) -> None:
     """Also that nothing is in it which the type does not know: validation drops such members."""
-    body, vendor = CASES[name].body(), vendor_of(CASES[name])
-    if is_refused(body):
-        return
-    ours = without_the_servers_own(body, vendor)
-    assert (plain_or_none(request_type(vendor), ours) == ours) == (name not in OF_NO_TYPE)
+    for case in cases_of(folder):
+        body, vendor = case.body(), vendor_of(case)
+        if is_refused(body):
+            continue
+        ours = without_the_servers_own(body, vendor)
+        with row(case.name):
+            assert (plain_or_none(request_type(vendor), ours) == ours) == (case.name not in OF_NO_TYPE)
 
 
 def plain_or_none(kind: TypeAdapter[Any], body: dict[str, Any]) -> Any:

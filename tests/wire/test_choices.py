@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
-from tests.wire.adapters import JSON, Adapter, Subject, both_verbs, every_openai_like, serve
+from tests.scripted_upstream import answer, event, event_stream
+from tests.wire.adapters import JSON, Subject, both_verbs, every_openai_like, serve
 from tests.wire.dialects import MODEL
 
 FIRST, SECOND, THIRD = ["One ", "and ", "one."], ["Two ", "and ", "two."], ["Three ", "and ", "three."]
-
-
-@pytest.fixture
-async def subject(adapter: Adapter) -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(adapter, upstream)
-        yield subject
-        await subject.transport.close()
 
 
 def body(*choices: dict[str, Any]) -> bytes:

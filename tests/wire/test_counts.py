@@ -20,12 +20,6 @@ TIER = Tier(prompt=1_000_000, completion=10_000_000, cached_prompt=100_000, cach
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     subject = Subject(adapter, upstream)
     subject.target = dataclasses.replace(subject.target, price=TIER.cost)

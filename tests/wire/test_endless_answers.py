@@ -18,7 +18,7 @@ from services.models.providers import exchange, framing
 from services.models.providers.event_stream import MAX_EMPTY_BYTES, MAX_EVENT_BYTES
 from services.models.providers.exchange import MAX_CHARACTERS, MAX_STREAM_BYTES
 from services.models.providers.transport import MAX_BODY_BYTES
-from tests.scripted_upstream import Ending, Pause, Script, ScriptedUpstream, answer, event, event_stream
+from tests.scripted_upstream import Ending, Pause, Script, answer, event, event_stream
 from tests.services.event_loop import watched_loop
 from tests.wire.adapters import ADAPTERS, Subject, Verb, both_verbs
 from tests.wire.dialects import Call, Sample, encode
@@ -35,19 +35,6 @@ DIALECTS = [adapter for adapter in ADAPTERS if adapter.name in ("openai", "opena
 every_dialect = pytest.mark.parametrize("adapter", DIALECTS, ids=lambda adapter: adapter.name)
 one_dialect = pytest.mark.parametrize("adapter", DIALECTS[:1], ids=lambda adapter: adapter.name)
 """Where nothing has come yet that a dialect could read."""
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Any, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 @contextlib.asynccontextmanager

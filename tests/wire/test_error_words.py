@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from services.shared import errors
-from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
-from tests.wire.adapters import JSON, Adapter, Subject, Verb, both_verbs, every_adapter, every_openai_like, serve
+from tests.scripted_upstream import answer, event, event_stream
+from tests.wire.adapters import JSON, Subject, Verb, both_verbs, every_adapter, every_openai_like, serve
 from tests.wire.dialects import Sample, encode
 from tests.wire.refusals import worded
 
@@ -26,14 +25,6 @@ TOO_LONG = {
     "FastAPI": {"detail": "The input (9 tokens) is longer than the model's context length (8 tokens)."},
     "Ollama": {"error": "prompt too long; exceeded max context length by 1 tokens"},
 }
-
-
-@pytest.fixture
-async def subject(adapter: Adapter) -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(adapter, upstream)
-        yield subject
-        await subject.transport.close()
 
 
 @every_adapter

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from services.models.providers.exchange import Patience
-from tests.scripted_upstream import Ending, Pause, ScriptedUpstream, Step, answer, event, event_stream
+from tests.rows import row
+from tests.scripted_upstream import Ending, Pause, Step, answer, event, event_stream
 from tests.wire.adapters import (
     JSON,
-    Adapter,
     Subject,
     Verb,
     both_verbs,
@@ -28,19 +27,6 @@ from tests.wire.dialects import HELLO, Sample, encode
 
 PATIENT = Patience(content=20, usage=0.05)
 IMPATIENT = Patience(content=0.5, usage=0.05)
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 def said(subject: Subject, *pieces: str) -> list[str]:
@@ -86,13 +72,14 @@ ERROR_EVENTS = {
 
 
 @every_adapter
-@pytest.mark.parametrize("dress", ERROR_EVENTS)
-async def test_error_event_before_and_behind_content_and_behind_the_end(subject: Subject, dress: str) -> None:
-    failed, end = ERROR_EVENTS[dress], subject.speech.ending(Sample(text=["So"]))
-    assert await reason_of(subject, failed, *end) == "UPSTREAM_SERVER_ERROR"
-    assert await reason_of(subject, *said(subject, "So"), failed, *end) == "UPSTREAM_SERVER_ERROR"
-    # Behind the finish reason, or what is most like one, and before the end.
-    assert await reason_of(subject, *said(subject, "So"), *end[:-1], failed, end[-1]) == "UPSTREAM_SERVER_ERROR"
+async def test_error_event_before_and_behind_content_and_behind_the_end(subject: Subject) -> None:
+    end = subject.speech.ending(Sample(text=["So"]))
+    for dress, failed in ERROR_EVENTS.items():
+        with row(dress):
+            assert await reason_of(subject, failed, *end) == "UPSTREAM_SERVER_ERROR"
+            assert await reason_of(subject, *said(subject, "So"), failed, *end) == "UPSTREAM_SERVER_ERROR"
+            # Behind the finish reason, or what is most like one, and before the end.
+            assert await reason_of(subject, *said(subject, "So"), *end[:-1], failed, end[-1]) == "UPSTREAM_SERVER_ERROR"
 
 
 WHOLE_ERRORS: list[Any] = [

@@ -6,13 +6,13 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
-from tests.scripted_upstream import Ending, Script, ScriptedUpstream, answer, raw
+from tests.rows import row
+from tests.scripted_upstream import Ending, Script, answer, raw
 from tests.wire.adapters import (
-    Adapter,
     Outcome,
     Subject,
     Verb,
@@ -28,19 +28,6 @@ TEXT = "".join(HELLO.text)
 LABELS = ["text/event-stream", "application/json", "application/x-ndjson", "text/plain; charset=utf-8", ""]
 
 every_label = pytest.mark.parametrize("label", LABELS)
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 def labelled(body: bytes, label: str) -> Script:
@@ -159,15 +146,16 @@ DRESSES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @every_adapter
-@pytest.mark.parametrize("dress", DRESSES)
-async def test_events_as_browsers_read_them(subject: Subject, dress: str) -> None:
+async def test_events_as_browsers_read_them(subject: Subject) -> None:
     sample = Sample(text=["Hel", "lo"], calls=[Call("a", "find", ['{"n":', " 1}"])])
-    outcome = await asked(subject, DRESSES[dress](stream_of(subject, sample)), "text/event-stream")
-    assert outcome.error is None
-    assert outcome.response is not None
-    check_chunks(outcome.chunks)
-    assert outcome.response.text == "Hello"
-    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"n": 1}']
+    for name, dress in DRESSES.items():
+        outcome = await asked(subject, dress(stream_of(subject, sample)), "text/event-stream")
+        with row(name):
+            assert outcome.error is None
+            assert outcome.response is not None
+            check_chunks(outcome.chunks)
+            assert outcome.response.text == "Hello"
+            assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"n": 1}']
 
 
 @every_adapter
@@ -233,17 +221,18 @@ HTTP: dict[str, Callable[[bytes], bytes]] = {
 
 @every_openai_like
 @both_verbs
-@pytest.mark.parametrize("case", HTTP)
-async def test_http_as_proxies_write_it(subject: Subject, verb: Verb, case: str) -> None:
+async def test_http_as_proxies_write_it(subject: Subject, verb: Verb) -> None:
     """However it is cut, and the connection is used again only where nothing is in doubt."""
-    data = HTTP[case](stream_of(subject))
-    for size in (len(data), 1):
-        pieces = [data[start : start + size] for start in range(0, len(data), size)]
-        subject.upstream.play(raw(*pieces, ending=Ending.CLOSE))
-        outcome = await subject.ask(verb)
-        assert outcome.error is None
-        assert outcome.response is not None
-        assert outcome.response.text == TEXT
+    for name, written in HTTP.items():
+        data = written(stream_of(subject))
+        for size in (len(data), 1):
+            pieces = [data[start : start + size] for start in range(0, len(data), size)]
+            subject.upstream.play(raw(*pieces, ending=Ending.CLOSE))
+            outcome = await subject.ask(verb)
+            with row(name, size):
+                assert outcome.error is None
+                assert outcome.response is not None
+                assert outcome.response.text == TEXT
 
 
 @every_openai_like

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.scripted_upstream import Ending, ScriptedUpstream, answer, event_stream, raw
-from tests.wire.adapters import ADAPTERS, Adapter, Outcome, Subject, Verb, both_verbs, check_chunks, check_nothing_leaks
+from tests.rows import row
+from tests.scripted_upstream import Ending, answer, event_stream, raw
+from tests.wire.adapters import ADAPTERS, Outcome, Subject, Verb, both_verbs, check_chunks, check_nothing_leaks
 from tests.wire.dialects import Call, Sample, Usage, encode
 
 DIALECTS = [adapter for adapter in ADAPTERS if adapter.name in ("openai", "openai-responses", "anthropic")]
@@ -50,19 +51,6 @@ VALUES: dict[str, Any] = {
 
 ERRORS = {"UPSTREAM_PROTOCOL_ERROR", "OUTPUT_LIMIT", "UPSTREAM_STREAM_TRUNCATED", "UPSTREAM_SERVER_ERROR"}
 """What an answer may end in that is misshapen."""
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 def check(outcome: Outcome) -> None:
@@ -176,25 +164,25 @@ MISSHAPEN: dict[str, tuple[Callable[[bytes], bytes], str | None]] = {
 
 
 @every_dialect
-@pytest.mark.parametrize("case", MISSHAPEN)
-async def test_whole_answer_whose_json_is_odd(subject: Subject, case: str) -> None:
-    change, text = MISSHAPEN[case]
-    body = change(encode(subject.speech.body(Sample(text=[RIGHT]))))
-    subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
-    check_text(await subject.ask("chat"), text)
+async def test_whole_answer_whose_json_is_odd(subject: Subject) -> None:
+    for case, (change, text) in MISSHAPEN.items():
+        body = change(encode(subject.speech.body(Sample(text=[RIGHT]))))
+        subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
+        with row(case):
+            check_text(await subject.ask("chat"), text)
 
 
 @every_dialect
-@pytest.mark.parametrize("case", MISSHAPEN)
-async def test_stream_whose_json_is_odd(subject: Subject, case: str) -> None:
+async def test_stream_whose_json_is_odd(subject: Subject) -> None:
     """The piece of text alone: what repeats it behind is right."""
-    change, text = MISSHAPEN[case]
-    events = [one.encode() for one in subject.speech.events(Sample(text=[RIGHT]))]
-    place = next(number for number, one in enumerate(events) if RIGHT.encode() in one)
-    head, data = events[place].split(b"data: ")
-    events[place] = head + b"data: " + change(data.strip()).replace(b"\n", b"\ndata: ") + b"\n\n"
-    subject.upstream.play(event_stream(b"".join(events)))
-    check_text(await subject.ask("chat_stream"), text)
+    for case, (change, text) in MISSHAPEN.items():
+        events = [one.encode() for one in subject.speech.events(Sample(text=[RIGHT]))]
+        place = next(number for number, one in enumerate(events) if RIGHT.encode() in one)
+        head, data = events[place].split(b"data: ")
+        events[place] = head + b"data: " + change(data.strip()).replace(b"\n", b"\ndata: ") + b"\n\n"
+        subject.upstream.play(event_stream(b"".join(events)))
+        with row(case):
+            check_text(await subject.ask("chat_stream"), text)
 
 
 def check_text(outcome: Outcome, text: str | None) -> None:
@@ -272,16 +260,16 @@ ODD_HTTP: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("adapter", DIALECTS[:1], ids=lambda adapter: adapter.name)
 @both_verbs
-@pytest.mark.parametrize("case", ODD_HTTP)
-async def test_http_that_is_odd(subject: Subject, verb: Verb, case: str) -> None:
+async def test_http_that_is_odd(subject: Subject, verb: Verb) -> None:
     """It ends the call with a precise error, and nothing of it becomes a part of the next answer."""
-    sent, reason = ODD_HTTP[case]
-    subject.upstream.play(raw(sent.encode("latin-1"), ending=Ending.CUT))
-    outcome = await subject.ask(verb)
-    assert outcome.error
-    check_nothing_leaks(outcome.error)
-    assert outcome.error.reason == reason
-    assert (await subject.answered(Sample(text=[RIGHT]))).text == RIGHT
+    for case, (sent, reason) in ODD_HTTP.items():
+        subject.upstream.play(raw(sent.encode("latin-1"), ending=Ending.CUT))
+        outcome = await subject.ask(verb)
+        with row(case):
+            assert outcome.error
+            check_nothing_leaks(outcome.error)
+            assert outcome.error.reason == reason
+            assert (await subject.answered(Sample(text=[RIGHT]))).text == RIGHT
 
 
 TYPES = [
@@ -298,8 +286,9 @@ TYPES = [
 
 
 @every_dialect
-@pytest.mark.parametrize("content_type", TYPES, ids=lambda text: text[:20])
-async def test_body_is_what_it_is_whatever_its_type_says(subject: Subject, content_type: str) -> None:
-    headers = {"Content-Type": content_type}
-    subject.upstream.play(answer(encode(subject.speech.body(Sample(text=[RIGHT]))), headers=headers))
-    check_text(await subject.ask("chat"), RIGHT)
+async def test_body_is_what_it_is_whatever_its_type_says(subject: Subject) -> None:
+    for content_type in TYPES:
+        headers = {"Content-Type": content_type}
+        subject.upstream.play(answer(encode(subject.speech.body(Sample(text=[RIGHT]))), headers=headers))
+        with row(content_type[:20]):
+            check_text(await subject.ask("chat"), RIGHT)

@@ -105,6 +105,34 @@ MESSAGES: dict[str, tuple[str, list[str]]] = {
         '{"content":"Hm","extra_content":%s}' % SIGNED,
         ['{"content":"H"}', '{"content":"m","extra_content":%s}' % SIGNED],
     ),
+    "a text that comes with all that came before it": (
+        '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"I must look."}]}',
+        [
+            '{"reasoning_details":[{"type":"reasoning.text","index":0,"text":"I "}]}',
+            '{"reasoning_details":[{"type":"reasoning.text","index":0,"text":"I must "}]}',
+            '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"I must look."}]}',
+        ],
+    ),
+    "thoughts within the content": (
+        '{"content":[{"type":"thinking","thinking":[{"type":"text","text":"I must look."}],"signature":"c2ln"},'
+        '{"type":"text","text":"Hm"}]}',
+        [
+            '{"content":[{"type":"thinking","thinking":[{"type":"text","text":"I must "}],"signature":null}]}',
+            '{"content":[{"type":"thinking","thinking":[{"type":"text","text":"look."}],"signature":"c2ln"}]}',
+            '{"content":[{"type":"text","text":"H"}]}',
+            '{"content":"m"}',
+        ],
+    ),
+    "several thoughts within the content, before a call": (
+        '{"content":[{"type":"thinking","thinking":[{"type":"text","text":"One."}]},'
+        '{"type":"thinking","thinking":[{"type":"text","text":"Two."}]}],'
+        '"tool_calls":[{"id":"c1","type":"function","function":{"name":"weather","arguments":"{}"}}]}',
+        [
+            '{"content":[{"type":"thinking","thinking":[{"type":"text","text":"One."}]},'
+            '{"type":"thinking","thinking":[{"type":"text","text":"Two."}]}]}',
+            '{"tool_calls":[{"index":0,"id":"c1","function":{"name":"weather","arguments":"{}"}}]}',
+        ],
+    ),
     "a list without indices": (
         '{"content":"Hm","thinking_blocks":[{"n":1},{"n":2}]}',
         ['{"content":"H","thinking_blocks":[{"n":1}]}', '{"content":"m","thinking_blocks":[{"n":2}]}'],
@@ -220,3 +248,12 @@ def whole_of_claude() -> ContentPart:
     return ContentPart(
         reasoning=Reasoning(text="secret"), provider_state=ProviderState(provider=owner, data=b'{"type":"thinking"}')
     )
+
+
+@pytest.mark.parametrize("thought", ['{"type":"text","text":"x"}', '{"type":"image_url"}', '"thinking"', "{}"])
+def test_other_parts_than_thoughts_are_refused_as_state(thought: str) -> None:
+    target = SERVERS["vllm"]
+    held = f'{{"chat_completion":{{"thoughts":[{thought}]}}}}'.encode()
+    part = ContentPart(text="a", provider_state=ProviderState(provider=target.state_owner, data=held))
+    with pytest.raises(InvalidRequest):
+        sent_back(target, ChatMessage(role="assistant", parts=[part]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ from services.models.providers.encoding import encode
 from services.models.providers.event_stream import EventStream
 from services.models.providers.openai import OPENAI
 from services.shared.errors import InvalidRequest
-from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
+from tests.scripted_upstream import answer, event, event_stream
 from tests.wire.adapters import (
     JSON,
     Adapter,
@@ -46,14 +45,6 @@ ASKED = ChatConfig(logprobs=True, top_logprobs=2)
 USER = ChatMessage(role="user", content="Hello")
 
 Told = dict[str, Any]
-
-
-@pytest.fixture
-async def subject(adapter: Adapter) -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(adapter, upstream)
-        yield subject
-        await subject.transport.close()
 
 
 def told(text: str, logprob: float, *others: Told, data: bytes | None = b"") -> Told:

@@ -3,14 +3,13 @@ event only. What was sent comes out once, or there is an error."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from proto import models_pb2
-from tests.scripted_upstream import ScriptedUpstream, event, event_stream
-from tests.wire.adapters import RESPONSES_LIKE, Outcome, Subject, check_chunks
+from tests.scripted_upstream import event, event_stream
+from tests.wire.adapters import RESPONSES_LIKE, Adapter, Outcome, Subject, check_chunks
 
 CREATED = {"type": "response.created", "response": {"id": "r", "model": "m", "status": "in_progress", "output": []}}
 PLACE = {"item_id": "msg", "output_index": 0, "content_index": 0}
@@ -19,11 +18,8 @@ ARGUMENTS = "response.function_call_arguments"
 
 
 @pytest.fixture
-async def subject() -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(RESPONSES_LIKE[0], upstream)
-        yield subject
-        await subject.transport.close()
+def adapter() -> Adapter:
+    return RESPONSES_LIKE[0]
 
 
 def text(piece: str, **place: Any) -> dict[str, Any]:
@@ -137,6 +133,24 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         ended(),
     ],
 }
+
+
+async def test_calls_that_are_alike_stay_two(subject: Subject) -> None:
+    told = [done(call(item_id=f"f{place}", call_id=f"c{place}"), output_index=place) for place in (1, 2)]
+    again = [call(item_id=f"x{place}", call_id=f"y{place}") for place in (1, 2)]
+    response = await answered(subject, *told, ended(*again))
+    assert [told.id for told in response.tool_calls] == ["c1", "c2"]
+
+
+async def test_a_piece_whose_number_is_another_kind_of_item_is_none_of_it(subject: Subject) -> None:
+    opened = [
+        {"type": "response.output_item.added", "output_index": place, "item": item}
+        for place, item in enumerate([thought(), message("")])
+    ]
+    for pieces in (PIECES, UNPLACED, [text(piece["delta"], output_index=0) for piece in PIECES]):
+        response = await answered(subject, *opened, *pieces, ended(thought(), message()))
+        parts = [(part.reasoning.text, part.text) for part in response.message.parts]
+        assert parts == [("", ""), ("", "Hi you")]
 
 
 @pytest.mark.parametrize("case", CALLS)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.scripted_upstream import ScriptedUpstream, event, event_stream
+from tests.scripted_upstream import event, event_stream
 from tests.wire.adapters import (
-    Adapter,
     Subject,
     every_anthropic_like,
     every_openai_like,
@@ -19,19 +17,6 @@ from tests.wire.adapters import (
 from tests.wire.dialects import Call, Sample, encode
 
 NO_ARGUMENTS = ["", " ", None, "null", {}]
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def subject(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
-    subject = Subject(adapter, upstream)
-    yield subject
-    await subject.transport.close()
 
 
 async def reason_of(subject: Subject, *events: str) -> str:
@@ -180,6 +165,25 @@ async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an
 async def test_piece_of_another_kind_than_its_block_is_a_fault(subject: Subject, kind: str, delta: Any) -> None:
     block = {"type": kind, "id": "a", "name": "find", "input": {}, "text": ""}
     assert await reason_of(subject, *blocks(subject, block, deltas=[delta])) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_anthropic_like
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["{}", '{"a"', ": 1}"],
+        ["{}", '{"a": 1}'],
+        ["{", '{"a"', '{"a": 1}', '{"a": 1}'],
+        ['{"a": 1}', ""],
+    ],
+)
+async def test_input_behind_an_empty_object_or_with_all_that_came_before(subject: Subject, pieces: list[str]) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+    subject.upstream.play(event_stream(*blocks(subject, block, deltas=deltas)))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
 
 
 @every_anthropic_like

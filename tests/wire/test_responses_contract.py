@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,18 +10,10 @@ import pytest
 from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
-from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
-from tests.wire.adapters import CANARY, JSON, Adapter, Subject, Verb, both_verbs, every_responses_like, serve, talk
+from tests.scripted_upstream import answer, event, event_stream
+from tests.wire.adapters import CANARY, JSON, Subject, Verb, both_verbs, every_responses_like, serve, talk
 from tests.wire.dialects import HELLO, MODEL, Call, Sample, encode
 from tests.wire.responses_speech import ENCRYPTED, ResponsesSpeech, written
-
-
-@pytest.fixture
-async def subject(adapter: Adapter) -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(adapter, upstream)
-        yield subject
-        await subject.transport.close()
 
 
 def states(response: models_pb2.ChatResponse) -> list[bytes]:

@@ -40,12 +40,6 @@ class Client:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
 async def client(upstream: ScriptedUpstream) -> AsyncIterator[Client]:
     client = Client(*await asyncio.open_connection("127.0.0.1", upstream.port))
     yield client

@@ -22,6 +22,7 @@ from services.models.providers.faults import Fault
 from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
 from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.models.providers.vllm import VLLM
+from tests.rows import row
 from tests.scripted_upstream import event
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -40,7 +41,7 @@ ENDS = {
 """What the end of a stream begins with; in Chat Completions it is a finish reason."""
 CASES = sorted(str(path.relative_to(TRANSCRIPTS).with_suffix("")) for path in TRANSCRIPTS.glob("*/*.sse"))
 
-every_transcript = pytest.mark.parametrize("case", CASES)
+every_folder = pytest.mark.parametrize("folder", DIALECTS)
 
 
 class Decoded(NamedTuple):
@@ -81,6 +82,12 @@ def piece(chunk: models_pb2.ChatChunk) -> tuple[str, Any]:
     return ("reasoning", chunk.reasoning) if chunk.reasoning else ("text", chunk.token)
 
 
+def cases_in(folder: str) -> list[str]:
+    found = [case for case in CASES if case.startswith(f"{folder}/")]
+    assert found
+    return found
+
+
 @functools.cache
 def transcript(case: str) -> bytes:
     return (TRANSCRIPTS / f"{case}.sse").read_bytes()
@@ -95,24 +102,34 @@ def whole(case: str) -> Decoded:
     return decode(dialect_of(case), [transcript(case)])
 
 
-@every_transcript
-def test_transcript_gives_the_answer_beside_it(case: str) -> None:
-    expected = (TRANSCRIPTS / f"{case}.txtpb").read_text(encoding="utf-8")
-    assert whole(case).response == text_format.Parse(expected, models_pb2.ChatResponse())
+@every_folder
+def test_transcript_gives_the_answer_beside_it(folder: str) -> None:
+    for case in cases_in(folder):
+        expected = (TRANSCRIPTS / f"{case}.txtpb").read_text(encoding="utf-8")
+        with row(case):
+            assert whole(case).response == text_format.Parse(expected, models_pb2.ChatResponse())
 
 
-@every_transcript
-def test_pieces_join_to_the_answer(case: str) -> None:
-    pieces, response = whole(case)
-    assert "".join(text for kind, text in pieces if kind == "text") == response.text
-    for index, call in enumerate(response.tool_calls):
-        told = [(kind, text) for kind, text in pieces if kind.startswith(f"call {index} ")]
-        assert told[0][0] == f"call {index} {call.id} {call.name}"
-        assert "".join(text for _, text in told) == call.arguments_json
+@every_folder
+def test_pieces_join_to_the_answer(folder: str) -> None:
+    for case in cases_in(folder):
+        pieces, response = whole(case)
+        with row(case):
+            assert "".join(text for kind, text in pieces if kind == "text") == response.text
+            for index, call in enumerate(response.tool_calls):
+                told = [(kind, text) for kind, text in pieces if kind.startswith(f"call {index} ")]
+                assert told[0][0] == f"call {index} {call.id} {call.name}"
+                assert "".join(text for _, text in told) == call.arguments_json
 
 
-@every_transcript
-def test_cut_in_two_anywhere_it_is_the_same(case: str) -> None:
+@every_folder
+def test_cut_in_two_anywhere_it_is_the_same(folder: str) -> None:
+    for case in cases_in(folder):
+        with row(case):
+            check_cut_in_two(case)
+
+
+def check_cut_in_two(case: str) -> None:
     """A decoder sees only events: where these are the same, it can only matter how many came first."""
     data, dialect = transcript(case), dialect_of(case)
     events = EventStream().feed(data)
@@ -126,17 +143,20 @@ def test_cut_in_two_anywhere_it_is_the_same(case: str) -> None:
         assert decode(dialect, [data[:position], data[position:]]) == whole(case), position
 
 
-@every_transcript
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
-def test_byte_by_byte_with_any_line_end_it_is_the_same(case: str, line_end: bytes) -> None:
-    data = transcript(case).replace(b"\n", line_end)
-    assert decode(dialect_of(case), (data[at : at + 1] for at in range(len(data)))) == whole(case)
+@every_folder
+def test_byte_by_byte_with_any_line_end_it_is_the_same(folder: str) -> None:
+    for case, line_end in itertools.product(cases_in(folder), (b"\n", b"\r\n", b"\r")):
+        data = transcript(case).replace(b"\n", line_end)
+        with row(case, line_end):
+            assert decode(dialect_of(case), (data[at : at + 1] for at in range(len(data)))) == whole(case)
 
 
-@every_transcript
-def test_event_by_event_it_is_the_same(case: str) -> None:
-    reads = [data + b"\r\n\r\n" for data in transcript(case).split(b"\n\n")]
-    assert decode(dialect_of(case), reads) == whole(case)
+@every_folder
+def test_event_by_event_it_is_the_same(folder: str) -> None:
+    for case in cases_in(folder):
+        reads = [data + b"\r\n\r\n" for data in transcript(case).split(b"\n\n")]
+        with row(case):
+            assert decode(dialect_of(case), reads) == whole(case)
 
 
 @given(
@@ -150,14 +170,16 @@ def test_cut_in_many_pieces_it_is_the_same(case: str, positions: list[float], li
     assert decode(dialect_of(case), [data[start:end] for start, end in itertools.pairwise(cuts)]) == whole(case)
 
 
-@every_transcript
-def test_without_its_end_no_transcript_is_whole(case: str) -> None:
-    data = transcript(case)
-    terminals = ENDS.get(case.partition("/")[0], [b'"finish_reason":"'])
-    end = min(data.index(terminal) for terminal in terminals if terminal in data)
-    events, decoder = EventStream(), dialect_of(case).decoder()
-    decoder.feed(events.feed(data[:end]))
-    assert not decoder.finished
+@every_folder
+def test_without_its_end_no_transcript_is_whole(folder: str) -> None:
+    for case in cases_in(folder):
+        data = transcript(case)
+        terminals = ENDS.get(folder, [b'"finish_reason":"'])
+        with row(case):
+            end = min(data.index(terminal) for terminal in terminals if terminal in data)
+            events, decoder = EventStream(), dialect_of(case).decoder()
+            decoder.feed(events.feed(data[:end]))
+            assert not decoder.finished
 
 
 @pytest.mark.parametrize("case", ["openai/text", "openai_responses/text", "anthropic/text"])

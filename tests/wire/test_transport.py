@@ -48,12 +48,6 @@ CUT_SHORT = {
 }
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as upstream:
-        yield upstream
-
-
 @contextlib.asynccontextmanager
 async def transporting(timers: Timers | None = None, authorities: Path | None = None) -> AsyncIterator[Transport]:
     transport = Transport(timers, authorities=authorities)

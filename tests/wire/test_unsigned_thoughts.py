@@ -4,26 +4,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from proto.models_pb2 import ChatMessage
 from services.models.catalogue import facts_for
-from tests.scripted_upstream import ScriptedUpstream, answer, event_stream, json_answer
-from tests.wire.adapters import ANTHROPIC_LIKE, JSON, Subject, Verb, both_verbs
+from tests.scripted_upstream import answer, event_stream, json_answer
+from tests.wire.adapters import ANTHROPIC_LIKE, JSON, Adapter, Subject, Verb, both_verbs
 from tests.wire.dialects import Call, Sample, encode
 
 SAMPLE = Sample(reasoning=["H", "m."], calls=[Call("toolu_1", "find", ['{"n": 1}'])])
 
 
 @pytest.fixture
-async def subject() -> AsyncIterator[Subject]:
-    async with ScriptedUpstream() as upstream:
-        subject = Subject(ANTHROPIC_LIKE[-1], upstream)
-        yield subject
-        await subject.transport.close()
+def adapter() -> Adapter:
+    return ANTHROPIC_LIKE[-1]
 
 
 def answer_of(subject: Subject, verb: Verb) -> Any:

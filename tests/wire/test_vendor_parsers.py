@@ -6,7 +6,6 @@ Both are given the transcripts by a real server. The clients are the installed S
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,12 +45,6 @@ def transcripts(folder: str) -> list[Path]:
 
 def each(folder: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("transcript", transcripts(folder), ids=lambda path: path.stem)
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 async def ours(adapter: str, upstream: ScriptedUpstream) -> Seen:

@@ -6,7 +6,8 @@ The SDKs are imported by the tests that need them: they take seconds to load.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterable
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
 from services.models.providers.transport import Transport
 from services.models.settings import ModelsSettings
+from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
 from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech
 
@@ -142,9 +144,6 @@ MODELS = {"openai": ["gpt-4o", "gpt-5", "gpt-5.1", "o3"], "anthropic": ["claude-
 # The SDK's types are of the newest API version, which has lost them; see `API_VERSION`.
 OF_THE_OLDER_VERSION = {("anthropic", "temperature"), ("anthropic", "top_p"), ("anthropic", "top_k")}
 
-every_conversation = pytest.mark.parametrize("conversation", CONVERSATIONS)
-every_setting = pytest.mark.parametrize("settings", SETTINGS)
-
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,12 +152,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
     for variable, value in ENVIRONMENT.items():
         monkeypatch.setenv(variable, value)
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 def provider(vendor: Any) -> Provider:
@@ -196,13 +189,11 @@ def request_type(vendor: str, stream: bool) -> TypeAdapter[Any]:
     return TypeAdapter((messages.MessageCreateParamsNonStreaming, messages.MessageCreateParamsStreaming)[stream])
 
 
-@every_conversation
-@every_setting
-@pytest.mark.parametrize("vendor", MODELS)
-def test_body_is_of_the_vendors_type(vendor: str, conversation: str, settings: str) -> None:
+@pytest.mark.parametrize(("vendor", "model"), [(vendor, model) for vendor in MODELS for model in MODELS[vendor]])
+def test_body_is_of_the_vendors_type(vendor: str, model: str) -> None:
     """Also that nothing is in it which the type does not know: validation drops such members."""
-    for model in MODELS[vendor]:
-        for stream in (False, True):
+    for conversation, settings, stream in itertools.product(CONVERSATIONS, SETTINGS, (False, True)):
+        with row(conversation, settings, stream):
             body = body_of(vendor, model, conversation, settings, stream=stream)
             known = {name: value for name, value in body.items() if (vendor, name) not in OF_THE_OLDER_VERSION}
             assert plain(request_type(vendor, stream).validate_python(body, strict=True)) == known

@@ -10,10 +10,10 @@ HELD_BYTES = 160 * 1024 * 1024
 """Of all answers that are being gathered and read. Two threads read at a time what is large, and hold several times
 that for as long as it takes."""
 
-FREE_BYTES = 256 * 1024
-"""Of each answer, which are not counted: hundreds of such are held at a time at most."""
+FREE_BYTES = 16 * 1024
+"""Of each answer, which are not counted: thousands of such may be held at a time, each in several forms."""
 
-STEP_BYTES = 1024 * 1024
+STEP_BYTES = 64 * 1024
 RETRY_SECONDS = 1.0
 
 

@@ -26,7 +26,7 @@ WRAPPING_PER_BYTE = 8
 
 MAX_FIELDS = 1000
 
-READ_BUFFER_BYTES = 128 * 1024
+READ_BUFFER_BYTES = 32 * 1024
 """How much of a body may wait for its reader before the socket is left to fill up."""
 
 WRITE_PIECE_BYTES = 256 * 1024

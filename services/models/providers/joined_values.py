@@ -1,12 +1,14 @@
 """A JSON value that comes in pieces, joined as the servers that send it so mean it.
 
-Text grows, the members of objects are merged, and an entry of a list goes on the one of its `index`, or else behind all
-others (`accumulate_delta` of openai 3.54; for `reasoning_details`
-https://openrouter.ai/docs/guides/best-practices/reasoning-tokens). What came in one piece stays as its exact bytes.
+Text grows, or comes with all that came before it, as MiniMax's does; the members of objects are merged, and an entry of
+a list goes on the one of its `index`, or else behind all others (`accumulate_delta` of openai 3.54; for
+`reasoning_details` https://openrouter.ai/docs/guides/best-practices/reasoning-tokens and
+https://platform.minimax.io/docs/guides/text-m2-function-call). What came in one piece stays as its exact bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -39,6 +41,19 @@ class _Entry(msgspec.Struct):
             return False
         pairs = ((self.type, earlier.type), (self.id, earlier.id), (self.image_url, earlier.image_url))
         return all(mine is None or its is None or mine == its for mine, its in pairs)
+
+
+MIN_GROWING_PIECES = 3
+MIN_GROWING_LENGTH = 16
+"""How many pieces must each begin with the one before it, or how long that must be, to be a text as it grows."""
+
+
+def _grows(pieces: list[str]) -> bool:
+    """Whether pieces are one text as it grows, each with all that came before it."""
+    is_told = len(pieces) >= MIN_GROWING_PIECES or len(pieces[0]) >= MIN_GROWING_LENGTH
+    return is_told and all(
+        later.startswith(earlier) and len(later) > len(earlier) for earlier, later in itertools.pairwise(pieces)
+    )
 
 
 class JoinedValue:
@@ -118,7 +133,7 @@ class JoinedValue:
     def written(self) -> bytes:
         """The whole value, as JSON."""
         if self._pieces is not None:
-            return json_text.encode("".join(self._pieces))
+            return json_text.encode(self._pieces[-1] if _grows(self._pieces) else "".join(self._pieces))
         if self._members is not None:
             return json_text.encode({name: msgspec.Raw(value.written()) for name, value in self._members.items()})
         if self._items is not None:

@@ -2,7 +2,8 @@
 
 Such are Gemini's thought signatures (`extra_content` of a call, https://ai.google.dev/gemini-api/docs/openai), the
 reasoning that DeepSeek and others want back under the name that it came with
-(https://api-docs.deepseek.com/guides/thinking_mode), and OpenRouter's `reasoning_details`
+(https://api-docs.deepseek.com/guides/thinking_mode), Mistral's thoughts within the content
+(https://docs.mistral.ai/capabilities/reasoning), and OpenRouter's `reasoning_details`
 (https://openrouter.ai/docs/guides/best-practices/reasoning-tokens). Each goes back to the same server, byte for byte,
 to where it was.
 
@@ -32,6 +33,9 @@ CALL_MEMBERS = frozenset({"index", "id", "type", "function", "custom"})
 FUNCTION_MEMBERS = frozenset({"name", "arguments", "input", "parameters"})
 """What the protocol itself says there."""
 
+THOUGHT = "thinking"
+"""The type of a part of content."""
+
 _START = b'{"chat_completion":'
 
 
@@ -43,6 +47,8 @@ class KeptMembers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     function: dict[str, msgspec.Raw] = {}
     reasoning: list[str] = []
     """The members of the message that are the text of its reasoning."""
+    thoughts: list[msgspec.Raw] = []
+    """The parts of the message's content that are thoughts; they stand before its text."""
 
     def are_own(self) -> bool:
         """Whether none of them can be taken for a member of the protocol, whoever wrote them."""
@@ -51,7 +57,20 @@ class KeptMembers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
             or reserved_in(self.reasoning, MESSAGE_MEMBERS)
             or reserved_in(self.call, CALL_MEMBERS)
             or reserved_in(self.function, FUNCTION_MEMBERS)
+            or not all(map(is_thought, self.thoughts))
         )
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+
+
+def is_thought(part: msgspec.Raw) -> bool:
+    """Whether a part of content is a thought, as Mistral's reasoning models write it."""
+    try:
+        return json_text.decode_exactly(bytes(part), _Part).type == THOUGHT
+    except json_text.Malformed:
+        return False
 
 
 class _Wrapping(msgspec.Struct, forbid_unknown_fields=True):

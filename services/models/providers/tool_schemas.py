@@ -37,11 +37,9 @@ def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bo
     """The schema with an object as its root, byte for byte the given one where it is one, and with `properties` where
     the provider wants them.
 
-    Alternatives at the root are joined to one object where it must be a `plain_root`, and told in its description; such
-    providers take some other things in one way only.
+    Alternatives at the root are joined to one object where it must be a `plain_root`, and told in its description.
     """
-    if plain_root:
-        schema_json = mend_schema(schema_json, with_items=with_properties)
+    schema_json = mend_schema(schema_json, with_items=with_properties and plain_root)
     given = members_of(msgspec.Raw(schema_json.encode()))
     if given is None:
         return ToolSchema(schema_json)

@@ -17,11 +17,14 @@ from services.models.providers.member_state import (
     FUNCTION_MEMBERS,
     MESSAGE_MEMBERS,
     REASONING_NAMES,
+    THOUGHT,
     KeptMembers,
     beyond,
+    is_thought,
     wrap_members,
 )
 from services.models.providers.not_carried import tell_images
+from services.models.providers.openai.thoughts import items_written, join_thoughts
 from services.models.providers.openai.written import WrittenMessage
 
 # The order of an answer's blocks. Chat Completions has no order of its own between these.
@@ -66,6 +69,8 @@ class ChatAnswer(Answer):
         self._annotations: list[bytes] = []
         self._kept: Values = {}
         self._kept_of_calls: dict[int, KeptOfCall] = {}
+        self._thoughts: list[list[bytes]] = []
+        """The parts of the content that are thoughts, those of a message or of a piece of one together."""
         self._kept_bytes = 0
 
     @property
@@ -102,6 +107,15 @@ class ChatAnswer(Answer):
             for name in names:
                 self._join(self._kept, name, written.member(name))
 
+    def keep_thoughts(self, data: bytes, message: dict[str, Any]) -> None:
+        """Keeps the thoughts in the content of `message`, or of a piece of one, that is a list."""
+        parts = items_of(message.get("content"))
+        if not any(isinstance(part, dict) and part.get("type") == THOUGHT for part in parts):
+            return
+        content = WrittenMessage(data, message).member("content")
+        self._count_kept(content)
+        self._thoughts.append([bytes(part) for part in items_written(content) if is_thought(part)])
+
     def keep_of_call(
         self, kept: KeptOfCall | None, data: bytes, message: dict[str, Any], index: int
     ) -> KeptOfCall | None:
@@ -131,15 +145,18 @@ class ChatAnswer(Answer):
 
     def _join(self, values: Values, name: str, raw: bytes) -> None:
         name = text_of(name)
+        self._count_kept(raw)
+        if name in values:
+            values[name].add(raw)
+        else:
+            values[name] = JoinedValue(raw)
+
+    def _count_kept(self, raw: bytes) -> None:
         size = len(raw) + PIECE_BYTES
         self._kept_bytes += size
         self.waiting_bytes += size
         if self._kept_bytes > MAX_KEPT_BYTES:
             raise Fault("OUTPUT_LIMIT")
-        if name in values:
-            values[name].add(raw)
-        else:
-            values[name] = JoinedValue(raw)
 
     # ------------------------------------------------------------------------------------------- the end
 
@@ -154,10 +171,11 @@ class ChatAnswer(Answer):
         names = self._names_of_reasoning()
         if IMAGES in self._kept:
             tell_images(self)
-        if self._kept or names:
+        if self._kept or names or self._thoughts:
             key = next((key for key in (REASONING, TEXT, REFUSAL) if self.has_block(key)), REASONING)
             is_thought = any(name.startswith(THOUGHTS) for name in self._kept)
-            kept = KeptMembers(message=_written(self._kept), reasoning=names)
+            thoughts = [msgspec.Raw(thought) for thought in join_thoughts(self._thoughts)]
+            kept = KeptMembers(message=_written(self._kept), reasoning=names, thoughts=thoughts)
             self._attach(key, kept, redacted=is_thought and not self.has_block(key))
         for key, of_call in self._kept_of_calls.items():
             self._attach(key, KeptMembers(call=_written(of_call.call), function=_written(of_call.function)))

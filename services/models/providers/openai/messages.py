@@ -102,7 +102,10 @@ def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Tran
             calls.append(Call(part.tool_call, kept))
         elif kind == "media":
             translation.refuse(f"{here}.media", "Chat Completions takes media of users and of tool results only")
-    encoded["content"] = join_texts(texts)
+    text = join_texts(texts)
+    encoded["content"] = text
+    if returned.thoughts:
+        encoded["content"] = [*returned.thoughts, *([{"type": "text", "text": text}] if text else [])]
     if refusals:
         encoded["refusal"] = "".join(refusals)
     encoded.update(returned.members())

@@ -69,6 +69,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     answer.add_annotations(annotations_in(message))
     if not message.keys() <= KNOWN_MEMBERS:
         answer.keep(body, message)
+    if isinstance(message.get("content"), list):
+        answer.keep_thoughts(body, message)
     for index, call in enumerate(calls_in(message)):
         if is_placeholder(call):
             continue

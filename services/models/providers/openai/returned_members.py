@@ -27,12 +27,15 @@ class Returned:
         self._translation = translation
         self._members: dict[str, Any] = {}
         self._reasoning: dict[str, list[str]] = {}
+        self.thoughts: list[Any] = []
+        """What stands in the content before its text."""
 
     def take(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
         """Takes what goes back with the part at `path`, and returns it as far as it belongs to the part's call."""
         kept = self._own_members(path, part)
         if kept is not None:
             self._members.update(kept.message)
+            self.thoughts += kept.thoughts
         names = kept.reasoning if kept else []
         wanted = self._translation.target.facts.returned_reasoning
         if wanted and part.reasoning.text and not part.HasField("provider_state"):

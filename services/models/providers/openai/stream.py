@@ -152,18 +152,24 @@ class ChatCompletionDecoder:
         if not isinstance(delta, dict) or ("message" in choice and not says_something(delta)):
             delta = message_of(choice) or {}
             had_text = self.answer.has_block(TEXT)
-            if self._repeats(chunk):
+            if self._repeats(chunk, delta):
                 delta = rest_of_message(self._streamed, self._calls, delta)
             if not had_text and says_something(delta):
                 self._told_by_messages = True
         self._add_delta(delta, data)
         return says_something(delta)
 
-    def _repeats(self, chunk: dict[str, Any]) -> bool:
+    def _repeats(self, chunk: dict[str, Any], message: dict[str, Any]) -> bool:
         """Whether a message in place of a delta holds all that was said so far, and not the next piece of it."""
         if not self._has_content():
             return False
-        return not self._told_by_messages or chunk.get("object") == WHOLE
+        if not self._told_by_messages or chunk.get("object") == WHOLE:
+            return True
+        told, text = self.answer.text_of(TEXT), message.get("content")
+        if isinstance(text, str) and told and len(text) > len(told) and text.startswith(told):
+            # So do all that follow.
+            self._told_by_messages = False
+        return not self._told_by_messages
 
     def _has_content(self) -> bool:
         return self.answer.has_begun or bool(self._calls)
@@ -175,6 +181,8 @@ class ChatCompletionDecoder:
         for index, piece in enumerate(calls_in(delta)):
             if piece is not None:
                 self._calls.add(piece, data, delta, index)
+        if isinstance(delta.get("content"), list):
+            answer.keep_thoughts(data, delta)
         if "usage" in delta:
             read_usage(answer, delta["usage"])
         if "annotations" in delta:
