@@ -135,6 +135,24 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+async def test_calls_that_are_alike_stay_two(subject: Subject) -> None:
+    told = [done(call(item_id=f"f{place}", call_id=f"c{place}"), output_index=place) for place in (1, 2)]
+    again = [call(item_id=f"x{place}", call_id=f"y{place}") for place in (1, 2)]
+    response = await answered(subject, *told, ended(*again))
+    assert [told.id for told in response.tool_calls] == ["c1", "c2"]
+
+
+async def test_a_piece_whose_number_is_another_kind_of_item_is_none_of_it(subject: Subject) -> None:
+    opened = [
+        {"type": "response.output_item.added", "output_index": place, "item": item}
+        for place, item in enumerate([thought(), message("")])
+    ]
+    for pieces in (PIECES, UNPLACED, [text(piece["delta"], output_index=0) for piece in PIECES]):
+        response = await answered(subject, *opened, *pieces, ended(thought(), message()))
+        parts = [(part.reasoning.text, part.text) for part in response.message.parts]
+        assert parts == [("", ""), ("", "Hi you")]
+
+
 @pytest.mark.parametrize("case", CALLS)
 async def test_a_call_comes_out_once(subject: Subject, case: str) -> None:
     response = await answered(subject, *CALLS[case])

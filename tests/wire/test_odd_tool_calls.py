@@ -168,6 +168,25 @@ async def test_piece_of_another_kind_than_its_block_is_a_fault(subject: Subject,
 
 
 @every_anthropic_like
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["{}", '{"a"', ": 1}"],
+        ["{}", '{"a": 1}'],
+        ["{", '{"a"', '{"a": 1}', '{"a": 1}'],
+        ['{"a": 1}', ""],
+    ],
+)
+async def test_input_behind_an_empty_object_or_with_all_that_came_before(subject: Subject, pieces: list[str]) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+    subject.upstream.play(event_stream(*blocks(subject, block, deltas=deltas)))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
+
+
+@every_anthropic_like
 async def test_half_a_call_without_a_reason_to_stop_is_cut(subject: Subject) -> None:
     block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
     told = blocks(subject, block, deltas=[{"type": "input_json_delta", "partial_json": '{"a":'}])

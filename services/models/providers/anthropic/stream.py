@@ -34,6 +34,7 @@ from services.models.providers.joined_values import JoinedValue
 from services.models.providers.json_text import items_of, object_of, text_of, written
 from services.models.providers.not_carried import tell_unknown_part
 from services.models.providers.pieces import Pieces
+from services.models.providers.repeated_arguments import find_repetition
 from services.models.providers.told_errors import BASE_RESP, bare_error_in, fault_of_event
 
 
@@ -60,6 +61,7 @@ TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 WHOLE_MEMBERS = frozenset({"encrypted_content"})
 """Members of other blocks of which a later piece is a newer value, and no continuation (`_beta_messages.py` of
 anthropic 2.12)."""
+PLACEHOLDER = "{}"
 NOTHING = (b"null", b'""')
 """What a member begins as that comes in pieces."""
 
@@ -214,7 +216,7 @@ class MessageDecoder:
             if block.takes_answer:
                 self.answer.add(block.key, "text", piece)
             elif block.kind == "tool_use":
-                self.answer.add_arguments(block.key, piece)
+                self._add_input(block, piece)
             else:
                 block.json.add(piece)
                 self.answer.waiting_bytes += len(piece)
@@ -237,6 +239,22 @@ class MessageDecoder:
             if self.answer.waiting_bytes > MAX_PARTS_BYTES:
                 raise Fault("OUTPUT_LIMIT")
             block.join(_delta_members(delta, data))
+
+    def _add_input(self, block: _StreamedBlock, piece: str) -> None:
+        """Adds a piece to what a tool is called with. Servers that translate another dialect may send an empty object
+        first, or all that came before with every piece."""
+        if block.holds_placeholder:
+            block.holds_placeholder = False
+            piece = piece if piece.lstrip().startswith("{") else PLACEHOLDER + piece
+        elif not block.size and piece.strip() == PLACEHOLDER:
+            # Without more, that is what there is when the block ends.
+            block.holds_placeholder = True
+            return
+        elif block.size and len(piece) >= block.size and piece.startswith("{"):
+            repetition = find_repetition(self.answer.text_of(block.key), piece)
+            piece = repetition.rest if repetition and repetition.is_certain else piece
+        block.size += len(piece)
+        self.answer.add_arguments(block.key, piece)
 
     def _close_block(self, block: _StreamedBlock | None) -> None:
         if block is None or block.is_left_out or block.is_closed:
@@ -287,6 +305,7 @@ class _StreamedBlock:
 
     __slots__ = (
         "citations",
+        "holds_placeholder",
         "is_closed",
         "is_hidden",
         "is_left_out",
@@ -296,6 +315,7 @@ class _StreamedBlock:
         "key",
         "kind",
         "signature",
+        "size",
         "start",
         "takes_answer",
     )
@@ -310,6 +330,10 @@ class _StreamedBlock:
         self.is_whole = True
         self.is_closed = False
         self.is_hidden = is_hidden(content)
+        self.size = 0
+        """How many characters a tool is called with so far."""
+        self.holds_placeholder = False
+        """Whether what came of that is an empty object."""
         self.json = Pieces()
         self.signature = Pieces()
         self.citations: list[msgspec.Raw] = []
