@@ -178,9 +178,12 @@ class MessageDecoder:
         if content.get("type") == ERROR:
             refuse_error(content)
         index = _index(event)
-        if index in self._blocks:
+        open_block = self._blocks.get(index)
+        if open_block and _begins_again(open_block, content):
+            return
+        if open_block:
             # Some servers give all blocks one index, and may not end one before the next.
-            self._replaced.append(self._blocks[index])
+            self._replaced.append(open_block)
         block = self._blocks[index] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
         self.answer.waiting_bytes += len(block.start)
@@ -300,6 +303,19 @@ class MessageDecoder:
         if must_be_kept(content):
             block_json = block.start if block.is_whole else json_text.encode_any(content)
             keep_block(self.answer, block.key, block_json, hidden=is_hidden(content))
+
+
+def _begins_again(block: _StreamedBlock, content: dict[str, Any]) -> bool:
+    """Whether the call of a block that is open begins once more. Raises Fault if it does with other arguments."""
+    if block.is_closed or block.kind != "tool_use" or content.get("type") != "tool_use":
+        return False
+    first = block.content()
+    call_id = word_of(content.get("id"))
+    if not call_id or call_id != word_of(first.get("id")):
+        return False
+    if content.get("input") and content["input"] != first.get("input"):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return True
 
 
 class _StreamedBlock:
