@@ -199,11 +199,13 @@ def call_samples() -> Iterator[Sample]:
         None,
     )
     grown = [call("find", '{"n"', id="c0"), call(arguments='{"n":1'), call(arguments='{"n":1}')]
-    yield Sample("all arguments so far in every piece", chat(*grown), None, None)
+    pieces = ({"type": "input_json_delta", "partial_json": piece} for piece in ('{"n"', '{"n":1', '{"n":1}'))
+    yield Sample("all arguments so far in every piece", chat(*grown), None, messages(*block(0, tool_use({}), *pieces)))
     renamed = [call("find", id="c0"), call(arguments='{"n":', id="c1"), call(arguments="1}", id="c2")]
     yield Sample("another id in every piece", chat(*renamed), None, None)
     first = [call("find", "{}", id="c0"), call(arguments='{"n":1}')]
-    yield Sample("an empty object before the arguments", chat(*first), None, None)
+    pieces = ({"type": "input_json_delta", "partial_json": piece} for piece in ("{}", '{"n":1}'))
+    yield Sample("an empty object before the arguments", chat(*first), None, messages(*block(0, tool_use({}), *pieces)))
     yield Sample(
         "half a call, and no reason to stop",
         [call("find", '{"n":', id="c0"), DONE],

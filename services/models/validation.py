@@ -52,16 +52,16 @@ PROVIDER_TOOL_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 # Declared in the contract, without behaviour yet.
 UNIMPLEMENTED_FIELDS = frozenset({"request_id", "fallback_models"})
 
-# (field, lowest, highest); a limit of None is open.
-NUMBER_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
-    ("temperature", 0, 2),
-    ("max_tokens", 1, None),
-    ("top_p", 0, 1),
-    ("top_k", 1, None),
-    ("frequency_penalty", -2, 2),
-    ("presence_penalty", -2, 2),
-    ("top_logprobs", 0, 20),
-)
+# The lowest and the highest value of each field; a limit of None is open.
+NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
+    "temperature": (0, 2),
+    "max_tokens": (1, None),
+    "top_p": (0, 1),
+    "top_k": (1, None),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+}
 
 
 def work_to_check(request: models_pb2.ChatRequest) -> int:
@@ -217,13 +217,13 @@ def _contents(parts: Collection[int]) -> Contents:
 
 
 def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation]:
-    for name, lowest, highest in NUMBER_RANGES:
-        if not config.HasField(name):
+    for field, value in config.ListFields():
+        name = field.name
+        if name not in NUMBER_RANGES:
             continue
-        value = getattr(config, name)
-        too_low = lowest is not None and value < lowest
+        lowest, highest = NUMBER_RANGES[name]
         too_high = highest is not None and value > highest
-        if too_low or too_high or not math.isfinite(value) or (name == "top_p" and value == 0):
+        if value < lowest or too_high or not math.isfinite(value) or (name == "top_p" and value == 0):
             yield FieldViolation(f"config.{name}", _range_text(name, lowest, highest))
     if len(config.stop_sequences) > MAX_STOP_SEQUENCES:
         yield FieldViolation("config.stop_sequences", f"holds more than {MAX_STOP_SEQUENCES} entries")
@@ -232,7 +232,7 @@ def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation
             yield FieldViolation(f"config.stop_sequences[{index}]", "is empty")
 
 
-def _range_text(name: str, lowest: float | None, highest: float | None) -> str:
+def _range_text(name: str, lowest: float, highest: float | None) -> str:
     if highest is None:
         return f"must be at least {lowest:g}"
     if name == "top_p":

@@ -115,7 +115,7 @@ class Intake:
             data = await context.read()
             if data is grpc.aio.EOF:
                 raise InvalidRequest("the call has no request message")
-            return data, await self._take_room(len(data))
+            return data, self._no_room if len(data) <= SMALL_BYTES else await self._take_room(len(data))
         except asyncio.CancelledError:
             if not reception.displaced:
                 raise
@@ -135,8 +135,6 @@ class Intake:
                 waiter.set_result(None)
 
     async def _take_room(self, request_bytes: int) -> Room:
-        if request_bytes <= SMALL_BYTES:
-            return self._no_room
         size = FORMS * request_bytes
         if size <= self._left and not self._crowded:
             self._left -= size

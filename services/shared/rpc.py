@@ -301,7 +301,7 @@ def _written(message: Message) -> bytes:
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
     """Writes the one log line of a call that has ended."""
     facts = {"reason": reason, **call.facts} if reason else call.facts
-    milliseconds = round(call.elapsed_seconds() * 1000, 3)
+    milliseconds = round(call.elapsed_seconds() * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **facts)
 
 

@@ -35,7 +35,7 @@ SAMPLES = (
 TERMINAL_WORDS = {
     "/chat/completions": (b"finish_reason", b"[DONE]"),
     "/responses": (b"response.completed", b"response.incomplete"),
-    "/messages": (b"message_stop",),
+    "/messages": (b"message_stop", b"[DONE]"),
 }
 """One of these stands in every stream that is whole."""
 

@@ -54,6 +54,7 @@ ERROR_EVENTS = {
     "named, no JSON": event("EngineCore died", "error"),
     "named, empty data": "event: error\ndata:\n\n",
     "named, no data": "event: error\n\n",
+    "named otherwise": event({"message": "EngineCore died"}, "upstream_error"),
     "named, a list": event([1], "error"),
     "named, null": event(None, "error"),
     "marked as an object": event(FLAT),
@@ -174,6 +175,30 @@ async def test_choice_that_failed(subject: Subject, verb: Verb) -> None:
         outcome = await subject.ask(verb)
         assert outcome.error is not None
         assert outcome.error.reason == reason
+
+
+@every_openai_like
+@both_verbs
+async def test_error_inside_a_message(subject: Subject, verb: Verb) -> None:
+    error = {"error": {"code": 429, "message": "x"}}
+    body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""} | error, "finish_reason": "stop"}]}
+    stream = event_stream(*said(subject, "So"), subject.speech.delta(error), event("[DONE]"))
+    subject.upstream.default = serve(answer(encode(body), headers=JSON), stream)
+    outcome = await subject.ask(verb)
+    assert outcome.error is not None
+    assert outcome.error.reason == "UPSTREAM_RATE_LIMITED"
+
+
+@every_anthropic_like
+@both_verbs
+async def test_error_in_place_of_a_block(subject: Subject, verb: Verb) -> None:
+    block = {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}
+    body = subject.speech.body(HELLO) | {"content": [block]}
+    events = [*subject.speech.opening(), *subject.speech.block(1, block, []), *subject.speech.ending(HELLO)]
+    subject.upstream.default = serve(answer(encode(body), headers=JSON), event_stream(*events))
+    outcome = await subject.ask(verb)
+    assert outcome.error is not None
+    assert outcome.error.reason == "UPSTREAM_OVERLOADED"
 
 
 @every_openai_like

@@ -3,6 +3,7 @@ event only. What was sent comes out once, or there is an error."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -135,6 +136,24 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+async def test_calls_that_are_alike_stay_two(subject: Subject) -> None:
+    told = [done(call(item_id=f"f{place}", call_id=f"c{place}"), output_index=place) for place in (1, 2)]
+    again = [call(item_id=f"x{place}", call_id=f"y{place}") for place in (1, 2)]
+    response = await answered(subject, *told, ended(*again))
+    assert [told.id for told in response.tool_calls] == ["c1", "c2"]
+
+
+async def test_a_piece_whose_number_is_another_kind_of_item_is_none_of_it(subject: Subject) -> None:
+    opened = [
+        {"type": "response.output_item.added", "output_index": place, "item": item}
+        for place, item in enumerate([thought(), message("")])
+    ]
+    for pieces in (PIECES, UNPLACED, [text(piece["delta"], output_index=0) for piece in PIECES]):
+        response = await answered(subject, *opened, *pieces, ended(thought(), message()))
+        parts = [(part.reasoning.text, part.text) for part in response.message.parts]
+        assert parts == [("", ""), ("", "Hi you")]
+
+
 @pytest.mark.parametrize("case", CALLS)
 async def test_a_call_comes_out_once(subject: Subject, case: str) -> None:
     response = await answered(subject, *CALLS[case])
@@ -160,6 +179,14 @@ THOUGHTS: dict[str, list[dict[str, Any]]] = {
 async def test_thoughts_come_out_once(subject: Subject, case: str) -> None:
     response = await answered(subject, *THOUGHTS[case], text("Hi", **PLACE | {"output_index": 1}), ended())
     assert [part.reasoning.text for part in response.message.parts if part.HasField("reasoning")] == ["Hm."]
+
+
+async def test_sources_that_only_an_event_tells(subject: Subject) -> None:
+    source = {"type": "url_citation", "url": "https://example.com", "start_index": 0, "end_index": 2}
+    told = {"type": "response.output_text.annotation.added", "annotation_index": 0, "annotation": source, **PLACE}
+    for rest in ([ended()], [done(message(), output_index=0), ended(message())]):
+        [part] = (await answered(subject, *PIECES, told, *rest)).message.parts
+        assert json.loads(part.citations_json) == [source]
 
 
 async def test_counts_beside_the_response(subject: Subject) -> None:

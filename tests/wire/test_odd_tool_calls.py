@@ -154,6 +154,19 @@ async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an
 
 
 @every_anthropic_like
+async def test_call_that_begins_more_than_once_is_one(subject: Subject) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
+    told = blocks(subject, block, deltas=[{"type": "input_json_delta", "partial_json": '{"a": 1}'}])
+    place = next(place for place, event in enumerate(told) if "content_block_start" in event)
+    subject.upstream.play(event_stream(*told[: place + 1], *told[place:]))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert [(call.id, call.arguments_json) for call in outcome.response.tool_calls] == [("a", '{"a": 1}')]
+    other = subject.speech.block(0, block | {"input": {"b": 2}}, [])[0]
+    assert await reason_of(subject, *told[: place + 1], other, *told[place + 1 :]) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_anthropic_like
 @pytest.mark.parametrize(
     ("kind", "delta"),
     [
@@ -165,6 +178,25 @@ async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an
 async def test_piece_of_another_kind_than_its_block_is_a_fault(subject: Subject, kind: str, delta: Any) -> None:
     block = {"type": kind, "id": "a", "name": "find", "input": {}, "text": ""}
     assert await reason_of(subject, *blocks(subject, block, deltas=[delta])) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_anthropic_like
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["{}", '{"a"', ": 1}"],
+        ["{}", '{"a": 1}'],
+        ["{", '{"a"', '{"a": 1}', '{"a": 1}'],
+        ['{"a": 1}', ""],
+    ],
+)
+async def test_input_behind_an_empty_object_or_with_all_that_came_before(subject: Subject, pieces: list[str]) -> None:
+    block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+    subject.upstream.play(event_stream(*blocks(subject, block, deltas=deltas)))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
 
 
 @every_anthropic_like

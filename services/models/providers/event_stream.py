@@ -19,7 +19,7 @@ MAX_EMPTY_BYTES = 4 * 1024 * 1024
 """Of one stream: comments, blank lines and whatever else is no event."""
 LARGE_EVENT = f"an event of more than {MAX_EVENT_BYTES} bytes"
 ERROR = "error"
-"""The name of an event that is an error."""
+"""How the name of an event ends that is an error; it seldom has more."""
 CR, LF = 0x0D, 0x0A
 """As numbers: to look for one in bytes takes an eighth of the time that it takes to look for bytes."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -31,7 +31,6 @@ from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, turn_o
 from services.shared.intake import Room
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
-OK = 200
 SUCCESSES = range(200, 300)
 """Frameworks answer a POST with 201 where nobody says otherwise."""
 
@@ -107,7 +106,7 @@ async def chat(
             if not _goes_on(search, error, payload):
                 raise error
         search.found()
-        answer = await _read(target, answered.headers, answered.body, body.tool_names)
+        answer = await _read(target, answered.status, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
 
 
@@ -254,7 +253,7 @@ async def _decoded(
     if not decoder.ended:
         await _read_end(decoder, framing, answered, target)
     if not decoder.finished:
-        raise error_for(_fault_of_early_end(answered, size), target.provider)
+        raise _failure(_fault_of_early_end(answered, size), answered, target)
     try:
         await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
@@ -273,7 +272,7 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer
     """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
     document = framing.document
     if document is not None:
-        decoder.answer = await _read(target, answered.headers, document, decoder.answer.tool_names)
+        decoder.answer = await _read(target, answered.status, answered.headers, document, decoder.answer.tool_names)
         decoder.finished = decoder.ended = True
         return
     events = framing.end()
@@ -384,15 +383,17 @@ async def _refusal(
     return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys, paths=paths)
 
 
-async def _read(target: Target, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]) -> Answer:
-    """The answer in the body of a 200, complete."""
+async def _read(
+    target: Target, status: int, headers: Mapping[str, str], body: bytes, tool_names: Mapping[str, str]
+) -> Answer:
+    """The answer in the body of a success, complete."""
     try:
         return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
-        raise error_for(fault, target.provider, status=OK, headers=headers, keys=target.keys) from None
+        raise error_for(fault, target.provider, status=status, headers=headers, keys=target.keys) from None
     except RecursionError:
         # Nested so deep that it could only just be read, and cannot be written again.
-        raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=OK, headers=headers) from None
+        raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider, status=status, headers=headers) from None
 
 
 def _read_whole(target: Target, body: bytes, tool_names: Mapping[str, str]) -> Answer:

@@ -15,6 +15,7 @@ from services.models.providers.anthropic.container import container_in_body, kee
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.error_body import fault_in
+from services.models.providers.event_stream import ERROR
 from services.models.providers.faults import Fault, read_object, word_of
 from services.models.providers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.json_text import items_of, text_of, written
@@ -60,6 +61,9 @@ def read_answer(body: bytes) -> Answer:
     read_header(answer, message)
     if not all(isinstance(block, dict) for block in blocks):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    for block in blocks:
+        if block.get("type") == ERROR:
+            refuse_error(block)
     citations = _keep_texts(body, blocks)
     written = _written_blocks(body, blocks)
     answered_by_tool = False

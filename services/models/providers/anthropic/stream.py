@@ -34,6 +34,7 @@ from services.models.providers.joined_values import JoinedValue
 from services.models.providers.json_text import items_of, object_of, text_of, written
 from services.models.providers.not_carried import tell_unknown_part
 from services.models.providers.pieces import Pieces
+from services.models.providers.repeated_arguments import find_repetition
 from services.models.providers.told_errors import BASE_RESP, bare_error_in, fault_of_event
 
 
@@ -60,6 +61,7 @@ TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 WHOLE_MEMBERS = frozenset({"encrypted_content"})
 """Members of other blocks of which a later piece is a newer value, and no continuation (`_beta_messages.py` of
 anthropic 2.12)."""
+PLACEHOLDER = "{}"
 NOTHING = (b"null", b'""')
 """What a member begins as that comes in pieces."""
 
@@ -86,7 +88,7 @@ class MessageDecoder:
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
             data = event.data
-            if event.name == ERROR:
+            if event.name.endswith(ERROR):
                 raise fault_of_event(data)
             if not data.startswith(b"{") and not (data := read_data(event)):
                 continue
@@ -173,10 +175,15 @@ class MessageDecoder:
 
     def _open_block(self, event: dict[str, Any], data: bytes) -> None:
         content = object_of(event.get("content_block"))
+        if content.get("type") == ERROR:
+            refuse_error(content)
         index = _index(event)
-        if index in self._blocks:
+        open_block = self._blocks.get(index)
+        if open_block and _begins_again(open_block, content):
+            return
+        if open_block:
             # Some servers give all blocks one index, and may not end one before the next.
-            self._replaced.append(self._blocks[index])
+            self._replaced.append(open_block)
         block = self._blocks[index] = _StreamedBlock(content, self._opened, data)
         self._opened += 1
         self.answer.waiting_bytes += len(block.start)
@@ -214,7 +221,7 @@ class MessageDecoder:
             if block.takes_answer:
                 self.answer.add(block.key, "text", piece)
             elif block.kind == "tool_use":
-                self.answer.add_arguments(block.key, piece)
+                self._add_input(block, piece)
             else:
                 block.json.add(piece)
                 self.answer.waiting_bytes += len(piece)
@@ -237,6 +244,22 @@ class MessageDecoder:
             if self.answer.waiting_bytes > MAX_PARTS_BYTES:
                 raise Fault("OUTPUT_LIMIT")
             block.join(_delta_members(delta, data))
+
+    def _add_input(self, block: _StreamedBlock, piece: str) -> None:
+        """Adds a piece to what a tool is called with. Servers that translate another dialect may send an empty object
+        first, or all that came before with every piece."""
+        if block.holds_placeholder:
+            block.holds_placeholder = False
+            piece = piece if piece.lstrip().startswith("{") else PLACEHOLDER + piece
+        elif not block.size and piece.strip() == PLACEHOLDER:
+            # Without more, that is what there is when the block ends.
+            block.holds_placeholder = True
+            return
+        elif block.size and len(piece) >= block.size and piece.startswith("{"):
+            repetition = find_repetition(self.answer.text_of(block.key), piece)
+            piece = repetition.rest if repetition and repetition.is_certain else piece
+        block.size += len(piece)
+        self.answer.add_arguments(block.key, piece)
 
     def _close_block(self, block: _StreamedBlock | None) -> None:
         if block is None or block.is_left_out or block.is_closed:
@@ -282,11 +305,25 @@ class MessageDecoder:
             keep_block(self.answer, block.key, block_json, hidden=is_hidden(content))
 
 
+def _begins_again(block: _StreamedBlock, content: dict[str, Any]) -> bool:
+    """Whether the call of a block that is open begins once more. Raises Fault if it does with other arguments."""
+    if block.is_closed or block.kind != "tool_use" or content.get("type") != "tool_use":
+        return False
+    first = block.content()
+    call_id = word_of(content.get("id"))
+    if not call_id or call_id != word_of(first.get("id")):
+        return False
+    if content.get("input") and content["input"] != first.get("input"):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return True
+
+
 class _StreamedBlock:
     """A content block in progress. What it began with is held as JSON, which takes the least memory."""
 
     __slots__ = (
         "citations",
+        "holds_placeholder",
         "is_closed",
         "is_hidden",
         "is_left_out",
@@ -296,6 +333,7 @@ class _StreamedBlock:
         "key",
         "kind",
         "signature",
+        "size",
         "start",
         "takes_answer",
     )
@@ -310,6 +348,10 @@ class _StreamedBlock:
         self.is_whole = True
         self.is_closed = False
         self.is_hidden = is_hidden(content)
+        self.size = 0
+        """How many characters a tool is called with so far."""
+        self.holds_placeholder = False
+        """Whether what came of that is an empty object."""
         self.json = Pieces()
         self.signature = Pieces()
         self.citations: list[msgspec.Raw] = []

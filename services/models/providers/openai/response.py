@@ -68,6 +68,7 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
         answer.add_logprobs(TEXT, told)
     answer.add_annotations(annotations_in(message))
     if not message.keys() <= KNOWN_MEMBERS:
+        refuse_error_within(message)
         answer.keep(body, message)
     if isinstance(message.get("content"), list):
         answer.keep_thoughts(body, message)
@@ -104,6 +105,12 @@ def refuse_error(completion: dict[str, Any], choice: dict[str, Any]) -> None:
     """Raises Fault for a completion, or a piece of one, that is an error or has one beside its choice or inside it."""
     error = error_in(completion) if choice else bare_error_in(completion)
     if error := error or choice.get("error"):
+        raise fault_in(error)
+
+
+def refuse_error_within(message: dict[str, Any]) -> None:
+    """Raises Fault for a message, or a piece of one, that has an error in place of what it should say."""
+    if error := message.get("error"):
         raise fault_in(error)
 
 

@@ -26,6 +26,7 @@ from services.models.providers.openai.response import (
     read_finish,
     read_header,
     refuse_error,
+    refuse_error_within,
     says_something,
     tell_not_carried,
 )
@@ -70,7 +71,7 @@ class ChatCompletionDecoder:
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
             data = event.data
-            if event.name == ERROR:
+            if event.name.endswith(ERROR):
                 raise fault_of_event(data)
             if not data.startswith(b"{"):
                 data = read_data(event)
@@ -188,6 +189,7 @@ class ChatCompletionDecoder:
         if "annotations" in delta:
             answer.add_annotations(annotations_in(delta))
         if not delta.keys() <= KNOWN_MEMBERS:
+            refuse_error_within(delta)
             answer.keep(data, delta)
 
 

@@ -17,8 +17,8 @@ from services.models.providers.json_values import are_same_json
 from services.models.providers.openai.called import NULL, Called, read_piece
 from services.models.providers.openai.chat_answer import ChatAnswer, KeptOfCall
 from services.models.providers.openai.object_end import ObjectEnd
-from services.models.providers.openai.repeated_arguments import find_repetition
 from services.models.providers.pieces import Pieces
+from services.models.providers.repeated_arguments import find_repetition
 
 
 class StreamedCalls:

@@ -10,7 +10,7 @@ from services.models.providers.openai.traits import Traits
 from services.shared.errors import FieldViolation, InvalidRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Translation:
     """Gathers what was changed and what cannot be said, each under the path of its field as the caller counts."""
 

@@ -7,6 +7,7 @@ response may have other ids and other places (BerriAI/litellm #22102, vllm-proje
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from services.models.providers.answer import MAX_BLOCKS
@@ -43,10 +44,16 @@ class ItemPlaces:
         index = index_of(number)
         if self._moved:
             place = self._by_id.get(word_of(event.get("item_id")))
-            return self._moved.get(index, index) if place is None else place
-        if index not in self._kinds:
+            index = self._moved.get(index, index) if place is None else place
+        known = self._kinds.get(index)
+        if known == kind:
+            return index
+        if known is None:
             self._begin(index, kind, word_of(event.get("item_id")))
-        return index
+            return index
+        # Another item's: some servers give all pieces one number.
+        place = self._by_id.get(word_of(event.get("item_id")))
+        return self._of_newest(kind) if place is None or self._kinds[place] != kind else place
 
     def of_item(self, event: dict[str, Any], item: dict[str, Any]) -> int:
         """The place of the item that an event has, which may be another one at a place that is taken: some servers give
@@ -68,31 +75,35 @@ class ItemPlaces:
         """The places of all items, in the order in which the last response has them: that of the same id, or else of
         the same kind at the same place, or of the same content. Others are new."""
         places: dict[int, int] = {}
+        taken: set[int] = set()
         for find in (self._same_by_id, self._same_by_place, self._same_by_content):
             for order, item in enumerate(output):
                 if order in places or not isinstance(item, dict):
                     continue
-                place = find(order, item)
-                if place is not None and place not in places.values():
+                place = next((place for place in find(order, item) if place not in taken), None)
+                if place is not None:
                     places[order] = place
+                    taken.add(place)
         for order in range(len(output)):
             if order not in places:
-                is_free = order not in self._kinds and order not in places.values()
-                places[order] = order if is_free else max((*self._kinds, *places.values()), default=-1) + 1
+                is_free = order not in self._kinds and order not in taken
+                places[order] = order if is_free else max((*self._kinds, *taken), default=-1) + 1
+                taken.add(places[order])
         return [places[order] for order in range(len(output))]
 
-    def _same_by_id(self, _: int, item: dict[str, Any]) -> int | None:
-        names = (word_of(item.get(member)) for member in ("id", "call_id"))
-        return next((self._by_id[name] for name in names if name in self._by_id), None)
+    def _same_by_id(self, _: int, item: dict[str, Any]) -> Iterator[int]:
+        for member in ("id", "call_id"):
+            place = self._by_id.get(word_of(item.get(member)))
+            if place is not None:
+                yield place
 
-    def _same_by_place(self, order: int, item: dict[str, Any]) -> int | None:
-        is_same = self._kinds.get(order) == kind_of(item) and self._items.name_at(order) in ("", name_of(item))
-        return order if is_same else None
+    def _same_by_place(self, order: int, item: dict[str, Any]) -> Iterator[int]:
+        if self._kinds.get(order) == kind_of(item) and self._items.name_at(order) in ("", name_of(item)):
+            yield order
 
-    def _same_by_content(self, _: int, item: dict[str, Any]) -> int | None:
+    def _same_by_content(self, _: int, item: dict[str, Any]) -> Iterator[int]:
         kind = kind_of(item)
-        alike = (place for place, told in self._kinds.items() if told == kind and self._items.goes_on(place, item))
-        return next(alike, None)
+        return (place for place, told in self._kinds.items() if told == kind and self._items.goes_on(place, item))
 
     def _of_unnumbered(self, kind: str, item_id: str, *, is_beginning: bool) -> int:
         open_place = self._unnumbered.pop(kind, None)

@@ -12,7 +12,7 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers import json_text
-from services.models.providers.answer import MAX_BLOCKS, Answer
+from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
 from services.models.providers.faults import Fault, word_of
 from services.models.providers.json_text import items_of, text_of, written
 from services.models.providers.json_values import are_same_json
@@ -56,6 +56,10 @@ class OutputItems:
         self._early_arguments: dict[int, Pieces] = {}
         self._newest_thoughts: dict[int, int] = {}
         self._told_thoughts: set[tuple[int, int]] = set()
+        self._annotations: dict[int, list[bytes]] = {}
+        self._cited: set[int] = set()
+        """The parts whose sources the whole item named."""
+        self._annotation_bytes = 0
         self._late_calls: dict[int, dict[str, Any]] = {}
         self._names: dict[int, str] = {}
         """The tools that are called, by the places of the calls, as soon as they are known."""
@@ -159,8 +163,20 @@ class OutputItems:
         """Adds what the pieces have not told of a part of a message."""
         self._add_rest(_key(index, part), kind, text)
 
+    def add_annotation(self, index: int, part: int, annotation: Any) -> None:
+        """Adds a source that is named for a part of a message by itself."""
+        told = json_text.encode_any(annotation)
+        self._answer.waiting_bytes += len(told)
+        self._annotation_bytes += len(told)
+        if self._annotation_bytes > MAX_CITED_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        self._annotations.setdefault(_key(index, part), []).append(told)
+
     def end(self) -> None:
         """Says that nothing more comes. Raises Fault for arguments that no tool is named for."""
+        for key, told in self._annotations.items():
+            if key not in self._cited:
+                self._answer.cite(key, f"[{b','.join(told).decode()}]")
         for index, event in self._late_calls.items():
             self.open_call(index, {"type": "function_call", "call_id": event.get("call_id"), "name": event["name"]})
         if self._early_arguments:
@@ -209,6 +225,7 @@ class OutputItems:
             if part.get("annotations"):
                 written = _written_parts(item_json) if written is None else written
                 self._answer.cite(key, _annotations_json(part, number, written))
+                self._cited.add(key)
             if text:
                 yield key
 

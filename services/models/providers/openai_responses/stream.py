@@ -74,7 +74,7 @@ class ResponseDecoder:
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
             data = event.data
-            if event.name == ERROR:
+            if event.name.endswith(ERROR):
                 raise fault_of_event(data)
             if not data.startswith(b"{") and not (data := read_data(event)):
                 continue
@@ -123,6 +123,9 @@ class ResponseDecoder:
             )
         elif kind in PART_ENDS:
             self._read_end_of_part(event)
+        elif kind == "response.output_text.annotation.added":
+            place = self._places.of_event(event, MESSAGE)
+            self._items.add_annotation(place, _part(event, "content_index"), event.get("annotation"))
         elif kind in ARGUMENT_ENDS:
             place = self._places.of_event(event, CALL)
             self._items.name_call(place, event)
