@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from services.shared.fair_threads import FairThreads, PerLoop
-from services.shared.pacing import Turns
+from services.shared.pacing import SharedSlice
 
 LARGE_BYTES = 1024 * 1024
 
@@ -26,7 +26,7 @@ WAITING_BYTES = 512 * 1024 * 1024
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_turns = PerLoop(Turns)
+_slices = PerLoop(SharedSlice)
 _threads = PerLoop(lambda: FairThreads("to be encoded", THREADS, WAITING_BYTES))
 
 
@@ -43,8 +43,8 @@ async def run_beside_if_large(
 
 
 async def turn_on_loop() -> None:
-    """Returns when it is the caller's turn to work on the event loop, for a few milliseconds."""
-    await _turns.get().wait()
+    """Returns when the caller may work on the event loop for a millisecond: at once, unless many want to."""
+    await _slices.get().wait()
 
 
 async def run_beside(

@@ -12,6 +12,9 @@ from collections import deque
 
 SLICE_SECONDS = 0.005
 
+WOKEN_TOGETHER = 32
+"""How many tasks may find that there is no time left for them."""
+
 
 class Pace:
     """The slices of one piece of work.
@@ -43,37 +46,63 @@ class Pace:
             self.begin()
 
 
-class Turns:
-    """The turns of many tasks, of which one works in each round of the event loop: without them a thousand that were
-    woken together would all work in the same round, and nobody else until they were done. Belongs to one loop.
+class SharedSlice:
+    """A slice of each round of the event loop, in which many tasks work: without it a thousand that were woken together
+    would all work in the same round, and nobody else until they were done. Belongs to one loop.
 
-    await turns.wait()
-    work_for_a_few_milliseconds()
+    await shared_slice.wait()
+    work_for_a_millisecond()
     """
 
-    __slots__ = ("_is_taken", "_waiting")
+    __slots__ = ("_is_followed", "_over", "_waiting", "_woken_in_vain")
 
     def __init__(self) -> None:
-        self._is_taken = False
+        self._over = 0.0
+        """When it ends; 0 before the first task of a round."""
+        self._is_followed = False
+        """Whether the next one will begin by itself."""
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._woken_in_vain: deque[asyncio.Future[None]] = deque()
+        """Those who found no time left; they are in front of the others."""
 
     async def wait(self) -> None:
-        """Returns when it is the caller's turn, which lasts until the caller waits for something again."""
-        loop = asyncio.get_running_loop()
-        if self._is_taken:
-            turn: asyncio.Future[None] = loop.create_future()
-            self._waiting.append(turn)
-            await turn
+        """Returns at once while there is time left in this slice, else in a later one."""
+        if not self._waiting and not self._woken_in_vain and self._has_time():
             return
-        self._is_taken = True
-        loop.call_soon(self._begin_round, loop)
+        await _put_into(self._waiting)
+        while not self._has_time():
+            await _put_into(self._woken_in_vain)
 
-    def _begin_round(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                # Behind the task that this wakes.
-                loop.call_soon(self._begin_round, loop)
-                return
-        self._is_taken = False
+    def _has_time(self) -> bool:
+        now = time.monotonic()
+        if self._over:
+            return now < self._over
+        self._over = now + SLICE_SECONDS
+        self._follow()
+        return True
+
+    def _follow(self) -> None:
+        if not self._is_followed:
+            self._is_followed = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._over = 0.0
+        self._is_followed = False
+        self._waiting.extendleft(reversed(self._woken_in_vain))
+        self._woken_in_vain.clear()
+        if not self._waiting:
+            return
+        for _ in range(min(WOKEN_TOGETHER, len(self._waiting))):
+            waking = self._waiting.popleft()
+            if not waking.done():
+                waking.set_result(None)
+        # Behind the tasks that were woken, which may all have left.
+        self._follow()
+
+
+async def _put_into(waiting: deque[asyncio.Future[None]]) -> None:
+    """Returns when it is woken."""
+    waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting.append(waking)
+    await waking
