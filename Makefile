@@ -16,6 +16,9 @@ INSTALL_LOCK := install --no-deps --require-hashes --only-binary :all: -r
 STUBS := proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
 SOURCES := services genai_platform examples tests benchmarks docs requirements proto/generate.py
 
+# Hundreds of processes of the tests would compile all that they import, each for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test check lint format types proto bench fuzz fuzz-short lock sbom clean
 

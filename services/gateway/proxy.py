@@ -74,6 +74,8 @@ class Forward:
         self._start = channel.unary_stream(path) if self.streams else channel.unary_unary(path)
         self._start_in_pieces = channel.stream_stream(path) if self.streams else channel.stream_unary(path)
         self._backend = backend
+        # Where it is, is not for strangers; the log has it.
+        self._place = backend.title if told else f"{backend.title} at {backend.address}"
         self._name = f"{backend.service.name}/{method.name}"
         self._max_bytes = max_request_bytes(method.name)
         self._log = log
@@ -161,7 +163,7 @@ class Forward:
     def _unreachable(self) -> errors.Unavailable:
         backend = self._backend
         return errors.Unavailable(
-            f"the {backend.title} at {backend.address} cannot be reached; is it running?",
+            f"the {self._place} cannot be reached; is it running?",
             reason="BACKEND_UNAVAILABLE",
             retry_after=RETRY_SECONDS,
             metadata={"backend": backend.name},
@@ -178,7 +180,7 @@ class Forward:
         # Names no time to retry after: a caller that repeated the call by itself would pay for the answer twice.
         backend = self._backend
         return errors.Unavailable(
-            f"the {backend.title} at {backend.address} {how}",
+            f"the {self._place} {how}",
             reason="BACKEND_LOST",
             metadata={"backend": backend.name, **facts},
         )

@@ -119,10 +119,11 @@ class SessionClient:
             raise errors.LimitExceeded("the turn is too large for one message", reason="MESSAGE_TOO_LARGE") from None
         # Without details it was grpc that spoke.
         raise errors.Unavailable(
-            f"the Session Service at {self._address} cannot be reached; is it running?",
+            "the Session Service cannot be reached; is it running?",
             reason="SESSIONS_UNAVAILABLE",
             retry_after=RETRY_SECONDS,
             metadata={"backend": "sessions"},
+            logged={"backend_address": self._address},
         ) from None
 
 

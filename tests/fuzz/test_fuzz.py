@@ -12,7 +12,7 @@ from tests.fuzz.__main__ import FUZZERS, OF_PROCESSES, judge_all
 from tests.fuzz.report import Report
 
 SEED = 1
-COUNTS = {"messages": 500, "frames": 250, "upstreams": 400, "answers": 500, "streams": 500, "schemas": 40}
+COUNTS = {"messages": 300, "frames": 200, "upstreams": 250, "answers": 500, "streams": 500, "schemas": 40}
 
 
 @pytest.mark.parametrize("name", FUZZERS)

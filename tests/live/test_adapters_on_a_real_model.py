@@ -79,7 +79,7 @@ def asking(text: str, *, fields: dict[str, Any] | None = None, **config: Any) ->
     request = models_pb2.ChatRequest(
         model="small",
         messages=[models_pb2.ChatMessage(role="user", content=text)],
-        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 24, **config}),
+        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 16, **config}),
         parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
         **(fields or {}),
     )
@@ -114,7 +114,7 @@ async def test_chat_gives_text_usage_and_finish_reason(transport: Transport, tar
     assert response.text
     assert response.finish_reason in ("stop", "length")
     assert response.usage.prompt_tokens > 0
-    assert 0 < response.usage.completion_tokens <= 24
+    assert 0 < response.usage.completion_tokens <= 16
     assert not response.usage.estimated
 
 
@@ -129,10 +129,8 @@ async def test_stream_gives_several_tokens_that_are_the_whole_text(transport: Tr
 @one_for_each_dialect
 async def test_both_verbs_give_the_same_answer(transport: Transport, target: Target) -> None:
     """The server itself writes the answer here, once as a body and once as events."""
-    whole = await chat(
-        transport, dataclasses.replace(target, streams_unary=False), asking("Count to 5.", max_tokens=16)
-    )
-    _, streamed = await collect(transport, target, asking("Count to 5.", max_tokens=16))
+    whole = await chat(transport, dataclasses.replace(target, streams_unary=False), asking("Count to 5."))
+    _, streamed = await collect(transport, target, asking("Count to 5."))
 
     assert streamed.message == whole.message
     assert streamed.finish_reason == whole.finish_reason
@@ -154,7 +152,7 @@ async def test_many_turns_with_a_system_message(transport: Transport, target: Ta
 
 @one_for_each_dialect
 async def test_an_answer_goes_back_untouched_as_the_next_turn(transport: Transport, target: Target) -> None:
-    conversation = asking("The capital of France?", max_tokens=16)
+    conversation = asking("The capital of France?")
     _, first = await collect(transport, target, conversation)
     conversation.request.messages.append(first.message)
     conversation.request.messages.add(role="user", content="And of Italy?")
@@ -321,7 +319,7 @@ async def test_tools_that_the_servers_template_does_not_know_are_no_error(transp
     required = models_pb2.ToolChoice(mode=models_pb2.TOOL_CHOICE_MODE_REQUIRED)
     fields = {"tools": [WEATHER], "tool_choice": required}
 
-    _, response = await collect(transport, target, asking("How is the weather in Rome?", max_tokens=16, fields=fields))
+    _, response = await collect(transport, target, asking("How is the weather in Rome?", fields=fields))
 
     assert response.text
     assert not response.tool_calls
@@ -330,7 +328,7 @@ async def test_tools_that_the_servers_template_does_not_know_are_no_error(transp
 
 @one_for_each_dialect
 async def test_a_tool_call_and_its_result_in_the_history_are_taken(transport: Transport, target: Target) -> None:
-    conversation = asking("How is the weather in Rome?", max_tokens=16, fields={"tools": [WEATHER]})
+    conversation = asking("How is the weather in Rome?", fields={"tools": [WEATHER]})
     call = models_pb2.ToolCall(id="call_1", name="weather", arguments_json='{"city":"Rome","known":true}')
     messages = conversation.request.messages
     messages.append(models_pb2.ChatMessage(role="assistant", content="Let me see.", tool_calls=[call]))

@@ -71,6 +71,15 @@ async def test_message_names_the_backend_and_its_address() -> None:
     assert sessions.details() == f"the Session Service at {address} cannot be reached; is it running?"
 
 
+async def test_strangers_are_not_told_the_address_of_a_backend() -> None:
+    with refusing_address() as address:
+        async with gateway(address, exposed=True) as front:
+            error = await failure(front.unary()(b""))
+            call = await front.first_call()
+    assert error.details() == "the Model Service cannot be reached; is it running?"
+    assert address in call["cause"]
+
+
 async def test_host_that_does_not_exist_is_unavailable() -> None:
     async with gateway("no-such-host.invalid:50053") as front:
         error = await failure(front.unary()(b"", timeout=30))

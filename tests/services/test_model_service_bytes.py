@@ -164,7 +164,7 @@ EXPECTED = {
 
 @given(data=st.one_of(mutated(), mutated(), mutated(), st.binary(max_size=200)), stream=st.booleans())
 @settings(
-    max_examples=400,
+    max_examples=200,
     deadline=5000,
     derandomize=True,
     database=None,
@@ -202,7 +202,7 @@ OTHER_METHODS = [method.name for method in SERVICE.methods if method.name not in
 
 @given(method=st.sampled_from(OTHER_METHODS), data=st.binary(max_size=100))
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=5000,
     derandomize=True,
     database=None,

@@ -158,7 +158,7 @@ def test_tokens_are_estimated_from_text_and_media() -> None:
     ),
     st.integers(min_value=0, max_value=15),
 )
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_no_window_is_too_long_or_parts_a_call_from_its_result(kinds: list[str], limit: int) -> None:
     messages = [conversation_message(kind) for kind in kinds]
     chosen = Window(Limits(messages=limit, tokens=None))

@@ -25,7 +25,7 @@ from proto.sessions_pb2_grpc import SessionServiceStub
 from services.sessions.expiry import purge_expired_sessions
 from services.sessions.tables import sessions
 from services.shared.logs import open_log
-from tests.services.sessions_fixtures import Service, said, served
+from tests.services.sessions_fixtures import Service, served
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_PATH = ["services/sessions/main.py"]
@@ -138,58 +138,6 @@ def test_a_bad_database_stops_the_start(tmp_path: Path) -> None:
     assert "no database" in refused(tmp_path)
     assert "cannot be created" in refused(Path("/proc/nowhere/data"))
     assert "hunter2" not in refused(tmp_path, SESSIONS_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:99999/d")
-
-
-async def append_until_killed(
-    stub: SessionServiceStub, worker: int, answered: list[int], process: subprocess.Popen[str], enough: int
-) -> None:
-    """Appends pairs of messages and notes the last sequence of each that was answered; after enough, kills."""
-    number = 0
-    with contextlib.suppress(grpc.aio.AioRpcError):
-        while True:
-            messages = [said("user", f"{worker} {number}"), said("assistant", f"{worker} {number}")]
-            request = pb.AppendMessagesRequest(session_id="s", messages=messages)
-            answer = await stub.AppendMessages(request, timeout=CALL_SECONDS)
-            answered.append(answer.messages[-1].sequence)
-            number += 1
-            if len(answered) == enough:
-                process.send_signal(signal.SIGKILL)
-
-
-async def list_all(stub: SessionServiceStub) -> list[pb.SessionMessage]:
-    found: list[pb.SessionMessage] = []
-    token = ""
-    while not found or token:
-        request = pb.ListMessagesRequest(session_id="s", page_size=1000, page_token=token)
-        page = await stub.ListMessages(request, timeout=CALL_SECONDS)
-        found += page.messages
-        token = page.next_page_token
-    return found
-
-
-async def test_answered_writes_survive_kill_9(tmp_path: Path) -> None:
-    """Four writers at once; the process is killed after some answers, wherever it then is."""
-    answered: list[int] = []
-    for round_number in range(3):
-        with started(tmp_path) as (process, line):
-            async with connected(line) as stub:
-                if round_number == 0:
-                    await stub.CreateSession(pb.CreateSessionRequest(session_id="s"), timeout=CALL_SECONDS)
-                    stored: list[pb.SessionMessage] = []
-                else:
-                    stored = await list_all(stub)
-                assert [entry.sequence for entry in stored] == list(range(1, len(stored) + 1))
-                assert set(answered) <= {entry.sequence for entry in stored}
-                contents = [entry.message.content for entry in stored]
-                assert contents[0::2] == contents[1::2]
-                enough = len(answered) + 15 + 7 * round_number
-                writers = (append_until_killed(stub, worker, answered, process, enough) for worker in range(4))
-                await asyncio.gather(*writers)
-    with started(tmp_path) as (_, line):
-        async with connected(line) as stub:
-            stored = await list_all(stub)
-            assert [entry.sequence for entry in stored] == list(range(1, len(stored) + 1))
-            assert set(answered) <= {entry.sequence for entry in stored}
 
 
 async def test_expired_sessions_are_removed_in_the_background(sqlite_file: Path) -> None:

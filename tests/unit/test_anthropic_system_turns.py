@@ -168,7 +168,7 @@ def test_place_is_no_parameter_to_pass_through() -> None:
 MESSAGES = st.sampled_from([HELLO, BRIEF, HI, CALLED, *FOUND, ChatMessage(role="assistant", content=" ")])
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(MESSAGES, max_size=8))
 def test_every_system_text_is_sent_once_where_it_may_stand(messages: list[ChatMessage]) -> None:
     body = json.loads(encode(model(system_turns=True), [HELLO, *messages]).data)

@@ -165,7 +165,7 @@ def test_assistants_white_space_is_left_out() -> None:
 TEXTS = st.sampled_from(["", " ", "\n\n", "a", " Grüße", "x\x00y "])
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["user", "system", "assistant", "tool"]), TEXTS, st.integers(0, 2), st.booleans()),

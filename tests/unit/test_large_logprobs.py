@@ -19,8 +19,9 @@ def wrapped(name: str, tokens: Any) -> dict[str, Any]:
     return {"text": TALK, "n": [1, {"b": [2]}], "logprobs": tokens if name == "logprobs" else {name: tokens}}
 
 
-@pytest.mark.parametrize("name", ["logprobs", "content", "refusal"])
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n", " : ")])
+@pytest.mark.parametrize(
+    ("name", "separators"), [("logprobs", (",", ":")), ("content", (", ", ": ")), ("refusal", (" ,\n", " : "))]
+)
 def test_tokens_are_cut_out_and_the_rest_is_read(name: str, separators: tuple[str, str]) -> None:
     data = json.dumps(wrapped(name, MANY), separators=separators).encode()
     read, light = read_large_object(data)

@@ -79,7 +79,7 @@ def change(registry: Registry, kind: str, what: str | int) -> None:
         registry.labels[kind] = what
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(changes=CHANGES, stop=st.integers(0, 20))
 def test_any_history_comes_back_in_a_fresh_registry_also_when_the_first_attempt_was_cut_short(
     changes: list[tuple[str, str | int]], stop: int

@@ -107,7 +107,7 @@ def _parses(data: bytes) -> bool:
 
 
 @given(st.binary(max_size=64))
-@settings(max_examples=300, derandomize=True, database=None)
+@settings(max_examples=150, derandomize=True, database=None)
 def test_any_bytes_are_explained(data: bytes) -> None:
     violation = explain_decode_error(REQUEST, data)
     assert violation.field
@@ -140,7 +140,7 @@ def test_message_of_too_many_fields_is_refused_by_its_field(kind: str) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_count_of_anything_ends(data: bytes) -> None:
     check_fields(REQUEST, data)
 

@@ -136,13 +136,8 @@ async def test_whole_answer_without_end_is_left(subject: Subject, verb: Verb, st
     await subject.upstream.requests[0].closed_by_peer()
 
 
-MANY_EVENTS = {
-    "documents on lines": "{}\n",
-    "events": "data: {}\n\n",
-    "empty events": "data\n\n",
-    "blank lines": "\n",
-    "comments": ":\n\n",
-}
+MANY_EVENTS = {"documents on lines": "{}\n", "events": "data: {}\n\n"}
+MANY_OF_NOTHING = {"empty events": "data\n\n", "blank lines": "\n", "comments": ":\n\n"}
 
 
 @every_dialect
@@ -152,10 +147,22 @@ async def test_body_of_events_without_number_is_none(
     subject: Subject, verb: Verb, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Told as a whole answer, whatever it is."""
+    start = b'{"id":"a"}\n' if "documents" in case else b""
+    await check_many(subject, verb, start + repeated(MANY_EVENTS[case]) * 4, monkeypatch)
+
+
+@one_dialect
+@both_verbs
+@pytest.mark.parametrize("case", MANY_OF_NOTHING)
+async def test_body_of_nothing_without_number_is_none(
+    subject: Subject, verb: Verb, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await check_many(subject, verb, repeated(MANY_OF_NOTHING[case]) * 4, monkeypatch)
+
+
+async def check_many(subject: Subject, verb: Verb, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (exchange, framing):
         monkeypatch.setattr(module, "MAX_EVENTS", 20_000)
-    start = '{"id":"a"}\n' if "documents" in case else ""
-    body = start.encode() + repeated(MANY_EVENTS[case]) * 4
     subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
     async with bounded(len(body) + 4 * MIB):
         outcome = await subject.ask(verb)

@@ -4,6 +4,7 @@ else."""
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,18 +37,18 @@ VALUES: dict[str, Any] = {
     "negative": -1,
     "fraction": 1.5,
     "beyond 64 bits": 2**70,
-    "beyond a double": 10**400,
     "text": "x",
     "half a character": "\ud83d",
-    "second half": "\ude00x",
     "nul": "a\0b",
     "long word": "x" * 5000,
     "empty list": [],
     "list of lists": [[[]], [1], None],
     "empty object": {},
     "object": {"type": "x", "": {"": []}},
-    "deep": DEEP,
 }
+
+UNREADABLE: dict[str, Any] = {"beyond a double": 10**400, "second half": "\ude00x", "deep": DEEP}
+"""What stops a reader of JSON, wherever it stands."""
 
 ERRORS = {"UPSTREAM_PROTOCOL_ERROR", "OUTPUT_LIMIT", "UPSTREAM_STREAM_TRUNCATED", "UPSTREAM_SERVER_ERROR"}
 """What an answer may end in that is misshapen."""
@@ -87,7 +88,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 @every_dialect
-@pytest.mark.parametrize("new", VALUES.values(), ids=VALUES.keys())
+@pytest.mark.parametrize("new", [*VALUES.values(), *UNREADABLE.values()], ids=[*VALUES, *UNREADABLE])
 async def test_wrong_value_at_any_place_of_a_whole_answer(subject: Subject, new: Any) -> None:
     body = json.loads(encode(subject.speech.body(FULL)))
     for path in places(body):
@@ -100,11 +101,27 @@ async def test_wrong_value_at_any_place_of_a_whole_answer(subject: Subject, new:
 async def test_wrong_value_at_any_place_of_a_stream(subject: Subject, new: Any) -> None:
     events = subject.speech.events(FULL)
     for number, text in enumerate(events):
-        head, value = read_event(text)
+        _, value = read_event(text)
         for path in places(value):
-            changed = f"{head}{json.dumps(replaced(value, path, new))}\n\n"
-            subject.upstream.play(event_stream("".join([*events[:number], changed, *events[number + 1 :]])))
-            check(await subject.ask("chat_stream"))
+            await check_stream(subject, events, number, path, new)
+
+
+@every_dialect
+async def test_what_cannot_be_read_in_any_event_of_a_stream(subject: Subject) -> None:
+    events = subject.speech.events(FULL)
+    for (name, new), (number, text) in itertools.product(UNREADABLE.items(), enumerate(events)):
+        _, value = read_event(text)
+        for path in [*places(value)][-1:]:
+            with row(name, text):
+                await check_stream(subject, events, number, path, new)
+
+
+async def check_stream(subject: Subject, events: list[str], number: int, path: tuple[Any, ...], new: Any) -> None:
+    """With another value at a place of one of its events."""
+    head, value = read_event(events[number])
+    changed = f"{head}{json.dumps(replaced(value, path, new))}\n\n"
+    subject.upstream.play(event_stream("".join([*events[:number], changed, *events[number + 1 :]])))
+    check(await subject.ask("chat_stream"))
 
 
 def read_event(text: str) -> tuple[str, Any]:

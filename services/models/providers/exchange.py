@@ -253,7 +253,7 @@ async def _decoded(
     if not decoder.ended:
         await _read_end(decoder, framing, answered, target)
     if not decoder.finished:
-        raise error_for(_fault_of_early_end(answered, size), target.provider)
+        raise _failure(_fault_of_early_end(answered, size), answered, target)
     try:
         await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
