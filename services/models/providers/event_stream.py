@@ -72,6 +72,8 @@ class EventStream:
             # One line of data is what nearly every event is.
             if block.startswith(b"data: ") and LF not in block:
                 events.append(Event("", block[6:]))
+            elif block.startswith(b"event: ") and (event := _parse_named(block)):
+                events.append(event)
             elif block and not _is_comment(block) and (parsed := _parse(block)):
                 events += parsed
             else:
@@ -157,16 +159,20 @@ def _is_comment(block: bytes) -> bool:
     return block.startswith(b":") and b"\n" not in block
 
 
+def _parse_named(block: bytes) -> Event | None:
+    """The event in lines that begin with its name, if one line of data is all the rest, as in nearly every such one."""
+    start, _, rest = block.partition(b"\n")
+    if rest.startswith(b"data: ") and LF not in rest:
+        return Event(start[7:].decode("utf-8", "replace"), rest[6:])
+    return None
+
+
 def _parse(block: bytes) -> list[Event]:
     """Returns the event in the lines before an empty line, or none when they have no data.
 
     Errors are told without data too: by the name alone, in a field of that name, as llama.cpp has sent them, or as an
     object without any field, where a proxy hands on the body of a backend's error.
     """
-    start, _, rest = block.partition(b"\n")
-    if rest.startswith(b"data: ") and LF not in rest and start.startswith(b"event: "):
-        # Nearly every event that has a name.
-        return [Event(start[7:].decode("utf-8", "replace"), rest[6:])]
     name = ""
     lines: list[Event] = []
     for line in block.split(b"\n"):

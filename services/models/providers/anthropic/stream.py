@@ -87,23 +87,22 @@ class MessageDecoder:
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            data = event.data
-            if event.name.endswith(ERROR):
+            name, data = event
+            if name == ERROR:
                 raise fault_of_event(data)
-            if not data.startswith(b"{") and not (data := read_data(event)):
-                continue
-            if data == DONE:
-                self._end_early()
-                return
-            told = read_object(data)
-            if "type" not in told:
-                told["type"] = event.name
-            self._read(told, data)
+            if not data.startswith(b"{"):
+                data = read_data(event)
+                if data == DONE:
+                    self._end_early()
+                    return
+                if not data:
+                    continue
+            self._read(read_object(data), data, name)
             if self.ended:
                 return
 
-    def _read(self, event: dict[str, Any], data: bytes) -> None:
-        kind = event.get("type")
+    def _read(self, event: dict[str, Any], data: bytes, name: str) -> None:
+        kind = event.get("type") or name
         if event.get(ERROR) or BASE_RESP in event:
             refuse_error(event)
         if kind == "content_block_delta":
@@ -132,6 +131,8 @@ class MessageDecoder:
         elif kind == "message_stop":
             self._read_usage(event)
             self._end()
+        elif name.endswith(ERROR):
+            raise fault_of_event(data)
         elif error := bare_error_in(event):
             raise fault_in(error)
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.

@@ -70,18 +70,19 @@ class ChatCompletionDecoder:
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            data = event.data
-            if event.name.endswith(ERROR):
+            name, data = event
+            if name and name.endswith(ERROR):
                 raise fault_of_event(data)
-            if not data.startswith(b"{"):
-                data = read_data(event)
+            if not data:
+                continue
+            if not self._reads_plainly or (piece := self._plain_pieces.read(data)) is None:
+                if not data.startswith(b"{"):
+                    data = read_data(event)
                 if data == DONE:
                     self._end()
                     return
-                if not data:
-                    continue
-            if not self._reads_plainly or (piece := self._plain_pieces.read(data)) is None:
-                self._read(read_object(data), data)
+                if data:
+                    self._read(read_object(data), data)
                 continue
             self.answer.add(TEXT, "text", piece.choices[0].delta.content)
             if piece.service_tier:

@@ -12,7 +12,6 @@ from typing import Any
 
 from services.models.providers.answer import MAX_BLOCKS
 from services.models.providers.faults import Fault, word_of
-from services.models.providers.json_text import text_of
 from services.models.providers.openai_responses.output_items import OutputItems, index_of, kind_of, name_of
 
 MESSAGE, REASONING, CALL = "message", "reasoning", "call"
@@ -55,11 +54,10 @@ class ItemPlaces:
         place = self._by_id.get(word_of(event.get("item_id")))
         return self._of_newest(kind) if place is None or self._kinds[place] != kind else place
 
-    def of_item(self, event: dict[str, Any], item: dict[str, Any]) -> int:
+    def of_item(self, event: dict[str, Any], item: dict[str, Any], *, is_beginning: bool) -> int:
         """The place of the item that an event has, which may be another one at a place that is taken: some servers give
         all items one number. Others give one item another id in each event, so the id alone tells nothing."""
         kind, item_id = kind_of(item), word_of(item.get("id") or item.get("call_id"))
-        is_beginning = text_of(event.get("type")) == "response.output_item.added"
         number = event.get("output_index")
         if number is None:
             place = self._of_unnumbered(kind, item_id, is_beginning=is_beginning)

@@ -73,28 +73,27 @@ class ResponseDecoder:
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
-            data = event.data
-            if event.name.endswith(ERROR):
+            name, data = event
+            if name == ERROR:
                 raise fault_of_event(data)
-            if not data.startswith(b"{") and not (data := read_data(event)):
-                continue
-            if data == DONE:
-                self.ended = True
-                return
+            if not data.startswith(b"{"):
+                data = read_data(event)
+                if data == DONE:
+                    self.ended = True
+                    return
+                if not data:
+                    continue
             try:
                 event_read = read_object(data)
             except Fault:
                 event_read, data = read_without_logprobs(data)
                 if not self.answer.has_logprobs:
                     tell_cut_logprobs(self.answer)
-            if "type" not in event_read:
-                event_read["type"] = event.name
-            self._read(event_read, data)
+            self._read(event_read, data, text_of(event_read.get("type")) or name)
             if self.ended:
                 return
 
-    def _read(self, event: dict[str, Any], event_json: bytes) -> None:
-        kind = text_of(event.get("type"))
+    def _read(self, event: dict[str, Any], event_json: bytes, kind: str) -> None:
         if event.get(ERROR):
             raise fault_in(event[ERROR])
         if kind == "response.output_text.delta":
@@ -111,11 +110,11 @@ class ResponseDecoder:
             self._read_thought(event, kind)
         elif kind == "response.output_item.added":
             item = item_of(event.get("item"))
-            self._items.open_call(self._places.of_item(event, item), item)
+            self._items.open_call(self._places.of_item(event, item, is_beginning=True), item)
         elif kind == "response.output_item.done":
             item = item_of(event.get("item"))
             item_json = _member_json(event_json, _ItemEvent, "item", item)
-            self._items.add_whole(self._places.of_item(event, item), item, item_json)
+            self._items.add_whole(self._places.of_item(event, item, is_beginning=False), item, item_json)
         elif kind in TEXT_ENDS:
             text = text_of(event.get(TEXT_ENDS[kind]))
             self._items.add_rest(
@@ -131,12 +130,14 @@ class ResponseDecoder:
             self._items.name_call(place, event)
             self._items.add_rest_of_arguments(place, written(event.get(ARGUMENT_ENDS[kind])))
         elif not kind.startswith("response."):
+            if kind.endswith(ERROR):
+                raise fault_of_event(event_json)
             if error := bare_error_in(event):
                 raise fault_in(error)
         elif kind in OPENINGS:
             read_header(self.answer, object_of(event.get("response")))
         elif kind in ENDINGS:
-            self._read_ending(event, event_json)
+            self._read_ending(event, event_json, ENDINGS[kind])
         elif kind in FAILURES:
             raise fault_in(object_of(event.get("response")).get("error") or event)
         elif kind == "response.image_generation_call.partial_image":
@@ -172,12 +173,12 @@ class ResponseDecoder:
             number = _part(event, "content_index")
             self._items.add_whole_thought(place, REASONING_TEXT, number, text_of(part.get("text")))
 
-    def _read_ending(self, event: dict[str, Any], event_json: bytes) -> None:
+    def _read_ending(self, event: dict[str, Any], event_json: bytes, status: str) -> None:
         response = item_of(event.get("response"))
         if response.get("error"):
             raise fault_in(response["error"])
         response_json = _member_json(event_json, _ResponseEvent, "response", response)
-        told = {"status": response.get("status") or ENDINGS[event["type"]]}
+        told = {"status": response.get("status") or status}
         told["usage"] = response.get("usage") or event.get("usage")
         read_end(self.answer, self._items, response | told, response_json, self._places.of_output)
         self.finished = self.ended = True
