@@ -380,10 +380,12 @@ async def test_arguments_that_are_an_object_instead_of_its_text(subject: Subject
 @every_openai_like
 async def test_content_in_parts_is_the_same_by_both_verbs(subject: Subject) -> None:
     """As Mistral's reasoning models answer."""
-    thoughts = [{"type": "thinking", "thinking": [{"type": "text", "text": text}]} for text in ("Hm ", "hm.")]
+    told, *thoughts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": text}]} for text in ("Hm hm.", "Hm ", "hm.")
+    ]
     texts = [{"type": "text", "text": text} for text in ("So", ".")]
     body = subject.speech.body(Sample())
-    body["choices"][0]["message"]["content"] = [*thoughts, *texts]
+    body["choices"][0]["message"]["content"] = [told, *texts]
     pieces = [subject.speech.delta({"content": [part]}) for part in (*thoughts, *texts)]
     response = await subject.answered_with(
         encode(body), [*subject.speech.opening(), *pieces, *subject.speech.ending(Sample())]
