@@ -194,3 +194,14 @@ async def test_counts_beside_the_response(subject: Subject) -> None:
     response = await answered(subject, *PIECES, ended(message()) | {"usage": usage})
     assert (response.usage.prompt_tokens, response.usage.completion_tokens) == (9, 2)
     assert not response.usage.estimated
+
+
+async def test_items_that_the_end_numbers_otherwise_are_not_looked_for_among_hundreds(subject: Subject) -> None:
+    """That would hold the event loop: each of the one is compared with each of the other."""
+    pieces = [text(f"piece {place}", output_index=place, item_id=f"p{place}") for place in range(400)]
+    outcome = await ask(subject, *pieces, ended(call(), *(message(f"other {place}", "") for place in range(800))))
+    assert outcome.error is not None
+    assert outcome.error.reason == "UPSTREAM_PROTOCOL_ERROR"
+    few = [text(f"piece {place}", output_index=place, item_id=f"p{place}") for place in range(3)]
+    ending = ended(thought(), thought(), thought(), *(message(f"piece {place}", "") for place in range(3)))
+    assert (await answered(subject, *few, ending)).text == "piece 0piece 1piece 2"

@@ -7,7 +7,6 @@ response may have other ids and other places (BerriAI/litellm #22102, vllm-proje
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from services.models.providers.answer import MAX_BLOCKS
@@ -16,6 +15,9 @@ from services.models.providers.openai_responses.output_items import OutputItems,
 
 MESSAGE, REASONING, CALL = "message", "reasoning", "call"
 """What an item that is told in pieces can be."""
+
+MAX_COMPARED = 256
+"""Those that servers number otherwise at the end are few."""
 
 
 class ItemPlaces:
@@ -27,6 +29,10 @@ class ItemPlaces:
         """Of items, by their ids and those of their calls."""
         self._kinds: dict[int, str] = {}
         """Of the items that have begun."""
+        self._last = -1
+        """The last place of them."""
+        self._compared = 0
+        """How many items those of the last response may have been compared with by content."""
         self._moved: dict[int, int] = {}
         """Where the newest item is whose number was taken."""
         self._unnumbered: dict[str, int] = {}
@@ -73,35 +79,42 @@ class ItemPlaces:
         """The places of all items, in the order in which the last response has them: that of the same id, or else of
         the same kind at the same place, or of the same content. Others are new."""
         places: dict[int, int] = {}
-        taken: set[int] = set()
+        untold = set(self._kinds)
         for find in (self._same_by_id, self._same_by_place, self._same_by_content):
             for order, item in enumerate(output):
                 if order in places or not isinstance(item, dict):
                     continue
-                place = next((place for place in find(order, item) if place not in taken), None)
+                place = find(order, item, untold)
                 if place is not None:
                     places[order] = place
-                    taken.add(place)
-        for order in range(len(output)):
+                    untold.remove(place)
+        return self._with_new(places, len(output))
+
+    def _with_new(self, places: dict[int, int], count: int) -> list[int]:
+        """The places of so many items, of which some are known."""
+        taken, free = set(self._kinds), self._last + 1
+        for order in range(count):
             if order not in places:
-                is_free = order not in self._kinds and order not in taken
-                places[order] = order if is_free else max((*self._kinds, *taken), default=-1) + 1
+                places[order] = free if order in taken else order
                 taken.add(places[order])
-        return [places[order] for order in range(len(output))]
+                free = max(free, places[order] + 1)
+        return [places[order] for order in range(count)]
 
-    def _same_by_id(self, _: int, item: dict[str, Any]) -> Iterator[int]:
-        for member in ("id", "call_id"):
-            place = self._by_id.get(word_of(item.get(member)))
-            if place is not None:
-                yield place
+    def _same_by_id(self, _: int, item: dict[str, Any], untold: set[int]) -> int | None:
+        named = (self._by_id.get(word_of(item.get(member))) for member in ("id", "call_id"))
+        return next((place for place in named if place in untold), None)
 
-    def _same_by_place(self, order: int, item: dict[str, Any]) -> Iterator[int]:
-        if self._kinds.get(order) == kind_of(item) and self._items.name_at(order) in ("", name_of(item)):
-            yield order
+    def _same_by_place(self, order: int, item: dict[str, Any], untold: set[int]) -> int | None:
+        is_same = order in untold and self._kinds[order] == kind_of(item)
+        return order if is_same and self._items.name_at(order) in ("", name_of(item)) else None
 
-    def _same_by_content(self, _: int, item: dict[str, Any]) -> Iterator[int]:
+    def _same_by_content(self, _: int, item: dict[str, Any], untold: set[int]) -> int | None:
+        self._compared += len(untold)
+        if self._compared > MAX_COMPARED:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
         kind = kind_of(item)
-        return (place for place, told in self._kinds.items() if told == kind and self._items.goes_on(place, item))
+        same_kind = (place for place in sorted(untold) if self._kinds[place] == kind)
+        return next((place for place in same_kind if self._items.goes_on(place, item)), None)
 
     def _of_unnumbered(self, kind: str, item_id: str, *, is_beginning: bool) -> int:
         open_place = self._unnumbered.pop(kind, None)
@@ -151,10 +164,11 @@ class ItemPlaces:
 
     def _begin(self, place: int, kind: str, item_id: str) -> None:
         self._kinds[place] = kind
+        self._last = max(self._last, place)
         if item_id:
             self._by_id[item_id] = place
         if len(self._kinds) > MAX_BLOCKS or len(self._by_id) > 2 * MAX_BLOCKS:
             raise Fault("OUTPUT_LIMIT")
 
     def _next(self) -> int:
-        return index_of(max(self._kinds, default=-1) + 1)
+        return index_of(self._last + 1)

@@ -29,6 +29,9 @@ SUMMARY, REASONING_TEXT = 0, 1
 
 BETWEEN_THOUGHTS = "\n\n"
 
+MAX_SPACED = 64 * 1024
+"""Of a text that is compared without its white space, which takes ten times as long."""
+
 CALL_INPUTS = {"function_call": "arguments", "custom_tool_call": "input"}
 """Calls that are the caller's to answer, each with the member that holds what its tool is called with; custom ones
 take any text."""
@@ -280,7 +283,7 @@ def _arguments_of(item: dict[str, Any]) -> str:
 
 
 def _covers(told: str, text: str) -> bool:
-    return text.startswith(told) or _letters(text) == _letters(told)
+    return text.startswith(told) or (len(told) < MAX_SPACED and _letters(text) == _letters(told))
 
 
 def _letters(text: str) -> str:
