@@ -213,7 +213,10 @@ def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> 
     if code is not grpc.StatusCode.UNAVAILABLE:
         return text, ""
     if not text.startswith(CONNECT_FAILURES):
-        return f"no answer from {address}: {text}", ""
+        return (
+            f"{address} was lost before its answer was whole; what has come of it is incomplete: {text}",
+            "GATEWAY_LOST",
+        )
     if "handshake failed" in text:
         return (
             f"{address} does not speak TLS, or its certificate is not trusted; a target without https:// is spoken to "
