@@ -437,7 +437,7 @@ def _delta_members(delta: dict[str, Any], data: bytes) -> dict[str, bytes]:
     try:
         written = json_text.decode_exactly(data, _AnyDelta).delta
     except json_text.Malformed:
-        return {name: json_text.encode_any(value) for name, value in delta.items() if name != "type"}
+        return {text_of(name): json_text.encode_any(value) for name, value in delta.items() if name != "type"}
     return {name: bytes(value) for name, value in written.items() if name != "type"}
 
 
