@@ -38,9 +38,8 @@ MAX_ENTRIES = 64
 FLUSH_SECONDS = 0.1
 MAX_FRAMES = 12
 
-UNTOLD = frozenset({"Invalid encoding on %s", "Aborting method [%s] due to server stop."})
-"""What libraries say again and again, as callers like: of metadata that are not UTF-8, which grpc reads as Latin-1, and
-of calls that are over before they were answered."""
+UNTOLD = frozenset({"Aborting method [%s] due to server stop."})
+"""What libraries say again and again, as callers like: of calls that are over before they were answered."""
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 

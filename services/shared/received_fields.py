@@ -19,6 +19,9 @@ FLOOD_FIELDS = 4096
 
 _SURPLUS: Field = ("", "")
 
+_NOT_UTF_8 = "Invalid encoding on %s"
+"""What grpc logs, with a traceback, of each field whose value is not UTF-8, and then reads it as it is."""
+
 _count: ContextVar[int | None] = ContextVar("count of received fields", default=None)
 """Of the call that is being received; None elsewhere."""
 
@@ -48,5 +51,12 @@ def _make_field(key: str, value: str | bytes) -> Field:
     return key, value
 
 
+def _log_exception(message: str, *args: object) -> None:
+    if message != _NOT_UTF_8:
+        cygrpc._LOGGER.error(message, *args, exc_info=True)
+
+
 # What grpc calls for each field. Its own makes a named tuple, of which nobody here reads a name.
 cygrpc._Metadatum = _make_field
+# To log thousands of fields would hold the event loop as well.
+cygrpc._LOGGER.exception = _log_exception

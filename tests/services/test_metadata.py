@@ -180,3 +180,11 @@ async def test_of_a_flood_of_fields_only_the_first_are_made() -> None:
     assert len(flood) >= 15_000
     assert {key for key, _ in flood} >= {"k0", "k4000"}
     assert set(flood[FLOOD_FIELDS:]) == {("", "")}
+
+
+async def test_fields_that_are_not_utf8_are_not_logged_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server([service_handler(Servicer(), SERVICE, LOG)], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server):
+        assert await ended(address, [(b"k%d" % number, b"\xff") for number in range(5)]) == OK
+    assert [record.getMessage() for record in caplog.records if "cygrpc" in record.name] == []

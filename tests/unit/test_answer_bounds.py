@@ -13,7 +13,7 @@ import pytest
 
 from proto.models_pb2 import ProviderState
 from services.models.limits import MAX_PARTS
-from services.models.providers.answer import MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
+from services.models.providers.answer import MAX_CITED_BYTES, MAX_COMPARED, MAX_PARTS_BYTES, Answer
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Decoder, Dialect
 from services.models.providers.event_stream import Event
@@ -57,6 +57,14 @@ def message(count: int, text: str, **members: Any) -> dict[str, Any]:
     return {"type": "message", "content": [{"type": "output_text", "text": text, **members}] * count}
 
 
+def piece(text: str) -> Event:
+    return event({"type": "response.output_text.delta", "output_index": 0, "delta": text})
+
+
+def thought(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+
+
 def fed(dialect: Dialect, events: Iterable[Event]) -> Decoder:
     decoder = dialect.decoder()
     for one in events:
@@ -70,7 +78,7 @@ def seconds_for(dialect: Dialect, events: Sequence[Event]) -> float:
     taken = []
     for _ in range(3):
         began = time.thread_time()
-        fed(dialect, events)
+        fed(dialect, events).answer.complete()
         taken.append(time.thread_time() - began)
     return min(taken)
 
@@ -97,6 +105,45 @@ GROWING: dict[str, tuple[Dialect, int, Callable[[int], list[Event]]]] = {
         480,
         lambda n: [item(0, **message(n, "x", annotations=[{"url": "u"}]))],
     ),
+    "ends of a text that say nothing": (
+        OPENAI_RESPONSES,
+        400,
+        lambda n: [piece("x " * 500 * n), *[event({"type": "response.output_text.done", "output_index": 0})] * n],
+    ),
+    "blanks before the arguments of a call": (
+        OPENAI_COMPATIBLE,
+        400,
+        lambda n: [call("n" + " " * 4000 * n), *[call(" ")] * n],
+    ),
+    "blanks behind an empty object": (
+        OPENAI_COMPATIBLE,
+        400,
+        lambda n: [call("{}" + " " * 4000 * n), *[call(" ")] * n],
+    ),
+    "calls with members of their own": (
+        OPENAI_COMPATIBLE,
+        400,
+        lambda n: [choice(tool_calls=[{"index": i, "id": str(i), "own": "x" * 500} for i in range(n)])],
+    ),
+    "thoughts in pieces": (
+        OPENAI_COMPATIBLE,
+        3000,
+        lambda n: [choice(content=[thought("x" * 2000 * n)]), *[choice(content=[thought("x")])] * n],
+    ),
+    "messages in place of pieces": (
+        OPENAI_COMPATIBLE,
+        400,
+        lambda n: [event({"choices": [{"message": {"content": "x" * size}}]}) for size in (20_000 * n, *[1] * n)],
+    ),
+    "events within events": (OPENAI_COMPATIBLE, 80_000, lambda n: [Event("", b"data:" * n)]),
+    "calls that begin again": (
+        ANTHROPIC,
+        400,
+        lambda n: [
+            start(type="tool_use", id="a", name="f", input={"x": "x" * 10_000 * n}),
+            *[start(type="tool_use", id="a", name="f", input={})] * n,
+        ],
+    ),
 }
 
 
@@ -107,6 +154,38 @@ def test_twice_the_pieces_take_twice_the_time(
     """With its square, eight times as many would take 64 times as long."""
     few, many = events(count // 8), events(count)
     assert seconds_for(dialect, many) < 28 * max(seconds_for(dialect, few), 0.0005)
+
+
+SHORTER: dict[str, tuple[Dialect, list[Event], Event]] = {
+    "messages": (
+        OPENAI_COMPATIBLE,
+        [choice(content="x" * 100_000)],
+        event({"choices": [{"message": {"content": "x"}}]}),
+    ),
+    "texts": (
+        OPENAI_RESPONSES,
+        [piece("x" * 100_000)],
+        event({"type": "response.output_text.done", "output_index": 0, "text": "x"}),
+    ),
+    "arguments": (
+        OPENAI_RESPONSES,
+        [
+            item(0, what="added", type="function_call", name="f", call_id="a"),
+            event({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": " " * 100_000 + "{}"}),
+        ],
+        event({"type": "response.function_call_arguments.done", "output_index": 0, "arguments": "{}"}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("dialect", "before", "whole"), SHORTER.values(), ids=SHORTER.keys())
+def test_what_is_long_is_not_compared_with_short_texts_again_and_again(
+    dialect: Dialect, before: list[Event], whole: Event
+) -> None:
+    few, many = (MAX_COMPARED // 100_000 + more for more in (0, 1))
+    fed(dialect, [*before, *[whole] * few])
+    with pytest.raises(Fault, match="UPSTREAM_PROTOCOL_ERROR"):
+        fed(dialect, [*before, *[whole] * many])
 
 
 # ------------------------------------------------------------------------------------------------------ by count

@@ -402,3 +402,11 @@ def test_what_says_nothing() -> None:
 def test_what_follows_message_stop_is_not_read() -> None:
     decoder = fed(STOP, start(0, type="text", text="late"), Event("", b"{"))
     assert decoder.answer.take_chunks() == []
+
+
+def test_name_of_a_member_with_half_a_character_is_kept_as_it_can_be_written() -> None:
+    piece = Event("", b'{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","\\ud800":1}}')
+    decoder = fed(start(0, type="new_tool_use"), piece, stop(0), STOP)
+    decoder.answer.complete()
+    (part,) = decoder.answer.response().message.parts
+    assert json.loads(part.provider_state.data) == {"type": "new_tool_use", "\ufffd": 1}

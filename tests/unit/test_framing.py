@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from services.models.providers.event_stream import MAX_EMPTY_BYTES, Event
-from services.models.providers.framing import MAX_BLANK_BYTES, MAX_DOCUMENT_BYTES, MAX_FIRST_LINE_BYTES, Framing
+from services.models.providers.faults import Fault
+from services.models.providers.framing import (
+    MAX_BLANK_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_FIRST_LINE_BYTES,
+    Framing,
+    feed_rest,
+)
+from services.models.providers.openai_responses import OPENAI_RESPONSES
 from services.shared import errors
 
 MARK = b"\xef\xbb\xbf"
@@ -61,3 +69,18 @@ def test_blanks_and_documents_have_a_bound() -> None:
         pieces = [start + b" ", *[b"\n" * 100_000] * (size // 100_000 + 2)]
         with pytest.raises(errors.Internal):
             framed(pieces)
+
+
+def test_last_event_that_is_nested_too_deep_is_no_error_of_ours() -> None:
+    """Between what is shallow enough to be kept and what is too deep to be read lies what can be read, not written."""
+    faults = []
+    for depth in range(800, 1000):
+        part = f'{{"type":"output_text","text":"Yes","annotations":[{"[" * depth}{"]" * depth}]}}'
+        item = f'{{"type":"message","content":[{part}]}}'
+        event = Event("", f'{{"type":"response.output_item.done","output_index":0,"item":{item}}}'.encode())
+        try:
+            feed_rest(OPENAI_RESPONSES.decoder(), [event])
+        except Fault as fault:
+            faults.append(fault.reason)
+    assert faults
+    assert set(faults) <= {"UPSTREAM_PROTOCOL_ERROR", "UPSTREAM_STREAM_TRUNCATED"}

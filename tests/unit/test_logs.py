@@ -244,10 +244,10 @@ def test_flush_of_nothing_writes_nothing() -> None:
     assert logs.FLUSH_SECONDS < 1
 
 
-def test_metadata_that_are_not_utf8_fill_no_log() -> None:
+def test_calls_that_a_stop_ends_fill_no_log() -> None:
     file = io.BytesIO()
     log = open_log("test", file=file)
-    logging.getLogger("grpc._cython.cygrpc").error("Invalid encoding on %s", b"\xff")
+    logging.getLogger("grpc._cython.cygrpc").error("Aborting method [%s] due to server stop.", b"x")
     logging.getLogger("grpc._cython.cygrpc").error("Something else on %s", b"\xff")
     log.flush()
     assert [json.loads(line)["template"] for line in file.getvalue().splitlines()] == ["Something else on %s"]

@@ -272,3 +272,22 @@ def test_member_whose_name_is_half_a_character_is_kept_under_one_that_can_be_sen
 def test_messages_in_place_of_deltas_are_pieces_or_grow(pieces: list[str], text: str) -> None:
     told = [Event("", json.dumps({"choices": [{"message": {"content": piece}}]}).encode()) for piece in pieces]
     assert fed(*told, chunk({}, "stop")).answer.text_of(TEXT) == text
+
+
+def test_arguments_with_a_number_that_python_does_not_read_are_told_apart_from_repeated_ones() -> None:
+    arguments = '{"a":' + "1" * 5000
+    decoder = fed(
+        call(index=0, id="a", function={"name": "f", "arguments": arguments}),
+        call(index=0, function={"arguments": arguments + "}"}),
+        chunk({}, "tool_calls"),
+    )
+    decoder.answer.complete()
+    assert [call.arguments_json for call in decoder.answer.response().tool_calls] == [arguments + "}"]
+
+
+def test_place_beyond_all_numbers_in_what_is_kept_is_no_place() -> None:
+    pieces = [Event("", b'{"choices":[{"delta":{"kept":[{"index":1e999}]}}]}')] * 2
+    decoder = fed(*pieces, chunk({"content": "Hi"}, "stop"))
+    decoder.answer.complete()
+    (part,) = decoder.answer.response().message.parts
+    assert part.provider_state.data == b'{"chat_completion":{"message":{"kept":[{"index":1e999},{"index":1e999}]}}}'

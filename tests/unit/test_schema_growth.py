@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from proto.models_pb2 import ChatMessage, ChatRequest
+from proto.models_pb2 import ChatMessage, ChatRequest, ToolDefinition
 from services.models.providers.base import Conversation
+from services.models.providers.schema_mends import mend_schema
 from services.models.providers.schemas import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules, fit_schema
 from services.models.validation import MAX_SCHEMA_LENGTH, check_chat_request, work_to_check
 from services.shared.beside_loop import LARGE_BYTES
@@ -336,3 +337,28 @@ def request_of(text: str, field: str) -> ChatRequest:
 def test_small_requests_are_not_looked_at_twice() -> None:
     request = request_of("{}", "tools")
     assert work_to_check(request) == request.ByteSize()
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_no_schema_of_a_tool_that_is_mended_on_the_loop_takes_long(count: int) -> None:
+    """One large schema, or many small ones: at most 100 ms, with a factor of four of room."""
+    tools, size = [ToolDefinition(name="f", parameters_json="{}")], 1
+    while True:
+        schema = json.dumps({"type": "object", "properties": {f"p{number}": {} for number in range(size)}})
+        request = request_with("{}", "form")
+        request.tools.extend([ToolDefinition(name="f", parameters_json=schema)] * count)
+        if Conversation(request, [ChatMessage(role="user", content="Hello")]).work() >= LARGE_BYTES:
+            break
+        tools, size = list(request.tools), size + size // 4 + 1
+    texts = [tool.parameters_json + " " * blanks for blanks, tool in enumerate(tools)]
+    assert cpu_seconds(lambda: [mend_schema(text, with_items=True) for text in texts]) < 0.4
+
+
+def test_properties_that_say_that_they_are_required_are_gathered_in_time() -> None:
+    schema = {
+        "properties": {f"p{number}": {"required": True} for number in range(6000)},
+        "required": [f"q{number}" for number in range(12_000)],
+    }
+    text = json.dumps(schema)
+    assert cpu_seconds(lambda: mend_schema(text, with_items=True)) < 0.5
+    assert len(json.loads(mend_schema(text, with_items=True))["required"]) == 18_000

@@ -34,6 +34,10 @@ MAX_BLOCKS = MAX_PARTS
 MAX_PARTS_BYTES = 31 * 1024 * 1024
 """Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""
 
+MAX_COMPARED = 4 * 1024 * 1024
+"""How many characters of an answer are looked at once more because a text came that should be all of a block, and is
+much shorter: to look through a long block with each of many short events would take hours."""
+
 MAX_CITED_BYTES = 8 * 1024 * 1024
 """Of the citations that come in pieces: what was quoted, in the end, is a part of the answer."""
 
@@ -95,6 +99,7 @@ class Answer:
         self._pending_block: _Block | None = None
         self._logprobs: HeldLogprobs | None = None
         self._next_index = 0
+        self._compared = 0
 
     @property
     def size(self) -> int:
@@ -168,6 +173,25 @@ class Answer:
             return ""
         self._settle(block)
         return self._text(block)
+
+    def close_to_compare(self, key: int, text: str) -> str:
+        """The same, to be compared with `text`, which should be all of it; nothing of it where there is no text.
+
+        Raises Fault as `count_compared` does.
+        """
+        if text:
+            told = self.close(key)
+            self.count_compared(told, text)
+            return told
+        if key in self._blocks:
+            self._settle(self._blocks[key])
+        return ""
+
+    def count_compared(self, told: str, text: str) -> None:
+        """Counts what was told and is compared with a text of it. Raises Fault for more than MAX_COMPARED."""
+        self._compared += max(0, len(told) - 2 * len(text))
+        if self._compared > MAX_COMPARED:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def cite(self, key: int, citations_json: str) -> None:
         """Names the sources of the text in the block `key`, if it has begun, as a JSON array of the provider's."""

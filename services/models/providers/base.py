@@ -33,6 +33,7 @@ from services.models.providers.call_ids import CallIdRules
 from services.models.providers.event_stream import Event
 from services.models.providers.facts import ModelFacts
 from services.models.providers.faults import Fault
+from services.models.providers.schema_mends import work_to_mend
 from services.models.providers.schemas import work_to_fit
 from services.models.providers.tool_names import ToolNameRules
 from services.shared.beside_loop import LARGE_BYTES
@@ -150,7 +151,7 @@ class Conversation:
         if self.contents.parts and work < LARGE_BYTES:
             work += JSON_WORK * self._state_bytes()
         if request.tools:
-            work += sum(work_to_fit(tool.parameters_json) for tool in request.tools if tool.strict)
+            work += sum((work_to_fit if tool.strict else work_to_mend)(tool.parameters_json) for tool in request.tools)
             work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
         if request.HasField("response_format"):
             work += work_to_fit(request.response_format.schema_json)

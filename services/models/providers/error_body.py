@@ -278,7 +278,8 @@ def _reason_by_sentence(told: ToldError, reason: str, status: int) -> str:
         return reason
     if _ANSWERS_ANYTHING.search(message):
         return "UPSTREAM_PATH_NOT_FOUND"
-    is_too_long = TEXT_TOO_LONG not in told.words and any(map(is_overflow, (message, *told.words)))
+    words = [word[:MAX_PARAM_LENGTH] for word in told.words]
+    is_too_long = TEXT_TOO_LONG not in words and any(map(is_overflow, (message, *words)))
     if is_too_long and status not in UNREAD_STATUSES:
         return "CONTEXT_LENGTH_EXCEEDED"
     if reason != "UPSTREAM_INVALID_REQUEST":

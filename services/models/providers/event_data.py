@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from services.models.providers.event_stream import Event
 
 DONE = b"[DONE]"
@@ -9,15 +11,15 @@ DONE = b"[DONE]"
 NOTHING = frozenset({b"", b"null", b"[]", b'""'})
 KEEP_ALIVES = frozenset({"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat"})
 """The names of events that say nothing, whatever text they have."""
-PREFIX = b"data:"
-"""Twice in a line where a server wraps events that are some already."""
+_PREFIXES = re.compile(rb"(?:data:\s*+)++")
+"""More than once in a line where a server wraps events that are some already."""
 
 
 def read_data(event: Event) -> bytes:
     """The data of an event that does not begin as an object: DONE, nothing, or what is to be read."""
     data = event.data.strip()
-    while data.startswith(PREFIX):
-        data = data[len(PREFIX) :].lstrip()
+    if prefixes := _PREFIXES.match(data):
+        data = data[prefixes.end() :]
     if data in NOTHING or event.name in KEEP_ALIVES:
         return b""
     return DONE if data.strip(b'"').upper() in (DONE, b"DONE") else data

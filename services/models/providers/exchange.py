@@ -258,6 +258,8 @@ async def _decoded(
         await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
         raise error_for(raised, target.provider) from None
+    except RecursionError:
+        raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider) from None
     for chunk in decoder.answer.take_chunks():
         yield chunk
 

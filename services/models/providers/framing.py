@@ -172,6 +172,9 @@ def feed_rest(decoder: Decoder, events: Sequence[Event]) -> None:
         if fault.reason != "UPSTREAM_PROTOCOL_ERROR":
             raise
         raise Fault("UPSTREAM_STREAM_TRUNCATED") from None
+    except RecursionError:
+        # Nested so deep that it could only just be read, and cannot be written again.
+        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
 
 
 def _without_blanks(start: bytes) -> bytes:

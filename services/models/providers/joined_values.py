@@ -43,6 +43,19 @@ class _Entry(msgspec.Struct):
         return all(mine is None or its is None or mine == its for mine, its in pairs)
 
 
+_entry = msgspec.json.Decoder(_Entry, float_hook=float)
+
+
+def _entry_of(item: bytes) -> _Entry:
+    if not item.startswith(b"{"):
+        return _Entry()
+    try:
+        return _entry.decode(item)
+    except msgspec.ValidationError:
+        # It has a number that is none to us, and is left as it is.
+        return _Entry()
+
+
 MIN_GROWING_PIECES = 3
 MIN_GROWING_LENGTH = 16
 """How many pieces must each begin with the one before it, or how long that must be, to be a text as it grows."""
@@ -115,7 +128,7 @@ class JoinedValue:
     def _extend(self, raw: bytes) -> None:
         assert self._items is not None
         for item in map(bytes, _items.decode(raw)):
-            entry = msgspec.json.decode(item, type=_Entry) if item.startswith(b"{") else _Entry()
+            entry = _entry_of(item)
             place = self._place_of(entry)
             if place is None:
                 self._items.append(JoinedValue(item, self._depth + 1))

@@ -12,7 +12,8 @@ from typing import NamedTuple
 MAX_LENGTH = 64 * 1024
 """Of the two texts that are looked at: to read them takes some milliseconds."""
 
-_decode = json.JSONDecoder(strict=False).decode
+# Python makes no int of thousands of digits.
+_decode = json.JSONDecoder(strict=False, parse_int=float).decode
 _CUT_VALUE = re.compile(r"-|t(?:r(?:u)?)?|f(?:a(?:l(?:s)?)?)?|n(?:u(?:l)?)?|\.?[0-9]*(?:[eE][-+]?)?")
 CUT_ESCAPE = 6
 """How long an escape is."""

@@ -72,6 +72,8 @@ class ChatAnswer(Answer):
         self._thoughts: list[list[bytes]] = []
         """The parts of the content that are thoughts, those of a message or of a piece of one together."""
         self._kept_bytes = 0
+        self._written: WrittenMessage | None = None
+        """The message, or the piece of one, that was read last: it may hold many calls."""
 
     @property
     def is_annotated(self) -> bool:
@@ -131,7 +133,9 @@ class ChatAnswer(Answer):
         if not names and not inner:
             return kept
         kept = kept or KeptOfCall()
-        written = WrittenMessage(data, message)
+        if self._written is None or not self._written.is_of(message):
+            self._written = WrittenMessage(data, message)
+        written = self._written
         for name in names:
             self._join(kept.call, name, written.of_call(index, name))
         for name in inner:
@@ -161,6 +165,7 @@ class ChatAnswer(Answer):
     # ------------------------------------------------------------------------------------------- the end
 
     def complete(self) -> None:
+        self._written = None
         if told := b",".join(filter(None, self._annotations)):
             self.cite(TEXT, f"[{told.decode()}]")
         self._attach_kept()

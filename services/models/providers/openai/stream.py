@@ -13,6 +13,7 @@ from services.models.providers.event_data import DONE, read_data
 from services.models.providers.event_stream import ERROR, Event
 from services.models.providers.faults import Fault, read_object
 from services.models.providers.finish_reasons import finish_word
+from services.models.providers.json_text import text_of
 from services.models.providers.logprobs import read_logprobs
 from services.models.providers.openai.called import calls_in
 from services.models.providers.openai.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
@@ -64,6 +65,8 @@ class ChatCompletionDecoder:
         self._reads_plainly = False
         """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
         self._told_by_messages = False
+        self._message_length = 0
+        """Of the texts of such messages, all together."""
         self._finishes_early = False
         """Whether content has come behind a finish reason, or one before all content."""
         self._stop_sequence_member = stop_sequence_member
@@ -160,6 +163,7 @@ class ChatCompletionDecoder:
                 delta = rest_of_message(self._streamed, self._calls, delta)
             if not had_text and says_something(delta):
                 self._told_by_messages = True
+            self._message_length += len(text_of(delta.get("content")))
         self._add_delta(delta, data)
         return says_something(delta)
 
@@ -169,8 +173,10 @@ class ChatCompletionDecoder:
             return False
         if not self._told_by_messages or chunk.get("object") == WHOLE:
             return True
-        told, text = self.answer.text_of(TEXT), message.get("content")
-        if isinstance(text, str) and told and len(text) > len(told) and text.startswith(told):
+        text = text_of(message.get("content"))
+        # To put together what was told would take longer with every piece.
+        told = self.answer.text_of(TEXT) if len(text) > self._message_length else ""
+        if told and len(text) > len(told) and text.startswith(told):
             # So do all that follow.
             self._told_by_messages = False
         return not self._told_by_messages

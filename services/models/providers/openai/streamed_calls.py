@@ -20,6 +20,9 @@ from services.models.providers.openai.object_end import ObjectEnd
 from services.models.providers.pieces import Pieces
 from services.models.providers.repeated_arguments import find_repetition
 
+HEAD_LENGTH = len(NULL) + 1
+"""Of arguments, what tells an object from null, and from an empty one."""
+
 
 class StreamedCalls:
     """The calls of one stream, in the order in which they begin; their blocks have the keys from `first_key` on.
@@ -271,12 +274,18 @@ class _StreamedCall:
         """Sees the next piece of its arguments."""
         self.size += len(piece)
         if self.is_blank:
-            self._start = (self._start + piece).lstrip()
+            self._start = _head(self._start + piece)
             self.is_blank = not self.takes_text and NULL.startswith(self._start.rstrip())
         if tail := piece.rstrip():
             self.seems_whole = tail.endswith("}")
         if self.end:
             self.end.feed(piece)
+
+
+def _head(text: str) -> str:
+    """As much of a text as tells what it begins as; the rest may be long, and come in many pieces."""
+    words = text.strip()
+    return words[:HEAD_LENGTH] if len(words) > HEAD_LENGTH or not text[-1:].isspace() else f"{words} ".lstrip()
 
 
 def _index_of(delta: dict[str, Any]) -> int | None:

@@ -5,7 +5,8 @@ https://docs.mistral.ai/capabilities/reasoning
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -27,22 +28,23 @@ def join_thoughts(pieces: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
     if len(pieces) < 2:
         return parts
     whole: dict[str, Any] = {}
-    texts: list[dict[str, Any]] = []
+    items: list[Any] = []
     for part in map(json_text.decode, parts):
         whole |= {name: value for name, value in part.items() if value is not None or name not in whole}
-        for item in items_of(part.get("thinking")):
-            _add(texts, item)
-    return [json_text.encode_any(whole | {"thinking": texts})]
+        items += items_of(part.get("thinking"))
+    return [json_text.encode_any(whole | {"thinking": list(_joined(items))})]
 
 
-def _add(texts: list[dict[str, Any]], item: Any) -> None:
-    """Adds the next item of a thought, which goes on with the one before it where both are nothing but text."""
-    newest = texts[-1] if texts else {}
-    if all(_is_text(told) for told in (newest, item)):
-        newest["text"] += item["text"]
-    elif isinstance(item, dict):
-        texts.append(dict(item))
+def _joined(items: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The items of a thought, of which those are one that follow one another and are nothing but text."""
+    objects = (item for item in items if isinstance(item, dict))
+    for is_text, group in itertools.groupby(objects, _is_text):
+        if is_text:
+            texts = list(group)
+            yield texts[0] | {"text": "".join([item["text"] for item in texts])}
+        else:
+            yield from group
 
 
-def _is_text(item: Any) -> bool:
-    return isinstance(item, dict) and item.keys() == {"type", "text"} and isinstance(item["text"], str)
+def _is_text(item: dict[str, Any]) -> bool:
+    return item.keys() == {"type", "text"} and isinstance(item["text"], str)

@@ -17,7 +17,7 @@ def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str,
     add_delta(whole, message)
     reasoning_name = next((name for name in REASONING_NAMES if message.get(name)), REASONING_NAMES[0])
     rest: dict[str, Any] = {
-        member: _rest(answer.text_of(key), whole.text_of(key))
+        member: _rest(answer, key, whole.text_of(key))
         for key, member in ((REASONING, reasoning_name), (TEXT, "content"), (REFUSAL, "refusal"))
         if whole.has_block(key)
     }
@@ -27,7 +27,9 @@ def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str,
     return rest | {name: message[name] for name in message.keys() - KNOWN_MEMBERS if not answer.keeps(name)}
 
 
-def _rest(told: str, text: str) -> str:
+def _rest(answer: ChatAnswer, key: int, text: str) -> str:
+    told = answer.text_of(key)
+    answer.count_compared(told, text)
     if text.startswith(told):
         return text[len(told) :]
     # The same without the white space around it says nothing new.

@@ -43,6 +43,11 @@ class WrittenMessage:
         self._message = message
         self._written = _message_in(data) if len(data) <= MAX_EXACT_BYTES else b""
         self._members = _members_of(self._written)
+        self._calls: list[msgspec.Raw] | None = None
+
+    def is_of(self, message: dict[str, Any]) -> bool:
+        """Whether it is the one that was decoded to this very object."""
+        return self._message is message
 
     def member(self, name: str) -> bytes:
         return _exact(self._members, name) or json_text.encode_any(self._message[name])
@@ -58,10 +63,9 @@ class WrittenMessage:
         return _exact(self._function(index), name) or json_text.encode_any(object_of(call["function"])[name])
 
     def _call(self, index: int) -> bytes:
-        try:
-            return bytes(json_text.decode_exactly(self._written, _Message).tool_calls[index])
-        except (json_text.Malformed, IndexError):
-            return b""
+        if self._calls is None:
+            self._calls = _calls_in(self._written)
+        return bytes(self._calls[index]) if index < len(self._calls) else b""
 
     def _function(self, index: int) -> dict[str, msgspec.Raw]:
         try:
@@ -79,6 +83,13 @@ def _message_in(data: bytes) -> bytes:
         return b""
     delta, message = bytes(choices[0].delta), bytes(choices[0].message)
     return delta if delta.startswith(b"{") else message
+
+
+def _calls_in(written: bytes) -> list[msgspec.Raw]:
+    try:
+        return json_text.decode_exactly(written, _Message).tool_calls
+    except json_text.Malformed:
+        return []
 
 
 def _members_of(data: bytes) -> dict[str, msgspec.Raw]:

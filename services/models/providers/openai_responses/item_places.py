@@ -11,7 +11,7 @@ from typing import Any
 
 from services.models.providers.answer import MAX_BLOCKS
 from services.models.providers.faults import Fault, word_of
-from services.models.providers.openai_responses.output_items import OutputItems, index_of, kind_of, name_of
+from services.models.providers.openai_responses.output_items import OutputItems, index_of, kind_of, name_of, parts_of
 
 MESSAGE, REASONING, CALL = "message", "reasoning", "call"
 """What an item that is told in pieces can be."""
@@ -32,7 +32,7 @@ class ItemPlaces:
         self._last = -1
         """The last place of them."""
         self._compared = 0
-        """How many items those of the last response may have been compared with by content."""
+        """How many items the parts of those of the last response may have been compared with by content."""
         self._moved: dict[int, int] = {}
         """Where the newest item is whose number was taken."""
         self._unnumbered: dict[str, int] = {}
@@ -109,7 +109,7 @@ class ItemPlaces:
         return order if is_same and self._items.name_at(order) in ("", name_of(item)) else None
 
     def _same_by_content(self, _: int, item: dict[str, Any], untold: set[int]) -> int | None:
-        self._compared += len(untold)
+        self._compared += len(untold) * max(1, len(parts_of(item)))
         if self._compared > MAX_COMPARED:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         kind = kind_of(item)

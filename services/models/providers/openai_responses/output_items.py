@@ -146,11 +146,13 @@ class OutputItems:
         """Adds what the pieces have not told of a call's arguments."""
         key = self._call_keys.get(index)
         if key is None:
-            early = self._early_arguments.get(index, Pieces()).text()
+            early = self._early_arguments.get(index, Pieces()).text() if arguments else ""
+            self._answer.count_compared(early, arguments)
             if arguments.startswith(early):
                 self.add_arguments(index, arguments[len(early) :])
             return
         told = self._answer.close(key)
+        self._answer.count_compared(told, arguments)
         if arguments.startswith(told):
             self._answer.add_arguments(key, arguments[len(told) :])
         elif not are_same_json(told, arguments):
@@ -252,7 +254,7 @@ class OutputItems:
     def _add_rest(self, key: int, kind: Literal["text", "reasoning", "refusal"], text: str) -> None:
         """Adds what the pieces have not told. Raises Fault where the whole text says more than pieces that have been
         delivered, and says it otherwise; thoughts may be told in other words."""
-        told = self._answer.close(key)
+        told = self._answer.close_to_compare(key, text)
         if text.startswith(told):
             self._answer.add(key, kind, text[len(told) :])
         elif kind != "reasoning" and _letters(text) not in _letters(told):
@@ -283,7 +285,7 @@ def _arguments_of(item: dict[str, Any]) -> str:
 
 
 def _covers(told: str, text: str) -> bool:
-    return text.startswith(told) or (len(told) < MAX_SPACED and _letters(text) == _letters(told))
+    return text.startswith(told) or (max(len(told), len(text)) < MAX_SPACED and _letters(text) == _letters(told))
 
 
 def _letters(text: str) -> str:
