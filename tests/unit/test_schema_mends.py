@@ -40,6 +40,12 @@ MENDED: dict[str, tuple[Any, Any]] = {
         of({"type": "string"}) | {"required": ["a"]},
     ),
     "not required of the property itself": (of({"type": "string", "required": False}), of({"type": "string"})),
+    "nulls for what is not said": (
+        of({"type": "string", "description": None, "enum": None}) | {"required": None, "$defs": None},
+        of({"type": "string"}),
+    ),
+    "null among the values": (of({"default": None, "enum": [None]}), of({"default": None, "enum": [None]})),
+    "objects that PHP wrote": (of({"type": "object", "properties": []}), of({"type": "object", "properties": {}})),
     "definitions": (
         {"$defs": {"A": {"type": "float"}}, "$ref": "#/$defs/A"},
         {"$defs": {"A": {"type": "number"}}, "$ref": "#/$defs/A"},
@@ -60,7 +66,7 @@ def test_what_is_refused_is_said_otherwise(case: str) -> None:
         '{"properties":{"type":{"type":"string"},"required":{"type":"boolean"},"items":{"type":"array","items":true}}}',
         '{"enum":[{"type":"any"}],"default":{"type":"array"},"const":{"required":true}}',
         '{"type":"file"}',
-        '{"type":7,"properties":[]}',
+        '{"type":7,"properties":7}',
         "[1]",
         "no JSON",
     ],

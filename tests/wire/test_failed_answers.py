@@ -64,6 +64,7 @@ ERROR_EVENTS = {
     "as of FastAPI": event({"detail": "Internal Server Error"}),
     "as of MiniMax": event({"choices": None, "base_resp": {"status_code": 1013, "status_msg": "internal error"}}),
     "as of iFlow": event({"status": "500", "msg": "EngineCore died", "body": None}),
+    "a word for its status": event({"status": "error", "message": "EngineCore died"}),
     "as of Cloudflare": event({"success": False, "errors": [{"code": 7009, "message": "EngineCore died"}]}),
     "empty": event({"error": {}}),
     "a text": event({"error": "EngineCore died"}),
@@ -266,6 +267,12 @@ async def test_stream_that_stops_behind_content_behind_a_finish_reason_is_not_wh
     pings = [step for _ in range(100) for step in (Pause(0.02), subject.speech.ping)]
     silent = [*early[:1], *pings]
     assert await reason_of(subject, *silent, patience=IMPATIENT, ending=Ending.STALL) == "UPSTREAM_IDLE"
+
+
+@every_openai_like
+async def test_stream_that_stops_behind_an_early_finish_reason_is_no_empty_answer(subject: Subject) -> None:
+    assert await reason_of(subject, with_finish(subject, "")) == "UPSTREAM_STREAM_TRUNCATED"
+    assert await reason_of(subject, with_finish(subject, ""), event("[DONE]")) == "OK "
 
 
 @every_openai_like

@@ -90,13 +90,15 @@ def _words(message: Any) -> list[str]:
         if block["type"] == "tool_use":
             words.append(f"call {block['id']}")
         elif block["type"] == "tool_result":
-            words.append(f"result {block['tool_use_id']}: {block['content']}")
+            parts = block["content"]
+            text = parts if isinstance(parts, str) else "".join(part["text"] for part in parts)
+            words.append(f"result {block['tool_use_id']}: {text}")
         elif block["text"]:
             words.append(f"{message['role']}: {block['text']}")
     return words + [f"call {call['id']}" for call in message.get("tool_calls", [])]
 
 
-ADDED, MOVED = "TOOL_RESULT_ADDED", "TOOL_RESULT_MOVED"
+ADDED, MOVED, JOINED = "TOOL_RESULT_ADDED", "TOOL_RESULT_MOVED", "TOOL_RESULTS_JOINED"
 
 # The messages, the story that is sent, and what is told.
 RESULTS: dict[str, tuple[list[ChatMessage], list[str], list[tuple[str, str]]]] = {
@@ -129,6 +131,21 @@ RESULTS: dict[str, tuple[list[ChatMessage], list[str], list[tuple[str, str]]]] =
         [USER, calling("a"), LATER, calling("b"), result("a", "b")],
         ["user: Weather?", "call a", "result a: of a", "user: Never mind.", "call b", "result b: of b"],
         [(MOVED, "messages[4]")],
+    ),
+    "told twice": (
+        [USER, calling("a", "b"), result("a"), result("b"), result("a"), LATER],
+        ["user: Weather?", "call a", "call b", "result a: of a\nof a", "result b: of b", "user: Never mind."],
+        [(JOINED, "messages[4]")],
+    ),
+    "told twice in one message": (
+        [USER, calling("a"), result("a", "a"), LATER],
+        ["user: Weather?", "call a", "result a: of a\nof a", "user: Never mind."],
+        [(JOINED, "messages[2]")],
+    ),
+    "told again in a later turn": (
+        [USER, calling("a"), result("a"), LATER, result("a")],
+        ["user: Weather?", "call a", "result a: of a\nof a", "user: Never mind."],
+        [(MOVED, "messages[4]"), (JOINED, "messages[4]")],
     ),
     "of one id in two turns": (
         [USER, calling("a"), result("a"), LATER, calling("a"), LATER],

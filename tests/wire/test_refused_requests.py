@@ -45,6 +45,10 @@ LIMITS: dict[str, tuple[Any, bool]] = {
     "an object of which nothing is said": (closed(counts={"type": "object"}), False),
     "a map that may be null": (closed(counts={"anyOf": [COUNTS, {"type": "null"}]}), False),
     "a map beside properties": (closed(counts={**closed(n={"type": "integer"}), **COUNTS}), False),
+    "an object open beside its properties": (
+        closed(counts={**closed(n={"type": "integer"}), "additionalProperties": True}),
+        False,
+    ),
     "a map in a list": (closed(counts={"type": "array", "items": COUNTS}), False),
     "a map in a definition": (
         {**closed(counts={"$ref": "#/$defs/counts"}), "$defs": {"counts": COUNTS}},
@@ -250,6 +254,14 @@ def test_images_are_called_what_vendors_call_them(name: str, mime_type: str) -> 
     assert b"image/jpeg" in body.data
     assert mime_type.encode() not in body.data
     assert told(body) == [("MEDIA_TYPE_CHANGED", "messages[0].parts[0].media.mime_type")]
+
+
+@every_target
+def test_media_types_are_sent_in_small_letters(name: str) -> None:
+    picture = ContentPart(media=Media(data=b"\xff\xd8", mime_type="Image/PNG"))
+    body = encoded(TARGETS[name], [ChatMessage(role="user", parts=[picture])])
+    assert b"image/png" in body.data
+    assert told(body) == []
 
 
 @pytest.mark.parametrize(("name", "longest"), [("openai", 64), ("responses", 64), ("anthropic", 256), ("vllm", 1024)])

@@ -33,10 +33,11 @@ MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-
 
 
 def fit_media_type(media: models_pb2.Media, path: str, notices: list[models_pb2.Notice]) -> str:
-    """The media type of what stands at `path`, by the name that providers know it by."""
-    known = MEDIA_TYPES.get(media.mime_type.lower())
+    """The media type of what stands at `path`, by the name that providers know it by, which has small letters."""
+    mime_type = media.mime_type.lower()
+    known = MEDIA_TYPES.get(mime_type)
     if known is None:
-        return media.mime_type
+        return mime_type
     message = f"providers know {media.mime_type} as {known}, which was sent"
     notices.append(models_pb2.Notice(code="MEDIA_TYPE_CHANGED", field=f"{path}.mime_type", message=message))
     return known

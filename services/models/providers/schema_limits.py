@@ -83,7 +83,7 @@ def _limits_within(node: Node, path: str, *, typed: bool) -> Iterator[str]:
 
 
 def _problem_with(node: Node) -> str:
-    """What is wrong with an object that is a map, or open to anything and nothing else."""
+    """What is wrong with an object that is a map, says that it is open, or is open to anything and nothing else."""
     if "patternProperties" in node:
         return "has properties of any name"
     if not is_object(node):
@@ -91,7 +91,8 @@ def _problem_with(node: Node) -> str:
     others = node.get("additionalProperties")
     if members_of(others):
         return "has properties of any name"
-    is_open = others is None or others == TRUE or members_of(others) is not None
-    if is_open and others != FALSE and not members_of(node.get("properties")) and not node.keys() & SAYS_PROPERTIES:
+    if others == TRUE or members_of(others) is not None:
+        return "takes any properties"
+    if others != FALSE and not members_of(node.get("properties")) and not node.keys() & SAYS_PROPERTIES:
         return "takes any properties"
     return ""

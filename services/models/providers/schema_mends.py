@@ -1,8 +1,9 @@
 """Parts of JSON Schemas that OpenAI and Anthropic are known to refuse wherever they stand, said as they take them.
 
 Generators of schemas leave out what a list holds ("array schema missing items"), write types in the words of Python or
-of Google's API ("'any' is not valid under any of the given schemas") and say `required` of the property itself, as
-drafts before the fourth did ("True is not of type 'array'").
+of Google's API ("'any' is not valid under any of the given schemas"), say `required` of the property itself, as drafts
+before the fourth did ("True is not of type 'array'"), write null for what they do not say ("None is not of type
+'array'") and, in PHP, a list for an object without members ("[] is not of type 'object'").
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ ANYTHING = "any"
 MAPS = ("properties", "patternProperties", "$defs", "definitions")
 LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 ALONE = ("items", "additionalProperties", "not")
+VALUES = frozenset({"default", "const", "example"})
+"""Keywords whose value may be any, null too."""
 MAX_DEPTH = 64
 
 
@@ -76,6 +79,7 @@ class _Mending:
         """Mends a schema, and those within it."""
         if not isinstance(schema, dict) or not depth:
             return
+        self._fill_maps(schema)
         self._name_type(schema)
         if self._with_items and "items" not in schema and "array" in _types(schema):
             self._set(schema, "items", {})
@@ -88,6 +92,15 @@ class _Mending:
         for name in ALONE:
             self.mend(schema.get(name), depth - 1)
         self._gather_required(schema)
+
+    def _fill_maps(self, schema: dict[str, Any]) -> None:
+        """Leaves out what is null, and makes objects of lists without members in their place."""
+        for name in [name for name, value in schema.items() if value is None and name not in VALUES]:
+            del schema[name]
+            self.has_changed = True
+        for name in MAPS:
+            if schema.get(name) == []:
+                self._set(schema, name, {})
 
     def _name_type(self, schema: dict[str, Any]) -> None:
         given = _types(schema)

@@ -15,6 +15,8 @@ from services.models.providers.faults import Fault
 
 SENTENCES = ("message", "msg", "errmsg")
 STATUSES = ("status", "status_code", "statusCode", "errcode")
+FAILURES = frozenset({"error", "fail", "failed", "failure"})
+"""What `status` says of an error where it is a word, as of JSend."""
 BASE_RESP = "base_resp"
 MIN_STATUS = 400
 """Of the numbers of errors: lower ones are those of HTTP for what is none, or say that all is well."""
@@ -50,13 +52,15 @@ def _is_refusal(told: dict[str, Any]) -> bool:
         return True
     code, kind = told.get("code"), told.get("type")
     is_coded = code >= MIN_STATUS if isinstance(code, int) else bool(code)
-    is_coded = is_coded or told.get("success") is False or any(map(_is_status, map(told.get, STATUSES)))
+    is_coded = is_coded or told.get("success") is False or any(map(_tells_failure, map(told.get, STATUSES)))
     is_kind = isinstance(kind, str) and any(word in kind.lower() for word in ("error", "exception"))
     return (is_coded or is_kind) and any(isinstance(told.get(name), str) for name in SENTENCES)
 
 
-def _is_status(value: Any) -> bool:
-    """Whether a value is a number of an error, as a number or as text."""
+def _tells_failure(value: Any) -> bool:
+    """Whether a value is a number of an error, as a number or as text, or a word for one."""
+    if isinstance(value, str) and value.lower() in FAILURES:
+        return True
     if isinstance(value, str) and len(value) == len(str(MIN_STATUS)) and value.isdecimal():
         value = int(value)
     return isinstance(value, int) and value >= MIN_STATUS

@@ -2,7 +2,8 @@
 
 A program may have been stopped between a call and its result, or its user may have said something else instead. No such
 conversation ends there: a call that nobody answered gets a result that says so, and a result that stands elsewhere is
-moved behind its call.
+moved behind its call. Of a call that was answered more than once the answers go as one: Anthropic refuses all later
+turns otherwise ("each tool_use must have a single result").
 
 A call belongs to the latest earlier message that made one of its id: servers count from 0 in every answer.
 """
@@ -45,26 +46,39 @@ def calls_of(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:
 
 def _results_of(message: models_pb2.ChatMessage) -> Iterator[str]:
     """The ids of the calls that a tool's message answers; its own one once."""
-    if not message.parts or not all(part.HasField("tool_result") for part in message.parts):
+    if _has_own_result(message):
         yield message.tool_call_id
     yield from (part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result"))
 
 
+def _has_own_result(message: models_pb2.ChatMessage) -> bool:
+    """Whether a tool's message answers the call of its own id, by its text or by parts that are no results."""
+    return not message.parts or not all(part.HasField("tool_result") for part in message.parts)
+
+
+def _result_parts(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ContentPart]:
+    """The results in a tool's message, its own one too as a part."""
+    if _has_own_result(message):
+        content = [part for part in message.parts if not part.HasField("tool_result")]
+        content = content or [models_pb2.ContentPart(text=message.content)] * bool(message.content)
+        own = models_pb2.ToolResult(tool_call_id=message.tool_call_id, content=content, name=message.name)
+        yield models_pb2.ContentPart(tool_result=own)
+    yield from (part for part in message.parts if part.HasField("tool_result"))
+
+
 def _are_answered(messages: Sequence[PlacedMessage]) -> bool:
-    """Whether every call is answered right behind its message, and nothing else is."""
-    made: set[str] = set()
+    """Whether every call is answered once, right behind its message, and nothing else is."""
     waiting: set[str] = set()
     for _, message in messages:
         if message.role == "tool":
             for call_id in _results_of(message):
-                if call_id not in made:
+                if call_id not in waiting:
                     return False
-                waiting.discard(call_id)
+                waiting.remove(call_id)
             continue
         if waiting:
             return False
-        made = {call.id for call in calls_of(message)} if message.role == "assistant" else set()
-        waiting = set(made)
+        waiting = {call.id for call in calls_of(message)} if message.role == "assistant" else set()
     return not waiting
 
 
@@ -140,9 +154,31 @@ class _Arrangement:
                     yield path, self._homeless[place]
                 continue
             yield path, message
-            yield from self._behind.get(place, ())
+            yield from self._once_each(self._behind.get(place, ()))
             if message.role == "assistant":
                 yield from self._not_run(place, path, message)
+
+    def _once_each(self, results: Sequence[PlacedMessage]) -> Sequence[PlacedMessage]:
+        """The results behind one message, with those of the same call joined in their order."""
+        call_ids = [call_id for _, message in results for call_id in _results_of(message)]
+        if len(set(call_ids)) == len(call_ids):
+            return results
+        wholes: dict[str, PlacedMessage] = {}
+        for path, message in results:
+            for part in _result_parts(message):
+                call_id = part.tool_result.tool_call_id
+                if call_id not in wholes:
+                    wholes[call_id] = path, models_pb2.ChatMessage(role="tool", parts=[part])
+                    continue
+                whole = wholes[call_id][1].parts[0].tool_result
+                if whole.content and whole.content[-1].HasField("text"):
+                    # Where texts are joined, what one answer says must not run into the next.
+                    whole.content[-1].text += "\n"
+                whole.content.extend(part.tool_result.content)
+                whole.is_error = part.tool_result.is_error
+                text = f"the tool call {call_id[:64]} was answered more than once; the results were sent as one"
+                self._tell("TOOL_RESULTS_JOINED", path, text)
+        return list(wholes.values())
 
     def _not_run(self, place: int, path: str, message: models_pb2.ChatMessage) -> Iterator[PlacedMessage]:
         for call in calls_of(message):

@@ -42,7 +42,7 @@ def media_block(media: models_pb2.Media, path: str, notices: Notices) -> dict[st
 def _image_source(media: models_pb2.Media, path: str, notices: Notices) -> dict[str, Any]:
     if not media.HasField("data"):
         return _reference(media)
-    media_type = fit_media_type(media, path, notices).lower()
+    media_type = fit_media_type(media, path, notices)
     if media_type not in IMAGE_TYPES:
         raise InvalidRequest.field(f"{path}.mime_type", f"must be one of {', '.join(sorted(IMAGE_TYPES))}")
     return _base64(media_type, media.data)

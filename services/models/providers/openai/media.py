@@ -84,7 +84,7 @@ def _file(media: models_pb2.Media, path: str, translation: Translation) -> dict[
     if source == "file_id":
         return {"type": "file", "file": {"file_id": media.file_id}}
     name = media.filename or FILE_NAMES.get(media.mime_type.lower(), "document")
-    return {"type": "file", "file": {"file_data": _data_url(media, media.mime_type), "filename": name}}
+    return {"type": "file", "file": {"file_data": _data_url(media, media.mime_type.lower()), "filename": name}}
 
 
 def _data_url(media: models_pb2.Media, mime_type: str) -> str:

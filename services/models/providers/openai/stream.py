@@ -68,7 +68,7 @@ class ChatCompletionDecoder:
         self._message_length = 0
         """Of the texts of such messages, all together."""
         self._finishes_early = False
-        """Whether content has come behind a finish reason."""
+        """Whether content has come behind a finish reason, or one before all content."""
         self._stop_sequence_member = stop_sequence_member
 
     def feed(self, events: Sequence[Event]) -> None:
@@ -147,7 +147,9 @@ class ChatCompletionDecoder:
         read_counts_elsewhere(self.answer, chunk, choice)
         if finish_word(choice.get("finish_reason")):
             read_finish(self.answer, choice, self._stop_sequence_member)
-            self.finished = True
+            # One that says that all was said, and nothing was, is believed once `[DONE]` says so too.
+            self.finished = self._has_content() or self.answer.finish_reason != "stop"
+            self._finishes_early = self._finishes_early or not self.finished
             # One that came before anything, or with the first of it, may be one of many.
             self.awaits_usage = had_content and not self._finishes_early
 

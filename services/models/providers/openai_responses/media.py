@@ -22,7 +22,7 @@ def encode_media(media: models_pb2.Media, path: str, translation: Translation) -
         return {"type": "input_image", "detail": media.detail or "auto", **source}
     if kind != "document":
         translation.refuse(path, f"is {kind}, which OpenAI's Responses does not take; send images and documents")
-    part: dict[str, Any] = {"type": "input_file", **_source(media, media.mime_type, "file_url", "file_data")}
+    part: dict[str, Any] = {"type": "input_file", **_source(media, media.mime_type.lower(), "file_url", "file_data")}
     if media.HasField("data"):
         part["filename"] = media.filename or FILE_NAMES.get(media.mime_type.lower(), "document")
     if media.detail:
