@@ -89,7 +89,11 @@ class StreamedCalls:
     @property
     def has_half(self) -> bool:
         """Whether the arguments of a call have begun as an object, and have not ended as one."""
-        return any(call.is_object and not json_text.is_object(self._arguments_of(call)) for call in self._calls)
+        return any(map(self._is_half, self._calls))
+
+    def _is_half(self, call: _StreamedCall) -> bool:
+        begins_as_one = call.is_object and not call.takes_text
+        return begins_as_one and not json_text.is_object(self._arguments_of(call))
 
     def _knows(self, call: Any) -> bool:
         return isinstance(call, dict) and word_of(call.get("id")) in self._by_id
@@ -112,7 +116,12 @@ class StreamedCalls:
             return call
         if call_id in self._by_id:
             return self._by_id[call_id]
-        return call if self._goes_on(call, name, arguments) else None
+        if self._goes_on(call, name, arguments):
+            return call
+        if self._is_half(call):
+            # Another call behind it, or all of it once more with another id.
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        return None
 
     def _goes_on(self, call: _StreamedCall, name: str, arguments: str) -> bool:
         """Whether a piece with an id of its own has the next of a call's arguments: earlier versions of vLLM make a new
@@ -137,7 +146,7 @@ class StreamedCalls:
     def _begins_another(self, call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
         """Whether a piece of what seems to be `call` begins one of its own: some servers give no ids at all, or one for
         all, while others repeat the name in every piece, or send it in several."""
-        if not called.name and call.is_placeholder:
+        if call.is_placeholder and (not called.name or _names_again(call, delta, called)):
             return False
         if not called.name or not call.name:
             return called.arguments.lstrip().startswith("{") and self._is_whole(call)
@@ -177,7 +186,7 @@ class StreamedCalls:
             return
         call.held.keep(piece)
         self._answer.waiting_bytes += len(piece)
-        if not call.is_blank and not call.is_placeholder:
+        if not call.has_nothing:
             self._tell_up_to(call)
 
     def _without_repetition(self, call: _StreamedCall, piece: str) -> str:
@@ -193,7 +202,7 @@ class StreamedCalls:
     def _tell_up_to(self, call: _StreamedCall) -> None:
         """Tells of a call whose arguments have begun, and of those around it that waited for its name, in order."""
         for other in self._calls[self._told :]:
-            if not other.name or (other.is_blank and other.place > call.place):
+            if not other.name or (other.has_nothing and other.place > call.place):
                 return
             self._told += 1
             self._tell(other)
@@ -265,6 +274,11 @@ class _StreamedCall:
         servers send one first, and then the arguments."""
         return self.key is None and not self.takes_text and self._start.strip() in ("{}", NULL)
 
+    @property
+    def has_nothing(self) -> bool:
+        """Whether what is to come may be all of its arguments."""
+        return self.is_blank or self.is_placeholder
+
     def forget_arguments(self) -> None:
         """Takes back what has come of its arguments."""
         self.held, self.size, self._start, self.end = Pieces(), 0, "", None
@@ -293,6 +307,13 @@ def _index_of(delta: dict[str, Any]) -> int | None:
     if isinstance(index, str) and index.isdecimal():
         index = int(word_of(index))
     return index if isinstance(index, int) else None
+
+
+def _names_again(call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
+    """Whether a piece with the name and the number of a call is one of it: a server that gives ids would give another
+    call one of its own."""
+    has_number = _index_of(delta) is not None and call.index is not None
+    return has_number and bool(call.id) and called.name == call.name and word_of(delta.get("id")) in ("", call.id)
 
 
 def _names_on(call: _StreamedCall, delta: dict[str, Any]) -> bool:
