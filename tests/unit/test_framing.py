@@ -13,7 +13,7 @@ from services.models.providers.framing import (
     Framing,
     feed_rest,
 )
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.openai import OPENAI_COMPATIBLE
 from services.shared import errors
 
 MARK = b"\xef\xbb\xbf"
@@ -74,12 +74,11 @@ def test_blanks_and_documents_have_a_bound() -> None:
 def test_last_event_that_is_nested_too_deep_is_no_error_of_ours() -> None:
     """Between what is shallow enough to be kept and what is too deep to be read lies what can be read, not written."""
     faults = []
-    for depth in range(800, 1000):
-        part = f'{{"type":"output_text","text":"Yes","annotations":[{"[" * depth}{"]" * depth}]}}'
-        item = f'{{"type":"message","content":[{part}]}}'
-        event = Event("", f'{{"type":"response.output_item.done","output_index":0,"item":{item}}}'.encode())
+    for depth in range(600, 1000, 20):
+        nested = '{"a":' * depth + "1" + "}" * depth
+        event = Event("", f'{{"citations":{nested},"choices":[{{"delta":{{"content":"Yes"}}}}]}}'.encode())
         try:
-            feed_rest(OPENAI_RESPONSES.decoder(), [event])
+            feed_rest(OPENAI_COMPATIBLE.decoder(), [event])
         except Fault as fault:
             faults.append(fault.reason)
     assert faults

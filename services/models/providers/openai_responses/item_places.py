@@ -27,6 +27,10 @@ class ItemPlaces:
         self._items = items
         self._by_id: dict[str, int] = {}
         """Of items, by their ids and those of their calls."""
+        self._shared_ids: set[str] = set()
+        """Those that several items have, which tell nothing."""
+        self._opened: set[int] = set()
+        """Of items that an event has begun, and not a piece."""
         self._kinds: dict[int, str] = {}
         """Of the items that have begun."""
         self._last = -1
@@ -44,32 +48,40 @@ class ItemPlaces:
         """The place of the item that a piece is of."""
         number = event.get("output_index")
         if number is None:
-            item_id = word_of(event.get("item_id"))
+            item_id = self._own_id(event.get("item_id"))
             return self._of_id(item_id, kind) if item_id else self._of_newest(kind)
         index = index_of(number)
         if self._moved:
             place = self._by_id.get(word_of(event.get("item_id")))
             index = self._moved.get(index, index) if place is None else place
         known = self._kinds.get(index)
-        if known == kind:
+        if known == kind and not self._is_behind(index, kind, event):
             return index
         if known is None:
             self._begin(index, kind, word_of(event.get("item_id")))
             return index
         # Another item's: some servers give all pieces one number.
         place = self._by_id.get(word_of(event.get("item_id")))
-        return self._of_newest(kind) if place is None or self._kinds[place] != kind else place
+        if place is None or self._kinds[place] != kind or self._items.is_whole(place):
+            return self._of_newest(kind)
+        return place
+
+    def _is_behind(self, index: int, kind: str, event: dict[str, Any]) -> bool:
+        """Whether an event with the number of an item that is whole is about the next one."""
+        return self._items.is_whole(index) and ("delta" in event or kind in self._unnumbered)
 
     def of_item(self, event: dict[str, Any], item: dict[str, Any], *, is_beginning: bool) -> int:
         """The place of the item that an event has, which may be another one at a place that is taken: some servers give
         all items one number. Others give one item another id in each event, so the id alone tells nothing."""
-        kind, item_id = kind_of(item), word_of(item.get("id") or item.get("call_id"))
+        kind, item_id = kind_of(item), self._own_id(item.get("id") or item.get("call_id"))
         number = event.get("output_index")
         if number is None:
-            place = self._of_unnumbered(kind, item_id, is_beginning=is_beginning)
+            place = self._of_unnumbered(item, item_id, is_beginning=is_beginning)
         else:
-            place = self._of_numbered(index_of(number), kind, item_id, is_beginning=is_beginning)
+            place = self._of_numbered(index_of(number), item, item_id, is_beginning=is_beginning)
         self._begin(place, kind, item_id)
+        if is_beginning:
+            self._opened.add(place)
         if call_id := word_of(item.get("call_id")):
             self._by_id.setdefault(call_id, place)
         self._newest = place if is_beginning else None
@@ -116,29 +128,55 @@ class ItemPlaces:
         same_kind = (place for place in sorted(untold) if self._kinds[place] == kind)
         return next((place for place in same_kind if self._items.goes_on(place, item)), None)
 
-    def _of_unnumbered(self, kind: str, item_id: str, *, is_beginning: bool) -> int:
-        open_place = self._unnumbered.pop(kind, None)
-        if item_id in self._by_id:
-            return self._by_id[item_id]
+    def _of_unnumbered(self, item: dict[str, Any], item_id: str, *, is_beginning: bool) -> int:
+        open_place = self._unnumbered.pop(kind_of(item), None)
+        known = self._by_id.get(item_id)
+        if known is not None and not self._has_another(known, item, item_id, is_beginning=is_beginning):
+            return known
         if open_place is not None:
             return open_place
-        if item_id:
-            return self._of_id(item_id, kind)
-        return self._next() if is_beginning or self._newest is None else self._newest
+        if is_beginning or self._newest is None or self._kinds[self._newest] != kind_of(item):
+            return self._next()
+        return self._newest if self._items.name_at(self._newest) in ("", name_of(item)) else self._next()
 
-    def _of_numbered(self, index: int, kind: str, item_id: str, *, is_beginning: bool) -> int:
+    def _of_numbered(self, index: int, item: dict[str, Any], item_id: str, *, is_beginning: bool) -> int:
+        kind = kind_of(item)
         open_place = self._unnumbered.pop(kind, None)
-        place = self._moved.get(index, index)
-        if open_place is not None and place not in self._kinds and item_id not in self._by_id:
+        place, known = self._moved.get(index, index), self._by_id.get(item_id)
+        is_free = place not in self._kinds
+        if known is not None and self._kinds[known] != kind:
+            known = None
+        is_others = self._kinds.get(place) != kind or self._items.is_whole(place)
+        if open_place is not None and is_others and (known is None or self._items.is_whole(known)):
             # Its pieces did not say where it is.
             self._moved[index] = open_place
             return open_place
-        is_taken = self._items.is_whole(place) or (is_beginning and place in self._kinds)
-        if is_taken and item_id and item_id not in self._by_id:
-            place = self._moved[index] = self._next()
-        elif item_id:
-            place = self._by_id.get(item_id, place)
-        return place
+        if known is not None and is_free and self._is_settled(known, is_beginning=is_beginning):
+            return place
+        for likely in (place,) if known is None else (known, place):
+            if likely not in self._kinds or not self._has_another(likely, item, item_id, is_beginning=is_beginning):
+                return likely
+        self._moved[index] = self._next()
+        return self._moved[index]
+
+    def _is_settled(self, place: int, *, is_beginning: bool) -> bool:
+        """Whether an event of the item at a place is the last of its kind."""
+        return self._items.is_whole(place) or (is_beginning and place in self._opened)
+
+    def _has_another(self, place: int, item: dict[str, Any], item_id: str, *, is_beginning: bool) -> bool:
+        """Whether it is another item that has begun at a place."""
+        if self._kinds[place] != kind_of(item):
+            return True
+        is_known = self._by_id.get(item_id) == place
+        if self._items.is_whole(place):
+            call_id = word_of(item.get("call_id"))
+            is_other_call = bool(call_id) and self._by_id.get(call_id, place) != place
+            return is_other_call or (bool(item_id) and not is_known) or not self._items.goes_on(place, item)
+        if not is_beginning:
+            return False
+        if is_known:
+            return self._items.name_at(place) not in ("", name_of(item))
+        return bool(item_id) or place in self._opened
 
     def _of_id(self, item_id: str, kind: str) -> int:
         """The place of an item that has no number.
@@ -147,10 +185,15 @@ class ItemPlaces:
         only a `call_id`, which later events name as `item_id`.
         """
         place = self._by_id.get(item_id)
-        if place is None:
+        if place is None or self._kinds[place] != kind:
             place = self._next()
             self._begin(place, kind, item_id)
         return place
+
+    def _own_id(self, value: Any) -> str:
+        """An id, or "" for one that tells nothing."""
+        item_id = word_of(value)
+        return "" if item_id in self._shared_ids else item_id
 
     def _of_newest(self, kind: str) -> int:
         """The place of the item that has begun, or of the only one of its kind that is told in pieces so far."""
@@ -165,9 +208,10 @@ class ItemPlaces:
     def _begin(self, place: int, kind: str, item_id: str) -> None:
         self._kinds[place] = kind
         self._last = max(self._last, place)
-        if item_id:
-            self._by_id[item_id] = place
-        if len(self._kinds) > MAX_BLOCKS or len(self._by_id) > 2 * MAX_BLOCKS:
+        if item_id and item_id not in self._shared_ids and self._by_id.setdefault(item_id, place) != place:
+            del self._by_id[item_id]
+            self._shared_ids.add(item_id)
+        if len(self._kinds) > MAX_BLOCKS or len(self._by_id) + len(self._shared_ids) > 2 * MAX_BLOCKS:
             raise Fault("OUTPUT_LIMIT")
 
     def _next(self) -> int:

@@ -83,14 +83,19 @@ class OutputItems:
         if kind == "call":
             key = self._call_keys.get(index)
             told = self._answer.text_of(key) if key is not None else ""
-            return self.name_at(index) == name_of(item) and _covers(told, _arguments_of(item))
+            return self.name_at(index) == name_of(item) and self._covers(told, _arguments_of(item))
         if kind == "message":
             parts = [
                 (number, text_of(part.get("text"))) for number, part in enumerate(parts_of(item)) if text_kind(part)
             ]
             told_texts = [(self._answer.text_of(_key(index, number)), text) for number, text in parts]
-            return any(told for told, _ in told_texts) and all(_covers(told, text) for told, text in told_texts)
+            return any(told for told, _ in told_texts) and all(self._covers(told, text) for told, text in told_texts)
         return True
+
+    def _covers(self, told: str, text: str) -> bool:
+        self._answer.count_compared(told, text)
+        is_short = max(len(told), len(text)) < MAX_SPACED
+        return text.startswith(told) or (is_short and _letters(text) == _letters(told))
 
     # -------------------------------------------------------------------------------------------- by their pieces
 
@@ -282,10 +287,6 @@ def _arguments_of(item: dict[str, Any]) -> str:
     """No arguments at all are an empty object in an answer."""
     arguments = written(item.get(CALL_INPUTS[item["type"]]))
     return arguments if arguments.strip() else "{}"
-
-
-def _covers(told: str, text: str) -> bool:
-    return text.startswith(told) or (max(len(told), len(text)) < MAX_SPACED and _letters(text) == _letters(told))
 
 
 def _letters(text: str) -> str:
