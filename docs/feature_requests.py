@@ -199,6 +199,9 @@ def _tools() -> Iterator[Feature]:
         ),
         a_call_without_a_result=ChatRequest(messages=[USER, CALLED, USER], tools=[FIND]),
         a_result_behind_a_question=ChatRequest(messages=[USER, CALLED, USER, FOUND], tools=[FIND]),
+        a_result_behind_an_answer=ChatRequest(
+            messages=[USER, CALLED, USER, ChatMessage(role="assistant", content="Hi."), FOUND], tools=[FIND]
+        ),
         a_call_answered_twice=ChatRequest(messages=[USER, CALLED, FOUND, FOUND], tools=[FIND]),
         arguments_that_are_no_object=ChatRequest(
             messages=[USER, ChatMessage(role="assistant", tool_calls=[CUT_CALL]), FOUND], tools=[FIND]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, ToolDefinition
-from services.models.providers.tool_turns import NOT_RUN
+from services.models.providers.tool_turns import CAME_LATE, NOT_RUN
 from tests.scripted_upstream import Script, ScriptedUpstream, answer, event, event_stream
 from tests.services.chat_in_session import Platform, chat, platform, turn
 
@@ -179,7 +179,10 @@ async def test_call_that_was_cut_and_never_answered_ends_no_session(tmp_path: Pa
         third = await p.models.Chat(turn(tools=TOOLS, messages=late))
 
         assert [(n.code, n.field) for n in second.warnings] == [("TOOL_RESULT_ADDED", "session_id")]
-        assert [(n.code, n.field) for n in third.warnings] == [("TOOL_RESULT_MOVED", "messages[0]")]
+        assert [(n.code, n.field) for n in third.warnings] == [
+            *(("TOOL_RESULT_MOVED", "messages[0]"), ("USER_MESSAGE_ADDED", "messages[0]")),
+        ]
+        assert upstream.requests[2].json()["messages"][-1] == {"role": "user", "content": CAME_LATE}
         for request, told in ((upstream.requests[1], NOT_RUN), (upstream.requests[2], "2 C")):
             asked, called, result, *_ = request.json()["messages"]
             assert (asked["role"], result["tool_call_id"], result["content"]) == ("user", "c1", told)

@@ -28,7 +28,7 @@ from services.models.providers.encoding import encode
 from services.models.providers.event_stream import Event
 from services.models.providers.openai import OPENAI
 from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.tool_turns import NOT_RUN
+from services.models.providers.tool_turns import CAME_LATE, NOT_RUN
 from tests.wire.dialects import AnthropicSpeech, Call, OpenAISpeech, Sample
 from tests.wire.dialects import encode as encode_json
 
@@ -131,6 +131,14 @@ RESULTS: dict[str, tuple[list[ChatMessage], list[str], list[tuple[str, str]]]] =
         [USER, calling("a"), LATER, calling("b"), result("a", "b")],
         ["user: Weather?", "call a", "result a: of a", "user: Never mind.", "call b", "result b: of b"],
         [(MOVED, "messages[4]")],
+    ),
+    "behind an answer": (
+        [USER, calling("a"), LATER, ChatMessage(role="assistant", content="Well."), result("a")],
+        [
+            *("user: Weather?", "call a", "result a: of a", "user: Never mind.", "assistant: Well."),
+            f"user: {CAME_LATE}",
+        ],
+        [(MOVED, "messages[4]"), ("USER_MESSAGE_ADDED", "messages[4]")],
     ),
     "told twice": (
         [USER, calling("a", "b"), result("a"), result("b"), result("a"), LATER],

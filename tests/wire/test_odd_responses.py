@@ -205,3 +205,10 @@ async def test_items_that_the_end_numbers_otherwise_are_not_looked_for_among_hun
     few = [text(f"piece {place}", output_index=place, item_id=f"p{place}") for place in range(3)]
     ending = ended(thought(), thought(), thought(), *(message(f"piece {place}", "") for place in range(3)))
     assert (await answered(subject, *few, ending)).text == "piece 0piece 1piece 2"
+
+
+async def test_an_end_without_its_output_behind_nothing_is_no_answer(subject: Subject) -> None:
+    assert (await answered(subject, ended())).text == ""
+    outcome = await ask(subject, {"type": "response.completed", "response": {"id": "r"}})
+    assert outcome.error is not None
+    assert outcome.error.reason == "UPSTREAM_STREAM_TRUNCATED"

@@ -3,7 +3,8 @@
 A program may have been stopped between a call and its result, or its user may have said something else instead. No such
 conversation ends there: a call that nobody answered gets a result that says so, and a result that stands elsewhere is
 moved behind its call. Of a call that was answered more than once the answers go as one: Anthropic refuses all later
-turns otherwise ("each tool_use must have a single result").
+turns otherwise ("each tool_use must have a single result"). Where an answer stands behind the call of the last result,
+a message says that the result has come: models would go on with their answer otherwise, and those of Claude refuse to.
 
 A call belongs to the latest earlier message that made one of its id: servers count from 0 in every answer.
 """
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from proto import models_pb2
 
 NOT_RUN = "This call was not run: it was never answered."
+CAME_LATE = "The result of the tool call has come; it stands behind the call."
 
 PlacedMessage = tuple[str, models_pb2.ChatMessage]
 """A message with its path."""
@@ -102,7 +104,13 @@ class _Arrangement:
                 for call in calls_of(message):
                     self._calls[call.id].append(_Call(place, call.id))
         self._bring_results()
-        return list(self._in_order())
+        arranged = list(self._in_order())
+        if self._messages[-1][1].role == "tool" and arranged[-1][1].role == "assistant":
+            path = self._messages[-1][0]
+            text = "an answer stands behind the call of this result; a message was added that says that it has come"
+            self._tell("USER_MESSAGE_ADDED", path, text)
+            arranged.append((path, models_pb2.ChatMessage(role="user", content=CAME_LATE)))
+        return arranged
 
     def _bring_results(self) -> None:
         block: int | None = None

@@ -181,6 +181,11 @@ class ResponseDecoder:
         told = {"status": response.get("status") or status}
         told["usage"] = response.get("usage") or event.get("usage")
         read_end(self.answer, self._items, response | told, response_json, self._places.of_output)
+        if self.answer.finish_reason == "stop" and not (
+            self.answer.has_begun or isinstance(response.get("output"), list)
+        ):
+            # Nobody has said that there was nothing to say.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
         self.finished = self.ended = True
 
 
