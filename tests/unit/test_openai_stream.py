@@ -293,17 +293,15 @@ def test_place_beyond_all_numbers_in_what_is_kept_is_no_place() -> None:
     assert part.provider_state.data == b'{"chat_completion":{"message":{"kept":[{"index":1e999},{"index":1e999}]}}}'
 
 
-def calls_of(*pieces: dict[str, Any]) -> list[tuple[str, str]]:
-    decoder = fed(*(call(**piece) for piece in pieces), chunk({}, "tool_calls"), DONE)
-    decoder.answer.complete()
-    return [(told.name, told.arguments_json) for told in decoder.answer.response().tool_calls]
+def calls_in(*pieces: dict[str, Any]) -> list[tuple[str, str]]:
+    return calls_of(fed(*(call(**piece) for piece in pieces), chunk({}, "tool_calls"), DONE))
 
 
 @pytest.mark.parametrize("own_id", [{"id": "a"}, {}], ids=["with its id", "without"])
 def test_empty_object_before_the_arguments_is_no_call_where_each_piece_names_it(own_id: dict[str, str]) -> None:
     pieces = ["{}", '{"n"', ":1}"]
     first, *later = [{"index": 0, "function": {"name": "f", "arguments": piece}} for piece in pieces]
-    assert calls_of(first | {"id": "a"}, *(piece | own_id for piece in later)) == [("f", '{"n":1}')]
+    assert calls_in(first | {"id": "a"}, *(piece | own_id for piece in later)) == [("f", '{"n":1}')]
 
 
 def test_empty_objects_before_the_arguments_of_calls_that_come_by_turns_are_no_calls() -> None:
@@ -311,13 +309,13 @@ def test_empty_objects_before_the_arguments_of_calls_that_come_by_turns_are_no_c
         {"index": place, "id": name, "function": {"name": name, "arguments": "{}"}} for place, name in enumerate("ab")
     ]
     arguments = [{"index": place, "function": {"arguments": f'{{"n":{place}}}'}} for place in (0, 1)]
-    assert calls_of(*names, *arguments) == [("a", '{"n":0}'), ("b", '{"n":1}')]
+    assert calls_in(*names, *arguments) == [("a", '{"n":0}'), ("b", '{"n":1}')]
 
 
 def test_call_behind_half_of_one_is_refused() -> None:
     """It may be all of the same once more."""
     pieces = [{"index": 0, "id": str(n), "function": {"name": "f", "arguments": '{"n":1}'[:n]}} for n in (2, 5, 7)]
     with pytest.raises(Fault, match="UPSTREAM_PROTOCOL_ERROR"):
-        calls_of(*pieces)
+        calls_in(*pieces)
     whole = [{"index": 0, "id": str(n), "function": {"name": "f", "arguments": f'{{"n":{n}}}'}} for n in (2, 5)]
-    assert calls_of(*whole) == [("f", '{"n":2}'), ("f", '{"n":5}')]
+    assert calls_in(*whole) == [("f", '{"n":2}'), ("f", '{"n":5}')]

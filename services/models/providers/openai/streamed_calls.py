@@ -78,12 +78,14 @@ class StreamedCalls:
     def complete(self) -> None:
         """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there.
 
-        Raises Fault for one whose arguments were perhaps sent more than once, and are not whole."""
+        Raises Fault for one whose arguments were perhaps sent more than once, also with another id, and are not
+        whole."""
         for call in self._calls[self._told :]:
             if call.name or not call.is_blank:
                 self._tell(call)
         self._told = len(self._calls)
-        if any(call.is_doubtful for call in self._calls) and self.has_half:
+        is_doubtful = any(call.is_doubtful for call in self._calls) and self.has_half
+        if is_doubtful or any(call.is_left and self._is_half(call) for call in self._calls):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     @property
@@ -118,9 +120,7 @@ class StreamedCalls:
             return self._by_id[call_id]
         if self._goes_on(call, name, arguments):
             return call
-        if self._is_half(call):
-            # Another call behind it, or all of it once more with another id.
-            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        call.is_left = True
         return None
 
     def _goes_on(self, call: _StreamedCall, name: str, arguments: str) -> bool:
@@ -229,6 +229,7 @@ class _StreamedCall:
         "index",
         "is_blank",
         "is_doubtful",
+        "is_left",
         "kept",
         "key",
         "name",
@@ -255,6 +256,8 @@ class _StreamedCall:
         """Whether its arguments have not begun: white space and `null` are none."""
         self.is_doubtful = False
         """Whether a piece of its arguments was perhaps all of them once more."""
+        self.is_left = False
+        """Whether another call has begun in its place."""
         self.seems_whole = False
         """Whether its arguments end as an object does."""
         self.end: ObjectEnd | None = None
