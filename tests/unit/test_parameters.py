@@ -149,6 +149,12 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int) else bytes(value).decode()
 
 
+def test_defaults_that_are_null_take_their_members_out() -> None:
+    body = {"a": 1, "b": {"c": 2, "d": 3}}
+    assert merged(body, defaults='{"a": null, "b": {"c": null}}') == {"b": {"d": 3}}
+    assert merged({"b": 5}, defaults='{"b": {"c": null}}') == {"b": 5}
+
+
 def test_defaults_lie_under_the_body_and_options_over_it() -> None:
     assert merged({"a": 1, "b": 1}, '{"b": 2, "c": 2, "d": 2}', '{"a": 3, "d": 3.0}') == {
         "a": "3",

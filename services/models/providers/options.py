@@ -65,7 +65,8 @@ def merge_options(
     `include`, stop sequences) are kept as well, and those of the options are joined to them, what is in both only
     once. Whatever else the options hold takes the place of the body's, `null` in place of a list included.
 
-    A default that is `null` takes its member out of every body, for a server that refuses it. Returns the notices of
+    A default that is `null` takes its member out of every body, for a server that refuses it, and so it does within an
+    object that the platform writes in part. Returns the notices of
     what was taken out so; nobody misses what only asks for the usage of a stream.
     """
     taken_out: list[str] = []
@@ -75,7 +76,7 @@ def merge_options(
                 if body.pop(name, None) is not None and name != STREAM_OPTIONS:
                     taken_out.append(name)
             else:
-                body[name] = _merged(value, body[name]) if name in body else value
+                body[name] = _laid_under(value, body[name]) if name in body else value
     if request.provider_options_json:
         options = request.provider_options_json.get(provider)
         if options:
@@ -99,6 +100,15 @@ def _merged(under: Any, over: Any) -> Any:
     if under_members is None or over_members is None:
         return over
     return {**under_members, **over_members}
+
+
+def _laid_under(defaults: msgspec.Raw, written: Any) -> Any:
+    """The platform's part of a member over the defaults', without what is null there; otherwise what is written."""
+    merged = _merged(defaults, written)
+    if merged is written:
+        return written
+    unwanted = {name for name, value in (_members(defaults) or {}).items() if bytes(value) == b"null"}
+    return {name: value for name, value in merged.items() if name not in unwanted}
 
 
 def _joined(written: Sequence[Any], over: msgspec.Raw) -> Any:
