@@ -55,7 +55,7 @@ class ItemPlaces:
             place = self._by_id.get(word_of(event.get("item_id")))
             index = self._moved.get(index, index) if place is None else place
         known = self._kinds.get(index)
-        if known == kind and not self._is_behind(index, kind, event):
+        if known == kind and not (self._items.is_whole(index) and self._is_of_next(kind, event)):
             return index
         if known is None:
             self._begin(index, kind, word_of(event.get("item_id")))
@@ -66,9 +66,9 @@ class ItemPlaces:
             return self._of_newest(kind)
         return place
 
-    def _is_behind(self, index: int, kind: str, event: dict[str, Any]) -> bool:
+    def _is_of_next(self, kind: str, event: dict[str, Any]) -> bool:
         """Whether an event with the number of an item that is whole is about the next one."""
-        return self._items.is_whole(index) and ("delta" in event or kind in self._unnumbered)
+        return "delta" in event or kind in self._unnumbered
 
     def of_item(self, event: dict[str, Any], item: dict[str, Any], *, is_beginning: bool) -> int:
         """The place of the item that an event has, which may be another one at a place that is taken: some servers give
