@@ -581,6 +581,17 @@ async def test_closing_the_transport_ends_calls_that_wait(upstream: ScriptedUpst
 # The pool
 
 
+async def test_answer_that_was_not_read_leaves_the_next_call_no_deaf_connection(
+    upstream: ScriptedUpstream, transport: Transport
+) -> None:
+    """All of it is there, and so much that the socket is not read any more."""
+    upstream.play(answer(b"x" * 40_000), json_answer({}))
+    async with transport.stream(f"{upstream.url}/v1/chat", HEADERS, BODY):
+        await turn_loop()
+    async with asyncio.timeout(5):
+        assert (await post(transport, upstream)).status == 200
+
+
 async def test_answers_read_to_the_end_leave_their_connection_to_the_next_call(
     upstream: ScriptedUpstream, transport: Transport
 ) -> None:

@@ -184,10 +184,12 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow: the answer is all there, and so is the connection."""
+        """Whether another exchange may follow: the answer is all there, and read but for a little, and so is the
+        connection."""
         transport = self._transport
         return (
             self._phase is _Phase.COMPLETE
+            and not self._read_paused
             and self._keeps_alive
             and not self._spoiled
             and transport is not None
