@@ -261,7 +261,7 @@ def _heard_of(events: Sequence[Event]) -> Iterator[Event]:
 
 
 def _is_whole(path: str, events: Sequence[Event]) -> bool:
-    is_finished = has_content = False
+    is_finished = has_content = has_finish = False
     names: set[int] = set()
     argued: set[int] = set()
     for event in _heard_of(events):
@@ -276,10 +276,16 @@ def _is_whole(path: str, events: Sequence[Event]) -> bool:
             elif piece.kind == "arguments" and piece.text:
                 argued.add(piece.call)
         if event.mark is Mark.FINISH:
-            is_finished = True
+            has_finish = True
+            is_finished = has_content or path != "/chat/completions" or not _says_stop(event)
         elif event.mark is Mark.END:
-            is_finished = is_finished or has_content or path != "/chat/completions"
+            is_finished = has_finish or has_content or path != "/chat/completions"
     return is_finished and argued <= names
+
+
+def _says_stop(event: Event) -> bool:
+    """Whether the reason to finish is that all was said; where nothing was, it takes `[DONE]` to be believed."""
+    return isinstance(event.value, dict) and event.value["choices"][0]["finish_reason"] == "stop"
 
 
 def _said_by(events: Sequence[Event]) -> Said:
