@@ -188,16 +188,16 @@ async def _hear(target: Target, pieces: Sequence[bytes], label: str, breaks: boo
         # Blocks of an answer have an order of their own, whatever came first.
         assert not is_stream or list(map(sorted, said)) == list(map(sorted, told)), f"in pieces {said}, in all {told}"
         said = told
-    return Heard(reason, said, _written(response))
+    return Heard(reason, said, _written(response, b"".join(pieces)))
 
 
-def _written(response: models_pb2.ChatResponse | None) -> bytes:
-    """The response, without the ids of its calls where it has none itself: these are made anew each time."""
+def _written(response: models_pb2.ChatResponse | None, sent: bytes) -> bytes:
+    """The response, without the ids of calls that nobody sent: these may be made anew each time."""
     if response is None:
         return b""
-    if not response.provider_response_id:
-        parts = [part.tool_call for part in response.message.parts if part.HasField("tool_call")]
-        for call in (*response.tool_calls, *response.message.tool_calls, *parts):
+    parts = [part.tool_call for part in response.message.parts if part.HasField("tool_call")]
+    for call in (*response.tool_calls, *response.message.tool_calls, *parts):
+        if json.dumps(call.id).encode() not in sent:
             call.id = ""
     return response.SerializeToString(deterministic=True)
 
