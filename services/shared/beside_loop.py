@@ -1,4 +1,4 @@
-"""Work that would hold up the event loop, done beside it where a message is large, and in turns where it is not small.
+"""Work that would hold up the event loop, done beside it where a message is large, and in slices where it is not small.
 
 20 MiB of media take 0.1 s to encode, and large schemas that have to be fitted take seconds.
 """
@@ -37,12 +37,12 @@ async def run_beside_if_large(
     its turn among that of all callers then. Raises LimitExceeded SERVER_BUSY when too much waits already."""
     if size < LARGE_BYTES:
         if size > SMALL_BYTES:
-            await turn_on_loop()
+            await wait_for_slice()
         return work(*args, **kwargs)
     return await run_beside(size, work, *args, **kwargs)
 
 
-async def turn_on_loop() -> None:
+async def wait_for_slice() -> None:
     """Returns when the caller may work on the event loop for a millisecond: at once, unless many want to."""
     await _slices.get().wait()
 

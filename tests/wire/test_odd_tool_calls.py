@@ -79,6 +79,25 @@ async def test_an_object_that_holds_one_like_itself_goes_on(subject: Subject) ->
 
 
 @every_openai_like
+@pytest.mark.parametrize("told", ["", "{}", '{"a": ', '{"a":1}'])
+async def test_message_at_the_end_tells_the_rest_of_its_calls(subject: Subject, told: str) -> None:
+    def ending(call: dict[str, Any]) -> str:
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        return event({"object": "chat.completion", "choices": [{"message": message, "finish_reason": "tool_calls"}]})
+
+    begun = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": told})
+    whole = {"id": "a", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
+    for call_id in ("a", "other"):
+        subject.upstream.play(event_stream(begun, ending(whole | {"id": call_id}), event("[DONE]")))
+        outcome = await subject.ask("chat_stream")
+        assert outcome.response is not None
+        [call] = outcome.response.tool_calls
+        assert (call.id, json.loads(call.arguments_json)) == ("a", {"a": 1})
+    other = whole | {"id": "b", "function": {"name": "keep", "arguments": '{"b": 1}'}}
+    assert await reason_of(subject, begun, ending(other), event("[DONE]")) == "UPSTREAM_PROTOCOL_ERROR"
+
+
+@every_openai_like
 async def test_half_a_call_is_not_whole_because_the_stream_has_ended(subject: Subject) -> None:
     half = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": '{"a": '})
     assert await reason_of(subject, half, event("[DONE]")) == "UPSTREAM_STREAM_TRUNCATED"
@@ -151,6 +170,17 @@ async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an
             outcome = await subject.ask("chat_stream")
             assert outcome.response is not None
             assert [call.arguments_json for call in outcome.response.tool_calls] == [told]
+
+
+@every_anthropic_like
+async def test_sources_behind_the_end_of_their_text_are_a_fault(subject: Subject) -> None:
+    """The text has been told with its sources, so that these would be lost."""
+    told = blocks(subject, {"type": "text", "text": "Hi"}, deltas=[])
+    late = {"type": "citations_delta", "citation": {"type": "web_search_result_location", "url": "u"}}
+    place = next(place for place, event in enumerate(told) if "content_block_stop" in event)
+    cited = subject.speech.named("content_block_delta", index=0, delta=late)
+    assert await reason_of(subject, *told[:place], cited, *told[place:]) == "OK"
+    assert await reason_of(subject, *told[: place + 1], cited, *told[place + 1 :]) == "UPSTREAM_PROTOCOL_ERROR"
 
 
 @every_anthropic_like

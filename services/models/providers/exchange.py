@@ -27,7 +27,7 @@ from services.models.providers.payload import KEPT_BYTES, Payload
 from services.models.providers.places import PlaceSearch
 from services.models.providers.transport import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, turn_on_loop
+from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, wait_for_slice
 from services.shared.intake import Room
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
@@ -216,7 +216,7 @@ async def _decoded(
             break
         size += len(data)
         if len(data) > FEW_BYTES:
-            await turn_on_loop()
+            await wait_for_slice()
         is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
             held.grow(framing.held_bytes + decoder.answer.size)

@@ -66,8 +66,8 @@ def merge_options(
     once. Whatever else the options hold takes the place of the body's, `null` in place of a list included.
 
     A default that is `null` takes its member out of every body, for a server that refuses it, and so it does within an
-    object that the platform writes in part. Returns the notices of
-    what was taken out so; nobody misses what only asks for the usage of a stream.
+    object that the platform writes in part. Returns the notices of what was taken out so; nobody misses what only asks
+    for the usage of a stream.
     """
     taken_out: list[str] = []
     if defaults_json:

@@ -36,7 +36,6 @@ VALUES = frozenset({"default", "const", "example"})
 """Keywords whose value may be any, null too."""
 MAX_DEPTH = 64
 
-
 MEND_WORK = 64
 FIRST_MEND_WORK = 16
 """How many times as long it takes as plain text, at worst, of a schema that is mended anew each time, and of one that

@@ -206,12 +206,12 @@ class MessageDecoder:
     def _add_delta(self, event: dict[str, Any], data: bytes) -> None:
         delta = object_of(event.get("delta"))
         block = self._blocks.get(_index(event))
-        if block is None or (block.is_closed and block.kind != "text"):
+        kind = delta.get("type")
+        if block is None or (block.is_closed and (block.kind, kind) != ("text", "text_delta")):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if block.is_left_out:
             return
         block.is_whole = False
-        kind = delta.get("type")
         if kind != KINDS_OF_DELTAS.get(block.kind, kind) and kind in KINDS_OF_DELTAS.values():
             # It would be lost, or end in the middle of something else.
             raise Fault("UPSTREAM_PROTOCOL_ERROR")

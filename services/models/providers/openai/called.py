@@ -11,7 +11,6 @@ from services.models.providers.json_text import written
 KINDS = {"function": "arguments", "custom": "input"}
 """The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
 
-
 OTHER_NAMES = ("parameters", "input")
 """What arguments are called in the models' own formats, which servers hand on (Llama's, Anthropic's)."""
 NULL = "null"

@@ -8,6 +8,7 @@ in silence.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from services.models.providers import json_text
@@ -70,10 +71,34 @@ class StreamedCalls:
         if call.key is not None:
             self._answer.tie_to_call(call.key, call.kept)
 
-    def rest_of(self, calls: list[Any]) -> list[Any]:
-        """A whole message's calls, with None in place of those that were told in pieces."""
-        told = len(self._calls)
-        return [None if place < told or self._knows(call) else call for place, call in enumerate(calls)]
+    def take_whole(self, calls: list[Any]) -> list[Any]:
+        """Takes what the pieces have not told of a whole message's calls, and returns these with None in place of all
+        that are not new: those of the same id, or else at the same place. Raises Fault where one says something else
+        than its pieces."""
+        same_ids = [self._by_id.get(_id_of(call)) for call in calls]
+        found = set(same_ids)
+        same_places = [None if call in found else call for call in self._calls[: len(calls)]]
+        new: list[Any] = []
+        for call, same_id, same_place in itertools.zip_longest(calls, same_ids, same_places):
+            known = same_id or same_place
+            if known is not None and call is not None:
+                self._take_rest(known, read_piece(call))
+            new.append(call if known is None else None)
+        return new
+
+    def _take_rest(self, call: _StreamedCall, whole: Called) -> None:
+        """Takes what the pieces of a call have not told of it."""
+        call.name = call.name or whole.name
+        if whole.name not in ("", call.name):
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+        if whole.has_no_arguments:
+            return
+        told = "" if call.has_nothing else self._arguments_of(call)
+        self._answer.count_compared(told, whole.arguments)
+        if whole.arguments.startswith(told):
+            self._add_arguments(call, whole.arguments[len(told) :])
+        elif not are_same_json(told, whole.arguments):
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def complete(self) -> None:
         """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there.
@@ -96,9 +121,6 @@ class StreamedCalls:
     def _is_half(self, call: _StreamedCall) -> bool:
         begins_as_one = call.is_object and not call.takes_text
         return begins_as_one and not json_text.is_object(self._arguments_of(call))
-
-    def _knows(self, call: Any) -> bool:
-        return isinstance(call, dict) and word_of(call.get("id")) in self._by_id
 
     def _begin(self, index: int | None) -> _StreamedCall:
         if len(self._calls) >= MAX_BLOCKS:
@@ -303,6 +325,10 @@ def _head(text: str) -> str:
     """As much of a text as tells what it begins as; the rest may be long, and come in many pieces."""
     words = text.strip()
     return words[:HEAD_LENGTH] if len(words) > HEAD_LENGTH or not text[-1:].isspace() else f"{words} ".lstrip()
+
+
+def _id_of(call: Any) -> str:
+    return word_of(call.get("id")) if isinstance(call, dict) else ""
 
 
 def _index_of(delta: dict[str, Any]) -> int | None:

@@ -12,7 +12,10 @@ from services.models.providers.openai.streamed_calls import StreamedCalls
 
 
 def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str, Any]) -> dict[str, Any]:
-    """What a whole message says beyond what was told of it in pieces, as a piece."""
+    """What a whole message says beyond what was told of it in pieces, as a piece; of its calls, those that are new.
+
+    Raises Fault where a call is another one than its pieces were of.
+    """
     whole = ChatAnswer()
     add_delta(whole, message)
     reasoning_name = next((name for name in REASONING_NAMES if message.get(name)), REASONING_NAMES[0])
@@ -21,7 +24,7 @@ def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str,
         for key, member in ((REASONING, reasoning_name), (TEXT, "content"), (REFUSAL, "refusal"))
         if whole.has_block(key)
     }
-    rest["tool_calls"] = calls.rest_of(calls_in(message))
+    rest["tool_calls"] = calls.take_whole(calls_in(message))
     if not answer.is_annotated:
         rest["annotations"] = message.get("annotations")
     return rest | {name: message[name] for name in message.keys() - KNOWN_MEMBERS if not answer.keeps(name)}

@@ -17,7 +17,7 @@ MESSAGE, REASONING, CALL = "message", "reasoning", "call"
 """What an item that is told in pieces can be."""
 
 MAX_COMPARED = 256
-"""Those that servers number otherwise at the end are few."""
+"""How many pairs of items may be compared by what they say: those that servers number otherwise at the end are few."""
 
 
 class ItemPlaces:
