@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proto import models_pb2
-from services.models.aliases import read_aliases, tell_hidden
-from services.models.credential_bounds import read_bounds
-from services.models.credentials import Credentials
-from services.models.directory import ModelDirectory
-from services.models.discovery import Discovery
-from services.models.endpoints import EndpointPolicy
-from services.models.key_files import KeyFiles
-from services.models.model_registry import ModelRegistry
-from services.models.name_rules import NameRules
-from services.models.prompt_registry import PromptRegistry
-from services.models.provider_registry import ProviderRegistry
-from services.models.providers.transport import Transport
-from services.models.routing import Router, Today, today_utc
+from services.models.catalog.discovery import Discovery
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_models import VendorModels
+from services.models.credentials.bounds import read_bounds
+from services.models.credentials.credentials import Credentials
+from services.models.credentials.key_files import KeyFiles
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.name_rules import NameRules
+from services.models.health.monitor import StatusBoard
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.routing.aliases import read_aliases, tell_hidden
+from services.models.routing.directory import ModelDirectory
+from services.models.routing.router import Router, Today, today_utc
 from services.models.servicer import ModelServicer
-from services.models.session_client import SessionClient
+from services.models.sessions.client import SessionClient
+from services.models.sessions.turn import Turns
 from services.models.settings import ModelsSettings
-from services.models.status_board import StatusBoard
+from services.models.transport.client import Transport
+from services.models.transport.egress import EndpointPolicy
 from services.models.trust import ByTrust
-from services.models.turns import Turns
-from services.models.vendor_models import VendorModels
 from services.shared import descriptors
 from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
@@ -40,7 +40,7 @@ from services.shared.settings import load_settings
 from services.shared.shares import Shares
 from services.shared.storage_health import StorageServer
 
-MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+MIGRATIONS = Path(__file__).resolve().parent / "storage" / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 ENVIRONMENT = """\

@@ -9,22 +9,22 @@ from collections.abc import AsyncIterator
 from google.protobuf.duration_pb2 import Duration
 
 from proto import models_pb2
-from services.models.checks import shorten
-from services.models.directory import ModelDirectory
-from services.models.model_registry import REPLACED, ModelRegistry
-from services.models.preview import preview
-from services.models.prompt_registry import PromptRegistry
-from services.models.prompting import Prompted, render_prompt, with_system_prompt
+from services.models.chat.host_disclosure import ToldHost
+from services.models.chat.preview import preview
+from services.models.chat.system_prompt import Prompted, render_prompt, with_system_prompt
+from services.models.custom_models.model_registry import REPLACED, ModelRegistry
+from services.models.custom_models.registration import describe
+from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import FEW_PARTS, HISTORY_FIELD, Conversation, Target
 from services.models.providers.exchange import chat, chat_stream, usage_facts
-from services.models.providers.openai_choice import suited
-from services.models.providers.transport import Transport
-from services.models.registration import describe
-from services.models.routing import Router
-from services.models.told_hosts import ToldHost
+from services.models.providers.openai.select import suited
+from services.models.routing.directory import ModelDirectory
+from services.models.routing.router import Router
+from services.models.sessions.turn import Turns
+from services.models.transport.client import Transport
 from services.models.trust import ByTrust
-from services.models.turns import Turns
-from services.models.validation import check_chat_request, work_to_check
+from services.models.validation.fields import shorten
+from services.models.validation.request import check_chat_request, work_to_check
 from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
 from services.shared.rpc import Call, new_id

@@ -117,9 +117,9 @@ async def test_the_diff_shows_content_and_defaults(prompts: Any, name: str) -> N
     await result(prompts.register(name, "Same.\nOld.\n", defaults={"model": "gpt-4o"}))
     await result(prompts.register(name, "Same.\nNew.", defaults={"model": "gpt-4o-mini"}, labels=["new"]))
     assert await result(prompts.diff(name, 1, "new")) == (
-        f"--- {name} v1\n+++ {name} v2\n@@ -1,2 +1,2 @@\n Same.\n-Old.\n+New.\n\\ No newline at end of file\n"
+        f"--- {name} v1\n+++ {name} v2\n -1,2 +1,2 \n Same.\n-Old.\n+New.\n\\ No newline at end of file\n"
         f"--- {name} v1 defaults\n+++ {name} v2 defaults\n"
-        '@@ -1,3 +1,3 @@\n {\n-  "model": "gpt-4o"\n+  "model": "gpt-4o-mini"\n }\n'
+        ' -1,3 +1,3 \n {\n-  "model": "gpt-4o"\n+  "model": "gpt-4o-mini"\n }\n'
     )
     assert await result(prompts.diff(name, 2, "new")) == ""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, Media, ModelCapabilities, ToolResult
-from services.models.history import default_window
 from services.models.providers.base import Conversation
+from services.models.sessions.history import default_window
 
 IMAGE = ContentPart(media=Media(data=b"x", mime_type="image/png"))
 

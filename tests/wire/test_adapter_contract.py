@@ -21,10 +21,10 @@ import pytest
 from proto import models_pb2
 from services.models.providers import exchange
 from services.models.providers.base import Conversation
-from services.models.providers.event_stream import MAX_EVENT_BYTES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.transport import Timers
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.transport.client import Timers
+from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES
 from tests.rows import row
@@ -1082,7 +1082,7 @@ async def test_answer_goes_back_untouched(subject: Subject) -> None:
 
 
 def test_every_adapter_type_is_under_this_contract() -> None:
-    from services.models.routing import DIALECTS
+    from services.models.routing.router import DIALECTS
 
     under_contract = {adapter.target("http://localhost").dialect for adapter in ADAPTERS}
     # No adapter type has Responses: a target of OpenAI's takes it where a request needs it.

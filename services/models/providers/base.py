@@ -27,15 +27,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from proto import models_pb2
-from services.models.limits import MAX_PARTS
-from services.models.providers.answer import Answer
-from services.models.providers.call_ids import CallIdRules
-from services.models.providers.event_stream import Event
+from services.models.providers.answers.answer import Answer
+from services.models.providers.errors.faults import Fault
 from services.models.providers.facts import ModelFacts
-from services.models.providers.faults import Fault
-from services.models.providers.schema_mends import work_to_mend
-from services.models.providers.schemas import work_to_fit
-from services.models.providers.tool_names import ToolNameRules
+from services.models.providers.history.call_ids import CallIdRules
+from services.models.providers.history.tool_names import ToolNameRules
+from services.models.providers.schemas.fitting import work_to_fit
+from services.models.providers.schemas.mends import work_to_mend
+from services.models.transport.sse import Event
+from services.models.validation.limits import MAX_PARTS
 from services.shared.beside_loop import LARGE_BYTES
 
 PUBLIC_HEADERS = frozenset({"anthropic-version"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from proto import models_pb2
-from services.models.providers.answer import CHARACTERS_PER_TOKEN, Answer
+from services.models.providers.answers.answer import CHARACTERS_PER_TOKEN, Answer
 from services.models.providers.base import Conversation
 
 CHARACTERS_PER_MEDIA = 1000 * CHARACTERS_PER_TOKEN

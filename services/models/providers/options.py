@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.json_text import encode, is_object, raw_members
+from services.shared.json_text import encode, is_object, raw_members
 
 _NO_LETTERS = re.compile(r"[\W_]+")
 
