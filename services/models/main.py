@@ -12,6 +12,7 @@ from proto import models_pb2
 from services.models.catalog.discovery import Discovery
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
+from services.models.chat.chat import ChatService
 from services.models.credentials.bounds import read_bounds
 from services.models.credentials.credentials import Credentials
 from services.models.credentials.key_files import KeyFiles
@@ -28,7 +29,7 @@ from services.models.sessions.turn import Turns
 from services.models.settings import ModelsSettings
 from services.models.transport.client import Transport
 from services.models.transport.egress import EndpointPolicy
-from services.models.trust import ByTrust
+from services.models.trust import ByTrust, TrustPolicy
 from services.shared import descriptors
 from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
@@ -121,7 +122,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
         directory = ModelDirectory(providers, models, vendor_models, router, board, aliases, today)
         turns = Turns(sessions, directory.capabilities)
-        servicer = ModelServicer(transports, router, directory, models, prompts, turns, exposed=settings.is_exposed())
+        trust = TrustPolicy(exposed=settings.is_exposed())
+        chats = ChatService(transports, router, prompts, turns, trust)
+        servicer = ModelServicer(chats, directory, models, prompts, trust)
         tell_hidden(aliases, models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())

@@ -221,7 +221,7 @@ async def test_request_id_that_does_not_fit_into_a_log_is_replaced(given: str, l
 
 async def test_every_call_is_logged_once_with_what_the_servicer_adds(log_file: LogFile) -> None:
     async def tell(_: Any, call: Call) -> models_pb2.ChatResponse:
-        call.facts["model"] = "m"
+        call.log_fields["model"] = "m"
         return models_pb2.ChatResponse()
 
     async with serving(tell, log_file) as stub:

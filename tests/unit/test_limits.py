@@ -32,7 +32,7 @@ from services.models.prompts.record import Resolved
 from services.models.prompts.requests import check_list, check_reference
 from services.models.prompts.version import define as define_prompt
 from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Contents, Conversation, Target
+from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import MAX_NOTICES, encode
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai.chat_completions import OPENAI
@@ -50,7 +50,8 @@ from services.models.validation.limits import (
     MAX_TOOLS,
     MAX_VARIABLES,
 )
-from services.models.validation.request import FEW_BYTES, check_chat_request, message_work, work_to_check
+from services.models.validation.request import check_chat_request
+from services.models.validation.work import FEW_BYTES, Contents, message_work, work_to_check
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest, PlatformError
 

@@ -13,7 +13,7 @@ from services.models.custom_models.registration import define
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation
 from services.models.providers.encoding import encode_for_whole_answer
-from services.models.providers.options import RESERVED, reserved_in
+from services.models.validation.extra_body import RESERVED, reserved_in
 from services.models.validation.limits import MAX_OPTIONS
 from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest

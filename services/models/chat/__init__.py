@@ -1,1 +1,1 @@
-"""To be described: services.models.chat."""
+"""A chat: prompt, checks, target, session, dialect, exchange and end, in this order, for all three of its calls."""

@@ -1,4 +1,4 @@
-"""Who is told where a connection was to lead: the operator always, and everybody where it is a vendor's own host."""
+"""The host of a failed connection in the error: shown to the operator, and to all callers where it is a vendor's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from services.shared.errors import PlatformError
 VENDOR_HOSTS = frozenset(urlsplit(url).hostname for url in VENDOR_URLS.values())
 
 
-class ToldHost:
-    """A block whose errors tell their caller the host that the log is told, unless it is not for this caller."""
+class HostDisclosure:
+    """A block whose errors name the host that they log, where this caller may know it."""
 
     def __init__(self, target: Target, *, to_stranger: bool) -> None:
         self._target = target
@@ -23,12 +23,12 @@ class ToldHost:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, PlatformError) and CAUSE in error.logged and self._is_callers():
+        if isinstance(error, PlatformError) and CAUSE in error.logged and self._is_disclosed():
             host = error.logged[UPSTREAM_HOST]
             error.metadata[UPSTREAM_HOST] = host
             error.message = f"{error.message} ({host})"
 
-    def _is_callers(self) -> bool:
+    def _is_disclosed(self) -> bool:
         if not self._to_stranger and not self._target.untrusted:
             return True
         return urlsplit(self._target.endpoint).hostname in VENDOR_HOSTS

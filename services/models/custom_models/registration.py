@@ -9,9 +9,9 @@ from itertools import islice
 from proto import models_pb2
 from services.models.catalog.provider_registry import KEY_VARIABLES
 from services.models.credentials.credentials import Credentials, source_of
-from services.models.providers.options import reserved_in
 from services.models.transport.api_paths import base_of
 from services.models.transport.base_urls import problem_with_base_url, without_secrets
+from services.models.validation.extra_body import reserved_in
 from services.models.validation.fields import problem_with_line, refuse, shorten
 from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
 from services.models.validation.request import EFFORT

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.base import HISTORY_FIELD, Contents, Conversation
+from services.models.providers.base import HISTORY_FIELD, Conversation
 from services.models.providers.estimates import estimate_prompt_tokens
-from services.models.validation.request import check_history, message_work
+from services.models.validation.request import check_history
+from services.models.validation.work import Contents, message_work
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest
 

@@ -55,7 +55,7 @@ class ReadingTurn(Turn):
     def __init__(self, conversation: Conversation, context: sessions_pb2.GetContextResponse, call: Call) -> None:
         super().__init__(conversation)
         self._context = context
-        call.facts["session_messages"] = len(context.messages)
+        call.log_fields["session_messages"] = len(context.messages)
 
     async def complete(self, response: models_pb2.ChatResponse) -> None:
         self._describe(response)
@@ -112,7 +112,7 @@ class AppendingTurn(ReadingTurn):
         try:
             appended = await self._append_in_time(append)
         except PlatformError as error:
-            self._call.facts["session_append"] = error.reason
+            self._call.log_fields["session_append"] = error.reason
             response.warnings.add(
                 code="SESSION_APPEND_FAILED",
                 field="session_id",
@@ -120,7 +120,7 @@ class AppendingTurn(ReadingTurn):
             )
             return
         self._lease.spent = True
-        self._call.facts["session_append"] = "OK"
+        self._call.log_fields["session_append"] = "OK"
         response.session_next_sequence = appended.next_sequence
 
     async def _append_in_time(self, append: Assembled) -> sessions_pb2.AppendMessagesResponse:
@@ -163,7 +163,7 @@ class Turns:
     @contextlib.asynccontextmanager
     async def _open_in_session(self, conversation: Conversation, call: Call) -> AsyncIterator[Turn]:
         request = conversation.request
-        call.facts["session_id"] = request.session_id
+        call.log_fields["session_id"] = request.session_id
         if request.session.skip_append:
             wanted = self._complete(sessions_pb2.GetContextRequest(), conversation)
             context, size = await self._client.get_context(wanted, call.request_id)

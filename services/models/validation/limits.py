@@ -19,6 +19,10 @@ MAX_PARTS_IN_ALL = 20_000
 
 MAX_TOOLS = 1024
 """OpenAI takes 128, others take more."""
+MAX_TOOLS_LENGTH = 4 * 1024 * 1024
+"""Of the JSON of all tools together, in characters: as much as the largest context windows hold."""
+MAX_SCHEMA_LENGTH = 256 * 1024
+"""Of one JSON Schema, or of the options for one provider, in characters."""
 MAX_STOP_SEQUENCES = 16
 MAX_TAGS = 16
 MAX_OPTIONS = 16

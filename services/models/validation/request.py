@@ -8,46 +8,37 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 
 from proto import models_pb2, sessions_pb2
-from services.models.providers.base import JSON_WORK, MESSAGE_WORK, PART_WORK, Contents, count_parts
-from services.models.providers.options import reserved_in
-from services.models.validation.content import cache_violations, is_plain, message_violations
+from services.models.validation.content import is_plain, message_violations
+from services.models.validation.extra_body import options_violations
 from services.models.validation.fields import problem_with_line, refuse, shorten
 from services.models.validation.limits import (
     MAX_MESSAGES,
-    MAX_OPTIONS,
     MAX_PARTS_IN_ALL,
+    MAX_SCHEMA_LENGTH,
     MAX_STOP_SEQUENCES,
     MAX_TAGS,
-    MAX_TOOLS,
     MAX_TURN_MESSAGES,
 )
+from services.models.validation.tools import tool_violations
+from services.models.validation.work import Contents, count_parts
 from services.shared import characters
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
-from services.shared.json_text import problem_with_object, raw_members
+from services.shared.json_text import problem_with_object
 
 PARAMETER_POLICIES = frozenset(models_pb2.ParameterPolicy.values())
 RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
 
 MAX_MODEL_LENGTH = 256
 MAX_TAG_LENGTH = 256
-MAX_SCHEMA_LENGTH = 256 * 1024
-MAX_TOOLS_LENGTH = 4 * 1024 * 1024
-"""Of the JSON of all tools together: as much as the largest context windows hold."""
 MAX_USER_ID_LENGTH = 256
 MAX_END_USER_LENGTH = 1024
 MAX_CACHE_KEY_LENGTH = 64
 
-FEW_BYTES = 4 * 1024
-"""What is no larger is checked within some 2 ms, whatever it is made of: a crowd of such requests holds up nobody."""
-
 # What OpenAI and Anthropic both take of schemas, and what Gemini takes of tools: whoever takes less is given another.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
-PROVIDER_TOOL_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 # Declared in the contract, without behaviour yet.
 UNIMPLEMENTED_FIELDS = frozenset({"request_id", "fallback_models"})
@@ -62,27 +53,6 @@ NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
     "presence_penalty": (-2, 2),
     "top_logprobs": (0, 20),
 }
-
-
-def work_to_check(request: models_pb2.ChatRequest) -> int:
-    """About how much there is to check, in bytes of plain text."""
-    size = request.ByteSize()
-    if size <= FEW_BYTES:
-        return size
-    tools = list(islice(request.tools, MAX_TOOLS))
-    texts = [request.response_format.schema_json, *islice(request.provider_options_json.values(), MAX_OPTIONS)]
-    texts += (text for tool in tools for text in (tool.parameters_json, tool.provider_tool.config_json))
-    return message_work(request.messages, size) + JSON_WORK * sum(map(len, texts))
-
-
-def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
-    """The same of messages that have this size, no further than to what is large."""
-    work = size + MESSAGE_WORK * len(messages)
-    for message in messages:
-        if work >= LARGE_BYTES:
-            break
-        work += PART_WORK * count_parts(message)
-    return work
 
 
 def check_chat_request(request: models_pb2.ChatRequest) -> Contents:
@@ -107,7 +77,7 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
     if request.HasField("config"):
         yield from _config_violations(request.config)
     if request.tools or request.HasField("tool_choice"):
-        yield from _tool_violations(request)
+        yield from tool_violations(request)
     if request.HasField("response_format"):
         yield from _response_format_violations(request.response_format)
     if request.HasField("reasoning"):
@@ -115,7 +85,7 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
     if request.parameter_policy not in PARAMETER_POLICIES:
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     if request.provider_options_json:
-        yield from _all_options_violations(request.provider_options_json)
+        yield from options_violations(request.provider_options_json)
     if request.tags:
         yield from _tag_violations(request.tags)
     if request.session_id or request.HasField("session"):
@@ -161,13 +131,6 @@ def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
         problem = problem_with_line(name, MAX_TAG_LENGTH) or problem_with_line(value, MAX_TAG_LENGTH)
         if problem:
             yield FieldViolation(f"tags[{shorten(name)}]", problem)
-
-
-def _all_options_violations(options: Mapping[str, str]) -> Iterator[FieldViolation]:
-    if len(options) > MAX_OPTIONS:
-        yield FieldViolation("provider_options_json", f"holds more than {MAX_OPTIONS} entries")
-    for provider, value in islice(options.items(), MAX_OPTIONS):
-        yield from _options_violations(f"provider_options_json[{shorten(provider)}]", value)
 
 
 def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
@@ -247,60 +210,6 @@ def _reasoning_violations(reasoning: models_pb2.ReasoningConfig) -> Iterator[Fie
         yield FieldViolation("reasoning.budget_tokens", "must be at least 1")
 
 
-def _tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
-    names: set[str] = set()
-    if len(request.tools) > MAX_TOOLS:
-        yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
-    tools = list(islice(request.tools, MAX_TOOLS))
-    if sum(len(tool.parameters_json) + len(tool.provider_tool.config_json) for tool in tools) > MAX_TOOLS_LENGTH:
-        yield FieldViolation("tools", f"hold JSON of more than {MAX_TOOLS_LENGTH} characters together")
-        return
-    for index, tool in enumerate(tools):
-        path = f"tools[{index}]"
-        of_provider = tool.HasField("provider_tool")
-        if not TOOL_NAME.fullmatch(tool.name) and (tool.name or not of_provider):
-            yield FieldViolation(f"{path}.name", "must be 1 to 128 letters, digits, _, ., : or -")
-        elif tool.name in names:
-            yield FieldViolation(f"{path}.name", "is used by another tool of this request")
-        if tool.name:
-            names.add(tool.name)
-        if tool.HasField("cache"):
-            yield from cache_violations(f"{path}.cache", tool.cache)
-        if of_provider:
-            yield from _provider_tool_violations(path, tool)
-        elif tool.parameters_json:
-            problem = problem_with_object(tool.parameters_json, MAX_SCHEMA_LENGTH)
-            if problem:
-                yield FieldViolation(f"{path}.parameters_json", problem)
-    yield from _tool_choice_violations(request, names)
-
-
-def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Iterator[FieldViolation]:
-    for field, _ in tool.ListFields():
-        if field.name not in ("name", "provider_tool", "cache"):
-            yield FieldViolation(f"{path}.{field.name}", "is of functions only; set it in provider_tool.config_json")
-    own = tool.provider_tool
-    if not PROVIDER_TOOL_TYPE.fullmatch(own.type):
-        yield FieldViolation(f"{path}.provider_tool.type", "must be the provider's name for the tool")
-    if own.config_json:
-        problem = problem_with_object(own.config_json, MAX_SCHEMA_LENGTH)
-        if not problem and reserved_in(raw_members(own.config_json), frozenset({"type"})):
-            problem = "must not set type: provider_tool.type says it"
-        if problem:
-            yield FieldViolation(f"{path}.provider_tool.config_json", problem)
-
-
-def _tool_choice_violations(request: models_pb2.ChatRequest, names: set[str]) -> Iterator[FieldViolation]:
-    choice = request.tool_choice
-    kind = choice.WhichOneof("choice")
-    if kind == "tool_name" and choice.tool_name not in names:
-        yield FieldViolation("tool_choice.tool_name", "names no tool of this request")
-    elif kind == "mode" and choice.mode not in models_pb2.ToolChoiceMode.values():
-        yield FieldViolation("tool_choice.mode", "is not a value of ToolChoiceMode")
-    elif kind == "mode" and choice.mode == models_pb2.TOOL_CHOICE_MODE_REQUIRED and not request.tools:
-        yield FieldViolation("tool_choice.mode", "requires a tool, but the request has none")
-
-
 def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[FieldViolation]:
     if wanted.type not in RESPONSE_FORMATS:
         yield FieldViolation("response_format.type", "must be text, json_object or json_schema")
@@ -310,17 +219,6 @@ def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[F
         problem = problem_with_object(wanted.schema_json, MAX_SCHEMA_LENGTH) if wanted.schema_json else "is required"
         if problem:
             yield FieldViolation("response_format.schema_json", problem)
-
-
-def _options_violations(path: str, options: str) -> Iterator[FieldViolation]:
-    problem = problem_with_object(options, MAX_SCHEMA_LENGTH) or _problem_with_members(options)
-    if problem:
-        yield FieldViolation(path, problem)
-
-
-def _problem_with_members(options: str) -> str | None:
-    reserved = reserved_in(raw_members(options))
-    return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
 
 
 def _check_implemented(request: models_pb2.ChatRequest) -> None:

@@ -18,7 +18,7 @@ from functools import lru_cache
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.options import reserved_in
+from services.models.validation.extra_body import reserved_in
 from services.shared import json_text
 
 Members = Mapping[str, msgspec.Raw]

@@ -6,7 +6,7 @@ https://developers.openai.com/api/docs/guides/audio
 from __future__ import annotations
 
 from services.models.providers.openai.common.translation import Translation
-from services.models.providers.options import reserved_in
+from services.models.validation.extra_body import reserved_in
 from services.shared import json_text
 
 MODALITIES, SETTINGS = frozenset({"modalities"}), frozenset({"audio"})
