@@ -207,5 +207,5 @@ def test_body_is_of_the_vendors_type(target: str) -> None:
     for conversation, settings in itertools.product(CONVERSATIONS, SETTINGS):
         with row(conversation, settings):
             encoded = encode(MODELS[target], CONVERSATIONS[conversation], **SETTINGS[settings])
-            body = msgspec.json.decode(encoded.data)
+            body = msgspec.json.decode(encoded.request.body)
             assert plain(request_type().validate_python(body, strict=True)) == body
