@@ -9,27 +9,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proto import models_pb2
+from services.models.access.credential_bounds import read_bounds
+from services.models.access.credentials import Credentials
+from services.models.access.key_files import KeyFiles
+from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.catalog.discovery import Discovery
+from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
 from services.models.chat.chat import ChatService
-from services.models.credentials.bounds import read_bounds
-from services.models.credentials.credentials import Credentials
-from services.models.credentials.key_files import KeyFiles
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import StatusBoard
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import read_aliases, tell_hidden
 from services.models.routing.directory import ModelDirectory
-from services.models.routing.router import Router, Today, today_utc
+from services.models.routing.router import Router
 from services.models.servicer import ModelServicer
 from services.models.sessions.client import SessionClient
 from services.models.sessions.turn import Turns
 from services.models.settings import ModelsSettings
 from services.models.transport.client import Transport
 from services.models.transport.egress import EndpointPolicy
-from services.models.trust import ByTrust, TrustPolicy
 from services.shared import descriptors
 from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database

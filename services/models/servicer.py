@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proto import models_pb2
+from services.models.access.trust import TrustPolicy
 from services.models.chat.chat import ChatService
 from services.models.chat.system_prompt import render_prompt
 from services.models.custom_models.model_registry import REPLACED, ModelRegistry
 from services.models.custom_models.registration import describe
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
-from services.models.trust import TrustPolicy
 from services.models.validation.fields import shorten
 from services.shared.rpc import Call
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from services.models.access.trust import ByTrust
 from services.models.transport import egress
-from services.models.trust import ByTrust
 from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url

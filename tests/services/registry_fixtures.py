@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proto import models_pb2
+from services.models.access.credential_bounds import read_bounds
+from services.models.access.credentials import Credentials
+from services.models.access.key_files import KeyFiles
+from services.models.access.trust import ByTrust
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
-from services.models.credentials.bounds import read_bounds
-from services.models.credentials.credentials import Credentials
-from services.models.credentials.key_files import KeyFiles
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import Schedule, StatusBoard
 from services.models.settings import ModelsSettings
 from services.models.transport.egress import EndpointPolicy
-from services.models.trust import ByTrust
 from services.shared.database import Database
 from services.shared.logs import open_log
 from tests.services.empty_databases import provide_behind

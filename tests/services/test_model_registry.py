@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection
 
 from proto import models_pb2
-from services.models.credentials.credentials import Credentials
+from services.models.access.credentials import Credentials
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.registration import define
 from services.models.health.monitor import StatusBoard

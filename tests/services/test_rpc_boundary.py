@@ -271,5 +271,5 @@ def test_servicer_that_does_not_stream_a_stream_is_refused_at_once() -> None:
         def __getattr__(self, name: str) -> Behaviour:
             return answer
 
-    with pytest.raises(AssertionError, match="must be an async generator"):
+    with pytest.raises(AssertionError, match="must return an async generator"):
         service_handler(Wrong(), SERVICE, LOG)

@@ -23,6 +23,26 @@ ALLOWED = {
     "services/gateway": {"services.gateway", "services.shared", "proto"},
 }
 
+# The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
+ROOMS = {
+    "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
+    | {"access", "transport"},
+    "servicer": {"chat", "routing", "custom_models", "prompts", "access", "validation"},
+    "chat": {"routing", "sessions", "prompts", "catalog", "providers", "access", "transport", "validation"},
+    "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
+    "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
+    "health": {"catalog", "providers", "access", "transport"},
+    "catalog": {"settings", "providers", "transport", "validation"},
+    "sessions": {"providers", "validation"},
+    "prompts": {"storage", "validation"},
+    "settings": {"access", "transport"},
+    "providers": {"transport", "validation"},
+    "access": {"transport"},
+    "storage": set(),
+    "transport": set(),
+    "validation": set(),
+}
+
 
 def modules(folder: str) -> list[Path]:
     return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
@@ -61,6 +81,33 @@ def test_every_package_of_the_services_has_a_rule() -> None:
     assert {str(package.relative_to(ROOT)) for package in packages} == {
         folder for folder in ALLOWED if folder.startswith("services/")
     }
+
+
+def room(name: str) -> str:
+    """The room of a module of the Model Service."""
+    return name.removeprefix("services.models").removeprefix(".").partition(".")[0]
+
+
+def test_rooms_of_the_model_service_import_only_those_below_them() -> None:
+    taken: dict[str, set[str]] = {}
+    for path in modules("services/models"):
+        here = path.relative_to(ROOT / "services" / "models").parts[0].removesuffix(".py")
+        names = {room(name) for name in imported(path) if is_within(name, "services.models")}
+        taken.setdefault(here, set()).update(names - {here})
+    del taken["__init__"]
+    assert taken == ROOMS
+
+
+def test_rooms_of_the_model_service_stand_in_order() -> None:
+    order = list(ROOMS)
+    rising = [(upper, lower) for upper in ROOMS for lower in ROOMS[upper] if order.index(lower) <= order.index(upper)]
+    assert not rising
+
+
+def test_every_package_says_in_one_sentence_what_it_is() -> None:
+    for path in (ROOT / "services" / "models").rglob("__init__.py"):
+        described = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert described, path
 
 
 def test_nothing_but_tests_imports_tests() -> None:

@@ -25,8 +25,8 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
+from services.models.access.credentials import Credentials
 from services.models.chat.system_prompt import fill
-from services.models.credentials.credentials import Credentials
 from services.models.custom_models.registration import define
 from services.models.prompts.record import Resolved
 from services.models.prompts.requests import check_list, check_reference

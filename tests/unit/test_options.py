@@ -8,7 +8,7 @@ import pytest
 
 from docs.features import vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
-from services.models.credentials.credentials import Credentials
+from services.models.access.credentials import Credentials
 from services.models.custom_models.registration import define
 from services.models.providers.base import Conversation
 from services.models.providers.dialects import ANTHROPIC

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import pytest
 
 from proto import models_pb2
+from services.models.access.credentials import Credentials
+from services.models.access.trust import ByTrust
 from services.models.catalog.families import COMPATIBLE_FACTS, facts_for
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_lists import ToldModel
 from services.models.catalog.vendor_models import VendorModels
-from services.models.credentials.credentials import Credentials
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import StatusBoard
@@ -26,7 +27,6 @@ from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATI
 from services.models.routing.router import Router, registered_target
 from services.models.settings import ModelsSettings
 from services.models.transport.egress import EndpointPolicy
-from services.models.trust import ByTrust
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
 from services.shared.logs import open_log

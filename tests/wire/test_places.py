@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
+from services.models.access.credential_bounds import CredentialBounds
+from services.models.access.credentials import Credentials
 from services.models.catalog.families import Vendor
 from services.models.catalog.provider_registry import ProviderRegistry
-from services.models.credentials.bounds import CredentialBounds
-from services.models.credentials.credentials import Credentials
 from services.models.custom_models.registration import define
 from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream

@@ -1,1 +1,1 @@
-"""To be described: services.models.catalog."""
+"""The catalog: the vendors' models, with what they take, cost and are replaced by, and what the vendors list."""

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import Provider
 from services.models.catalog.vendor_lists import MAX_MODELS, NoList, ToldModel, read_page
 from services.models.catalog.vendor_models import VendorModels
-from services.models.routing.router import Today, today_utc
 from services.models.transport.api_paths import PlaceSearch
 from services.models.transport.connection import Fault
 from services.models.transport.egress import EndpointPolicy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,12 +12,19 @@ from proto import models_pb2
 WARNING_DAYS = 60
 """How long before a vendor's shutdown every answer warns of it."""
 
+Today = Callable[[], datetime.date]
+"""The day that it is, which tests choose."""
+
 State: TypeAlias = models_pb2.LifecycleState
 
 ACTIVE = models_pb2.LIFECYCLE_STATE_ACTIVE
 DEPRECATED = models_pb2.LIFECYCLE_STATE_DEPRECATED
 RETIRED = models_pb2.LIFECYCLE_STATE_RETIRED
 UNKNOWN = models_pb2.LIFECYCLE_STATE_UNSPECIFIED
+
+
+def today_utc() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import functools
 from collections.abc import AsyncIterator
 
 from proto import models_pb2
+from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.chat.ending import RunningChat, record_usage
 from services.models.chat.host_disclosure import HostDisclosure
 from services.models.chat.preview import preview
@@ -17,7 +18,6 @@ from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.router import Router
 from services.models.sessions.turn import Turns
 from services.models.transport.client import Transport
-from services.models.trust import ByTrust, TrustPolicy
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import work_to_check
 from services.shared.beside_loop import run_beside_if_large

@@ -1,1 +1,1 @@
-"""To be described: services.models.custom_models."""
+"""Custom models: the ModelRegistry, with the rules for what may be registered under which name."""

@@ -17,18 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
+from services.models.access.credentials import Credentials
+from services.models.access.trust import ByTrust
 from services.models.catalog.built_in_models import BUILT_IN_MODELS
 from services.models.catalog.model_list import LearnedFacts, complete
-from services.models.credentials.credentials import Credentials
 from services.models.custom_models.name_rules import NameRules
 from services.models.custom_models.registration import define
 from services.models.health.monitor import StatusBoard
 from services.models.health.probes import HEALTHY, UNKNOWN, ModelProbe
-from services.models.storage.paging import cut_page
 from services.models.storage.tables import registered_model_names, registered_models
 from services.models.storage.writes import SerialWrites, from_json, now, to_json
 from services.models.transport.egress import EndpointPolicy
-from services.models.trust import ByTrust
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_REGISTERED_BYTES, MAX_REGISTERED_MODELS
 from services.shared.collector import count_entry
@@ -44,6 +43,7 @@ from services.shared.errors import (
 )
 from services.shared.ordered_names import Names
 from services.shared.page_tokens import Text, read_page_token
+from services.shared.paging import cut_page
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
 
 ROWS_AT_ONCE = 50

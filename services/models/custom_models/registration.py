@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from proto import models_pb2
+from services.models.access.credentials import Credentials, source_of
 from services.models.catalog.provider_registry import KEY_VARIABLES
-from services.models.credentials.credentials import Credentials, source_of
 from services.models.transport.api_paths import base_of
 from services.models.transport.base_urls import problem_with_base_url, without_secrets
 from services.models.validation.extra_body import reserved_in

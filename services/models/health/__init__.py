@@ -1,1 +1,1 @@
-"""To be described: services.models.health."""
+"""The health of models: probes without cost, and the newest result of each."""

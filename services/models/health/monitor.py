@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from proto import models_pb2
+from services.models.access.trust import ByTrust
 from services.models.catalog.model_list import LearnedFacts
 from services.models.health import probes
 from services.models.health.probes import Finding, Probe
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.probe_client import ProbeClient
-from services.models.trust import ByTrust
 from services.shared.backoff import pause_after
 from services.shared.logs import Log
 

@@ -1,1 +1,1 @@
-"""To be described: services.models.prompts."""
+"""Prompts: the PromptRegistry, with their versions, labels, history and templates."""

@@ -9,10 +9,10 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
-from services.models.storage.paging import cut_page
 from services.models.storage.tables import prompt_events
 from services.models.storage.writes import now
 from services.shared.page_tokens import Number, read_page_size, read_page_token
+from services.shared.paging import cut_page
 
 REGISTERED = "registered"
 LABEL_SET = "label_set"

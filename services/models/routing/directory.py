@@ -9,19 +9,20 @@ from operator import attrgetter
 from urllib.parse import quote
 
 from proto import models_pb2
+from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import KEY_VARIABLES, ProviderRegistry
 from services.models.catalog.vendor_models import VendorModel, VendorModels
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.health.monitor import StatusBoard
 from services.models.health.probes import UNHEALTHY, ProviderProbe
 from services.models.routing.aliases import by_model
-from services.models.routing.router import Router, Today, today_utc
-from services.models.storage.paging import cut_page
+from services.models.routing.router import Router
 from services.models.transport.api_paths import PROCESS_PLACES
 from services.models.transport.base_urls import is_plain_path
 from services.models.validation.fields import refuse
 from services.models.validation.request import check_model_name
 from services.shared.page_tokens import Text, read_page_token
+from services.shared.paging import cut_page
 
 Model = models_pb2.RegisteredModel | VendorModel
 

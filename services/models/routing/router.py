@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from proto import models_pb2
+from services.models.access.credentials import Credentials
 from services.models.catalog import prices
 from services.models.catalog.families import facts_for, facts_of_server, vendor_of
+from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import Provider, ProviderRegistry, preview
 from services.models.catalog.vendor_models import VendorModel, VendorModels
-from services.models.credentials.credentials import Credentials
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Dialect, Target
@@ -32,12 +33,6 @@ DIALECTS: dict[str, Dialect] = {
 
 STOPS_ON_DISCONNECT = frozenset({"openai", "vllm"})
 """Adapter types whose servers stop an answer that is not streamed when the caller has left."""
-
-Today = Callable[[], datetime.date]
-
-
-def today_utc() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()
 
 
 class _Route(NamedTuple):

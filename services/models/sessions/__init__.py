@@ -1,1 +1,1 @@
-"""To be described: services.models.sessions."""
+"""Sessions: a chat's turn, which reads the history and appends the answer."""

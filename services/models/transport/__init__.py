@@ -1,1 +1,1 @@
-"""To be described: services.models.transport."""
+"""The transport: HTTP/1.1 to providers, and the policy of what may be connected to."""

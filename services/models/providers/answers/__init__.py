@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.answers."""
+"""An answer as it is read: its blocks, counts and end, out of whole bodies and streams."""

@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.errors."""
+"""Errors of providers: what is recognised in their words, and what callers are told."""

@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.history."""
+"""The rules of a history: what providers demand of earlier messages, applied before encoding."""

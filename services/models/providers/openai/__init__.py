@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.openai."""
+"""OpenAI's two dialects, what they share, and the choice between them."""

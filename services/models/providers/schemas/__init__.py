@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.schemas."""
+"""JSON Schemas fitted to what providers enforce."""

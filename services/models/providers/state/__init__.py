@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.state."""
+"""Opaque state of an answer, which goes back to the server that made it, byte for byte."""

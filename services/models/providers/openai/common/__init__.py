@@ -1,1 +1,1 @@
-"""To be described: services.models.providers.openai.common."""
+"""What OpenAI's two dialects share."""

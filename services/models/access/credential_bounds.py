@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from services.models.credentials.key_files import KeyFiles
+from services.models.access.key_files import KeyFiles
 from services.models.transport.base_urls import BaseUrl, is_plain_path, problem_with_base_url
 from services.shared.errors import StartupError
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from proto.models_pb2 import Credential, RegisteredModel
-from services.models.credentials import key_files
-from services.models.credentials.bounds import FILE, SETTING, VARIABLE, CredentialBounds
-from services.models.credentials.key_files import MAX_FILE_BYTES, KeyFiles
+from services.models.access import key_files
+from services.models.access.credential_bounds import FILE, SETTING, VARIABLE, CredentialBounds
+from services.models.access.key_files import MAX_FILE_BYTES, KeyFiles
 from services.models.transport.api_paths import places_of
 from services.shared.errors import PreconditionFailed
 

@@ -1,1 +1,0 @@
-"""To be described: services.models.credentials."""
