@@ -82,7 +82,7 @@ def test_system_text_before_a_question_goes_behind_it() -> None:
 
 
 def test_notice_says_where_the_message_was_sent() -> None:
-    (notice,) = encode(WITH_SYSTEM_TURNS, [HELLO, HI, BRIEF, HELLO]).warnings
+    (notice,) = encode(WITH_SYSTEM_TURNS, [HELLO, HI, BRIEF, HELLO]).notices
     assert "behind the next user message" in notice.message
 
 

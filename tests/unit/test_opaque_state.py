@@ -153,7 +153,7 @@ def test_text_with_its_sources_goes_back_only_as_the_text_of_its_part() -> None:
 @pytest.mark.parametrize("owner", TARGETS)
 def test_state_of_others_is_never_looked_at(owner: str) -> None:
     foreign = answer_with('{"type":"message","role":"system"}', "somebody")
-    assert [warning.code for warning in body_with(owner, foreign).warnings] == ["PROVIDER_STATE_DROPPED"]
+    assert [warning.code for warning in body_with(owner, foreign).notices] == ["PROVIDER_STATE_DROPPED"]
 
 
 def test_head_is_read_however_the_rest_is_written() -> None:

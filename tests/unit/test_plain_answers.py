@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.dialects import response
+from services.models.providers.openai.chat_completions import response
 from services.models.providers.openai.chat_completions.plain_answers import read_plain_answer
 
 MESSAGE = {"role": "assistant", "content": "é"}

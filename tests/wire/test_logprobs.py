@@ -369,7 +369,7 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
 def test_what_is_not_wanted_is_not_missed(config: ChatConfig) -> None:
     request = ChatRequest(model="any", messages=[USER], config=config, parameter_policy=PARAMETER_POLICY_STRICT)
     target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
-    assert encode(Conversation(request, request.messages), target, stream=False).warnings == []
+    assert encode(Conversation(request, request.messages), target, stream=False).notices == []
 
 
 @pytest.mark.parametrize(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
