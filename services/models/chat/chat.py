@@ -18,7 +18,7 @@ from services.models.providers.exchange import chat, chat_stream
 from services.models.providers.openai.select import suited
 from services.models.routing.router import Router
 from services.models.sessions.turn import Turns
-from services.models.transport.client import Transport
+from services.models.transport.base import Transport
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import FEW_PARTS, work_to_check
 from services.shared.beside_loop import run_beside_if_large
