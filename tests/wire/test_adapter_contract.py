@@ -26,7 +26,7 @@ from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.transport.client import Timers
 from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 from tests.rows import row
 from tests.scripted_upstream import (
     Ending,

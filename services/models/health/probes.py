@@ -25,9 +25,9 @@ from services.models.transport.api_paths import PlaceSearch
 from services.models.transport.connection import Fault, Silence
 from services.models.transport.probe_client import PROBE_SECONDS, ProbeAnswer, ProbeClient
 from services.shared import json_text
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PreconditionFailed
 from services.shared.json_text import decoding_work
+from services.shared.offload import run_in_thread_if_large
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
@@ -161,7 +161,7 @@ class ModelProbe:
             if not _is_success(answer):
                 return await _judge_failure(answer, url, self._key_hint())
             body = await answer.read()
-        return await run_beside_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
+        return await run_in_thread_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
 
     def _health_url(self) -> str:
         server = urlsplit(self.registered.endpoint)
@@ -269,7 +269,7 @@ async def _judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> Findin
 async def _tells_of_path(answer: ProbeAnswer) -> bool:
     """Whether a 404 says that there is no such path, and not only that what was asked for is not there."""
     body = await answer.read()
-    return await run_beside_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
+    return await run_in_thread_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
 
 
 def _tells_that_a_path_is_not_there(body: bytes) -> bool:
@@ -280,7 +280,7 @@ def _tells_that_a_path_is_not_there(body: bytes) -> bool:
 async def _is_loading(answer: ProbeAnswer) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
     body = await answer.read()
-    return await run_beside_if_large(decoding_work(body), _tells_of_loading, body)
+    return await run_in_thread_if_large(decoding_work(body), _tells_of_loading, body)
 
 
 def _tells_of_loading(body: bytes) -> bool:
