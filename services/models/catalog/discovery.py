@@ -19,10 +19,10 @@ from services.models.catalog.vendor_models import VendorModels
 from services.models.transport.api_roots import RootSearch
 from services.models.transport.base import Transport
 from services.shared.backoff import pause_after
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed
 from services.shared.json_text import decoding_work
 from services.shared.logs import Log
+from services.shared.offload import run_in_thread_if_large
 
 LIST_SECONDS = 10.0
 """For a whole list, all its pages."""
@@ -120,7 +120,7 @@ class Discovery:
         # One at a time: each makes the whole directory anew of what all providers have told by then.
         async with self._learning:
             work = WORK_PER_MODEL * len(told)
-            await run_beside_if_large(work, self._models.learn, provider.vendor, told, self._today())
+            await run_in_thread_if_large(work, self._models.learn, provider.vendor, told, self._today())
 
     async def _ask(self, provider: Provider) -> list[ToldModel]:
         """The whole list. Raises NoList, Refused, and what `Transport.get` raises."""
@@ -129,7 +129,7 @@ class Discovery:
         search = RootSearch(provider.api_roots, "/models")
         for _ in range(MAX_PAGES):
             body = await self._ask_page(provider, after, search)
-            page = await run_beside_if_large(decoding_work(body), read_page, provider.vendor, body)
+            page = await run_in_thread_if_large(decoding_work(body), read_page, provider.vendor, body)
             told += page.models
             if len(told) > MAX_MODELS:
                 break

@@ -23,9 +23,9 @@ from services.models.providers.errors.error_wrapping import read_error
 from services.models.transport.api_roots import RootSearch
 from services.models.transport.base import StreamedResponse, Transport
 from services.shared import json_text
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed
 from services.shared.json_text import decoding_work
+from services.shared.offload import run_in_thread_if_large
 
 PROBE_SECONDS = 2.0
 
@@ -179,7 +179,7 @@ class ModelProbe:
             if not _is_success(answer):
                 return await _judge_failure(answer, url, self._key_hint())
             body = await answer.read_start()
-        return await run_beside_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
+        return await run_in_thread_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
 
     def _health_url(self) -> str:
         server = urlsplit(self.registered.endpoint)
@@ -287,7 +287,7 @@ async def _judge_failure(answer: StreamedResponse, url: str, key_hint: str) -> F
 async def _tells_of_path(answer: StreamedResponse) -> bool:
     """Whether a 404 says that there is no such path, and not only that what was asked for is not there."""
     body = await answer.read_start()
-    return await run_beside_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
+    return await run_in_thread_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
 
 
 def _tells_that_a_path_is_not_there(body: bytes) -> bool:
@@ -298,7 +298,7 @@ def _tells_that_a_path_is_not_there(body: bytes) -> bool:
 async def _is_loading(answer: StreamedResponse) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
     body = await answer.read_start()
-    return await run_beside_if_large(decoding_work(body), _tells_of_loading, body)
+    return await run_in_thread_if_large(decoding_work(body), _tells_of_loading, body)
 
 
 def _tells_of_loading(body: bytes) -> bool:

@@ -36,7 +36,7 @@ from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event
 from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 
 PUBLIC_HEADERS = frozenset({"anthropic-version"})
 """Of a target: all others are keys, or name an account."""

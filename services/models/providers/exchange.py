@@ -27,10 +27,10 @@ from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import KEPT_BYTES, Payload
 from services.models.transport.sse import Event
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, wait_for_slice
 from services.shared.intake import Room
 from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
+from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_slice
 
 SUCCESSES = range(200, 300)
 """Frameworks answer a POST with 201 where nobody says otherwise."""
@@ -89,7 +89,7 @@ async def chat(
 
     `room`, which the request has, is given back as its forms are no longer held.
     """
-    body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
+    body = await run_in_thread_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
     if room:
         room.keep(ENCODED_FORMS)
     if body.streams:
@@ -177,7 +177,7 @@ async def _streamed(
     body: Body | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     if body is None:
-        body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
+        body = await run_in_thread_if_large(conversation.work(), encode, conversation, target, stream=True)
         if room:
             room.keep(ENCODED_FORMS)
     chunks_sent = 0
@@ -256,7 +256,7 @@ async def _decoded(
     if not decoder.finished:
         raise _failure(_fault_of_early_end(answered, size), answered, target)
     try:
-        await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
+        await run_in_thread_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
         raise error_for(raised, target.provider) from None
     except RecursionError:
@@ -268,7 +268,7 @@ async def _decoded(
 async def _feed_large(decoder: Decoder, events: Sequence[Event]) -> None:
     """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
     work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
-    await run_beside_if_large(work, _feed_and_flush, decoder, events)
+    await run_in_thread_if_large(work, _feed_and_flush, decoder, events)
 
 
 async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedResponse, target: Target) -> None:
@@ -281,7 +281,7 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedRespon
     events = framing.end()
     work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
     try:
-        await run_beside_if_large(work, feed_rest, decoder, events)
+        await run_in_thread_if_large(work, feed_rest, decoder, events)
     except Fault as fault:
         raise _failure(fault, answered, target) from None
 
@@ -381,7 +381,7 @@ class _Interruption:
 async def _refusal(
     target: Target, status: int, headers: Mapping[str, str], body: bytes, search: RootSearch
 ) -> errors.PlatformError:
-    fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
+    fault = await run_in_thread_if_large(decoding_work(body), target.dialect.fault, status, body)
     paths = search.paths() if fault.reason == "UPSTREAM_PATH_NOT_FOUND" else ()
     return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys, paths=paths)
 
@@ -391,7 +391,7 @@ async def _read(
 ) -> Answer:
     """The answer in the body of a success, complete."""
     try:
-        return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
+        return await run_in_thread_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
         raise error_for(fault, target.provider, status=status, headers=headers, keys=target.keys) from None
     except RecursionError:
@@ -416,7 +416,7 @@ async def _end(
 ) -> Ending:
     """What `ending` makes of a complete answer, or raises; what one had used that is too large is told."""
     try:
-        return await run_beside_if_large(answer.size, ending, answer, target, conversation, body)
+        return await run_in_thread_if_large(answer.size, ending, answer, target, conversation, body)
     except errors.LimitExceeded:
         if interrupted and answer.usage:
             interrupted(answer.usage)
