@@ -235,8 +235,8 @@ async def test_a_restore_that_the_platform_refuses_leaves_no_session(platform: A
 
 
 async def test_memory_keeps_python_values(platform: Any, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("memories", "async_memories"):
-        monkeypatch.setattr(f"genai_platform.{module}.PAGE_SIZE", 2)
+    for half in ("_sync", "_async"):
+        monkeypatch.setattr(f"genai_platform.{half}.memories.PAGE_SIZE", 2)
     memory = platform.sessions.memory(user)
     values = {"a": None, "ab": [1, 2.5, True, "ü"], "b": {"x": {}}, "c": 2**70, "d": ""}
     for key, value in values.items():

@@ -21,7 +21,7 @@ from genai_platform import (
     Unavailable,
 )
 from genai_platform.async_prompts import AsyncPrompts
-from genai_platform.prompt_cache import MAX_ENTRIES, REFRESH_SECONDS, RETRY_SECONDS, PromptCache
+from genai_platform.prompt_cache import MAX_ENTRIES, REFRESH_SECONDS, RETRY_SECONDS, LocalPromptCache
 from genai_platform.prompts import Prompts
 from services.shared import errors
 from tests.services.sdk_backend import Backend
@@ -57,7 +57,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["sync", "async"])
 async def prompts(request: pytest.FixtureRequest, backend: Backend, clock: Clock) -> AsyncIterator[Any]:
-    cache = PromptCache(60, clock=clock)
+    cache = LocalPromptCache(60, clock=clock)
     if request.param == "sync":
         with GenAIPlatform(backend.address) as platform:
             yield Prompts(platform.models, cache)
@@ -124,7 +124,7 @@ async def test_a_change_that_failed_is_taken_for_one_that_may_have_happened(prom
 
 def test_an_answer_from_before_a_change_is_not_remembered(backend: Backend) -> None:
     """The read is answered before another thread's change, and comes to be remembered after it."""
-    cache = PromptCache()
+    cache = LocalPromptCache()
     lookup = cache.look_up(GetPromptRequest(name="a"))
     cache.forget("a")
     cache.keep(lookup, Prompt(name="a", version=1))

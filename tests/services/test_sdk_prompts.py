@@ -125,8 +125,8 @@ async def test_the_diff_shows_content_and_defaults(prompts: Any, name: str) -> N
 
 
 async def test_lists_go_over_all_pages(prompts: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("prompts", "async_prompts"):
-        monkeypatch.setattr(f"genai_platform.{module}.PAGE_SIZE", 2)
+    for half in ("_sync", "_async"):
+        monkeypatch.setattr(f"genai_platform.{half}.prompts.PAGE_SIZE", 2)
     for number in range(5):
         await result(prompts.register(name, f"Number {number}."))
         await result(prompts.register(f"{name}/{number}", "One.", tags=["paged", name[-8:]]))
