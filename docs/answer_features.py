@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from services.models.providers.answers.framing import read_body
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Dialect
-from services.models.providers.faults import Fault
-from services.models.providers.framing import read_body
-from services.models.providers.openai import OPENAI_COMPATIBLE
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses import OPENAI_RESPONSES
 
 COLUMNS: dict[str, Dialect] = {
     "Chat Completions": OPENAI_COMPATIBLE,

@@ -21,13 +21,13 @@ from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
 from docs.not_carried import not_carried  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
-from services.models.catalogue import facts_for  # noqa: E402
+from services.models.catalog.families import facts_for  # noqa: E402
 from services.models.providers.anthropic import ANTHROPIC  # noqa: E402
 from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
 from services.models.providers.encoding import encode  # noqa: E402
-from services.models.providers.openai import OPENAI  # noqa: E402
-from services.models.providers.openai_choice import suited  # noqa: E402
-from services.models.routing import registered_target  # noqa: E402
+from services.models.providers.openai.chat_completions import OPENAI  # noqa: E402
+from services.models.providers.openai.select import suited  # noqa: E402
+from services.models.routing.router import registered_target  # noqa: E402
 from services.shared.errors import PlatformError  # noqa: E402
 
 FILE = ROOT / "docs" / "features.md"

@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
-from services.models.providers.places import PROCESS_PLACES
+from services.models.transport.api_paths import PROCESS_PLACES
 from services.shared.event_loop import LoopFactory, choose_loop
 from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
 

@@ -98,7 +98,7 @@ class Forward:
                     onward.cancel()
         except BaseException as error:
             await self._fail(error, call, context)
-        call.facts["response_bytes"] = len(response)
+        call.log_fields["response_bytes"] = len(response)
         record_call(self._log, self._name, call, "OK")
         return response
 
@@ -118,7 +118,7 @@ class Forward:
                 finally:
                     # Leaving the loop would not end the backend's work.
                     onward.cancel()
-                    call.facts["messages"] = messages
+                    call.log_fields["messages"] = messages
         except BaseException as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
@@ -127,7 +127,7 @@ class Forward:
         """The call to the backend, which has the request."""
         metadata = self._metadata(call)
         data, room = await self._intake.receive(context, call.caller)
-        call.facts["request_bytes"] = len(data)
+        call.log_fields["request_bytes"] = len(data)
         with room:
             if len(data) <= SMALL_BYTES:
                 return self._start(data, timeout=_timeout(call), metadata=metadata)
@@ -150,8 +150,8 @@ class Forward:
             if not _is_from_grpc_itself(error):
                 await self._pass_status(error, call, context)
             # For the operator: a refused connection, a broken one, a proxy between that answers in plain HTTP.
-            call.facts["cause"] = error.details()
-            error = self._broken_off(error.code(), is_in_mid_stream=bool(call.facts.get("messages")))
+            call.log_fields["cause"] = error.details()
+            error = self._broken_off(error.code(), is_in_mid_stream=bool(call.log_fields.get("messages")))
         await fail_call(self._log, self._name, error, call, context)
 
     async def _pass_status(

@@ -1,1 +1,1 @@
-"""To be described."""
+"""The Model Service: one call to any language model, through rooms that know only those below them."""

@@ -9,26 +9,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proto import models_pb2
-from services.models.aliases import read_aliases, tell_hidden
-from services.models.credential_bounds import read_bounds
-from services.models.credentials import Credentials
-from services.models.directory import ModelDirectory
-from services.models.discovery import Discovery
-from services.models.endpoints import EndpointPolicy
-from services.models.key_files import KeyFiles
-from services.models.model_registry import ModelRegistry
-from services.models.name_rules import NameRules
-from services.models.prompt_registry import PromptRegistry
-from services.models.provider_registry import ProviderRegistry
-from services.models.providers.transport import Transport
-from services.models.routing import Router, Today, today_utc
+from services.models.access.credential_bounds import read_bounds
+from services.models.access.credentials import Credentials
+from services.models.access.key_files import KeyFiles
+from services.models.access.trust import ByTrust, TrustPolicy
+from services.models.catalog.discovery import Discovery
+from services.models.catalog.lifecycle import Today, today_utc
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_models import VendorModels
+from services.models.chat.chat import ChatService
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.name_rules import NameRules
+from services.models.health.monitor import StatusBoard
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.routing.aliases import read_aliases, tell_hidden
+from services.models.routing.directory import ModelDirectory
+from services.models.routing.router import Router
 from services.models.servicer import ModelServicer
-from services.models.session_client import SessionClient
+from services.models.sessions.client import SessionClient
+from services.models.sessions.turn import Turns
 from services.models.settings import ModelsSettings
-from services.models.status_board import StatusBoard
-from services.models.trust import ByTrust
-from services.models.turns import Turns
-from services.models.vendor_models import VendorModels
+from services.models.transport.client import Transport
+from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
 from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
@@ -40,7 +42,7 @@ from services.shared.settings import load_settings
 from services.shared.shares import Shares
 from services.shared.storage_health import StorageServer
 
-MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+MIGRATIONS = Path(__file__).resolve().parent / "storage" / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 ENVIRONMENT = """\
@@ -121,7 +123,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
         directory = ModelDirectory(providers, models, vendor_models, router, board, aliases, today)
         turns = Turns(sessions, directory.capabilities)
-        servicer = ModelServicer(transports, router, directory, models, prompts, turns, exposed=settings.is_exposed())
+        trust = TrustPolicy(exposed=settings.is_exposed())
+        chats = ChatService(transports, router, prompts, turns, trust)
+        servicer = ModelServicer(chats, directory, models, prompts, trust)
         tell_hidden(aliases, models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())

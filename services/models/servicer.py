@@ -1,33 +1,19 @@
-"""ModelService: each method checks its request, asks whoever knows, and answers. No rules live here."""
+"""ModelService: each call is handed to the part that answers it."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import AsyncIterator
 
-from google.protobuf.duration_pb2 import Duration
-
 from proto import models_pb2
-from services.models.checks import shorten
-from services.models.directory import ModelDirectory
-from services.models.model_registry import REPLACED, ModelRegistry
-from services.models.preview import preview
-from services.models.prompt_registry import PromptRegistry
-from services.models.prompting import Prompted, render_prompt, with_system_prompt
-from services.models.providers.base import FEW_PARTS, HISTORY_FIELD, Conversation, Target
-from services.models.providers.exchange import chat, chat_stream, usage_facts
-from services.models.providers.openai_choice import suited
-from services.models.providers.transport import Transport
-from services.models.registration import describe
-from services.models.routing import Router
-from services.models.told_hosts import ToldHost
-from services.models.trust import ByTrust
-from services.models.turns import Turns
-from services.models.validation import check_chat_request, work_to_check
-from services.shared.beside_loop import run_beside_if_large
-from services.shared.errors import InvalidRequest
-from services.shared.rpc import Call, new_id
+from services.models.access.trust import TrustPolicy
+from services.models.chat.chat import ChatService
+from services.models.chat.system_prompt import render_prompt
+from services.models.custom_models.model_registry import REPLACED, ModelRegistry
+from services.models.custom_models.registration import describe
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.routing.directory import ModelDirectory
+from services.models.validation.fields import shorten
+from services.shared.rpc import Call
 
 
 class ModelServicer:
@@ -35,92 +21,28 @@ class ModelServicer:
 
     def __init__(
         self,
-        transports: ByTrust[Transport],
-        router: Router,
+        chats: ChatService,
         directory: ModelDirectory,
         models: ModelRegistry,
         prompts: PromptRegistry,
-        turns: Turns,
-        *,
-        exposed: bool,
+        trust: TrustPolicy,
     ) -> None:
-        """`exposed` says that anybody may call here; of other calls the gateway tells."""
-        self._exposed = exposed
-        self._transports = transports
-        self._router = router
+        self._chats = chats
         self._directory = directory
         self._models = models
         self._prompts = prompts
-        self._turns = turns
+        self._trust = trust
 
     # ---------------------------------------------------------------------------------------------- chat
 
     async def Chat(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
-        prompted, target = await self._prepare(request, call)
-        with ToldHost(target, to_stranger=self._is_strangers(call)):
-            async with self._turns.open(prompted.conversation, call) as turn:
-                response = await chat(
-                    self._transports.of(target.untrusted),
-                    await _suited(target, turn.conversation),
-                    turn.conversation,
-                    interrupted=functools.partial(_record_usage, call),
-                    room=call.room,
-                )
-                await turn.complete(response)
-        _finish(response, prompted, target, call)
-        return response
+        return await self._chats.answer(request, call)
 
-    async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        prompted, target = await self._prepare(request, call)
-        first_token_seconds: float | None = None
-        with ToldHost(target, to_stranger=self._is_strangers(call)):
-            async with (
-                self._turns.open(prompted.conversation, call) as turn,
-                contextlib.aclosing(
-                    chat_stream(
-                        self._transports.of(target.untrusted),
-                        await _suited(target, turn.conversation),
-                        turn.conversation,
-                        interrupted=functools.partial(_record_usage, call),
-                        room=call.room,
-                    )
-                ) as chunks,
-            ):
-                async for chunk in chunks:
-                    if first_token_seconds is None:
-                        first_token_seconds = call.elapsed_seconds()
-                    if chunk.HasField("response"):
-                        await turn.complete(chunk.response)
-                        _finish(chunk.response, prompted, target, call)
-                        chunk.response.timing.first_token.CopyFrom(_duration(first_token_seconds))
-                        call.facts["first_token_ms"] = round(first_token_seconds * 1000, 3)
-                    yield chunk
+    def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        return self._chats.stream(request, call)
 
     async def PreviewChat(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
-        if not request.HasField("request"):
-            raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
-        prompted, target = await self._prepare(request.request, call, for_preview=True)
-        suited_target = await _suited(target, prompted.conversation)
-        work = prompted.conversation.work()
-        return await run_beside_if_large(work, preview, prompted, suited_target, stream=request.stream)
-
-    async def _prepare(
-        self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False
-    ) -> tuple[Prompted, Target]:
-        """Everything that can be said about a request before anything is sent."""
-        prompted = await with_system_prompt(request, self._prompts)
-        request = prompted.conversation.request
-        contents = await run_beside_if_large(work_to_check(request), check_chat_request, request)
-        prompted.conversation.contents = contents
-        call.facts["model"] = request.model
-        if request.tags:
-            call.facts["tags"] = dict(request.tags)
-        target = self._router.resolve(request.model, for_preview=for_preview)
-        call.facts["provider"] = target.provider
-        call.facts["upstream_model"] = target.model
-        if target.registered_model:
-            call.facts["registered_model"] = target.registered_model
-        return prompted, target
+        return await self._chats.preview(request, call)
 
     # ----------------------------------------------------------------------------------------- discovery
 
@@ -140,10 +62,10 @@ class ModelServicer:
     async def RegisterModel(
         self, request: models_pb2.RegisterModelRequest, call: Call
     ) -> models_pb2.RegisterModelResponse:
-        by_stranger = self._is_strangers(call)
-        call.facts.update(caller=call.caller, untrusted=by_stranger, **describe(request))
+        by_stranger = self._trust.is_stranger(call)
+        call.log_fields.update(caller=call.caller, untrusted=by_stranger, **describe(request))
         response = await self._models.register(request, by_stranger=by_stranger)
-        call.facts["outcome"] = _outcome(request, response)
+        call.log_fields["outcome"] = _outcome(request, response)
         return response
 
     async def ListRegisteredModels(
@@ -154,14 +76,11 @@ class ModelServicer:
     async def DeregisterModel(
         self, request: models_pb2.DeregisterModelRequest, call: Call
     ) -> models_pb2.DeregisterModelResponse:
-        by_stranger = self._is_strangers(call)
-        call.facts.update(caller=call.caller, model=shorten(request.name), untrusted=by_stranger)
+        by_stranger = self._trust.is_stranger(call)
+        call.log_fields.update(caller=call.caller, model=shorten(request.name), untrusted=by_stranger)
         response = await self._models.deregister(request, by_stranger=by_stranger)
-        call.facts["outcome"] = "removed"
+        call.log_fields["outcome"] = "removed"
         return response
-
-    def _is_strangers(self, call: Call) -> bool:
-        return self._exposed or call.came_exposed
 
     # ------------------------------------------------------------------------------------------- prompts
 
@@ -202,44 +121,9 @@ class ModelServicer:
         return await self._prompts.list_events(request)
 
 
-async def _suited(target: Target, conversation: Conversation) -> Target:
-    """The target in the dialect that carries the conversation, which a session's history may decide too."""
-    if conversation.contents.parts <= FEW_PARTS and HISTORY_FIELD not in conversation.added:
-        return suited(target, conversation)
-    return await run_beside_if_large(conversation.work(), suited, target, conversation)
-
-
-def _finish(response: models_pb2.ChatResponse, prompted: Prompted, target: Target, call: Call) -> None:
-    """Adds what only the service knows, and tells the log what was used."""
-    elapsed = call.elapsed_seconds()
-    response.response_id = f"chat-{new_id()}"
-    duration = _duration(elapsed)
-    response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=duration)
-    response.timing.total.CopyFrom(duration)
-    response.source = target.source
-    if target.registered_model:
-        response.registered_model = target.registered_model
-    if prompted.prompt:
-        response.prompt.CopyFrom(prompted.prompt)
-        response.warnings.extend(prompted.warnings)
-    call.facts["response_id"] = response.response_id
-    call.facts["finish_reason"] = response.finish_reason
-    _record_usage(call, response.usage)
-
-
 def _outcome(request: models_pb2.RegisterModelRequest, response: models_pb2.RegisterModelResponse) -> str:
     if request.validate_only:
         return "validated"
     if not response.created:
         return "unchanged"
     return "replaced" if any(warning.code == REPLACED for warning in response.warnings) else "created"
-
-
-def _record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
-    """Tells the log what was used, of an answer that did not come to its end too."""
-    call.facts.update(usage_facts(usage))
-
-
-def _duration(seconds: float) -> Duration:
-    whole = int(seconds)
-    return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))

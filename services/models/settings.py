@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from services.models import endpoints
-from services.models.trust import ByTrust
+from services.models.access.trust import ByTrust
+from services.models.transport import egress
 from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
@@ -52,7 +52,7 @@ class ModelsSettings(ServiceSettings):
         if self.allowed_endpoints is not None:
             told = self.allowed_endpoints.split(",")
             return ByTrust(told, told)
-        return ByTrust([endpoints.PRIVATE if is_loopback(self.host) else endpoints.NONE], [endpoints.NONE])
+        return ByTrust([egress.PRIVATE if is_loopback(self.host) else egress.NONE], [egress.NONE])
 
     def choose_max_connections(self) -> int:
         """How many connections to providers there may be. Raises StartupError when a process may not have so many."""

@@ -32,7 +32,7 @@ class SessionServicer:
             metadata=validation.check_metadata(request.metadata),
             lifetime=validation.read_lifetime(request.ttl) if request.HasField("ttl") else None,
         )
-        call.facts["session_id"] = session.session_id
+        call.log_fields["session_id"] = session.session_id
         return to_session(session)
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
@@ -67,7 +67,7 @@ class SessionServicer:
         appended = await self._sessions.append(
             session_id, user_id, contents, request_id, validation.read_expected_sequence(request), turn_id
         )
-        call.facts.update(appended=len(contents), duplicate=appended.duplicate)
+        call.log_fields.update(appended=len(contents), duplicate=appended.duplicate)
         told = pb.AppendMessagesResponse(
             next_sequence=appended.first_sequence + len(contents), duplicate=appended.duplicate
         )
@@ -137,10 +137,10 @@ class SessionServicer:
 
 def read_session_id(request: Message, call: Call) -> str:
     session_id: str = validation.check_session_id(request.session_id)  # type: ignore[attr-defined]
-    call.facts["session_id"] = session_id
+    call.log_fields["session_id"] = session_id
     return session_id
 
 
 def note_context(context: Context, call: Call) -> None:
     """Tells the log how much was read."""
-    call.facts.update(messages=context.messages, dropped_messages=context.dropped_messages)
+    call.log_fields.update(messages=context.messages, dropped_messages=context.dropped_messages)

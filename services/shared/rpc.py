@@ -80,7 +80,7 @@ STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
 class Call:
     """One RPC in progress, as a servicer sees it."""
 
-    __slots__ = ("_context", "caller", "came_exposed", "facts", "metadata", "request_id", "room", "started")
+    __slots__ = ("_context", "caller", "came_exposed", "log_fields", "metadata", "request_id", "room", "started")
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
         """`caller` is who calls, where metadata are not to be believed."""
@@ -95,7 +95,7 @@ class Call:
         """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
         self.came_exposed = bool(told.get(EXPOSED_KEY))
         """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
-        self.facts: dict[str, Any] = {}
+        self.log_fields: dict[str, Any] = {}
         """What the servicer adds to the call's log line. Never a prompt, an answer or a key."""
         self.room: Room | None = None
         """What a large request takes of the bytes that the process holds; to be shrunk when less of it is held."""
@@ -193,8 +193,8 @@ class _Boundary:
     ) -> None:
         generates = method.name in GENERATING_METHODS
         self.streams = method.server_streaming
-        assert inspect.isasyncgenfunction(behaviour) or not self.streams, (
-            f"{method.full_name} must be an async generator"
+        assert not self.streams or not inspect.iscoroutinefunction(behaviour), (
+            f"{method.full_name} must return an async generator"
         )
         self._name = f"{method.containing_service.name}/{method.name}"
         self._request_descriptor = method.input_type
@@ -300,9 +300,9 @@ def _written(message: Message) -> bytes:
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
     """Writes the one log line of a call that has ended."""
-    facts = {"reason": reason, **call.facts} if reason else call.facts
+    fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     milliseconds = round(call.elapsed_seconds() * 1e6) / 1000
-    log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **facts)
+    log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
 
 
 async def fail_call(
@@ -335,7 +335,7 @@ async def _end_with(
         log.error("unexpected error", error=error, request_id=call.request_id, method=method)
         error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
     code = STATUS_CODES[type(error)]
-    call.facts.update(error.logged)
+    call.log_fields.update(error.logged)
     record_call(log, method, call, code.name, error.reason)
     trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
     await abort_call(context, code, clip_text(error.message), trailers)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from services.models.providers.transport import Answer
+from services.models.transport.client import Answer
 from services.shared import errors
 
 

@@ -21,9 +21,9 @@ from proto import models_pb2
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Body, Conversation, Target
 from services.models.providers.encoding import encode
-from services.models.providers.openai import OPENAI
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.validation import check_chat_request
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
 from tests.fuzz.report import Judged
 from tests.fuzz.schema_recipes import Recipe, schema_recipe

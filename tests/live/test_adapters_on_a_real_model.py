@@ -22,9 +22,9 @@ from examples.local_model import LocalModel
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
 from services.models.providers.exchange import chat, chat_stream
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.transport import Transport
-from services.models.routing import registered_target
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.routing.router import registered_target
+from services.models.transport.client import Transport
 from services.shared.errors import InvalidRequest
 
 pytestmark = pytest.mark.local_model

@@ -17,6 +17,7 @@ from services.shared.migrations import version_table
 from tests.services.postgresql_server import dump_schema, is_served, schema_of
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
+MIGRATIONS = {"models": "models/storage/migrations", "sessions": "sessions/migrations"}
 
 
 def provide(file: Path, service: str) -> None:
@@ -69,4 +70,4 @@ def _migrate(url: str, service: str) -> None:
     log = Log(LineWriter(io.BytesIO()), "test", "error")
     # The caller's own loop is running.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, Database.migrate(url, SERVICES / service / "migrations", log)).result()
+        thread.submit(asyncio.run, Database.migrate(url, SERVICES / MIGRATIONS[service], log)).result()

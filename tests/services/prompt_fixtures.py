@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proto import models_pb2
-from services.models.prompt_registry import PromptRegistry
+from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.database import Database
 from services.shared.errors import NotFound, Unavailable
 from services.shared.logs import open_log
 from tests.services.empty_databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "storage" / "migrations"
 NAME = "support/answer"
 
 

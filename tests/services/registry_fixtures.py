@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proto import models_pb2
-from services.models.credential_bounds import read_bounds
-from services.models.credentials import Credentials
-from services.models.endpoints import EndpointPolicy
-from services.models.key_files import KeyFiles
-from services.models.model_registry import ModelRegistry
-from services.models.name_rules import NameRules
-from services.models.provider_registry import ProviderRegistry
+from services.models.access.credential_bounds import read_bounds
+from services.models.access.credentials import Credentials
+from services.models.access.key_files import KeyFiles
+from services.models.access.trust import ByTrust
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_models import VendorModels
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.name_rules import NameRules
+from services.models.health.monitor import Schedule, StatusBoard
 from services.models.settings import ModelsSettings
-from services.models.status_board import Schedule, StatusBoard
-from services.models.trust import ByTrust
-from services.models.vendor_models import VendorModels
+from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database
 from services.shared.logs import open_log
 from tests.services.empty_databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "storage" / "migrations"
 ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
 SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
 NOWHERE = "http://127.0.0.1:9/v1"

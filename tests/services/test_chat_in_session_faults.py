@@ -15,7 +15,7 @@ import pytest
 from proto import models_pb2_grpc
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import SessionOptions
-from services.models import turns
+from services.models.sessions import turn as turns
 from services.sessions import rows
 from services.sessions.servicer import SessionServicer
 from services.shared.errors import Unavailable

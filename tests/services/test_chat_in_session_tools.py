@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, ToolDefinition
-from services.models.providers.tool_turns import CAME_LATE, NOT_RUN
+from services.models.providers.history.tool_turns import CAME_LATE, NOT_RUN
 from tests.scripted_upstream import Script, ScriptedUpstream, answer, event, event_stream
 from tests.services.chat_in_session import Platform, chat, platform, turn
 

@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy.exc import DBAPIError
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from services.models.session_client import SessionClient
+from services.models.sessions.client import SessionClient
 from services.models.settings import ModelsSettings
 from services.shared import descriptors
 from services.shared.admission import Admission

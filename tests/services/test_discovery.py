@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.discovery import Discovery, Pace
-from services.models.endpoints import EndpointPolicy
-from services.models.provider_registry import ProviderRegistry
+from services.models.catalog.discovery import Discovery, Pace
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_models import VendorModels
 from services.models.settings import ModelsSettings
-from services.models.vendor_models import VendorModels
+from services.models.transport.egress import EndpointPolicy
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, Step, answer, json_answer
 from tests.services.log_file import LogFile

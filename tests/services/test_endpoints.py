@@ -17,10 +17,10 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.endpoints import EndpointPolicy
-from services.models.probe_client import ProbeClient
-from services.models.probes import ModelProbe
-from services.models.providers.transport import Transport
+from services.models.health.probes import ModelProbe
+from services.models.transport.client import Transport
+from services.models.transport.egress import EndpointPolicy
+from services.models.transport.probe_client import ProbeClient
 from services.shared.errors import InvalidRequest, PlatformError
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer

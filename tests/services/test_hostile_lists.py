@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from services.models.probe_client import MAX_ANSWER_BYTES, ProbeClient
-from services.models.probes import Finding, ModelProbe
-from services.models.provider_lists import MAX_MODELS
+from services.models.catalog.vendor_lists import MAX_MODELS
+from services.models.health.probes import Finding, ModelProbe
+from services.models.transport.probe_client import MAX_ANSWER_BYTES, ProbeClient
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, answer, json_answer, raw
 from tests.services.event_loop import watched_loop
 from tests.services.test_discovery import NEVER_AGAIN, Log, discovery

@@ -12,19 +12,20 @@ import pytest
 from sqlalchemy import insert
 
 from proto import models_pb2
-from services.models import model_registry, prompt_registry
-from services.models.directory import ModelDirectory
-from services.models.model_registry import ModelRegistry
-from services.models.probes import ModelProbe
-from services.models.prompt_line import PromptLine
-from services.models.prompt_registry import PromptRegistry
-from services.models.provider_registry import ProviderRegistry
-from services.models.routing import Router
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_models import VendorModels
+from services.models.custom_models import model_registry
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.health.monitor import Schedule, StatusBoard
+from services.models.health.probes import ModelProbe
+from services.models.prompts import prompt_registry
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.prompts.record import PromptLine
+from services.models.routing.directory import ModelDirectory
+from services.models.routing.router import Router
 from services.models.settings import ModelsSettings
-from services.models.status_board import Schedule, StatusBoard
-from services.models.storage import to_json
-from services.models.tables import prompt_events, prompt_versions, registered_model_names, registered_models
-from services.models.vendor_models import VendorModels
+from services.models.storage.tables import prompt_events, prompt_versions, registered_model_names, registered_models
+from services.models.storage.writes import to_json
 from services.shared import collector
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound

@@ -16,11 +16,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection
 
 from proto import models_pb2
-from services.models import tables
-from services.models.credentials import Credentials
-from services.models.model_registry import ModelRegistry
-from services.models.registration import define
-from services.models.status_board import StatusBoard
+from services.models.access.credentials import Credentials
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.registration import define
+from services.models.health.monitor import StatusBoard
+from services.models.storage import tables
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer

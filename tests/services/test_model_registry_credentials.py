@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.credentials import Credentials
-from services.models.key_files import MAX_FILE_BYTES, KeyFiles
+from services.models.access.credentials import Credentials
+from services.models.access.key_files import MAX_FILE_BYTES, KeyFiles
 from services.models.settings import ModelsSettings
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.logs import open_log

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from services.models.built_in_models import BUILT_IN_MODELS
-from services.models.model_registry import ModelRegistry
+from services.models.catalog.built_in_models import BUILT_IN_MODELS
+from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import PlatformError
 from tests.services.registry_fixtures import endpoint_of, model, replica
 

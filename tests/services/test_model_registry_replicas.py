@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.model_registry import ModelRegistry
+from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import AlreadyExists, NotFound, Unavailable
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion, failure_of, model_service

@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.built_in_models import BUILT_IN_MODELS
-from services.models.lifecycle import WARNING_DAYS
+from services.models.catalog.built_in_models import BUILT_IN_MODELS
+from services.models.catalog.lifecycle import WARNING_DAYS
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream, answer
 from tests.services.log_file import LogFile

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.prompting import with_defaults
+from services.models.chat.system_prompt import with_defaults
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,

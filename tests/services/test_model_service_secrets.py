@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.validation import MAX_TAG_LENGTH
+from services.models.validation.request import MAX_TAG_LENGTH
 from services.shared.logs import open_log
 from tests.scripted_upstream import (
     Ending,

@@ -9,7 +9,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.providers.encoding import CHANGES
-from services.models.validation import UNIMPLEMENTED_FIELDS
+from services.models.validation.request import UNIMPLEMENTED_FIELDS
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import (
     ModelService,

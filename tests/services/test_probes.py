@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.endpoints import EndpointPolicy
-from services.models.probe_client import ProbeClient
-from services.models.probes import Finding, ModelProbe, ProviderProbe
-from services.models.status_board import Schedule, StatusBoard
-from services.models.trust import ByTrust
+from services.models.access.trust import ByTrust
+from services.models.health.monitor import Schedule, StatusBoard
+from services.models.health.probes import Finding, ModelProbe, ProviderProbe
+from services.models.transport.egress import EndpointPolicy
+from services.models.transport.probe_client import ProbeClient
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, json_answer, no_answer, raw
 

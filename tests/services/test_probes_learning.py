@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.model_list import MAX_SERVED_NAMES, ModelList
-from services.models.providers import json_text
+from services.models.catalog.model_list import MAX_SERVED_NAMES, ModelList
+from services.shared import json_text
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer
 from tests.services.model_service import ModelService, model_service, registration
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from proto import models_pb2
-from services.models.prompt_registry import PromptRegistry
+from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import InvalidRequest, NotFound, PreconditionFailed
 from tests.services.prompt_fixtures import (
     NAME,

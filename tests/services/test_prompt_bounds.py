@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import insert
 
 from proto import models_pb2
-from services.models import prompt_bounds
-from services.models.prompt_registry import PromptRegistry
-from services.models.tables import prompt_events, prompt_versions
+from services.models.prompts import bounds
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.storage.tables import prompt_events, prompt_versions
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded
 from services.shared.page_tokens import MAX_PAGE_BYTES
@@ -154,7 +154,7 @@ async def test_versions_from_before_their_sizes_were_known_are_paged_by_them(dat
 
 
 async def test_a_prompt_has_so_many_versions(registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt_bounds, "MAX_VERSIONS", 2)
+    monkeypatch.setattr(bounds, "MAX_VERSIONS", 2)
     await register_versions(registry, 2)
     reason, message = await refused(registry.register(prompt(content="text 3")))
     assert reason == "PROMPT_LIMIT"
@@ -165,7 +165,7 @@ async def test_a_prompt_has_so_many_versions(registry: PromptRegistry, monkeypat
 
 
 async def test_a_prompt_has_so_many_labels(registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt_bounds, "MAX_LABELS", 2)
+    monkeypatch.setattr(bounds, "MAX_LABELS", 2)
     await registry.register(prompt(labels=["a", "b"]))
     for call in (set_label(registry, "c", 1), registry.register(prompt(content="other", labels=["c"]))):
         assert (await refused(call))[0] == "PROMPT_LIMIT"
@@ -180,7 +180,7 @@ async def test_a_prompt_has_so_many_labels(registry: PromptRegistry, monkeypatch
 async def test_versions_have_so_many_bytes(
     registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch, limit: str, reason: str
 ) -> None:
-    monkeypatch.setattr(prompt_bounds, limit, 2_500)
+    monkeypatch.setattr(bounds, limit, 2_500)
     await registry.register(prompt(content="1" * 1000))
     await registry.register(prompt(content="2" * 1000))
     assert (await refused(registry.register(prompt(content="3" * 1000))))[0] == reason
@@ -195,7 +195,7 @@ async def test_versions_have_so_many_bytes(
 async def test_what_is_in_memory_has_so_many_bytes_and_archiving_makes_room(
     database: Database, registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompt_bounds, "MAX_HELD_BYTES", 3_500_000)
+    monkeypatch.setattr(bounds, "MAX_HELD_BYTES", 3_500_000)
     for name in ("a", "b", "c"):
         await register_large(registry, 3, name)
     for known in (registry, await load(database)):

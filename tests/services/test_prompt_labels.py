@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.prompt_registry import PromptRegistry
+from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound
 from tests.services.prompt_fixtures import (
     NAME,

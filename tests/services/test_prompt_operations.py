@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.models.prompt_registry import PromptRegistry
+from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import PlatformError
 from tests.services.prompt_fixtures import (
     archive,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from proto import models_pb2
-from services.models.prompt_registry import PromptRegistry
-from services.models.prompting import with_system_prompt
+from services.models.chat.system_prompt import with_system_prompt
+from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Unavailable
 from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.prompt_fixtures import (

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from services.models.prompt_registry import PromptRegistry
-from services.models.prompt_version import define
-from services.models.templates import VARIABLE, find_lookalikes, find_variables, render, rendered_size
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.prompts.templates import VARIABLE, find_lookalikes, find_variables, render, rendered_size
+from services.models.prompts.version import define
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
 from tests.services.prompt_fixtures import load, open_database, prompt

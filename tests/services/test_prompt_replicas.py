@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert
 
-from services.models.prompt_registry import PromptRegistry
-from services.models.tables import prompt_events, prompt_labels, prompt_versions
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.storage.tables import prompt_events, prompt_labels, prompt_versions
 from services.shared.database import Database
 from services.shared.errors import Conflict, NotFound, Unavailable
 from tests.services.prompt_fixtures import (

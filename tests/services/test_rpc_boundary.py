@@ -221,7 +221,7 @@ async def test_request_id_that_does_not_fit_into_a_log_is_replaced(given: str, l
 
 async def test_every_call_is_logged_once_with_what_the_servicer_adds(log_file: LogFile) -> None:
     async def tell(_: Any, call: Call) -> models_pb2.ChatResponse:
-        call.facts["model"] = "m"
+        call.log_fields["model"] = "m"
         return models_pb2.ChatResponse()
 
     async with serving(tell, log_file) as stub:
@@ -271,5 +271,5 @@ def test_servicer_that_does_not_stream_a_stream_is_refused_at_once() -> None:
         def __getattr__(self, name: str) -> Behaviour:
             return answer
 
-    with pytest.raises(AssertionError, match="must be an async generator"):
+    with pytest.raises(AssertionError, match="must return an async generator"):
         service_handler(Wrong(), SERVICE, LOG)

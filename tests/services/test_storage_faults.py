@@ -15,7 +15,7 @@ import grpc
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from services.models.prompt_events import REGISTERED
+from services.models.prompts.events import REGISTERED
 from services.shared.database import Database
 from services.shared.errors import Conflict, Unavailable
 from services.shared.storage_errors import retried

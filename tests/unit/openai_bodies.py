@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ChatRequest
-from services.models.catalogue import COMPATIBLE_FACTS, facts_for
+from services.models.catalog.families import COMPATIBLE_FACTS, facts_for
 from services.models.providers.base import Body, Conversation, Target
 from services.models.providers.encoding import encode as encode_for
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE, OpenAIDialect
+from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE, OpenAIDialect
 from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.aliases import by_model, read_aliases
+from services.models.routing.aliases import by_model, read_aliases
 from services.shared.errors import StartupError
 
 

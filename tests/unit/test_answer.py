@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proto import models_pb2
 from proto.models_pb2 import ChatChunk, ContentPart, ProviderState, ToolCall, ToolCallDelta
-from services.models.providers.answer import Answer
+from services.models.providers.answers.answer import Answer
 
 
 def test_pieces_that_arrive_together_leave_together() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCall
 from services.models.providers.anthropic.response import read_answer
-from services.models.providers.faults import Fault
+from services.models.providers.errors.faults import Fault
 
 
 def read(message: Any) -> ChatResponse:

@@ -19,8 +19,8 @@ from proto.models_pb2 import (
 )
 from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
-from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault
+from services.models.providers.errors.faults import Fault
+from services.models.transport.sse import Event
 
 
 def event(kind: str, **members: Any) -> Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.base_urls import BaseUrl, without_secrets
+from services.models.transport.base_urls import BaseUrl, without_secrets
 
 BASE = BaseUrl.of("https://llama.internal/team-a/v1")
 

@@ -9,7 +9,9 @@ from collections import Counter
 
 import pytest
 
-from services.models.providers import http1, json_text, schemas
+from services.models.providers.schemas import fitting
+from services.models.transport import connection
+from services.shared import json_text
 from services.shared.bounded_cache import BoundedCache
 
 KIB = 1024
@@ -130,7 +132,8 @@ def test_threads_may_ask_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "cache", [http1.request_lines, http1._header_lines, json_text._cached_problem_with_object, schemas._cached_fit]
+    "cache",
+    [connection.request_lines, connection._header_lines, json_text._cached_problem_with_object, fitting._cached_fit],
 )
 def test_what_callers_write_and_keys_are_kept_in_such_a_cache(cache: object) -> None:
     assert isinstance(cache, BoundedCache)

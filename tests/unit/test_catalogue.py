@@ -12,9 +12,9 @@ import typing
 import pytest
 
 from proto import models_pb2
-from services.models.announced_ends import ANNOUNCED_ENDS
-from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
-from services.models.catalogue import (
+from services.models.catalog.built_in_models import BUILT_IN_MODELS, BuiltInModel
+from services.models.catalog.deprecations import ANNOUNCED_ENDS
+from services.models.catalog.families import (
     AS_OF,
     COMPATIBLE_FACTS,
     LOGPROBS,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from proto.models_pb2 import Credential
-from services.models.credential_bounds import CredentialBounds, read_bounds
-from services.models.credentials import Credentials, source_of
-from services.models.key_files import KeyFiles
+from services.models.access.credential_bounds import CredentialBounds, read_bounds
+from services.models.access.credentials import Credentials, source_of
+from services.models.access.key_files import KeyFiles
 from services.shared.errors import StartupError
 
 VENDORS = {"OPENAI_API_KEY": ["https://api.openai.com/v1", "https://proxy.internal/ours/v1"]}

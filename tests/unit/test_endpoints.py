@@ -6,9 +6,9 @@ import ipaddress
 
 import pytest
 
-from services.models.address_ranges import Kind, addresses_reached, range_of
-from services.models.endpoints import EndpointPolicy, is_numeric
 from services.models.settings import ModelsSettings
+from services.models.transport.address_ranges import Kind, addresses_reached, range_of
+from services.models.transport.egress import EndpointPolicy, is_numeric
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.settings import is_loopback, load_settings
 

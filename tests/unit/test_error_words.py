@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.error_body import fault_in, read_fault
-from services.models.providers.error_wrapping import MAX_TEXT, MAX_WRAPPINGS, find_error, read_error
-from services.models.providers.overflow_sentences import SENTENCES, is_overflow
+from services.models.providers.errors.error_body import fault_in, read_fault
+from services.models.providers.errors.error_wrapping import MAX_TEXT, MAX_WRAPPINGS, find_error, read_error
+from services.models.providers.errors.overflow_sentences import SENTENCES, is_overflow
 
 SENTENCE = "prompt is too long: 213462 tokens > 200000 maximum"
 

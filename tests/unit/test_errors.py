@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from services.models.providers.faults import MEANINGS
+from services.models.providers.errors.faults import MEANINGS
 from services.shared import errors
 from services.shared.errors import FieldViolation, InvalidRequest, PlatformError, Unimplemented
 from services.shared.rpc import STATUS_CODES

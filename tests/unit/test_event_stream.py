@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers.event_stream import (
+from services.models.transport.sse import (
     MAX_EMPTY_BYTES,
     MAX_EVENT_BYTES,
     MAX_EVENT_LINES,

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers.error_body import (
+from services.models.providers.errors.error_body import (
     FIELDS_BY_PARAM,
     REASONS_BY_SENTENCE,
     REASONS_BY_WORD,
     fault_in,
     read_fault,
 )
-from services.models.providers.faults import MEANINGS, RETRYABLE, Fault, error_for, reason_for_status
+from services.models.providers.errors.faults import MEANINGS, RETRYABLE, Fault, error_for, reason_for_status
 from services.shared import errors
 
 CANARY = "canary-0123456789"

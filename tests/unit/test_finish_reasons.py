@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers.faults import MEANINGS, Fault
-from services.models.providers.finish_reasons import FAILURES, FINISH_REASONS, finish_reason_of, finish_word
+from services.models.providers.answers.finish_reasons import FAILURES, FINISH_REASONS, finish_reason_of, finish_word
+from services.models.providers.errors.faults import MEANINGS, Fault
 
 CONTRACT = {"stop", "length", "tool_calls", "content_filter", "refusal", "pause", "other"}
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.providers.event_stream import MAX_EMPTY_BYTES, Event
-from services.models.providers.faults import Fault
-from services.models.providers.framing import (
+from services.models.providers.answers.framing import (
     MAX_BLANK_BYTES,
     MAX_DOCUMENT_BYTES,
     MAX_FIRST_LINE_BYTES,
     Framing,
     feed_rest,
 )
-from services.models.providers.openai import OPENAI_COMPATIBLE
+from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
+from services.models.transport.sse import MAX_EMPTY_BYTES, Event
 from services.shared import errors
 
 MARK = b"\xef\xbb\xbf"

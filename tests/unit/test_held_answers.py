@@ -6,7 +6,7 @@ from contextvars import copy_context
 
 import pytest
 
-from services.models.providers.held_answers import FREE_BYTES, STEP_BYTES, HeldAnswer, HeldAnswers
+from services.models.providers.answers.memory import FREE_BYTES, STEP_BYTES, HeldAnswer, HeldAnswers
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded
 

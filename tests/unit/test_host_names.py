@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from services.models import host_names as module
-from services.models.endpoints import EndpointPolicy
-from services.models.host_names import MAX_ADDRESSES, THREADS, HostNames, ResolveError
-from services.models.providers.http1 import Origin
-from services.models.providers.pool import MAX_RESOLVED, Pool
+from services.models.transport import host_names as module
+from services.models.transport.connection import Origin
+from services.models.transport.egress import EndpointPolicy
+from services.models.transport.host_names import MAX_ADDRESSES, THREADS, HostNames, ResolveError
+from services.models.transport.pool import MAX_RESOLVED, Pool
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded
 from services.shared.shares import Shares

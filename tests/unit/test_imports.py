@@ -11,16 +11,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests")
+FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests", "tools")
 
 # What the modules of a folder may import of this project. The longest path that fits a module is its rule.
 ALLOWED = {
     "genai_platform": {"genai_platform", "proto"},
     "proto": {"proto"},
+    "tools": set(),
     "services/shared": {"services.shared", "proto"},
     "services/models": {"services.models", "services.shared", "proto"},
     "services/sessions": {"services.sessions", "services.shared", "proto"},
     "services/gateway": {"services.gateway", "services.shared", "proto"},
+}
+
+# The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
+ROOMS = {
+    "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
+    | {"access", "transport"},
+    "servicer": {"chat", "routing", "custom_models", "prompts", "access", "validation"},
+    "chat": {"routing", "sessions", "prompts", "catalog", "providers", "access", "transport", "validation"},
+    "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
+    "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
+    "health": {"catalog", "providers", "access", "transport"},
+    "catalog": {"settings", "providers", "transport", "validation"},
+    "sessions": {"providers", "validation"},
+    "prompts": {"storage", "validation"},
+    "settings": {"access", "transport"},
+    "providers": {"transport", "validation"},
+    "access": {"transport"},
+    "storage": set(),
+    "transport": set(),
+    "validation": set(),
 }
 
 
@@ -56,11 +77,49 @@ def test_modules_import_only_what_lies_below_them(folder: str) -> None:
     assert not wrong
 
 
+def test_the_halves_of_the_sdk_do_not_import_each_other() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for half, other in (("_async", "_sync"), ("_sync", "_async"))
+        for path in modules(f"genai_platform/{half}")
+        for name in imported(path)
+        if is_within(name, f"genai_platform.{other}")
+    ]
+    assert not wrong
+
+
 def test_every_package_of_the_services_has_a_rule() -> None:
     packages = {path.parent for path in (ROOT / "services").glob("*/__init__.py")}
     assert {str(package.relative_to(ROOT)) for package in packages} == {
         folder for folder in ALLOWED if folder.startswith("services/")
     }
+
+
+def room(name: str) -> str:
+    """The room of a module of the Model Service."""
+    return name.removeprefix("services.models").removeprefix(".").partition(".")[0]
+
+
+def test_rooms_of_the_model_service_import_only_those_below_them() -> None:
+    taken: dict[str, set[str]] = {}
+    for path in modules("services/models"):
+        here = path.relative_to(ROOT / "services" / "models").parts[0].removesuffix(".py")
+        names = {room(name) for name in imported(path) if is_within(name, "services.models")}
+        taken.setdefault(here, set()).update(names - {here})
+    del taken["__init__"]
+    assert taken == ROOMS
+
+
+def test_rooms_of_the_model_service_stand_in_order() -> None:
+    order = list(ROOMS)
+    rising = [(upper, lower) for upper in ROOMS for lower in ROOMS[upper] if order.index(lower) <= order.index(upper)]
+    assert not rising
+
+
+def test_every_package_says_in_one_sentence_what_it_is() -> None:
+    for path in (ROOT / "services" / "models").rglob("__init__.py"):
+        described = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert described, path
 
 
 def test_nothing_but_tests_imports_tests() -> None:

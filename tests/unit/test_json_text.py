@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers import json_text, large_json
-from services.models.providers.json_text import Malformed
+from services.shared import json_text, large_json
 from services.shared.beside_loop import LARGE_BYTES
+from services.shared.json_text import Malformed
 
 DEEP = "[" * 100_000
 

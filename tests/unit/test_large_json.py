@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.models.providers import large_json
-from services.models.providers.json_values import Malformed, decode_whole
-from services.models.providers.large_json import MAX_STRETCH_BYTES, MAX_VALUES, PIECE_BYTES, decode_in_steps
+from services.shared import large_json
+from services.shared.json_values import Malformed, decode_whole
+from services.shared.large_json import MAX_STRETCH_BYTES, MAX_VALUES, PIECE_BYTES, decode_in_steps
 
 MIB = 1024 * 1024
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.faults import Fault
-from services.models.providers.large_logprobs import read_large_object
+from services.models.providers.answers.large_logprobs import read_large_object
+from services.models.providers.errors.faults import Fault
 
 TOKEN = {"token": 'a"]}\\', "logprob": -1, "bytes": [1, 2], "top_logprobs": [{"token": "{[", "bytes": None}] * 20}
 MANY = [TOKEN] * 2000

@@ -25,9 +25,20 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.credentials import Credentials
-from services.models.history import with_history
-from services.models.limits import (
+from services.models.access.credentials import Credentials
+from services.models.chat.system_prompt import fill
+from services.models.custom_models.registration import define
+from services.models.prompts.record import Resolved
+from services.models.prompts.requests import check_list, check_reference
+from services.models.prompts.version import define as define_prompt
+from services.models.providers.anthropic import ANTHROPIC
+from services.models.providers.base import Conversation, Target
+from services.models.providers.encoding import MAX_NOTICES, encode
+from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.sessions.history import with_history
+from services.models.validation.limits import (
     MAX_EFFORTS,
     MAX_MESSAGES,
     MAX_OPTIONS,
@@ -39,18 +50,8 @@ from services.models.limits import (
     MAX_TOOLS,
     MAX_VARIABLES,
 )
-from services.models.prompt_line import Resolved
-from services.models.prompt_requests import check_list, check_reference
-from services.models.prompt_version import define as define_prompt
-from services.models.prompting import fill
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Contents, Conversation, Target
-from services.models.providers.encoding import MAX_NOTICES, encode
-from services.models.providers.facts import ModelFacts
-from services.models.providers.openai import OPENAI
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.registration import define
-from services.models.validation import FEW_BYTES, check_chat_request, message_work, work_to_check
+from services.models.validation.request import check_chat_request
+from services.models.validation.work import FEW_BYTES, Contents, message_work, work_to_check
 from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest, PlatformError
 

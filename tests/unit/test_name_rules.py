@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import RegisteredModel
-from services.models.name_rules import NameRules, Overrides
-from services.models.provider_lists import ToldModel
-from services.models.vendor_models import VendorModels
+from services.models.catalog.vendor_lists import ToldModel
+from services.models.catalog.vendor_models import VendorModels
+from services.models.custom_models.name_rules import NameRules, Overrides
 from services.shared.errors import AlreadyExists, PreconditionFailed
 
 ALIASES = {"fast": "gpt-4o-mini", "Smart": "team-large"}

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from services.models.built_in_models import BUILT_IN_MODELS
-from services.models.checks import MAX_SUGGESTIONS, shorten, suggest
-from services.models.names import Names
+from services.models.catalog.built_in_models import BUILT_IN_MODELS
+from services.models.validation.fields import MAX_SUGGESTIONS, shorten, suggest
+from services.shared.ordered_names import Names
 
 RANDOM = random.Random(7)
 

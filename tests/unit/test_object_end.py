@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers.json_text import is_object
-from services.models.providers.openai.object_end import MAX_LENGTH, ObjectEnd
+from services.models.providers.openai.common.object_end import MAX_LENGTH, ObjectEnd
+from services.shared.json_text import is_object
 
 values = st.recursive(
     st.none() | st.integers() | st.text(alphabet='{}[]"\\a\n', max_size=4),

@@ -12,9 +12,9 @@ from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
-from services.models.providers.opaque_state import Head, read_head
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.openai_responses.output_items import CALL_INPUTS
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.providers.openai.responses.output_items import CALL_INPUTS
+from services.models.providers.state.opaque_state import Head, read_head
 from services.shared.errors import InvalidRequest
 
 OPENAI = Target(OPENAI_RESPONSES, "openai", "gpt-6", "", {}, ModelFacts(), state_owner="openai")

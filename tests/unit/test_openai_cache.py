@@ -18,11 +18,11 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.catalogue import facts_for
+from services.models.catalog.families import facts_for
 from services.models.providers.base import Body, Conversation, Dialect, Target
 from services.models.providers.encoding import encode
-from services.models.providers.openai import OPENAI
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.responses import OPENAI_RESPONSES
 
 MARK = PromptCache()
 EXPLICIT = {"mode": "explicit"}

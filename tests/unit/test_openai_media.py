@@ -9,7 +9,7 @@ import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, Media
 from services.models.providers.base import Body, Target
-from services.models.providers.openai.media import AUDIO_FORMATS
+from services.models.providers.openai.chat_completions.media import AUDIO_FORMATS
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,

@@ -11,7 +11,7 @@ from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult
 from services.models.providers.base import Target
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai import OPENAI_COMPATIBLE
+from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,

@@ -12,8 +12,8 @@ from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ToolDefinition
 from services.models.providers.base import Target
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai import OPENAI
-from services.models.providers.schemas import OPENAI_STRICT, fit_schema
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.schemas.fitting import OPENAI_STRICT, fit_schema
 from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 from tests.unit.openai_bodies import (

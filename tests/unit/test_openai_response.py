@@ -9,9 +9,9 @@ import pytest
 
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCall
-from services.models.providers.faults import Fault
-from services.models.providers.openai import OPENAI_COMPATIBLE
-from services.models.providers.openai.response import read_answer
+from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
+from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.vllm import VLLM
 
 

@@ -23,9 +23,9 @@ from proto.models_pb2 import (
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai_choice import suited
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.providers.openai.select import suited
 from services.models.providers.vllm import VLLM
 
 PLAIN = Target(OPENAI, "openai", "gpt-4o", "https://api.openai.com/v1", {}, ModelFacts(can_reason=False), "openai")

@@ -28,7 +28,7 @@ from proto.models_pb2 import (
 )
 from services.models.providers.base import Body, Conversation, Target
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 URL = "https://api.openai.com/v1"

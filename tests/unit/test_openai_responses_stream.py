@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault
-from services.models.providers.openai_responses.stream import ResponseDecoder
+from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.responses.stream import ResponseDecoder
+from services.models.transport.sse import Event
 
 MESSAGE = {
     "id": "msg_1",

@@ -29,12 +29,12 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
+from services.models.providers.answers.finish_reasons import FINISH_REASONS
 from services.models.providers.base import Conversation, Target
-from services.models.providers.error_body import REASONS_BY_WORD
+from services.models.providers.errors.error_body import REASONS_BY_WORD
 from services.models.providers.facts import ModelFacts
-from services.models.providers.finish_reasons import FINISH_REASONS
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.openai_responses.tools import NAMELESS
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.providers.openai.responses.tools import NAMELESS
 
 TARGET = Target(
     OPENAI_RESPONSES, "openai", "gpt-6-luna", "https://api.openai.com/v1", {}, ModelFacts(), state_owner="openai"

@@ -8,14 +8,14 @@ import pytest
 
 from docs.features import vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
-from services.models.credentials import Credentials
-from services.models.limits import MAX_OPTIONS
+from services.models.access.credentials import Credentials
+from services.models.custom_models.registration import define
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation
 from services.models.providers.encoding import encode_for_whole_answer
-from services.models.providers.options import RESERVED, reserved_in
-from services.models.registration import define
-from services.models.validation import check_chat_request
+from services.models.validation.extra_body import RESERVED, reserved_in
+from services.models.validation.limits import MAX_OPTIONS
+from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
 
 HELLO = ChatMessage(role="user", content="Hello")

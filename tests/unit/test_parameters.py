@@ -12,7 +12,7 @@ from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Body, Conversation, Target
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai import OPENAI
+from services.models.providers.openai.chat_completions import OPENAI
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import fit
 from services.shared.errors import InvalidRequest

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import genai_platform
 import services
-from services.models.prices import PATH as PRICES
+from services.models.catalog.prices import PATH as PRICES
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("services", "genai_platform")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.openai import response
-from services.models.providers.openai.plain_answers import read_plain_answer
+from services.models.providers.openai.chat_completions import response
+from services.models.providers.openai.chat_completions.plain_answers import read_plain_answer
 
 MESSAGE = {"role": "assistant", "content": "é"}
 USAGE = {"prompt_tokens": 24, "completion_tokens": 8, "total_tokens": 32}

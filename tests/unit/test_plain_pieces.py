@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.event_stream import Event
-from services.models.providers.openai.plain_pieces import MAX_MISSES, PlainPieces
-from services.models.providers.openai.stream import ChatCompletionDecoder
+from services.models.providers.openai.chat_completions.plain_pieces import MAX_MISSES, PlainPieces
+from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
+from services.models.transport.sse import Event
 
 FIRST = {"model": "m", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
 LAST = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}

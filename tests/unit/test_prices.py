@@ -10,8 +10,8 @@ import pytest
 from genai_prices.types import Usage
 
 from proto import models_pb2
-from services.models import price_table, prices
-from services.models.built_in_models import BUILT_IN_MODELS, BuiltInModel
+from services.models.catalog import price_table, prices
+from services.models.catalog.built_in_models import BUILT_IN_MODELS, BuiltInModel
 
 TODAY = datetime.date(2026, 11, 22)
 WITHOUT_A_PRICE = {"claude-mythos-5", "claude-mythos-5-1", "gpt-6.2-astra", "gpt-6.2-sol"}
@@ -26,7 +26,7 @@ def usage(prompt: int, completion: int, cached: int | None = None, written: int 
 
 
 def test_table_is_what_the_pinned_library_says() -> None:
-    """After a new version: python -m services.models.price_table."""
+    """After a new version: python -m services.models.catalog.price_table."""
     assert price_table.PATH.read_text(encoding="utf-8") == price_table.write_table()
 
 

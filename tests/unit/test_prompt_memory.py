@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proto.models_pb2 import Prompt
-from services.models.prompt_line import PromptLine
-from services.models.prompt_memory import RecentVersions
+from services.models.prompts.record import PromptLine
+from services.models.prompts.version_cache import RecentVersions
 
 
 def line(name: str = "p", revision: int = 1) -> PromptLine:

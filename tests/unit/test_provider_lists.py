@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.models.lifecycle import ACTIVE, DEPRECATED, UNKNOWN
-from services.models.provider_lists import ListPage, NoList, ToldModel, read_page
+from services.models.catalog.lifecycle import ACTIVE, DEPRECATED, UNKNOWN
+from services.models.catalog.vendor_lists import ListPage, NoList, ToldModel, read_page
 
 
 def openai_list(*entries: Any) -> bytes:

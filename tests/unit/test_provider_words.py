@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.providers.error_body import fault_in, read_fault
-from services.models.providers.faults import Fault, error_for
-from services.models.providers.provider_words import LOOKED_AT_BYTES, MAX_BYTES, words_to_tell
+from services.models.providers.errors.error_body import fault_in, read_fault
+from services.models.providers.errors.faults import Fault, error_for
+from services.models.providers.errors.provider_words import LOOKED_AT_BYTES, MAX_BYTES, words_to_tell
 from services.shared.characters import has_unseen
 from services.shared.error_details import MAX_DETAILS_BYTES, pack_details
 

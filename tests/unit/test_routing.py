@@ -12,22 +12,22 @@ from typing import Any, Literal
 import pytest
 
 from proto import models_pb2
-from services.models.catalogue import COMPATIBLE_FACTS, facts_for
-from services.models.credentials import Credentials
-from services.models.endpoints import EndpointPolicy
+from services.models.access.credentials import Credentials
+from services.models.access.trust import ByTrust
+from services.models.catalog.families import COMPATIBLE_FACTS, facts_for
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_lists import ToldModel
+from services.models.catalog.vendor_models import VendorModels
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.name_rules import NameRules
+from services.models.health.monitor import StatusBoard
 from services.models.main import MIGRATIONS
-from services.models.model_registry import ModelRegistry
-from services.models.name_rules import NameRules
-from services.models.provider_lists import ToldModel
-from services.models.provider_registry import ProviderRegistry
 from services.models.providers.anthropic import ANTHROPIC, API_VERSION
-from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
+from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
 from services.models.providers.vllm import VLLM
-from services.models.routing import Router, registered_target
+from services.models.routing.router import Router, registered_target
 from services.models.settings import ModelsSettings
-from services.models.status_board import StatusBoard
-from services.models.trust import ByTrust
-from services.models.vendor_models import VendorModels
+from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
 from services.shared.logs import open_log

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.schema_mends import MAX_DEPTH, mend_schema
+from services.models.providers.schemas.mends import MAX_DEPTH, mend_schema
 
 
 def of(schema: Any) -> dict[str, Any]:

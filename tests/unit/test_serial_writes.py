@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.models.storage import SerialWrites
+from services.models.storage.writes import SerialWrites
 
 
 class Writes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.models.providers.unpacking import (
+from services.models.transport.unpacking import (
     ALLOWANCE_BYTES,
     MAX_GROWTH,
     PIECE_BYTES,

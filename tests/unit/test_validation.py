@@ -26,8 +26,8 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from proto.sessions_pb2 import SessionMessage
-from services.models.content_validation import MAX_STATE_BYTES
-from services.models.validation import UNIMPLEMENTED_FIELDS, check_chat_request, check_history
+from services.models.validation.content import MAX_STATE_BYTES
+from services.models.validation.request import UNIMPLEMENTED_FIELDS, check_chat_request, check_history
 from services.shared.errors import InvalidRequest, PreconditionFailed, Unimplemented
 
 HELLO = ChatMessage(role="user", content="Hello")

@@ -8,11 +8,11 @@ import datetime
 import pytest
 
 from proto import models_pb2
-from services.models.built_in_models import BUILT_IN_MODELS
-from services.models.catalogue import AS_OF, facts_for
-from services.models.lifecycle import ACTIVE, DEPRECATED, RETIRED, WARNING_DAYS
-from services.models.provider_lists import ToldModel
-from services.models.vendor_models import VendorModel, VendorModels
+from services.models.catalog.built_in_models import BUILT_IN_MODELS
+from services.models.catalog.families import AS_OF, facts_for
+from services.models.catalog.lifecycle import ACTIVE, DEPRECATED, RETIRED, WARNING_DAYS
+from services.models.catalog.vendor_lists import ToldModel
+from services.models.catalog.vendor_models import VendorModel, VendorModels
 
 TODAY = datetime.date(2026, 11, 22)
 DAY = datetime.timedelta(days=1)

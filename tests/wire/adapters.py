@@ -12,13 +12,13 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from proto import models_pb2
-from services.models.provider_registry import ProviderRegistry
+from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.providers.base import Conversation, Target
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.transport import Timers, Transport
-from services.models.routing import registered_target
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.routing.router import registered_target
 from services.models.settings import ModelsSettings
+from services.models.transport.client import Timers, Transport
 from services.shared import errors
 from tests.scripted_upstream import (
     Received,

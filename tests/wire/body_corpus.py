@@ -15,8 +15,8 @@ from docs.features import endpoint_target, vendor_target
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import encode
-from services.models.providers.openai import OPENAI
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 FOLDER = Path(__file__).parent / "bodies"

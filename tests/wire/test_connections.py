@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.endpoints import EndpointPolicy
-from services.models.probe_client import ProbeClient
-from services.models.probes import UNKNOWN, ModelProbe
-from services.models.providers.transport import Answer, Timers, Transport
+from services.models.health.probes import UNKNOWN, ModelProbe
+from services.models.transport.client import Answer, Timers, Transport
+from services.models.transport.egress import EndpointPolicy
+from services.models.transport.probe_client import ProbeClient
 from services.shared import errors
 from services.shared.shares import Shares
 from tests.scripted_upstream import ScriptedUpstream, json_answer, no_answer
@@ -184,7 +184,7 @@ async def test_name_with_many_addresses_has_no_more_sockets_than_a_server_may_ha
     port = int(full.rpartition(":")[2])
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 16
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    monkeypatch.setattr("services.models.providers.pool.SECOND_ADDRESS_SECONDS", 0.001)
+    monkeypatch.setattr("services.models.transport.pool.SECOND_ADDRESS_SECONDS", 0.001)
     async with transporting(timers=Timers(connect=0.3)) as transport:
         places = transport._pool._places = Counted(LIMIT)
         with pytest.raises(errors.PlatformError):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import TokenUsage
-from services.models.prices import Tier
+from services.models.catalog.prices import Tier
 from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
 from tests.wire.adapters import JSON, Adapter, Subject, every_anthropic_like, every_openai_like, every_responses_like
 from tests.wire.dialects import Sample, encode

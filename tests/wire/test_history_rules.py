@@ -25,10 +25,10 @@ from proto.models_pb2 import (
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
 from services.models.providers.encoding import encode
-from services.models.providers.event_stream import Event
-from services.models.providers.openai import OPENAI
-from services.models.providers.openai_responses import OPENAI_RESPONSES
-from services.models.providers.tool_turns import CAME_LATE, NOT_RUN
+from services.models.providers.history.tool_turns import CAME_LATE, NOT_RUN
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.transport.sse import Event
 from tests.wire.dialects import AnthropicSpeech, Call, OpenAISpeech, Sample
 from tests.wire.dialects import encode as encode_json
 

@@ -15,9 +15,9 @@ from proto.models_pb2 import ChatMessage, ChatRequest, ChatResponse, ContentPart
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import encode
-from services.models.providers.event_stream import Event
-from services.models.providers.openai import OPENAI
-from services.models.providers.openai_choice import suited
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.select import suited
+from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 
 USER = ChatMessage(role="user", content="Weather?")

@@ -19,12 +19,12 @@ from proto.models_pb2 import (
     TokenLogprob,
     TopLogprob,
 )
-from services.models.providers import logprobs as held
+from services.models.providers.answers import logprobs as held
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation
 from services.models.providers.encoding import encode
-from services.models.providers.event_stream import EventStream
-from services.models.providers.openai import OPENAI
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.transport.sse import EventStream
 from services.shared.errors import InvalidRequest
 from tests.scripted_upstream import answer, event, event_stream
 from tests.wire.adapters import (

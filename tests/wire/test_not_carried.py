@@ -11,20 +11,20 @@ from pydantic import BaseModel
 from docs.features import endpoint_target, vendor_target
 from docs.not_carried import CHAT_COMPLETIONS, MESSAGES, RESPONSES, NotCarried, not_carried
 from proto.models_pb2 import ChatMessage, ChatRequest
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Conversation
-from services.models.providers.encoding import encode
-from services.models.providers.event_stream import Event
-from services.models.providers.not_carried import (
+from services.models.providers.answers.not_carried import (
     COUNTS_OF_OPENAI,
     OF_CHOICES,
     OF_COMPLETIONS,
     OF_MESSAGES,
     OF_RESPONSES,
 )
-from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.anthropic import ANTHROPIC
+from services.models.providers.base import Conversation
+from services.models.providers.encoding import encode
+from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
+from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.providers.vllm import VLLM
+from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 
 DIALECTS: dict[str, list[Any]] = {

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.base_urls import BaseUrl
-from services.models.catalogue import Vendor
-from services.models.credential_bounds import CredentialBounds
-from services.models.credentials import Credentials
-from services.models.provider_registry import ProviderRegistry
+from services.models.access.credential_bounds import CredentialBounds
+from services.models.access.credentials import Credentials
+from services.models.catalog.families import Vendor
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.custom_models.registration import define
 from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
-from services.models.providers.payload import KEPT_BYTES
-from services.models.providers.places import Places, base_of, places_of
-from services.models.providers.transport import Transport
-from services.models.registration import define
-from services.models.routing import registered_target
+from services.models.routing.router import registered_target
 from services.models.settings import ModelsSettings
+from services.models.transport.api_paths import Places, base_of, places_of
+from services.models.transport.base_urls import BaseUrl
+from services.models.transport.client import Transport
+from services.models.transport.payload import KEPT_BYTES
 from services.shared import errors
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream, json_answer
 from tests.wire.adapters import JSON, talk

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from proto.models_pb2 import ChatMessage, ChatRequest, ChatResponse, ContentPart, ToolCall, ToolResult
 from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import encode
-from services.models.providers.event_stream import EventStream
+from services.models.transport.sse import EventStream
 from tests.wire.adapters import ADAPTERS, Adapter, every_adapter
 from tests.wire.dialects import SIGNATURE, AnthropicSpeech, Call, OpenAISpeech, Sample, Speech
 from tests.wire.dialects import encode as encode_json

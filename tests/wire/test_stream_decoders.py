@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Dialect
-from services.models.providers.event_stream import EventStream
-from services.models.providers.faults import Fault
-from services.models.providers.openai import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai_responses import OPENAI_RESPONSES
+from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
+from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.providers.vllm import VLLM
+from services.models.transport.sse import EventStream
 from tests.rows import row
 from tests.scripted_upstream import event
 

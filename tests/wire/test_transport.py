@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from services.models.providers import pool
-from services.models.providers.http1 import MAX_HEAD_BYTES, Origin, header_lines, request_lines
-from services.models.providers.payload import KEPT_BYTES, Payload
-from services.models.providers.transport import MAX_BODY_BYTES, Answer, Timers, Transport
+from services.models.transport import pool
+from services.models.transport.client import MAX_BODY_BYTES, Answer, Timers, Transport
+from services.models.transport.connection import MAX_HEAD_BYTES, Origin, header_lines, request_lines
+from services.models.transport.payload import KEPT_BYTES, Payload
 from services.shared import errors
 from tests.scripted_upstream import (
     Ending,

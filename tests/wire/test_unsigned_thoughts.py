@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage
-from services.models.catalogue import facts_for
+from services.models.catalog.families import facts_for
 from tests.scripted_upstream import answer, event_stream, json_answer
 from tests.wire.adapters import ANTHROPIC_LIKE, JSON, Adapter, Subject, Verb, both_verbs
 from tests.wire.dialects import Call, Sample, encode

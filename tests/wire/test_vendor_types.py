@@ -29,12 +29,12 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.provider_registry import Provider, ProviderRegistry
+from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.providers.anthropic import API_VERSION
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
-from services.models.providers.transport import Transport
 from services.models.settings import ModelsSettings
+from services.models.transport.client import Transport
 from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
 from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech
@@ -307,7 +307,7 @@ def test_every_finish_reason_of_the_sdks_is_known() -> None:
     from anthropic.types import StopReason
     from openai.types.chat.chat_completion import Choice
 
-    from services.models.providers.finish_reasons import FINISH_REASONS
+    from services.models.providers.answers.finish_reasons import FINISH_REASONS
 
     assert set(get_args(Choice.model_fields["finish_reason"].annotation)) <= FINISH_REASONS.keys()
     assert set(get_args(StopReason)) <= FINISH_REASONS.keys()

@@ -1,1 +1,1 @@
-"""Provider adapters: each speaks one provider's dialect. `base` is the contract, `exchange` the two verbs over it."""
+"""Provider adapters: how each dialect says a request and reads an answer, and the exchange over HTTP."""

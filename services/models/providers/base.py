@@ -27,15 +27,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from proto import models_pb2
-from services.models.limits import MAX_PARTS
-from services.models.providers.answer import Answer
-from services.models.providers.call_ids import CallIdRules
-from services.models.providers.event_stream import Event
+from services.models.providers.answers.answer import Answer
+from services.models.providers.errors.faults import Fault
 from services.models.providers.facts import ModelFacts
-from services.models.providers.faults import Fault
-from services.models.providers.schema_mends import work_to_mend
-from services.models.providers.schemas import work_to_fit
-from services.models.providers.tool_names import ToolNameRules
+from services.models.providers.history.call_ids import CallIdRules
+from services.models.providers.history.tool_names import ToolNameRules
+from services.models.providers.schemas.fitting import work_to_fit
+from services.models.providers.schemas.mends import work_to_mend
+from services.models.transport.sse import Event
+from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
 from services.shared.beside_loop import LARGE_BYTES
 
 PUBLIC_HEADERS = frozenset({"anthropic-version"})
@@ -96,37 +96,6 @@ def keys_in(headers: Mapping[str, str]) -> list[str]:
 
 HISTORY_FIELD = "session_id"
 """The request field that the earlier messages of a session come through."""
-
-JSON_WORK = 16
-"""How many times as long JSON takes to be checked, or taken apart, as plain text, at worst."""
-PART_WORK = 2048
-"""How much plain text takes as long as a part of a message, or a call."""
-MESSAGE_WORK = 512
-"""The same of a message."""
-
-FEW_PARTS = LARGE_BYTES // PART_WORK
-"""What may be gone through in the event loop."""
-
-
-def count_parts(message: models_pb2.ChatMessage) -> int:
-    """How many parts and tool calls a message has, the contents of tools' results included."""
-    count = len(message.parts) + len(message.tool_calls)
-    if message.role != "tool" or count > MAX_PARTS:
-        return count
-    return count + sum(len(part.tool_result.content) for part in message.parts)
-
-
-class Contents(NamedTuple):
-    """What the messages of a conversation hold, as far as somebody has looked."""
-
-    parts: int = 0
-    """How many parts and tool calls."""
-    are_plain: bool = False
-    """Whether all are text that is not blank, and no results of tools, as nearly all are: of those nothing more needs
-    to be asked."""
-
-
-UNSEEN = Contents()
 
 
 @dataclass(slots=True)

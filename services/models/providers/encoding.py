@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
 from services.models.providers.content import check_content, check_features
-from services.models.providers.fitting import fit_conversation
+from services.models.providers.history.rules import fit_conversation
 from services.shared.errors import FieldViolation, InvalidRequest
 
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})

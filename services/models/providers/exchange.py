@@ -14,21 +14,21 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from proto import models_pb2
-from services.models.providers.answer import Answer
+from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.framing import MAX_EVENTS, Framing, feed_rest, read_body
+from services.models.providers.answers.memory import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
 from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
+from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.estimates import estimate_usage, with_told_prompt
-from services.models.providers.event_stream import Event
-from services.models.providers.faults import Fault, error_for
-from services.models.providers.framing import MAX_EVENTS, Framing, feed_rest, read_body
-from services.models.providers.held_answers import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
-from services.models.providers.json_text import LIGHT_BYTES, decoding_work
-from services.models.providers.payload import KEPT_BYTES, Payload
-from services.models.providers.places import PlaceSearch
-from services.models.providers.transport import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
+from services.models.transport.api_paths import PlaceSearch
+from services.models.transport.client import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
+from services.models.transport.payload import KEPT_BYTES, Payload
+from services.models.transport.sse import Event
 from services.shared import errors
 from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, wait_for_slice
 from services.shared.intake import Room
+from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 
 SUCCESSES = range(200, 300)

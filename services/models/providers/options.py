@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.json_text import encode, is_object, raw_members
-
-_NO_LETTERS = re.compile(r"[\W_]+")
-
-RESERVED = frozenset(
-    {
-        "model",
-        "messages",
-        "input",
-        "instructions",
-        "previous_response_id",
-        "conversation",
-        "system",
-        "stream",
-        "background",
-        "n",
-    }
-)
-"""Members that only the platform writes: others would ask another question, or for several answers or a later one."""
-
+from services.shared.json_text import encode, is_object, raw_members
 
 STREAM_OPTIONS = "stream_options"
-
-
-def reserved_in(names: Iterable[str], reserved: frozenset[str] = RESERVED) -> list[str]:
-    """Those of `reserved` that a server may take one of `names` for.
-
-    Many match names without case, as Go's encoding/json does, some without `_` and `-` too, and to one that is written
-    in C a name may end at its NUL.
-    """
-    plain = set(map(_plain, names))
-    return [name for name, plainly in _plain_names(reserved) if plainly in plain]
-
-
-@functools.cache
-def _plain_names(reserved: frozenset[str]) -> Sequence[tuple[str, str]]:
-    """The names in their order, each with how it is compared: of as many sets as the platform has."""
-    return [(name, _plain(name)) for name in sorted(reserved)]
-
-
-def _plain(name: str) -> str:
-    # Some letters beyond ASCII are one of ASCII in upper case only.
-    return _NO_LETTERS.sub("", name.partition("\0")[0].upper().casefold())
 
 
 def merge_options(

@@ -13,8 +13,8 @@ number, the token that ended it.
 
 from __future__ import annotations
 
-from services.models.providers.openai import OpenAIDialect
-from services.models.providers.openai.traits import ReasoningMembers, Traits
+from services.models.providers.openai.chat_completions import OpenAIDialect
+from services.models.providers.openai.common.traits import ReasoningMembers, Traits
 
 VLLM = OpenAIDialect(
     Traits(

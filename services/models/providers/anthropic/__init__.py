@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 
-from services.models.providers.answer import Answer
+from services.models.providers.answers.answer import Answer
 from services.models.providers.anthropic.request import encode_body
 from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
 from services.models.providers.base import Body, Conversation, HistoryRules, Target
-from services.models.providers.call_ids import CallIdRules
-from services.models.providers.error_body import read_fault
-from services.models.providers.faults import Fault
-from services.models.providers.tool_names import ANTHROPIC_NAMES
+from services.models.providers.errors.error_body import read_fault
+from services.models.providers.errors.faults import Fault
+from services.models.providers.history.call_ids import CallIdRules
+from services.models.providers.history.tool_names import ANTHROPIC_NAMES
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is sent. The newer 2026-10-21 refuses `temperature`, `top_p` and `top_k` outright, even

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers import json_text
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
 from services.models.providers.anthropic.kept_blocks import (
     THINKING_BLOCKS,
@@ -20,8 +19,9 @@ from services.models.providers.anthropic.kept_blocks import (
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import HISTORY_FIELD
-from services.models.providers.container_state import Container, container_in
-from services.models.providers.opaque_state import NOT_OWN
+from services.models.providers.state.container_state import Container, container_in
+from services.models.providers.state.opaque_state import NOT_OWN
+from services.shared import json_text
 from services.shared.errors import InvalidRequest
 
 PlacedPart = tuple[str, models_pb2.ContentPart]

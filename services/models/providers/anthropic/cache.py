@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proto import models_pb2
-from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed, dropped
+from services.shared import json_text
 
 Block = Any
 """A content block or a tool: a dict to encode, raw JSON to embed, or either of them `Marked`."""

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers import json_text
-from services.models.providers.answer import Answer
-from services.models.providers.container_state import wrap_container
+from services.models.providers.answers.answer import Answer
+from services.models.providers.state.container_state import wrap_container
+from services.shared import json_text
 
 BEHIND_ALL = 2**30 + 1
 """The key of the container: behind all other parts of an answer, what is said of a refusal included."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from proto import models_pb2
-from services.models.providers import json_text
-from services.models.providers.opaque_state import read_head
+from services.models.providers.state.opaque_state import read_head
+from services.shared import json_text
 
 THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
 """Blocks of reasoning. They take no cache mark."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from proto import models_pb2
-from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed
 from services.models.providers.facts import ModelFacts
-from services.models.providers.schema_limits import first_limit
-from services.models.providers.schema_mends import mend_schema
-from services.models.providers.schema_nodes import text_in
-from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.schemas.limits import first_limit
+from services.models.providers.schemas.mends import mend_schema
+from services.models.providers.schemas.nodes import text_in
+from services.shared import json_text
 from services.shared.errors import InvalidRequest
 
 ANSWER_TOOL = "genai_platform_answer_"

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers import json_text
 from services.models.providers.anthropic import output, tools
 from services.models.providers.anthropic.cache import Block, CacheMarks
 from services.models.providers.anthropic.container import as_member
@@ -26,6 +25,7 @@ from services.models.providers.end_users import fit_end_user
 from services.models.providers.facts import ModelFacts
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import fit
+from services.shared import json_text
 from services.shared.errors import InvalidRequest
 
 PROVIDER = "anthropic"

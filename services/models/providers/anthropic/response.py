@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers import json_text
-from services.models.providers.answer import Answer
+from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.finish_reasons import finish_reason_of, finish_word
+from services.models.providers.answers.not_carried import OF_MESSAGES, tell_dropped_thinking, tell_members
 from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.anthropic.usage import read_usage
-from services.models.providers.error_body import fault_in
-from services.models.providers.event_stream import ERROR
-from services.models.providers.faults import Fault, read_object, word_of
-from services.models.providers.finish_reasons import finish_reason_of, finish_word
-from services.models.providers.json_text import items_of, text_of, written
-from services.models.providers.not_carried import OF_MESSAGES, tell_dropped_thinking, tell_members
-from services.models.providers.told_errors import bare_error_in, error_in
+from services.models.providers.errors.error_body import fault_in
+from services.models.providers.errors.faults import Fault, read_object, word_of
+from services.models.providers.errors.told_errors import bare_error_in, error_in
+from services.models.transport.sse import ERROR
+from services.shared import json_text
+from services.shared.json_text import items_of, text_of, written
 
 REFUSAL = 2**30
 """The key of what the provider says about a refusal: behind all that the model wrote."""

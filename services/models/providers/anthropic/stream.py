@@ -7,8 +7,13 @@ from typing import Any
 
 import msgspec
 
-from services.models.providers import json_text
-from services.models.providers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
+from services.models.providers.answers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
+from services.models.providers.answers.event_data import DONE, read_data
+from services.models.providers.answers.finish_reasons import finish_word
+from services.models.providers.answers.joined_values import JoinedValue
+from services.models.providers.answers.not_carried import tell_unknown_part
+from services.models.providers.answers.repeated_arguments import find_repetition
+from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     arguments_in,
@@ -25,17 +30,12 @@ from services.models.providers.anthropic.response import (
     tell_not_carried,
 )
 from services.models.providers.anthropic.usage import read_usage
-from services.models.providers.error_body import fault_in
-from services.models.providers.event_data import DONE, read_data
-from services.models.providers.event_stream import ERROR, Event
-from services.models.providers.faults import Fault, read_object, word_of
-from services.models.providers.finish_reasons import finish_word
-from services.models.providers.joined_values import JoinedValue
-from services.models.providers.json_text import items_of, object_of, text_of, written
-from services.models.providers.not_carried import tell_unknown_part
-from services.models.providers.pieces import Pieces
-from services.models.providers.repeated_arguments import find_repetition
-from services.models.providers.told_errors import BASE_RESP, bare_error_in, fault_of_event
+from services.models.providers.errors.error_body import fault_in
+from services.models.providers.errors.faults import Fault, read_object, word_of
+from services.models.providers.errors.told_errors import BASE_RESP, bare_error_in, fault_of_event
+from services.models.transport.sse import ERROR, Event
+from services.shared import json_text
+from services.shared.json_text import items_of, object_of, text_of, written
 
 
 class _StartOfBlock(msgspec.Struct):

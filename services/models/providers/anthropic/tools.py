@@ -6,14 +6,14 @@ import re
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers import json_text
 from services.models.providers.anthropic.notices import Notices, changed, dropped
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
-from services.models.providers.options import reserved_in
-from services.models.providers.schema_limits import first_limit
-from services.models.providers.schemas import ANTHROPIC_OUTPUT, fit_schema
-from services.models.providers.tool_schemas import fit_root
+from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.schemas.limits import first_limit
+from services.models.providers.schemas.tool_schemas import fit_root
+from services.models.validation.extra_body import reserved_in
+from services.shared import json_text
 from services.shared.errors import InvalidRequest
 
 MODES = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.models.providers.answer import Answer
-from services.models.providers.json_text import count_of, object_of
-from services.models.providers.not_carried import tell_iterations
-from services.models.providers.openai.usage import read_usage as read_usage_of_openai
+from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.not_carried import tell_iterations
+from services.models.providers.openai.common.usage import read_usage as read_usage_of_openai
+from services.shared.json_text import count_of, object_of
 
 OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "inference_geo": ("us",)}
 """What usage says of a call that is not charged as usual (https://platform.claude.com/docs/en/about-claude/pricing)."""

@@ -1,0 +1,1 @@
+"""Access: which callers are trusted, and which secrets may be sent where."""

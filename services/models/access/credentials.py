@@ -1,0 +1,151 @@
+"""The secrets that registrations refer to: read at each use, so that a key can be replaced, and never kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from proto.models_pb2 import Credential, RegisteredModel
+from services.models.access import key_files
+from services.models.access.credential_bounds import FILE, SETTING, VARIABLE, CredentialBounds
+from services.models.access.key_files import MAX_FILE_BYTES, KeyFiles
+from services.models.transport.api_paths import places_of
+from services.shared.errors import PreconditionFailed
+
+_NAMES_A_KEY = re.compile(r"_API_KEY\Z|\AGENAI_.*(?:KEY|TOKEN|SECRET|PASSWORD)")
+
+
+class Credentials:
+    """Finds the key that a `Credential` names, an environment variable or one of `files`, and says where it may go. The
+    key of a stranger's registration must have been mapped by the operator."""
+
+    def __init__(self, files: KeyFiles | None = None, bounds: CredentialBounds | None = None) -> None:
+        self._files = files or KeyFiles()
+        self._bounds = bounds or CredentialBounds()
+
+    def problem(self, credential: Credential, endpoint: str | None, *, by_stranger: bool) -> str | None:
+        """Says why no registration may refer to this credential, or have it sent to this endpoint, or None.
+
+        A stranger is told the same of all that is not mapped, whether it is there or not.
+        """
+        source = self._source(credential)
+        if not source:
+            return None
+        return self._problem_with_bounds(source, endpoint, by_stranger) or self._problem_with_source(credential, source)
+
+    def key_for(self, model: RegisteredModel) -> str:
+        """The key that goes to a registered model, or "" when it needs none.
+
+        Raises what `read` raises, and PreconditionFailed CREDENTIAL_NOT_ALLOWED when the operator no longer lets it be
+        sent there.
+        """
+        source = self._source(model.credential)
+        if not source:
+            return ""
+        if problem := self._problem_with_bounds(source, model.endpoint, model.untrusted):
+            _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
+        return self.read(model.credential)
+
+    def places_of(self, model: RegisteredModel) -> Sequence[str]:
+        """Where the server of a registered model may be asked: the places that its endpoint may mean, the likeliest
+        first, as far as its key may go there."""
+        places = places_of(model.endpoint, without_version=model.adapter_type == "anthropic")
+        source = self._source(model.credential)
+        if not source:
+            return places
+        return tuple(place for place in places if self._bounds.allow(source, place)) or places
+
+    def may_go_to(self, url: str, credential: Credential) -> bool:
+        """Whether a credential that may go to its model's endpoint may go to this URL, too."""
+        return self._bounds.allow(self._source(credential), url)
+
+    def read(self, credential: Credential) -> str:
+        """The key without blanks around it, or "" when no credential is set.
+
+        Raises PreconditionFailed, naming the variable or the file and never what is in it: CREDENTIAL_MISSING when
+        there is no key, CREDENTIAL_INVALID when what is there cannot be one.
+        """
+        if credential.HasField("file"):
+            return self._read_file(credential.file)
+        if credential.env_var:
+            return _read_variable(credential.env_var)
+        return ""
+
+    def keys(self) -> list[str]:
+        """All keys that a registration may name, as far as they are there: what no error may quote."""
+        sources = self._bounds.sources()
+        variables = {name for name in os.environ if _NAMES_A_KEY.search(name)} | {*sources}
+        found = [os.environ.get(name, "") for name in variables]
+        for source in sources:
+            if source.startswith(FILE):
+                with contextlib.suppress(PreconditionFailed):
+                    found.append(self._read_file(source.removeprefix(FILE)))
+        return [key.strip() for key in found if key.strip()]
+
+    def _source(self, credential: Credential) -> str:
+        return FILE + self._files.name(credential.file) if credential.HasField("file") else credential.env_var
+
+    def _problem_with_bounds(self, source: str, endpoint: str | None, by_stranger: bool) -> str | None:
+        if by_stranger and not self._bounds.is_mapped(source):
+            return f"is not for callers of this platform; its operator must map it in {SETTING}"
+        return self._bounds.problem(source, endpoint) if endpoint else None
+
+    def _problem_with_source(self, credential: Credential, source: str) -> str | None:
+        if credential.HasField("file"):
+            return self._files.problem(credential.file)
+        names_a_key = source.endswith("_API_KEY") or source.startswith("GENAI_") or self._bounds.is_mapped(source)
+        if VARIABLE.fullmatch(source) and names_a_key:
+            return None
+        return "must be the name of a variable that ends in _API_KEY or begins with GENAI_, in capitals"
+
+    def _read_file(self, file: str) -> str:
+        if problem := self._files.problem(file):
+            _refuse("CREDENTIAL_INVALID", f"the key's file {file} {problem}", file=file)
+        try:
+            data = self._files.read(file)
+        except OSError:
+            data = b""
+        key = data.decode("ascii", "replace").strip()
+        if not key:
+            place = f"the file {file} below the directory that {key_files.SETTING} names"
+            _refuse("CREDENTIAL_MISSING", f"there is no key; put it into {place}, readable to the service", file=file)
+        if len(data) > MAX_FILE_BYTES or not _is_key(key):
+            message = f"the file {file} holds characters that no key has, or too many; it must hold the key alone"
+            _refuse("CREDENTIAL_INVALID", message, file=file)
+        return key
+
+
+def source_of(credential: Credential) -> str:
+    """Where a credential is found, as it may be logged: what is no variable's name may be a key that was pasted."""
+    if credential.HasField("file"):
+        return FILE + credential.file[: key_files.MAX_PATH_LENGTH]
+    is_name = not credential.env_var or VARIABLE.fullmatch(credential.env_var)
+    return credential.env_var if is_name else "(no variable)"
+
+
+def _read_variable(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        message = f"there is no key; set {variable} in the environment of the Model Service and restart it"
+        _refuse("CREDENTIAL_MISSING", message, variable=variable)
+    if not _is_key(key):
+        message = f"{variable} holds characters that no key has; set it to the key alone"
+        _refuse("CREDENTIAL_INVALID", message, variable=variable)
+    return key
+
+
+def _is_key(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _named(credential: Credential) -> dict[str, str]:
+    if credential.HasField("file"):
+        return {"file": credential.file}
+    return {"variable": credential.env_var}
+
+
+def _refuse(reason: str, message: str, **source: str) -> NoReturn:
+    raise PreconditionFailed(message, reason=reason, metadata=source)

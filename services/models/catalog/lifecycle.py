@@ -1,0 +1,65 @@
+"""A model's place in its vendor's calendar, and what callers are told of it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from proto import models_pb2
+
+WARNING_DAYS = 60
+"""How long before a vendor's shutdown every answer warns of it."""
+
+Today = Callable[[], datetime.date]
+"""The day that it is, which tests choose."""
+
+State: TypeAlias = models_pb2.LifecycleState
+
+ACTIVE = models_pb2.LIFECYCLE_STATE_ACTIVE
+DEPRECATED = models_pb2.LIFECYCLE_STATE_DEPRECATED
+RETIRED = models_pb2.LIFECYCLE_STATE_RETIRED
+UNKNOWN = models_pb2.LIFECYCLE_STATE_UNSPECIFIED
+
+
+def today_utc() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The days that a vendor has announced for a model, as far as known."""
+
+    shutdown: datetime.date | None = None
+    """The first day on which the vendor no longer serves it."""
+    replacement: str = ""
+    """The vendor's id to use instead."""
+    deprecated: datetime.date | None = None
+    """The day on which the shutdown was announced."""
+    told: State = UNKNOWN
+    """Where the vendor itself says that the model stands. Then a shutdown in the past is overdue, and no more."""
+
+    def state(self, today: datetime.date) -> State:
+        if self.told != UNKNOWN:
+            return self.told
+        if self.shutdown is None:
+            return UNKNOWN
+        return RETIRED if today >= self.shutdown else DEPRECATED
+
+    def is_retired(self, today: datetime.date) -> bool:
+        return self.state(today) == RETIRED
+
+    def is_ending(self, today: datetime.date) -> bool:
+        """Whether the end is near enough to warn of it."""
+        if self.shutdown is None or self.is_retired(today):
+            return False
+        return today >= self.shutdown - datetime.timedelta(days=WARNING_DAYS)
+
+    def message(self, today: datetime.date) -> models_pb2.Lifecycle:
+        return models_pb2.Lifecycle(
+            state=self.state(today),
+            deprecation_date=self.deprecated.isoformat() if self.deprecated else "",
+            shutdown_date=self.shutdown.isoformat() if self.shutdown else "",
+            replacement=self.replacement,
+        )

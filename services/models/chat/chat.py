@@ -1,0 +1,120 @@
+"""The sequence of a chat, from the request to the end of its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator
+
+from proto import models_pb2
+from services.models.access.trust import ByTrust, TrustPolicy
+from services.models.chat.ending import RunningChat, record_usage
+from services.models.chat.host_disclosure import HostDisclosure
+from services.models.chat.preview import preview
+from services.models.chat.system_prompt import Prompted, with_system_prompt
+from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.providers.base import HISTORY_FIELD, Conversation, Target
+from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.openai.select import suited
+from services.models.routing.router import Router
+from services.models.sessions.turn import Turns
+from services.models.transport.client import Transport
+from services.models.validation.request import check_chat_request
+from services.models.validation.work import FEW_PARTS, work_to_check
+from services.shared.beside_loop import run_beside_if_large
+from services.shared.errors import InvalidRequest
+from services.shared.rpc import Call
+
+
+class ChatService:
+    """Chats with any model: answered whole, streamed, or shown as what would be sent."""
+
+    def __init__(
+        self,
+        transports: ByTrust[Transport],
+        router: Router,
+        prompts: PromptRegistry,
+        turns: Turns,
+        trust: TrustPolicy,
+    ) -> None:
+        self._transports = transports
+        self._router = router
+        self._prompts = prompts
+        self._turns = turns
+        self._trust = trust
+
+    async def answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
+        """The whole answer. Raises PlatformErrors; after one, nothing of the chat is kept in its session."""
+        async with self._begin(request, call) as running:
+            response = await chat(
+                self._transports.of(running.target.untrusted),
+                running.target,
+                running.conversation,
+                interrupted=functools.partial(record_usage, call),
+                room=call.room,
+            )
+            await running.complete(response)
+        return response
+
+    async def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        """The answer in chunks, of which the last has the whole response. Raises as `answer` does."""
+        async with self._begin(request, call) as running:
+            chunks = chat_stream(
+                self._transports.of(running.target.untrusted),
+                running.target,
+                running.conversation,
+                interrupted=functools.partial(record_usage, call),
+                room=call.room,
+            )
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    running.note_output()
+                    if chunk.HasField("response"):
+                        await running.complete(chunk.response)
+                    yield chunk
+
+    async def preview(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
+        """The upstream request that `answer`, or `stream`, would send. Nothing is sent and no session is read."""
+        if not request.HasField("request"):
+            raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
+        prompted = await self._prepare(request.request, call)
+        target = self._resolve(prompted.conversation.request, call, for_preview=True)
+        target = await _in_its_dialect(target, prompted.conversation)
+        work = prompted.conversation.work()
+        return await run_beside_if_large(work, preview, prompted, target, stream=request.stream)
+
+    @contextlib.asynccontextmanager
+    async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[RunningChat]:
+        """A chat that is ready to be sent. Its turn in the session ends with the block."""
+        prompted = await self._prepare(request, call)
+        target = self._resolve(prompted.conversation.request, call)
+        with HostDisclosure(target, to_stranger=self._trust.is_stranger(call)):
+            async with self._turns.open(prompted.conversation, call) as turn:
+                target = await _in_its_dialect(target, turn.conversation)
+                yield RunningChat(prompted, target, turn, call)
+
+    async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
+        """The conversation with its prompt, checked."""
+        prompted = await with_system_prompt(request, self._prompts)
+        conversation = prompted.conversation
+        request = conversation.request
+        conversation.contents = await run_beside_if_large(work_to_check(request), check_chat_request, request)
+        call.log_fields["model"] = request.model
+        if request.tags:
+            call.log_fields["tags"] = dict(request.tags)
+        return prompted
+
+    def _resolve(self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False) -> Target:
+        target = self._router.resolve(request.model, for_preview=for_preview)
+        call.log_fields["provider"] = target.provider
+        call.log_fields["upstream_model"] = target.model
+        if target.registered_model:
+            call.log_fields["registered_model"] = target.registered_model
+        return target
+
+
+async def _in_its_dialect(target: Target, conversation: Conversation) -> Target:
+    """The target in the dialect that carries the conversation, which a session's history may decide too."""
+    if conversation.contents.parts <= FEW_PARTS and HISTORY_FIELD not in conversation.added:
+        return suited(target, conversation)
+    return await run_beside_if_large(conversation.work(), suited, target, conversation)

@@ -1,0 +1,68 @@
+"""The end of a chat: what is kept of it, added to its response and logged."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+
+from proto import models_pb2
+from services.models.chat.system_prompt import Prompted
+from services.models.providers.base import Conversation, Target
+from services.models.providers.exchange import usage_facts
+from services.models.sessions.turn import Turn
+from services.shared.rpc import Call, new_id
+
+
+class RunningChat:
+    """A chat that has been sent, or is about to be."""
+
+    def __init__(self, prompted: Prompted, target: Target, turn: Turn, call: Call) -> None:
+        self.target = target
+        self._prompted = prompted
+        self._turn = turn
+        self._call = call
+        self._first_output_seconds: float | None = None
+
+    @property
+    def conversation(self) -> Conversation:
+        """What is sent, with the session's history."""
+        return self._turn.conversation
+
+    def note_output(self) -> None:
+        """Takes the time of a stream's first chunk. Does nothing for those after it."""
+        if self._first_output_seconds is None:
+            self._first_output_seconds = self._call.elapsed_seconds()
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        """Keeps a whole answer in its session, adds what only the service knows, and logs what was used."""
+        await self._turn.complete(response)
+        self._describe(response)
+        log_fields = self._call.log_fields
+        log_fields["response_id"] = response.response_id
+        log_fields["finish_reason"] = response.finish_reason
+        record_usage(self._call, response.usage)
+
+    def _describe(self, response: models_pb2.ChatResponse) -> None:
+        target = self.target
+        response.response_id = f"chat-{new_id()}"
+        duration = _duration(self._call.elapsed_seconds())
+        response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=duration)
+        response.timing.total.CopyFrom(duration)
+        response.source = target.source
+        if target.registered_model:
+            response.registered_model = target.registered_model
+        if self._prompted.prompt:
+            response.prompt.CopyFrom(self._prompted.prompt)
+            response.warnings.extend(self._prompted.warnings)
+        if self._first_output_seconds is not None:
+            response.timing.first_token.CopyFrom(_duration(self._first_output_seconds))
+            self._call.log_fields["first_token_ms"] = round(self._first_output_seconds * 1000, 3)
+
+
+def record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
+    """Logs what was used, also of an answer that broke off."""
+    call.log_fields.update(usage_facts(usage))
+
+
+def _duration(seconds: float) -> Duration:
+    whole = int(seconds)
+    return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))

@@ -1,0 +1,34 @@
+"""The host of a failed connection in the error: shown to the operator, and to all callers where it is a vendor's."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from services.models.catalog.provider_registry import VENDOR_URLS
+from services.models.providers.base import Target
+from services.models.transport.client import CAUSE, UPSTREAM_HOST
+from services.shared.errors import PlatformError
+
+VENDOR_HOSTS = frozenset(urlsplit(url).hostname for url in VENDOR_URLS.values())
+
+
+class HostDisclosure:
+    """A block whose errors name the host that they log, where this caller may know it."""
+
+    def __init__(self, target: Target, *, to_stranger: bool) -> None:
+        self._target = target
+        self._to_stranger = to_stranger
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, PlatformError) and CAUSE in error.logged and self._is_disclosed():
+            host = error.logged[UPSTREAM_HOST]
+            error.metadata[UPSTREAM_HOST] = host
+            error.message = f"{error.message} ({host})"
+
+    def _is_disclosed(self) -> bool:
+        if not self._to_stranger and not self._target.untrusted:
+            return True
+        return urlsplit(self._target.endpoint).hostname in VENDOR_HOSTS

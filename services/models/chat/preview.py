@@ -1,0 +1,45 @@
+"""What Chat would send, without sending it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proto import models_pb2
+from services.models.chat.system_prompt import Prompted
+from services.models.providers.base import Target
+from services.models.providers.encoding import encode, encode_for_whole_answer
+from services.shared.errors import LimitExceeded
+
+MAX_BODY_BYTES = 30 * 1024 * 1024
+"""What fits into an answer of 32 MiB beside the rest of it. Only media make a body so large."""
+
+
+def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.PreviewChatResponse:
+    """The upstream request of `chat`, or of `chat_stream`, without its headers. Raises as `encode` does,
+    and LimitExceeded for a body that does not fit into an answer."""
+    conversation = prompted.conversation
+    body = encode(conversation, target, stream=True) if stream else encode_for_whole_answer(conversation, target)
+    if len(body.data) > MAX_BODY_BYTES:
+        raise LimitExceeded(
+            f"the body has more than {MAX_BODY_BYTES >> 20} MiB, which does not fit into a preview; name media by url",
+            reason="PREVIEW_TOO_LARGE",
+        )
+    return models_pb2.PreviewChatResponse(
+        method="POST",
+        path=target.dialect.path,
+        body_json=body.data.decode(),
+        warnings=[*target.warnings, *body.warnings, *prompted.warnings, *_left_out(conversation.request)],
+        provider=target.provider,
+        model=target.model,
+        source=target.source,
+        registered_model=target.registered_model,
+    )
+
+
+def _left_out(request: models_pb2.ChatRequest) -> Iterator[models_pb2.Notice]:
+    if request.session_id:
+        yield models_pb2.Notice(
+            code="SESSION_NOT_PREVIEWED",
+            field="session_id",
+            message="a preview reads no session; a chat sends the session's history before these messages",
+        )

@@ -1,0 +1,95 @@
+"""Which names a registration may take, and which it may be served under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from proto.models_pb2 import RegisteredModel
+from services.models.catalog.built_in_models import BUILT_IN_MODELS
+from services.models.catalog.provider_registry import TITLES
+from services.models.catalog.vendor_models import VendorModels
+from services.models.validation.fields import shorten
+from services.shared.errors import AlreadyExists, PreconditionFailed
+
+SETTING = "MODELS_OVERRIDES"
+
+Overrides = Literal["allow", "refuse"]
+
+
+class NameRules:
+    """Keeps strangers from taking names that others use: those of vendors' models, those that the operator gives, and
+    those of registered models. Strangers cannot be told apart, so what one has registered no other may change either.
+
+    `overrides` allows or refuses it for everybody; None allows it to the operator alone.
+    """
+
+    def __init__(
+        self, vendor_models: VendorModels, aliases: Mapping[str, str] | None = None, overrides: Overrides | None = None
+    ) -> None:
+        self._vendor_models = vendor_models
+        self._aliases = aliases or {}
+        self._overrides = overrides
+
+    def may_override(self, by_stranger: bool) -> bool:
+        """Whether a name may be taken away from what has it."""
+        return self._overrides == "allow" or (self._overrides is None and not by_stranger)
+
+    def check(self, model: RegisteredModel, *, replaces: bool) -> None:
+        """Raises PreconditionFailed NAME_TAKEN or NAME_RESERVED for a name that this registration may not take, and
+        AlreadyExists ALIAS_TAKEN for an alias that is a built-in name. `replaces` another definition of its name."""
+        _refuse_built_in_aliases(model.aliases)
+        if self.may_override(model.untrusted):
+            return
+        if replaces:
+            raise self.taken(model.name)
+        listed = {name.lower(): name for name in self._vendor_models.names}
+        for name in (model.name, *model.aliases):
+            if owner := self._reserved_for(name, listed):
+                raise PreconditionFailed(
+                    f"{name} is {owner}; register the model under another name, or have the operator set"
+                    f" {SETTING}=allow",
+                    reason="NAME_RESERVED",
+                    metadata={"name": name, "setting": SETTING},
+                )
+
+    def taken(self, name: str) -> PreconditionFailed:
+        """The error for whoever would change or remove the registration of a name and may not."""
+        return PreconditionFailed(
+            f"{shorten(name)} is registered, and as callers cannot be told apart none of them may change or remove it,"
+            f" unless the operator sets {SETTING}=allow; register the model under another name",
+            reason="NAME_TAKEN",
+            metadata={"name": shorten(name), "setting": SETTING},
+        )
+
+    def serves(self, model: RegisteredModel, name: str) -> bool:
+        """Whether a registration is what its name or alias `name` stands for. A stranger's one stands back wherever the
+        name leads somewhere without it, which it may not have done when it was registered."""
+        return not model.untrusted or self._overrides == "allow" or not self.hidden_by(name)
+
+    def hidden_by(self, name: str) -> str:
+        """What a name leads to without any registration; empty when that is nothing."""
+        if name in self._aliases:
+            return "an alias of the operator's"
+        vendor_model = self._vendor_models.look_up(name)
+        return f"a model of {TITLES[vendor_model.vendor]}'s" if vendor_model else ""
+
+    def _reserved_for(self, name: str, listed: Mapping[str, str]) -> str:
+        """What a name could be taken for, as names that differ in upper and lower case alone are; `listed` are those of
+        vendors by themselves in lower case."""
+        lower = name.lower()
+        if lower in {alias.lower() for alias in self._aliases}:
+            return "an alias of the operator's"
+        if lower in {meant.lower() for meant in self._aliases.values()}:
+            return "what an alias of the operator's stands for"
+        return self.hidden_by(listed.get(lower, lower))
+
+
+def _refuse_built_in_aliases(aliases: Iterable[str]) -> None:
+    for alias in aliases:
+        if alias in BUILT_IN_MODELS:
+            raise AlreadyExists(
+                f"{alias} is a built-in model; to serve it in its place, register the model under that name",
+                reason="ALIAS_TAKEN",
+                metadata={"alias": alias},
+            )

@@ -1,0 +1,198 @@
+"""What a model registration must be: checked and completed here, stored and served by the registry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from proto import models_pb2
+from services.models.access.credentials import Credentials, source_of
+from services.models.catalog.provider_registry import KEY_VARIABLES
+from services.models.transport.api_paths import base_of
+from services.models.transport.base_urls import problem_with_base_url, without_secrets
+from services.models.validation.extra_body import reserved_in
+from services.models.validation.fields import problem_with_line, refuse, shorten
+from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
+from services.models.validation.request import EFFORT
+from services.shared import json_text
+from services.shared.errors import FieldViolation
+
+ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
+NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
+
+MAX_PATH_LENGTH = 512
+MAX_UPSTREAM_MODEL_LENGTH = 256
+MAX_PROVIDER_LENGTH = 64
+MAX_OPTIONS_LENGTH = 64 * 1024
+MAX_CAPABILITY_TEXT_LENGTH = 128
+
+VENDOR_OF_KEY: dict[str, str] = {variable: vendor for vendor, variable in KEY_VARIABLES.items()}
+"""The built-in providers by the variables of their keys."""
+
+EXAMPLE = "http://localhost:8000/v1"
+
+_URL_TEXT = re.compile(r"[!-~]+")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+LIFECYCLE_STATES = frozenset(models_pb2.LifecycleState.values())
+
+Definition = models_pb2.RegisteredModel
+"""A registration with what its maker says, and `untrusted`. The platform adds `status`, `registered_at` and
+`overrides_builtin` later."""
+
+
+def define(
+    request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool = False
+) -> Definition:
+    """The definition that `request` asks for, with its defaults filled in and the endpoint as a base URL.
+
+    `credentials` knows which keys may be named. Where the endpoint leads is not looked at. Raises InvalidRequest naming
+    every field that is wrong.
+    """
+    refuse(_violations(request, credentials, by_stranger=by_stranger))
+    definition = Definition(
+        name=request.name,
+        endpoint=base_of(request.endpoint),
+        health_check=request.health_check,
+        adapter_type=request.adapter_type,
+        provider=request.provider or request.adapter_type,
+        upstream_model=request.upstream_model or request.name,
+        aliases=request.aliases,
+        default_options_json=request.default_options_json,
+        untrusted=by_stranger,
+    )
+    if request.HasField("capabilities"):
+        definition.capabilities.CopyFrom(request.capabilities)
+    if request.credential.env_var or request.credential.file:
+        definition.credential.CopyFrom(request.credential)
+    return definition
+
+
+def _violations(
+    request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool
+) -> Iterator[FieldViolation]:
+    yield from _name_violations("name", request.name)
+    endpoint_violations = list(_endpoint_violations(request.endpoint))
+    yield from endpoint_violations
+    yield from _adapter_violations(request)
+    yield from _alias_violations(request)
+    yield from _capability_violations(request.capabilities)
+    endpoint = None if endpoint_violations else base_of(request.endpoint)
+    yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
+
+
+def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
+    if not NAME.fullmatch(name):
+        yield FieldViolation(field, "must be 1 to 128 letters, digits and ._:/@-")
+
+
+def _endpoint_violations(endpoint: str) -> Iterator[FieldViolation]:
+    problem = problem_with_base_url(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
+    if problem:
+        yield FieldViolation("endpoint", problem)
+
+
+def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
+    if request.adapter_type not in ADAPTER_TYPES:
+        yield FieldViolation("adapter_type", f"must be one of {', '.join(ADAPTER_TYPES)}")
+    path = request.health_check
+    if len(path) > MAX_PATH_LENGTH:
+        yield FieldViolation("health_check", f"is longer than {MAX_PATH_LENGTH} characters")
+    elif path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
+        yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
+    problem = problem_with_line(request.upstream_model, MAX_UPSTREAM_MODEL_LENGTH)
+    if problem:
+        yield FieldViolation("upstream_model", problem)
+    problem = problem_with_line(request.provider, MAX_PROVIDER_LENGTH)
+    if problem or not request.provider.isprintable():
+        yield FieldViolation("provider", problem or "contains characters that cannot be shown")
+    problem = _problem_with_options(request.default_options_json) if request.default_options_json else None
+    if problem:
+        yield FieldViolation("default_options_json", problem)
+
+
+def _problem_with_options(text: str) -> str | None:
+    problem = json_text.problem_with_object(text, MAX_OPTIONS_LENGTH)
+    if problem:
+        return problem
+    reserved = reserved_in(json_text.raw_members(text))
+    return f"must not set {', '.join(reserved)}: each request says them itself" if reserved else None
+
+
+def _alias_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
+    if len(request.aliases) > MAX_ALIASES:
+        yield FieldViolation("aliases", f"are more than {MAX_ALIASES}")
+    seen = {request.name}
+    for index, alias in enumerate(request.aliases[:MAX_ALIASES]):
+        field = f"aliases[{index}]"
+        yield from _name_violations(field, alias)
+        if alias in seen:
+            yield FieldViolation(field, "is the model's name or an alias that is already in the list")
+        seen.add(alias)
+
+
+def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterator[FieldViolation]:
+    for field in ("context_window", "max_output_tokens"):
+        if capabilities.HasField(field) and getattr(capabilities, field) < 1:
+            yield FieldViolation(f"capabilities.{field}", "must be at least 1; leave it unset when it is not known")
+    for descriptor, price in capabilities.prices.ListFields():
+        if price < 0:
+            yield FieldViolation(f"capabilities.prices.{descriptor.name}", "must not be negative")
+    if capabilities.lifecycle.state not in LIFECYCLE_STATES:
+        yield FieldViolation("capabilities.lifecycle.state", "is not a value of LifecycleState")
+    known = models_pb2.ChatConfig.DESCRIPTOR.fields_by_name
+    if len(capabilities.unsupported_parameters) > len(known):
+        yield FieldViolation("capabilities.unsupported_parameters", f"are more than the {len(known)} that there are")
+    for index, name in enumerate(islice(capabilities.unsupported_parameters, len(known))):
+        if name not in known:
+            field = f"capabilities.unsupported_parameters[{index}]"
+            yield FieldViolation(field, f"must be a field of ChatConfig: {', '.join(known)}")
+            break
+    days = {
+        "as_of": capabilities.as_of,
+        "lifecycle.deprecation_date": capabilities.lifecycle.deprecation_date,
+        "lifecycle.shutdown_date": capabilities.lifecycle.shutdown_date,
+    }
+    for field, day in days.items():
+        if day and not _DAY.fullmatch(day):
+            yield FieldViolation(f"capabilities.{field}", "must be a day, YYYY-MM-DD")
+    if len(capabilities.reasoning_efforts) > MAX_EFFORTS:
+        yield FieldViolation("capabilities.reasoning_efforts", f"are more than {MAX_EFFORTS}")
+    for index, effort in enumerate(islice(capabilities.reasoning_efforts, MAX_EFFORTS)):
+        if not EFFORT.fullmatch(effort):
+            yield FieldViolation(f"capabilities.reasoning_efforts[{index}]", "must be one word, such as low or high")
+    if len(capabilities.served_names) > MAX_SERVED_NAMES:
+        yield FieldViolation("capabilities.served_names", f"are more than {MAX_SERVED_NAMES}")
+    texts = {"source": capabilities.source, "lifecycle.replacement": capabilities.lifecycle.replacement}
+    names = enumerate(capabilities.served_names[:MAX_SERVED_NAMES])
+    texts |= {f"served_names[{index}]": name for index, name in names}
+    for field, text in texts.items():
+        problem = problem_with_line(text, MAX_CAPABILITY_TEXT_LENGTH)
+        if problem:
+            yield FieldViolation(f"capabilities.{field}", problem)
+
+
+def _credential_violations(
+    request: models_pb2.RegisterModelRequest, endpoint: str | None, credentials: Credentials, *, by_stranger: bool
+) -> Iterator[FieldViolation]:
+    """Keeps a caller from having a secret of this machine sent to a server of the caller's own."""
+    credential = request.credential
+    problem = credentials.problem(credential, endpoint, by_stranger=by_stranger)
+    vendor = VENDOR_OF_KEY.get(credential.env_var)
+    if not problem and vendor and request.adapter_type != vendor:
+        problem = f"is the built-in provider's own: only for adapter_type {vendor}; use a variable of its own"
+    if problem:
+        yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
+
+
+def describe(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
+    """What is logged of a registration, whatever becomes of it: never a secret."""
+    facts: dict[str, object] = {
+        "model": shorten(request.name),
+        "endpoint": without_secrets(request.endpoint),
+        "adapter": shorten(request.adapter_type),
+        "credential": source_of(request.credential),
+        "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],
+        "validate_only": request.validate_only,
+    }
+    return {name: fact for name, fact in facts.items() if fact}

@@ -1,0 +1,1 @@
+"""The health of models: probes without cost, and the newest result of each."""

@@ -1,0 +1,1 @@
+"""Prompts: the PromptRegistry, with their versions, labels, history and templates."""

@@ -1,0 +1,87 @@
+"""The history of prompts: who did what, when and why. Rows are added beside what they tell, and never changed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Row, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from proto import models_pb2
+from services.models.storage.tables import prompt_events
+from services.models.storage.writes import now
+from services.shared.page_tokens import Number, read_page_size, read_page_token
+from services.shared.paging import cut_page
+
+REGISTERED = "registered"
+LABEL_SET = "label_set"
+LABEL_REMOVED = "label_removed"
+ARCHIVED = "archived"
+UNARCHIVED = "unarchived"
+
+
+class Account(NamedTuple):
+    """Who changes something, and why, as they say."""
+
+    actor: str
+    reason: str
+
+
+async def record(
+    connection: AsyncConnection,
+    kind: str,
+    name: str,
+    version: int,
+    by: Account,
+    *,
+    label: str = "",
+    previous_version: int = 0,
+) -> None:
+    """Adds an event to the history, in the transaction of what it tells."""
+    event = {
+        "type": kind,
+        "name": name,
+        "version": version,
+        "label": label,
+        "previous_version": previous_version,
+        "actor": by.actor,
+        "reason": by.reason,
+        "time": now(),
+    }
+    await connection.execute(prompt_events.insert().values(event))
+
+
+async def newest_id(connection: AsyncConnection) -> int:
+    """The id of the newest event of all; 0 when there is none."""
+    newest: int | None = await connection.scalar(select(func.max(prompt_events.c.id)))
+    return newest or 0
+
+
+async def read_page(
+    connection: AsyncConnection, request: models_pb2.ListPromptEventsRequest
+) -> models_pb2.ListPromptEventsResponse:
+    """A page of one prompt's history, newest first; empty for a prompt that never was."""
+    start = read_page_token(request, Number)
+    query = select(prompt_events).where(prompt_events.c.name == request.name)
+    if start is not None:
+        query = query.where(prompt_events.c.id < -start)
+    query = query.order_by(prompt_events.c.id.desc()).limit(read_page_size(request) + 1)
+    rows = await connection.execute(query)
+    page = cut_page(((-row.id, _from_row(row)) for row in rows), request)
+    return models_pb2.ListPromptEventsResponse(events=page.entries, next_page_token=page.next_page_token)
+
+
+def _from_row(row: Row[Any]) -> models_pb2.PromptEvent:
+    time = Timestamp()
+    time.FromJsonString(row.time)
+    return models_pb2.PromptEvent(
+        type=row.type,
+        name=row.name,
+        version=row.version,
+        label=row.label,
+        previous_version=row.previous_version,
+        actor=row.actor,
+        reason=row.reason,
+        time=time,
+    )

@@ -1,0 +1,204 @@
+"""The versions of prompts between the tables and memory.
+
+A version may have a megabyte of text, so each is read whole only where it is asked for, after how large it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import ColumnElement, Row, Select, bindparam, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from proto import models_pb2
+from proto.models_pb2 import Prompt
+from services.models.prompts.templates import find_variables
+from services.models.storage.tables import prompt_labels, prompt_versions
+from services.models.storage.writes import from_json, to_json
+from services.shared.pacing import Pace
+from services.shared.page_tokens import Number, read_page_size, read_page_token, write_page_token
+from services.shared.slices import fetch_slice
+
+KEYS_AT_ONCE = (1, 10, 100)
+"""How many versions a query asks for: whoever has fewer names one repeatedly, so that there are few queries."""
+BYTES_AT_ONCE = 2 * 1024 * 1024
+"""Of how many bytes of versions one query answers, beyond the first."""
+
+Key = tuple[str, int]
+"""A version: the name of its prompt, and its number."""
+
+_c = prompt_versions.c
+_SIZE = (_c.name, _c.version, _c.bytes)
+_OUTLINE = (_c.name, _c.version, _c.archived_at, _c.content_hash, _c.created_at)
+_WHOLE = tuple(_c)
+
+
+class Version(NamedTuple):
+    """A version whole, but for its labels."""
+
+    prompt: Prompt
+    size: int
+
+
+async def read_version(connection: AsyncConnection, key: Key) -> Prompt | None:
+    """One version whole, with its labels."""
+    found = await read_versions(connection, [key])
+    if key not in found:
+        return None
+    labels = await read_labels(connection, prompt_labels.c.name == key[0])
+    return labelled(found[key].prompt, labels[key[0]])
+
+
+async def read_page(
+    connection: AsyncConnection, request: models_pb2.ListPromptVersionsRequest
+) -> models_pb2.ListPromptVersionsResponse:
+    """A page of the versions of one prompt, newest first."""
+    start = read_page_token(request, Number)
+    wanted = select(prompt_versions).where(_c.name == request.name).order_by(_c.version.desc())
+    if not request.include_archived:
+        wanted = wanted.where(_c.archived_at.is_(None))
+    if start is not None:
+        wanted = wanted.where(_c.version < -start)
+    rows, more = await fetch_slice(connection, wanted, _c.bytes, read_page_size(request))
+    labels = await read_labels(connection, prompt_labels.c.name == request.name)
+    response = models_pb2.ListPromptVersionsResponse()
+    pace = Pace()
+    for row in rows:
+        response.prompts.append(labelled(_from_row(row), labels[request.name]))
+        await pace.rest()
+    if more:
+        response.next_page_token = write_page_token(request, -rows[-1].version)
+    return response
+
+
+async def read_sizes(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Key, int]:
+    """How many bytes each of these versions has."""
+    return {(row.name, row.version): row.bytes async for row in _rows(connection, _SIZE, keys)}
+
+
+async def read_versions(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Key, Version]:
+    """Versions whole, but for their labels."""
+    sizes = await read_sizes(connection, keys) if len(keys) > 1 else {}
+    rows = _rows(connection, _WHOLE, keys, sizes)
+    return {(row.name, row.version): Version(_from_row(row), row.bytes) async for row in rows}
+
+
+async def read_outlines(
+    connection: AsyncConnection, keys: Sequence[Key], *, with_metadata: bool = False
+) -> dict[Key, Prompt]:
+    """Versions without their texts."""
+    columns = (*_OUTLINE, _c.metadata_json) if with_metadata else _OUTLINE
+    return {
+        (row.name, row.version): _outline(row, row.metadata_json if with_metadata else "")
+        async for row in _rows(connection, columns, keys)
+    }
+
+
+async def read_labels(connection: AsyncConnection, wanted: ColumnElement[bool]) -> Mapping[str, dict[str, int]]:
+    """The labels of each prompt, and the versions that they point at."""
+    labels: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in await connection.execute(select(prompt_labels).where(wanted)):
+        labels[row.name][row.label] = row.version
+    return labels
+
+
+async def is_archived(connection: AsyncConnection, key: Key) -> bool:
+    archived_at = select(_c.archived_at).where(_c.name == key[0], _c.version == key[1])
+    return await connection.scalar(archived_at) is not None
+
+
+def labelled(prompt: Prompt, labels: Mapping[str, int]) -> Prompt:
+    """The version with its labels. One whose labels differ is copied, never changed."""
+    own = sorted(label for label, version in labels.items() if version == prompt.version)
+    if prompt.labels == own:
+        return prompt
+    marked = Prompt()
+    marked.CopyFrom(prompt)
+    marked.ClearField("labels")
+    marked.labels.extend(own)
+    return marked
+
+
+def to_row(prompt: Prompt) -> dict[str, Any]:
+    """What is kept of a new version."""
+    return {
+        "name": prompt.name,
+        "version": prompt.version,
+        "content": prompt.content,
+        "metadata_json": to_json(prompt.metadata) if prompt.HasField("metadata") else "",
+        "commit_message": prompt.commit_message,
+        "defaults_json": to_json(prompt.defaults) if prompt.HasField("defaults") else "",
+        "content_hash": prompt.content_hash,
+        "created_at": prompt.created_at,
+        "bytes": prompt.ByteSize(),
+    }
+
+
+async def _rows(
+    connection: AsyncConnection,
+    columns: tuple[ColumnElement[Any], ...],
+    keys: Sequence[Key],
+    sizes: Mapping[Key, int] = MappingProxyType({}),
+) -> AsyncGenerator[Row[Any], None]:
+    """These columns of these versions, as far as they are there, in no order."""
+    pace = Pace()
+    for batch in _batches(keys, sizes):
+        count = next(count for count in KEYS_AT_ONCE if count >= len(batch))
+        padded = [*batch, *[batch[-1]] * (count - len(batch))]
+        values: dict[str, str | int] = {f"name_{place}": name for place, (name, _) in enumerate(padded)}
+        values |= {f"version_{place}": version for place, (_, version) in enumerate(padded)}
+        for row in await connection.execute(_query(columns, count), values):
+            yield row
+            await pace.rest()
+
+
+def _batches(keys: Sequence[Key], sizes: Mapping[Key, int]) -> Iterator[Sequence[Key]]:
+    """The keys in batches of what one query may answer with."""
+    batch: list[Key] = []
+    room = BYTES_AT_ONCE
+    for key in keys:
+        size = sizes.get(key, 0)
+        if batch and (len(batch) == KEYS_AT_ONCE[-1] or size > room):
+            yield batch
+            batch, room = [], BYTES_AT_ONCE
+        batch.append(key)
+        room -= size
+    if batch:
+        yield batch
+
+
+@functools.cache
+def _query(columns: tuple[ColumnElement[Any], ...], count: int) -> Select[Any]:
+    """Asks for `count` versions. (With a comparison of pairs, SQLite would look at every row.)"""
+    keys = [
+        (_c.name == bindparam(f"name_{place}")) & (_c.version == bindparam(f"version_{place}"))
+        for place in range(count)
+    ]
+    return select(*columns).where(or_(*keys))
+
+
+def _from_row(row: Row[Any]) -> Prompt:
+    prompt = _outline(row, row.metadata_json)
+    prompt.content = row.content
+    prompt.commit_message = row.commit_message
+    prompt.variables.extend(find_variables(row.content))
+    if row.defaults_json:
+        from_json(row.defaults_json, prompt.defaults)
+    return prompt
+
+
+def _outline(row: Row[Any], metadata_json: str) -> Prompt:
+    prompt = Prompt(name=row.name, version=row.version, content_hash=row.content_hash, created_at=row.created_at)
+    if row.archived_at:
+        archived_at = Timestamp()
+        archived_at.FromJsonString(row.archived_at)
+        prompt.archived_at.CopyFrom(archived_at)
+    if metadata_json:
+        from_json(metadata_json, prompt.metadata)
+        prompt.metadata.SetInParent()
+    return prompt

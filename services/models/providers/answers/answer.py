@@ -1,0 +1,424 @@
+"""A model's answer as it grows.
+
+Every dialect builds its answers here, whole or piece by piece, so that Chat and ChatStream cannot disagree. An answer
+is a list of blocks in the order of their keys, which the dialect chooses. Pieces that arrive together leave together:
+`take_chunks` joins neighbours of one block into one chunk.
+
+Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole parts of at most MAX_PARTS_BYTES.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proto import models_pb2
+from services.models.providers.answers.logprobs import HeldLogprobs
+from services.models.providers.answers.text_pieces import Pieces
+from services.models.providers.answers.usage_counts import CountedTokens
+from services.models.providers.errors.faults import Fault
+from services.models.providers.history.call_ids import made_id
+from services.models.validation.limits import MAX_PARTS
+from services.shared.tokens import estimate_tokens, text_bytes
+
+BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
+
+MAX_BLOCKS = MAX_PARTS
+"""Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
+
+MAX_PARTS_BYTES = 31 * 1024 * 1024
+"""Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""
+
+MAX_COMPARED = 4 * 1024 * 1024
+"""How many characters of an answer are looked at once more because a text came that should be all of a block, and is
+much shorter: to look through a long block with each of many short events would take hours."""
+
+MAX_CITED_BYTES = 8 * 1024 * 1024
+"""Of the citations that come in pieces: what was quoted, in the end, is a part of the answer."""
+
+
+@dataclass(slots=True)
+class _Block:
+    kind: BlockKind
+    held: Pieces = field(default_factory=Pieces)
+    call_index: int = 0
+    call_id: str = ""
+    call_name: str = ""
+    state: models_pb2.ProviderState | None = None
+    redacted: bool = False
+    citations_json: str = ""
+
+    def part_bytes(self) -> int:
+        """About how large a part is that holds it all."""
+        return self.held.utf8_bytes() + len(self.citations_json) + (len(self.state.data) if self.state else 0)
+
+
+class Answer:
+    """An answer under construction. `provider_response_id`, `model`, `stop_sequence`, `usage`, `counts_agree`,
+    `at_standard_rates` and `warnings` may be set at any time before the end.
+
+    `state_owner` says whose the opaque state in it is, and `tool_names` what its tools are called; they must be set
+    before anything is taken out.
+    """
+
+    def __init__(self) -> None:
+        self.provider_response_id = ""
+        self.model = ""
+        self.finish_reason = ""
+        self.raw_finish_reason = ""
+        self.stop_sequence = ""
+        """Which of the request's stop sequences ended it, where the provider says so."""
+        self.usage: models_pb2.TokenUsage | None = None
+        self.counts = CountedTokens()
+        """What was told of the usage so far, as it was told."""
+        self.counts_agree = True
+        """False where what was told of the usage contradicts itself."""
+        self.at_standard_rates = True
+        """False where the provider says that it charges otherwise, as for another service tier."""
+        self.warnings: list[models_pb2.Notice] = []
+        self.state_owner = ""
+        self.tool_names: Mapping[str, str] = {}
+        """What the caller calls the tools that the provider knows by other names."""
+        self.characters = 0
+        self.text_bytes = 0
+        """Of all text that was given out, arguments of tool calls included."""
+        self.parts_bytes = 0
+        """Of all parts that were given out whole."""
+        self.waiting_bytes = 0
+        """Of what its decoder holds until more has come."""
+        self._blocks: dict[int, _Block] = {}
+        self._call_ids: set[str] = set()
+        self._free_call_key = 0
+        """The first key behind all tool calls: a search from the beginning would take longer with every call."""
+        self._chunks: list[models_pb2.ChatChunk] = []
+        self._pending: list[str] = []
+        self._pending_block: _Block | None = None
+        self._logprobs: HeldLogprobs | None = None
+        self._next_index = 0
+        self._compared = 0
+
+    @property
+    def size(self) -> int:
+        """About how much is held of it."""
+        size = self.characters + self.parts_bytes + self.waiting_bytes
+        return size if self._logprobs is None else size + self._logprobs.size
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self._blocks)
+
+    @property
+    def has_logprobs(self) -> bool:
+        """Whether it tells how likely its tokens were."""
+        return self._logprobs is not None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is more in it than thoughts."""
+        return any(block.kind not in ("reasoning", "opaque") for block in self._blocks.values())
+
+    def has_block(self, key: int) -> bool:
+        """Whether the block `key` has begun."""
+        return key in self._blocks
+
+    # ------------------------------------------------------------------------------------------- growing
+
+    def add(self, key: int, kind: Literal["text", "reasoning", "refusal"], piece: str) -> None:
+        """Adds a piece of text to the block `key`, which begins with its first piece."""
+        block = self._blocks.get(key)
+        if block is None:
+            if not piece:
+                return
+            block = self._begin(key, _Block(kind))
+        self._grow(block, piece)
+
+    def open_tool_call(self, key: int, call_id: str, name: str) -> int:
+        """Begins a tool call at the key `key`, or where that is taken behind all earlier calls; returns the key.
+
+        An id that is missing, or was used in this answer, is replaced by one of ours.
+        """
+        if key in self._blocks:
+            key = max(key, self._free_call_key)
+        while key in self._blocks:
+            key += 1
+        self._free_call_key = max(self._free_call_key, key + 1)
+        index = len(self._call_ids)
+        if not call_id or call_id in self._call_ids:
+            call_id = self._make_call_id(index)
+        self._call_ids.add(call_id)
+        self._begin(key, _Block("tool_call", call_index=index, call_id=call_id, call_name=name))
+        self.flush()
+        delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
+        self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+        return key
+
+    def _make_call_id(self, index: int) -> str:
+        """An id that every provider takes, the same for the same answer."""
+        content = f"{self.provider_response_id or uuid.uuid4().hex}:{index}"
+        return made_id(content)
+
+    def add_arguments(self, key: int, piece: str) -> None:
+        """Adds a piece to the arguments of the tool call `key`."""
+        self._grow(self._blocks[key], piece)
+
+    def close(self, key: int) -> str:
+        """Ends the block `key`, if it has begun, and returns what it holds, arguments of a tool call included."""
+        block = self._blocks.get(key)
+        if block is None:
+            return ""
+        self._settle(block)
+        return self._text(block)
+
+    def close_to_compare(self, key: int, text: str) -> str:
+        """The same, to be compared with `text`, which should be all of it; nothing of it where there is no text.
+
+        Raises Fault as `count_compared` does.
+        """
+        if text:
+            told = self.close(key)
+            self.count_compared(told, text)
+            return told
+        if key in self._blocks:
+            self._settle(self._blocks[key])
+        return ""
+
+    def count_compared(self, told: str, text: str) -> None:
+        """Counts what was told and is compared with a text of it. Raises Fault for more than MAX_COMPARED."""
+        self._compared += max(0, len(told) - 2 * len(text))
+        if self._compared > MAX_COMPARED:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+
+    def cite(self, key: int, citations_json: str) -> None:
+        """Names the sources of the text in the block `key`, if it has begun, as a JSON array of the provider's."""
+        block = self._blocks.get(key)
+        if block is not None:
+            block.citations_json = citations_json
+
+    def add_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
+        """Says how likely the tokens of the piece were that was added last, to the block `key`."""
+        if self._logprobs is None:
+            self._logprobs = HeldLogprobs()
+        self._logprobs.add(key, told)
+
+    def complete_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
+        """The same of the whole block `key`, whatever its pieces told."""
+        if self._logprobs is None:
+            self._logprobs = HeldLogprobs()
+        self._logprobs.complete(key, told)
+
+    def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
+        """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
+        block = self._blocks.get(key) or self._begin(key, _Block("opaque"))
+        block.state = state
+        block.redacted = redacted
+        self.flush()
+        self._emit_part(block)
+
+    def warn(self, code: str, message: str, *, field: str = "") -> None:
+        """Tells the caller of something, once however often it happens."""
+        warning = models_pb2.Notice(code=code, field=field, message=message)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def finish(self, reason: str, raw: str) -> None:
+        """Records why the answer ended: a word of ours and the provider's own."""
+        self.finish_reason = reason
+        self.raw_finish_reason = raw
+
+    def complete(self) -> None:
+        """Closes all blocks: nothing more comes."""
+        for block in self._blocks.values():
+            self._settle(block)
+            if block.kind == "tool_call" and not self._text(block).strip():
+                self._grow(block, "{}")
+        self.flush()
+        refusals = [block for block in self._blocks.values() if block.kind == "refusal"]
+        for block in refusals:
+            # One that carries state was told when it was complete.
+            if block.state is None:
+                self._emit_part(block)
+        if self.finish_reason == "stop" and self._call_ids:
+            self.finish_reason = "tool_calls"
+        if self.finish_reason == "stop" and refusals:
+            self.finish_reason = "refusal"
+
+    def _begin(self, key: int, block: _Block) -> _Block:
+        if len(self._blocks) >= MAX_BLOCKS:
+            raise Fault("OUTPUT_LIMIT")
+        self._blocks[key] = block
+        return block
+
+    def _settle(self, block: _Block) -> None:
+        if block.held.carry:
+            self._grow(block, block.held.settle())
+
+    def _grow(self, block: _Block, piece: str) -> None:
+        if not piece.isascii() or block.held.carry:
+            piece = block.held.fit(piece)
+        if not piece:
+            return
+        if block is not self._pending_block:
+            self.flush()
+            self._pending_block = block
+        self._pending.append(piece)
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def take_chunks(self) -> list[models_pb2.ChatChunk]:
+        """The chunks for everything that was added since the last call; their `index` goes on from there."""
+        self.flush()
+        chunks, self._chunks = self._chunks, []
+        for chunk in chunks:
+            if chunk.HasField("completed_part"):
+                self._name_owner(chunk.completed_part)
+            if self.tool_names:
+                self._name_tool(chunk.tool_call_delta)
+                self._name_tool(chunk.completed_part.tool_call)
+        return chunks
+
+    def _name_tool(self, call: models_pb2.ToolCall | models_pb2.ToolCallDelta) -> None:
+        if call.name in self.tool_names:
+            call.name = self.tool_names[call.name]
+
+    def _name_owner(self, part: models_pb2.ContentPart) -> None:
+        if part.HasField("provider_state"):
+            part.provider_state.provider = self.state_owner
+
+    def last_chunk(self) -> models_pb2.ChatChunk:
+        """The chunk that ends the stream, with the whole answer; to be asked once, after `complete`."""
+        chunk = models_pb2.ChatChunk(index=self._next_index)
+        self._fill(chunk.response)
+        chunk.finish_reason = chunk.response.finish_reason
+        if self.usage is not None:
+            chunk.usage.CopyFrom(self.usage)
+        return chunk
+
+    def text_of(self, key: int) -> str:
+        """What the block `key` holds so far, if it has begun, arguments of a tool call included."""
+        block = self._blocks.get(key)
+        return self._text(block) if block else ""
+
+    def _text(self, block: _Block) -> str:
+        text = block.held.text()
+        return text + "".join(self._pending) if block is self._pending_block else text
+
+    def response(self) -> models_pb2.ChatResponse:
+        """The whole answer; to be asked once, after `complete`."""
+        response = models_pb2.ChatResponse()
+        self._fill(response)
+        return response
+
+    def _fill(self, response: models_pb2.ChatResponse) -> None:
+        # In place: what is large would be copied once more with every message that it is put into.
+        blocks = [self._blocks[key] for key in sorted(self._blocks)]
+        text = "".join([block.held.text() for block in blocks if block.kind == "text"])
+        message = response.message
+        message.role = "assistant"
+        message.content = response.text = text
+        if self._call_ids:
+            calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
+            for block in calls:
+                call = message.tool_calls.add()
+                _fill_call(call, block)
+                self._name_tool(call)
+            response.tool_calls.extend(message.tool_calls)
+        if not _fits_short_form(blocks):
+            for block in blocks:
+                part = message.parts.add()
+                _fill_part(part, block)
+                self._name_owner(part)
+                self._name_tool(part.tool_call)
+        response.model = self.model
+        if self.usage is not None:
+            response.usage.CopyFrom(self.usage)
+        response.finish_reason = self.finish_reason or "other"
+        response.raw_finish_reason = self.raw_finish_reason
+        response.provider_response_id = self.provider_response_id
+        response.warnings.extend(self.warnings)
+        response.stop_sequence = self.stop_sequence
+        if self._logprobs is not None:
+            self._logprobs.fill(response.logprobs)
+
+    def estimated_completion_tokens(self) -> int:
+        """About how many tokens the answer has, by its length."""
+        return estimate_tokens(self.text_bytes + sum(map(text_bytes, self._pending)))
+
+    def flush(self) -> None:
+        """Puts what was added since the last chunk into one, which `take_chunks` gives."""
+        block = self._pending_block
+        if block is None:
+            if self._logprobs is not None:
+                self._tell_logprobs(None)
+            return
+        piece = "".join(self._pending)
+        self._pending.clear()
+        self._pending_block = None
+        self.characters += len(piece)
+        self.text_bytes += text_bytes(piece)
+        block.held.keep(piece)
+        if block.kind == "text":
+            self._emit(models_pb2.ChatChunk(token=piece))
+        elif block.kind == "reasoning":
+            self._emit(models_pb2.ChatChunk(reasoning=piece))
+        elif block.kind == "tool_call":
+            delta = models_pb2.ToolCallDelta(index=block.call_index, arguments_json=piece)
+            self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
+        if self._logprobs is not None:
+            self._tell_logprobs(block)
+
+    def _tell_logprobs(self, block: _Block | None) -> None:
+        """Puts those that no chunk has told into the chunk of a piece of `block`, which was the last, if there is any;
+        pieces of a refusal have none."""
+        told = self._logprobs.take_untold() if self._logprobs is not None else None
+        if told is None:
+            return
+        if block is None or block.kind == "refusal":
+            self._emit(models_pb2.ChatChunk())
+        self._chunks[-1].logprobs.CopyFrom(told)
+
+    def _emit_part(self, block: _Block) -> None:
+        self.parts_bytes += block.part_bytes()
+        if self.parts_bytes > MAX_PARTS_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        chunk = models_pb2.ChatChunk()
+        _fill_part(chunk.completed_part, block)
+        self._emit(chunk)
+
+    def _emit(self, chunk: models_pb2.ChatChunk) -> None:
+        chunk.index = self._next_index
+        self._next_index += 1
+        self._chunks.append(chunk)
+
+
+def _fits_short_form(blocks: list[_Block]) -> bool:
+    """Whether `content` and `tool_calls` say it all: at most one text, before the calls, nothing opaque or cited."""
+    for place, block in enumerate(blocks):
+        if block.state or block.citations_json:
+            return False
+        if block.kind != "tool_call" and (block.kind != "text" or place > 0):
+            return False
+    return True
+
+
+def _fill_part(part: models_pb2.ContentPart, block: _Block) -> None:
+    part.citations_json = block.citations_json
+    if block.state is not None:
+        part.provider_state.CopyFrom(block.state)
+    if block.kind == "text":
+        part.text = block.held.text()
+    elif block.kind == "reasoning" or (block.kind == "opaque" and block.redacted):
+        part.reasoning.text = block.held.text()
+        part.reasoning.redacted = block.redacted
+    elif block.kind == "refusal":
+        part.refusal = block.held.text()
+    elif block.kind == "tool_call":
+        _fill_call(part.tool_call, block)
+
+
+def _fill_call(call: models_pb2.ToolCall, block: _Block) -> None:
+    call.id = block.call_id
+    call.name = block.call_name
+    call.arguments_json = block.held.text()

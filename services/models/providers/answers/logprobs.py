@@ -1,0 +1,125 @@
+"""How likely the tokens of an answer were: read from OpenAI's dialects, and held until the answer is whole.
+
+https://platform.openai.com/docs/api-reference/chat/object and …/responses/object; Together and Fireworks have the lists
+of completions before chat (https://docs.together.ai/docs/logprobs).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from proto import models_pb2
+from services.models.providers.errors.faults import Fault
+from services.shared.json_text import items_of, text_of
+
+MAX_BYTES = 24 * 1024 * 1024
+"""Of one answer, as it is in a message: some 50,000 tokens with twenty others for each."""
+
+
+def read_logprobs(told: Any) -> models_pb2.Logprobs | None:
+    """What the member `logprobs` of a choice tells; None where that is nothing."""
+    if not isinstance(told, dict):
+        return None
+    logprobs = models_pb2.Logprobs()
+    _add_tokens(logprobs.content, told.get("content"))
+    _add_tokens(logprobs.refusal, told.get("refusal"))
+    if "tokens" in told and not logprobs.content:
+        _add_lists(logprobs.content, told)
+    return logprobs if logprobs.content or logprobs.refusal else None
+
+
+def read_tokens(told: Any) -> models_pb2.Logprobs | None:
+    """The same of a list of tokens of a text."""
+    return read_logprobs({"content": told})
+
+
+class HeldLogprobs:
+    """Those of one answer, as messages are written, which takes the least memory and is joined by being put together;
+    and those that no chunk has told yet."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """How many bytes are held."""
+        self._held: dict[int, bytearray] = {}
+        self._told: dict[int, tuple[int, int]] = {}
+        """Of each block: how many tokens of its text and of its refusal chunks tell."""
+        self._untold: models_pb2.Logprobs | None = None
+
+    def add(self, key: int, told: models_pb2.Logprobs) -> None:
+        """Adds those of the newest piece of the block `key`."""
+        self._hold(key, told)
+        self._tell(key, told)
+
+    def complete(self, key: int, told: models_pb2.Logprobs) -> None:
+        """Puts those of the whole block in place of what its pieces told; those that they did not tell are told."""
+        self.size -= len(self._held.pop(key, b""))
+        self._hold(key, told)
+        content, refusal = self._told.get(key, (0, 0))
+        rest = models_pb2.Logprobs(content=told.content[content:], refusal=told.refusal[refusal:])
+        if rest.content or rest.refusal:
+            self._tell(key, rest)
+
+    def take_untold(self) -> models_pb2.Logprobs | None:
+        """Those that came since this was asked before."""
+        untold, self._untold = self._untold, None
+        return untold
+
+    def fill(self, logprobs: models_pb2.Logprobs) -> None:
+        """Adds them all, in the order of their blocks."""
+        for key in sorted(self._held):
+            logprobs.MergeFromString(bytes(self._held[key]))
+
+    def _hold(self, key: int, told: models_pb2.Logprobs) -> None:
+        written = told.SerializeToString()
+        self.size += len(written)
+        if self.size > MAX_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        self._held.setdefault(key, bytearray()).extend(written)
+
+    def _tell(self, key: int, told: models_pb2.Logprobs) -> None:
+        content, refusal = self._told.get(key, (0, 0))
+        self._told[key] = (content + len(told.content), refusal + len(told.refusal))
+        if self._untold is None:
+            self._untold = models_pb2.Logprobs()
+        self._untold.MergeFrom(told)
+
+
+def _add_tokens(tokens: Any, told: Any) -> None:
+    for token in items_of(told):
+        if isinstance(token, dict):
+            added = tokens.add()
+            _fill(added, token)
+            for likely in items_of(token.get("top_logprobs")):
+                if isinstance(likely, dict):
+                    _fill(added.top_logprobs.add(), likely)
+
+
+def _add_lists(tokens: Any, told: Mapping[str, Any]) -> None:
+    """Adds tokens that are told in lists side by side."""
+    logprobs, likely = items_of(told.get("token_logprobs")), items_of(told.get("top_logprobs"))
+    for token, logprob, others in itertools.zip_longest(items_of(told["tokens"]), logprobs, likely):
+        if not isinstance(token, str):
+            continue
+        added = tokens.add()
+        _fill(added, {"token": token, "logprob": logprob})
+        for other, its_logprob in _pairs(others):
+            _fill(added.top_logprobs.add(), {"token": other, "logprob": its_logprob})
+
+
+def _pairs(others: Any) -> Iterable[tuple[str, Any]]:
+    return others.items() if isinstance(others, dict) else ()
+
+
+def _fill(entry: models_pb2.TokenLogprob | models_pb2.TopLogprob, told: Mapping[str, Any]) -> None:
+    entry.token = text_of(told.get("token"))
+    logprob = told.get("logprob")
+    if isinstance(logprob, int | float) and not isinstance(logprob, bool) and abs(logprob) < 2**53:
+        entry.logprob = logprob
+    if isinstance(told.get("bytes"), list):
+        try:
+            entry.token_bytes = bytes(told["bytes"])
+        except (TypeError, ValueError):
+            # Numbers that are no bytes.
+            return

@@ -1,0 +1,107 @@
+"""What a provider tells with an answer that the platform has no place for: named in a notice, never lost in silence.
+
+Members of answers are those of openai 3.54 and anthropic 2.12, beside which stand Perplexity's and xAI's sources
+(https://docs.perplexity.ai/api-reference/chat-completions-post) and what vLLM tells of tokens
+(ChatCompletionResponse in vllm/entrypoints/openai). Whatever only keeps the books, such as dates, fingerprints and
+what the request said, is no part of an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from services.models.providers.answers.answer import Answer
+from services.shared.json_text import count_of, items_of, object_of
+
+OF_COMPLETIONS = (
+    "moderation",
+    "citations",
+    "search_results",
+    "related_questions",
+    "images",
+    "prompt_logprobs",
+    "prompt_token_ids",
+)
+OF_CHOICES = ("token_ids",)
+OF_RESPONSES = ("moderation", "prompt_cache_diagnostics")
+OF_MESSAGES = ("diagnostics", "context_management")
+
+COUNTS_OF_OPENAI = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+AT_OTHER_RATES = frozenset({"audio_tokens"})
+"""Of the counts: what costs more than text."""
+
+
+def tell_members(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
+    """Names those members that say anything."""
+    for name in names:
+        if name in holder and _says(holder[name]):
+            answer.warn("MEMBERS_DROPPED", f"the provider's answer has {name}, which is not passed on")
+
+
+def tell_counts(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
+    """Names those counts that are not zero."""
+    for name in names:
+        if count_of(holder.get(name)):
+            answer.warn("COUNTS_DROPPED", f"the provider counted {name}, which usage does not tell by themselves")
+            if name in AT_OTHER_RATES:
+                answer.at_standard_rates = False
+
+
+def tell_counts_of_details(answer: Answer, usage: dict[str, Any]) -> None:
+    """The same of what OpenAI tells beside the counts of a usage."""
+    for side in ("prompt", "completion", "input", "output"):
+        details = usage.get(f"{side}_tokens_details")
+        if isinstance(details, dict):
+            tell_counts(answer, details, COUNTS_OF_OPENAI)
+
+
+def tell_tool_usage(answer: Answer, response: dict[str, Any]) -> None:
+    """The same of the images that OpenAI made for a response. How often a tool was called, its calls tell."""
+    used = object_of(object_of(response.get("tool_usage")).get("image_gen"))
+    tell_counts(answer, used, ["total_tokens"])
+
+
+def tell_iterations(answer: Answer, usage: dict[str, Any]) -> None:
+    """Says that Anthropic counted more than the usage tells: compactions and answers of other models are not in it."""
+    kinds = [entry.get("type") for entry in items_of(usage.get("iterations")) if isinstance(entry, dict)]
+    if any(kind != "message" for kind in kinds):
+        answer.warn("COUNTS_DROPPED", "the provider counted iterations that usage does not tell")
+        answer.at_standard_rates = False
+
+
+def tell_dropped_thinking(answer: Answer, holder: dict[str, Any]) -> None:
+    """Says that Anthropic kept earlier reasoning from the model."""
+    changes = [change for change in items_of(holder.get("input_transformations")) if isinstance(change, dict)]
+    if any(change.get("type") == "thinking_dropped" for change in changes):
+        problem = "Anthropic kept earlier reasoning from the model: it was not made for it"
+        answer.warn("REASONING_DROPPED", problem, field="messages")
+
+
+def tell_sound(answer: Answer) -> None:
+    answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on")
+
+
+def tell_cut_logprobs(answer: Answer) -> None:
+    problem = "the provider told more of how likely tokens were than is read at once; ask for fewer, or for a stream"
+    answer.warn("LOGPROBS_DROPPED", problem, field="config.logprobs")
+
+
+def tell_images(answer: Answer) -> None:
+    """Says where the images are, which are no part by themselves."""
+    answer.warn("IMAGES_IN_STATE", "the answer has images; they are in provider_state of its parts, as they came")
+
+
+def tell_previews(answer: Answer) -> None:
+    answer.warn("PREVIEWS_DROPPED", "previews of an image are not passed on; the image itself is")
+
+
+def tell_unknown_part(answer: Answer) -> None:
+    answer.warn("PART_DROPPED", "the provider added something of an unknown kind; it was not passed on")
+
+
+def _says(value: Any) -> bool:
+    """Whether a member says anything: many providers write all that they know, empty."""
+    if isinstance(value, dict):
+        return any(map(_says, value.values()))
+    return value not in (None, "", [])

@@ -1,0 +1,210 @@
+"""What goes wrong at a provider, and the one table that says what it means for the caller.
+
+The code says what the caller can do. Of the provider pass its HTTP status, its request id, words of a closed list, and
+what it says of a request that it refuses, as `provider_words` makes it fit to be told.
+"""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from services.models.providers.errors.provider_words import words_to_tell
+from services.shared import errors, json_text
+
+MAX_RETRY_SECONDS = 1e6
+"""A provider that says more means something else."""
+
+MAX_WORD_LENGTH = 4096
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+@dataclass(slots=True)
+class Fault(Exception):
+    """A provider's error, as its dialect understood it: `reason` is a key of `MEANINGS`."""
+
+    reason: str
+    field: str = ""
+    """The request field that the provider complains about, when it names one of ours."""
+    message: str = ""
+    """What the provider says of it, in its own words, which may quote anything; "" where that is not the caller's to
+    know."""
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """The JSON object that a provider sent. Raises Fault for anything else."""
+    try:
+        value = json_text.decode(data)
+    except json_text.Malformed:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
+    if not isinstance(value, dict):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return value
+
+
+def word_of(value: Any) -> str:
+    """An id, a name or a word that a provider sent, "" for what is no text. Raises Fault for one of more than
+    MAX_WORD_LENGTH characters, which would go into every copy of the answer."""
+    if not value:
+        return ""
+    word = json_text.text_of(value)
+    if len(word) > MAX_WORD_LENGTH:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return word
+
+
+class Meaning(NamedTuple):
+    error: type[errors.PlatformError]
+    message: str
+    """With `{provider}` for its name."""
+
+
+MEANINGS: dict[str, Meaning] = {
+    "UPSTREAM_INVALID_REQUEST": Meaning(
+        errors.InvalidRequest, "{provider} refused the request as invalid; check its parameters against the model"
+    ),
+    "CONTEXT_LENGTH_EXCEEDED": Meaning(
+        errors.InvalidRequest, "the conversation is longer than the model's context; shorten it or lower max_tokens"
+    ),
+    "CONTENT_REJECTED": Meaning(
+        errors.InvalidRequest, "{provider} refused the request under its content policy; change the messages"
+    ),
+    "REQUEST_TOO_LARGE": Meaning(errors.InvalidRequest, "the request is larger than {provider} takes; shorten it"),
+    "UPSTREAM_AUTH": Meaning(
+        errors.PreconditionFailed, "{provider} refused the platform's credential; the operator must check its key"
+    ),
+    "UPSTREAM_BILLING": Meaning(
+        errors.PreconditionFailed, "{provider} asks for payment; the operator must check the account"
+    ),
+    "UPSTREAM_MODEL_NOT_FOUND": Meaning(
+        errors.PreconditionFailed, "{provider} does not serve this model, or not to this account; choose another"
+    ),
+    "UPSTREAM_PATH_NOT_FOUND": Meaning(
+        errors.PreconditionFailed,
+        "{provider} serves nothing at this path; the operator must correct the path of its endpoint",
+    ),
+    "UPSTREAM_PRECONDITION": Meaning(errors.PreconditionFailed, "{provider} refused the request in its present state"),
+    "UPSTREAM_REDIRECT": Meaning(
+        errors.PreconditionFailed, "{provider} redirects elsewhere; the operator must correct its endpoint"
+    ),
+    "UPSTREAM_CONFLICT": Meaning(errors.Conflict, "{provider} reported a conflict; try again"),
+    "UPSTREAM_RATE_LIMITED": Meaning(errors.LimitExceeded, "{provider} limits the rate of requests; try again later"),
+    "UPSTREAM_QUOTA_EXHAUSTED": Meaning(
+        errors.LimitExceeded, "the quota at {provider} is used up; the operator must raise it"
+    ),
+    "UPSTREAM_OVERLOADED": Meaning(errors.Unavailable, "{provider} is overloaded; try again later"),
+    "UPSTREAM_SERVER_ERROR": Meaning(errors.Unavailable, "{provider} failed; try again later"),
+    "UPSTREAM_TIMEOUT": Meaning(errors.Unavailable, "{provider} did not answer in time; try again later"),
+    "UPSTREAM_IDLE": Meaning(errors.Unavailable, "{provider} stopped sending in mid-answer; try again"),
+    "UPSTREAM_STREAM_TRUNCATED": Meaning(
+        errors.Unavailable, "{provider} ended the stream before the answer was complete; try again"
+    ),
+    "UPSTREAM_UNSUPPORTED": Meaning(errors.Unimplemented, "{provider} does not support this request"),
+    "UPSTREAM_PROTOCOL_ERROR": Meaning(
+        errors.Internal, "{provider} sent something that is not an answer; is the endpoint right?"
+    ),
+    "OUTPUT_LIMIT": Meaning(errors.LimitExceeded, "the answer grew beyond the platform's limit; set max_tokens"),
+}
+
+REASONS_BY_STATUS: dict[int, str] = {
+    400: "UPSTREAM_INVALID_REQUEST",
+    401: "UPSTREAM_AUTH",
+    402: "UPSTREAM_BILLING",
+    403: "UPSTREAM_AUTH",
+    404: "UPSTREAM_MODEL_NOT_FOUND",
+    405: "UPSTREAM_PATH_NOT_FOUND",
+    408: "UPSTREAM_TIMEOUT",
+    409: "UPSTREAM_CONFLICT",
+    412: "UPSTREAM_PRECONDITION",
+    413: "REQUEST_TOO_LARGE",
+    422: "UPSTREAM_INVALID_REQUEST",
+    429: "UPSTREAM_RATE_LIMITED",
+    501: "UPSTREAM_UNSUPPORTED",
+    504: "UPSTREAM_TIMEOUT",
+    529: "UPSTREAM_OVERLOADED",
+}
+
+
+def reason_for_status(status: int) -> str:
+    """The reason that an HTTP status alone stands for."""
+    reason = REASONS_BY_STATUS.get(status)
+    if reason:
+        return reason
+    if 400 <= status < 500:
+        return "UPSTREAM_INVALID_REQUEST"
+    if status >= 500:
+        return "UPSTREAM_SERVER_ERROR"
+    return "UPSTREAM_PROTOCOL_ERROR"
+
+
+def error_for(
+    fault: Fault,
+    provider: str,
+    *,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    keys: Callable[[], Collection[str]] = list,
+    paths: Sequence[str] = (),
+) -> errors.PlatformError:
+    """The error that the caller of the platform sees. `keys` gives all that it must not quote; `paths` are those that
+    are not there, without their host."""
+    meaning = MEANINGS[fault.reason]
+    metadata = {"provider": provider}
+    if status is not None:
+        metadata["http_status"] = str(status)
+    headers = headers or {}
+    request_id = headers.get("x-request-id") or headers.get("request-id") or ""
+    if _SAFE_ID.fullmatch(request_id):
+        metadata["upstream_request_id"] = request_id
+    retry_after = _retry_after(headers) if fault.reason in RETRYABLE else None
+    violations = [errors.FieldViolation(fault.field, "was refused by the provider")] if fault.field else []
+    message = meaning.message.format(provider=provider)
+    if fault.field:
+        message = f"{fault.field}: {message}"
+    if paths:
+        metadata["path"] = paths[0]
+        message = f"{message}: POST {' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} tried"
+    logged: dict[str, str] = {}
+    if fault.message and (words := words_to_tell(fault.message, keys())):
+        message = f"{message}; it says: {words}"
+        metadata[errors.PROVIDER_MESSAGE] = logged[errors.PROVIDER_MESSAGE] = words
+    return meaning.error(
+        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations, logged=logged
+    )
+
+
+RETRYABLE = frozenset(
+    {"UPSTREAM_RATE_LIMITED", "UPSTREAM_OVERLOADED", "UPSTREAM_SERVER_ERROR", "UPSTREAM_TIMEOUT", "UPSTREAM_CONFLICT"}
+)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from `retry-after-ms` (OpenAI) or `Retry-After` (RFC 9110, 10.2.3: seconds or a date)."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None or not value:
+        return seconds
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    seconds = max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+    return seconds if seconds < MAX_RETRY_SECONDS else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < MAX_RETRY_SECONDS else None

@@ -1,0 +1,71 @@
+"""Errors that come with status 200: as an event, as the whole body, inside a choice or beside one.
+
+vLLM names the event `error` and sends its members bare, or marks them with `"object": "error"`; Anthropic marks them
+with `"type": "error"`; most wrap them in `error`, which is null in what is none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.models.providers.errors.error_body import fault_in
+from services.models.providers.errors.faults import Fault
+from services.models.transport.sse import ERROR
+from services.shared import json_text
+
+SENTENCES = ("message", "msg", "errmsg")
+STATUSES = ("status", "status_code", "statusCode", "errcode")
+FAILURES = frozenset({"error", "fail", "failed", "failure"})
+"""What `status` says of an error where it is a word, as of JSend."""
+BASE_RESP = "base_resp"
+MIN_STATUS = 400
+"""Of the numbers of errors: lower ones are those of HTTP for what is none, or say that all is well."""
+
+
+def fault_of_event(data: bytes) -> Fault:
+    """The fault in an event that is named `error`, whatever its data are."""
+    try:
+        told = json_text.decode(data)
+    except json_text.Malformed:
+        return fault_in(data.decode("utf-8", "replace"))
+    return fault_in(told)
+
+
+def error_in(told: dict[str, Any]) -> Any:
+    """The object if it holds an error, or is one, or None: some have what tells of it beside it."""
+    is_error = told.get("error") or told.get("object") == ERROR or told.get("type") == ERROR
+    return told if is_error or has_failed(told.get(BASE_RESP)) else None
+
+
+def bare_error_in(told: dict[str, Any]) -> Any:
+    """The same of an object that holds nothing of an answer: there an empty error is one, and so are the members of one
+    without anything around them."""
+    if error := error_in(told):
+        return error
+    is_empty_error = told.get("error") not in (None, False)
+    return told if is_empty_error or _is_refusal(told) else None
+
+
+def _is_refusal(told: dict[str, Any]) -> bool:
+    """Whether there is a sentence with a word or a number of an error; FastAPI has it alone, as `detail`."""
+    if told.get("detail") or told.get("error_code") or told.get("error_msg") or told.get("errors"):
+        return True
+    code, kind = told.get("code"), told.get("type")
+    is_coded = code >= MIN_STATUS if isinstance(code, int) else bool(code)
+    is_coded = is_coded or told.get("success") is False or any(map(_tells_failure, map(told.get, STATUSES)))
+    is_kind = isinstance(kind, str) and any(word in kind.lower() for word in ("error", "exception"))
+    return (is_coded or is_kind) and any(isinstance(told.get(name), str) for name in SENTENCES)
+
+
+def _tells_failure(value: Any) -> bool:
+    """Whether a value is a number of an error, as a number or as text, or a word for one."""
+    if isinstance(value, str) and value.lower() in FAILURES:
+        return True
+    if isinstance(value, str) and len(value) == len(str(MIN_STATUS)) and value.isdecimal():
+        value = int(value)
+    return isinstance(value, int) and value >= MIN_STATUS
+
+
+def has_failed(base_resp: Any) -> bool:
+    """MiniMax tells with every object how the call goes; 0 is well."""
+    return isinstance(base_resp, dict) and base_resp.get("status_code") not in (None, 0)

@@ -1,0 +1,66 @@
+"""Arguments of earlier calls as an object, for servers that parse them.
+
+An answer that was cut off leaves half an object, and a tool of another provider may take any text. vLLM, llama.cpp and
+others parse what the history holds, and refuse every later request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from proto import models_pb2
+from services.models.providers.history.tool_turns import Notices, PlacedMessage
+from services.models.providers.state.member_state import is_wrapped
+from services.shared import json_text
+
+
+def fit_arguments(messages: Sequence[PlacedMessage], state_owner: str, notices: Notices) -> Sequence[PlacedMessage]:
+    """The messages with objects as arguments, the same sequence where nothing had to change."""
+    fitted: list[PlacedMessage] = []
+    has_changed = False
+    for path, message in messages:
+        odd = dict(_odd_calls(path, message, state_owner)) if message.role == "assistant" else {}
+        if odd:
+            has_changed = True
+            message = _with_objects(message, odd.values())
+            for place in odd:
+                text = 'tool arguments must be an object here; they were sent as {"arguments": "…"}'
+                notices.append(models_pb2.Notice(code="TOOL_ARGUMENTS_WRAPPED", field=place, message=text))
+        fitted.append((path, message))
+    return fitted if has_changed else messages
+
+
+def _odd_calls(path: str, message: models_pb2.ChatMessage, state_owner: str) -> Iterator[tuple[str, str]]:
+    """The paths and ids of the calls whose arguments are something else than an object. Blank ones are none at all."""
+    for index, part in enumerate(message.parts):
+        if _is_odd(part.tool_call.arguments_json) and not _goes_back_as_it_is(part, state_owner):
+            yield f"{path}.parts[{index}]", part.tool_call.id
+    if not message.parts:
+        for index, call in enumerate(message.tool_calls):
+            if _is_odd(call.arguments_json):
+                yield f"{path}.tool_calls[{index}]", call.id
+
+
+def _goes_back_as_it_is(part: models_pb2.ContentPart, state_owner: str) -> bool:
+    is_own = part.HasField("provider_state") and part.provider_state.provider == state_owner
+    return is_own and not is_wrapped(part)
+
+
+def _is_odd(arguments: str) -> bool:
+    return bool(arguments) and not json_text.is_object(arguments)
+
+
+def _with_objects(message: models_pb2.ChatMessage, call_ids: Iterable[str]) -> models_pb2.ChatMessage:
+    changed = models_pb2.ChatMessage()
+    changed.CopyFrom(message)
+    wanted = set(call_ids)
+    for call in (*changed.tool_calls, *(part.tool_call for part in changed.parts if part.HasField("tool_call"))):
+        if call.id in wanted:
+            call.arguments_json = _object(call.arguments_json)
+    return changed
+
+
+def _object(arguments: str) -> str:
+    if not arguments.strip():
+        return "{}"
+    return json_text.encode({"arguments": arguments}).decode()

@@ -1,0 +1,138 @@
+"""Ids of tool calls as a provider takes them.
+
+A conversation may have been held with several providers and servers, each of which makes ids of its own kind. Where
+one of them would be refused, it is replaced by one that is made of it, in the call and in its result, so that the same
+history always gives the same body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from proto import models_pb2
+from services.models.providers.state.member_state import is_wrapped
+
+if TYPE_CHECKING:
+    from services.models.providers.base import Conversation
+
+
+_LETTERS = string.digits + string.ascii_letters
+
+
+class CallIdRules(NamedTuple):
+    """Which ids a provider takes."""
+
+    pattern: re.Pattern[str]
+    are_unique: bool = False
+    """Whether no two calls of a conversation may have the same."""
+    are_in_state: bool = True
+    """Whether a call that the provider made goes back in its own form, with the id that it has there."""
+
+
+MISTRAL_IDS = CallIdRules(re.compile("[a-zA-Z0-9]{9}"), are_in_state=False)
+"""Mistral's own service, and its tokenizers and templates elsewhere: "must be a-z, A-Z, 0-9, with a length of 9"
+(validation/validator.py of mistral-common)."""
+
+MADE_LENGTH = 9
+
+
+def made_id(content: str) -> str:
+    """An id that every provider takes, the same for the same content."""
+    number = int.from_bytes(hashlib.sha256(content.encode()).digest())
+    letters = []
+    for _ in range(MADE_LENGTH):
+        number, place = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[place])
+    return "".join(letters)
+
+
+def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: str) -> Conversation:
+    """The conversation with ids that the provider takes, the same one where nothing had to change.
+
+    A call that goes back in the provider's own form, as its state says it, keeps the id that it has there.
+    """
+    call_ids = _made_ids(conversation.messages)
+    if all(map(rules.pattern.fullmatch, call_ids)) and not (rules.are_unique and len(set(call_ids)) < len(call_ids)):
+        return conversation
+    renaming = _Renaming(rules, state_owner)
+    messages = [renaming.fit(message) for message in conversation.messages]
+    return replace(conversation, messages=messages) if renaming.has_renamed else conversation
+
+
+class _Renaming:
+    """One walk over a conversation."""
+
+    def __init__(self, rules: CallIdRules, state_owner: str) -> None:
+        self._rules = rules
+        self._state_owner = state_owner
+        self._times_seen: Counter[str] = Counter()
+        self._names: dict[str, str] = {}
+        """What the newest call of an id is called now."""
+        self.has_renamed = False
+
+    def fit(self, message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
+        if not message.parts and not message.tool_calls and not message.tool_call_id:
+            return message
+        self._see(message)
+        if not any(self._names.get(call_id, call_id) != call_id for call_id in _ids_in(message)):
+            return message
+        self.has_renamed = True
+        return self._renamed(message)
+
+    def _see(self, message: models_pb2.ChatMessage) -> None:
+        kept = {part.tool_call.id for part in message.parts if self._is_kept(part)}
+        for call_id in dict.fromkeys(call.id for call in _calls_in(message)):
+            self._times_seen[call_id] += 1
+            self._names[call_id] = call_id if call_id in kept else self._name(call_id)
+
+    def _is_kept(self, part: models_pb2.ContentPart) -> bool:
+        is_own = part.provider_state.provider == self._state_owner and not is_wrapped(part)
+        return self._rules.are_in_state and is_own and part.HasField("tool_call")
+
+    def _name(self, call_id: str) -> str:
+        times = self._times_seen[call_id]
+        if self._rules.pattern.fullmatch(call_id) and (times == 1 or not self._rules.are_unique):
+            return call_id
+        return made_id(call_id if times == 1 or not self._rules.are_unique else f"{times}:{call_id}")
+
+    def _renamed(self, message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
+        renamed = models_pb2.ChatMessage()
+        renamed.CopyFrom(message)
+        for call in _calls_in(renamed):
+            call.id = self._names[call.id]
+        for result in _results_in(renamed):
+            result.tool_call_id = self._names.get(result.tool_call_id, result.tool_call_id)
+        if renamed.tool_call_id:
+            renamed.tool_call_id = self._names.get(renamed.tool_call_id, renamed.tool_call_id)
+        return renamed
+
+
+def _made_ids(messages: Sequence[models_pb2.ChatMessage]) -> list[str]:
+    """The ids of all calls. This is asked of every conversation, so it looks at no more than it must."""
+    made: list[str] = []
+    for message in messages:
+        if message.role == "assistant":
+            parts = message.parts
+            calls = (part.tool_call for part in parts if part.HasField("tool_call")) if parts else message.tool_calls
+            made += [call.id for call in calls]
+    return made
+
+
+def _calls_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:
+    yield from message.tool_calls
+    yield from (part.tool_call for part in message.parts if part.HasField("tool_call"))
+
+
+def _results_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolResult]:
+    return (part.tool_result for part in message.parts if part.HasField("tool_result"))
+
+
+def _ids_in(message: models_pb2.ChatMessage) -> Sequence[str]:
+    calls = [call.id for call in _calls_in(message)]
+    return [*calls, *(result.tool_call_id for result in _results_in(message)), message.tool_call_id]

@@ -1,0 +1,112 @@
+"""Which tool is called, and with what, in the tool calls of a message or in pieces of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from services.models.providers.errors.faults import Fault, word_of
+from services.shared import json_text
+from services.shared.json_text import written
+
+KINDS = {"function": "arguments", "custom": "input"}
+"""The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
+
+OTHER_NAMES = ("parameters", "input")
+"""What arguments are called in the models' own formats, which servers hand on (Llama's, Anthropic's)."""
+NULL = "null"
+
+
+class Called(NamedTuple):
+    """What a call, or a piece of one, tells."""
+
+    name: str
+    arguments: str
+    takes_text: bool = False
+    """Whether the arguments are any text, and no object."""
+
+    @property
+    def has_no_arguments(self) -> bool:
+        """Whether the arguments are white space, or null where there should be an object."""
+        blank = self.arguments.strip()
+        return not blank or (blank == NULL and not self.takes_text)
+
+
+def calls_in(message: dict[str, Any]) -> list[Any]:
+    """The calls, or pieces of calls, in a message or a piece of one; one in the form before `tool_calls` included."""
+    calls = message.get("tool_calls")
+    if isinstance(calls, str) and calls.lstrip().startswith(("[", "{")):
+        calls = _decoded(calls)
+    if isinstance(calls, list) and calls:
+        return calls
+    if isinstance(calls, dict) and calls:
+        return _calls_of(calls)
+    former = message.get("function_call")
+    # Some servers have an empty one in every message.
+    if isinstance(former, dict) and any(former.values()):
+        return [{"index": 0, "function": former}]
+    return []
+
+
+def is_placeholder(call: Any) -> bool:
+    """Whether a whole call is none: null, or one that names nothing, as some servers write it into every message."""
+    if call is None:
+        return True
+    called = _read(call)
+    return called is not None and not called.name and called.has_no_arguments and not call.get("id")
+
+
+def _calls_of(calls: dict[str, Any]) -> list[Any]:
+    """The calls in an object: the only one, or all by their numbers."""
+    if _read(calls):
+        return [calls]
+    if all(isinstance(call, dict) for call in calls.values()):
+        return list(calls.values())
+    return []
+
+
+def _decoded(calls: str) -> Any:
+    """The calls in a text of JSON. Raises Fault for what is none."""
+    try:
+        return json_text.decode(calls.encode())
+    except (json_text.Malformed, UnicodeEncodeError):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
+
+
+def read_call(call: Any) -> Called:
+    """What a whole call tells. Raises Fault for what is none of a tool that the caller has."""
+    called = _read(call)
+    if called is None:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return called
+
+
+def read_piece(delta: Any) -> Called:
+    """What a piece of a call tells, which may be its id alone. Raises Fault for what is a piece of none."""
+    called = _read(delta)
+    if called is not None:
+        return called
+    kind = delta.get("type")
+    if kind and kind not in KINDS:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return Called("", "")
+
+
+def _arguments_in(holder: dict[str, Any], member: str) -> str:
+    """What a tool is called with, for which some servers have another name."""
+    name = next((name for name in (member, *OTHER_NAMES) if holder.get(name) is not None), member)
+    return written(holder.get(name))
+
+
+def _read(call: Any) -> Called | None:
+    if not isinstance(call, dict):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    for kind, member in KINDS.items():
+        holder = call.get(kind)
+        if isinstance(holder, dict):
+            return Called(word_of(holder.get("name")), _arguments_in(holder, member), kind == "custom")
+        if holder:
+            raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    # Some servers leave out what should be around the two.
+    if "name" in call or "arguments" in call:
+        return Called(word_of(call.get("name")), written(call.get("arguments")))
+    return None

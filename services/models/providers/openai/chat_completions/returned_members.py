@@ -1,0 +1,75 @@
+"""What goes back to a server with an assistant's message, beyond what the message says."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from proto import models_pb2
+from services.models.providers.base import HISTORY_FIELD
+from services.models.providers.openai.common.opaque_items import is_told_by_its_part, owned_item
+from services.models.providers.openai.common.translation import Translation
+from services.models.providers.state.container_state import container_in
+from services.models.providers.state.member_state import KeptMembers, is_wrapped, members_in
+from services.models.providers.state.opaque_state import NOT_OWN
+
+
+class Call(NamedTuple):
+    """A call, with what its server wants back with it."""
+
+    said: models_pb2.ToolCall
+    kept: KeptMembers | None = None
+
+
+class Returned:
+    """The members of one message. What is lost of its parts is told."""
+
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
+        self._members: dict[str, Any] = {}
+        self._reasoning: dict[str, list[str]] = {}
+        self.thoughts: list[Any] = []
+        """What stands in the content before its text."""
+
+    def take(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
+        """Takes what goes back with the part at `path`, and returns it as far as it belongs to the part's call."""
+        kept = self._own_members(path, part)
+        if kept is not None:
+            self._members.update(kept.message)
+            self.thoughts += kept.thoughts
+        names = kept.reasoning if kept else []
+        wanted = self._translation.target.facts.returned_reasoning
+        if wanted and part.reasoning.text and not part.HasField("provider_state"):
+            # It is nobody's secret.
+            names = [wanted]
+        for name in names:
+            self._reasoning.setdefault(name, []).append(part.reasoning.text)
+        if not kept and not names:
+            self._tell_of_loss(path, part)
+        return kept
+
+    def members(self) -> dict[str, Any]:
+        """All that goes back as members of the message itself."""
+        return self._members | {name: "".join(texts) for name, texts in self._reasoning.items()}
+
+    def _own_members(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
+        """What this server attached to a part. What only says so is refused; in a session's history it is lost."""
+        if not is_wrapped(part) or part.provider_state.provider != self._translation.target.state_owner:
+            return None
+        kept = members_in(part)
+        if kept is None and not path.startswith(HISTORY_FIELD):
+            self._translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+        return kept
+
+    def _tell_of_loss(self, path: str, part: models_pb2.ContentPart) -> None:
+        """Names what a part loses here: reasoning all of it, others the state that a provider wants back with them."""
+        if part.HasField("reasoning"):
+            problem = "only the server that it came from takes this reasoning back; this part was not sent"
+            self._translation.tell("REASONING_DROPPED", path, problem)
+        elif part.HasField("provider_state") and not self._says_no_more(part):
+            lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
+            problem = f"only the provider that made it takes back this part's state; {lost}"
+            self._translation.tell("PROVIDER_STATE_DROPPED", path, problem)
+
+    def _says_no_more(self, part: models_pb2.ContentPart) -> bool:
+        """Whether nothing of the conversation is lost with a part's state."""
+        return container_in(part) is not None or is_told_by_its_part(owned_item(part, self._translation.target))

@@ -1,0 +1,214 @@
+"""The events of a streamed chat completion → an Answer.
+
+https://platform.openai.com/docs/api-reference/chat/streaming
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.event_data import DONE, read_data
+from services.models.providers.answers.finish_reasons import finish_word
+from services.models.providers.answers.logprobs import read_logprobs
+from services.models.providers.errors.faults import Fault, read_object
+from services.models.providers.errors.told_errors import BASE_RESP, fault_of_event
+from services.models.providers.openai.chat_completions.called import calls_in
+from services.models.providers.openai.chat_completions.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
+from services.models.providers.openai.chat_completions.choices import OtherChoices, first_choice
+from services.models.providers.openai.chat_completions.plain_pieces import PlainPieces
+from services.models.providers.openai.chat_completions.response import (
+    add_delta,
+    annotations_in,
+    message_of,
+    read_end,
+    read_finish,
+    read_header,
+    refuse_error,
+    refuse_error_within,
+    says_something,
+    tell_not_carried,
+)
+from services.models.providers.openai.chat_completions.streamed_calls import StreamedCalls
+from services.models.providers.openai.chat_completions.whole_message import rest_of_message
+from services.models.providers.openai.common.usage import read_counts_elsewhere, read_rates, read_usage
+from services.models.transport.sse import ERROR, Event
+from services.shared.json_text import text_of
+
+WHOLE = "chat.completion"
+"""What `object` is of whole answers; of pieces it is `chat.completion.chunk`."""
+
+
+USUAL_TIERS = (None, "default")
+"""Of `service_tier`, which OpenAI tells with every piece."""
+
+
+class ChatCompletionDecoder:
+    """One stream. It is whole once a finish reason or `[DONE]` has come; usage comes between the two.
+
+    Some gateways put a finish reason on their first chunk, or on every one: content behind it makes the answer
+    unfinished again.
+
+    `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
+    """
+
+    def __init__(self, stop_sequence_member: str | None = None) -> None:
+        self._streamed = _StreamedAnswer()
+        self.answer: Answer = self._streamed
+        self._calls = self._streamed.calls
+        self.finished = False
+        self.ended = False
+        self.awaits_usage = False
+        self._others = OtherChoices(self.answer)
+        self._plain_pieces = PlainPieces()
+        self._reads_plainly = False
+        """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
+        self._told_by_messages = False
+        self._message_length = 0
+        """Of the texts of such messages, all together."""
+        self._finishes_early = False
+        """Whether content has come behind a finish reason, or one before all content."""
+        self._stop_sequence_member = stop_sequence_member
+
+    def feed(self, events: Sequence[Event]) -> None:
+        for event in events:
+            name, data = event
+            if name and name.endswith(ERROR):
+                raise fault_of_event(data)
+            if not data:
+                continue
+            if not self._reads_plainly or (piece := self._plain_pieces.read(data)) is None:
+                if not data.startswith(b"{"):
+                    data = read_data(event)
+                if data == DONE:
+                    self._end()
+                    return
+                if data:
+                    self._read(read_object(data), data)
+                continue
+            self.answer.add(TEXT, "text", piece.choices[0].delta.content)
+            if piece.service_tier:
+                read_rates(self.answer, piece.service_tier)
+
+    def _end(self) -> None:
+        """Nothing more comes. Where nothing at all came, that is no answer: its generation failed."""
+        for piece in self._others.take_back(has_first=self._has_content()):
+            chunk = read_object(piece)
+            self._read_choice(first_choice(chunk), chunk, piece)
+        self.ended = True
+        if not self.finished and self._calls.has_half:
+            # Nobody says that it was the model that stopped.
+            raise Fault("UPSTREAM_STREAM_TRUNCATED")
+        self.finished = self.finished or self._has_content() or bool(self.answer.raw_finish_reason)
+
+    def _read(self, chunk: dict[str, Any], data: bytes) -> None:
+        choice = first_choice(chunk)
+        if choice and (choice.get("index") or self._others or len(chunk["choices"]) > 1):
+            choice, data = self._others.sift(chunk, data, is_finished=self.finished)
+        self._read_choice(choice, chunk, data)
+        self._reads_plainly = bool(self.answer.model) and not self.finished and not self._others
+
+    def _read_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
+        if not choice or ERROR in chunk or ERROR in choice or BASE_RESP in chunk:
+            refuse_error(chunk, choice)
+        if not choice:
+            tell_not_carried(self.answer, chunk, choice)
+            read_counts_elsewhere(self.answer, chunk, choice)
+        if not self.answer.model:
+            read_header(self.answer, chunk)
+            tell_not_carried(self.answer, chunk, choice)
+        if self.finished or choice.get("finish_reason"):
+            self._read_end_of_choice(choice, chunk, data)
+        elif choice:
+            self._add_content(choice, chunk, data)
+        if choice.get("logprobs"):
+            self._add_logprobs(choice["logprobs"], chunk)
+        if chunk.get("usage") or chunk.get("service_tier"):
+            read_end(self.answer, chunk)
+
+    def _add_logprobs(self, member: Any, chunk: dict[str, Any]) -> None:
+        told = read_logprobs(member)
+        if told is None:
+            return
+        if chunk.get("object") == WHOLE:
+            # All of them, once more.
+            self.answer.complete_logprobs(TEXT, told)
+        else:
+            self.answer.add_logprobs(TEXT, told)
+
+    def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
+        """Reads a choice with a finish reason, or behind one."""
+        tell_not_carried(self.answer, chunk, choice)
+        was_finished, had_content = self.finished, self.answer.says_something or bool(self._calls)
+        if self._add_content(choice, chunk, data) and was_finished:
+            self.finished = self.awaits_usage = False
+            self._finishes_early = True
+        read_counts_elsewhere(self.answer, chunk, choice)
+        if finish_word(choice.get("finish_reason")):
+            read_finish(self.answer, choice, self._stop_sequence_member)
+            # One that says that all was said, and nothing was, is believed once `[DONE]` says so too.
+            self.finished = self._has_content() or self.answer.finish_reason != "stop"
+            self._finishes_early = self._finishes_early or not self.finished
+            # One that came before anything, or with the first of it, may be one of many.
+            self.awaits_usage = had_content and not self._finishes_early
+
+    def _add_content(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> bool:
+        """Adds what a choice says, in whichever member it says it; returns whether that was anything."""
+        delta = choice.get("delta")
+        if not isinstance(delta, dict) or ("message" in choice and not says_something(delta)):
+            delta = message_of(choice) or {}
+            had_text = self.answer.has_block(TEXT)
+            if self._repeats(chunk, delta):
+                delta = rest_of_message(self._streamed, self._calls, delta)
+            if not had_text and says_something(delta):
+                self._told_by_messages = True
+            self._message_length += len(text_of(delta.get("content")))
+        self._add_delta(delta, data)
+        return says_something(delta)
+
+    def _repeats(self, chunk: dict[str, Any], message: dict[str, Any]) -> bool:
+        """Whether a message in place of a delta holds all that was said so far, and not the next piece of it."""
+        if not self._has_content():
+            return False
+        if not self._told_by_messages or chunk.get("object") == WHOLE:
+            return True
+        text = text_of(message.get("content"))
+        # To put together what was told would take longer with every piece.
+        told = self.answer.text_of(TEXT) if len(text) > self._message_length else ""
+        if told and len(text) > len(told) and text.startswith(told):
+            # So do all that follow.
+            self._told_by_messages = False
+        return not self._told_by_messages
+
+    def _has_content(self) -> bool:
+        return self.answer.has_begun or bool(self._calls)
+
+    def _add_delta(self, delta: dict[str, Any], data: bytes) -> None:
+        """Adds a piece of the message, which came in the event `data`."""
+        answer = self._streamed
+        add_delta(answer, delta)
+        for index, piece in enumerate(calls_in(delta)):
+            if piece is not None:
+                self._calls.add(piece, data, delta, index)
+        if isinstance(delta.get("content"), list):
+            answer.keep_thoughts(data, delta)
+        if "usage" in delta:
+            read_usage(answer, delta["usage"])
+        if "annotations" in delta:
+            answer.add_annotations(annotations_in(delta))
+        if not delta.keys() <= KNOWN_MEMBERS:
+            refuse_error_within(delta)
+            answer.keep(data, delta)
+
+
+class _StreamedAnswer(ChatAnswer):
+    """An answer whose last calls may have no arguments, which only its end tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = StreamedCalls(self, FIRST_CALL)
+
+    def complete(self) -> None:
+        self.calls.complete()
+        super().complete()

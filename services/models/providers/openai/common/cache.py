@@ -1,0 +1,49 @@
+"""Prompt-cache marks → `prompt_cache_breakpoint`, which OpenAI's models take since gpt-5.6; earlier ones, and other
+servers, find by themselves what can be cached, and a mark means nothing to them.
+
+OpenAI writes the latest three marks of a request, and one of its own at the end. An answer's parts can have none, nor
+can tools.
+https://developers.openai.com/api/docs/guides/prompt-caching
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proto import models_pb2
+from services.models.providers.openai.common.translation import Translation
+
+LIFETIMES = {1_800: "30m", 43_200: "12h"}
+"""The seconds that a marked prefix can be kept, and OpenAI's words for them."""
+
+
+def is_marked(marked: models_pb2.ContentPart | models_pb2.ToolDefinition, translation: Translation) -> bool:
+    """Whether a part, or a tool, has a mark, and the model takes marks."""
+    return translation.target.facts.cache_marks and marked.HasField("cache")
+
+
+def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: Translation) -> Any:
+    """The encoded part, with the mark of `part` if it has one; None, for a part that was refused, stays None."""
+    if encoded is None or not is_marked(part, translation):
+        return encoded
+    end_of_prefix: dict[str, str] = {"mode": "explicit"}
+    if part.cache.HasField("ttl"):
+        end_of_prefix["ttl"] = _lifetime(part.cache, f"{path}.cache.ttl", translation)
+    return {**encoded, "prompt_cache_breakpoint": end_of_prefix}
+
+
+def refuse_mark(
+    marked: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str, what: str, translation: Translation
+) -> None:
+    """Says that a mark stands where OpenAI takes none."""
+    if is_marked(marked, translation):
+        translation.tell_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
+
+
+def _lifetime(cache: models_pb2.PromptCache, path: str, translation: Translation) -> str:
+    seconds = cache.ttl.seconds + cache.ttl.nanos / 1e9
+    nearest = min(LIFETIMES, key=lambda lifetime: abs(lifetime - seconds))
+    if seconds != nearest:
+        known = " or ".join(LIFETIMES.values())
+        translation.tell_changed(path, f"OpenAI keeps for {known}; {LIFETIMES[nearest]} was sent")
+    return LIFETIMES[nearest]

@@ -1,0 +1,126 @@
+"""The items of Responses that come back with the parts of an answer, kept as OpenAI's opaque state.
+
+https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-items-in-context
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+from proto import models_pb2
+from services.models.providers.base import Target
+from services.models.providers.state.member_state import is_wrapped
+from services.models.providers.state.opaque_state import read_head
+from services.shared import json_text
+from services.shared.json_text import items_of
+
+# What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them, but
+# for how likely a text was.
+MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
+PART_MEMBERS = frozenset({"type", "text", "refusal", "logprobs"})
+CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
+
+OWN_ITEMS = frozenset(
+    {
+        "message",
+        "reasoning",
+        "compaction",
+        "program",
+        "program_output",
+        "tool_search_output",
+        "shell_call_output",
+        "mcp_list_tools",
+        "mcp_approval_request",
+    }
+)
+CALL = "_call"
+"""What OpenAI hands out as the model's word or its own tools' (`ResponseOutputItem` of openai 3.54), and the end of the
+names of all calls, later ones too: only a model calls. Whatever answers a call that is the caller's to answer
+(`function_call_output`, `mcp_approval_response`), and what somebody else than the model adds (`additional_tools`), is
+none of it."""
+
+MAX_MARKS = 100_000
+"""Brackets and commas of an item that is read whole; with so many it says more than any part does."""
+
+TextKind = Literal["text", "refusal"]
+
+PART_KINDS: dict[str, tuple[TextKind, str]] = {
+    "output_text": ("text", "text"),
+    "text": ("text", "text"),
+    "refusal": ("refusal", "refusal"),
+}
+"""Of a message's content: the kind of block, and the member that holds its text. The second is that of Chat
+Completions, which servers of other models write here too."""
+
+
+def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
+    """Whether the target's provider made the state that a part has, as an item of Responses."""
+    is_own = part.HasField("provider_state") and part.provider_state.provider == target.state_owner
+    return is_own and not is_wrapped(part)
+
+
+def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
+    """The item that a part came in, where the target's provider made it. Empty too for what cannot be the model's own,
+    whoever says so."""
+    item = part.provider_state.data if has_owned_item(part, target) else b""
+    return item if item and is_answer_item(item) else b""
+
+
+def is_answer_item(item_json: bytes) -> bool:
+    """Whether an item is the model's word, or that of a tool which OpenAI runs: of a type that nobody else writes."""
+    head = read_head(item_json)
+    if head is None:
+        return False
+    if head.type == "message":
+        return head.role == "assistant"
+    return head.role in ("", "assistant") and (head.type in OWN_ITEMS or head.type.endswith(CALL))
+
+
+def takes_back(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
+    """Whether the items of an assistant's message go back to the target as they are.
+
+    "Reasoning input items can only be provided to a reasoning or computer use model", says OpenAI; and what came
+    behind reasoning is taken only together with it.
+    """
+    if target.facts.can_reason is not False or not adapts:
+        return True
+    return not any(part.HasField("reasoning") and has_owned_item(part, target) for part in message.parts)
+
+
+def is_told_by_its_part(item_json: bytes) -> bool:
+    """Whether an item is a message or a call that says no more than a part without state does."""
+    if sum(map(item_json.count, (b"{", b"[", b","))) > MAX_MARKS:
+        return False
+    try:
+        item = json_text.decode(item_json)
+    except json_text.Malformed:
+        return False
+    if not isinstance(item, dict):
+        return False
+    if item.get("type") == "message":
+        return not message_says_more(item)
+    return item.get("type") == "function_call" and not call_says_more(item)
+
+
+def message_says_more(item: dict[str, Any]) -> bool:
+    """Whether a message holds what text alone does not tell: a phase, annotations, parts of an unknown kind."""
+    parts = items_of(item.get("content"))
+    return _says_more(item, MESSAGE_MEMBERS) or any(
+        text_kind(part) is None or _says_more(part, PART_MEMBERS) for part in parts
+    )
+
+
+def call_says_more(item: dict[str, Any]) -> bool:
+    """Whether the call of a function holds more than its id, its name and its arguments."""
+    return _says_more(item, CALL_MEMBERS)
+
+
+def text_kind(part: Any) -> tuple[TextKind, str] | None:
+    """What a part of a message is, and the member that holds its text; None for parts of an unknown kind."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    return PART_KINDS.get(kind) if isinstance(kind, str) else None
+
+
+def _says_more(holder: dict[str, Any], known: Collection[str]) -> bool:
+    return any(value for name, value in holder.items() if name not in known)

@@ -1,0 +1,75 @@
+"""What holds of reasoning in both of OpenAI's dialects: whether it is asked for, how much, and what it excludes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.models.providers.openai.common.efforts import effort_of_budget, nearest_effort
+from services.models.providers.openai.common.translation import Translation
+from services.models.providers.parameters import NEUTRAL
+
+
+def asks_about_reasoning(translation: Translation) -> bool:
+    """Whether there is anything to say of reasoning; to a model that cannot there is not, and what is lost is named."""
+    if not translation.request.HasField("reasoning"):
+        return False
+    if translation.target.facts.can_reason is False and translation.adapts:
+        _tell_that_it_cannot(translation)
+        return False
+    return True
+
+
+def _tell_that_it_cannot(translation: Translation) -> None:
+    """Names all that was asked for, but for what is so anyway: no reasoning, and none of its text."""
+    for field, value in translation.request.reasoning.ListFields():
+        if value not in ("none", False):
+            problem = f"{translation.target.model} does not reason; {field.name} was not sent"
+            translation.tell_dropped(f"reasoning.{field.name}", problem)
+
+
+def wanted_effort(translation: Translation) -> str | None:
+    """The effort to send: the one that is asked for, or the one that a budget comes to where none can be given."""
+    wanted, title = translation.request.reasoning, translation.traits.title
+    effort = _fit(wanted.effort, translation) if wanted.effort else None
+    if not wanted.HasField("budget_tokens") or translation.traits.reasoning.budget:
+        return effort
+    path, problem = "reasoning.budget_tokens", f"{title} takes an effort, not a budget"
+    if wanted.effort:
+        translation.tell_dropped(path, f"{problem}; only the effort was sent")
+        return effort
+    effort = _effort_in_place_of(wanted.budget_tokens, translation)
+    translation.tell_changed(path, f"{problem}; effort {effort} was sent in its place")
+    return effort
+
+
+def _fit(effort: str, translation: Translation) -> str | None:
+    known, model = translation.target.facts.reasoning, translation.target.model
+    if not translation.adapts or known is None or not known.efforts or effort in known.efforts:
+        return effort
+    nearest, words = nearest_effort(effort, known.efforts), ", ".join(known.efforts)
+    if nearest is None:
+        translation.tell_dropped("reasoning.effort", f"{model} takes {words} as effort; it was not sent")
+    else:
+        translation.tell_changed("reasoning.effort", f"{model} takes {words} as effort; {nearest} was sent")
+    return nearest
+
+
+def _effort_in_place_of(budget_tokens: int, translation: Translation) -> str:
+    known, effort = translation.target.facts.reasoning, effort_of_budget(budget_tokens)
+    return (nearest_effort(effort, known.efforts) if known else None) or effort
+
+
+def drop_excluded(parameters: dict[str, Any], effort: str | None, translation: Translation) -> None:
+    """Takes out of `parameters`, named as in ChatConfig, what the model refuses while it reasons, as `effort` or its
+    nature let it."""
+    known, model = translation.target.facts.reasoning, translation.target.model
+    if known is None or not translation.adapts:
+        return
+    reasons = effort != "none" if effort else known.on_by_default
+    if not reasons:
+        return
+    for name in [name for name in parameters if name in known.excludes]:
+        if parameters.pop(name) != NEUTRAL.get(name):
+            translation.tell_dropped(
+                f"config.{name}", f"{model} does not take {name} while it reasons; it was not sent"
+            )

@@ -1,0 +1,57 @@
+"""What tells the servers that speak Chat Completions apart: data that the one translation acts upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.models.providers.base import HistoryRules
+from services.models.providers.facts import MediaKind
+from services.models.providers.schemas.fitting import SchemaRules
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningMembers:
+    """The members of a body by which a server is told how to reason, beside or in place of `reasoning_effort`."""
+
+    budget: str | None = None
+    """Takes a number of tokens to think with; without it a budget becomes an effort."""
+    include_text: str | None = None
+    """Says whether the reasoning is shown."""
+    template_switch: str | None = None
+    """The variable of the chat template that turns reasoning on and off, where an effort alone does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """One kind of server."""
+
+    name: str
+    """The key of ChatRequest.provider_options_json."""
+    title: str
+    """What callers read it as."""
+    media_by_url: Mapping[MediaKind, str]
+    """The kinds of media that go as `{"type": x, x: {"url": …}}`, by their URL or as a data URL, each with its x."""
+    takes_files: bool = True
+    """Whether documents go as `file` parts."""
+    takes_refusals: bool = False
+    """Whether an earlier refusal has a member of its own; elsewhere it is what the assistant said."""
+    takes_cache_key: bool = False
+    """Whether cached prompts are found by `prompt_cache_key`."""
+    end_user_member: str = "user"
+    """What it calls the id of the end user."""
+    max_end_user_length: int | None = None
+    """Of that id, in characters; a longer one is shortened."""
+    history: HistoryRules = field(default_factory=HistoryRules)
+    """What it takes of earlier messages."""
+    max_tools: int | None = None
+    """How many tools it takes; None where that is not known."""
+    strict_schemas: SchemaRules | None = None
+    """The rules of schemas that are strict; None where every schema is taken as it is."""
+    shows_reasoning: bool = True
+    """Whether the text of reasoning can be in an answer at all."""
+    reasoning: ReasoningMembers = ReasoningMembers()
+    continuation: Mapping[str, bool] = field(default_factory=dict)
+    """What makes it go on with an answer that the conversation ends in the middle of; none where it does so anyway."""
+    stop_sequence_member: str | None = None
+    """Where a choice says which stop sequence ended it."""

@@ -1,0 +1,138 @@
+"""An assistant's message → the items of a request's input.
+
+https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-items-in-context
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from proto import models_pb2
+from services.models.providers.base import HISTORY_FIELD
+from services.models.providers.openai.common.cache import refuse_mark
+from services.models.providers.openai.common.content import PlacedPart, place
+from services.models.providers.openai.common.opaque_items import (
+    has_owned_item,
+    is_told_by_its_part,
+    owned_item,
+    takes_back,
+)
+from services.models.providers.openai.common.translation import Translation
+from services.models.providers.state.container_state import container_in
+from services.models.providers.state.opaque_state import NOT_OWN
+
+Item = Any
+"""An item: a dict to encode, or raw JSON to embed."""
+
+
+def encode_answer(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Iterator[Item]:
+    """What an assistant said, in its order; nothing where it said nothing."""
+    if not message.parts:
+        # The common form; as parts it says the same.
+        if message.content:
+            yield encode_message(message.content)
+        yield from map(_function_call, message.tool_calls)
+        return
+    parts = place(message.parts, f"{path}.parts")
+    kept_items = _returned_items(message, parts, translation)
+    said: list[models_pb2.ContentPart] = []
+    newest_item = b""
+    for (here, part), item in zip(parts, kept_items, strict=True):
+        refuse_mark(part, here, "what an assistant said", translation)
+        if not item and not part.HasField("tool_call"):
+            said.append(part)
+            continue
+        yield from _spoken(said)
+        said = []
+        if not item:
+            yield _function_call(part.tool_call)
+        elif item != newest_item:
+            # An item of several parts is kept with each of them, and sent once.
+            yield msgspec.Raw(item)
+        newest_item = item
+    yield from _spoken(said)
+
+
+def encode_message(content: str | list[Any]) -> Item:
+    """A message of an assistant's."""
+    # OpenAI does without the type; llama.cpp takes no message of an assistant's for one that lacks it.
+    return {"type": "message", "role": "assistant", "content": content}
+
+
+# ----------------------------------------------------------------------------------------------------------- state
+
+
+def _returned_items(
+    message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: Translation
+) -> list[bytes]:
+    """For each part the item that goes back in its place, if one does. What is lost of the others is told."""
+    if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
+        return [b""] * len(parts)
+    target = translation.target
+    owned = [_own_item(here, part, translation) for here, part in parts]
+    returned = list(owned)
+    if not takes_back(message, target, adapts=translation.adapts):
+        problem, returned = f"{target.model} takes no earlier reasoning", [b""] * len(owned)
+    else:
+        problem = "the answer ended within this reasoning, which OpenAI takes back only with what came of it"
+        _leave_out_last_thoughts(parts, returned)
+    for (here, part), own, item in zip(parts, owned, returned, strict=True):
+        if not item:
+            _tell_of_loss(here, part, own, problem, translation)
+    return returned
+
+
+def _own_item(path: str, part: models_pb2.ContentPart, translation: Translation) -> bytes:
+    """The item of a part that OpenAI made. What only says so is refused; in a session's history it is lost."""
+    item = owned_item(part, translation.target)
+    if not item and has_owned_item(part, translation.target) and not path.startswith(HISTORY_FIELD):
+        translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+    return item
+
+
+def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) -> None:
+    """Takes out the reasoning that nothing follows: OpenAI refuses an "item of type 'reasoning' […] without its
+    required following item", in this turn and in every later one."""
+    for index in range(len(parts) - 1, -1, -1):
+        part = parts[index][1]
+        if part.HasField("reasoning"):
+            items[index] = b""
+        elif items[index] or part.HasField("tool_call") or part.text or part.refusal:
+            return
+
+
+def _tell_of_loss(path: str, part: models_pb2.ContentPart, own: bytes, problem: str, translation: Translation) -> None:
+    """Names what a part loses that goes back without its state; `problem` says why it does although OpenAI made it."""
+    if part.HasField("reasoning"):
+        theirs = "reasoning can only go back to the provider that made it, in its own form"
+        translation.tell("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
+    elif part.HasField("provider_state") and container_in(part) is None and not is_told_by_its_part(own):
+        reason = problem if own else "only the provider that made it can read this part's state"
+        lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
+        translation.tell("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")
+
+
+# ----------------------------------------------------------------------------------------------------- our own forms
+
+
+def _spoken(parts: Sequence[models_pb2.ContentPart]) -> Iterator[Item]:
+    """What an assistant said in one go, as one message; nothing where it said nothing."""
+    spoken = [part for part in parts if part.text or part.refusal]
+    if any(part.refusal for part in spoken):
+        yield encode_message([_spoken_part(part) for part in spoken])
+    elif spoken:
+        yield encode_message("".join(part.text for part in spoken))
+
+
+def _spoken_part(part: models_pb2.ContentPart) -> dict[str, Any]:
+    if part.refusal:
+        return {"type": "refusal", "refusal": part.refusal}
+    return {"type": "output_text", "text": part.text, "annotations": []}
+
+
+def _function_call(call: models_pb2.ToolCall) -> Item:
+    arguments = call.arguments_json or "{}"
+    return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}

@@ -1,0 +1,118 @@
+"""The body of a response → an Answer. https://platform.openai.com/docs/api-reference/responses/object"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.finish_reasons import finish_reason_of
+from services.models.providers.answers.large_logprobs import read_large_object
+from services.models.providers.answers.not_carried import OF_RESPONSES, tell_cut_logprobs, tell_members, tell_tool_usage
+from services.models.providers.errors.error_body import fault_in
+from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.errors.told_errors import bare_error_in, error_in
+from services.models.providers.openai.common.usage import read_rates, read_usage
+from services.models.providers.openai.responses.output_items import OutputItems, index_of, item_of
+from services.shared import json_text
+from services.shared.json_text import items_of
+
+# Why reasoning that was sent was kept from the model. Reasoning of an earlier turn is so by default.
+WITHHELD = {
+    "organization_mismatch": "another organization's",
+    "end_user_mismatch": "another end user's",
+    "model_mismatch": "another model's",
+    "prefix_mismatch": "of other messages before it",
+}
+
+UNFINISHED = frozenset({"queued", "in_progress"})
+
+
+class _RawOutput(msgspec.Struct):
+    output: list[msgspec.Raw]
+
+
+def read_answer(body: bytes) -> Answer:
+    """Raises Fault when the body is not a response that has ended."""
+    response, light = read_large_object(body)
+    if error := error_in(response):
+        raise fault_in(error)
+    if not isinstance(response.get("output"), list):
+        if error := bare_error_in(response):
+            raise fault_in(error)
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    answer = Answer()
+    if light is not body:
+        tell_cut_logprobs(answer)
+    read_end(answer, OutputItems(answer), response, light)
+    return answer
+
+
+def read_end(
+    answer: Answer,
+    items: OutputItems,
+    response: dict[str, Any],
+    response_json: bytes,
+    places_of: Callable[[list[Any]], Sequence[int]] = lambda output: range(len(output)),
+) -> None:
+    """Takes what a response says that has ended: the items that were not told yet, the reason, the usage.
+
+    `places_of` says where the items of an output are that may have been told already. Raises Fault when it failed, or
+    has not ended.
+    """
+    read_header(answer, response)
+    # Refused before its output is read, which is of no use to anybody.
+    word = _finish_word(response)
+    output = items_of(response.get("output"))
+    places = places_of(output)
+    missing = [order for order, place in enumerate(places) if not items.is_whole(place)]
+    if missing:
+        texts = _raw_items(response_json, output)
+        for order in missing:
+            items.add_whole(index_of(places[order]), item_of(output[order]), texts[order])
+    items.end()
+    answer.finish(finish_reason_of(word), word)
+    read_usage(answer, response.get("usage"))
+    read_rates(answer, response.get("service_tier"))
+    _warn_of_withheld_reasoning(answer, response)
+    tell_members(answer, response, OF_RESPONSES)
+    tell_tool_usage(answer, response)
+
+
+def read_header(answer: Answer, response: dict[str, Any]) -> None:
+    """Takes the provider's id and the model that served."""
+    answer.provider_response_id = answer.provider_response_id or word_of(response.get("id"))
+    answer.model = answer.model or word_of(response.get("model"))
+
+
+def _finish_word(response: dict[str, Any]) -> str:
+    """Its `status`, or where that is `incomplete` the reason for it."""
+    status = word_of(response.get("status"))
+    if status in ("failed", "cancelled"):
+        raise fault_in(response.get("error"))
+    if status in UNFINISHED:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    if status == "incomplete":
+        details = response.get("incomplete_details")
+        return (word_of(details.get("reason")) if isinstance(details, dict) else "") or status
+    return status
+
+
+def _raw_items(response_json: bytes, output: Sequence[Any]) -> list[bytes]:
+    """Each item as the provider wrote it, or, where that cannot be embedded in a request again, as we write it."""
+    try:
+        return [bytes(item) for item in json_text.decode_exactly(response_json, _RawOutput).output]
+    except json_text.Malformed:
+        return [json_text.encode_any(item) for item in output]
+
+
+def _warn_of_withheld_reasoning(answer: Answer, response: dict[str, Any]) -> None:
+    told = [
+        change.get("reason") for change in items_of(response.get("input_transformations")) if isinstance(change, dict)
+    ]
+    for reason, whose in WITHHELD.items():
+        if reason in told:
+            problem = f"OpenAI kept earlier reasoning from the model: it is {whose}"
+            answer.warn("REASONING_DROPPED", problem, field="messages")

@@ -1,0 +1,97 @@
+"""Which of OpenAI's two dialects carries a request: Chat Completions, or Responses where only that can.
+
+Chat Completions is the default: it is the cheaper to translate, and what models of every age take. A request goes to
+Responses when
+
+  * the model is served there only;
+  * it has tools, the model reasons, or is made to by an option of the caller's, and takes both together on Responses
+    only: "Function tools with reasoning_effort are not supported", says Chat Completions;
+  * its history holds state that OpenAI made, such as encrypted reasoning, and takes back for this model: Responses
+    alone does that;
+  * it asks for the text of the reasoning, which Chat Completions never shows, and the model may reason;
+  * it asks for a tool that OpenAI itself runs, gives a document by URL or an image by file id, or answers a tool call
+    with more than text.
+
+Servers that imitate OpenAI are left alone: few of them speak Responses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from proto import models_pb2
+from services.models.providers.base import Conversation, Target
+from services.models.providers.content import media_kind
+from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.common.opaque_items import has_owned_item, takes_back
+from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.shared import json_text
+
+
+def suited(target: Target, conversation: Conversation) -> Target:
+    """The target, in the dialect that the conversation needs, its earlier messages too.
+
+    Targets of other dialects than OpenAI's own come back as they are.
+    """
+    if target.dialect is not OPENAI or not _needs_responses(target, conversation):
+        return target
+    return dataclasses.replace(target, dialect=OPENAI_RESPONSES)
+
+
+def _needs_responses(target: Target, conversation: Conversation) -> bool:
+    request = conversation.request
+    if target.facts.responses_only:
+        return True
+    if request.tools and _tools_need_responses(target, request):
+        return True
+    if request.reasoning.include_text and target.facts.can_reason is not False:
+        return True
+    if conversation.contents.are_plain:
+        return False
+    adapts = request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
+    return any(
+        _message_needs_responses(message, target, adapts=adapts) for message in conversation.messages if message.parts
+    )
+
+
+def _tools_need_responses(target: Target, request: models_pb2.ChatRequest) -> bool:
+    if any(tool.HasField("provider_tool") for tool in request.tools):
+        return True
+    return target.facts.tools_with_reasoning_need_responses and _reasons(target, request)
+
+
+def _reasons(target: Target, request: models_pb2.ChatRequest) -> bool:
+    by_options, wanted = _asked_in_options(request), request.reasoning
+    if by_options is not None:
+        return by_options
+    if wanted.effort:
+        return wanted.effort != "none"
+    if wanted.HasField("budget_tokens"):
+        return True
+    return target.facts.reasoning is not None and target.facts.reasoning.on_by_default
+
+
+def _asked_in_options(request: models_pb2.ChatRequest) -> bool | None:
+    """Whether the caller's own options ask for reasoning, or against it; None where they say nothing of it."""
+    options = request.provider_options_json.get(OPENAI.name)
+    if not options:
+        return None
+    members = json_text.raw_members(options)
+    if "reasoning" in members:
+        # The form of Responses, which Chat Completions does not know.
+        return True
+    effort = json_text.decode(bytes(members.get("reasoning_effort", b"null")))
+    return None if effort is None else effort != "none"
+
+
+def _message_needs_responses(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
+    if any(has_owned_item(part, target) for part in message.parts) and takes_back(message, target, adapts=adapts):
+        return True
+    return any(_part_needs_responses(part) for part in message.parts)
+
+
+def _part_needs_responses(part: models_pb2.ContentPart) -> bool:
+    if part.HasField("tool_result"):
+        return any(piece.HasField("media") for piece in part.tool_result.content)
+    kind = media_kind(part.media) if part.HasField("media") else None
+    return (kind == "document" and bool(part.media.url)) or (kind == "image" and bool(part.media.file_id))

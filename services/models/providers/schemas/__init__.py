@@ -1,0 +1,1 @@
+"""JSON Schemas fitted to what providers enforce."""

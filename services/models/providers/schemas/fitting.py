@@ -1,0 +1,414 @@
+"""Fits JSON Schemas to the subsets that providers enforce.
+
+A provider that enforces a schema refuses one with keywords that it cannot enforce. Those are taken out and written into
+the description beside them, where the model still reads them. Whatever needs no change stays as its exact bytes, keys
+in their order.
+
+What is taken out is never looked into: it is quoted as it was given, once. So fitting takes time and room in proportion
+to the schema, however it is nested.
+
+Sources: https://platform.claude.com/docs/en/build-with-claude/structured-outputs ("JSON Schema limitations"),
+https://developers.openai.com/api/docs/guides/structured-outputs ("Supported schemas"), and what the vendors' SDKs do
+to schemas before they send them.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from proto import models_pb2
+from services.models.providers.schemas.joins import (
+    DEFINITIONS,
+    MAX_JOINED_BYTES,
+    Definitions,
+    Part,
+    Repeats,
+    describe,
+    is_object,
+    join,
+    plain_objects,
+)
+from services.models.providers.schemas.nodes import (
+    FALSE,
+    NULL,
+    Node,
+    Value,
+    is_same,
+    items_in,
+    members_of,
+    number_in,
+    quoted,
+    text_in,
+    words_in,
+)
+from services.shared import json_text
+from services.shared.bounded_cache import BoundedCache
+from services.shared.json_text import CACHED_TEXT_LENGTH
+
+FIT_WORK = 64
+JOIN_WORK = 512
+"""Of a schema, how many times as long it takes as plain text, at worst, and where definitions are joined."""
+
+MAX_CHANGES_SHOWN = 10
+MAX_CHANGE_LENGTH = 2000
+MAX_NAME_LENGTH = 128
+"""Of what a notice says: a property's name may be as long as the schema."""
+
+MAX_NESTING = 32
+"""How many schemas may be around one that definitions are joined to in place."""
+
+COMMON_KEYWORDS = frozenset(
+    {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const", "title"}
+    | {"description", "$ref", "$defs", "definitions", "format", "pattern", "minItems"}
+)
+COMMON_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"},
+)
+
+SCHEMA_MAPS = ("properties", "$defs", "definitions")
+SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
+"""Keywords that say nothing to a model: taken out without a word in the description."""
+
+TYPE_NAMES = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
+"""By the first byte of a value; all others are numbers."""
+
+NULL_SCHEMA = msgspec.Raw(b'{"type":"null"}')
+
+LOOKAROUND = re.compile(r"\(\?(?:[=!]|<[=!])")
+LOOKAROUND_OR_REFERENCE = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9bB]")
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRules:
+    """What a provider takes of JSON Schema."""
+
+    closed_objects: bool = True
+    """Every object must say `additionalProperties: false`."""
+    all_required: bool = False
+    """Every property must be required; one that was optional may then be null, unless it has a default."""
+    keywords: frozenset[str] = COMMON_KEYWORDS
+    """What is enforced. Everything else is taken out."""
+    formats: frozenset[str] = COMMON_FORMATS
+    """The formats of strings that are enforced."""
+    max_min_items: int | None = None
+    """The largest `minItems`."""
+    refused_patterns: re.Pattern[str] = LOOKAROUND
+    """What a `pattern` must not contain."""
+    typed: bool = False
+    """Every schema must say its type."""
+
+
+ANTHROPIC_OUTPUT = SchemaRules(
+    keywords=COMMON_KEYWORDS | {"default", "allOf"},
+    formats=COMMON_FORMATS | {"uri"},
+    max_min_items=1,
+    refused_patterns=LOOKAROUND_OR_REFERENCE,
+)
+OPENAI_STRICT = SchemaRules(
+    all_required=True,
+    typed=True,
+    keywords=COMMON_KEYWORDS
+    | {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf", "maxItems", "prefixItems"},
+)
+
+
+def work_to_fit(schema_json: str) -> int:
+    """About how long fitting may take, in bytes of plain text."""
+    # As written, or with an escape in it.
+    may_join = "allOf" in schema_json or "\\u" in schema_json
+    return (JOIN_WORK if may_join else FIT_WORK) * len(schema_json)
+
+
+class _Fitted(NamedTuple):
+    text: str
+    changes: tuple[str, ...] = ()
+    """What was changed, each with its place: the first of it."""
+    untold: int = 0
+    """How many changes there are beside those."""
+
+
+def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, list[models_pb2.Notice]]:
+    """The schema as the provider takes it, byte for byte the given one where nothing had to change, and a
+    `SCHEMA_CHANGED` notice for `field` that says what was changed.
+
+    What means the same in other words, such as a `$ref` beside a description as `anyOf` of one, is rewritten without a
+    notice. Whatever is no schema stays for the provider to judge.
+    """
+    # The same schemas come with every call of an application.
+    fit = _cached_fit if len(schema_json) <= CACHED_TEXT_LENGTH else _fit
+    fitted = fit(schema_json, rules)
+    if not fitted.changes:
+        return fitted.text, []
+    shown = "; ".join(fitted.changes) + (f"; and {fitted.untold} more" if fitted.untold else "")
+    message = f"{provider} enforces a part of JSON Schema only, so the schema was changed: {shown}"
+    return fitted.text, [models_pb2.Notice(code="SCHEMA_CHANGED", field=field, message=message)]
+
+
+def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
+    data = schema_json.encode()
+    given = members_of(msgspec.Raw(data))
+    if given is None:
+        return _Fitted(schema_json)
+    definitions = Definitions(given)
+    root = resolve_root(given, definitions)
+    fitting = _Fitting(rules, definitions, Repeats(len(data), members_of(root.get("$defs")) or {}))
+    fitted = fitting.fit_root(root)
+    text = schema_json if is_same(fitted, given) else json_text.encode(fitted).decode()
+    return _Fitted(text, tuple(fitting.changes), fitting.untold)
+
+
+_cached_fit = BoundedCache(_fit)
+
+
+def say_root(schema_json: str) -> str:
+    """The schema with the object at its root that it refers to, or that its properties make it; byte for byte the given
+    one where it is one already."""
+    given = members_of(msgspec.Raw(schema_json.encode())) or {}
+    if "type" in given or not given.keys() & {"$ref", "properties"}:
+        return schema_json
+    root = resolve_root(given, Definitions(given))
+    if "type" not in root and "properties" in root:
+        root = {"type": "object", **root}
+    return schema_json if root is given else json_text.encode(root).decode()
+
+
+def resolve_root(root: Node, definitions: Definitions) -> Node:
+    """The schema with a root that is only a reference put in its place: providers want an object there."""
+    target = definitions.find(text_in(root.get("$ref")))
+    return {**target, **{name: value for name, value in root.items() if name != "$ref"}} if target else root
+
+
+class _Fitting:
+    """One walk over one schema. References are not followed: what they name is walked in its own place, once."""
+
+    def __init__(self, rules: SchemaRules, definitions: Definitions, repeats: Repeats) -> None:
+        self._rules = rules
+        self._definitions = definitions
+        self._repeats = repeats
+        self._path = ["$"]
+        self.changes: list[str] = []
+        self.untold = 0
+
+    def fit_root(self, root: Node) -> Node:
+        """The whole schema, with the definitions that it needs more than it had."""
+        fitted = self._fit_alone(root)
+        added: dict[str, Value] = {}
+        for name, definition in self._repeats.definitions:
+            self._path = ["$", f".$defs.{name}"]
+            added[name] = self._fit_alone(definition)
+        return {**fitted, "$defs": {**(members_of(fitted.get("$defs")) or {}), **added}} if added else fitted
+
+    def _fit_alone(self, node: Node) -> Node:
+        """A schema that stands in one place only."""
+        parts = self._parts(node)
+        is_small = sum(part.size for part in parts) <= MAX_JOINED_BYTES
+        return self._fit_node(join(node, plain_objects(parts)) if is_small else node)
+
+    def _fit_members(self, schema: Value, written: Node) -> Node:
+        parts = self._parts(written)
+        objects = plain_objects(parts)
+        size = sum(part.size for part in parts)
+        if not objects or not size or not isinstance(schema, msgspec.Raw):
+            return self._fit_node(join(written, objects))
+        if len(self._path) <= MAX_NESTING and self._repeats.begin(schema, size):
+            node = self._fit_node(join(written, objects))
+            self._repeats.end(schema)
+            return node
+        return self._repeats.refer(schema, written, size) or self._fit_node(written)
+
+    def _fit_node(self, given: Node) -> Node:
+        word = _as_any_of(given)
+        gone = {name for name in given if name != word and self._must_go(name, given)}
+        node = self._fit_children(given, gone)
+        if word != "allOf" and self._excludes_itself(node):
+            # Now that objects are joined in it.
+            gone.add("allOf")
+        if word:
+            node = _reword(node, word)
+        if word == "oneOf":
+            self._tell("with anyOf for oneOf")
+        node = self._take_out(node, {name: given[name] for name in given if name in gone})
+        if self._rules.typed:
+            node = _typed(node)
+        if is_object(node):
+            node = self._close(node)
+            if self._rules.all_required:
+                node = self._require_all(node, given)
+        return node
+
+    def _parts(self, node: Node) -> Sequence[Part]:
+        """The schemas of its `allOf`, where there are several and closing them would matter."""
+        if "allOf" not in node or not self._rules.closed_objects:
+            return ()
+        schemas = items_in(node["allOf"]) or ()
+        return [self._definitions.part(schema) for schema in schemas] if len(schemas) > 1 else ()
+
+    def _excludes_itself(self, node: Node) -> bool:
+        """Whether it must be several objects at once, which take nothing together once each of them is closed."""
+        return any(part.is_object for part in self._parts(node))
+
+    def _fit_children(self, given: Node, gone: Collection[str]) -> Node:
+        node = dict(given)
+        for name in SCHEMA_MAPS:
+            if name in given:
+                node[name] = self._fit_map(given[name], name)
+        for name in SCHEMA_LISTS:
+            if name in given and name not in gone:
+                node[name] = self._fit_list(given[name], name)
+        if "items" in given:
+            node["items"] = self._fit_child(given["items"], ".items")
+        return node
+
+    def _fit_map(self, schemas: Value, keyword: str) -> Value:
+        given = members_of(schemas)
+        if given is None:
+            return schemas
+        fitted: dict[str, Value] = {}
+        for name, schema in given.items():
+            fitted[name] = self._fit_child(schema, f".{keyword}.{name[:MAX_NAME_LENGTH]}")
+        return schemas if is_same(fitted, given) else fitted
+
+    def _fit_list(self, schemas: Value, keyword: str) -> Value:
+        given = items_in(schemas)
+        if given is None:
+            return schemas
+        fitted: list[Value] = []
+        for index, schema in enumerate(given):
+            fitted.append(self._fit_child(schema, f".{keyword}[{index}]"))
+        return schemas if all(map(operator.is_, fitted, given)) else fitted
+
+    def _fit_child(self, schema: Value, step: str) -> Value:
+        """The schema as the provider takes it; the same object where nothing had to change."""
+        written = members_of(schema)
+        if written is None:
+            # `true` and `false` are schemas too.
+            return schema
+        self._path.append(step)
+        node = self._fit_members(schema, written)
+        self._path.pop()
+        return schema if is_same(node, written) else node
+
+    def _must_go(self, name: str, node: Node) -> bool:
+        value = node[name]
+        if name not in self._rules.keywords:
+            return True
+        if name == "allOf":
+            return self._excludes_itself(node)
+        if name == "format":
+            return text_in(value) not in self._rules.formats
+        if name == "pattern":
+            return bool(self._rules.refused_patterns.search(text_in(value) or ""))
+        if name == "minItems" and self._rules.max_min_items is not None:
+            return number_in(value) not in range(self._rules.max_min_items + 1)
+        return False
+
+    def _take_out(self, node: Node, gone: Node) -> Node:
+        """The node without the keywords that cannot be enforced, which go into its description."""
+        if not gone:
+            return node
+        self._tell(f"without {', '.join(gone)}")
+        kept = {name: value for name, value in node.items() if name not in gone}
+        return describe(
+            kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if _tells(name, value))
+        )
+
+    def _close(self, node: Node) -> Node:
+        """The object with no properties but those it names."""
+        others = node.get("additionalProperties")
+        if not self._rules.closed_objects or others == FALSE:
+            return node
+        self._tell("with no properties but its own")
+        closed = {**node, "additionalProperties": FALSE}
+        closed.setdefault("properties", {})
+        if others is None or members_of(others) is None:
+            return closed
+        return describe(closed, f"additionalProperties: {quoted(others)}")
+
+    def _require_all(self, node: Node, given: Node) -> Node:
+        """The object with all its properties required. One that could be left out may be null, unless it has a
+        default: then the model writes a value, as every answer must be one that the given schema takes too."""
+        properties = members_of(node.get("properties")) or {}
+        required = {text_in(name) for name in items_in(node.get("required")) or ()}
+        if required == properties.keys() and {"properties", "required"} <= node.keys():
+            return node
+        optional = [name for name in properties if name not in required]
+        if optional:
+            self._tell(f"requires {', '.join(optional)} too, as null where there is no default")
+        written = members_of(given.get("properties")) or {}
+        free = {name: _nullable(properties[name]) for name in optional if not _has_default(written[name])}
+        return {**node, "properties": {**properties, **free}, "required": list(properties)}
+
+    def _tell(self, change: str) -> None:
+        if len(self.changes) == MAX_CHANGES_SHOWN:
+            self.untold += 1
+        else:
+            self.changes.append(f"{''.join(self._path)} {change}"[:MAX_CHANGE_LENGTH])
+
+
+def _typed(node: Node) -> Node:
+    """The schema with the type that its values, its properties or its items have."""
+    if node.keys() & {"type", "$ref", "anyOf", "allOf"}:
+        return node
+    types: Sequence[Value] = _types_of([node["const"]] if "const" in node else items_in(node.get("enum")) or ())
+    types = types or [name for keyword, name in (("properties", "object"), ("items", "array")) if keyword in node][:1]
+    if not types:
+        return node
+    return {"type": types[0] if len(types) == 1 else types, **node}
+
+
+def _types_of(values: Sequence[Value]) -> list[Value]:
+    """The names of the types of values, each once."""
+    starts = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
+    return list(
+        dict.fromkeys(starts.get(bytes(value)[:1], "number") for value in values if isinstance(value, msgspec.Raw))
+    )
+
+
+def _has_default(schema: Value) -> bool:
+    """Whether a schema has a default which is not null."""
+    default = (members_of(schema) or {}).get("default")
+    return default is not None and default != NULL
+
+
+def _as_any_of(node: Node) -> str | None:
+    """The keyword that says what providers know as `anyOf`: alternatives, or a reference that has something beside."""
+    if "anyOf" in node:
+        return None
+    if "oneOf" in node:
+        return "oneOf"
+    if "allOf" in node and len(items_in(node["allOf"]) or ()) == 1:
+        # All of one is any of one.
+        return "allOf"
+    return "$ref" if "$ref" in node and node.keys() - {"$ref", *DEFINITIONS} else None
+
+
+def _reword(node: Node, word: str) -> Node:
+    alternatives = [{"$ref": node["$ref"]}] if word == "$ref" else node[word]
+    return {("anyOf" if name == word else name): (alternatives if name == word else node[name]) for name in node}
+
+
+def _nullable(schema: Value) -> Value:
+    """The schema of a property that may also be null."""
+    members = members_of(schema)
+    if members is None or _takes_null(members):
+        return schema
+    return {"anyOf": [schema, NULL_SCHEMA]}
+
+
+def _takes_null(node: Node) -> bool:
+    if "null" in words_in(node.get("type")):
+        return True
+    if any(_takes_null(branch) for branch in map(members_of, items_in(node.get("anyOf")) or ()) if branch):
+        return True
+    return any(value == NULL for value in (node.get("const"), *(items_in(node.get("enum")) or ())))
+
+
+def _tells(name: str, value: Value) -> bool:
+    return name not in UNTOLD and not (name == "default" and value == NULL)

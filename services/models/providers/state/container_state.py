@@ -1,0 +1,40 @@
+"""A container of Anthropic's as opaque state of an answer: a part that no provider but Anthropic has a use for.
+
+It comes in a wrapping of ours, whose only member it is. Blocks and items of providers have a type, so it is neither.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proto import models_pb2
+from services.shared import json_text
+
+_START = b'{"container":'
+
+
+class Container(msgspec.Struct):
+    """What is read of a container."""
+
+    id: str | None = None
+
+
+class _Wrapping(msgspec.Struct, forbid_unknown_fields=True):
+    container: Container
+
+
+def wrap_container(container_json: bytes) -> bytes:
+    """The state for a container that the provider wrote so."""
+    return _START + container_json + b"}"
+
+
+def container_in(part: models_pb2.ContentPart) -> Container | None:
+    """The container that a part is, whoever made it; None for any other part."""
+    data = part.provider_state.data
+    # What state there is otherwise may be large, and need not be read.
+    if part.WhichOneof("kind") is not None or not data.startswith(_START):
+        return None
+    try:
+        return json_text.decode_exactly(data, _Wrapping).container
+    except json_text.Malformed:
+        return None

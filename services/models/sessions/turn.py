@@ -1,0 +1,231 @@
+"""Turns: a chat in a session, from reading the history to appending what was said.
+
+Whoever asks gets an answer, or an error before anything is sent to a provider. An answer that is whole is appended with
+the messages that it answers, all at once; a turn that fails or is cancelled leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TypeVar
+
+from proto import models_pb2, sessions_pb2, turns_pb2
+from services.models.providers.base import Conversation
+from services.models.sessions.client import SessionClient, build_append
+from services.models.sessions.history import cut_notice, default_window, history_notices, history_work, with_history
+from services.models.sessions.lease import Lease
+from services.shared.beside_loop import run_beside_if_large
+from services.shared.errors import LimitExceeded, PlatformError, Unavailable
+from services.shared.frames import Assembled
+from services.shared.pacing import Pace
+from services.shared.rpc import Call
+
+APPEND_SECONDS = 2.0
+APPEND_BYTES_PER_SECOND = 8 * 1024 * 1024
+"""How long a whole answer may wait until it is appended; a large turn, for as long as its bytes take besides."""
+
+APPEND_PAUSE_SECONDS = 0.1
+"""Between two attempts, while the Session Service or its storage cannot be reached."""
+
+LARGE_HISTORY_BYTES = 1024 * 1024
+MAX_HISTORY_BYTES = 128 * 1024 * 1024
+"""Of the histories, from the size above on, that chats hold at once: each is there several times, as messages and as
+the provider's text."""
+HISTORY_RETRY_SECONDS = 1.0
+
+Wanted = TypeVar("Wanted", sessions_pb2.GetContextRequest, turns_pb2.BeginTurnRequest)
+Capabilities = Callable[[models_pb2.GetCapabilitiesRequest], models_pb2.ModelCapabilities]
+
+
+class Turn:
+    """What is sent for a chat, and what becomes of its answer. Without a session: nothing."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        """Keeps a whole answer, and tells in it what was kept. To be called once, before the answer is sent."""
+
+
+class ReadingTurn(Turn):
+    """A chat that knows what was said in its session, and leaves it as it is. `conversation` has the history in it."""
+
+    def __init__(self, conversation: Conversation, context: sessions_pb2.GetContextResponse, call: Call) -> None:
+        super().__init__(conversation)
+        self._context = context
+        call.log_fields["session_messages"] = len(context.messages)
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        self._describe(response)
+        response.session_next_sequence = self._context.next_sequence
+
+    def _describe(self, response: models_pb2.ChatResponse) -> None:
+        request = self.conversation.request
+        response.session_id = request.session_id
+        notices = list(history_notices(response.warnings))
+        if self._context.dropped_messages and not request.session.HasField("window"):
+            notices.append(cut_notice(self._context, request.model))
+        del response.warnings[:]
+        response.warnings.extend(notices)
+
+
+class AppendingTurn(ReadingTurn):
+    """A chat whose messages become part of its session."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        context: sessions_pb2.GetContextResponse,
+        lease: Lease,
+        client: SessionClient,
+        call: Call,
+    ) -> None:
+        super().__init__(conversation, context, call)
+        self._lease = lease
+        self._client = client
+        self._call = call
+
+    async def complete(self, response: models_pb2.ChatResponse) -> None:
+        self._describe(response)
+        appending = asyncio.create_task(self._append(response))
+        try:
+            await asyncio.shield(appending)
+        except asyncio.CancelledError:
+            # The answer is whole and paid for: it is kept, although whoever asked has just left.
+            await asyncio.wait({appending})
+            raise
+
+    async def _append(self, response: models_pb2.ChatResponse) -> None:
+        request = self.conversation.request
+        header = sessions_pb2.AppendMessagesRequest(
+            session_id=request.session_id,
+            user_id=self._lease.user_id,
+            # An attempt whose answer was lost may have been the one that appended.
+            request_id=self._lease.turn_id,
+            expected_next_sequence=self._context.next_sequence,
+            turn_id=self._lease.turn_id,
+            omit_messages=True,
+        )
+        append = await build_append(header, [*request.messages, response.message])
+        try:
+            appended = await self._append_in_time(append)
+        except PlatformError as error:
+            self._call.log_fields["session_append"] = error.reason
+            response.warnings.add(
+                code="SESSION_APPEND_FAILED",
+                field="session_id",
+                message=f"neither messages nor answer were appended to the session: {error.message}",
+            )
+            return
+        self._lease.spent = True
+        self._call.log_fields["session_append"] = "OK"
+        response.session_next_sequence = appended.next_sequence
+
+    async def _append_in_time(self, append: Assembled) -> sessions_pb2.AppendMessagesResponse:
+        """Appends, again and again while that may help. Half of the caller's time is left to the answer itself."""
+        remaining = self._call.remaining_seconds()
+        seconds = APPEND_SECONDS + append.ByteSize() / APPEND_BYTES_PER_SECOND
+        if remaining is not None:
+            seconds = min(seconds, remaining / 2)
+        failure = Unavailable("the Session Service did not answer in time", reason="SESSIONS_UNAVAILABLE")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        return await self._client.append_messages(append, self._call.request_id)
+                    except Unavailable as error:
+                        failure = error
+                    await asyncio.sleep(APPEND_PAUSE_SECONDS)
+        raise failure
+
+
+class Turns:
+    """Opens the turns of chats. `capabilities` tells how much history a model has room for."""
+
+    def __init__(self, client: SessionClient, capabilities: Capabilities) -> None:
+        self._client = client
+        self._capabilities = capabilities
+        self._held_bytes = 0
+
+    def open(self, conversation: Conversation, call: Call) -> contextlib.AbstractAsyncContextManager[Turn]:
+        """The turn of a chat, for the length of a block. Left without `complete`, nothing was ever said.
+
+        Raises, before anything is sent to a provider: NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or
+        SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL or HISTORIES_TOO_LARGE, Unavailable SESSIONS_UNAVAILABLE, and as
+        `with_history` does.
+        """
+        if conversation.request.session_id:
+            return self._open_in_session(conversation, call)
+        return contextlib.nullcontext(Turn(conversation))
+
+    @contextlib.asynccontextmanager
+    async def _open_in_session(self, conversation: Conversation, call: Call) -> AsyncIterator[Turn]:
+        request = conversation.request
+        call.log_fields["session_id"] = request.session_id
+        if request.session.skip_append:
+            wanted = self._complete(sessions_pb2.GetContextRequest(), conversation)
+            context, size = await self._client.get_context(wanted, call.request_id)
+            with self._holding(size):
+                conversation = await _with_history(conversation, context, size)
+                yield ReadingTurn(conversation, context, call)
+            return
+        lease = Lease(self._client, request.session_id, request.session.user_id, call.request_id)
+        begin = self._complete(turns_pb2.BeginTurnRequest(), conversation)
+        begin.append_messages = len(request.messages) + 1
+        begin.append_bytes = await _count_bytes(request.messages)
+        async with lease.held(begin) as (begun, size):
+            with self._holding(size):
+                conversation = await _with_history(conversation, begun.context, size)
+                yield AppendingTurn(conversation, begun.context, lease, self._client, call)
+
+    def _complete(self, wanted: Wanted, conversation: Conversation) -> Wanted:
+        """Fills in which history is asked for."""
+        request = conversation.request
+        wanted.session_id = request.session_id
+        wanted.user_id = request.session.user_id
+        window = request.session.window if request.session.HasField("window") else self._default_window(conversation)
+        if window is not None:
+            wanted.window.CopyFrom(window)
+        if request.session.HasField("expected_next_sequence"):
+            wanted.expected_next_sequence = request.session.expected_next_sequence
+        return wanted
+
+    def _default_window(self, conversation: Conversation) -> models_pb2.WindowPolicy | None:
+        model = conversation.request.model
+        return default_window(conversation, self._capabilities(models_pb2.GetCapabilitiesRequest(model=model)))
+
+    @contextlib.contextmanager
+    def _holding(self, size: int) -> Iterator[None]:
+        """Counts a large history for as long as its turn lasts. Raises LimitExceeded HISTORIES_TOO_LARGE."""
+        if size < LARGE_HISTORY_BYTES:
+            yield
+            return
+        if self._held_bytes + size > MAX_HISTORY_BYTES:
+            raise LimitExceeded(
+                "other chats with large histories take all the memory there is for these; try again, or choose a"
+                " smaller session.window",
+                reason="HISTORIES_TOO_LARGE",
+                retry_after=HISTORY_RETRY_SECONDS,
+            )
+        self._held_bytes += size
+        try:
+            yield
+        finally:
+            self._held_bytes -= size
+
+
+async def _with_history(
+    conversation: Conversation, context: sessions_pb2.GetContextResponse, size: int
+) -> Conversation:
+    return await run_beside_if_large(history_work(context, size), with_history, conversation, context)
+
+
+async def _count_bytes(messages: Sequence[models_pb2.ChatMessage]) -> int:
+    pace = Pace()
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        await pace.rest()
+    return size

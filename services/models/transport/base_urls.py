@@ -1,0 +1,110 @@
+"""The base URL of a server: what may be registered as one, and what lies below it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from services.models.transport.egress import is_numeric
+
+MAX_LENGTH = 2048
+
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
+_URL_TEXT = re.compile(r"[!-~]+")
+
+# What every server and every proxy in front of one reads alike: nothing percent-encoded, no empty segment, no `;`.
+_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,:@=-]+)*")
+
+_WRONG_BUT_SHOWN = re.compile(r"(https?://)(?:[^/?#@\\]*@)?([A-Za-z0-9._-]+(?::[0-9]+)?)(/[^?#@\\]*)?(?:[?#][^@]*)?")
+
+
+class BaseUrl(NamedTuple):
+    """A server, and a path on it."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    """Without a slash at its end."""
+
+    @classmethod
+    def of(cls, url: str) -> BaseUrl:
+        """Reads a URL in which `problem_with_base_url` has found nothing. A query is left out."""
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+        return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
+
+    def covers(self, url: str) -> bool:
+        """Whether a URL is this one or lies below it.
+
+        A path that servers read in different ways, with `..`, `//` or `%2e` in it for example, lies below nothing.
+        """
+        other = BaseUrl.of(url)
+        if other[:3] != self[:3] or not is_plain_path(other.path):
+            return False
+        return other.path == self.path or other.path.startswith(f"{self.path}/")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        shown = host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return f"{self.scheme}://{shown}{self.path}"
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a path leads to one place only, however it is read. It begins with a slash, or is empty."""
+    return bool(_PLAIN_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
+
+
+def problem_with_base_url(url: str) -> str | None:
+    """Says why a URL is no server's base URL, or None."""
+    if len(url) > MAX_LENGTH:
+        return f"is longer than {MAX_LENGTH} characters"
+    # Programs disagree about which host a URL with such characters names.
+    if not _URL_TEXT.fullmatch(url) or "\\" in url:
+        return "must be plain ASCII without blanks and backslashes; write other hosts as punycode"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "is no URL; write it like http://localhost:8000/v1"
+    if parts.scheme not in _PORTS:
+        return "must begin with http:// or https://"
+    if "@" in parts.netloc:
+        return "must not contain a user or password; put the key into credential"
+    if "?" in url or "#" in url:
+        return "must not have a query or fragment"
+    if not _is_host(parts):
+        return "has no valid host; write it like http://localhost:8000/v1, and an IPv4 address as four decimal numbers"
+    if port == 0 or parts.netloc.endswith(":"):
+        return "has no valid port; it is 1 to 65535"
+    return None
+
+
+def without_secrets(url: str) -> str:
+    """A caller's URL as it may be logged: without user and password, and nothing at all of what is no URL."""
+    if not problem_with_base_url(url):
+        return url
+    # Of one that is longer, a part could be what is a password in the whole.
+    found = _WRONG_BUT_SHOWN.fullmatch(url) if len(url) <= MAX_LENGTH else None
+    return "".join(filter(None, found.groups())) if found else "(no URL)"
+
+
+def _is_host(url: SplitResult) -> bool:
+    host = url.hostname or ""
+    if url.netloc.startswith("["):
+        return "%" not in host and _is_address(host, ipaddress.IPv6Address)
+    if is_numeric(host):
+        # Programs disagree about which address 0177.1 or 127.1 is.
+        return _is_address(host, ipaddress.IPv4Address)
+    return bool(_HOST.fullmatch(host))
+
+
+def _is_address(text: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True

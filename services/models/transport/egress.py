@@ -1,0 +1,187 @@
+"""Where the Model Service may connect: the allow-list that keeps registrations from reaching into its own network.
+
+Public addresses are allowed; loopback and private ones where the operator says so; link-local addresses and cloud
+metadata services only where the operator names just them. A name is judged by every address that it resolves to, when
+a model is registered and again at each connection, by the very addresses that are then connected to: what the name
+resolved to at any other time says nothing (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from services.models.transport import host_names
+from services.models.transport.address_ranges import Address, Kind, Network, addresses_reached, range_of
+from services.models.transport.host_names import AddressInfo
+from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
+
+SETTING = "MODELS_ALLOWED_ENDPOINTS"
+REASON = "ENDPOINT_NOT_ALLOWED"
+
+PRIVATE = "private"
+"""The entry that stands for all loopback and private ranges."""
+NONE = "none"
+"""The entry that stands for nothing: public addresses alone."""
+
+RESOLVE_SECONDS = 2.0
+
+METADATA_HOSTS = frozenset(
+    {
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "metadata.azure.internal",
+        "metadata.tencentyun.com",
+        "instance-data",
+        "instance-data.ec2.internal",
+    }
+)
+"""The names of metadata services, whatever they resolve to."""
+
+_PORTS = {"http": 80, "https": 443}
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+
+
+class EndpointPolicy:
+    """Which hosts and addresses may be connected to.
+
+    Each entry of `allowed` is `private`, `none`, an address or a network in CIDR notation, or a host name, which may
+    begin with `*.` to stand for all below a domain. A host that is named may resolve to loopback and private addresses
+    too. The servers of `trusted_urls` are always allowed: the operator has configured them. Raises StartupError for an
+    entry that is none of these.
+
+    A policy that is `discreet` tells nobody why it refuses: strangers could find out by it what a network holds.
+    """
+
+    def __init__(
+        self, allowed: Iterable[str] = (PRIVATE,), trusted_urls: Iterable[str] = (), *, discreet: bool = False
+    ) -> None:
+        self.discreet = discreet
+        self._allows_private = False
+        self._networks: list[Network] = []
+        self._hosts: set[str] = set()
+        self._domains: list[str] = []
+        self._trusted = {_server(url) for url in trusted_urls}
+        for entry in allowed:
+            self._add(entry.strip().lower())
+
+    async def check_registration(self, endpoint: str) -> None:
+        """Raises InvalidRequest ENDPOINT_NOT_ALLOWED, naming the field and the setting.
+
+        A name that does not resolve, or not in time, passes: it may be a server that is yet to come, and every
+        connection is checked again. A discreet policy refuses it like one that leads to a private address. One that
+        cannot be asked for now passes in any case.
+        """
+        host, port = _server(endpoint)
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                await self.resolve(host, port)
+        except PreconditionFailed as refusal:
+            raise InvalidRequest.field("endpoint", refusal.message, reason=REASON) from None
+        except LimitExceeded:
+            return
+        except OSError:
+            if self.discreet:
+                unresolved = self._refusal("its name does not resolve")
+                raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
+
+    async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """The addresses of a host, which may be connected to, the best first.
+
+        Raises what `HostNames.resolve` and `check` raise. The names of trusted servers wait for nobody's.
+        """
+        queued = (_plain(host), port) not in self._trusted
+        addresses = await host_names.resolve(host, port, queued=queued)
+        self.check(host, port, [str(address[4][0]) for address in addresses])
+        return addresses
+
+    def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
+        """Raises PreconditionFailed ENDPOINT_NOT_ALLOWED unless a host with these addresses may be connected to."""
+        host = _plain(host)
+        if (host, port) in self._trusted:
+            return
+        if host in METADATA_HOSTS and host not in self._hosts:
+            raise self._refusal(f"{host} is the name of a metadata service")
+        names_host = self._names(host)
+        for address in addresses:
+            for reached in addresses_reached(ipaddress.ip_address(address)):
+                self._check_address(reached, names_host)
+
+    def _check_address(self, address: Address, names_host: bool) -> None:
+        special = range_of(address)
+        if special is None or special.kind is Kind.PUBLIC:
+            return
+        naming = [network for network in self._networks if address in network]
+        if special.kind is Kind.PRIVATE:
+            if not (self._allows_private or names_host or naming):
+                raise self._refusal("the host has a loopback or private address")
+        elif not any(_lies_in(network, special.network) for network in naming):
+            # A wide network such as 0.0.0.0/0 was not meant for the metadata service.
+            raise self._refusal("the host has a link-local, metadata or reserved address")
+
+    def _refusal(self, why: str) -> PreconditionFailed:
+        if self.discreet:
+            why = "the host has no address that may be connected to from here"
+        return PreconditionFailed(
+            f"{why}, and nothing is sent there; to allow it, its operator must name it in {SETTING}",
+            reason=REASON,
+            metadata={"setting": SETTING},
+        )
+
+    def _names(self, host: str) -> bool:
+        return host in self._hosts or any(host.endswith(domain) for domain in self._domains)
+
+    def _add(self, entry: str) -> None:
+        if entry in (NONE, ""):
+            return
+        if entry == PRIVATE:
+            self._allows_private = True
+            return
+        try:
+            self._networks.append(ipaddress.ip_network(entry))
+            return
+        except ValueError:
+            self._add_host(entry)
+
+    def _add_host(self, entry: str) -> None:
+        # What ends in a number is an address, or meant to be one.
+        if not _HOST_PATTERN.fullmatch(entry) or is_numeric(entry):
+            raise StartupError(
+                f"{SETTING}: each entry must be private, none, an address, a network such as 10.1.0.0/16 without host"
+                " bits, a host name, or *. and a domain, with commas between them"
+            )
+        if entry.startswith("*."):
+            self._domains.append(entry[1:])
+        else:
+            self._hosts.add(entry)
+
+
+def is_numeric(host: str) -> bool:
+    """Whether a host is taken for an IPv4 address, in whatever spelling: its last part is a number.
+
+    So says url.spec.whatwg.org#ends-in-a-number-checker.
+    """
+    last = host.removesuffix(".").rpartition(".")[2]
+    return bool(_NUMBER.fullmatch(last))
+
+
+def _lies_in(network: Network, outer: Network) -> bool:
+    if isinstance(network, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+        return network.subnet_of(outer)
+    if isinstance(network, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+        return network.subnet_of(outer)
+    return False
+
+
+def _server(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return _plain(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")

@@ -1,0 +1,85 @@
+"""The sockets to other servers, each of which has one of the places that there are for connections."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Sequence
+
+from services.models.transport.connection import Origin
+from services.models.transport.host_names import AddressInfo
+from services.shared.descriptors import find_shortage
+from services.shared.errors import LimitExceeded
+from services.shared.shares import Shares
+
+SETTING = "MODELS_MAX_CONNECTIONS"
+RETRY_SECONDS = 1.0
+
+
+class Opening:
+    """Opens the sockets of one attempt to connect, which may be several at a time for a name with several addresses.
+
+    `places` are those of all connections. A server gets as many as are left free: alone, half of them.
+    """
+
+    def __init__(self, places: Shares, origin: Origin) -> None:
+        self._places = places
+        self._origin = origin
+        self._refusal: LimitExceeded | None = None
+
+    def __call__(self, address: AddressInfo) -> socket.socket:
+        """Raises OSError, as a connection that fails does, so that another address may be tried."""
+        family, kind, protocol, _, _ = address
+        if not self._places.take(self._origin):
+            self._refusal = refusal(self._places)
+            raise OSError
+        try:
+            return _Socket(family, kind, protocol, self._give_back)
+        except OSError as error:
+            self._give_back()
+            self._refusal = find_shortage(error) or self._refusal
+            raise
+
+    def explain(self, error: OSError, addresses: Sequence[AddressInfo]) -> LimitExceeded | None:
+        """What to raise when the attempt failed for a lack of our own; None when it is the server's failure."""
+        if error.errno == errno.EADDRNOTAVAIL and all(address[0] == socket.AF_INET6 for address in addresses):
+            # Says a machine without IPv6, too.
+            return self._refusal
+        return self._refusal or find_shortage(error)
+
+    def _give_back(self) -> None:
+        self._places.give_back(self._origin)
+
+
+def refusal(places: Shares) -> LimitExceeded:
+    """What to raise when a server can have no further place."""
+    return LimitExceeded(
+        f"too many requests wait for this endpoint already: of {places.limit} connections in all, none may have more"
+        f" than are left free; try again later, or ask the operator to raise {SETTING} or the limit of open files",
+        reason="UPSTREAM_CONNECTIONS_EXHAUSTED",
+        retry_after=RETRY_SECONDS,
+        metadata={"setting": SETTING},
+    )
+
+
+class _Socket(socket.socket):
+    """A socket that says when it is closed."""
+
+    def __init__(self, family: int, kind: int, protocol: int, on_close: Callable[[], None]) -> None:
+        super().__init__(family, kind, protocol)
+        self._on_close: Callable[[], None] | None = on_close
+
+    def close(self) -> None:
+        super().close()
+        self._tell()
+
+    def detach(self) -> int:
+        # What uvloop does with a socket that it closes itself.
+        descriptor = super().detach()
+        self._tell()
+        return descriptor
+
+    def _tell(self) -> None:
+        on_close, self._on_close = self._on_close, None
+        if on_close:
+            on_close()

@@ -1,0 +1,227 @@
+"""Checks a ChatRequest before anything is sent: every problem at once, each by its field's path."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+
+from proto import models_pb2, sessions_pb2
+from services.models.validation.content import is_plain, message_violations
+from services.models.validation.extra_body import options_violations
+from services.models.validation.fields import problem_with_line, refuse, shorten
+from services.models.validation.limits import (
+    MAX_MESSAGES,
+    MAX_PARTS_IN_ALL,
+    MAX_SCHEMA_LENGTH,
+    MAX_STOP_SEQUENCES,
+    MAX_TAGS,
+    MAX_TURN_MESSAGES,
+)
+from services.models.validation.tools import tool_violations
+from services.models.validation.work import Contents, count_parts
+from services.shared import characters
+from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
+from services.shared.json_text import problem_with_object
+
+PARAMETER_POLICIES = frozenset(models_pb2.ParameterPolicy.values())
+RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
+
+MAX_MODEL_LENGTH = 256
+MAX_TAG_LENGTH = 256
+MAX_USER_ID_LENGTH = 256
+MAX_END_USER_LENGTH = 1024
+MAX_CACHE_KEY_LENGTH = 64
+
+# What OpenAI and Anthropic both take of schemas, and what Gemini takes of tools: whoever takes less is given another.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+MODEL = re.compile(f"[^ {characters.ALL}]+")
+EFFORT = re.compile(r"[a-z_-]{1,32}")
+
+# Declared in the contract, without behaviour yet.
+UNIMPLEMENTED_FIELDS = frozenset({"request_id", "fallback_models"})
+
+# The lowest and the highest value of each field; a limit of None is open.
+NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
+    "temperature": (0, 2),
+    "max_tokens": (1, None),
+    "top_p": (0, 1),
+    "top_k": (1, None),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+}
+
+
+def check_chat_request(request: models_pb2.ChatRequest) -> Contents:
+    """Returns what its messages hold.
+
+    Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet.
+    """
+    parts: list[int] = []
+    refuse(_violations(request, parts))
+    _check_implemented(request)
+    return _contents(parts)
+
+
+def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[FieldViolation]:
+    # What is not there is not asked about: this runs before every call.
+    yield from check_model_name("model", request.model)
+    if not request.messages and not request.system_prompt_name and not request.HasField("prompt"):
+        yield FieldViolation("messages", "must hold at least one message")
+    elif not request.messages:
+        yield FieldViolation("messages", "must hold at least one message beside the system prompt")
+    yield from _conversation_violations(request.messages, parts)
+    if request.HasField("config"):
+        yield from _config_violations(request.config)
+    if request.tools or request.HasField("tool_choice"):
+        yield from tool_violations(request)
+    if request.HasField("response_format"):
+        yield from _response_format_violations(request.response_format)
+    if request.HasField("reasoning"):
+        yield from _reasoning_violations(request.reasoning)
+    if request.parameter_policy not in PARAMETER_POLICIES:
+        yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
+    if request.provider_options_json:
+        yield from options_violations(request.provider_options_json)
+    if request.tags:
+        yield from _tag_violations(request.tags)
+    if request.session_id or request.HasField("session"):
+        yield from _session_violations(request)
+    if len(request.end_user_id) > MAX_END_USER_LENGTH:
+        yield FieldViolation("end_user_id", f"is longer than {MAX_END_USER_LENGTH} characters")
+    if request.prompt_cache_key:
+        problem = problem_with_line(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
+        if problem:
+            yield FieldViolation("prompt_cache_key", problem)
+
+
+def _conversation_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
+    """Adds to `parts` the number of those of each message that is not plain."""
+    if len(messages) > MAX_MESSAGES:
+        yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
+        return
+    room = MAX_PARTS_IN_ALL
+    for index, message in enumerate(messages):
+        if is_plain(message):
+            continue
+        parts.append(count_parts(message))
+        room -= parts[-1]
+        if room < 0:
+            yield FieldViolation("messages", f"hold more than {MAX_PARTS_IN_ALL} parts and tool calls together")
+            return
+        yield from message_violations(f"messages[{index}]", message)
+
+
+def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
+    """The violations of a model's name, wherever it is asked for."""
+    if not name:
+        yield FieldViolation(field, "is required")
+    elif len(name) > MAX_MODEL_LENGTH or not MODEL.fullmatch(name):
+        yield FieldViolation(field, f"must be at most {MAX_MODEL_LENGTH} characters, all seen, without spaces")
+
+
+def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
+    """Tags are logged with every call, so they are kept short."""
+    if len(tags) > MAX_TAGS:
+        yield FieldViolation("tags", f"holds more than {MAX_TAGS} entries")
+    for name, value in islice(tags.items(), MAX_TAGS):
+        problem = problem_with_line(name, MAX_TAG_LENGTH) or problem_with_line(value, MAX_TAG_LENGTH)
+        if problem:
+            yield FieldViolation(f"tags[{shorten(name)}]", problem)
+
+
+def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+    session = request.session
+    if not request.session_id:
+        if request.HasField("session"):
+            yield FieldViolation("session", "needs a session_id")
+        return
+    if not SESSION_ID.fullmatch(request.session_id):
+        yield FieldViolation("session_id", "must be letters, digits and ._:- only, at most 128 of them")
+    if len(request.messages) > MAX_TURN_MESSAGES:
+        yield FieldViolation("messages", f"holds more than {MAX_TURN_MESSAGES} messages for one turn of a session")
+    for name in ("max_messages", "max_tokens"):
+        if getattr(session.window, name) < 0:
+            yield FieldViolation(f"session.window.{name}", "must be 0 or more")
+    if session.HasField("expected_next_sequence") and session.expected_next_sequence < 1:
+        yield FieldViolation("session.expected_next_sequence", "must be 1 or more: sequences begin with 1")
+    if len(session.user_id) > MAX_USER_ID_LENGTH or "\0" in session.user_id:
+        yield FieldViolation("session.user_id", f"must be at most {MAX_USER_ID_LENGTH} characters, none of them U+0000")
+
+
+def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> Contents:
+    """Returns what the messages hold.
+
+    Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
+    messages of programs too that know nothing of providers.
+    """
+    parts: list[int] = []
+    for entry in entries:
+        if is_plain(entry.message):
+            continue
+        parts.append(count_parts(entry.message))
+        problem = next((v.description for v in message_violations("message", entry.message)), None)
+        if problem:
+            raise PreconditionFailed(
+                f"message {entry.sequence} of the session cannot be sent: {problem}; truncate the session before it, or"
+                " choose a smaller session.window",
+                reason="SESSION_HISTORY_INVALID",
+                metadata={"sequence": str(entry.sequence)},
+            )
+    return _contents(parts)
+
+
+def _contents(parts: Collection[int]) -> Contents:
+    """Of messages of which those that are not plain have so many parts."""
+    return Contents(sum(parts), are_plain=not parts)
+
+
+def _config_violations(config: models_pb2.ChatConfig) -> Iterator[FieldViolation]:
+    for field, value in config.ListFields():
+        name = field.name
+        if name not in NUMBER_RANGES:
+            continue
+        lowest, highest = NUMBER_RANGES[name]
+        too_high = highest is not None and value > highest
+        if value < lowest or too_high or not math.isfinite(value) or (name == "top_p" and value == 0):
+            yield FieldViolation(f"config.{name}", _range_text(name, lowest, highest))
+    if len(config.stop_sequences) > MAX_STOP_SEQUENCES:
+        yield FieldViolation("config.stop_sequences", f"holds more than {MAX_STOP_SEQUENCES} entries")
+    for index, text in enumerate(islice(config.stop_sequences, MAX_STOP_SEQUENCES)):
+        if not text:
+            yield FieldViolation(f"config.stop_sequences[{index}]", "is empty")
+
+
+def _range_text(name: str, lowest: float, highest: float | None) -> str:
+    if highest is None:
+        return f"must be at least {lowest:g}"
+    if name == "top_p":
+        return "must be above 0 and at most 1"
+    return f"must be between {lowest:g} and {highest:g}"
+
+
+def _reasoning_violations(reasoning: models_pb2.ReasoningConfig) -> Iterator[FieldViolation]:
+    if reasoning.effort and not EFFORT.fullmatch(reasoning.effort):
+        yield FieldViolation("reasoning.effort", "must be one word of the provider's, such as low or high")
+    if reasoning.HasField("budget_tokens") and reasoning.budget_tokens < 1:
+        yield FieldViolation("reasoning.budget_tokens", "must be at least 1")
+
+
+def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[FieldViolation]:
+    if wanted.type not in RESPONSE_FORMATS:
+        yield FieldViolation("response_format.type", "must be text, json_object or json_schema")
+    if wanted.name and not NAME.fullmatch(wanted.name):
+        yield FieldViolation("response_format.name", "must be 1 to 64 letters, digits, _ or -")
+    if wanted.type == "json_schema":
+        problem = problem_with_object(wanted.schema_json, MAX_SCHEMA_LENGTH) if wanted.schema_json else "is required"
+        if problem:
+            yield FieldViolation("response_format.schema_json", problem)
+
+
+def _check_implemented(request: models_pb2.ChatRequest) -> None:
+    for name in UNIMPLEMENTED_FIELDS:
+        if getattr(request, name):
+            raise Unimplemented.feature(name)
