@@ -15,7 +15,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.http_request import HttpRequest, path_segment
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.traits import Traits
-from services.models.transport.client import Transport
+from services.models.transport.client import HttpClient
 from services.shared.errors import PreconditionFailed
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream
 from tests.wire.adapters import JSON, talk
@@ -53,8 +53,8 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    transport = Transport()
+async def transport() -> AsyncIterator[HttpClient]:
+    transport = HttpClient()
     yield transport
     await transport.close()
 
@@ -70,7 +70,7 @@ def target_at(endpoint: str, model: str = MODEL) -> Target:
 
 
 async def test_each_verb_goes_to_the_path_that_the_dialect_gives(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     target = target_at(f"{upstream.url}/v1beta")
     response = await chat(transport, target, talk())
@@ -86,7 +86,7 @@ async def test_each_verb_goes_to_the_path_that_the_dialect_gives(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_preview_shows_the_request_that_is_sent(
-    upstream: ScriptedUpstream, transport: Transport, stream: bool
+    upstream: ScriptedUpstream, transport: HttpClient, stream: bool
 ) -> None:
     target = target_at(f"{upstream.url}/v1beta")
     if stream:
@@ -99,10 +99,10 @@ async def test_preview_shows_the_request_that_is_sent(
     assert shown.body_json.encode() == sent.body
 
 
-async def test_other_places_are_asked_for_the_same_path(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_other_roots_are_asked_for_the_same_path(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(answer(b"", status=404))
     target = Target(
-        GOOGLE, "google", MODEL, f"{upstream.url}/v9", {}, ModelFacts(), other_places=(f"{upstream.url}/v1beta",)
+        GOOGLE, "google", MODEL, f"{upstream.url}/v9", {}, ModelFacts(), other_roots=(f"{upstream.url}/v1beta",)
     )
     await chat(transport, target, talk())
     assert [sent.path for sent in upstream.requests] == [WHOLE.replace("/v1beta", "/v9"), WHOLE]
@@ -125,7 +125,7 @@ def test_id_stays_one_segment_of_a_path(text: str, segment: str) -> None:
 
 @pytest.mark.parametrize("model", ["", ".", ".."])
 async def test_id_that_leads_elsewhere_is_sent_nowhere(
-    upstream: ScriptedUpstream, transport: Transport, model: str
+    upstream: ScriptedUpstream, transport: HttpClient, model: str
 ) -> None:
     with pytest.raises(PreconditionFailed) as raised:
         await chat(transport, target_at(upstream.url, model), talk())

@@ -17,11 +17,11 @@ from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.router import Router
 from services.models.sessions.turn import Turns
-from services.models.transport.client import Transport
+from services.models.transport.base import Transport
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import work_to_check
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import InvalidRequest
+from services.shared.offload import run_in_thread_if_large
 from services.shared.rpc import Call
 
 
@@ -79,7 +79,7 @@ class ChatService:
         prompted = await self._prepare(request.request, call)
         target = self._resolve(prompted.conversation.request, call, for_preview=True)
         work = prompted.conversation.work()
-        return await run_beside_if_large(work, preview, prompted, target, stream=request.stream)
+        return await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
 
     @contextlib.asynccontextmanager
     async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[RunningChat]:
@@ -95,7 +95,7 @@ class ChatService:
         prompted = await with_system_prompt(request, self._prompts)
         conversation = prompted.conversation
         request = conversation.request
-        conversation.contents = await run_beside_if_large(work_to_check(request), check_chat_request, request)
+        conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
         call.log_fields["model"] = request.model
         if request.tags:
             call.log_fields["tags"] = dict(request.tags)
