@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
-from services.models.transport.api_paths import PROCESS_PLACES
+from services.models.transport.api_roots import PROCESS_ROOTS
 from services.shared.event_loop import LoopFactory, choose_loop
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 
@@ -53,7 +53,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 @pytest.fixture(autouse=True)
 def no_places_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of a test may get the port of another test's server: where its API was found must be forgotten."""
-    monkeypatch.setattr(PROCESS_PLACES, "_found", {})
+    monkeypatch.setattr(PROCESS_ROOTS, "_found", {})
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import Schedule, StatusBoard
 from services.models.settings import ModelsSettings
+from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database
 from services.shared.logs import open_log
@@ -59,12 +60,17 @@ def credentials(**settings: str) -> Credentials:
     return Credentials(files, read_bounds(chosen.credentials, files, ProviderRegistry(chosen).key_urls()))
 
 
+def probing_clients() -> ByTrust[HttpClient]:
+    """What a monitor of this module's endpoints asks with."""
+    return ByTrust(*map(open_probing_client, ENDPOINTS))
+
+
 @contextlib.asynccontextmanager
 async def replica(url: str, *, watching: bool = True) -> AsyncIterator[Replica]:
     """A registry over a database of its own; unless it is watching, it hears of no change."""
     provide_behind(url, "models")
     database = await Database.open(url, MIGRATIONS, LOG)
-    board = StatusBoard(LOG, ENDPOINTS, SLOW)
+    board = StatusBoard(LOG, probing_clients(), SLOW)
     here = Replica(database, board, new_registry(database, board), asyncio.Condition())
 
     async def refresh() -> None:

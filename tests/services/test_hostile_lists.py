@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +11,8 @@ import pytest
 
 from services.models.catalog.vendor_lists import MAX_MODELS
 from services.models.health.probes import Finding, ModelProbe
-from services.models.transport.probe_client import MAX_ANSWER_BYTES, ProbeClient
+from services.models.transport.base import MAX_START_BYTES
+from services.models.transport.client import open_probing_client
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, answer, json_answer, raw
 from tests.services.event_loop import watched_loop
 from tests.services.test_discovery import NEVER_AGAIN, Log, discovery
@@ -116,7 +116,7 @@ LISTS: dict[str, tuple[Callable[[], Script], str, str]] = {
         "HTTP_STATUS_302",
     ),
     "a long error": (
-        lambda: answer(b'{"error":' + b"[" * 2 * MAX_ANSWER_BYTES, status=503),
+        lambda: answer(b'{"error":' + b"[" * 2 * MAX_START_BYTES, status=503),
         "HTTP_STATUS",
         "HTTP_STATUS_503",
     ),
@@ -134,8 +134,7 @@ async def test_probe_of_a_hostile_list_ends_with_a_finding(upstream: ScriptedUps
     script, reason, _ = LISTS[case]
     upstream.play(script())
     async with watched_loop() as loop:
-        with contextlib.closing(ProbeClient(ENDPOINTS.operators)) as client:
-            finding = await ModelProbe(registered(f"{upstream.url}/v1")).ask(client)
+        finding = await ModelProbe(registered(f"{upstream.url}/v1")).ask(open_probing_client(ENDPOINTS.operators))
     assert finding.reason == reason
     check_shown(finding)
     assert loop.longest < HOLD_SECONDS

@@ -24,7 +24,15 @@ from services.models.storage import tables
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
-from tests.services.registry_fixtures import ENDPOINTS, LOG, MIGRATIONS, SLOW, credentials, model, new_registry
+from tests.services.registry_fixtures import (
+    LOG,
+    MIGRATIONS,
+    SLOW,
+    credentials,
+    model,
+    new_registry,
+    probing_clients,
+)
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, ENDPOINTS, SLOW)
+    board = StatusBoard(LOG, probing_clients(), SLOW)
     yield board
     await board.close()
 
@@ -276,7 +284,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     database_url: str, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENAI_KITCHEN", "canary-key")
-    database, board = await open_database(database_url), StatusBoard(LOG, ENDPOINTS, SLOW)
+    database, board = await open_database(database_url), StatusBoard(LOG, probing_clients(), SLOW)
     registry = await load(database, board)
     await registry.register(full_model(f"{upstream.url}/v1"))
     await registry.register(model("second", f"{upstream.url}/v1"))
@@ -285,7 +293,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     await database.close()
 
     asked = len(upstream.requests)
-    database, board = await open_database(database_url), StatusBoard(LOG, ENDPOINTS, SLOW)
+    database, board = await open_database(database_url), StatusBoard(LOG, probing_clients(), SLOW)
     reloaded = await load(database, board)
     assert [reloaded.find(name) for name in ("mine", "second")] == stored
     assert reloaded.find("kitchen/fast@1") == stored[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import socket
 from collections.abc import AsyncIterator
@@ -15,8 +14,8 @@ from proto import models_pb2
 from services.models.access.trust import ByTrust
 from services.models.health.monitor import Schedule, StatusBoard
 from services.models.health.probes import Finding, ModelProbe, ProviderProbe
+from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
-from services.models.transport.probe_client import ProbeClient
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, json_answer, no_answer, raw
 
@@ -34,9 +33,13 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
         yield server
 
 
+def probing_clients() -> ByTrust[HttpClient]:
+    return ByTrust(*map(open_probing_client, ENDPOINTS))
+
+
 @pytest.fixture
 async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, ENDPOINTS, SLOW)
+    board = StatusBoard(LOG, probing_clients(), SLOW)
     yield board
     await board.close()
 
@@ -51,8 +54,7 @@ def served(*names: str) -> Any:
 
 
 async def ask(probe: ModelProbe | ProviderProbe) -> Finding:
-    with contextlib.closing(ProbeClient(ENDPOINTS.operators)) as client:
-        return await probe.ask(client)
+    return await probe.ask(open_probing_client(ENDPOINTS.operators))
 
 
 def unused_port() -> int:
@@ -349,7 +351,7 @@ async def test_fresh_status_is_not_asked_for_again(upstream: ScriptedUpstream, b
 
 async def test_stale_status_is_asked_for_again_and_counts(upstream: ScriptedUpstream) -> None:
     upstream.play(served("tiny"), answer(b"", status=500), answer(b"", status=500), served("tiny"))
-    board = StatusBoard(LOG, ENDPOINTS, Schedule(fresh=0.0))
+    board = StatusBoard(LOG, probing_clients(), Schedule(fresh=0.0))
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     healthy, failed, failed_again, recovered = [await board.check(probe) for _ in range(4)]
     await board.close()
@@ -378,7 +380,7 @@ async def test_caller_who_leaves_does_not_end_the_probe_of_another(
 
 async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails(upstream: ScriptedUpstream) -> None:
     upstream.default = answer(b"", status=500)
-    board = StatusBoard(LOG, ENDPOINTS, Schedule(fresh=0.0, usable=60.0, first_retry=0.01))
+    board = StatusBoard(LOG, probing_clients(), Schedule(fresh=0.0, usable=60.0, first_retry=0.01))
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     await upstream.received(4)
     upstream.default = served("tiny")
@@ -389,7 +391,7 @@ async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails
 
 async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> None:
     upstream.default = served("tiny")
-    board = StatusBoard(LOG, ENDPOINTS, QUICK)
+    board = StatusBoard(LOG, probing_clients(), QUICK)
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     board.watch(probe)
     await upstream.received(2)
@@ -418,7 +420,7 @@ async def test_new_definition_of_a_model_begins_with_a_new_status(
 
 async def test_close_ends_probes_in_the_middle(upstream: ScriptedUpstream) -> None:
     upstream.play(no_answer())
-    board = StatusBoard(LOG, ENDPOINTS)
+    board = StatusBoard(LOG, probing_clients())
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     received = await upstream.received(1)
     await board.close()
@@ -441,7 +443,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
                 asked.set()
             raise ValueError(KEY)
 
-    board = StatusBoard(LOG, ENDPOINTS, QUICK)
+    board = StatusBoard(LOG, probing_clients(), QUICK)
     board.watch(Broken())
     await asyncio.wait_for(asked.wait(), 5)
     status = board.newest("mine")

@@ -8,7 +8,7 @@ import pytest
 
 from services.models.settings import ModelsSettings
 from services.models.transport.address_ranges import Kind, addresses_reached, range_of
-from services.models.transport.egress import EndpointPolicy, is_numeric
+from services.models.transport.egress import EndpointPolicy, ends_in_number
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.settings import is_loopback, load_settings
 
@@ -186,12 +186,12 @@ def test_private_ranges_are_the_default_only_of_a_server_on_the_loopback_address
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "1.2.3.4.", "0x"])
 def test_host_that_ends_in_a_number_is_taken_for_an_address(host: str) -> None:
-    assert is_numeric(host)
+    assert ends_in_number(host)
 
 
 @pytest.mark.parametrize("host", ["vllm0", "a.b1", "localhost", "7.example", "0x7g"])
 def test_host_that_ends_in_a_word_is_a_name(host: str) -> None:
-    assert not is_numeric(host)
+    assert not ends_in_number(host)
     assert is_loopback(host) is (host == "localhost")
 
 

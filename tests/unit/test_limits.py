@@ -52,8 +52,8 @@ from services.models.validation.limits import (
 )
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import FEW_BYTES, Contents, message_work, work_to_check
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest, PlatformError
+from services.shared.offload import LARGE_BYTES
 
 HELLO = ChatMessage(role="user", content="Hello")
 

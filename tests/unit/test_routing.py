@@ -27,6 +27,7 @@ from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COM
 from services.models.providers.vllm import VLLM
 from services.models.routing.router import Router, registered_target
 from services.models.settings import ModelsSettings
+from services.models.transport.client import open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
@@ -48,7 +49,7 @@ def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
     database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
     endpoints = ByTrust(EndpointPolicy(), EndpointPolicy())
-    board = StatusBoard(LOG, endpoints)
+    board = StatusBoard(LOG, ByTrust(*map(open_probing_client, endpoints)))
     registry = ModelRegistry(database, board, NameRules(VendorModels()), endpoints, Credentials())
     await registry.load()
     yield registry

@@ -18,7 +18,7 @@ from services.models.providers.exchange import PATIENCE, Patience, chat, chat_st
 from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.routing.router import registered_target
 from services.models.settings import ModelsSettings
-from services.models.transport.client import Timers, Transport
+from services.models.transport.client import HttpClient, HttpTimeouts
 from services.shared import errors
 from tests.scripted_upstream import (
     Received,
@@ -113,11 +113,11 @@ class Outcome(NamedTuple):
 class Subject:
     """An adapter, its server, and a caller of both verbs."""
 
-    def __init__(self, adapter: Adapter, upstream: ScriptedUpstream, timers: Timers | None = None) -> None:
+    def __init__(self, adapter: Adapter, upstream: ScriptedUpstream, timeouts: HttpTimeouts | None = None) -> None:
         self.speech: Any = adapter.speech
         self.adapter = adapter
         self.upstream = upstream
-        self.transport = Transport(timers)
+        self.transport = HttpClient(timeouts)
         self.target = adapter.target(upstream.url)
 
     async def ask(

@@ -23,10 +23,10 @@ from services.models.providers import exchange
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
 from services.models.providers.openai.responses import OPENAI_RESPONSES
-from services.models.transport.client import Timers
+from services.models.transport.client import HttpTimeouts
 from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 from tests.rows import row
 from tests.scripted_upstream import (
     Ending,
@@ -80,7 +80,7 @@ from tests.wire.responses_speech import ResponsesSpeech
 @pytest.fixture
 async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     """A subject that does not wait long for a head."""
-    subject = Subject(adapter, upstream, Timers(answer=0.3, first_byte=0.3))
+    subject = Subject(adapter, upstream, HttpTimeouts(answer=0.3, first_byte=0.3))
     yield subject
     await subject.transport.close()
 
@@ -88,7 +88,7 @@ async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[S
 @pytest.fixture
 async def restless(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     """A subject that does not wait long for the next bytes."""
-    subject = Subject(adapter, upstream, Timers(idle=0.3))
+    subject = Subject(adapter, upstream, HttpTimeouts(idle=0.3))
     yield subject
     await subject.transport.close()
 

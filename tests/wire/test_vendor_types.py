@@ -34,7 +34,7 @@ from services.models.providers.anthropic import API_VERSION
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
 from services.models.settings import ModelsSettings
-from services.models.transport.client import Transport
+from services.models.transport.client import HttpClient
 from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
 from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech
@@ -222,7 +222,7 @@ def test_types_would_notice(vendor: str, member: str) -> None:
 
 
 async def ours(vendor: str, model: str) -> None:
-    transport = Transport()
+    transport = HttpClient()
     request = ChatRequest(model=model, messages=[USER])
     await chat(transport, provider(vendor).target(model), Conversation(request, request.messages))
     await transport.close()

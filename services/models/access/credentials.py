@@ -12,7 +12,7 @@ from proto.models_pb2 import Credential, RegisteredModel
 from services.models.access import key_files
 from services.models.access.credential_bounds import FILE, SETTING, VARIABLE, CredentialBounds
 from services.models.access.key_files import MAX_FILE_BYTES, KeyFiles
-from services.models.transport.api_paths import places_of
+from services.models.transport.api_roots import api_roots
 from services.shared.errors import PreconditionFailed
 
 _NAMES_A_KEY = re.compile(r"_API_KEY\Z|\AGENAI_.*(?:KEY|TOKEN|SECRET|PASSWORD)")
@@ -49,10 +49,10 @@ class Credentials:
             _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
         return self.read(model.credential)
 
-    def places_of(self, model: RegisteredModel) -> Sequence[str]:
+    def api_roots(self, model: RegisteredModel) -> Sequence[str]:
         """Where the server of a registered model may be asked: the places that its endpoint may mean, the likeliest
         first, as far as its key may go there."""
-        places = places_of(model.endpoint, without_version=model.adapter_type == "anthropic")
+        places = api_roots(model.endpoint, without_version=model.adapter_type == "anthropic")
         source = self._source(model.credential)
         if not source:
             return places

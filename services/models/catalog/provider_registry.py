@@ -18,7 +18,7 @@ from services.models.providers.base import Dialect, Target, keys_in
 from services.models.providers.facts import ModelFacts
 from services.models.providers.openai.chat_completions import OPENAI
 from services.models.settings import ModelsSettings
-from services.models.transport.api_paths import base_of, places_of
+from services.models.transport.api_roots import api_roots, without_call_path
 from services.shared.errors import PreconditionFailed, StartupError
 
 KEY_VARIABLES: dict[Vendor, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -37,13 +37,13 @@ class Provider:
     endpoint: str
     """The base URL, up to and including the version path."""
     headers: Mapping[str, str]
-    other_places: Sequence[str] = ()
+    other_roots: Sequence[str] = ()
     """Where else its API may lie, if it is not there."""
 
     @property
-    def places(self) -> Sequence[str]:
+    def api_roots(self) -> Sequence[str]:
         """The base URLs that it may have, the likeliest first."""
-        return (self.endpoint, *self.other_places)
+        return (self.endpoint, *self.other_roots)
 
     def target(
         self,
@@ -67,7 +67,7 @@ class Provider:
             warnings=warnings,
             source=source,
             other_keys=other_keys,
-            other_places=self.other_places,
+            other_roots=self.other_roots,
         )
 
 
@@ -135,7 +135,7 @@ def _openai(settings: ModelsSettings) -> Provider:
         headers["openai-project"] = settings.openai_project
     base = base_url("OPENAI_BASE_URL", settings.openai_base_url)
     # What was written comes first, as in its SDK, and its key stays below that.
-    others = [place for place in places_of(base) if place.startswith(f"{base}/")]
+    others = [place for place in api_roots(base) if place.startswith(f"{base}/")]
     return Provider("openai", OPENAI, base, headers, others)
 
 
@@ -143,7 +143,7 @@ def _anthropic(settings: ModelsSettings) -> Provider:
     assert settings.anthropic_api_key
     headers = {"x-api-key": settings.anthropic_api_key.get_secret_value(), "anthropic-version": API_VERSION}
     # Unlike OpenAI's, Anthropic's base URL ends before the version.
-    endpoint = places_of(base_url("ANTHROPIC_BASE_URL", settings.anthropic_base_url), without_version=True)[0]
+    endpoint = api_roots(base_url("ANTHROPIC_BASE_URL", settings.anthropic_base_url), without_version=True)[0]
     return Provider("anthropic", ANTHROPIC, endpoint, headers)
 
 
@@ -156,4 +156,4 @@ def base_url(variable: str, url: str) -> str:
         usable = False
     if not usable:
         raise StartupError(f"{variable} must be an http or https URL, such as https://api.example.com/v1")
-    return base_of(url)
+    return without_call_path(url)

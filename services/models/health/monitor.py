@@ -11,8 +11,7 @@ from services.models.access.trust import ByTrust
 from services.models.catalog.model_list import LearnedFacts
 from services.models.health import probes
 from services.models.health.probes import Finding, Probe
-from services.models.transport.egress import EndpointPolicy
-from services.models.transport.probe_client import ProbeClient
+from services.models.transport.base import Transport
 from services.shared.backoff import pause_after
 from services.shared.logs import Log
 
@@ -83,10 +82,10 @@ class StatusBoard:
     somebody asks for them. `close` ends all probing.
     """
 
-    def __init__(self, log: Log, endpoints: ByTrust[EndpointPolicy], schedule: Schedule | None = None) -> None:
+    def __init__(self, log: Log, clients: ByTrust[Transport], schedule: Schedule | None = None) -> None:
         self._log = log
         self._schedule = schedule or Schedule()
-        self._clients = ByTrust(ProbeClient(endpoints.operators), ProbeClient(endpoints.strangers))
+        self._clients = clients
         self._watched: dict[str, _Record] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._unwatched: dict[str, _Record] = {}
@@ -137,8 +136,6 @@ class StatusBoard:
         self._watched.clear()
         self._watchers.clear()
         self._unwatched.clear()
-        for client in self._clients:
-            client.close()
 
     def _record(self, probe: Probe) -> _Record:
         record = self._watched.get(probe.model)

@@ -9,7 +9,6 @@ docs.vllm.ai/en/latest/serving/openai_compatible_server.html, and llama.cpp's to
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -21,13 +20,14 @@ from services.models.catalog.model_list import LearnedFacts, ModelList
 from services.models.providers.anthropic import API_VERSION
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.error_wrapping import read_error
-from services.models.transport.api_paths import PlaceSearch
-from services.models.transport.connection import Fault, Silence
-from services.models.transport.probe_client import PROBE_SECONDS, ProbeAnswer, ProbeClient
+from services.models.transport.api_roots import RootSearch
+from services.models.transport.base import StreamedResponse, Transport
 from services.shared import json_text
-from services.shared.beside_loop import run_beside_if_large
-from services.shared.errors import LimitExceeded, PreconditionFailed
+from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed
 from services.shared.json_text import decoding_work
+from services.shared.offload import run_in_thread_if_large
+
+PROBE_SECONDS = 2.0
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
@@ -36,6 +36,24 @@ UNCONFIGURED = "unconfigured"
 UNKNOWN = "unknown"
 
 UNREACHABLE_REASONS = frozenset({"CONNECT_FAILED", "TIMEOUT", "TLS_FAILED", "BAD_RESPONSE"})
+
+NO_ANSWER_REASONS = {
+    "UPSTREAM_TIMEOUT": "TIMEOUT",
+    "UPSTREAM_IDLE": "TIMEOUT",
+    "UPSTREAM_TLS": "TLS_FAILED",
+    "UPSTREAM_UNREACHABLE": "CONNECT_FAILED",
+    "UPSTREAM_STREAM_INTERRUPTED": "BAD_RESPONSE",
+    "UPSTREAM_PROTOCOL_ERROR": "BAD_RESPONSE",
+    "UPSTREAM_REQUEST_INVALID": "BAD_RESPONSE",
+}
+"""The reason of a finding, by the transport's."""
+
+NO_ANSWER_MESSAGES = {
+    "TIMEOUT": f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it",
+    "TLS_FAILED": "no TLS connection; check that the server speaks https and that its certificate is trusted here",
+    "CONNECT_FAILED": "no connection; start the server, or register the model with the endpoint where it listens",
+    "BAD_RESPONSE": "the connection broke, or what answers does not speak HTTP; check the endpoint and the server",
+}
 
 PATH_NOT_FOUND = "PATH_NOT_FOUND"
 NO_LIST_REASONS = frozenset({PATH_NOT_FOUND, "BAD_RESPONSE"})
@@ -73,7 +91,7 @@ class Probe(Protocol):
     def untrusted(self) -> bool:
         """Whether a stranger has said where to ask."""
 
-    async def ask(self, client: ProbeClient) -> Finding:
+    async def ask(self, client: Transport) -> Finding:
         """Asks, for at most `PROBE_SECONDS`. Whatever the server does is a finding, never an error."""
 
 
@@ -100,7 +118,7 @@ class ModelProbe:
     def untrusted(self) -> bool:
         return self.registered.untrusted
 
-    async def ask(self, client: ProbeClient) -> Finding:
+    async def ask(self, client: Transport) -> Finding:
         try:
             key = self.credentials.key_for(self.registered)
         except PreconditionFailed as problem:
@@ -110,21 +128,21 @@ class ModelProbe:
             return Finding(UNHEALTHY, "CONNECT_FAILED", "no model's server answers there; check the endpoint", self.url)
         return finding
 
-    async def _ask(self, client: ProbeClient, key: str) -> Finding:
+    async def _ask(self, client: Transport, key: str) -> Finding:
         if self.registered.adapter_type == "vllm":
             return await self._ask_vllm(client, key)
         if self.registered.health_check:
             return await self._ask_health(client, self.url, key)
         return await self._ask_list(client, key)
 
-    async def _ask_health(self, client: ProbeClient, url: str, key: str, missing: Finding | None = None) -> Finding:
+    async def _ask_health(self, client: Transport, url: str, key: str, missing: Finding | None = None) -> Finding:
         if not key or self.credentials.may_go_to(url, self.registered.credential):
             return await _ask_status(client, url, self._headers(key), self._key_hint(), missing)
         hint = "the server wants a key for its health_check, where the model's own may not be sent; choose another path"
         finding = await _ask_status(client, url, self._headers(""), hint, missing)
         return missing if missing and finding.reason == "AUTH_FAILED" else finding
 
-    async def _ask_vllm(self, client: ProbeClient, key: str) -> Finding:
+    async def _ask_vllm(self, client: Transport, key: str) -> Finding:
         """Asks for both: vLLM lists its models although its engine is dead, and refuses every name but those it lists.
 
         A proxy may let only the API itself through, or only the path in `health_check`: one of the two is enough.
@@ -141,37 +159,37 @@ class ModelProbe:
             return health
         return listed
 
-    async def _ask_list(self, client: ProbeClient, key: str) -> Finding:
+    async def _ask_list(self, client: Transport, key: str) -> Finding:
         """Asks each place where the list may be, until one has it."""
-        search = PlaceSearch(self._places(), "/models")
+        search = RootSearch(self._places(), "/models")
         first = await self._ask_list_at(client, key, search.url)
         if first.reason not in NO_LIST_REASONS:
             return first
-        while search.go_on():
+        while search.try_next():
             finding = await self._ask_list_at(client, key, search.url)
             if finding.reason in LIST_REASONS:
-                search.found()
+                search.confirm()
                 return finding
         return first
 
-    async def _ask_list_at(self, client: ProbeClient, key: str, url: str) -> Finding:
+    async def _ask_list_at(self, client: Transport, key: str, url: str) -> Finding:
         headers = self._headers(key)
         anthropic = self.registered.adapter_type == "anthropic"
         async with client.get(f"{url}?limit={ANTHROPIC_LIST_LIMIT}" if anthropic else url, headers) as answer:
             if not _is_success(answer):
                 return await _judge_failure(answer, url, self._key_hint())
-            body = await answer.read()
-        return await run_beside_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
+            body = await answer.read_start()
+        return await run_in_thread_if_large(decoding_work(body), _judge_list, body, self.registered.upstream_model, url)
 
     def _health_url(self) -> str:
         server = urlsplit(self.registered.endpoint)
         return f"{server.scheme}://{server.netloc}{self.registered.health_check}"
 
     def _list_url(self) -> str:
-        return PlaceSearch(self._places(), "/models").url
+        return RootSearch(self._places(), "/models").url
 
     def _places(self) -> Sequence[str]:
-        return self.credentials.places_of(self.registered)
+        return self.credentials.api_roots(self.registered)
 
     def _headers(self, key: str) -> Mapping[str, str]:
         if self.registered.adapter_type == "anthropic":
@@ -200,12 +218,12 @@ class ProviderProbe:
     other_urls: Sequence[str] = ()
     untrusted = False
 
-    async def ask(self, client: ProbeClient) -> Finding:
+    async def ask(self, client: Transport) -> Finding:
         if self.headers is None:
             return Finding(UNCONFIGURED, "CREDENTIAL_MISSING", _ask_for_key(self.variable), self.url)
         return await _within_time(self._ask(client, self.headers), self.url)
 
-    async def _ask(self, client: ProbeClient, headers: Mapping[str, str]) -> Finding:
+    async def _ask(self, client: Transport, headers: Mapping[str, str]) -> Finding:
         first = await self._ask_at(client, headers, self.url)
         finding = first
         for url in self.other_urls:
@@ -214,7 +232,7 @@ class ProviderProbe:
             finding = await self._ask_at(client, headers, url)
         return first if finding.reason == PATH_NOT_FOUND else finding
 
-    async def _ask_at(self, client: ProbeClient, headers: Mapping[str, str], url: str) -> Finding:
+    async def _ask_at(self, client: Transport, headers: Mapping[str, str], url: str) -> Finding:
         async with client.get(url, headers) as answer:
             if _is_success(answer):
                 return _healthy(url)
@@ -234,7 +252,7 @@ def _healthy(url: str) -> Finding:
 
 
 async def _ask_status(
-    client: ProbeClient, url: str, headers: Mapping[str, str], key_hint: str, missing: Finding | None = None
+    client: Transport, url: str, headers: Mapping[str, str], key_hint: str, missing: Finding | None = None
 ) -> Finding:
     """Asks for nothing but a 2xx; `missing` is what a 404 means, where it means something of its own."""
     async with client.get(url, headers) as answer:
@@ -245,11 +263,11 @@ async def _ask_status(
         return await _judge_failure(answer, url, key_hint)
 
 
-def _is_success(answer: ProbeAnswer) -> bool:
+def _is_success(answer: StreamedResponse) -> bool:
     return 200 <= answer.status < 300
 
 
-async def _judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> Finding:
+async def _judge_failure(answer: StreamedResponse, url: str, key_hint: str) -> Finding:
     status = answer.status
     if status in (401, 403):
         return Finding(UNHEALTHY, "AUTH_FAILED", key_hint, url)
@@ -266,10 +284,10 @@ async def _judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> Findin
     return Finding(DEGRADED, "HTTP_STATUS", message, url)
 
 
-async def _tells_of_path(answer: ProbeAnswer) -> bool:
+async def _tells_of_path(answer: StreamedResponse) -> bool:
     """Whether a 404 says that there is no such path, and not only that what was asked for is not there."""
-    body = await answer.read()
-    return await run_beside_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
+    body = await answer.read_start()
+    return await run_in_thread_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
 
 
 def _tells_that_a_path_is_not_there(body: bytes) -> bool:
@@ -277,10 +295,10 @@ def _tells_that_a_path_is_not_there(body: bytes) -> bool:
     return bool(told.message or told.words) and read_fault(404, body).reason == "UPSTREAM_PATH_NOT_FOUND"
 
 
-async def _is_loading(answer: ProbeAnswer) -> bool:
+async def _is_loading(answer: StreamedResponse) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
-    body = await answer.read()
-    return await run_beside_if_large(decoding_work(body), _tells_of_loading, body)
+    body = await answer.read_start()
+    return await run_in_thread_if_large(decoding_work(body), _tells_of_loading, body)
 
 
 def _tells_of_loading(body: bytes) -> bool:
@@ -319,20 +337,15 @@ async def _within_time(question: Awaitable[Finding], url: str) -> Finding:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             return await question
-    except PreconditionFailed as refusal:
-        return Finding(UNHEALTHY, refusal.reason, refusal.message, url)
     except LimitExceeded as lack:
         # On our side, which says nothing of the server.
         return Finding(UNKNOWN, lack.reason, lack.message, url)
-    except (TimeoutError, Silence):
-        message = f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it"
-        return Finding(UNHEALTHY, "TIMEOUT", message, url)
-    except ssl.SSLError:
-        message = "no TLS connection; check that the server speaks https and that its certificate is trusted here"
-        return Finding(UNHEALTHY, "TLS_FAILED", message, url)
-    except OSError:
-        message = "no connection; start the server, or register the model with the endpoint where it listens"
-        return Finding(UNHEALTHY, "CONNECT_FAILED", message, url)
-    except (Fault, ValueError):
-        message = "the connection broke, or what answers does not speak HTTP; check the endpoint and the server"
-        return Finding(UNHEALTHY, "BAD_RESPONSE", message, url)
+    except TimeoutError:
+        return _no_answer("TIMEOUT", url)
+    except PlatformError as error:
+        reason = NO_ANSWER_REASONS.get(error.reason)
+        return _no_answer(reason, url) if reason else Finding(UNHEALTHY, error.reason, error.message, url)
+
+
+def _no_answer(reason: str, url: str) -> Finding:
+    return Finding(UNHEALTHY, reason, NO_ANSWER_MESSAGES[reason], url)

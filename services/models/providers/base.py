@@ -36,7 +36,7 @@ from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event
 from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 
 PUBLIC_HEADERS = frozenset({"anthropic-version"})
 """Of a target: all others are keys, or name an account."""
@@ -74,15 +74,15 @@ class Target:
     """The name of the registration that leads here, if one does."""
     untrusted: bool = False
     """Whether a stranger has registered it."""
-    other_places: Sequence[str] = ()
+    other_roots: Sequence[str] = ()
     """Where else the API may lie, if it is not at `endpoint`."""
     other_keys: Callable[[], Collection[str]] = list
     """The keys of the platform that are not this server's."""
 
     @property
-    def places(self) -> Sequence[str]:
+    def api_roots(self) -> Sequence[str]:
         """The base URLs that it may have, the likeliest first."""
-        return (self.endpoint, *self.other_places)
+        return (self.endpoint, *self.other_roots)
 
     def keys(self) -> list[str]:
         """All that no error may quote, whichever server it comes from."""

@@ -21,15 +21,16 @@ from services.models.providers.base import Body, Conversation, Decoder, Target
 from services.models.providers.encoding import encode, encode_for_whole_answer
 from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.estimates import estimate_usage, with_told_prompt
-from services.models.transport.api_paths import PlaceSearch
-from services.models.transport.client import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
+from services.models.transport.api_roots import RootSearch
+from services.models.transport.base import StreamedResponse, Transport
+from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import KEPT_BYTES, Payload
 from services.models.transport.sse import Event
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, wait_for_slice
 from services.shared.intake import Room
 from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
+from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_slice
 
 SUCCESSES = range(200, 300)
 """Frameworks answer a POST with 201 where nobody says otherwise."""
@@ -88,7 +89,7 @@ async def chat(
 
     `room`, which the request has, is given back as its forms are no longer held.
     """
-    body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
+    body = await run_in_thread_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
     if room:
         room.keep(ENCODED_FORMS)
     if body.streams:
@@ -97,7 +98,7 @@ async def chat(
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
         payload, body = _take_payload(body, room)
-        search = PlaceSearch(target.places, target.dialect.path)
+        search = RootSearch(target.api_roots, target.dialect.path)
         while True:
             answered = await transport.post(search.url, {**target.headers, **JSON}, payload, held.grow)
             if answered.status in SUCCESSES:
@@ -105,40 +106,40 @@ async def chat(
             error = await _refusal(target, answered.status, answered.headers, answered.body, search)
             if not _goes_on(search, error, payload):
                 raise error
-        search.found()
+        search.confirm()
         answer = await _read(target, answered.status, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
 
 
 async def _ask(
     exchange: contextlib.AsyncExitStack, transport: Transport, target: Target, payload: Payload
-) -> StreamedAnswer:
+) -> StreamedResponse:
     """The answer of whichever place of the target has the path, in an exchange that ends with the block. Raises where
     the provider refuses."""
-    search = PlaceSearch(target.places, target.dialect.path)
+    search = RootSearch(target.api_roots, target.dialect.path)
     while True:
         opened = transport.stream(search.url, {**target.headers, **JSON}, payload)
         answered = await exchange.enter_async_context(opened)
         if answered.status in SUCCESSES:
-            search.found()
+            search.confirm()
             return answered
-        error_body = await answered.read_start(MAX_ERROR_BYTES)
+        error_body = await answered.read_start()
         error = await _refusal(target, answered.status, answered.headers, error_body, search)
         if not _goes_on(search, error, payload):
             raise error
         await exchange.aclose()
 
 
-def _goes_on(search: PlaceSearch, error: errors.PlatformError, payload: Payload) -> bool:
+def _goes_on(search: RootSearch, error: errors.PlatformError, payload: Payload) -> bool:
     """Whether what was refused is sent to another place: where there is no such path, nobody has begun to answer."""
     if error.reason != "UPSTREAM_PATH_NOT_FOUND":
-        search.found()
+        search.confirm()
         return False
-    if not search.go_on():
+    if not search.try_next():
         return False
     if not payload.is_kept:
         # For the next call.
-        search.found()
+        search.confirm()
     return payload.is_kept
 
 
@@ -176,7 +177,7 @@ async def _streamed(
     body: Body | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     if body is None:
-        body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
+        body = await run_in_thread_if_large(conversation.work(), encode, conversation, target, stream=True)
         if room:
             room.keep(ENCODED_FORMS)
     chunks_sent = 0
@@ -201,7 +202,7 @@ async def _streamed(
 
 
 async def _decoded(
-    answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
+    answered: StreamedResponse, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
     framing = Framing()
@@ -255,7 +256,7 @@ async def _decoded(
     if not decoder.finished:
         raise _failure(_fault_of_early_end(answered, size), answered, target)
     try:
-        await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
+        await run_in_thread_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
         raise error_for(raised, target.provider) from None
     except RecursionError:
@@ -267,10 +268,10 @@ async def _decoded(
 async def _feed_large(decoder: Decoder, events: Sequence[Event]) -> None:
     """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
     work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
-    await run_beside_if_large(work, _feed_and_flush, decoder, events)
+    await run_in_thread_if_large(work, _feed_and_flush, decoder, events)
 
 
-async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer, target: Target) -> None:
+async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedResponse, target: Target) -> None:
     """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
     document = framing.document
     if document is not None:
@@ -280,12 +281,12 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer
     events = framing.end()
     work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
     try:
-        await run_beside_if_large(work, feed_rest, decoder, events)
+        await run_in_thread_if_large(work, feed_rest, decoder, events)
     except Fault as fault:
         raise _failure(fault, answered, target) from None
 
 
-def _failure(fault: Fault, answered: StreamedAnswer, target: Target) -> errors.PlatformError:
+def _failure(fault: Fault, answered: StreamedResponse, target: Target) -> errors.PlatformError:
     return error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
 
 
@@ -294,13 +295,13 @@ def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
     decoder.answer.flush()
 
 
-def _fault_of_early_end(answered: StreamedAnswer, size: int) -> Fault:
+def _fault_of_early_end(answered: StreamedResponse, size: int) -> Fault:
     """Tells a stream that was cut from what never was one: nothing at all, or a page of HTML with status 200."""
     is_stream = size and answered.headers.get("content-type", "text/event-stream").startswith("text/event-stream")
     return Fault("UPSTREAM_STREAM_TRUNCATED" if is_stream else "UPSTREAM_PROTOCOL_ERROR")
 
 
-async def _read_on(answered: StreamedAnswer, usage_due: float | None) -> bytes:
+async def _read_on(answered: StreamedResponse, usage_due: float | None) -> bytes:
     if usage_due is None:
         return await answered.read()
     try:
@@ -310,7 +311,7 @@ async def _read_on(answered: StreamedAnswer, usage_due: float | None) -> bytes:
         return b""
 
 
-async def _drain(answered: StreamedAnswer, patience: Patience) -> None:
+async def _drain(answered: StreamedResponse, patience: Patience) -> None:
     """Reads the end of the body, so that the connection can be used again; without it, it is closed."""
     with contextlib.suppress(TimeoutError, errors.PlatformError):
         async with asyncio.timeout(patience.close):
@@ -378,9 +379,9 @@ class _Interruption:
 
 
 async def _refusal(
-    target: Target, status: int, headers: Mapping[str, str], body: bytes, search: PlaceSearch
+    target: Target, status: int, headers: Mapping[str, str], body: bytes, search: RootSearch
 ) -> errors.PlatformError:
-    fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
+    fault = await run_in_thread_if_large(decoding_work(body), target.dialect.fault, status, body)
     paths = search.paths() if fault.reason == "UPSTREAM_PATH_NOT_FOUND" else ()
     return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys, paths=paths)
 
@@ -390,7 +391,7 @@ async def _read(
 ) -> Answer:
     """The answer in the body of a success, complete."""
     try:
-        return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
+        return await run_in_thread_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
         raise error_for(fault, target.provider, status=status, headers=headers, keys=target.keys) from None
     except RecursionError:
@@ -415,7 +416,7 @@ async def _end(
 ) -> Ending:
     """What `ending` makes of a complete answer, or raises; what one had used that is too large is told."""
     try:
-        return await run_beside_if_large(answer.size, ending, answer, target, conversation, body)
+        return await run_in_thread_if_large(answer.size, ending, answer, target, conversation, body)
     except errors.LimitExceeded:
         if interrupted and answer.usage:
             interrupted(answer.usage)

@@ -180,13 +180,13 @@ def registered_target(
     told = model.capabilities
     can_stream = told.supports_streaming or not told.HasField("supports_streaming")
     credentials = credentials or Credentials()
-    endpoint, *other_places = credentials.places_of(model)
+    endpoint, *other_roots = credentials.api_roots(model)
     return Target(
         dialect=DIALECTS[model.adapter_type],
         provider=model.provider,
         model=model.upstream_model,
         endpoint=endpoint,
-        other_places=other_places,
+        other_roots=other_roots,
         headers=dict(_headers(model, credentials, with_secrets)),
         facts=_facts(model),
         state_owner=_state_owner(model),

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from services.models.transport.egress import is_numeric
+from services.models.transport.egress import ends_in_number
 
 MAX_LENGTH = 2048
 
@@ -32,7 +32,7 @@ class BaseUrl(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> BaseUrl:
-        """Reads a URL in which `problem_with_base_url` has found nothing. A query is left out."""
+        """Reads a URL in which `base_url_problem` has found nothing. A query is left out."""
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
         return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
@@ -58,7 +58,7 @@ def is_plain_path(path: str) -> bool:
     return bool(_PLAIN_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
 
 
-def problem_with_base_url(url: str) -> str | None:
+def base_url_problem(url: str) -> str | None:
     """Says why a URL is no server's base URL, or None."""
     if len(url) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
@@ -83,9 +83,9 @@ def problem_with_base_url(url: str) -> str | None:
     return None
 
 
-def without_secrets(url: str) -> str:
+def redact_url(url: str) -> str:
     """A caller's URL as it may be logged: without user and password, and nothing at all of what is no URL."""
-    if not problem_with_base_url(url):
+    if not base_url_problem(url):
         return url
     # Of one that is longer, a part could be what is a password in the whole.
     found = _WRONG_BUT_SHOWN.fullmatch(url) if len(url) <= MAX_LENGTH else None
@@ -96,7 +96,7 @@ def _is_host(url: SplitResult) -> bool:
     host = url.hostname or ""
     if url.netloc.startswith("["):
         return "%" not in host and _is_address(host, ipaddress.IPv6Address)
-    if is_numeric(host):
+    if ends_in_number(host):
         # Programs disagree about which address 0177.1 or 127.1 is.
         return _is_address(host, ipaddress.IPv4Address)
     return bool(_HOST.fullmatch(host))

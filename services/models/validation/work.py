@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.validation.limits import MAX_OPTIONS, MAX_PARTS, MAX_TOOLS
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 
 FEW_BYTES = 4 * 1024
 """What is no larger is checked within some 2 ms, whatever it is made of: a crowd of such requests holds up nobody."""

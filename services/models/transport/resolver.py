@@ -39,7 +39,7 @@ class ResolveError(OSError):
     """A host that has no address."""
 
 
-class HostNames:
+class Resolver:
     """Resolves names, and remembers none. Belongs to one event loop."""
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ class HostNames:
         asking.exception()
 
 
-_names = PerLoop(HostNames)
+_names = PerLoop(Resolver)
 
 
 async def resolve(host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
-    """`HostNames.resolve`, of those that everybody in the running loop shares."""
+    """`Resolver.resolve`, of those that everybody in the running loop shares."""
     return await _names.get().resolve(host, port, queued=queued)
 
 
