@@ -17,7 +17,7 @@ from services.shared.logs import open_log
 from tests.support.empty_databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "storage" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
 NAME = "support/answer"
 
 

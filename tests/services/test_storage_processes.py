@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -201,9 +202,14 @@ def test_two_processes_that_start_at_once_on_an_empty_database_both_serve(postgr
         process.close()
 
 
-def test_the_command_that_migrates_says_where_and_ends(tmp_path: Path) -> None:
-    done = run("models", tmp_path, "--migrate")
-    assert (done.code, done.output) == (0, f"models: schema is up to date in {tmp_path}/data/models.db\n")
+@pytest.mark.parametrize("name", ["models", "sessions"])
+def test_the_command_that_migrates_says_where_and_ends(tmp_path: Path, name: str) -> None:
+    done = run(name, tmp_path, "--migrate")
+    file = tmp_path / "data" / f"{name}.db"
+    assert (done.code, done.output) == (0, f"{name}: schema is up to date in {file}\n")
+    # By this table, which earlier releases have made, the schema of what is stored is known.
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        assert database.execute(f"SELECT count(*) FROM {name}_schema").fetchone() == (1,)
 
 
 def test_the_command_that_migrates_does_not_wait_for_a_server(tmp_path: Path) -> None:
