@@ -67,7 +67,7 @@ def fed(dialect: Dialect, events: Iterable[Event]) -> Decoder:
     decoder = dialect.decoder()
     for one in events:
         decoder.feed([one])
-        decoder.answer.take_chunks()
+        decoder.answer.drain_chunks()
     return decoder
 
 
@@ -331,7 +331,7 @@ def test_decoder_holds_no_more_than_came_and_says_how_much(
     try:
         for _ in range(20):
             decoder.feed([Event("", bytes(bytearray(piece.data)))])
-            decoder.answer.take_chunks()
+            decoder.answer.drain_chunks()
         held = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

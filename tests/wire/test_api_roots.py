@@ -15,7 +15,7 @@ from services.models.catalog.families import Vendor
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.custom_models.registration import define
 from services.models.providers.base import Target
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
 from services.models.routing.router import registered_target
 from services.models.settings import ModelsSettings
 from services.models.transport.api_roots import RootMemory, api_roots, normalize_base_url

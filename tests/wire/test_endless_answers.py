@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from services.models.providers import exchange
+from services.models.providers import stream
 from services.models.providers.answers import framing
-from services.models.providers.exchange import MAX_CHARACTERS, MAX_STREAM_BYTES
+from services.models.providers.answers.answer import MAX_CHARACTERS
+from services.models.providers.stream import MAX_STREAM_BYTES
 from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.sse import MAX_EMPTY_BYTES, MAX_EVENT_BYTES
 from tests.scripted_upstream import Ending, Pause, Script, answer, event, event_stream
@@ -114,7 +115,7 @@ SAYING_NOTHING = {
 async def test_stream_that_never_says_anything_is_left(
     subject: Subject, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "MAX_EVENTS", 20_000)
+    monkeypatch.setattr(stream, "MAX_EVENTS", 20_000)
     nothing = repeated(SAYING_NOTHING[case](subject.speech))
     subject.upstream.play(event_stream(*[nothing] * 200))
     async with bounded(50 * MIB):
@@ -162,7 +163,7 @@ async def test_body_of_nothing_without_number_is_none(
 
 
 async def check_many(subject: Subject, verb: Verb, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (exchange, framing):
+    for module in (stream, framing):
         monkeypatch.setattr(module, "MAX_EVENTS", 20_000)
     subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
     async with bounded(len(body) + 4 * MIB):

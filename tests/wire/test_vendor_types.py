@@ -32,7 +32,7 @@ from proto.models_pb2 import (
 from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Conversation
-from services.models.providers.exchange import chat
+from services.models.providers.chat import chat
 from services.models.settings import ModelsSettings
 from services.models.transport.client import HttpClient
 from tests.rows import row
