@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
-from services.models.providers.history.tool_turns import Notices, calls_of
+from services.models.providers.history.tool_turns import calls_of
+from services.models.providers.notices import Notices, notice
 
 if TYPE_CHECKING:
     from services.models.providers.base import Conversation
@@ -65,7 +66,7 @@ def fit_tool_names(
         fitted = request.tools[index].name = rules.fit(name)
         given[fitted] = name
         text = f"the provider takes other names of tools; it was sent as {fitted}, and answers call it by its own name"
-        notices.append(models_pb2.Notice(code="TOOL_NAME_CHANGED", field=f"tools[{index}].name", message=text))
+        notices.append(notice("TOOL_NAME_CHANGED", f"tools[{index}].name", text))
     if odd and request.tool_choice.WhichOneof("choice") == "tool_name":
         request.tool_choice.tool_name = rules.fit(request.tool_choice.tool_name)
     messages = [_renamed(message, rules) for message in conversation.messages]
