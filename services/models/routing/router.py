@@ -23,7 +23,7 @@ from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COM
 from services.models.providers.vllm import VLLM
 from services.models.validation.fields import shorten, suggest
 from services.shared.errors import NotFound, PreconditionFailed
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
 
 DIALECTS: dict[str, Dialect] = {
     "openai": OPENAI,
@@ -65,7 +65,7 @@ class Router:
         self._retired_policy = retired_policy
         self._credentials = credentials
         self._aliases = aliases
-        self._alias_names = Names(aliases)
+        self._alias_names = OrderedNames(aliases)
         self._today = today
         self._routes: dict[str, _Route] = {}
         """Of the names that are listed; all others have no end."""
