@@ -42,7 +42,7 @@ from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.storage_health import StorageServer
 
-MIGRATIONS = Path(__file__).resolve().parent / "storage" / "migrations"
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 ENVIRONMENT = """\

@@ -413,7 +413,9 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
         "http://ho st/v1",
         "http://host\n/v1",
         "http://host\\@evil/v1",
-        "http://hö.st/v1",
+        "http://-hö.st/v1",
+        "http://h☃.st/v1",
+        "http://ho.st/ö/v1",
         "http://ho%73t/v1",
         "http://[::1/v1",
         "http://[fe80::1%eth0]/v1",
@@ -441,6 +443,19 @@ def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
 )
 def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
     assert define(model(endpoint=endpoint), Credentials()).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("written", "endpoint"),
+    [
+        ("https://bücher.example:8443/v1/", "https://xn--bcher-kva.example:8443/v1"),
+        # By IDNA 2003 this was fass.example, which may be somebody else's.
+        ("https://faß.example/v1", "https://xn--fa-hia.example/v1"),
+        ("http://ＡＢＣ。example", "http://abc.example"),
+    ],
+)
+def test_endpoint_has_its_host_in_ascii(written: str, endpoint: str) -> None:
+    assert define(model(endpoint=written), Credentials()).endpoint == endpoint
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,7 @@ def test_one_denied_address_denies_the_host() -> None:
         ("*.models.svc", "a.b.models.svc", True),
         ("*.models.svc", "models.svc", False),
         ("*.models.svc", "evilmodels.svc", False),
+        ("*.Bücher.example", "a.xn--bcher-kva.example", True),
     ],
 )
 def test_named_hosts_may_have_private_addresses(entry: str, host: str, allowed: bool) -> None:
@@ -154,7 +155,7 @@ def test_servers_that_the_operator_configured_are_always_allowed_at_their_own_po
 
 
 @pytest.mark.parametrize(
-    "entry", ["10.0.0.1/8", "10.0.0.0/33", "0x7f.1", "127.1", "http://host", "a b", "*", "*.", "é"]
+    "entry", ["10.0.0.1/8", "10.0.0.0/33", "0x7f.1", "127.1", "http://host", "a b", "*", "*.", "-é", "☃.net"]
 )
 def test_entry_that_is_none_is_refused_at_start(entry: str) -> None:
     with pytest.raises(StartupError, match="MODELS_ALLOWED_ENDPOINTS"):

@@ -230,6 +230,8 @@ async def test_environment_does_not_redirect_or_authorize(
         ("https://a:8443/v1?k=v", Origin(True, "a", 8443), b"POST /v1?k=v HTTP/1.1\r\nHost: a:8443\r\n"),
         ("http://[::1]:8000/x", Origin(False, "::1", 8000), b"POST /x HTTP/1.1\r\nHost: [::1]:8000\r\n"),
         ("https://b\u00fccher.example/\u00fc m", Origin(True, "xn--bcher-kva.example", 443), b"POST /%C3%BC%20m "),
+        ("https://fa\u00df.example", Origin(True, "xn--fa-hia.example", 443), b"POST / "),
+        ("https://\uff21.\uff11\u3002example", Origin(True, "a.1.example", 443), b"POST / "),
     ],
 )
 def test_first_lines_name_the_path_and_the_host(url: str, origin: Origin, lines: bytes) -> None:

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from proto import models_pb2
 from services.models.catalog.families import Vendor, facts_for
-from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Dialect, Target, keys_in
+from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI
 from services.models.settings import ModelsSettings
-from services.models.transport.api_roots import api_roots, without_call_path
+from services.models.transport.api_roots import api_roots, normalize_base_url
 from services.shared.errors import PreconditionFailed, StartupError
 
 KEY_VARIABLES: dict[Vendor, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -150,10 +150,11 @@ def _anthropic(settings: ModelsSettings) -> Provider:
 def base_url(variable: str, url: str) -> str:
     """The base URL in what was written, without a slash at its end. Raises StartupError when it is no URL."""
     try:
+        normalized = normalize_base_url(url)
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
         raise StartupError(f"{variable} must be an http or https URL, such as https://api.example.com/v1")
-    return without_call_path(url)
+    return normalized

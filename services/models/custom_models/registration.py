@@ -9,7 +9,7 @@ from itertools import islice
 from proto import models_pb2
 from services.models.access.credentials import Credentials, source_of
 from services.models.catalog.provider_registry import KEY_VARIABLES
-from services.models.transport.api_roots import without_call_path
+from services.models.transport.api_roots import normalize_base_url
 from services.models.transport.base_urls import base_url_problem, redact_url
 from services.models.validation.extra_body import reserved_in
 from services.models.validation.fields import problem_with_line, refuse, shorten
@@ -52,7 +52,7 @@ def define(
     refuse(_violations(request, credentials, by_stranger=by_stranger))
     definition = Definition(
         name=request.name,
-        endpoint=without_call_path(request.endpoint),
+        endpoint=normalize_base_url(request.endpoint),
         health_check=request.health_check,
         adapter_type=request.adapter_type,
         provider=request.provider or request.adapter_type,
@@ -77,7 +77,7 @@ def _violations(
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    endpoint = None if endpoint_violations else without_call_path(request.endpoint)
+    endpoint = None if endpoint_violations else normalize_base_url(request.endpoint)
     yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
 
 

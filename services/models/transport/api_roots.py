@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from services.models.transport.host_names import ascii_url
+
 VERSION = "/v1"
 
 MAX_REMEMBERED = 4096
@@ -22,16 +24,19 @@ _VERSION_SEGMENT = re.compile(r"v[0-9][a-z0-9.]*")
 _SERVER = re.compile(r"(https?://[^/]*)(.*)")
 
 
-def without_call_path(url: str) -> str:
-    """The base URL in a URL that may have the path of a call, or slashes, at its end."""
-    return _CALLS.sub("", url.rstrip("/")).rstrip("/")
+def normalize_base_url(url: str) -> str:
+    """The base URL in a URL that may have the path of a call, or slashes, at its end, with its host in ASCII.
+
+    Raises ValueError for a host that is no name (`ascii_host`).
+    """
+    return _CALLS.sub("", ascii_url(url).rstrip("/")).rstrip("/")
 
 
 @functools.lru_cache(MAX_REMEMBERED)
 def api_roots(base_url: str, *, without_version: bool = False) -> Sequence[str]:
     """The places that a base URL may mean, the likeliest first. `without_version` says that such base URLs usually
     leave the version out, as Anthropic's do."""
-    base = without_call_path(base_url)
+    base = normalize_base_url(base_url)
     server = _SERVER.fullmatch(base)
     segments = server[2].split("/") if server else []
     if base.endswith(VERSION):

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httptools
 
+from services.models.transport.host_names import ascii_host
 from services.models.transport.payload import Payload
 from services.shared.bounded_cache import BoundedCache
 
@@ -91,12 +92,12 @@ class Origin(NamedTuple):
 def request_head(method: str, url: str) -> tuple[Origin, bytes]:
     """The server of a URL, and the first lines of a request to it. Raises ValueError for what is no http or https URL.
 
-    Names beyond ASCII are sent as IDNA, other characters that do not belong into a URL in percent encoding.
+    Names beyond ASCII are sent by IDNA 2008, other characters that do not belong into a URL in percent encoding.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("no http or https URL")
-    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    host = ascii_host(parts.hostname)
     port = parts.port or _PORTS[parts.scheme]
     shown = f"[{host}]" if ":" in host else host
     if port != _PORTS[parts.scheme]:

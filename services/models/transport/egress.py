@@ -9,6 +9,7 @@ resolved to at any other time says nothing (DNS rebinding).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from services.models.transport import resolver
 from services.models.transport.address_ranges import Address, Kind, Network, addresses_reached, range_of
+from services.models.transport.host_names import ascii_host, ascii_url
 from services.models.transport.resolver import AddressInfo
 from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
@@ -149,6 +151,8 @@ class EndpointPolicy:
             self._add_host(entry)
 
     def _add_host(self, entry: str) -> None:
+        with contextlib.suppress(ValueError):
+            entry = "*." * entry.startswith("*.") + ascii_host(entry.removeprefix("*."))
         # What ends in a number is an address, or meant to be one.
         if not _HOST_PATTERN.fullmatch(entry) or ends_in_number(entry):
             raise StartupError(
@@ -179,7 +183,7 @@ def _lies_in(network: Network, outer: Network) -> bool:
 
 
 def _server(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
+    parts = urlsplit(ascii_url(url))
     return _plain(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
 
 
