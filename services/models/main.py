@@ -36,6 +36,7 @@ from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
+from services.shared.listener import check_port
 from services.shared.logs import Log, open_log
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
@@ -147,12 +148,13 @@ async def start() -> None:
     settings = load_settings(ModelsSettings)
     log = open_log("models", settings.log_level)
     raise_descriptor_limit(log)
-    # Chats are answered from memory.
-    server = StorageServer([SERVICE.full_name], needs_storage=False)
-    # Most descriptors are for connections to models.
-    port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)
+    # Before the database is opened, and perhaps migrated.
+    check_port(settings.host, settings.port)
     async with open_service(settings, log) as service:
-        server.database = service.database
+        # Chats are answered from memory.
+        server = StorageServer(service.database, [SERVICE.full_name], needs_storage=False)
+        # Most descriptors are for connections to models.
+        port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)
         generation = Admission(min(MAX_CALLS, settings.choose_max_connections()))
         server.add(
             service_handler(service.servicer, SERVICE, log, generating=GENERATING_METHODS, generation=generation)

@@ -1,4 +1,4 @@
-"""The Session Service: keeps conversations, and what is remembered for users between them."""
+"""The Session Service: stores conversations, and the memory of users between them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database, sqlite_url
 from services.shared.descriptors import raise_descriptor_limit
+from services.shared.listener import check_port
 from services.shared.logs import open_log
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
@@ -47,7 +48,7 @@ UNAVAILABLE to what needs it; --migrate refuses, with exit code 78.
 
 
 class SessionsSettings(ServiceSettings):
-    """What the Session Service reads beside what every process does."""
+    """The settings of the Session Service, in addition to those of every process."""
 
     port: int = Field(50052, ge=0, le=65535, validation_alias="SESSIONS_PORT")
     database_url: SecretStr | None = Field(None, validation_alias="SESSIONS_DATABASE_URL")
@@ -63,12 +64,13 @@ async def start() -> None:
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level)
     raise_descriptor_limit(log)
-    server = StorageServer([SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
-    port = server.bind(settings.host, settings.port)
-    # Nothing here is kept in memory, so nobody watches.
+    # Before the database is opened, and perhaps migrated.
+    check_port(settings.host, settings.port)
+    # The service has no copies in memory that changes would have to be announced to.
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
-    server.database = database
     try:
+        server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
+        port = server.bind(settings.host, settings.port)
         sessions = SessionStore(database)
         servicer = SessionServicer(sessions, MemoryStore(database))
         server.add(service_handler(servicer, SERVICE, log))
@@ -93,7 +95,7 @@ async def migrate() -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the Session Service from the command line."""
     parser = argparse.ArgumentParser(
         prog="sessions",
         description=__doc__,

@@ -24,8 +24,8 @@ from services.models.prompts.record import PromptLine
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.settings import ModelsSettings
+from services.models.storage.stored_messages import to_json
 from services.models.storage.tables import prompt_events, prompt_versions, registered_model_names, registered_models
-from services.models.storage.writes import to_json
 from services.shared import garbage_collection
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound

@@ -25,8 +25,8 @@ from services.models.custom_models.name_rules import NameRules
 from services.models.custom_models.registration import define
 from services.models.health.monitor import StatusBoard
 from services.models.health.probes import HEALTHY, UNKNOWN, ModelProbe
+from services.models.storage.stored_messages import from_json, now, to_json
 from services.models.storage.tables import registered_model_names, registered_models
-from services.models.storage.writes import SerialWrites, from_json, now, to_json
 from services.models.transport.egress import EndpointPolicy
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_REGISTERED_BYTES, MAX_REGISTERED_MODELS
@@ -44,6 +44,7 @@ from services.shared.garbage_collection import count_new_entry
 from services.shared.ordered_names import OrderedNames
 from services.shared.page_tokens import Text, read_page_token
 from services.shared.paging import cut_page
+from services.shared.serial_writes import SerialWrites
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
 
 ROWS_AT_ONCE = 50
