@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from services.models.catalog.vendor_lists import MAX_MODELS
-from services.models.health.probes import Finding, ModelProbe
+from services.models.catalog.discovery import MAX_MODELS
+from services.models.health.probes import ModelProbe
+from services.models.health.results import ProbeResult
 from services.models.transport.probe_client import MAX_ANSWER_BYTES, ProbeClient
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, answer, json_answer, raw
 from tests.services.event_loop import watched_loop
@@ -142,7 +143,7 @@ async def test_probe_of_a_hostile_list_ends_with_a_finding(upstream: ScriptedUps
     assert {request.path for request in upstream.requests} <= {"/v1/models", "/models"}
 
 
-def check_shown(finding: Finding) -> None:
+def check_shown(finding: ProbeResult) -> None:
     """What callers are told is short and readable, and nothing of a stranger's."""
     assert finding.message.isprintable()
     assert finding.message.isascii()

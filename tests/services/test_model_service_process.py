@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from proto import models_pb2_grpc
 from services.models import main
 from services.models.main import SERVICE
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared.errors import StartupError
 from services.shared.server import EXIT_CONFIG
 from tests.scripted_upstream import ScriptedUpstream, json_answer
@@ -336,5 +336,5 @@ async def test_help_lists_every_variable_that_is_read(tmp_path: Path) -> None:
     )
     output, _ = await asyncio.wait_for(helping.communicate(), START_SECONDS)
     assert helping.returncode == 0
-    for field in ModelsSettings.model_fields.values():
+    for field in Settings.model_fields.values():
         assert str(field.validation_alias) in output.decode()
