@@ -29,7 +29,7 @@ from services.models.servicer import ModelServicer
 from services.models.sessions.client import SessionClient
 from services.models.sessions.turn import Turns
 from services.models.settings import ModelsSettings, Settings
-from services.models.transport.client import Transport
+from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
 from services.shared.admission import MAX_CALLS, Admission
@@ -43,7 +43,7 @@ from services.shared.settings_help import describe_environment
 from services.shared.shares import Shares
 from services.shared.storage_health import StorageServer
 
-MIGRATIONS = Path(__file__).resolve().parent / "storage" / "migrations"
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 NOTES = """\
@@ -75,12 +75,13 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
-    monitor = HealthMonitor(log, endpoints)
+    probing = ByTrust(*map(open_probing_client, endpoints))
+    monitor = HealthMonitor(log, probing)
     # Apart, so that no stranger's call goes over a connection that only the operator's may have.
-    places = Shares(settings.choose_max_connections())
-    transports = ByTrust(*(Transport(endpoints=policy, places=places) for policy in endpoints))
+    connections = Shares(settings.choose_max_connections())
+    transports = ByTrust(*(HttpClient(endpoints=policy, connections=connections) for policy in endpoints))
     sessions = SessionClient(settings.sessions_address)
-    discovery = Discovery(vendor_models, endpoints.operators, log, today=today)
+    discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
         prompts = PromptRegistry(database)
         names = NameRules(vendor_models, aliases, settings.overrides)
@@ -102,8 +103,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await discovery.close()
         await monitor.close()
         await sessions.close()
-        for transport in transports:
-            await transport.close()
+        for client in (*transports, *probing):
+            await client.close()
         await database.close()
 
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.bounded_cache import BoundedCache
 from services.shared.json_values import Malformed as Malformed
 from services.shared.json_values import decode_fast, decode_slowly
 from services.shared.large_json import PIECE_BYTES, decode_in_steps
+from services.shared.offload import LARGE_BYTES
 
 MAX_DEPTH = 64
 CACHED_TEXT_LENGTH = 16_384

@@ -29,7 +29,6 @@ from google.protobuf.message import DecodeError, Message
 
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
-from services.shared.beside_loop import LARGE_BYTES, run_beside
 from services.shared.call_ends import abort_call, is_call_end
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
@@ -44,6 +43,7 @@ from services.shared.metadata import (
     check_metadata,
     is_flood,
 )
+from services.shared.offload import LARGE_BYTES, run_in_thread
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
@@ -266,7 +266,7 @@ class _Boundary:
         check_size(len(data), self._max_bytes)
         if len(data) < LARGE_BYTES and has_few_fields(self._request_descriptor, data):
             return self._read(data)
-        return await run_beside(len(data), self._check_and_read, data)
+        return await run_in_thread(len(data), self._check_and_read, data)
 
     def _check_and_read(self, data: bytes) -> Message:
         check_fields(self._request_descriptor, data)

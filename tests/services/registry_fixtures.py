@@ -20,14 +20,15 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import HealthMonitor
 from services.models.settings import Settings
+from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.backoff import Backoff
 from services.shared.database import Database
 from services.shared.logs import open_log
-from tests.services.empty_databases import provide_behind
+from tests.support.empty_databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "storage" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
 ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
 SLOW = Backoff(interval=300.0, first_retry=300.0)
 FRESH_SECONDS = 30.0
@@ -61,12 +62,17 @@ def credentials(**settings: str) -> Credentials:
     return Credentials(files, read_bounds(chosen.credentials, files, ProviderRegistry(chosen.accounts()).vendor_keys()))
 
 
+def probing_clients() -> ByTrust[HttpClient]:
+    """What a monitor of this module's endpoints asks with."""
+    return ByTrust(*map(open_probing_client, ENDPOINTS))
+
+
 @contextlib.asynccontextmanager
 async def replica(url: str, *, watching: bool = True) -> AsyncIterator[Replica]:
     """A registry over a database of its own; unless it is watching, it hears of no change."""
     provide_behind(url, "models")
     database = await Database.open(url, MIGRATIONS, LOG)
-    board = HealthMonitor(LOG, ENDPOINTS, SLOW, FRESH_SECONDS)
+    board = HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     here = Replica(database, board, new_registry(database, board), asyncio.Condition())
 
     async def refresh() -> None:

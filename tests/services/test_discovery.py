@@ -16,6 +16,7 @@ from services.models.catalog.discovery import EVERY_HOUR, Discovery
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
 from services.models.settings import Settings
+from services.models.transport.client import open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.backoff import Backoff
 from services.shared.logs import open_log
@@ -78,14 +79,14 @@ async def discovery(url: str, log: Log, backoff: Backoff) -> AsyncIterator[Vendo
     settings = Settings.model_validate({"OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": f"{url}/v1"})
     providers = ProviderRegistry(settings.accounts())
     models = VendorModels()
-    asking = Discovery(
-        models, EndpointPolicy((), providers.base_urls().values()), open_log("models", file=log), backoff
-    )
+    client = open_probing_client(EndpointPolicy((), providers.base_urls().values()))
+    asking = Discovery(models, client, open_log("models", file=log), backoff)
     asking.start(providers.all())
     try:
         yield models
     finally:
         await asking.close()
+        await client.close()
 
 
 @pytest.fixture(autouse=True)

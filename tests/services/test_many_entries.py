@@ -32,7 +32,7 @@ from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
 from tests.services.prompt_fixtures import prompt
-from tests.services.registry_fixtures import ENDPOINTS, LOG, NOWHERE, model, new_registry
+from tests.services.registry_fixtures import LOG, NOWHERE, model, new_registry, probing_clients
 from tests.services.registry_fixtures import MIGRATIONS as SCRIPTS
 
 COUNT = 1000
@@ -64,7 +64,7 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def board() -> AsyncIterator[HealthMonitor]:
-    board = HealthMonitor(LOG, ENDPOINTS, NEVER, fresh_seconds=1e6)
+    board = HealthMonitor(LOG, probing_clients(), NEVER, fresh_seconds=1e6)
     yield board
     await board.close()
 

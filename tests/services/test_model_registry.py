@@ -25,7 +25,6 @@ from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
 from tests.services.registry_fixtures import (
-    ENDPOINTS,
     FRESH_SECONDS,
     LOG,
     MIGRATIONS,
@@ -33,6 +32,7 @@ from tests.services.registry_fixtures import (
     credentials,
     model,
     new_registry,
+    probing_clients,
 )
 
 
@@ -51,7 +51,7 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def board() -> AsyncIterator[HealthMonitor]:
-    board = HealthMonitor(LOG, ENDPOINTS, SLOW, FRESH_SECONDS)
+    board = HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     yield board
     await board.close()
 
@@ -285,7 +285,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     database_url: str, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENAI_KITCHEN", "canary-key")
-    database, board = await open_database(database_url), HealthMonitor(LOG, ENDPOINTS, SLOW, FRESH_SECONDS)
+    database, board = await open_database(database_url), HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     registry = await load(database, board)
     await registry.register(full_model(f"{upstream.url}/v1"))
     await registry.register(model("second", f"{upstream.url}/v1"))
@@ -294,7 +294,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     await database.close()
 
     asked = len(upstream.requests)
-    database, board = await open_database(database_url), HealthMonitor(LOG, ENDPOINTS, SLOW, FRESH_SECONDS)
+    database, board = await open_database(database_url), HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     reloaded = await load(database, board)
     assert [reloaded.find(name) for name in ("mine", "second")] == stored
     assert reloaded.find("kitchen/fast@1") == stored[0]
@@ -414,7 +414,9 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
         "http://ho st/v1",
         "http://host\n/v1",
         "http://host\\@evil/v1",
-        "http://hö.st/v1",
+        "http://-hö.st/v1",
+        "http://h☃.st/v1",
+        "http://ho.st/ö/v1",
         "http://ho%73t/v1",
         "http://[::1/v1",
         "http://[fe80::1%eth0]/v1",
@@ -442,6 +444,19 @@ def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
 )
 def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
     assert build_registered_model(model(endpoint=endpoint), Credentials()).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("written", "endpoint"),
+    [
+        ("https://bücher.example:8443/v1/", "https://xn--bcher-kva.example:8443/v1"),
+        # By IDNA 2003 this was fass.example, which may be somebody else's.
+        ("https://faß.example/v1", "https://xn--fa-hia.example/v1"),
+        ("http://ＡＢＣ。example", "http://abc.example"),
+    ],
+)
+def test_endpoint_has_its_host_in_ascii(written: str, endpoint: str) -> None:
+    assert build_registered_model(model(endpoint=written), Credentials()).endpoint == endpoint
 
 
 @pytest.mark.parametrize(

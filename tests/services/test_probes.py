@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import socket
 from collections.abc import AsyncIterator
@@ -16,8 +15,8 @@ from services.models.access.trust import ByTrust
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe, ProviderProbe
 from services.models.health.results import ProbeResult
+from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
-from services.models.transport.probe_client import ProbeClient
 from services.shared.backoff import Backoff
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, json_answer, no_answer, raw
@@ -36,9 +35,13 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
         yield server
 
 
+def probing_clients() -> ByTrust[HttpClient]:
+    return ByTrust(*map(open_probing_client, ENDPOINTS))
+
+
 @pytest.fixture
 async def board() -> AsyncIterator[HealthMonitor]:
-    board = HealthMonitor(LOG, ENDPOINTS, SLOW, fresh_seconds=30.0)
+    board = HealthMonitor(LOG, probing_clients(), SLOW, fresh_seconds=30.0)
     yield board
     await board.close()
 
@@ -53,8 +56,7 @@ def served(*names: str) -> Any:
 
 
 async def ask(probe: ModelProbe | ProviderProbe) -> ProbeResult:
-    with contextlib.closing(ProbeClient(ENDPOINTS.operators)) as client:
-        return await probe.ask(client)
+    return await probe.ask(open_probing_client(ENDPOINTS.operators))
 
 
 def unused_port() -> int:
@@ -351,7 +353,7 @@ async def test_fresh_status_is_not_asked_for_again(upstream: ScriptedUpstream, b
 
 async def test_stale_status_is_asked_for_again_and_counts(upstream: ScriptedUpstream) -> None:
     upstream.play(served("tiny"), answer(b"", status=500), answer(b"", status=500), served("tiny"))
-    board = HealthMonitor(LOG, ENDPOINTS, fresh_seconds=0.0)
+    board = HealthMonitor(LOG, probing_clients(), fresh_seconds=0.0)
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     healthy, failed, failed_again, recovered = [await board.check(probe) for _ in range(4)]
     await board.close()
@@ -380,7 +382,7 @@ async def test_caller_who_leaves_does_not_end_the_probe_of_another(
 
 async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails(upstream: ScriptedUpstream) -> None:
     upstream.default = answer(b"", status=500)
-    board = HealthMonitor(LOG, ENDPOINTS, Backoff(interval=60.0, first_retry=0.01), fresh_seconds=0.0)
+    board = HealthMonitor(LOG, probing_clients(), Backoff(interval=60.0, first_retry=0.01), fresh_seconds=0.0)
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     await upstream.received(4)
     upstream.default = served("tiny")
@@ -391,7 +393,7 @@ async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails
 
 async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> None:
     upstream.default = served("tiny")
-    board = HealthMonitor(LOG, ENDPOINTS, QUICK, fresh_seconds=0.0)
+    board = HealthMonitor(LOG, probing_clients(), QUICK, fresh_seconds=0.0)
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     board.watch(probe)
     await upstream.received(2)
@@ -420,7 +422,7 @@ async def test_new_definition_of_a_model_begins_with_a_new_status(
 
 async def test_close_ends_probes_in_the_middle(upstream: ScriptedUpstream) -> None:
     upstream.play(no_answer())
-    board = HealthMonitor(LOG, ENDPOINTS)
+    board = HealthMonitor(LOG, probing_clients())
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     received = await upstream.received(1)
     await board.close()
@@ -443,7 +445,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
                 asked.set()
             raise ValueError(KEY)
 
-    board = HealthMonitor(LOG, ENDPOINTS, QUICK, fresh_seconds=0.0)
+    board = HealthMonitor(LOG, probing_clients(), QUICK, fresh_seconds=0.0)
     board.watch(Broken())
     await asyncio.wait_for(asked.wait(), 5)
     status = board.newest("mine")

@@ -133,7 +133,7 @@ def test_threads_may_ask_at_once() -> None:
 
 @pytest.mark.parametrize(
     "cache",
-    [connection.request_lines, connection._header_lines, json_text._cached_problem_with_object, fitting._cached_fit],
+    [connection.request_head, connection._encode_headers, json_text._cached_problem_with_object, fitting._cached_fit],
 )
 def test_what_callers_write_and_keys_are_kept_in_such_a_cache(cache: object) -> None:
     assert isinstance(cache, BoundedCache)

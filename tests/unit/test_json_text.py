@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.shared import json_text, large_json
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.json_text import Malformed
+from services.shared.offload import LARGE_BYTES
 
 DEEP = "[" * 100_000
 

@@ -23,11 +23,11 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import HealthMonitor
 from services.models.main import MIGRATIONS
-from services.models.providers.anthropic import ANTHROPIC, API_VERSION
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.vllm import VLLM
+from services.models.providers.anthropic.dialect import API_VERSION
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.routing.router import Router, registered_target
 from services.models.settings import Settings
+from services.models.transport.client import open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
@@ -49,7 +49,7 @@ def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
     database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
     endpoints = ByTrust(EndpointPolicy(), EndpointPolicy())
-    board = HealthMonitor(LOG, endpoints)
+    board = HealthMonitor(LOG, ByTrust(*map(open_probing_client, endpoints)))
     registry = ModelRegistry(database, board, NameRules(VendorModels()), endpoints, Credentials())
     await registry.load()
     yield registry

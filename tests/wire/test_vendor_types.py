@@ -31,11 +31,11 @@ from proto.models_pb2 import (
 )
 from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.catalog.vendors import VENDORS
-from services.models.providers.anthropic import API_VERSION
+from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
 from services.models.settings import Settings
-from services.models.transport.client import Transport
+from services.models.transport.client import HttpClient
 from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
 from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech
@@ -163,7 +163,7 @@ def body_of(vendor: str, model: str, conversation: str, settings: str, *, stream
     target = provider(vendor).target(model)
     request = ChatRequest(model="any", **SETTINGS[settings])
     encoded = target.dialect.encode(Conversation(request, CONVERSATIONS[conversation]), target, stream=stream)
-    return msgspec.json.decode(encoded.data)
+    return msgspec.json.decode(encoded.request.body)
 
 
 def plain(value: Any) -> Any:
@@ -207,7 +207,7 @@ def test_sounds_are_of_openais_type() -> None:
     sound = ContentPart(media=Media(data=b"RIFF", mime_type="audio/wav"))
     asked = [ChatMessage(role="user", parts=[ContentPart(text="Who speaks?"), sound])]
     encoded = target.dialect.encode(Conversation(ChatRequest(model="any"), asked), target, stream=False)
-    [message] = msgspec.json.decode(encoded.data)["messages"]
+    [message] = msgspec.json.decode(encoded.request.body)["messages"]
     assert plain(TypeAdapter(ChatCompletionUserMessageParam).validate_python(message, strict=True)) == message
 
 
@@ -223,7 +223,7 @@ def test_types_would_notice(vendor: str, member: str) -> None:
 
 
 async def ours(vendor: str, model: str) -> None:
-    transport = Transport()
+    transport = HttpClient()
     request = ChatRequest(model=model, messages=[USER])
     await chat(transport, provider(vendor).target(model), Conversation(request, request.messages))
     await transport.close()
@@ -294,7 +294,7 @@ def test_addresses_are_the_vendors_own() -> None:
 def test_length_above_which_an_answer_is_streamed_is_the_sdks() -> None:
     from anthropic import Anthropic
 
-    from services.models.providers.encoding import LONG_ANSWER_TOKENS
+    from services.models.providers.anthropic.request import LONG_ANSWER_TOKENS
 
     with Anthropic() as client:
         client._calculate_nonstreaming_timeout(LONG_ANSWER_TOKENS, None)

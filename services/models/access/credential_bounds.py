@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.models.access.key_files import KeyFiles
-from services.models.transport.base_urls import BaseUrl, is_plain_path, problem_with_base_url
+from services.models.transport.base_urls import BaseUrl, base_url_problem, is_plain_path
 from services.shared.errors import StartupError
 
 SETTING = "MODELS_CREDENTIALS"
@@ -102,7 +102,7 @@ def _read_entry(entry: str, place: str, files: KeyFiles) -> tuple[str, str]:
             f"{place}: must be variable=URL or file:path=URL, with commas between the entries; name a variable in"
             " capitals, and repeat it for each further URL"
         )
-    problem = problem_with_base_url(url)
+    problem = base_url_problem(url)
     if not problem and not is_plain_path(BaseUrl.of(url).path):
         problem = "must have a path without .., // and percent signs"
     if problem:

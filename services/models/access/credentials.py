@@ -55,12 +55,12 @@ class Credentials:
             _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
         return self.read(model.credential)
 
-    def places_for(self, credential: Credential, places: Sequence[str]) -> Sequence[str]:
-        """The places that a credential may go to, of those where a server's API may lie; all, if it may go to none."""
+    def permitted_roots(self, credential: Credential, roots: Sequence[str]) -> Sequence[str]:
+        """The roots that a credential may go to, of those that an API may have; all, if it may go to none."""
         source = self._source(credential)
         if not source:
-            return places
-        return tuple(place for place in places if self._bounds.allow(source, place)) or places
+            return roots
+        return tuple(root for root in roots if self._bounds.allow(source, root)) or roots
 
     def may_go_to(self, url: str, credential: Credential) -> bool:
         """Whether a credential that may go to its model's endpoint may go to this URL too."""

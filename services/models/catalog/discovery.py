@@ -14,15 +14,13 @@ from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.listings import ListedModel, ListUnavailable
 from services.models.catalog.provider_registry import Provider
 from services.models.catalog.vendor_models import VendorModels
-from services.models.transport.api_paths import PlaceSearch
-from services.models.transport.connection import Fault
-from services.models.transport.egress import EndpointPolicy
-from services.models.transport.probe_client import ProbeClient
+from services.models.transport.api_roots import RootSearch
+from services.models.transport.base import Transport
 from services.shared.backoff import Backoff
-from services.shared.beside_loop import run_beside_if_large
-from services.shared.errors import LimitExceeded, PreconditionFailed
+from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed
 from services.shared.json_text import decoding_work
 from services.shared.logs import Log
+from services.shared.offload import run_in_thread_if_large
 
 LIST_SECONDS = 10.0
 """For a whole list, all its pages."""
@@ -47,13 +45,13 @@ class Discovery:
     def __init__(
         self,
         models: VendorModels,
-        endpoints: EndpointPolicy,
+        client: Transport,
         log: Log,
         backoff: Backoff = EVERY_HOUR,
         today: Today = today_utc,
     ) -> None:
         self._models = models
-        self._client = ProbeClient(endpoints)
+        self._client = client
         self._log = log
         self._backoff = backoff
         self._today = today
@@ -71,7 +69,6 @@ class Discovery:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._client.close()
 
     async def _follow(self, provider: Provider) -> None:
         failures = 0
@@ -96,7 +93,7 @@ class Discovery:
             return f"HTTP_STATUS_{refusal}"
         except (PreconditionFailed, LimitExceeded) as refusal:
             return refusal.reason
-        except (OSError, Fault, ValueError):
+        except PlatformError:
             return "CONNECT_FAILED"
         except Exception as error:
             # One bad list must not be the last.
@@ -110,17 +107,17 @@ class Discovery:
         # One at a time: each makes the whole directory anew, of the newest lists of all providers.
         async with self._learning:
             work = WORK_PER_MODEL * len(listed)
-            return await run_beside_if_large(work, self._models.learn, provider.vendor, listed, self._today())
+            return await run_in_thread_if_large(work, self._models.learn, provider.vendor, listed, self._today())
 
     async def _ask(self, provider: Provider) -> list[ListedModel]:
-        """The whole list. Raises ListUnavailable, Refused, and what `ProbeClient.get` raises."""
+        """The whole list. Raises ListUnavailable, Refused, and what `Transport.get` raises."""
         listing = provider.vendor.adapter.listing
         listed: list[ListedModel] = []
         count, token = 0, ""
-        search = PlaceSearch(provider.places, listing.path)
+        search = RootSearch(provider.api_roots, listing.path)
         for _ in range(MAX_PAGES):
             body = await self._ask_page(provider, listing.query(token), search)
-            page = await run_beside_if_large(decoding_work(body), listing.read, body)
+            page = await run_in_thread_if_large(decoding_work(body), listing.read, body)
             count += len(page.entries)
             if count > MAX_MODELS:
                 break
@@ -130,13 +127,13 @@ class Discovery:
             token = page.next_page
         raise ListUnavailable("it has no end")
 
-    async def _ask_page(self, provider: Provider, query: str, search: PlaceSearch) -> bytes:
+    async def _ask_page(self, provider: Provider, query: str, search: RootSearch) -> bytes:
         while True:
             async with self._client.get(search.url + query, provider.headers) as answer:
                 if answer.status == 200:
-                    search.found()
-                    return await answer.read()
-            if answer.status not in (404, 405) or not search.go_on():
+                    search.confirm()
+                    return await answer.read_start()
+            if answer.status not in (404, 405) or not search.try_next():
                 raise Refused(answer.status)
 
     def _report_missing(self, provider: Provider) -> None:

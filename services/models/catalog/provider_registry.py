@@ -17,7 +17,7 @@ from services.models.access.credential_bounds import VendorKey
 from services.models.catalog.vendor import Vendor
 from services.models.providers.base import Target
 from services.models.providers.facts import ModelFacts
-from services.models.transport.api_paths import base_of
+from services.models.transport.api_roots import normalize_base_url
 from services.shared.errors import PreconditionFailed, StartupError
 
 Price = Callable[[models_pb2.TokenUsage], int | None]
@@ -44,13 +44,13 @@ class Provider:
     headers: Mapping[str, str]
     secrets: Collection[str] = ()
     """The key, and the names of the account."""
-    other_places: Sequence[str] = ()
+    other_roots: Sequence[str] = ()
     """Where else its API may lie, if it is not there."""
 
     @property
-    def places(self) -> Sequence[str]:
+    def api_roots(self) -> Sequence[str]:
         """The base URLs that it may have, the likeliest first."""
-        return (self.endpoint, *self.other_places)
+        return (self.endpoint, *self.other_roots)
 
     def target(
         self,
@@ -76,7 +76,7 @@ class Provider:
             warnings=warnings,
             source=source,
             other_keys=other_keys,
-            other_places=self.other_places,
+            other_roots=self.other_roots,
         )
 
 
@@ -125,7 +125,7 @@ class ProviderRegistry:
 
     def _bounds_of(self, vendor: Vendor) -> VendorKey:
         provider = self.find(vendor)
-        own, *_ = vendor.places_of(vendor.base_url)
+        own, *_ = vendor.api_roots(vendor.base_url)
         return VendorKey(sorted({own, provider.endpoint if provider else own}), vendor.adapter.name)
 
 
@@ -136,7 +136,7 @@ def preview(vendor: Vendor) -> Provider:
 
 def _provider(account: Account) -> Provider:
     vendor = account.vendor
-    endpoint, *others = vendor.places_of(_base_url(vendor.url_variable, account.base_url))
+    endpoint, *others = vendor.api_roots(_base_url(vendor.url_variable, account.base_url))
     headers = {**vendor.headers(account.key), **account.headers}
     return Provider(vendor, endpoint, headers, (account.key, *account.headers.values()), others)
 
@@ -144,10 +144,11 @@ def _provider(account: Account) -> Provider:
 def _base_url(variable: str, url: str) -> str:
     """The base URL in a setting, without a slash at its end. Raises StartupError when it is no URL."""
     try:
+        normalized = normalize_base_url(url)
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
         raise StartupError(f"{variable} must be an http or https URL, such as https://api.example.com/v1")
-    return base_of(url)
+    return normalized

@@ -13,7 +13,7 @@ from services.models.catalog.lifecycle import SERVED, Lifecycle
 from services.models.catalog.listings import Listing
 from services.models.providers.base import Dialect
 from services.models.providers.facts import ModelFacts
-from services.models.transport.api_paths import places_of
+from services.models.transport.api_roots import api_roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class AdapterType:
         """The headers of a call with this key, or without one."""
         return {**self.fixed_headers, **self.auth.headers(key)}
 
-    def places_of(self, base_url: str) -> Sequence[str]:
-        """The places of the API that a base URL may mean, the likeliest first."""
-        return places_of(base_url, without_version=self.base_urls_omit_version)
+    def api_roots(self, base_url: str) -> Sequence[str]:
+        """The roots of the API that a base URL may mean, the likeliest first."""
+        return api_roots(base_url, without_version=self.base_urls_omit_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,13 @@ class Vendor:
         """The headers of a call with this key, or without one."""
         return {**self.fixed_headers, **self.adapter.headers(key)}
 
-    def places_of(self, base_url: str) -> Sequence[str]:
-        """The places of its API that a base URL may mean, the likeliest first."""
-        places = self.adapter.places_of(base_url)
+    def api_roots(self, base_url: str) -> Sequence[str]:
+        """The roots of its API that a base URL may mean, the likeliest first."""
+        roots = self.adapter.api_roots(base_url)
         if self.adapter.base_urls_omit_version:
-            return places[:1]
+            return roots[:1]
         # The URL as it was written comes first, as in the vendor's SDK, and the key stays below it.
-        return (base_url, *(place for place in places if place.startswith(f"{base_url}/")))
+        return (base_url, *(root for root in roots if root.startswith(f"{base_url}/")))
 
 
 def shutdown_days(ids_by_day: Mapping[str, Sequence[str]]) -> Mapping[str, datetime.date]:

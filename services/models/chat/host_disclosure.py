@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Target
-from services.models.transport.client import CAUSE, UPSTREAM_HOST
+from services.models.transport.failures import CAUSE, UPSTREAM_HOST
 from services.shared.errors import PlatformError
 
 VENDOR_HOSTS = frozenset(vendor.host for vendor in VENDORS.values())

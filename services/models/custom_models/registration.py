@@ -9,8 +9,8 @@ from itertools import islice
 from proto import models_pb2
 from services.models.access.credentials import Credentials, source_of
 from services.models.catalog.vendors import ADAPTER_TYPES
-from services.models.transport.api_paths import base_of
-from services.models.transport.base_urls import problem_with_base_url, without_secrets
+from services.models.transport.api_roots import normalize_base_url
+from services.models.transport.base_urls import base_url_problem, redact_url
 from services.models.validation.extra_body import reserved_in
 from services.models.validation.fields import problem_with_line, refuse, shorten
 from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
@@ -48,7 +48,7 @@ def build_registered_model(
     refuse(_violations(request, credentials, by_stranger=by_stranger))
     definition = Definition(
         name=request.name,
-        endpoint=base_of(request.endpoint),
+        endpoint=normalize_base_url(request.endpoint),
         health_check=request.health_check,
         adapter_type=request.adapter_type,
         provider=request.provider or request.adapter_type,
@@ -73,7 +73,7 @@ def _violations(
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    endpoint = None if endpoint_violations else base_of(request.endpoint)
+    endpoint = None if endpoint_violations else normalize_base_url(request.endpoint)
     yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
 
 
@@ -83,7 +83,7 @@ def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
 
 
 def _endpoint_violations(endpoint: str) -> Iterator[FieldViolation]:
-    problem = problem_with_base_url(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
+    problem = base_url_problem(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
     if problem:
         yield FieldViolation("endpoint", problem)
 
@@ -182,7 +182,7 @@ def log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
     """The log fields of a registration, of a refused one too; none of them is a secret."""
     facts: dict[str, object] = {
         "model": shorten(request.name),
-        "endpoint": without_secrets(request.endpoint),
+        "endpoint": redact_url(request.endpoint),
         "adapter": shorten(request.adapter_type),
         "credential": source_of(request.credential),
         "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],

@@ -10,8 +10,7 @@ from services.models.access.trust import ByTrust
 from services.models.catalog.listings import ListedFacts
 from services.models.health.probes import Probe
 from services.models.health.results import DEGRADED, HEALTHY, UNKNOWN, ProbeResult
-from services.models.transport.egress import EndpointPolicy
-from services.models.transport.probe_client import ProbeClient
+from services.models.transport.base import Transport
 from services.shared.backoff import Backoff
 from services.shared.logs import Log
 
@@ -74,14 +73,14 @@ class HealthMonitor:
     def __init__(
         self,
         log: Log,
-        endpoints: ByTrust[EndpointPolicy],
+        clients: ByTrust[Transport],
         backoff: Backoff = BETWEEN_PROBES,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self._log = log
         self._backoff = backoff
         self._fresh_seconds = fresh_seconds
-        self._clients = ByTrust(ProbeClient(endpoints.operators), ProbeClient(endpoints.strangers))
+        self._clients = clients
         self._watched: dict[str, _Record] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._unwatched: dict[str, _Record] = {}
@@ -132,8 +131,6 @@ class HealthMonitor:
         self._watched.clear()
         self._watchers.clear()
         self._unwatched.clear()
-        for client in self._clients:
-            client.close()
 
     def _record(self, probe: Probe) -> _Record:
         record = self._watched.get(probe.model)

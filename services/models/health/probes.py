@@ -31,11 +31,11 @@ from services.models.health.results import (
     tells_of_path,
     within_time,
 )
-from services.models.transport.api_paths import VERSION, PlaceSearch
-from services.models.transport.probe_client import ProbeClient
-from services.shared.beside_loop import run_beside_if_large
+from services.models.transport.api_roots import VERSION, RootSearch
+from services.models.transport.base import Transport
 from services.shared.errors import PreconditionFailed
 from services.shared.json_text import decoding_work
+from services.shared.offload import run_in_thread_if_large
 
 
 class Probe(Protocol):
@@ -53,7 +53,7 @@ class Probe(Protocol):
     def untrusted(self) -> bool:
         """Whether a stranger has said where to ask."""
 
-    async def ask(self, client: ProbeClient) -> ProbeResult:
+    async def ask(self, client: Transport) -> ProbeResult:
         """Asks, for at most `PROBE_SECONDS`. A failure of the server is a result, never an error."""
 
 
@@ -84,7 +84,7 @@ class ModelProbe:
     def untrusted(self) -> bool:
         return self.registered.untrusted
 
-    async def ask(self, client: ProbeClient) -> ProbeResult:
+    async def ask(self, client: Transport) -> ProbeResult:
         try:
             key = self.credentials.key_for(self.registered)
         except PreconditionFailed as problem:
@@ -96,7 +96,7 @@ class ModelProbe:
             )
         return result
 
-    async def _ask(self, client: ProbeClient, key: str) -> ProbeResult:
+    async def _ask(self, client: Transport, key: str) -> ProbeResult:
         if self._adapter.health_path:
             return await self._ask_health_and_list(client, key)
         if self.registered.health_check:
@@ -104,7 +104,7 @@ class ModelProbe:
         return await self._ask_list(client, key)
 
     async def _ask_health(
-        self, client: ProbeClient, url: str, key: str, missing: ProbeResult | None = None
+        self, client: Transport, url: str, key: str, missing: ProbeResult | None = None
     ) -> ProbeResult:
         if not key or self.credentials.may_go_to(url, self.registered.credential):
             return await _ask_status(client, url, self._adapter.headers(key), self._key_hint(), missing)
@@ -112,7 +112,7 @@ class ModelProbe:
         result = await _ask_status(client, url, self._adapter.headers(""), hint, missing)
         return missing if missing and result.reason == "AUTH_FAILED" else result
 
-    async def _ask_health_and_list(self, client: ProbeClient, key: str) -> ProbeResult:
+    async def _ask_health_and_list(self, client: Transport, key: str) -> ProbeResult:
         """Asks for both: the server lists its models although it cannot serve them, and serves none but those it lists.
 
         A proxy may let only the API itself through, or only the path in `health_check`: one of the two is enough.
@@ -129,26 +129,26 @@ class ModelProbe:
             return health
         return listed
 
-    async def _ask_list(self, client: ProbeClient, key: str) -> ProbeResult:
+    async def _ask_list(self, client: Transport, key: str) -> ProbeResult:
         """Asks each place where the list may be, until one has it."""
         search = self._search()
         first = await self._ask_list_at(client, key, search.url)
         if first.reason not in NO_LIST_REASONS:
             return first
-        while search.go_on():
+        while search.try_next():
             result = await self._ask_list_at(client, key, search.url)
             if result.reason in LIST_REASONS:
-                search.found()
+                search.confirm()
                 return result
         return first
 
-    async def _ask_list_at(self, client: ProbeClient, key: str, url: str) -> ProbeResult:
+    async def _ask_list_at(self, client: Transport, key: str, url: str) -> ProbeResult:
         listing, headers = self._adapter.listing, self._adapter.headers(key)
         async with client.get(url + listing.query(""), headers) as answer:
             if not is_success(answer):
                 return await judge_failure(answer, url, self._key_hint())
-            body = await answer.read()
-        return await run_beside_if_large(
+            body = await answer.read_start()
+        return await run_in_thread_if_large(
             decoding_work(body), judge_list, listing, body, self.registered.upstream_model, url
         )
 
@@ -159,9 +159,10 @@ class ModelProbe:
     def _list_url(self) -> str:
         return self._search().url
 
-    def _search(self) -> PlaceSearch:
-        places = self._adapter.places_of(self.registered.endpoint)
-        return PlaceSearch(self.credentials.places_for(self.registered.credential, places), self._adapter.listing.path)
+    def _search(self) -> RootSearch:
+        roots = self._adapter.api_roots(self.registered.endpoint)
+        permitted = self.credentials.permitted_roots(self.registered.credential, roots)
+        return RootSearch(permitted, self._adapter.listing.path)
 
     def _key_hint(self) -> str:
         credential = self.registered.credential
@@ -185,12 +186,12 @@ class ProviderProbe:
     other_urls: Sequence[str] = ()
     untrusted = False
 
-    async def ask(self, client: ProbeClient) -> ProbeResult:
+    async def ask(self, client: Transport) -> ProbeResult:
         if self.headers is None:
             return ProbeResult(UNCONFIGURED, "CREDENTIAL_MISSING", _ask_for_key(self.variable), self.url)
         return await within_time(self._ask(client, self.headers), self.url)
 
-    async def _ask(self, client: ProbeClient, headers: Mapping[str, str]) -> ProbeResult:
+    async def _ask(self, client: Transport, headers: Mapping[str, str]) -> ProbeResult:
         first = await self._ask_at(client, headers, self.url)
         result = first
         for url in self.other_urls:
@@ -199,7 +200,7 @@ class ProviderProbe:
             result = await self._ask_at(client, headers, url)
         return first if result.reason == PATH_NOT_FOUND else result
 
-    async def _ask_at(self, client: ProbeClient, headers: Mapping[str, str], url: str) -> ProbeResult:
+    async def _ask_at(self, client: Transport, headers: Mapping[str, str], url: str) -> ProbeResult:
         async with client.get(url, headers) as answer:
             if is_success(answer):
                 return healthy(url)
@@ -215,7 +216,7 @@ def _ask_for_key(variable: str) -> str:
 
 
 async def _ask_status(
-    client: ProbeClient, url: str, headers: Mapping[str, str], key_hint: str, missing: ProbeResult | None = None
+    client: Transport, url: str, headers: Mapping[str, str], key_hint: str, missing: ProbeResult | None = None
 ) -> ProbeResult:
     """Asks for nothing but a 2xx; `missing` is the result of a 404, where that has a meaning of its own."""
     async with client.get(url, headers) as answer:

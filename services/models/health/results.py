@@ -6,7 +6,6 @@ A server's answer is read for its status code and its list of models, and never 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,12 +20,13 @@ from services.models.catalog.listings import (
 )
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.error_wrapping import read_error
-from services.models.transport.connection import Fault, Silence
-from services.models.transport.probe_client import PROBE_SECONDS, ProbeAnswer
+from services.models.transport.base import StreamedResponse
 from services.shared import json_text
-from services.shared.beside_loop import run_beside_if_large
-from services.shared.errors import LimitExceeded, PreconditionFailed
+from services.shared.errors import LimitExceeded, PlatformError
 from services.shared.json_text import decoding_work
+from services.shared.offload import run_in_thread_if_large
+
+PROBE_SECONDS = 2.0
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
@@ -35,6 +35,24 @@ UNCONFIGURED = "unconfigured"
 UNKNOWN = "unknown"
 
 UNREACHABLE_REASONS = frozenset({"CONNECT_FAILED", "TIMEOUT", "TLS_FAILED", "BAD_RESPONSE"})
+
+NO_ANSWER_REASONS = {
+    "UPSTREAM_TIMEOUT": "TIMEOUT",
+    "UPSTREAM_IDLE": "TIMEOUT",
+    "UPSTREAM_TLS": "TLS_FAILED",
+    "UPSTREAM_UNREACHABLE": "CONNECT_FAILED",
+    "UPSTREAM_STREAM_INTERRUPTED": "BAD_RESPONSE",
+    "UPSTREAM_PROTOCOL_ERROR": "BAD_RESPONSE",
+    "UPSTREAM_REQUEST_INVALID": "BAD_RESPONSE",
+}
+"""The reason of a result, by the transport's."""
+
+NO_ANSWER_MESSAGES = {
+    "TIMEOUT": f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it",
+    "TLS_FAILED": "no TLS connection; check that the server speaks https and that its certificate is trusted here",
+    "CONNECT_FAILED": "no connection; start the server, or register the model with the endpoint where it listens",
+    "BAD_RESPONSE": "the connection broke, or what answers does not speak HTTP; check the endpoint and the server",
+}
 
 PATH_NOT_FOUND = "PATH_NOT_FOUND"
 NO_LIST_REASONS = frozenset({PATH_NOT_FOUND, "BAD_RESPONSE"})
@@ -59,11 +77,11 @@ def healthy(url: str) -> ProbeResult:
     return ProbeResult(HEALTHY, "OK", "the newest probe succeeded", url)
 
 
-def is_success(answer: ProbeAnswer) -> bool:
+def is_success(answer: StreamedResponse) -> bool:
     return 200 <= answer.status < 300
 
 
-async def judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> ProbeResult:
+async def judge_failure(answer: StreamedResponse, url: str, key_hint: str) -> ProbeResult:
     status = answer.status
     if status in (401, 403):
         return ProbeResult(UNHEALTHY, "AUTH_FAILED", key_hint, url)
@@ -80,10 +98,10 @@ async def judge_failure(answer: ProbeAnswer, url: str, key_hint: str) -> ProbeRe
     return ProbeResult(DEGRADED, "HTTP_STATUS", message, url)
 
 
-async def tells_of_path(answer: ProbeAnswer) -> bool:
+async def tells_of_path(answer: StreamedResponse) -> bool:
     """Whether a 404 says that there is no such path, and not only that the model is not there."""
-    body = await answer.read()
-    return await run_beside_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
+    body = await answer.read_start()
+    return await run_in_thread_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
 
 
 def _tells_that_a_path_is_not_there(body: bytes) -> bool:
@@ -91,10 +109,10 @@ def _tells_that_a_path_is_not_there(body: bytes) -> bool:
     return bool(told.message or told.words) and read_fault(404, body).reason == "UPSTREAM_PATH_NOT_FOUND"
 
 
-async def _is_loading(answer: ProbeAnswer) -> bool:
+async def _is_loading(answer: StreamedResponse) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
-    body = await answer.read()
-    return await run_beside_if_large(decoding_work(body), _tells_of_loading, body)
+    body = await answer.read_start()
+    return await run_in_thread_if_large(decoding_work(body), _tells_of_loading, body)
 
 
 def _tells_of_loading(body: bytes) -> bool:
@@ -134,20 +152,15 @@ async def within_time(question: Awaitable[ProbeResult], url: str) -> ProbeResult
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             return await question
-    except PreconditionFailed as refusal:
-        return ProbeResult(UNHEALTHY, refusal.reason, refusal.message, url)
     except LimitExceeded as lack:
         # On our side, which says nothing of the server.
         return ProbeResult(UNKNOWN, lack.reason, lack.message, url)
-    except (TimeoutError, Silence):
-        message = f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it"
-        return ProbeResult(UNHEALTHY, "TIMEOUT", message, url)
-    except ssl.SSLError:
-        message = "no TLS connection; check that the server speaks https and that its certificate is trusted here"
-        return ProbeResult(UNHEALTHY, "TLS_FAILED", message, url)
-    except OSError:
-        message = "no connection; start the server, or register the model with the endpoint where it listens"
-        return ProbeResult(UNHEALTHY, "CONNECT_FAILED", message, url)
-    except (Fault, ValueError):
-        message = "the connection broke, or what answers does not speak HTTP; check the endpoint and the server"
-        return ProbeResult(UNHEALTHY, "BAD_RESPONSE", message, url)
+    except TimeoutError:
+        return _no_answer("TIMEOUT", url)
+    except PlatformError as error:
+        reason = NO_ANSWER_REASONS.get(error.reason)
+        return _no_answer(reason, url) if reason else ProbeResult(UNHEALTHY, error.reason, error.message, url)
+
+
+def _no_answer(reason: str, url: str) -> ProbeResult:
+    return ProbeResult(UNHEALTHY, reason, NO_ANSWER_MESSAGES[reason], url)

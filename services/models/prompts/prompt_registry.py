@@ -28,9 +28,9 @@ from services.models.prompts.version_cache import RecentVersions
 from services.models.storage.writes import SerialWrites
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_PROMPTS
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
+from services.shared.offload import run_in_thread_if_large
 from services.shared.ordered_names import Names
 from services.shared.page_tokens import MAX_PAGE_BYTES, Text, read_page_size, read_page_token
 from services.shared.paging import cut_page
@@ -96,13 +96,13 @@ class PromptRegistry:
         Raises InvalidRequest naming every field that is wrong, and LimitExceeded as `refuse_excess` does.
         """
         work = DEFINE_WORK * request.ByteSize()
-        prompt = await run_beside_if_large(work, define, request)
+        prompt = await run_in_thread_if_large(work, define, request)
         line, (version, created) = await self._change(
             prompt.name,
             lambda connection, line: changes.register(connection, self._found_or_room(line), prompt, request.labels),
         )
         stored = line.held[version]
-        warnings = await run_beside_if_large(work, warn, request, stored, created)
+        warnings = await run_in_thread_if_large(work, warn, request, stored, created)
         return models_pb2.RegisterPromptResponse(
             name=stored.name, version=version, prompt=stored, created=created, warnings=warnings
         )

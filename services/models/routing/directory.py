@@ -19,7 +19,7 @@ from services.models.health.probes import ProviderProbe
 from services.models.health.results import UNHEALTHY
 from services.models.routing.aliases import by_model
 from services.models.routing.router import Router
-from services.models.transport.api_paths import PROCESS_PLACES
+from services.models.transport.api_roots import PROCESS_ROOTS
 from services.models.transport.base_urls import is_plain_path
 from services.models.validation.fields import refuse
 from services.models.validation.request import check_model_name
@@ -84,7 +84,7 @@ class ModelDirectory:
             message = "no provider has a model whose id holds such characters, so none was asked"
             return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)
         path = f"{model.vendor.adapter.listing.path}/{quote(answering.upstream, safe='')}"
-        url, *others = [place + path for place in PROCESS_PLACES.in_order(provider.places)] if provider else [""]
+        url, *others = [place + path for place in PROCESS_ROOTS.in_order(provider.api_roots)] if provider else [""]
         probe = ProviderProbe(
             model=name,
             url=url,

@@ -169,14 +169,14 @@ def registered_target(
     adapter, told = ADAPTER_TYPES[model.adapter_type], model.capabilities
     can_stream = told.supports_streaming or not told.HasField("supports_streaming")
     credentials = credentials or Credentials()
-    endpoint, *other_places = credentials.places_for(model.credential, adapter.places_of(model.endpoint))
+    endpoint, *other_roots = credentials.permitted_roots(model.credential, adapter.api_roots(model.endpoint))
     key = _key(model, credentials) if with_secrets else ""
     return Target(
         dialect=adapter.dialect,
         provider=model.provider,
         model=model.upstream_model,
         endpoint=endpoint,
-        other_places=other_places,
+        other_roots=other_roots,
         headers=adapter.headers(key),
         secrets=(key,) if key else (),
         facts=_facts(model, adapter),

@@ -12,11 +12,11 @@ from google.rpc import error_details_pb2, status_pb2
 from proto import models_pb2, sessions_pb2, turns_pb2, turns_pb2_grpc
 from services.shared import errors
 from services.shared.admission import CALLER
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.channels import open_channel
 from services.shared.error_details import DETAILS_KEY
 from services.shared.frames import Assembled, head_of
 from services.shared.metadata import CALLER_KEY, REQUEST_ID_KEY
+from services.shared.offload import run_in_thread_if_large
 from services.shared.pacing import Pace
 from services.shared.rpc import STATUS_CODES
 
@@ -128,7 +128,7 @@ class SessionClient:
 
 
 async def _parse(kind: type[Answer], data: bytes) -> Read[Answer]:
-    return Read(await run_beside_if_large(len(data), kind.FromString, data), len(data))
+    return Read(await run_in_thread_if_large(len(data), kind.FromString, data), len(data))
 
 
 def _read_error(code: grpc.StatusCode, status: status_pb2.Status) -> errors.PlatformError:

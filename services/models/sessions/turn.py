@@ -16,9 +16,9 @@ from services.models.providers.base import Conversation
 from services.models.sessions.client import SessionClient, build_append
 from services.models.sessions.history import cut_notice, default_window, history_notices, history_work, with_history
 from services.models.sessions.lease import Lease
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 from services.shared.frames import Assembled
+from services.shared.offload import run_in_thread_if_large
 from services.shared.pacing import Pace
 from services.shared.rpc import Call
 
@@ -219,7 +219,7 @@ class Turns:
 async def _with_history(
     conversation: Conversation, context: sessions_pb2.GetContextResponse, size: int
 ) -> Conversation:
-    return await run_beside_if_large(history_work(context, size), with_history, conversation, context)
+    return await run_in_thread_if_large(history_work(context, size), with_history, conversation, context)
 
 
 async def _count_bytes(messages: Sequence[models_pb2.ChatMessage]) -> int:

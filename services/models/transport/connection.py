@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httptools
 
+from services.models.transport.host_names import ascii_host
 from services.models.transport.payload import Payload
 from services.shared.bounded_cache import BoundedCache
 
@@ -40,23 +41,23 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-class Fault(Exception):
+class TransportError(Exception):
     """An exchange that did not come to its end."""
 
 
-class Disconnected(Fault):
+class ConnectionClosed(TransportError):
     """The connection closed too early."""
 
 
-class Stale(Disconnected):
+class ConnectionClosedIdle(ConnectionClosed):
     """A request was written to a connection that had been used before and now closed without one byte of an answer."""
 
 
-class NotHTTP(Fault):
+class ProtocolError(TransportError):
     """What came breaks the protocol."""
 
 
-class Silence(Fault):
+class ReadTimeout(TransportError):
     """Nothing came in time."""
 
 
@@ -88,15 +89,15 @@ class Origin(NamedTuple):
 
 
 @BoundedCache
-def request_lines(method: str, url: str) -> tuple[Origin, bytes]:
+def request_head(method: str, url: str) -> tuple[Origin, bytes]:
     """The server of a URL, and the first lines of a request to it. Raises ValueError for what is no http or https URL.
 
-    Names beyond ASCII are sent as IDNA, other characters that do not belong into a URL in percent encoding.
+    Names beyond ASCII are sent by IDNA 2008, other characters that do not belong into a URL in percent encoding.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("no http or https URL")
-    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    host = ascii_host(parts.hostname)
     port = parts.port or _PORTS[parts.scheme]
     shown = f"[{host}]" if ":" in host else host
     if port != _PORTS[parts.scheme]:
@@ -106,13 +107,13 @@ def request_lines(method: str, url: str) -> tuple[Origin, bytes]:
     return Origin(parts.scheme == "https", host, port), lines.encode("ascii")
 
 
-def header_lines(headers: Mapping[str, str]) -> bytes:
+def encode_headers(headers: Mapping[str, str]) -> bytes:
     """The lines of a request's head for these fields. Raises ValueError for what would not be one line each."""
-    return _header_lines(tuple(headers.items()))
+    return _encode_headers(tuple(headers.items()))
 
 
 @BoundedCache
-def _header_lines(fields: tuple[tuple[str, str], ...]) -> bytes:
+def _encode_headers(fields: tuple[tuple[str, str], ...]) -> bytes:
     # Every call to one server has the same ones, until its key is replaced.
     lines = []
     for name, value in fields:
@@ -160,7 +161,7 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self) -> None:
         self.status = 0
         self._fields: dict[bytes, bytes] = {}
-        self._fault: Fault | None = None
+        self._fault: TransportError | None = None
         self._received = 0
         self._delivered = 0
         self._fields_seen = 0
@@ -199,10 +200,10 @@ class Connection(asyncio.BufferedProtocol):
 
     async def send(self, head: bytes, body: Payload, due: float) -> None:
         """Writes a request and waits for the head of the answer, until `due` on the loop's clock: then `status` and
-        `headers` are there. Raises Disconnected (Stale), NotHTTP or Silence."""
+        `headers` are there. Raises ConnectionClosed (ConnectionClosedIdle), ProtocolError or ReadTimeout."""
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise Stale if self._exchanges else Disconnected
+            raise ConnectionClosedIdle if self._exchanges else ConnectionClosed
         self._begin()
         self._phase = _Phase.HEAD
         self._exchanges += 1
@@ -222,8 +223,8 @@ class Connection(asyncio.BufferedProtocol):
     async def read(self, idle_seconds: float) -> bytes:
         """The bytes of the body that have arrived, at least one; b"" only at its proper end.
 
-        What arrived before a fault is returned before the fault is raised: Disconnected, NotHTTP, or Silence when
-        nothing comes for `idle_seconds`.
+        What arrived before a fault is returned before the fault is raised: ConnectionClosed, ProtocolError, or
+        ReadTimeout when nothing comes for `idle_seconds`.
         """
         while not self._pieces:
             if self._fault:
@@ -247,7 +248,7 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Closes the socket now. A TLS connection that is closed in good manners would wait for the other side's, and
         a provider that is generating does not look."""
-        self._break(Disconnected())
+        self._break(ConnectionClosed())
         if self._transport:
             self._transport.abort()
 
@@ -292,9 +293,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._loop.time() < self._due:
             self._set_timer(self._due)
         else:
-            self._break(Silence())
+            self._break(ReadTimeout())
 
-    def _break(self, fault: Fault) -> None:
+    def _break(self, fault: TransportError) -> None:
         if self._phase in (_Phase.HEAD, _Phase.BODY):
             self._fault = fault
             self._phase = _Phase.BROKEN
@@ -319,9 +320,9 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(self._receive_buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break(NotHTTP())
+            self._break(ProtocolError())
         if self._received > MAX_HEAD_BYTES and self._is_mostly_wrapping():
-            self._break(NotHTTP())
+            self._break(ProtocolError())
 
     def _is_mostly_wrapping(self) -> bool:
         """Whether so much has come around the body that it may never end: heads, blank lines, trailers."""
@@ -348,9 +349,9 @@ class Connection(asyncio.BufferedProtocol):
             self._phase = _Phase.COMPLETE
             self._wake()
         elif self._phase is _Phase.HEAD and self._exchanges > 1 and not self._received:
-            self._break(Stale())
+            self._break(ConnectionClosedIdle())
         else:
-            self._break(Disconnected())
+            self._break(ConnectionClosed())
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -372,7 +373,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._fields_seen += 1
         if self._fields_seen > MAX_FIELDS:
-            self._break(NotHTTP())
+            self._break(ProtocolError())
             return
         name = name.lower()
         earlier = self._fields.get(name)

@@ -39,7 +39,8 @@ from services.models.catalog.listings import (
     served_window,
 )
 from services.models.catalog.vendor import AdapterType, Auth, BuiltInModel, Vendor, shutdown_days
-from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.anthropic.dialect import API_VERSION
+from services.models.providers.dialects import ANTHROPIC
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 
 PAGE_LIMIT = 1000

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from services.models.catalog.vendor import AdapterType
-from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
-from services.models.providers.vllm import VLLM
+from services.models.providers.dialects import OPENAI_COMPATIBLE, VLLM
 
 COMPATIBLE = AdapterType("openai-compatible", OPENAI_COMPATIBLE)
 

@@ -27,8 +27,8 @@ from services.models.catalog.families import (
 )
 from services.models.catalog.lifecycle import SERVED, Lifecycle
 from services.models.catalog.vendor import AdapterType, BuiltInModel, Vendor, shutdown_days
+from services.models.providers.dialects import OPENAI
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai.chat_completions import OPENAI
 
 ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-).*")
 

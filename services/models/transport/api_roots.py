@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from services.models.transport.host_names import ascii_url
+
 VERSION = "/v1"
 
 MAX_REMEMBERED = 4096
@@ -22,16 +24,19 @@ _VERSION_SEGMENT = re.compile(r"v[0-9][a-z0-9.]*")
 _SERVER = re.compile(r"(https?://[^/]*)(.*)")
 
 
-def base_of(url: str) -> str:
-    """The base URL in a URL that may have the path of a call, or slashes, at its end."""
-    return _CALLS.sub("", url.rstrip("/")).rstrip("/")
+def normalize_base_url(url: str) -> str:
+    """The base URL in a URL that may have the path of a call, or slashes, at its end, with its host in ASCII.
+
+    Raises ValueError for a host that is no name (`ascii_host`).
+    """
+    return _CALLS.sub("", ascii_url(url).rstrip("/")).rstrip("/")
 
 
 @functools.lru_cache(MAX_REMEMBERED)
-def places_of(base_url: str, *, without_version: bool = False) -> Sequence[str]:
+def api_roots(base_url: str, *, without_version: bool = False) -> Sequence[str]:
     """The places that a base URL may mean, the likeliest first. `without_version` says that such base URLs usually
     leave the version out, as Anthropic's do."""
-    base = base_of(base_url)
+    base = normalize_base_url(base_url)
     server = _SERVER.fullmatch(base)
     segments = server[2].split("/") if server else []
     if base.endswith(VERSION):
@@ -42,7 +47,7 @@ def places_of(base_url: str, *, without_version: bool = False) -> Sequence[str]:
     return (versioned, base) if without_version or segments == [""] else (base, versioned)
 
 
-class Places:
+class RootMemory:
     """Remembers which of several places is the one."""
 
     def __init__(self) -> None:
@@ -63,16 +68,16 @@ class Places:
             del self._found[next(iter(self._found))]
 
 
-PROCESS_PLACES = Places()
+PROCESS_ROOTS = RootMemory()
 """Those of this process: calls and probes find them for each other."""
 
 
-class PlaceSearch:
+class RootSearch:
     """The way of one call through the places, until one of them has its path."""
 
     def __init__(self, places: Sequence[str], path: str) -> None:
         self._places = places
-        self._in_order = PROCESS_PLACES.in_order(places)
+        self._in_order = PROCESS_ROOTS.in_order(places)
         self._path = path
         self._count = 0
         """Of places that do not have it."""
@@ -85,14 +90,14 @@ class PlaceSearch:
         """The paths that were asked for, without their host."""
         return [urlsplit(place + self._path).path for place in self._in_order[: self._count + 1]]
 
-    def go_on(self) -> bool:
+    def try_next(self) -> bool:
         """Says that this place does not have the path. Returns whether there is another one."""
         if self._count + 1 == len(self._in_order):
             return False
         self._count += 1
         return True
 
-    def found(self) -> None:
+    def confirm(self) -> None:
         """Says that this place has the path, whatever it answers."""
         if self._count:
-            PROCESS_PLACES.remember(self._places, self._in_order[self._count])
+            PROCESS_ROOTS.remember(self._places, self._in_order[self._count])

@@ -18,9 +18,9 @@ from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.router import registered_target
 from services.models.settings import Settings
-from services.models.transport.api_paths import Places, base_of, places_of
+from services.models.transport.api_roots import RootMemory, api_roots, normalize_base_url
 from services.models.transport.base_urls import BaseUrl
-from services.models.transport.client import Transport
+from services.models.transport.client import HttpClient
 from services.models.transport.payload import KEPT_BYTES
 from services.shared import errors
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream, json_answer
@@ -52,8 +52,8 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    transport = Transport()
+async def transport() -> AsyncIterator[HttpClient]:
+    transport = HttpClient()
     yield transport
     await transport.close()
 
@@ -80,7 +80,7 @@ def paths(upstream: ScriptedUpstream) -> list[str]:
     return [request.path for request in upstream.requests]
 
 
-async def ask_both(transport: Transport, target: Target) -> None:
+async def ask_both(transport: HttpClient, target: Target) -> None:
     response = await chat(transport, target, talk())
     chunks = [chunk async for chunk in chat_stream(transport, target, talk())]
     assert response.text == chunks[-1].response.text == "Hello wörld \U0001f600"
@@ -90,7 +90,7 @@ async def ask_both(transport: Transport, target: Target) -> None:
 @pytest.mark.parametrize("prefix", ["", "/team/llm"])
 @pytest.mark.parametrize("version", ["/v1", ""])
 async def test_base_url_works_however_it_is_written(
-    upstream: ScriptedUpstream, transport: Transport, adapter: str, prefix: str, version: str
+    upstream: ScriptedUpstream, transport: HttpClient, adapter: str, prefix: str, version: str
 ) -> None:
     """Whether the API has the version in its path or not, and whether the base URL has."""
     call = ADAPTERS[adapter][0]
@@ -101,7 +101,7 @@ async def test_base_url_works_however_it_is_written(
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 async def test_right_place_is_asked_first_once_it_is_known(
-    upstream: ScriptedUpstream, transport: Transport, adapter: str
+    upstream: ScriptedUpstream, transport: HttpClient, adapter: str
 ) -> None:
     call = ADAPTERS[adapter][0]
     upstream.default = serving(call, adapter)
@@ -117,7 +117,7 @@ async def test_right_place_is_asked_first_once_it_is_known(
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("server", NOT_FOUND)
 async def test_path_that_is_nowhere_is_named(
-    upstream: ScriptedUpstream, transport: Transport, adapter: str, server: str
+    upstream: ScriptedUpstream, transport: HttpClient, adapter: str, server: str
 ) -> None:
     call = ADAPTERS[adapter][0]
     upstream.default = NOT_FOUND[server]
@@ -132,7 +132,7 @@ async def test_path_that_is_nowhere_is_named(
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 async def test_model_that_is_not_there_is_not_looked_for_elsewhere(
-    upstream: ScriptedUpstream, transport: Transport, adapter: str
+    upstream: ScriptedUpstream, transport: HttpClient, adapter: str
 ) -> None:
     told = {"error": {"type": "not_found_error", "message": "model: mine"}}
     upstream.default = json_answer(told, status=404)
@@ -144,13 +144,13 @@ async def test_model_that_is_not_there_is_not_looked_for_elsewhere(
     assert len(upstream.requests) == 2
 
 
-async def first_chunk(transport: Transport, target: Target, conversation: Any) -> None:
+async def first_chunk(transport: HttpClient, target: Target, conversation: Any) -> None:
     async for _ in chat_stream(transport, target, conversation):
         return
 
 
 async def test_key_goes_only_where_it_is_bound(
-    upstream: ScriptedUpstream, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    upstream: ScriptedUpstream, transport: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINE_API_KEY", "secret-key")
     bound = CredentialBounds({"MINE_API_KEY": [BaseUrl.of(f"{upstream.url}/v1")]})
@@ -165,7 +165,7 @@ async def test_key_goes_only_where_it_is_bound(
         target_of(upstream.url, "vllm", Credentials(bounds=bound), credential=credential)
 
 
-async def test_body_that_is_let_go_of_is_not_sent_twice(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_body_that_is_let_go_of_is_not_sent_twice(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     """The next call goes to the other place at once."""
     upstream.default = serving("/chat/completions", "vllm")
     target = target_of(f"{upstream.url}/v1", "vllm")
@@ -192,12 +192,12 @@ async def test_body_that_is_let_go_of_is_not_sent_twice(upstream: ScriptedUpstre
     ],
 )
 def test_places(written: str, without_version: bool, places: list[str]) -> None:
-    assert list(places_of(written, without_version=without_version)) == places
-    assert json.dumps(base_of(written)) in json.dumps(places)
+    assert list(api_roots(written, without_version=without_version)) == places
+    assert json.dumps(normalize_base_url(written)) in json.dumps(places)
 
 
 def test_places_are_remembered_within_bounds() -> None:
-    places = Places()
+    places = RootMemory()
     for number in range(5000):
         places.remember((f"a{number}", "b"), "b")
     assert places.in_order(("a4999", "b")) == ("b", "a4999")
@@ -207,7 +207,7 @@ def test_places_are_remembered_within_bounds() -> None:
 @pytest.mark.parametrize("written", ["", "/", "/v1", "/v1/", "/v1/{call}"])
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
 async def test_vendors_base_url_works_however_it_is_written(
-    upstream: ScriptedUpstream, transport: Transport, vendor: str, written: str
+    upstream: ScriptedUpstream, transport: HttpClient, vendor: str, written: str
 ) -> None:
     call = ADAPTERS[vendor][0]
     url = upstream.url + written.format(call=call.strip("/"))
@@ -215,4 +215,4 @@ async def test_vendors_base_url_works_however_it_is_written(
     settings = {f"{vendor.upper()}_BASE_URL": url, f"{vendor.upper()}_API_KEY": "sk-test"}
     provider = ProviderRegistry(Settings.model_validate(settings).accounts()).get(VENDORS[vendor], "m")
     await ask_both(transport, provider.target("m"))
-    assert all(place.startswith(upstream.url) for place in provider.places)
+    assert all(place.startswith(upstream.url) for place in provider.api_roots)

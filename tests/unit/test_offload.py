@@ -1,4 +1,4 @@
-"""Work on large messages leaves the event loop to others."""
+"""Offloading: large work runs in threads, work of a middle size in time slices of the event loop."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import pytest
 
 from services.shared import pacing
 from services.shared.admission import CALLER
-from services.shared.beside_loop import LARGE_BYTES, SMALL_BYTES, run_beside_if_large
+from services.shared.offload import LARGE_BYTES, SMALL_BYTES, run_in_thread_if_large
 
 WAIT_SECONDS = 10.0
 
 
-@pytest.mark.parametrize(("size", "is_beside"), [(LARGE_BYTES - 1, False), (LARGE_BYTES, True)])
-async def test_only_work_on_a_large_message_runs_in_another_thread(size: int, is_beside: bool) -> None:
-    assert (await run_beside_if_large(size, threading.get_ident) != threading.get_ident()) is is_beside
+@pytest.mark.parametrize(("size", "is_offloaded"), [(LARGE_BYTES - 1, False), (LARGE_BYTES, True)])
+async def test_only_work_on_a_large_message_runs_in_another_thread(size: int, is_offloaded: bool) -> None:
+    assert (await run_in_thread_if_large(size, threading.get_ident) != threading.get_ident()) is is_offloaded
 
 
 @pytest.mark.parametrize("size", [0, LARGE_BYTES])
 async def test_work_gets_its_arguments_and_its_error_comes_back(size: int) -> None:
-    assert await run_beside_if_large(size, int, "z", base=36) == 35
+    assert await run_in_thread_if_large(size, int, "z", base=36) == 35
     with pytest.raises(ValueError, match="base 10"):
-        await run_beside_if_large(size, int, "z")
+        await run_in_thread_if_large(size, int, "z")
 
 
 async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
@@ -37,15 +37,15 @@ async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
         begun.append(number)
         assert opened.wait(WAIT_SECONDS)
 
-    def beside(caller: str, work: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
+    def offloaded(caller: str, work: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
         context = copy_context()
         context.run(CALLER.set, caller)
-        return asyncio.create_task(run_beside_if_large(LARGE_BYTES, work, *arguments), context=context)
+        return asyncio.create_task(run_in_thread_if_large(LARGE_BYTES, work, *arguments), context=context)
 
-    heap = [beside("greedy", work, number) for number in range(50)]
+    heap = [offloaded("greedy", work, number) for number in range(50)]
     await asyncio.sleep(0)
     try:
-        assert await asyncio.wait_for(beside("modest", len, "abc"), WAIT_SECONDS) == 3
+        assert await asyncio.wait_for(offloaded("modest", len, "abc"), WAIT_SECONDS) == 3
         assert len(begun) == 1
     finally:
         opened.set()
@@ -53,7 +53,7 @@ async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
     assert begun == list(range(50))
 
 
-async def test_of_a_crowd_those_work_in_a_round_of_the_loop_who_find_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_work_that_fits_a_time_slice_runs_in_a_round_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "SLICE_SECONDS", 0.0)
     done = 0
 
@@ -61,7 +61,7 @@ async def test_of_a_crowd_those_work_in_a_round_of_the_loop_who_find_time(monkey
         nonlocal done
         done += 1
 
-    crowd = [asyncio.create_task(run_beside_if_large(SMALL_BYTES + 1, work)) for _ in range(20)]
+    crowd = [asyncio.create_task(run_in_thread_if_large(SMALL_BYTES + 1, work)) for _ in range(20)]
     while done < len(crowd):
         before = done
         await asyncio.sleep(0)
@@ -71,24 +71,22 @@ async def test_of_a_crowd_those_work_in_a_round_of_the_loop_who_find_time(monkey
 
 
 @pytest.mark.parametrize("slice_seconds", [0.0, 60.0])
-async def test_who_leaves_before_its_turn_holds_up_nobody(
-    monkeypatch: pytest.MonkeyPatch, slice_seconds: float
-) -> None:
+async def test_cancelled_waiters_block_no_one(monkeypatch: pytest.MonkeyPatch, slice_seconds: float) -> None:
     monkeypatch.setattr(pacing, "SLICE_SECONDS", slice_seconds)
     done: list[int] = []
-    crowd = [asyncio.create_task(run_beside_if_large(SMALL_BYTES + 1, done.append, number)) for number in range(9)]
+    crowd = [asyncio.create_task(run_in_thread_if_large(SMALL_BYTES + 1, done.append, number)) for number in range(9)]
     await asyncio.sleep(0)
     for left in crowd[1:8:2]:
         left.cancel()
     await asyncio.wait_for(asyncio.wait(crowd), WAIT_SECONDS)
     assert [number for number in done if number % 2 == 0] == [0, 2, 4, 6, 8]
-    await run_beside_if_large(SMALL_BYTES + 1, done.append, 9)
+    await run_in_thread_if_large(SMALL_BYTES + 1, done.append, 9)
     assert done[-1] == 9
 
 
-async def test_small_work_waits_for_nobody() -> None:
+async def test_small_work_runs_at_once() -> None:
     done: list[int] = []
-    crowd = [asyncio.create_task(run_beside_if_large(SMALL_BYTES, done.append, number)) for number in range(9)]
+    crowd = [asyncio.create_task(run_in_thread_if_large(SMALL_BYTES, done.append, number)) for number in range(9)]
     await asyncio.sleep(0)
     assert len(done) == len(crowd)
     await asyncio.gather(*crowd)

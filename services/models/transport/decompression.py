@@ -30,11 +30,11 @@ EITHER = zlib.MAX_WBITS | 32
 BARE = -zlib.MAX_WBITS
 
 
-class Unpackable(Exception):
+class DecompressionError(Exception):
     """What is packed is broken, goes on behind its end, or is out of all proportion to what it holds."""
 
 
-class Unpacker:
+class Decompressor:
     """Unpacks one body that is packed with gzip or zlib, and tells the two apart itself.
 
     Several members of gzip, one behind the other, are one body (RFC 1952, 2.2): proxies pack each event for itself.
@@ -60,7 +60,7 @@ class Unpacker:
         self._taken += len(packed)
 
     def take(self) -> bytes:
-        """The next piece, of at most PIECE_BYTES; b"" when more must be fed. Raises Unpackable."""
+        """The next piece, of at most PIECE_BYTES; b"" when more must be fed. Raises DecompressionError."""
         data = b""
         while not data and self.has_more:
             if self._may_be_bare and len(self._packed) < HEAD_BYTES:
@@ -70,9 +70,9 @@ class Unpacker:
         return data
 
     def end(self) -> None:
-        """Says that nothing more comes. Raises Unpackable when something is missing."""
+        """Says that nothing more comes. Raises DecompressionError when something is missing."""
         if self._packed or not self._inflater.eof:
-            raise Unpackable
+            raise DecompressionError
 
     def _begin(self) -> None:
         """Begins what is packed, or its next member."""
@@ -82,22 +82,22 @@ class Unpacker:
                 self._inflater = zlib.decompressobj(BARE)
         if self._inflater.eof and self._packed:
             if not self._packed.startswith(GZIP):
-                raise Unpackable
+                raise DecompressionError
             self._inflater = zlib.decompressobj(EITHER)
 
     def _inflate(self) -> bytes:
         try:
             data = self._inflater.decompress(self._packed, PIECE_BYTES)
         except zlib.error:
-            raise Unpackable from None
+            raise DecompressionError from None
         self._packed = self._inflater.unconsumed_tail or self._inflater.unused_data
         # A piece that is full may have left some behind, all of whose packed bytes are taken in.
         self._holds_more = len(data) == PIECE_BYTES
         self._given += len(data)
         if self._given > ALLOWANCE_BYTES + MAX_GROWTH * self._taken:
-            raise Unpackable
+            raise DecompressionError
         if self._taken > ALLOWANCE_BYTES + MAX_WASTE * self._given:
-            raise Unpackable
+            raise DecompressionError
         return data
 
 

@@ -1,4 +1,4 @@
-"""HostNames: a name server that does not answer holds up nobody but those who ask for its names."""
+"""Resolver: a name server that does not answer holds up nobody but those who ask for its names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from services.models.transport import host_names as module
+from services.models.transport import resolver as module
 from services.models.transport.connection import Origin
 from services.models.transport.egress import EndpointPolicy
-from services.models.transport.host_names import MAX_ADDRESSES, THREADS, HostNames, ResolveError
 from services.models.transport.pool import MAX_RESOLVED, Pool
+from services.models.transport.resolver import MAX_ADDRESSES, THREADS, ResolveError, Resolver
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded
 from services.shared.shares import Shares
@@ -28,7 +28,7 @@ ADDRESS = "10.0.0.1"
 Result = TypeVar("Result")
 
 
-class Resolver:
+class NameServer:
     """The system's: names below `hangs.example` are answered when it is released, others at once."""
 
     def __init__(self) -> None:
@@ -66,11 +66,11 @@ class Resolver:
 
 
 @pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
-    resolver = Resolver()
-    monkeypatch.setattr(socket, "getaddrinfo", resolver.getaddrinfo)
-    yield resolver
-    resolver.release()
+def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    name_server = NameServer()
+    monkeypatch.setattr(socket, "getaddrinfo", name_server.getaddrinfo)
+    yield name_server
+    name_server.release()
 
 
 def ask_as(caller: str, question: Awaitable[Result]) -> asyncio.Task[Result]:
@@ -87,25 +87,25 @@ def hosts(found: Any) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7", "::1", "2001:db8::7"])
-async def test_addresses_need_no_thread(resolver: Resolver, host: str) -> None:
-    assert hosts(await HostNames().resolve(host, 8000)) == [(host, 8000)]
-    assert resolver.asked == []
+async def test_addresses_need_no_thread(name_server: NameServer, host: str) -> None:
+    assert hosts(await Resolver().resolve(host, 8000)) == [(host, 8000)]
+    assert name_server.asked == []
 
 
-async def test_name_that_is_asked_for_often_is_resolved_once_at_a_time(resolver: Resolver) -> None:
-    names = HostNames()
+async def test_name_that_is_asked_for_often_is_resolved_once_at_a_time(name_server: NameServer) -> None:
+    names = Resolver()
     asking = [ask_as(f"caller {number}", names.resolve("hangs.example", 8000 + number)) for number in range(100)]
-    await resolver.was_asked(1)
-    resolver.release()
+    await name_server.was_asked(1)
+    name_server.release()
     found = await asyncio.gather(*asking)
     assert [hosts(addresses) for addresses in found] == [[(ADDRESS, 8000 + number)] for number in range(100)]
-    assert resolver.asked == ["hangs.example"]
+    assert name_server.asked == ["hangs.example"]
 
 
-async def test_a_callers_names_that_hang_leave_threads_to_other_callers(resolver: Resolver) -> None:
-    names = HostNames()
+async def test_a_callers_names_that_hang_leave_threads_to_other_callers(name_server: NameServer) -> None:
+    names = Resolver()
     hanging = [ask_as("greedy", names.resolve(f"{number}.hangs.example", 80)) for number in range(200)]
-    await resolver.was_asked(THREADS // 2)
+    await name_server.was_asked(THREADS // 2)
     assert hosts(await ask_as("modest", names.resolve("good.example", 80))) == [(ADDRESS, 80)]
     # Whoever leaves leaves a thread behind that counts on.
     for task in hanging:
@@ -114,35 +114,35 @@ async def test_a_callers_names_that_hang_leave_threads_to_other_callers(resolver
     again = ask_as("greedy", names.resolve("good.example", 80))
     assert hosts(await ask_as("modest", names.resolve("fine.example", 80))) == [(ADDRESS, 80)]
     assert not again.done()
-    resolver.release()
+    name_server.release()
     assert hosts(await again) == [(ADDRESS, 80)]
-    assert len(resolver.asked) == THREADS // 2 + 3
+    assert len(name_server.asked) == THREADS // 2 + 3
 
 
 async def test_name_that_gets_no_thread_is_told_that_the_server_is_busy(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TURN_SECONDS", 0.01)
-    names = HostNames()
+    names = Resolver()
     hanging = [ask_as("greedy", names.resolve(f"{number}.hangs.example", 80)) for number in range(THREADS // 2)]
-    await resolver.was_asked(THREADS // 2)
+    await name_server.was_asked(THREADS // 2)
     with pytest.raises(LimitExceeded) as refused:
         await ask_as("greedy", names.resolve("good.example", 80))
     assert refused.value.reason == "SERVER_BUSY"
     assert refused.value.retry_after
     # A registration is no reason to resolve it now.
     await ask_as("greedy", EndpointPolicy().check_registration("http://good.example"))
-    resolver.release()
+    name_server.release()
     await asyncio.wait(hanging)
     assert await ask_as("greedy", names.resolve("good.example", 80))
 
 
-async def test_this_machine_and_the_operators_servers_wait_for_no_turn(resolver: Resolver) -> None:
+async def test_this_machine_and_the_operators_servers_wait_for_no_turn(name_server: NameServer) -> None:
     policy = EndpointPolicy(trusted_urls=["https://vendor.example/v1"])
     hanging = [
         ask_as(f"caller {number}", policy.resolve(f"{number}.hangs.example", 80)) for number in range(2 * THREADS)
     ]
-    await resolver.was_asked(THREADS)
+    await name_server.was_asked(THREADS)
     for host in ("localhost", "vendor.example"):
         assert hosts(await policy.resolve(host, 443)) == [(ADDRESS, 443)]
     for task in hanging:
@@ -150,35 +150,37 @@ async def test_this_machine_and_the_operators_servers_wait_for_no_turn(resolver:
     await asyncio.wait(hanging)
 
 
-async def test_name_that_hung_can_be_asked_for_again_when_the_resolver_has_given_up(resolver: Resolver) -> None:
-    names = HostNames()
+async def test_name_that_hung_can_be_asked_for_again_when_the_resolver_has_given_up(name_server: NameServer) -> None:
+    names = Resolver()
     abandoned = ask_as("one", names.resolve("hangs.example", 80))
-    await resolver.was_asked(1)
+    await name_server.was_asked(1)
     abandoned.cancel()
-    resolver.release()
+    name_server.release()
     assert hosts(await names.resolve("hangs.example", 80)) == [(ADDRESS, 80)]
 
 
-async def test_unknown_names_and_names_that_cannot_be_are_told_and_not_remembered(resolver: Resolver) -> None:
-    names = HostNames()
+async def test_unknown_names_and_names_that_cannot_be_are_told_and_not_remembered(name_server: NameServer) -> None:
+    names = Resolver()
     for _ in range(2):
         with pytest.raises(ResolveError):
             await names.resolve("unknown.example", 80)
-    resolver.addresses = []
+    name_server.addresses = []
     with pytest.raises(ResolveError):
         await names.resolve("empty.example", 80)
-    assert resolver.asked == ["unknown.example"] * 2 + ["empty.example"]
+    assert name_server.asked == ["unknown.example"] * 2 + ["empty.example"]
 
 
 async def test_label_beyond_what_a_name_can_be_is_no_name() -> None:
     with pytest.raises(ResolveError):
-        await HostNames().resolve(f"{'ä' * 80}.example", 80)
+        await Resolver().resolve(f"{'ä' * 80}.example", 80)
 
 
-async def test_of_a_name_with_thousands_of_addresses_a_few_of_each_family_are_kept(resolver: Resolver) -> None:
-    resolver.addresses = [f"10.{n >> 8}.{n & 255}.1" for n in range(2000)] + [f"2001:db8::{n:x}" for n in range(2000)]
-    found = [host for host, _ in hosts(await HostNames().resolve("many.example", 80))]
-    assert found == resolver.addresses[:MAX_ADDRESSES] + resolver.addresses[2000 : 2000 + MAX_ADDRESSES]
+async def test_of_a_name_with_thousands_of_addresses_a_few_of_each_family_are_kept(name_server: NameServer) -> None:
+    name_server.addresses = [f"10.{n >> 8}.{n & 255}.1" for n in range(2000)] + [
+        f"2001:db8::{n:x}" for n in range(2000)
+    ]
+    found = [host for host, _ in hosts(await Resolver().resolve("many.example", 80))]
+    assert found == name_server.addresses[:MAX_ADDRESSES] + name_server.addresses[2000 : 2000 + MAX_ADDRESSES]
 
 
 async def test_resolver_without_a_descriptor_is_not_taken_for_a_name_that_nobody_knows(
@@ -189,7 +191,7 @@ async def test_resolver_without_a_descriptor_is_not_taken_for_a_name_that_nobody
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    thread_starts = HostNames()
+    thread_starts = Resolver()
     with pytest.raises(ResolveError):
         await thread_starts.resolve("some.example", 80)
     lowest = os.dup(2)
@@ -203,11 +205,11 @@ async def test_resolver_without_a_descriptor_is_not_taken_for_a_name_that_nobody
     assert refused.value.reason == "DESCRIPTORS_EXHAUSTED"
 
 
-async def test_addresses_are_remembered_of_a_bounded_number_of_servers(resolver: Resolver) -> None:
+async def test_addresses_are_remembered_of_a_bounded_number_of_servers(name_server: NameServer) -> None:
     pool = Pool(EndpointPolicy(), Shares(10))
     for number in range(2 * MAX_RESOLVED):
         await pool._resolve(Origin(False, f"{number}.example", 80))
     assert len(pool._resolved) == MAX_RESOLVED
-    resolver.asked.clear()
+    name_server.asked.clear()
     await pool._resolve(Origin(False, f"{2 * MAX_RESOLVED - 1}.example", 80))
-    assert resolver.asked == []
+    assert name_server.asked == []
