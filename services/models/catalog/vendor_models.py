@@ -16,7 +16,7 @@ from services.models.catalog.listings import ListedModel
 from services.models.catalog.vendor import BuiltInModel, Vendor
 from services.models.catalog.vendor_model import VendorModel, with_listed
 from services.models.catalog.vendors import VENDORS
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
 
 MAX_LISTED_MODELS = 1000
 """Of a vendor's list, which has a tenth of that."""
@@ -46,7 +46,7 @@ class VendorModels:
         self._built_in_names = frozenset(model.name for model in self._built_in)
         self._lists: dict[str, _List] = {}
         self._models: dict[str, VendorModel] = {}
-        self.names = Names()
+        self.names = OrderedNames()
         """Those of all models that are built in or listed."""
         self._pinned_names: frozenset[str] = frozenset()
         self._merge()
@@ -146,7 +146,7 @@ class VendorModels:
                     discovered = replace(found, source=models_pb2.MODEL_SOURCE_DISCOVERED)
                     merged[model.id] = with_listed(discovered, model, listed.day)
         self._models = merged
-        self.names = Names(merged)
+        self.names = OrderedNames(merged)
         self._pinned_names = frozenset(model.pinned_name for model in merged.values())
 
     def _describe(self, vendor: Vendor, model_id: str) -> VendorModel:

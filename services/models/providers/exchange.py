@@ -27,10 +27,10 @@ from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import KEPT_BYTES, Payload
 from services.models.transport.sse import Event
 from services.shared import errors
-from services.shared.intake import Room
+from services.shared.intake import Reservation
 from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
-from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_slice
+from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
 
 SUCCESSES = range(200, 300)
 """Frameworks answer a POST with 201 where nobody says otherwise."""
@@ -83,7 +83,7 @@ async def chat(
     conversation: Conversation,
     patience: Patience = PATIENCE,
     interrupted: Interrupted | None = None,
-    room: Room | None = None,
+    room: Reservation | None = None,
 ) -> models_pb2.ChatResponse:
     """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`.
 
@@ -91,7 +91,7 @@ async def chat(
     """
     target, body = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=False)
     if room:
-        room.keep(ENCODED_FORMS)
+        room.shrink_to(ENCODED_FORMS)
     if body.streams:
         stream = _streamed(transport, target, conversation, patience, interrupted, room, body)
         del body
@@ -159,7 +159,7 @@ def chat_stream(
     conversation: Conversation,
     patience: Patience = PATIENCE,
     interrupted: Interrupted | None = None,
-    room: Room | None = None,
+    room: Reservation | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
     used that broke off is in the error's metadata too.
@@ -175,7 +175,7 @@ async def _streamed(
     conversation: Conversation,
     patience: Patience,
     interrupted: Interrupted | None,
-    room: Room | None,
+    room: Reservation | None,
     encoded: Encoded | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     if encoded:
@@ -183,7 +183,7 @@ async def _streamed(
     else:
         target, body = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=True)
         if room:
-            room.keep(ENCODED_FORMS)
+            room.shrink_to(ENCODED_FORMS)
     del encoded
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
@@ -193,7 +193,7 @@ async def _streamed(
             # What was asked is where it belongs.
             del payload
             if room:
-                room.keep(PARSED_FORM)
+                room.shrink_to(PARSED_FORM)
             decoder = target.dialect.decoder()
             decoder.answer.state_owner, decoder.answer.tool_names = target.state_owner, body.tool_names
             with _Interruption(decoder, target, conversation, facts, interrupted):
@@ -222,7 +222,7 @@ async def _decoded(
             break
         size += len(data)
         if len(data) > FEW_BYTES:
-            await wait_for_slice()
+            await wait_for_time_slice()
         is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
             held.grow(framing.held_bytes + decoder.answer.size)
@@ -323,12 +323,12 @@ async def _drain(answered: StreamedResponse, patience: Patience) -> None:
             await answered.read()
 
 
-def _take_payload(body: Encoded, room: Room | None) -> tuple[Payload, Encoded]:
+def _take_payload(body: Encoded, room: Reservation | None) -> tuple[Payload, Encoded]:
     """What is sent, and the rest of a body: nothing else refers to one that is let go of once it is sent."""
     request = body.request
     if len(request.body) <= KEPT_BYTES:
         return Payload(request.body), body
-    on_written = functools.partial(room.keep, PARSED_FORM) if room else None
+    on_written = functools.partial(room.shrink_to, PARSED_FORM) if room else None
     return Payload(request.body, on_written), body._replace(request=request._replace(body=b""))
 
 

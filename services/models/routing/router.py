@@ -22,7 +22,7 @@ from services.models.providers.base import Target
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
 from services.models.validation.fields import shorten, suggest
 from services.shared.errors import NotFound, PreconditionFailed
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
 
 
 class _Route(NamedTuple):
@@ -54,7 +54,7 @@ class Router:
         self._retired_policy = retired_policy
         self._credentials = credentials
         self._aliases = aliases
-        self._alias_names = Names(aliases)
+        self._alias_names = OrderedNames(aliases)
         self._today = today
         self._routes: dict[str, _Route] = {}
         """Of the names that are listed; all others have no end."""
