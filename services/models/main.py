@@ -25,7 +25,7 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import read_aliases, tell_hidden
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
-from services.models.servicer import ModelServicer
+from services.models.servicer import GENERATING_METHODS, ModelServicer
 from services.models.sessions.client import SessionClient
 from services.models.sessions.turn import Turns
 from services.models.settings import ModelsSettings
@@ -35,14 +35,14 @@ from services.shared import descriptors
 from services.shared.admission import MAX_CALLS, Admission
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
+from services.shared.fair_quota import FairQuota
 from services.shared.logs import Log, open_log
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
-from services.shared.shares import Shares
 from services.shared.storage_health import StorageServer
 
-MIGRATIONS = Path(__file__).resolve().parent / "storage" / "migrations"
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 ENVIRONMENT = """\
@@ -110,7 +110,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     probing = ByTrust(*map(open_probing_client, endpoints))
     board = StatusBoard(log, probing)
     # Apart, so that no stranger's call goes over a connection that only the operator's may have.
-    connections = Shares(settings.choose_max_connections())
+    connections = FairQuota(settings.choose_max_connections())
     transports = ByTrust(*(HttpClient(endpoints=policy, connections=connections) for policy in endpoints))
     sessions = SessionClient(settings.sessions_address)
     vendor_models = VendorModels()
@@ -150,11 +150,13 @@ async def start() -> None:
     # Chats are answered from memory.
     server = StorageServer([SERVICE.full_name], needs_storage=False)
     # Most descriptors are for connections to models.
-    port = server.bind(settings.host, settings.port, descriptors.for_connections() // 6)
+    port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)
     async with open_service(settings, log) as service:
         server.database = service.database
         generation = Admission(min(MAX_CALLS, settings.choose_max_connections()))
-        server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
+        server.add(
+            service_handler(service.servicer, SERVICE, log, generating=GENERATING_METHODS, generation=generation)
+        )
         server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

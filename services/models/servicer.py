@@ -15,6 +15,9 @@ from services.models.routing.directory import ModelDirectory
 from services.models.validation.fields import shorten
 from services.shared.rpc import Call
 
+GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
+"""Methods whose calls wait for a model's answer."""
+
 
 class ModelServicer:
     """The calls of ModelService."""

@@ -56,7 +56,7 @@ class ModelsSettings(ServiceSettings):
 
     def choose_max_connections(self) -> int:
         """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
-        possible = descriptors.for_connections()
+        possible = descriptors.connection_limit()
         if self.max_connections is None:
             return possible * 2 // 3
         if self.max_connections > possible:

@@ -166,7 +166,7 @@ def raw_members(text: str) -> dict[str, msgspec.Raw]:
         raise Malformed from None
 
 
-def problem_with_object(text: str, max_length: int) -> str | None:
+def object_problem(text: str, max_length: int) -> str | None:
     """Says why `text` is not a JSON object of at most `max_length` characters, or None when it is one."""
     if len(text) > max_length:
         return f"is longer than {max_length} characters"

@@ -1,4 +1,4 @@
-"""Settings, read once at start from the environment and `.env`; every mistake is reported at once."""
+"""Settings, read once at start from the environment and `.env`; all mistakes are reported together."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 
 
 class ServiceSettings(BaseSettings):
-    """What every process reads."""
+    """The settings of every process."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         case_sensitive=True,
-        # Keys out of mounted files often end in a line break.
+        # Keys from mounted files often end in a line break.
         str_strip_whitespace=True,
     )
 
@@ -40,7 +40,7 @@ class ServiceSettings(BaseSettings):
     exposed: Literal["yes", "no"] = Field("no", validation_alias="GENAI_EXPOSED")
 
     def is_exposed(self) -> bool:
-        """Whether calls may come from anybody: it listens beyond this machine, or GENAI_EXPOSED says so, as behind a
+        """Whether strangers may call: the service listens beyond this machine, or GENAI_EXPOSED says so, as behind a
         proxy on the same machine."""
         return self.exposed == "yes" or not is_loopback(self.host)
 
@@ -55,7 +55,7 @@ class ServiceSettings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server that listens on `host` can be reached from its own machine only."""
+    """Whether a server that listens on `host` is reachable from its own machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -65,7 +65,7 @@ def is_loopback(host: str) -> bool:
 def load_settings(settings_type: type[SettingsType]) -> SettingsType:
     """Reads `.env` and the environment; an exported variable wins over `.env`.
 
-    Raises StartupError naming every variable that is wrong. Values are not repeated: they may be secrets.
+    Raises StartupError naming every wrong variable. It does not quote values, because they may be secrets.
     """
     load_env_file()
     try:
@@ -76,7 +76,7 @@ def load_settings(settings_type: type[SettingsType]) -> SettingsType:
 
 
 def load_env_file() -> None:
-    """Puts the variables of `.env` (in the working directory, else in the project root) into the environment."""
+    """Reads the variables of `.env` (in the working directory, else in the project root) into the environment."""
     for path in (Path(".env"), ROOT / ".env"):
         try:
             text = path.read_text(encoding="utf-8")

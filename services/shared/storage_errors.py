@@ -27,7 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.shared import errors
-from services.shared.descriptors import find_exhaustion
+from services.shared.descriptors import descriptor_shortage
 from services.shared.logs import Log
 
 BUSY_RETRY_SECONDS = 0.5
@@ -191,7 +191,7 @@ def _classify(error: DBAPIError) -> tuple[str, errors.PlatformError | None]:
     code, translation = _translate(error)
     if translation is not None and translation.reason == "STORAGE_UNAVAILABLE":
         # So drivers put it, too, when it is the process that may not open another file.
-        return code, find_exhaustion() or translation
+        return code, descriptor_shortage() or translation
     return code, translation
 
 

@@ -24,10 +24,10 @@ from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database
 from services.shared.logs import open_log
-from tests.services.empty_databases import provide_behind
+from tests.support.empty_databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
-MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "storage" / "migrations"
+MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
 ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
 SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
 NOWHERE = "http://127.0.0.1:9/v1"

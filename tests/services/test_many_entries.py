@@ -26,7 +26,7 @@ from services.models.routing.router import Router
 from services.models.settings import ModelsSettings
 from services.models.storage.tables import prompt_events, prompt_versions, registered_model_names, registered_models
 from services.models.storage.writes import to_json
-from services.shared import collector
+from services.shared import garbage_collection
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
@@ -84,7 +84,7 @@ async def stored(database: Database, board: StatusBoard) -> Stored:
 
 @pytest.fixture
 def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(collector, "_fresh_entries", 0)
+    monkeypatch.setattr(garbage_collection, "_unfrozen_entries", 0)
     gc.unfreeze()
     yield
     gc.unfreeze()

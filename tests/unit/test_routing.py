@@ -22,9 +22,8 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import StatusBoard
 from services.models.main import MIGRATIONS
-from services.models.providers.anthropic import ANTHROPIC, API_VERSION
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.vllm import VLLM
+from services.models.providers.anthropic.dialect import API_VERSION
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.routing.router import Router, registered_target
 from services.models.settings import ModelsSettings
 from services.models.transport.client import open_probing_client

@@ -14,8 +14,8 @@ import pytest
 from proto import models_pb2
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.providers.base import Conversation, Target
+from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.routing.router import registered_target
 from services.models.settings import ModelsSettings
 from services.models.transport.client import HttpClient, HttpTimeouts

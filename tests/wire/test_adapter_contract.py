@@ -21,8 +21,8 @@ import pytest
 from proto import models_pb2
 from services.models.providers import exchange
 from services.models.providers.base import Conversation
+from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.transport.client import HttpTimeouts
 from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared import errors

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from proto import models_pb2
 from services.models.catalog.families import Vendor, facts_for
-from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Dialect, Target, keys_in
+from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI
 from services.models.settings import ModelsSettings
 from services.models.transport.api_roots import api_roots, normalize_base_url
 from services.shared.errors import PreconditionFailed, StartupError

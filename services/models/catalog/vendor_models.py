@@ -16,7 +16,7 @@ from services.models.catalog.families import AS_OF, VENDORS, Vendor, facts_for, 
 from services.models.catalog.lifecycle import UNKNOWN, Calendar
 from services.models.catalog.vendor_lists import ToldModel
 from services.models.providers.facts import MediaKind, ModelFacts, ReasoningFacts
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
 
 MAX_TOLD_MODELS = 1000
 """Of a vendor's list, which has a tenth of that."""
@@ -102,7 +102,7 @@ class VendorModels:
     def __init__(self) -> None:
         self._told: dict[Vendor, tuple[datetime.date, Mapping[str, ToldModel]]] = {}
         self._models: dict[str, VendorModel] = {}
-        self.names = Names()
+        self.names = OrderedNames()
         """Those of all models that are listed."""
         self._pinned_names: frozenset[str] = frozenset()
         self._merge()
@@ -189,7 +189,7 @@ class VendorModels:
                     found = replace(_describe(vendor, model.id), source=models_pb2.MODEL_SOURCE_DISCOVERED)
                     merged[model.id] = _with_told(found, model, day)
         self._models = merged
-        self.names = Names(merged)
+        self.names = OrderedNames(merged)
         self._pinned_names = frozenset(model.pinned_name for model in merged.values())
 
 

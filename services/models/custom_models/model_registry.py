@@ -30,7 +30,6 @@ from services.models.storage.writes import SerialWrites, from_json, now, to_json
 from services.models.transport.egress import EndpointPolicy
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_REGISTERED_BYTES, MAX_REGISTERED_MODELS
-from services.shared.collector import count_entry
 from services.shared.database import Database
 from services.shared.errors import (
     AlreadyExists,
@@ -41,7 +40,8 @@ from services.shared.errors import (
     PreconditionFailed,
     Unavailable,
 )
-from services.shared.ordered_names import Names
+from services.shared.garbage_collection import count_new_entry
+from services.shared.ordered_names import OrderedNames
 from services.shared.page_tokens import Text, read_page_token
 from services.shared.paging import cut_page
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
@@ -86,7 +86,7 @@ class ModelRegistry:
         self._writes = SerialWrites()
         self._rows: dict[str, _Row] = {}
         self._models: dict[str, RegisteredModel] = {}
-        self._names = Names()
+        self._names = OrderedNames()
         self._bytes = 0
         """Of all definitions."""
         self._aliases: dict[str, str] = {}
@@ -174,7 +174,7 @@ class ModelRegistry:
     async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
         """A page of the registered models, in the order of their names. Raises what `require_loaded` raises."""
         self.require_loaded()
-        names = self._names.behind(read_page_token(request, Text))
+        names = self._names.after(read_page_token(request, Text))
         page = cut_page(((name, self._describe_newest(self._models[name])) for name in names), request)
         return models_pb2.ListRegisteredModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
@@ -196,7 +196,7 @@ class ModelRegistry:
         """What a name leads to without any registration; empty when that is nothing."""
         return self._name_rules.hidden_by(name)
 
-    def names(self) -> Names:
+    def names(self) -> OrderedNames:
         """The names of the registered models, without aliases."""
         return self._names
 
@@ -289,7 +289,7 @@ class ModelRegistry:
         self._bytes += model.ByteSize()
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
         self._statuses.watch(ModelProbe(model, self._credentials))
-        count_entry()
+        count_new_entry()
 
     def _withdraw(self, name: str) -> None:
         """Takes a registration out of memory, if it is there."""

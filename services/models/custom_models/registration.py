@@ -112,7 +112,7 @@ def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[Fi
 
 
 def _problem_with_options(text: str) -> str | None:
-    problem = json_text.problem_with_object(text, MAX_OPTIONS_LENGTH)
+    problem = json_text.object_problem(text, MAX_OPTIONS_LENGTH)
     if problem:
         return problem
     reserved = reserved_in(json_text.raw_members(text))

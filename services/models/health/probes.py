@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from proto import models_pb2
 from services.models.access.credentials import Credentials
 from services.models.catalog.model_list import LearnedFacts, ModelList
-from services.models.providers.anthropic import API_VERSION
+from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.error_wrapping import read_error
 from services.models.transport.api_roots import RootSearch

@@ -99,10 +99,10 @@ class ModelDirectory:
         )
 
     def _registered(self, after: str | None) -> Iterator[Model]:
-        return (model for name in self._models.names().behind(after) if (model := self._models.find(name)))
+        return (model for name in self._models.names().after(after) if (model := self._models.find(name)))
 
     def _listed(self, after: str | None) -> Iterator[Model]:
-        for name in self._vendor_models.names.behind(after):
+        for name in self._vendor_models.names.after(after):
             model = self._vendor_models.find(name)
             if model and name not in self._aliases and self._models.find(name) is None:
                 yield model

@@ -16,14 +16,13 @@ from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import Provider, ProviderRegistry, preview
 from services.models.catalog.vendor_models import VendorModel, VendorModels
 from services.models.custom_models.model_registry import ModelRegistry
-from services.models.providers.anthropic import ANTHROPIC, API_VERSION
+from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Dialect, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.vllm import VLLM
 from services.models.validation.fields import shorten, suggest
 from services.shared.errors import NotFound, PreconditionFailed
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
 
 DIALECTS: dict[str, Dialect] = {
     "openai": OPENAI,
@@ -65,7 +64,7 @@ class Router:
         self._retired_policy = retired_policy
         self._credentials = credentials
         self._aliases = aliases
-        self._alias_names = Names(aliases)
+        self._alias_names = OrderedNames(aliases)
         self._today = today
         self._routes: dict[str, _Route] = {}
         """Of the names that are listed; all others have no end."""

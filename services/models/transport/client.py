@@ -30,7 +30,7 @@ from services.models.transport.request_head import Origin, encode_headers, reque
 from services.models.transport.response import IncomingResponse
 from services.models.transport.response_parser import TransportError
 from services.shared import descriptors
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 
 CONNECTIONS = 512
 
@@ -80,12 +80,12 @@ class HttpClient:
         *,
         authorities: Path | None = None,
         endpoints: EndpointPolicy | None = None,
-        connections: Shares | None = None,
+        connections: FairQuota | None = None,
         resolved_seconds: float = RESOLVED_SECONDS,
     ) -> None:
         self._timeouts = timeouts or HttpTimeouts()
         endpoints = endpoints or EndpointPolicy()
-        connections = connections or Shares(CONNECTIONS)
+        connections = connections or FairQuota(CONNECTIONS)
         self._pool = Pool(endpoints, connections, authorities=authorities, resolved_seconds=resolved_seconds)
         self._discreet = endpoints.discreet
 
@@ -198,5 +198,5 @@ class HttpClient:
 def open_probing_client(endpoints: EndpointPolicy) -> HttpClient:
     """A client for free questions to servers. It remembers no addresses, and has connections of its own, so that a
     model's status is known when the chats take all of theirs."""
-    connections = Shares(descriptors.for_connections() // 18)
+    connections = FairQuota(descriptors.connection_limit() // 18)
     return HttpClient(PROBING, endpoints=endpoints, connections=connections, resolved_seconds=0)

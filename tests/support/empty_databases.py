@@ -14,10 +14,10 @@ import psycopg
 from services.shared.database import Database
 from services.shared.logs import LineWriter, Log
 from services.shared.migrations import version_table
-from tests.services.postgresql_server import dump_schema, is_served, schema_of
+from tests.support.postgresql import dump_schema, is_served, schema_of
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
-MIGRATIONS = {"models": "models/storage/migrations", "sessions": "sessions/migrations"}
+MIGRATIONS = {"models": "models/migrations", "sessions": "sessions/migrations"}
 
 
 def provide(file: Path, service: str) -> None:

@@ -1,7 +1,7 @@
 """Keeps a service that is fuzzed on this machine, there to the ports of its own run, and within some memory.
 
-Python imports a module of this name at its start when the folder is on PYTHONPATH. A mutated endpoint may name any host
-and any port: nothing outside is resolved or connected to, and no other program of this machine either.
+The service imports it before all else. A mutated endpoint may name any host and any port: nothing outside is resolved
+or connected to, and no other program of this machine either.
 """
 
 import errno
