@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import pytest
 
 from services.models.transport import resolver as module
-from services.models.transport.connection import Origin
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.pool import MAX_RESOLVED, Pool
+from services.models.transport.request_head import Origin
 from services.models.transport.resolver import MAX_ADDRESSES, THREADS, ResolveError, Resolver
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded

@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.models.transport.base import Hold, HttpResponse
-from services.models.transport.connection import (
-    Connection,
-    ConnectionClosedIdle,
-    Origin,
-    TransportError,
-    encode_headers,
-    request_head,
-)
+from services.models.transport.connection import Connection, ConnectionClosedIdle
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.failures import (
     body_error,
@@ -33,7 +26,9 @@ from services.models.transport.failures import (
 )
 from services.models.transport.payload import Payload
 from services.models.transport.pool import RESOLVED_SECONDS, Pool
+from services.models.transport.request_head import Origin, encode_headers, request_head
 from services.models.transport.response import IncomingResponse
+from services.models.transport.response_parser import TransportError
 from services.shared import descriptors
 from services.shared.fair_quota import FairQuota
 

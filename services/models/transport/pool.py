@@ -11,8 +11,9 @@ from pathlib import Path
 
 import aiohappyeyeballs
 
-from services.models.transport.connection import Connection, Origin
+from services.models.transport.connection import Connection
 from services.models.transport.egress import EndpointPolicy
+from services.models.transport.request_head import Origin
 from services.models.transport.resolver import AddressInfo
 from services.models.transport.sockets import SocketFactory, connections_exhausted
 from services.shared.descriptors import shortage_from

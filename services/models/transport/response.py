@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.models.transport.base import MAX_START_BYTES, Hold
-from services.models.transport.connection import Connection, TransportError
+from services.models.transport.connection import Connection
 from services.models.transport.decompression import DecompressionError, Decompressor
 from services.models.transport.failures import body_error, protocol_error
+from services.models.transport.response_parser import TransportError
 from services.shared.time_slices import TimeSlices
 
 MAX_BODY_BYTES = 32 * 1024 * 1024

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
-from services.models.transport.connection import Origin
+from services.models.transport.request_head import Origin
 from services.models.transport.resolver import AddressInfo
 from services.shared.descriptors import shortage_from
 from services.shared.errors import LimitExceeded
