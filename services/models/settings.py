@@ -171,15 +171,16 @@ def _account_fields(vendor: Vendor) -> dict[str, Any]:
         description=f"key of {title}, which is configured by it",
         json_schema_extra={"example": "sk-..."},
     )
-    url = Field(vendor.base_url, validation_alias=vendor.url_variable, description=f"another base URL for {title}")
-    headers = {
-        _header_field(header): (
-            str,
-            Field("", validation_alias=variable, description=f"`{header}` of calls to {title}"),
-        )
-        for header, variable in vendor.header_variables.items()
-    }
-    return {_key_field(vendor): (SecretStr | None, key), _url_field(vendor): (str, url), **headers}
+    url = Field(
+        vendor.base_url,
+        validation_alias=vendor.url_variable,
+        description=f"base URL of {title}, or of another server in its place; with a version path or without",
+    )
+    fields: dict[str, Any] = {_key_field(vendor): (SecretStr | None, key), _url_field(vendor): (str, url)}
+    for header, variable in vendor.header_variables.items():
+        description = f"header `{header}` of calls to {title}"
+        fields[_header_field(header)] = (str, Field("", validation_alias=variable, description=description))
+    return fields
 
 
 def _key_field(vendor: Vendor) -> str:
