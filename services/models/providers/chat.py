@@ -17,7 +17,7 @@ from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader, Stre
 from services.models.providers.usage import add_cost, estimate_usage, usage_facts, with_counted_prompt
 from services.models.transport.base import Transport
 from services.shared.errors import PlatformError
-from services.shared.intake import Room
+from services.shared.intake import Reservation
 from services.shared.offload import run_in_thread_if_large
 
 
@@ -27,7 +27,7 @@ async def chat(
     conversation: Conversation,
     timeouts: StreamTimeouts = STREAM_TIMEOUTS,
     interrupted: Interrupted | None = None,
-    room: Room | None = None,
+    room: Reservation | None = None,
 ) -> models_pb2.ChatResponse:
     """The whole answer. Raises the errors of `faults.MEANINGS` and of the transport.
 
@@ -49,7 +49,7 @@ async def chat_stream(
     conversation: Conversation,
     timeouts: StreamTimeouts = STREAM_TIMEOUTS,
     interrupted: Interrupted | None = None,
-    room: Room | None = None,
+    room: Reservation | None = None,
     encoded: Encoded | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had

@@ -21,7 +21,7 @@ from services.models.transport.base import HttpResponse, StreamedResponse, Trans
 from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import Payload
 from services.shared.errors import PlatformError
-from services.shared.intake import Room
+from services.shared.intake import Reservation
 from services.shared.json_text import decoding_work
 from services.shared.offload import run_in_thread_if_large
 
@@ -56,7 +56,7 @@ class Exchange:
     `room` is what the request of the caller takes of the memory; it shrinks as its forms are no longer held.
     """
 
-    def __init__(self, transport: Transport, target: Target, room: Room | None = None) -> None:
+    def __init__(self, transport: Transport, target: Target, room: Reservation | None = None) -> None:
         self.held = PROCESS_ANSWERS.begin()
         """The memory that the response takes."""
         self.chunks_sent = 0
@@ -68,7 +68,7 @@ class Exchange:
         self._room = room
         self._stack = contextlib.AsyncExitStack()
         if room:
-            room.keep(ENCODED_FORMS)
+            room.shrink_to(ENCODED_FORMS)
 
     async def __aenter__(self) -> Exchange:
         return self
@@ -145,7 +145,7 @@ class Exchange:
 
     def _keep_parsed_form(self) -> None:
         if self._room:
-            self._room.keep(PARSED_FORM)
+            self._room.shrink_to(PARSED_FORM)
 
     async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
         """Returns where the request is to be sent to another root, since nothing is at the path below this one: nobody

@@ -19,7 +19,7 @@ from services.models.transport.base import StreamedResponse
 from services.models.transport.sse import Event
 from services.shared.errors import PlatformError
 from services.shared.json_text import LIGHT_BYTES, decoding_work
-from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_slice
+from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
 
 FEW_BYTES = 4096
 """What is decoded at once: many tokens that have come together."""
@@ -99,7 +99,7 @@ class StreamReader:
                 break
             try:
                 if len(data) > FEW_BYTES:
-                    await wait_for_slice()
+                    await wait_for_time_slice()
                 if self._is_large(data):
                     await self._feed_large(data)
                 else:
