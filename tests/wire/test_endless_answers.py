@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from services.models.providers import stream
-from services.models.providers.answers import framing
+from services.models.providers import framing, stream
 from services.models.providers.answers.answer import MAX_CHARACTERS
 from services.models.providers.stream import MAX_STREAM_BYTES
 from services.models.transport.response import MAX_BODY_BYTES

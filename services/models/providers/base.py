@@ -31,9 +31,8 @@ from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.errors.faults import Fault
 from services.models.providers.facts import ModelFacts
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import ToolNameRules
 from services.models.providers.http_request import HttpRequest
+from services.models.providers.names import CallIdRules, ToolNameRules
 from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Mapping
 
 from proto import models_pb2
 from services.models.providers.answers.answer import Answer
-from services.models.providers.answers.framing import read_body
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.client import Exchange
 from services.models.providers.completion import Completion, Interrupted
 from services.models.providers.encoding import prepare
+from services.models.providers.framing import read_body
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader, StreamTimeouts
 from services.models.providers.usage import add_cost, estimate_usage, usage_facts, with_counted_prompt
 from services.models.transport.base import Transport

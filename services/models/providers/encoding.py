@@ -10,9 +10,9 @@ from collections import Counter
 
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
-from services.models.providers.content import check_content, check_features
 from services.models.providers.history.rules import fit_conversation
 from services.models.providers.notices import Notices, notice
+from services.models.providers.requests.content import check_content, check_features
 from services.shared.errors import FieldViolation, InvalidRequest
 
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.answers.answer import MAX_CHARACTERS, Answer
-from services.models.providers.answers.framing import MAX_EVENTS, Framing, feed_rest, read_body
 from services.models.providers.answers.memory import FREE_BYTES
 from services.models.providers.base import Decoder, Dialect
 from services.models.providers.client import Exchange
 from services.models.providers.errors.faults import Fault
+from services.models.providers.framing import MAX_EVENTS, Framing, feed_rest, read_body
 from services.models.transport.base import StreamedResponse
 from services.models.transport.sse import Event
 from services.shared.errors import PlatformError

@@ -19,7 +19,7 @@ from services.models.providers.answers.logprobs import HeldLogprobs
 from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.answers.usage_counts import CountedTokens
 from services.models.providers.errors.faults import Fault
-from services.models.providers.history.call_ids import made_id
+from services.models.providers.names import made_id
 from services.models.validation.limits import MAX_PARTS
 from services.shared.tokens import estimate_tokens, text_bytes
 

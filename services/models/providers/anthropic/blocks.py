@@ -18,9 +18,9 @@ from services.models.providers.anthropic.kept_blocks import (
 )
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.base import HISTORY_FIELD
+from services.models.providers.requests.translation import Translation
 from services.models.providers.state.container_state import Container, container_in
 from services.models.providers.state.opaque_state import NOT_OWN
-from services.models.providers.translation import Translation
 from services.shared import json_text
 
 PlacedPart = tuple[str, models_pb2.ContentPart]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.translation import Translation
+from services.models.providers.requests.translation import Translation
 from services.shared import json_text
 
 Block = Any

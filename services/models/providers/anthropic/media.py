@@ -9,8 +9,8 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.content import fit_media_type, media_kind
-from services.models.providers.translation import Translation
+from services.models.providers.requests.content import fit_media_type, media_kind
+from services.models.providers.requests.translation import Translation
 
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 PDF = "application/pdf"

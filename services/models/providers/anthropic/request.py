@@ -21,12 +21,12 @@ from services.models.providers.anthropic.reasoning import (
 )
 from services.models.providers.anthropic.turns import Turns, gather
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.end_users import fit_end_user
 from services.models.providers.facts import ModelFacts
 from services.models.providers.http_request import HttpRequest
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import fit
-from services.models.providers.translation import Translation
+from services.models.providers.requests.end_users import fit_end_user
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import fit
+from services.models.providers.requests.translation import Translation
 from services.shared import json_text
 
 PROVIDER = "anthropic"

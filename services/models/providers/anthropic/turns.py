@@ -10,7 +10,7 @@ from services.models.providers.anthropic.blocks import BlockEncoder, kind_of
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
 from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS
 from services.models.providers.base import Conversation
-from services.models.providers.translation import Translation
+from services.models.providers.requests.translation import Translation
 
 SPOKEN_BLOCKS = THINKING_BLOCKS | {"text", "tool_use"}
 """Blocks that the model itself says. All others that an answer may hold are of the provider's own tools."""

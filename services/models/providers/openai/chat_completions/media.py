@@ -10,8 +10,9 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.content import fit_media_type, media_kind
+from services.models.providers.openai.common.media import FILE_NAMES, refuse_citations
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.content import fit_media_type, media_kind
 
 AUDIO_FORMATS = {
     "audio/wav": "wav",
@@ -21,16 +22,6 @@ AUDIO_FORMATS = {
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
 }
-
-FILE_NAMES = {
-    "application/pdf": "document.pdf",
-    "application/json": "document.json",
-    "text/csv": "document.csv",
-    "text/html": "document.html",
-    "text/markdown": "document.md",
-    "text/plain": "document.txt",
-}
-"""Names for documents that have none: OpenAI wants one beside the bytes."""
 
 
 def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any] | None:
@@ -56,13 +47,6 @@ def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslat
     if media.detail and kind == "image":
         reference["detail"] = media.detail
     return {"type": member, member: reference}
-
-
-def refuse_citations(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:
-    """Says that passages of a document are cited nowhere but at Anthropic, if they are wanted."""
-    if media.enable_citations:
-        problem = f"{translation.traits.title} cites no passages of documents; it was not sent"
-        translation.tell_dropped(f"{path}.enable_citations", problem)
 
 
 def _refuse_detail(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:

@@ -16,8 +16,8 @@ from services.models.providers.openai.common.schemas import name_schema
 from services.models.providers.openai.common.sound import refuse_sound
 from services.models.providers.openai.common.traits import Traits
 from services.models.providers.openai.common.translation import OpenAITranslation
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import fit
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import fit
 from services.shared import json_text
 
 PATH = "/chat/completions"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.models.providers.end_users import fit_end_user
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.end_users import fit_end_user
 
 
 def encode_identifiers(translation: OpenAITranslation) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.models.providers.openai.common.efforts import effort_of_budget, nearest_effort
 from services.models.providers.openai.common.translation import OpenAITranslation
-from services.models.providers.parameters import NEUTRAL
+from services.models.providers.requests.parameters import NEUTRAL
 
 
 def asks_about_reasoning(translation: OpenAITranslation) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proto import models_pb2
 from services.models.providers.openai.common.traits import Traits
-from services.models.providers.translation import Translation
+from services.models.providers.requests.translation import Translation
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from services.models.providers.openai.common.translation import OpenAITranslatio
 from services.models.providers.openai.responses.input_items import encode_input
 from services.models.providers.openai.responses.reasoning import encode_reasoning, respell_effort
 from services.models.providers.openai.responses.tools import encode_tools
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import NEUTRAL, fit
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import NEUTRAL, fit
 from services.shared import json_text
 
 PATH = "/responses"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.chat_completions.tools import check_number, encode_tool_choice
 from services.models.providers.openai.common.cache import refuse_mark
 from services.models.providers.openai.common.schemas import embed_parameters
+from services.models.providers.openai.common.tools import check_number, encode_tool_choice
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.shared.json_text import raw_members
 
