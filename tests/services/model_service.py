@@ -30,7 +30,7 @@ from services.shared.rpc import TIME_LIMITS, NoSuchMethod, TimeLimits, service_h
 from services.shared.server import Server, running
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 from tests.services.log_file import LogFile
-from tests.support.empty_databases import provide
+from tests.support.databases import provide
 
 TODAY = datetime.date(2026, 11, 22)
 OPENAI_KEY = "sk-test-openai"
