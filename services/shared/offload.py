@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from services.shared.fair_threads import FairThreads, PerLoop
-from services.shared.pacing import SharedSlice
+from services.shared.time_slices import SharedTimeSlice
 
 LARGE_BYTES = 1024 * 1024
 
@@ -27,7 +27,7 @@ WAITING_BYTES = 512 * 1024 * 1024
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_slices = PerLoop(SharedSlice)
+_slices = PerLoop(SharedTimeSlice)
 _threads = PerLoop(lambda: FairThreads("to be encoded", THREADS, WAITING_BYTES))
 
 
@@ -41,12 +41,12 @@ async def run_in_thread_if_large(
     """
     if size < LARGE_BYTES:
         if size > SMALL_BYTES:
-            await wait_for_slice()
+            await wait_for_time_slice()
         return work(*args, **kwargs)
     return await run_in_thread(size, work, *args, **kwargs)
 
 
-async def wait_for_slice() -> None:
+async def wait_for_time_slice() -> None:
     """Waits for time on the event loop, for a millisecond of work. Returns at once while the loop is not busy."""
     await _slices.get().wait()
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from services.models.sessions.client import SessionClient
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared import descriptors
 from services.shared.admission import Admission
 from services.shared.errors import LimitExceeded, StartupError, Unavailable
@@ -35,7 +35,7 @@ from tests.services.model_service import answered, chat_request, explain, regist
 from tests.support.processes import Service, running
 
 FILES = 256
-ONE_SERVERS = (FILES - descriptors.OWN) * 2 // 3 // 2
+ONE_SERVERS = (FILES - descriptors.RESERVED_DESCRIPTORS) * 2 // 3 // 2
 
 HANGING_NAMES = """
 import socket, time
@@ -78,15 +78,15 @@ def test_each_service_raises_its_limit_of_open_files_and_says_when_it_is_low(tmp
         assert limits(started) == (400, 400)
         log = stop(started)
     [told] = [entry for entry in log if entry["event"].startswith("few files may be open")]
-    assert (told["level"], told["limit"], told["recommended"]) == ("warning", 400, descriptors.FEW)
+    assert (told["level"], told["limit"], told["recommended"]) == ("warning", 400, descriptors.RECOMMENDED_DESCRIPTORS)
 
 
 def test_limit_is_not_raised_beyond_what_is_enough_and_enough_is_not_told(tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < descriptors.FEW:
+    if hard < descriptors.RECOMMENDED_DESCRIPTORS:
         pytest.skip("this process may not open enough files to see it")
     with crowded(tmp_path, "gateway", files=(300, hard)) as started:
-        assert limits(started) == (min(hard, descriptors.ENOUGH), hard)
+        assert limits(started) == (min(hard, descriptors.WANTED_DESCRIPTORS), hard)
         log = stop(started)
     assert not [entry for entry in log if "files" in entry["event"]]
 
@@ -221,12 +221,12 @@ async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.Monke
     with no_descriptor_left():
         for _ in range(100):
             for number in (errno.EMFILE, errno.EADDRNOTAVAIL):
-                assert descriptors.find_shortage(OSError(number, ""))
-        assert descriptors.find_exhaustion()
-        descriptors._watch.look()  # type: ignore[attr-defined]
+                assert descriptors.shortage_from(OSError(number, ""))
+        assert descriptors.descriptor_shortage()
+        descriptors._watch.check()  # type: ignore[attr-defined]
         used = descriptors.limit()
-    assert descriptors.find_exhaustion() is None
-    assert descriptors.find_shortage(OSError(errno.ECONNREFUSED, "")) is None
+    assert descriptors.descriptor_shortage() is None
+    assert descriptors.shortage_from(OSError(errno.ECONNREFUSED, "")) is None
     log.flush()
     told = [entry for entry in file.entries() if entry["level"] == "error"]
     assert [(entry["event"], entry.get("errno"), entry["descriptors"], entry["limit"]) for entry in told] == [
@@ -238,7 +238,7 @@ async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.Monke
 
 def test_more_connections_than_files_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "limit", lambda: 1024)
-    assert ModelsSettings(MODELS_MAX_CONNECTIONS="900").choose_max_connections() == 900
-    assert ModelsSettings().choose_max_connections() == 618
+    assert Settings(MODELS_MAX_CONNECTIONS="900").choose_max_connections() == 900
+    assert Settings().choose_max_connections() == 618
     with pytest.raises(StartupError, match="MODELS_MAX_CONNECTIONS: 1024 open files leave room for 928 connections"):
-        ModelsSettings(MODELS_MAX_CONNECTIONS="929").choose_max_connections()
+        Settings(MODELS_MAX_CONNECTIONS="929").choose_max_connections()

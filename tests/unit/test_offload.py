@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.shared import pacing
+from services.shared import time_slices
 from services.shared.admission import CALLER
 from services.shared.offload import LARGE_BYTES, SMALL_BYTES, run_in_thread_if_large
 
@@ -54,7 +54,7 @@ async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
 
 
 async def test_only_work_that_fits_a_time_slice_runs_in_a_round_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(time_slices, "SLICE_SECONDS", 0.0)
     done = 0
 
     def work() -> None:
@@ -72,7 +72,7 @@ async def test_only_work_that_fits_a_time_slice_runs_in_a_round_of_the_loop(monk
 
 @pytest.mark.parametrize("slice_seconds", [0.0, 60.0])
 async def test_cancelled_waiters_block_no_one(monkeypatch: pytest.MonkeyPatch, slice_seconds: float) -> None:
-    monkeypatch.setattr(pacing, "SLICE_SECONDS", slice_seconds)
+    monkeypatch.setattr(time_slices, "SLICE_SECONDS", slice_seconds)
     done: list[int] = []
     crowd = [asyncio.create_task(run_in_thread_if_large(SMALL_BYTES + 1, done.append, number)) for number in range(9)]
     await asyncio.sleep(0)

@@ -31,9 +31,9 @@ from proto.models_pb2 import (
 )
 from services.models.providers.answers.finish_reasons import FINISH_REASONS
 from services.models.providers.base import Conversation, Target
+from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.errors.error_body import REASONS_BY_WORD
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.providers.openai.responses.tools import NAMELESS
 
 TARGET = Target(
@@ -131,7 +131,7 @@ def request_type(*, stream: bool) -> TypeAdapter[Any]:
 def body_of(conversation: str, settings: str, *, stream: bool) -> Any:
     request = ChatRequest(model="any", **SETTINGS[settings])
     encoded = OPENAI_RESPONSES.encode(Conversation(request, CONVERSATIONS[conversation]), TARGET, stream=stream)
-    return msgspec.json.decode(encoded.data)
+    return msgspec.json.decode(encoded.request.body)
 
 
 def plain(value: Any) -> Any:

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import pytest
 
 from services.models.transport import resolver as module
-from services.models.transport.connection import Origin
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.pool import MAX_RESOLVED, Pool
+from services.models.transport.request_head import Origin
 from services.models.transport.resolver import MAX_ADDRESSES, THREADS, ResolveError, Resolver
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 
 WAIT_SECONDS = 10.0
 ADDRESS = "10.0.0.1"
@@ -206,7 +206,7 @@ async def test_resolver_without_a_descriptor_is_not_taken_for_a_name_that_nobody
 
 
 async def test_addresses_are_remembered_of_a_bounded_number_of_servers(name_server: NameServer) -> None:
-    pool = Pool(EndpointPolicy(), Shares(10))
+    pool = Pool(EndpointPolicy(), FairQuota(10))
     for number in range(2 * MAX_RESOLVED):
         await pool._resolve(Origin(False, f"{number}.example", 80))
     assert len(pool._resolved) == MAX_RESOLVED

@@ -183,10 +183,10 @@ MODELS: dict[str, Target] = {
 
 
 @functools.cache
-def request_type() -> TypeAdapter[Any]:
-    from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+def request_type(*, stream: bool) -> TypeAdapter[Any]:
+    from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
-    return TypeAdapter(MessageCreateParamsNonStreaming)
+    return TypeAdapter(MessageCreateParamsStreaming if stream else MessageCreateParamsNonStreaming)
 
 
 def plain(value: Any) -> Any:
@@ -207,5 +207,5 @@ def test_body_is_of_the_vendors_type(target: str) -> None:
     for conversation, settings in itertools.product(CONVERSATIONS, SETTINGS):
         with row(conversation, settings):
             encoded = encode(MODELS[target], CONVERSATIONS[conversation], **SETTINGS[settings])
-            body = msgspec.json.decode(encoded.data)
-            assert plain(request_type().validate_python(body, strict=True)) == body
+            body = msgspec.json.decode(encoded.request.body)
+            assert plain(request_type(stream=encoded.streams).validate_python(body, strict=True)) == body

@@ -21,7 +21,7 @@ from services.models.transport.base import HttpResponse
 from services.models.transport.client import HttpClient, HttpTimeouts, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import errors
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 from tests.scripted_upstream import ScriptedUpstream, json_answer, no_answer
 
 LIMIT = 12
@@ -32,7 +32,7 @@ WAIT_SECONDS = 10.0
 
 @contextlib.asynccontextmanager
 async def transporting(**options: Any) -> AsyncIterator[HttpClient]:
-    transport = HttpClient(**{"connections": Shares(LIMIT), **options})
+    transport = HttpClient(**{"connections": FairQuota(LIMIT), **options})
     try:
         yield transport
     finally:
@@ -139,7 +139,7 @@ async def test_calls_that_are_over_hold_no_place(upstream: ScriptedUpstream, end
         for _ in range(3 * LIMIT):
             with contextlib.suppress(errors.Unavailable, errors.PreconditionFailed):
                 await post(transport, urls[ending])
-        assert transport._pool._shares.free >= LIMIT - 1
+        assert transport._pool._quota.free >= LIMIT - 1
 
 
 async def test_unused_connections_are_given_up_where_another_server_needs_them(silent: ScriptedUpstream) -> None:
@@ -149,7 +149,7 @@ async def test_unused_connections_are_given_up_where_another_server_needs_them(s
         await upstream.received(ONE_SERVERS)
         gate.set()
         await asyncio.gather(*first)
-        assert transport._pool._shares.free == LIMIT - ONE_SERVERS
+        assert transport._pool._quota.free == LIMIT - ONE_SERVERS
         waiting, _ = await crowd(transport, silent.url, 50)
         # As many as were needed.
         assert sum(len(idle) for idle in transport._pool._idle.values()) == 1
@@ -168,12 +168,12 @@ async def test_server_that_can_have_no_more_takes_no_unused_connection_from_othe
         await cancel(waiting)
 
 
-class Counted(Shares):
+class Counted(FairQuota):
     most = 0
     """As many were taken at a time."""
 
-    def take(self, holder: Hashable, amount: int = 1) -> bool:
-        taken = super().take(holder, amount)
+    def try_take(self, holder: Hashable, amount: int = 1) -> bool:
+        taken = super().try_take(holder, amount)
         self.most = max(self.most, self.limit - self.free)
         return taken
 
@@ -186,7 +186,7 @@ async def test_name_with_many_addresses_has_no_more_sockets_than_a_server_may_ha
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     monkeypatch.setattr("services.models.transport.pool.SECOND_ADDRESS_SECONDS", 0.001)
     async with transporting(timeouts=HttpTimeouts(connect=0.3)) as transport:
-        places = transport._pool._shares = Counted(LIMIT)
+        places = transport._pool._quota = Counted(LIMIT)
         with pytest.raises(errors.PlatformError):
             await post(transport, f"http://many.example:{port}")
         assert places.most == ONE_SERVERS

@@ -17,9 +17,10 @@ import pytest
 from services.models.transport import pool
 from services.models.transport.base import HttpResponse
 from services.models.transport.client import HttpClient, HttpTimeouts
-from services.models.transport.connection import MAX_HEAD_BYTES, Origin, encode_headers, request_head
 from services.models.transport.payload import KEPT_BYTES, Payload
+from services.models.transport.request_head import Origin, encode_headers, request_head
 from services.models.transport.response import MAX_BODY_BYTES
+from services.models.transport.response_parser import MAX_HEAD_BYTES
 from services.shared import errors
 from tests.scripted_upstream import (
     Ending,

@@ -30,10 +30,11 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.catalog.provider_registry import Provider, ProviderRegistry
-from services.models.providers.anthropic import API_VERSION
+from services.models.catalog.vendors import VENDORS
+from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.client import HttpClient
 from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
@@ -155,14 +156,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def provider(vendor: Any) -> Provider:
-    return ProviderRegistry(ModelsSettings.model_validate({})).get(vendor, "any")
+    return ProviderRegistry(Settings().accounts()).get(VENDORS[vendor], "any")
 
 
 def body_of(vendor: str, model: str, conversation: str, settings: str, *, stream: bool) -> Any:
     target = provider(vendor).target(model)
     request = ChatRequest(model="any", **SETTINGS[settings])
     encoded = target.dialect.encode(Conversation(request, CONVERSATIONS[conversation]), target, stream=stream)
-    return msgspec.json.decode(encoded.data)
+    return msgspec.json.decode(encoded.request.body)
 
 
 def plain(value: Any) -> Any:
@@ -206,7 +207,7 @@ def test_sounds_are_of_openais_type() -> None:
     sound = ContentPart(media=Media(data=b"RIFF", mime_type="audio/wav"))
     asked = [ChatMessage(role="user", parts=[ContentPart(text="Who speaks?"), sound])]
     encoded = target.dialect.encode(Conversation(ChatRequest(model="any"), asked), target, stream=False)
-    [message] = msgspec.json.decode(encoded.data)["messages"]
+    [message] = msgspec.json.decode(encoded.request.body)["messages"]
     assert plain(TypeAdapter(ChatCompletionUserMessageParam).validate_python(message, strict=True)) == message
 
 
@@ -293,7 +294,7 @@ def test_addresses_are_the_vendors_own() -> None:
 def test_length_above_which_an_answer_is_streamed_is_the_sdks() -> None:
     from anthropic import Anthropic
 
-    from services.models.providers.encoding import LONG_ANSWER_TOKENS
+    from services.models.providers.anthropic.request import LONG_ANSWER_TOKENS
 
     with Anthropic() as client:
         client._calculate_nonstreaming_timeout(LONG_ANSWER_TOKENS, None)

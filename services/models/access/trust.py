@@ -16,7 +16,7 @@ class TrustPolicy:
         self._exposed = exposed
 
     def is_stranger(self, call: Call) -> bool:
-        return self._exposed or call.came_exposed
+        return self._exposed or call.from_exposed_gateway
 
 
 class ByTrust(NamedTuple, Generic[Thing_co]):

@@ -9,10 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from services.models.transport.egress import ends_in_number
 from services.models.transport.host_names import ascii_url
+from services.models.transport.request_head import PORTS
 
 MAX_LENGTH = 2048
 
-_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
 _URL_TEXT = re.compile(r"[!-~]+")
 
@@ -35,7 +35,7 @@ class BaseUrl(NamedTuple):
     def of(cls, url: str) -> BaseUrl:
         """Reads a URL in which `base_url_problem` has found nothing. A query is left out."""
         parts = urlsplit(ascii_url(url))
-        port = parts.port or _PORTS[parts.scheme]
+        port = parts.port or PORTS[parts.scheme]
         return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
 
     def covers(self, url: str) -> bool:
@@ -50,7 +50,7 @@ class BaseUrl(NamedTuple):
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        shown = host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        shown = host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
         return f"{self.scheme}://{shown}{self.path}"
 
 
@@ -75,7 +75,7 @@ def base_url_problem(url: str) -> str | None:
         port = parts.port
     except ValueError:
         return "is no URL; write it like http://localhost:8000/v1"
-    if parts.scheme not in _PORTS:
+    if parts.scheme not in PORTS:
         return "must begin with http:// or https://"
     if "@" in parts.netloc:
         return "must not contain a user or password; put the key into credential"

@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.models.transport.base import Hold, HttpResponse
-from services.models.transport.connection import (
-    Connection,
-    ConnectionClosedIdle,
-    Origin,
-    TransportError,
-    encode_headers,
-    request_head,
-)
+from services.models.transport.connection import Connection, ConnectionClosedIdle
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.failures import (
     body_error,
@@ -33,9 +26,11 @@ from services.models.transport.failures import (
 )
 from services.models.transport.payload import Payload
 from services.models.transport.pool import RESOLVED_SECONDS, Pool
+from services.models.transport.request_head import Origin, encode_headers, request_head
 from services.models.transport.response import IncomingResponse
+from services.models.transport.response_parser import TransportError
 from services.shared import descriptors
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 
 CONNECTIONS = 512
 
@@ -85,12 +80,12 @@ class HttpClient:
         *,
         authorities: Path | None = None,
         endpoints: EndpointPolicy | None = None,
-        connections: Shares | None = None,
+        connections: FairQuota | None = None,
         resolved_seconds: float = RESOLVED_SECONDS,
     ) -> None:
         self._timeouts = timeouts or HttpTimeouts()
         endpoints = endpoints or EndpointPolicy()
-        connections = connections or Shares(CONNECTIONS)
+        connections = connections or FairQuota(CONNECTIONS)
         self._pool = Pool(endpoints, connections, authorities=authorities, resolved_seconds=resolved_seconds)
         self._discreet = endpoints.discreet
 
@@ -203,5 +198,5 @@ class HttpClient:
 def open_probing_client(endpoints: EndpointPolicy) -> HttpClient:
     """A client for free questions to servers. It remembers no addresses, and has connections of its own, so that a
     model's status is known when the chats take all of theirs."""
-    connections = Shares(descriptors.for_connections() // 18)
+    connections = FairQuota(descriptors.connection_limit() // 18)
     return HttpClient(PROBING, endpoints=endpoints, connections=connections, resolved_seconds=0)

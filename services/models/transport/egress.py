@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from services.models.transport import resolver
 from services.models.transport.address_ranges import Address, Kind, Network, addresses_reached, range_of
 from services.models.transport.host_names import ascii_host, ascii_url
+from services.models.transport.request_head import PORTS
 from services.models.transport.resolver import AddressInfo
 from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
@@ -44,7 +45,6 @@ METADATA_HOSTS = frozenset(
 )
 """The names of metadata services, whatever they resolve to."""
 
-_PORTS = {"http": 80, "https": 443}
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -184,7 +184,7 @@ def _lies_in(network: Network, outer: Network) -> bool:
 
 def _server(url: str) -> tuple[str, int]:
     parts = urlsplit(ascii_url(url))
-    return _plain(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
+    return _plain(parts.hostname or ""), parts.port or PORTS[parts.scheme]
 
 
 def _plain(host: str) -> str:

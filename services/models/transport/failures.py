@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import ssl
 
-from services.models.transport.connection import Origin, ProtocolError, ReadTimeout, TransportError
+from services.models.transport.connection import ReadTimeout
 from services.models.transport.decompression import DecompressionError
+from services.models.transport.request_head import Origin
 from services.models.transport.resolver import ResolveError
+from services.models.transport.response_parser import ProtocolError, TransportError
 from services.shared import errors
 
 UPSTREAM_HOST = "upstream_host"

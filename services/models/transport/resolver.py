@@ -66,12 +66,12 @@ class Resolver:
     async def _ask_in_turn(self, host: str) -> None:
         try:
             async with asyncio.timeout(TURN_SECONDS):
-                await self._threads.turn()
+                await self._threads.acquire_turn()
         except TimeoutError:
-            raise self._threads.busy() from None
+            raise self._threads.busy_error() from None
         if host in self._asking:
             # Somebody else's turn came first.
-            self._threads.pass_on()
+            self._threads.release_turn()
         else:
             self._ask(host, self._threads.start)
 
@@ -111,7 +111,7 @@ def _get_addresses(host: str) -> Sequence[AddressInfo]:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         # Without a descriptor to ask with, the resolver says the same as of a name that nobody knows.
-        raise descriptors.find_exhaustion() or ResolveError from None
+        raise descriptors.descriptor_shortage() or ResolveError from None
     counts: Counter[int] = Counter()
     kept = []
     for entry in found:

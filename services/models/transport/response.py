@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.models.transport.base import MAX_START_BYTES, Hold
-from services.models.transport.connection import Connection, TransportError
+from services.models.transport.connection import Connection
 from services.models.transport.decompression import DecompressionError, Decompressor
 from services.models.transport.failures import body_error, protocol_error
-from services.shared.pacing import Pace
+from services.models.transport.response_parser import TransportError
+from services.shared.time_slices import TimeSlices
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Of a response that is read whole."""
@@ -26,14 +27,14 @@ class IncomingResponse:
         self._connection = connection
         self._idle_seconds = idle_seconds
         self._decompressor = _decompressor(self.headers.get("content-encoding", "")) if decompress else None
-        self._pace = Pace()
+        self._slices = TimeSlices()
         self._rest = b""
         """Of what arrived together, what was not given yet."""
 
     @property
     def goes_on(self) -> bool:
         has_more = self._rest or (self._decompressor and self._decompressor.has_more)
-        return bool(has_more) and not self._pace.is_over
+        return bool(has_more) and not self._slices.is_over
 
     async def read(self) -> bytes:
         """Returns what has arrived, from one byte to PIECE_BYTES; b"" only when the body has come to its proper end.
@@ -46,7 +47,7 @@ class IncomingResponse:
             if self._decompressor:
                 data = await self._decompress(self._decompressor)
             elif self._rest:
-                await self._pace.rest()
+                await self._slices.yield_if_over()
                 data = self._rest
             else:
                 data = await self._connection.read(self._idle_seconds)
@@ -56,7 +57,7 @@ class IncomingResponse:
             self._rest = b""
             return data
         if not self._rest:
-            self._pace.begin()
+            self._slices.restart()
         self._rest = data[PIECE_BYTES:]
         return data[:PIECE_BYTES]
 
@@ -83,13 +84,13 @@ class IncomingResponse:
 
     async def _decompress(self, decompressor: Decompressor) -> bytes:
         if decompressor.has_more:
-            await self._pace.rest()
+            await self._slices.yield_if_over()
         while not (data := decompressor.take()):
             compressed = await self._connection.read(self._idle_seconds)
             if not compressed:
                 decompressor.end()
                 return b""
-            self._pace.begin()
+            self._slices.restart()
             decompressor.feed(compressed)
         return data
 

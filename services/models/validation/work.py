@@ -20,9 +20,6 @@ PART_WORK = 2048
 MESSAGE_WORK = 512
 """The same of a message."""
 
-FEW_PARTS = LARGE_BYTES // PART_WORK
-"""What may be gone through in the event loop."""
-
 
 def count_parts(message: models_pb2.ChatMessage) -> int:
     """How many parts and tool calls a message has, the contents of tools' results included."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.shared.intake import FORMS, HELD_BYTES, PROCESS_INTAKE
+from services.shared.intake import COPIES, MEMORY_BYTES, PROCESS_INTAKE
 from tests.scripted_upstream import Received, Script, ScriptedUpstream
 from tests.services.model_service import ModelService, answered, chat_request, model_service
 
@@ -42,11 +42,11 @@ async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[M
 
 
 @pytest.fixture
-def little_room() -> Iterator[None]:
+def little_memory() -> Iterator[None]:
     """Room for one request in all its forms beside the others as they were received."""
-    PROCESS_INTAKE.resize(FORMS * SIZE + COUNT * SIZE)
+    PROCESS_INTAKE.resize(COPIES * SIZE + COUNT * SIZE)
     yield
-    PROCESS_INTAKE.resize(HELD_BYTES)
+    PROCESS_INTAKE.resize(MEMORY_BYTES)
 
 
 async def ask(service: ModelService, model: str, *, streams: bool) -> str:
@@ -63,7 +63,7 @@ async def test_bodies_are_released_when_they_are_sent(
     service: ModelService,
     upstream: ScriptedUpstream,
     waiting: asyncio.Event,
-    little_room: None,
+    little_memory: None,
     model: str,
     streams: bool,
 ) -> None:
@@ -80,10 +80,10 @@ async def test_bodies_are_released_when_they_are_sent(
     assert await asyncio.gather(*calls) == ["Hi."] * COUNT
 
 
-async def test_room_is_given_back_whatever_becomes_of_the_request(
-    service: ModelService, upstream: ScriptedUpstream, waiting: asyncio.Event, little_room: None
+async def test_memory_is_released_however_the_request_ends(
+    service: ModelService, upstream: ScriptedUpstream, waiting: asyncio.Event, little_memory: None
 ) -> None:
-    free = PROCESS_INTAKE._left
+    free = PROCESS_INTAKE._free_bytes
     calls: list[Any] = [service.stub.Chat(chat_request(text="x" * SIZE), timeout=30) for _ in range(COUNT)]
     await upstream.received(COUNT, 20)
     for call in calls:
@@ -91,4 +91,4 @@ async def test_room_is_given_back_whatever_becomes_of_the_request(
     await asyncio.gather(*(request.closed_by_peer() for request in upstream.requests))
     waiting.set()
     assert await ask(service, "gpt-4o", streams=False) == "Hi."
-    assert free == PROCESS_INTAKE._left
+    assert free == PROCESS_INTAKE._free_bytes

@@ -1,7 +1,7 @@
-"""Work on the event loop, cut into slices between which other calls have their turn.
+"""Time slices: work on the event loop, interrupted so that other tasks can run.
 
-For work that takes a few milliseconds, or is of many small steps: a thread would not help there, because it needs the
-interpreter as the loop does.
+They are for work of a few milliseconds, or of many small steps. A thread would not help there, because it would compete
+with the loop for the interpreter.
 """
 
 from __future__ import annotations
@@ -13,42 +13,43 @@ from collections import deque
 SLICE_SECONDS = 0.005
 
 WOKEN_TOGETHER = 32
-"""How many tasks may find that there is no time left for them."""
+"""Waiting tasks that are woken at a time; some of them may find that the slice is over."""
 
 
-class Pace:
-    """The slices of one piece of work.
+class TimeSlices:
+    """The time slices of one piece of work.
 
-    pace = Pace()
+    slices = TimeSlices()
     for message in messages:
         work(message)
-        await pace.rest()
+        await slices.yield_if_over()
     """
 
     __slots__ = ("_end",)
 
     def __init__(self) -> None:
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        """Begins a slice, after a wait."""
+    def restart(self) -> None:
+        """Starts a new slice, after a wait."""
         self._end = time.perf_counter() + SLICE_SECONDS
 
     @property
     def is_over(self) -> bool:
-        """Whether it is time to rest."""
+        """Whether the slice is over."""
         return time.perf_counter() >= self._end
 
-    async def rest(self) -> None:
-        """Lets others have their turn when this slice is over; otherwise goes on at once."""
+    async def yield_if_over(self) -> None:
+        """Lets other tasks run if this slice is over; else returns at once."""
         if self.is_over:
             await asyncio.sleep(0)
-            self.begin()
+            self.restart()
 
 
-class SharedSlice:
-    """A slice of each round of the event loop, in which many tasks work: without it a thousand that were woken together
-    would all work in the same round, and nobody else until they were done. Belongs to one loop.
+class SharedTimeSlice:
+    """A time slice of each round of the event loop, shared by many tasks. Belongs to one loop.
+
+    Without it, a thousand tasks that are woken together would all work in the same round, and block all others.
 
     await shared_slice.wait()
     work_for_a_millisecond()
@@ -58,15 +59,15 @@ class SharedSlice:
 
     def __init__(self) -> None:
         self._over = 0.0
-        """When it ends; 0 before the first task of a round."""
+        """End of the slice; 0 before the first task of a round."""
         self._is_followed = False
-        """Whether the next one will begin by itself."""
+        """Whether the start of the next slice is scheduled."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._woken_in_vain: deque[asyncio.Future[None]] = deque()
-        """Those who found no time left; they are in front of the others."""
+        """Tasks that were woken after the slice was over; they come first in the next one."""
 
     async def wait(self) -> None:
-        """Returns at once while there is time left in this slice, else in a later one."""
+        """Waits for a slice with time left. Returns at once if this is one."""
         if not self._waiting and not self._woken_in_vain and self._has_time():
             return
         await _put_into(self._waiting)
@@ -97,12 +98,12 @@ class SharedSlice:
             waking = self._waiting.popleft()
             if not waking.done():
                 waking.set_result(None)
-        # Behind the tasks that were woken, which may all have left.
+        # After the woken tasks; all of them may have been cancelled.
         self._follow()
 
 
 async def _put_into(waiting: deque[asyncio.Future[None]]) -> None:
-    """Returns when it is woken."""
+    """Waits in the queue until woken."""
     waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     waiting.append(waking)
     await waking

@@ -1,7 +1,7 @@
-"""Messages put together from the serialised forms of their parts (protobuf.dev/programming-guides/encoding).
+"""Serialized messages, joined from the serialized forms of their fields (protobuf.dev/programming-guides/encoding).
 
-What is stored as bytes is sent as the same bytes: to parse it, copy it into a response and serialise that again would
-take several times its memory.
+Stored bytes are sent as they are: to parse them, copy them into a response and serialize that again would take several
+times their memory.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 LENGTH_DELIMITED = 2
 
 
-class Assembled:
-    """A response that is serialised already."""
+class SerializedMessage:
+    """A response that is already serialized."""
 
     __slots__ = ("_data",)
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        """The pieces one after the other; the fields of a message may come in any order."""
+        """Joins the pieces; the fields of a message may come in any order."""
         self._data = b"".join(pieces)
 
     def SerializeToString(self) -> bytes:
@@ -27,8 +27,8 @@ class Assembled:
         return len(self._data)
 
 
-def head_of(field: int, size: int) -> bytes:
-    """What stands before the `size` bytes of a message that is the value of the field with this number."""
+def field_header(field: int, size: int) -> bytes:
+    """The tag and length that precede a message of `size` bytes as the value of the field with this number."""
     return _varint(field << 3 | LENGTH_DELIMITED) + _varint(size)
 
 

@@ -1,4 +1,4 @@
-"""Names in their order, and the nearest ones to a name that is none."""
+"""OrderedNames in their order, and the nearest ones to a name that is none."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
 from services.models.validation.fields import MAX_SUGGESTIONS, shorten, suggest
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
+from tests.built_in_models import BUILT_IN
 
 RANDOM = random.Random(7)
 
@@ -19,22 +19,22 @@ def name_of(letters: str, length: int = 128) -> str:
     return "".join(RANDOM.choices(letters, k=length))
 
 
-OTHERS = Names(name_of(string.ascii_lowercase, RANDOM.randint(3, 40)) for _ in range(5000))
+OTHERS = OrderedNames(name_of(string.ascii_lowercase, RANDOM.randint(3, 40)) for _ in range(5000))
 
 
 def test_names_come_in_order_from_a_place_on() -> None:
-    names = Names(["b", "a", "B", "c", "a"])
+    names = OrderedNames(["b", "a", "B", "c", "a"])
     names.add("aa")
     names.remove("b")
     assert list(names) == ["B", "a", "aa", "c"]
-    assert list(names.behind(None)) == ["B", "a", "aa", "c"]
-    assert list(names.behind("a")) == ["aa", "c"]
-    assert list(names.behind("b")) == ["c"]
-    assert list(names.behind("z")) == []
+    assert list(names.after(None)) == ["B", "a", "aa", "c"]
+    assert list(names.after("a")) == ["aa", "c"]
+    assert list(names.after("b")) == ["c"]
+    assert list(names.after("z")) == []
 
 
 def test_what_was_removed_is_suggested_no_more() -> None:
-    names = Names(["support/answer"])
+    names = OrderedNames(["support/answer"])
     assert suggest("support/anser", names) == "; did you mean support/answer?"
     names.remove("support/answer")
     assert suggest("support/anser", names) == ""
@@ -53,13 +53,13 @@ def test_what_was_removed_is_suggested_no_more() -> None:
     ],
 )
 def test_typo_is_answered_with_what_was_meant_among_thousands_of_other_names(wrong: str, meant: str) -> None:
-    hint = suggest(wrong, OTHERS, Names(BUILT_IN_MODELS))
+    hint = suggest(wrong, OTHERS, OrderedNames(BUILT_IN))
     assert meant in hint.removesuffix("?").split("did you mean ")[1].split(", ")
 
 
 @pytest.mark.parametrize("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
 def test_nothing_is_suggested_where_nothing_is_near(name: str) -> None:
-    assert suggest(name, Names(BUILT_IN_MODELS), Names()) == ""
+    assert suggest(name, OrderedNames(BUILT_IN), OrderedNames()) == ""
 
 
 ALIKE = {
@@ -74,7 +74,7 @@ ALIKE = {
 @pytest.mark.parametrize("kind", ALIKE)
 def test_wrong_name_costs_the_same_among_however_many(kind: str) -> None:
     """CPU of 20 wrong names, with room of a factor of ten; to compare with each would take a hundred times that."""
-    names = Names(ALIKE[kind](number) for number in range(5000))
+    names = OrderedNames(ALIKE[kind](number) for number in range(5000))
     asked = [ALIKE[kind](number) for number in range(20)]
     started = time.thread_time()
     for name in asked:
@@ -84,15 +84,15 @@ def test_wrong_name_costs_the_same_among_however_many(kind: str) -> None:
 
 def test_only_names_are_looked_at_that_may_be_near(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
-    around = Names.around
+    around = OrderedNames.similar_to
 
-    def spy(names: Names, name: str) -> list[str]:
+    def spy(names: OrderedNames, name: str) -> list[str]:
         found = list(around(names, name))
         looked_at.extend(found)
         return found
 
-    monkeypatch.setattr(Names, "around", spy)
-    suggest("x" * 128, Names(f"{'x' * 100}{number:05}" for number in range(10_000)))
+    monkeypatch.setattr(OrderedNames, "similar_to", spy)
+    suggest("x" * 128, OrderedNames(f"{'x' * 100}{number:05}" for number in range(10_000)))
     assert 0 < len(looked_at) <= 4 * 64
 
 

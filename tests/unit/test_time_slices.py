@@ -8,7 +8,7 @@ import time
 import pytest
 
 from services.sessions.appends import hash_contents
-from services.shared.pacing import SLICE_SECONDS, Pace
+from services.shared.time_slices import SLICE_SECONDS, TimeSlices
 
 
 async def count_turns(turns: list[int]) -> None:
@@ -22,12 +22,12 @@ async def test_others_have_their_turn_after_each_slice_and_not_before(monkeypatc
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     turns: list[int] = []
     other = asyncio.create_task(count_turns(turns))
-    pace = Pace()
+    slices = TimeSlices()
     for count in (1, 2, 3):
-        await pace.rest()
+        await slices.yield_if_over()
         assert len(turns) == count - 1
         now += SLICE_SECONDS
-        await pace.rest()
+        await slices.yield_if_over()
         assert len(turns) == count
     other.cancel()
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.shared import collector
-from services.shared.collector import ENTRIES, count_entry, set_apart
+from services.shared import garbage_collection
+from services.shared.garbage_collection import ENTRIES, count_new_entry, freeze_live_objects
 
 
 class Kept:
@@ -20,10 +20,10 @@ class Kept:
 
 @pytest.fixture(autouse=True)
 def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(collector, "_fresh_entries", 0)
+    monkeypatch.setattr(garbage_collection, "_unfrozen_entries", 0)
     gc.unfreeze()
     yield
-    set_apart()
+    freeze_live_objects()
 
 
 def is_looked_at(kept: Kept) -> bool:
@@ -33,7 +33,7 @@ def is_looked_at(kept: Kept) -> bool:
 def test_what_a_ready_process_holds_is_set_apart() -> None:
     kept = Kept()
     assert is_looked_at(kept)
-    set_apart()
+    freeze_live_objects()
     assert not is_looked_at(kept)
     assert is_looked_at(Kept())
 
@@ -42,7 +42,7 @@ def test_entries_are_set_apart_a_thousand_at_a_time() -> None:
     entries = []
     for count in range(1, 2 * ENTRIES + 1):
         entries.append(Kept())
-        count_entry()
+        count_new_entry()
         if count in (ENTRIES - 1, ENTRIES, ENTRIES + 1, 2 * ENTRIES):
             assert is_looked_at(entries[-1]) is (count % ENTRIES != 0)
     assert not any(isinstance(each, Kept) for each in gc.get_objects())
@@ -50,7 +50,7 @@ def test_entries_are_set_apart_a_thousand_at_a_time() -> None:
 
 def test_what_is_set_apart_is_freed_when_nothing_refers_to_it() -> None:
     kept = Kept()
-    set_apart()
+    freeze_live_objects()
     freed = weakref.ref(kept)
     del kept
     assert freed() is None
@@ -62,7 +62,7 @@ def test_garbage_is_not_set_apart() -> None:
     vars(kept)["itself"] = kept
     del kept
     for _ in range(ENTRIES):
-        count_entry()
+        count_new_entry()
     assert freed() is None
 
 
