@@ -66,12 +66,6 @@ class LosingDoor(Door):
         return response
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
 def whole(verb: str, text: str = "paid") -> Script:
     return json_answer(completion(text)) if verb == "Chat" else streamed_completion(piece(text))
 

@@ -49,12 +49,6 @@ WHOLE = ["before the head", "in the middle of a whole answer"]
 Stub = models_pb2_grpc.ModelServiceStub
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
 @pytest.fixture(params=["directly", "through the gateway"])
 async def address(request: pytest.FixtureRequest, tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
     """Where callers find the service, by each of the two ways to it."""

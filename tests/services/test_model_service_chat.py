@@ -33,12 +33,6 @@ TOOL_CALL = {"id": "call_1", "type": "function", "function": {"name": "weather",
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
     async with model_service(tmp_path, upstream) as running:
         yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -19,15 +18,7 @@ from tests.services.database_fixtures import quiet_log
 from tests.services.sessions_fixtures import START, Service, said, served
 from tests.support.databases import on_postgresql_too
 
-pytestmark = pytest.mark.usefixtures("patient_storage")
-
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
-
-
-@pytest.fixture
-async def service(default_database_url: str) -> AsyncIterator[Service]:
-    async with served(default_database_url) as service:
-        yield service
 
 
 async def list_ids(service: Service, page_size: int = 0, **fields: str) -> list[list[str]]:

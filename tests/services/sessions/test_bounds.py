@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -13,20 +12,17 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
-from tests.services.sessions_fixtures import Service, said, served
+from tests.services.sessions_fixtures import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
-
-pytestmark = pytest.mark.usefixtures("patient_storage")
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.fixture
-async def service(default_database_url: str) -> AsyncIterator[Service]:
-    async with served(default_database_url) as service:
-        await service.create()
-        yield service
+async def service(service: Service) -> Service:
+    await service.create()
+    return service
 
 
 def told(failure: Failure) -> tuple[grpc.StatusCode, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import grpc
 import pytest
 from hypothesis import given, settings
@@ -14,17 +12,14 @@ from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResu
 from services.sessions import contexts
 from services.sessions.stored_messages import StoredMessage
 from services.sessions.windows import Entry, Limits, Window
-from tests.services.sessions_fixtures import Service, said, served
+from tests.services.sessions_fixtures import Service, said
 from tests.support.databases import on_postgresql_too
-
-pytestmark = pytest.mark.usefixtures("patient_storage")
 
 
 @pytest.fixture
-async def service(default_database_url: str) -> AsyncIterator[Service]:
-    async with served(default_database_url) as service:
-        await service.create()
-        yield service
+async def service(service: Service) -> Service:
+    await service.create()
+    return service
 
 
 def called(*ids: str) -> ChatMessage:

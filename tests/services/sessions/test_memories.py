@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 
 from proto import sessions_pb2 as pb
-from tests.services.sessions_fixtures import Service, served
+from tests.services.sessions_fixtures import Service
 from tests.support.databases import on_postgresql_too
-
-pytestmark = pytest.mark.usefixtures("patient_storage")
-
-
-@pytest.fixture
-async def service(default_database_url: str) -> AsyncIterator[Service]:
-    async with served(default_database_url) as service:
-        yield service
 
 
 async def put(service: Service, key: str, value: str = "1", user: str = "ann") -> pb.Memory:

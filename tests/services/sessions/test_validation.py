@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,12 +11,16 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2 as pb
 from services.sessions import contexts
 from services.shared.page_tokens import write_page_token
-from tests.services.sessions_fixtures import Service, served
-
-pytestmark = pytest.mark.usefixtures("patient_storage")
+from tests.services.sessions_fixtures import Service
 
 USER = [{"role": "user"}]
 TINY: dict[str, Any] = {"text": "x"}
+
+
+@pytest.fixture
+async def service(service: Service) -> Service:
+    await service.create()
+    return service
 
 
 def with_parts(*parts: dict[str, Any]) -> dict[str, Any]:
@@ -130,13 +132,6 @@ BAD_REQUESTS: list[tuple[str, Any, str]] = [
     ("DeleteMemory", pb.DeleteMemoryRequest(user_id="u"), "key"),
     ("DeleteUserData", pb.DeleteUserDataRequest(), "user_id"),
 ]
-
-
-@pytest.fixture
-async def service(sqlite_file: Path) -> AsyncIterator[Service]:
-    async with served(f"sqlite:///{sqlite_file}") as service:
-        await service.create()
-        yield service
 
 
 async def test_every_bad_request_names_its_field_and_changes_nothing(service: Service) -> None:

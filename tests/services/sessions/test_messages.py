@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 
 from proto import models_pb2 as models
 from proto import sessions_pb2 as pb
-from tests.services.sessions_fixtures import Service, said, served
+from tests.services.sessions_fixtures import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import failure_of
 
-pytestmark = pytest.mark.usefixtures("patient_storage")
-
 
 @pytest.fixture
-async def service(default_database_url: str) -> AsyncIterator[Service]:
-    async with served(default_database_url) as service:
-        await service.create()
-        yield service
+async def service(service: Service) -> Service:
+    await service.create()
+    return service
 
 
 def rich_message() -> models.ChatMessage:

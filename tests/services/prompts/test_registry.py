@@ -8,9 +8,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,18 +23,6 @@ from services.models.prompts.version import define
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
 from tests.services.prompt_fixtures import load, open_database, prompt
-
-
-@pytest.fixture
-async def database(sqlite_file: Path) -> AsyncIterator[Database]:
-    database = await open_database(f"sqlite:///{sqlite_file}")
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def registry(database: Database) -> PromptRegistry:
-    return await load(database)
 
 
 def full_prompt() -> Any:

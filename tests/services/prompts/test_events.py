@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,21 +13,12 @@ from tests.services.prompt_fixtures import (
     NAME,
     archive,
     events,
-    load,
-    open_database,
     prompt,
     register_versions,
     set_label,
     unarchive,
 )
 from tests.support.databases import on_postgresql_too
-
-
-@pytest.fixture
-async def registry(default_database_url: str) -> AsyncIterator[PromptRegistry]:
-    database = await open_database(default_database_url)
-    yield await load(database)
-    await database.close()
 
 
 async def test_history_tells_everything_that_happened_newest_first(registry: PromptRegistry) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,20 +15,11 @@ from tests.services.prompt_fixtures import (
     archive,
     events,
     get,
-    load,
-    open_database,
     prompt,
     register_versions,
     set_label,
 )
 from tests.support.databases import on_postgresql_too
-
-
-@pytest.fixture
-async def registry(default_database_url: str) -> AsyncIterator[PromptRegistry]:
-    database = await open_database(default_database_url)
-    yield await load(database)
-    await database.close()
 
 
 @on_postgresql_too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,9 +14,7 @@ from tests.services.prompt_fixtures import (
     archive,
     events,
     get,
-    load,
     names,
-    open_database,
     prompt,
     register_versions,
     set_label,
@@ -25,13 +22,6 @@ from tests.services.prompt_fixtures import (
     versions,
 )
 from tests.support.databases import on_postgresql_too
-
-
-@pytest.fixture
-async def registry(default_database_url: str) -> AsyncIterator[PromptRegistry]:
-    database = await open_database(default_database_url)
-    yield await load(database)
-    await database.close()
 
 
 @on_postgresql_too

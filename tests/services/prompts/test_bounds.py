@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +34,6 @@ from tests.services.prompt_fixtures import (
 from tests.support.databases import on_postgresql_too
 
 MEGABYTE = 1_000_000
-
-
-@pytest.fixture
-async def database(default_database_url: str) -> AsyncIterator[Database]:
-    database = await open_database(default_database_url)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def registry(database: Database) -> PromptRegistry:
-    return await load(database)
 
 
 async def register_large(registry: PromptRegistry, count: int, name: str = NAME) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -13,20 +12,17 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2, turns_pb2
 from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
-from tests.services.sessions_fixtures import Service, said, served
+from tests.services.sessions_fixtures import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
-
-pytestmark = pytest.mark.usefixtures("patient_storage")
 
 ABORTED = grpc.StatusCode.ABORTED
 
 
 @pytest.fixture
-async def service(default_database_url: str) -> AsyncIterator[Service]:
-    async with served(default_database_url) as service:
-        await service.create(user_id="ann")
-        yield service
+async def service(service: Service) -> Service:
+    await service.create(user_id="ann")
+    return service
 
 
 async def begin(service: Service, turn_id: str = "t", **fields: Any) -> turns_pb2.BeginTurnResponse:
