@@ -25,7 +25,7 @@ from tests.scripted_upstream import (
     json_answer,
     no_answer,
 )
-from tests.services.gateway_fixtures import gateway
+from tests.services.gateway.gateways import gateway
 from tests.services.model_service import LogFile, chat_request, completion, model_service, piece, registration
 
 SECONDS = 1.0

@@ -8,7 +8,7 @@ import pytest
 
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.database import Database
-from tests.services.prompt_fixtures import load, open_database
+from tests.services.prompt_registries import load, open_database
 
 
 @pytest.fixture

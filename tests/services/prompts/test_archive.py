@@ -9,7 +9,7 @@ import pytest
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import InvalidRequest, NotFound, PreconditionFailed
-from tests.services.prompt_fixtures import (
+from tests.services.prompt_registries import (
     NAME,
     archive,
     events,

@@ -17,7 +17,7 @@ from services.models.storage.tables import prompt_events, prompt_versions
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded
 from services.shared.page_tokens import MAX_PAGE_BYTES
-from tests.services.prompt_fixtures import (
+from tests.services.prompt_registries import (
     LOG,
     MIGRATIONS,
     NAME,

@@ -10,7 +10,7 @@ import pytest
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound
-from tests.services.prompt_fixtures import (
+from tests.services.prompt_registries import (
     NAME,
     archive,
     events,

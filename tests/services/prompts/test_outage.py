@@ -13,7 +13,7 @@ from proto import models_pb2
 from services.models.chat.system_prompt import with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Unavailable
-from tests.services.prompt_fixtures import (
+from tests.services.prompt_registries import (
     NAME,
     archive,
     events,

@@ -22,7 +22,7 @@ from services.models.prompts.templates import VARIABLE, find_lookalikes, find_va
 from services.models.prompts.version import define
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
-from tests.services.prompt_fixtures import load, open_database, prompt
+from tests.services.prompt_registries import load, open_database, prompt
 
 
 def full_prompt() -> Any:

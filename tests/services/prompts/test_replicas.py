@@ -14,7 +14,7 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.storage.tables import prompt_events, prompt_labels, prompt_versions
 from services.shared.database import Database
 from services.shared.errors import Conflict, NotFound, Unavailable
-from tests.services.prompt_fixtures import (
+from tests.services.prompt_registries import (
     LOG,
     MIGRATIONS,
     NAME,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.services.sessions_fixtures import Service, served
+from tests.services.session_service import Service, served
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
-from tests.services.sessions_fixtures import Service, said
+from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
 

@@ -14,8 +14,8 @@ from proto import sessions_pb2 as pb
 from services.sessions import store, tables
 from services.sessions.main import MIGRATIONS
 from services.shared.database import Database
-from tests.services.database_fixtures import quiet_log
-from tests.services.sessions_fixtures import START, Service, said, served
+from tests.services.session_service import START, Service, said, served
+from tests.services.storage.notes import quiet_log
 from tests.support.databases import on_postgresql_too
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

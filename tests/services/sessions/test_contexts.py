@@ -12,7 +12,7 @@ from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResu
 from services.sessions import contexts
 from services.sessions.stored_messages import StoredMessage
 from services.sessions.windows import Entry, Limits, Window
-from tests.services.sessions_fixtures import Service, said
+from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from proto.models_pb2 import ChatMessage, ToolCall, WindowPolicy
+from tests.services.session_service import START, Service, said, served
 from tests.services.sessions.session_model import Outcome, SessionModel
-from tests.services.sessions_fixtures import START, Service, said, served
 from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from proto import sessions_pb2 as pb
-from tests.services.sessions_fixtures import Service
+from tests.services.session_service import Service
 from tests.support.databases import on_postgresql_too
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from proto import models_pb2 as models
 from proto import sessions_pb2 as pb
-from tests.services.sessions_fixtures import Service, said
+from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import failure_of
 

@@ -19,7 +19,7 @@ from proto.sessions_pb2_grpc import SessionServiceStub
 from services.sessions.expiry import purge_expired_sessions
 from services.sessions.tables import sessions
 from services.shared.logs import open_log
-from tests.services.sessions_fixtures import Service, served
+from tests.services.session_service import Service, served
 from tests.support.processes import EXIT_CONFIG, By, run, running
 
 CALL_SECONDS = 20.0

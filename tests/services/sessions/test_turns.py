@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2, turns_pb2
 from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
-from tests.services.sessions_fixtures import Service, said
+from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
 

@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2 as pb
 from services.sessions import contexts
 from services.shared.page_tokens import write_page_token
-from tests.services.sessions_fixtures import Service
+from tests.services.session_service import Service
 
 USER = [{"role": "user"}]
 TINY: dict[str, Any] = {"text": "x"}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event_stream, json_answer
-from tests.services import gateway_fixtures, sessions_fixtures
+from tests.services.gateway.gateways import gateway
 from tests.services.model_service import END, completion, model_service, piece
+from tests.services.session_service import served
 
 Entry = TypeVar("Entry")
 
@@ -34,11 +35,11 @@ async def serving_platform(directory: Path) -> AsyncIterator[str]:
     """All three services, with their data in `directory`; gives the gateway's address."""
     async with (
         ScriptedUpstream(default=repeat) as upstream,
-        sessions_fixtures.served(f"sqlite:///{directory / 'sessions.db'}") as sessions,
+        served(f"sqlite:///{directory / 'sessions.db'}") as sessions,
         model_service(directory, upstream, SESSIONS_ADDRESS=sessions.address) as models,
-        gateway_fixtures.gateway(models.address, sessions.address) as gateway,
+        gateway(models.address, sessions.address) as front,
     ):
-        yield gateway.address
+        yield front.address
 
 
 async def listed(entries: AsyncIterable[Entry]) -> list[Entry]:

@@ -27,7 +27,7 @@ from genai_platform import (
     ModelInfo,
 )
 from services.shared import errors
-from tests.services.sdk_backend import MODEL_SERVICE, SESSION_SERVICE, Backend, happens, serving
+from tests.services.sdk.backend import MODEL_SERVICE, SESSION_SERVICE, Backend, happens, serving
 
 HELLO = ChatRequest(model="m", messages=[ChatMessage(role="user", content="Hello!")])
 

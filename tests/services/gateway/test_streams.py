@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import MODELS, gateway, serving, stream, unary
+from tests.services.gateway.gateways import MODELS, gateway, serving, stream, unary
 
 MEBIBYTE = 1024 * 1024
 

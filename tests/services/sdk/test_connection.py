@@ -19,7 +19,7 @@ import pytest
 
 import genai_platform
 from genai_platform import AsyncGenAIPlatform, ChatRequest, GenAIPlatform
-from tests.services.sdk_backend import WAIT_SECONDS, Backend, serving
+from tests.services.sdk.backend import WAIT_SECONDS, Backend, serving
 
 ROOT = Path(genai_platform.__file__).parents[1]
 REQUEST = ChatRequest(model="m")

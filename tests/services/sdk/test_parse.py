@@ -26,7 +26,7 @@ from genai_platform import (
 )
 from genai_platform.async_models import AsyncModels
 from services.shared import errors
-from tests.services.sdk_backend import Backend
+from tests.services.sdk.backend import Backend
 
 
 class Street(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import MODELS, Gateway, gateway, open_channel, serving, stream, unary
+from tests.services.gateway.gateways import MODELS, Gateway, gateway, open_channel, serving, stream, unary
 from tests.services.raw_http2 import call_with, send
 
 # A second is what the platform promises; on an idle machine it is milliseconds.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import grpc
 
-from tests.services.gateway_fixtures import MODELS, serving, stream, unary
+from tests.services.gateway.gateways import MODELS, serving, stream, unary
 from tests.support.processes import Service, environment
 
 

@@ -9,7 +9,7 @@ import io
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,14 +32,7 @@ from genai_platform import (
     ToolCall,
 )
 from genai_platform.async_sessions import AsyncSessions
-from tests.services.in_thread import in_thread
-from tests.services.sdk_platform import ENDLESS, listed, serving_platform
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with in_thread(serving_platform(tmp_path_factory.mktemp("platform"))) as address:
-        yield address
+from tests.services.sdk.platform import ENDLESS, listed
 
 
 @pytest.fixture

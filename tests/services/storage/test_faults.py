@@ -19,12 +19,12 @@ from services.models.prompts.events import REGISTERED
 from services.shared.database import Database
 from services.shared.errors import Conflict, Unavailable
 from services.shared.storage_errors import retried
-from tests.services import prompt_fixtures
-from tests.services.commit_proxy import CommitProxy
-from tests.services.database_fixtures import names, notes, opened, put
-from tests.services.registry_fixtures import model
-from tests.services.registry_fixtures import replica as registries
-from tests.services.sessions_fixtures import served
+from tests.services import prompt_registries
+from tests.services.model_registries import model
+from tests.services.model_registries import replica as registries
+from tests.services.session_service import served
+from tests.services.storage.commit_proxy import CommitProxy
+from tests.services.storage.notes import names, notes, opened, put
 from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 
@@ -240,10 +240,10 @@ async def test_a_log_of_prompts_and_models_cut_or_garbled_anywhere_yields_the_wh
     """A version comes with its event, a move of a label with its own, a model with all of its names."""
     file = tmp_path / "models.db"
     async with registries(f"sqlite:///{file}") as here:
-        prompts = await prompt_fixtures.load(here.database)
+        prompts = await prompt_registries.load(here.database)
         for number in range(1, 21):
-            await prompts.register(prompt_fixtures.prompt(content=f"text {number}"))
-            await prompt_fixtures.set_label(prompts, "production", number)
+            await prompts.register(prompt_registries.prompt(content=f"text {number}"))
+            await prompt_registries.set_label(prompts, "production", number)
             await here.registry.register(model(f"model-{number}", aliases=[f"alias-{number}"]))
         data, log = file.read_bytes(), Path(f"{file}-wal").read_bytes()
     assert len(left_after_damage(tmp_path, data, log, count_prompts_and_models)) > 20

@@ -18,7 +18,7 @@ from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatRespo
 from genai_platform.async_models import AsyncModels
 from genai_platform.models import Models
 from services.shared import errors
-from tests.services.sdk_backend import (
+from tests.services.sdk.backend import (
     WAIT_SECONDS,
     Backend,
     happens,

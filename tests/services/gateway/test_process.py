@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.shared.channels import Address
 from services.shared.health import NOT_SERVING, SERVING
-from tests.services.gateway_fixtures import (
+from tests.services.gateway.gateways import (
     MODELS,
     SESSIONS,
     open_channel,

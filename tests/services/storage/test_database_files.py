@@ -10,8 +10,8 @@ import pytest
 
 from services.shared.database import Database
 from services.shared.logs import open_log
-from tests.services.database_fixtures import names, opened, put, quiet_log, write_migrations
 from tests.services.log_file import LogFile
+from tests.services.storage.notes import names, opened, put, quiet_log, write_migrations
 
 
 @pytest.fixture(autouse=True)

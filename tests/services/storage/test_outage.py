@@ -12,7 +12,8 @@ import pytest
 
 from services.shared.database import Database
 from services.shared.errors import PlatformError, StartupError, Unavailable
-from tests.services.database_fixtures import (
+from tests.services.log_file import LogFile
+from tests.services.storage.notes import (
     FIRST_SCRIPT,
     SECOND_SCRIPT,
     names,
@@ -21,7 +22,6 @@ from tests.services.database_fixtures import (
     quiet_log,
     write_migrations,
 )
-from tests.services.log_file import LogFile
 from tests.support.postgresql import PostgreSQLServer
 
 REFUSED_SECONDS = 3.0

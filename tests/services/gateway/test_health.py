@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.shared.health import NOT_SERVING, SERVING
-from tests.services.gateway_backend import running_backend
-from tests.services.gateway_fixtures import MODELS, SESSIONS, Backend, Gateway, gateway, serving
+from tests.services.gateway.backend import running_backend
+from tests.services.gateway.gateways import MODELS, SESSIONS, Backend, Gateway, gateway, serving
 
 AT_ONCE = 10.0
 """Of a busy machine."""

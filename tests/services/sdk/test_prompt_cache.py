@@ -23,7 +23,7 @@ from genai_platform import (
 from genai_platform.async_prompts import AsyncPrompts
 from genai_platform.prompt_cache import MAX_ENTRIES, REFRESH_SECONDS, RETRY_SECONDS, LocalPromptCache
 from services.shared import errors
-from tests.services.sdk_backend import Backend
+from tests.services.sdk.backend import Backend
 
 
 class Clock:

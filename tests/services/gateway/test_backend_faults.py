@@ -11,8 +11,8 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
-from tests.services.gateway_backend import running_backend
-from tests.services.gateway_fixtures import MODELS, SESSIONS, Gateway, gateway, refusing_address, serving, unary
+from tests.services.gateway.backend import running_backend
+from tests.services.gateway.gateways import MODELS, SESSIONS, Gateway, gateway, refusing_address, serving, unary
 from tests.support.errors import explain
 
 AT_ONCE = 5.0

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion
-from tests.services.sessions_fixtures import said
+from tests.services.session_service import said
 from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 from tests.support.processes import EXIT_CONFIG, Process, Service, run, running, start

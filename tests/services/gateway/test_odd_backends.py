@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import Gateway, gateway
-from tests.services.raw_backend import GRPC, Answer, head, message, raw_backend, reset, trailers
+from tests.services.gateway.gateways import Gateway, gateway
+from tests.services.gateway.raw_backend import GRPC, Answer, head, message, raw_backend, reset, trailers
 from tests.support.errors import reason_in
 
 SMALL, LARGE = b"small", b"l" * 1024 * 1024

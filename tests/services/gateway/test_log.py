@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import MODELS, gateway, serving, stream, unary
+from tests.services.gateway.gateways import MODELS, gateway, serving, stream, unary
 
 
 class Seen:

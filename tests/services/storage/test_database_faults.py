@@ -24,7 +24,7 @@ from services.shared.errors import (
     Unavailable,
 )
 from services.shared.sqlite import has_wal_reset_bug
-from tests.services.database_fixtures import (
+from tests.services.storage.notes import (
     FIRST_SCRIPT,
     SECOND_SCRIPT,
     names,

@@ -6,21 +6,14 @@ The asynchronous client takes all tests; the blocking one, which is generated fr
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from genai_platform import AsyncGenAIPlatform, Conflict, FailedPrecondition, GenAIPlatform, InvalidRequest, NotFound
 from genai_platform.async_prompts import AsyncPrompts
-from tests.services.in_thread import in_thread
-from tests.services.sdk_platform import listed, serving_platform
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with in_thread(serving_platform(tmp_path_factory.mktemp("platform"))) as address:
-        yield address
+from tests.services.sdk.platform import listed, serving_platform
 
 
 @pytest.fixture
