@@ -14,13 +14,13 @@ PIP := -m pip --quiet --disable-pip-version-check
 INSTALL_LOCK := install --no-deps --require-hashes --only-binary :all: -r
 
 STUBS := proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
-SOURCES := services genai_platform examples tests benchmarks docs requirements proto/generate.py
+SOURCES := services genai_platform examples tests benchmarks docs requirements tools proto/generate.py
 
 # Hundreds of processes of the tests would compile all that they import, each for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto bench fuzz fuzz-short lock sbom clean
+.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,15 +31,17 @@ quickstart: setup $(LOCAL_MODEL) ## Set everything up and run the quick start, w
 	$(BIN)/python examples/quickstart_models.py
 
 test: setup $(LOCAL_MODEL) ## Set everything up and run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
-check: lint types test ## What CI runs: format, lint, types, stubs, the contract's rules, all tests
+check: lint types test ## What CI runs: format, lint, types, generated code, the contract's rules, all tests
 
-lint: setup ## Check format, style, stubs, docs/features.md, the locks and the protobuf contract
+lint: setup ## Check format, style, stubs, the SDK's blocking half, the documents that programs write, the locks and the contract
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python tools/unasync.py --check
 	$(BIN)/python docs/features.py --check
+	$(BIN)/python docs/settings.py --check
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/buf lint
 	@if git rev-parse -q --verify HEAD:proto/models.proto >/dev/null; then \
@@ -54,6 +56,9 @@ format: setup ## Format the code and fix what can be fixed by itself
 
 proto: $(READY) ## Generate the stubs from proto/*.proto
 	$(BIN)/python proto/generate.py
+
+sdk: $(READY) ## Generate the SDK's blocking half from the asynchronous one
+	$(BIN)/python tools/unasync.py
 
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks

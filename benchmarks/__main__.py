@@ -17,9 +17,10 @@ import grpc
 
 from benchmarks.costs import Costs, Subject, http_client, measure, server
 from benchmarks.delays import measure_first_token, measure_latency
-from benchmarks.processes import LOAD_CORE, MEASURED_CORE, NotStarted, started
+from benchmarks.processes import LOAD_CORE, MEASURED_CORE, started
 from benchmarks.report import Report, Resource
 from benchmarks.scale import FULL, QUICK, Scale
+from tests.support.processes import NotStarted
 
 SERVER = "grpc.aio server"
 PROXY = "grpc.aio proxy of bytes"

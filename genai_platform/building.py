@@ -1,8 +1,8 @@
-"""Requests out of what Python holds: its texts may have halves of surrogate pairs, which no request can carry.
+"""Protobuf messages built from Python values; repairs texts with surrogates, which protobuf cannot carry.
 
-Such text comes from files that were read with `surrogateescape`, from JavaScript, and from texts that were cut between
-the halves. Halves that belong together are joined, and one that is alone becomes U+FFFD, as in providers' answers.
-What names or finds something is refused instead: two names must not become one.
+Surrogates come from files read with `surrogateescape`, from JavaScript, and from texts cut within a pair. A high and a
+low surrogate in sequence are joined to their character, and a lone one becomes U+FFFD, as in providers' answers. In
+names and other keys they are refused instead: replacing them could make two names equal.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Built = TypeVar("Built", bound=Message)
 NAMES = frozenset(
     {"id", "ids", "name", "key", "prefix", "model", "models", "label", "labels", "aliases", "tags", "token"}
 )
-"""The last words of the fields that name or find something."""
+"""The last words of the names of fields that hold names and keys."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"\[[^\[\]]*\]")
 
 
 def build(message_type: type[Built], /, **fields: Any) -> Built:
-    """The message with these fields, which may be dicts and lists of dicts.
+    """Builds a message from its fields; submessages may be dicts, and lists of dicts.
 
-    Raises InvalidRequest for a name that no request can carry, and what the type itself raises.
+    Raises InvalidRequest for a name or key with a surrogate, and TypeError or ValueError as the message type does.
     """
     return build_at("", message_type, **fields)
 
 
 def build_at(path: str, message_type: type[Built], /, **fields: Any) -> Built:
-    """The same of a message that stands in the request at a path, such as `config`."""
+    """Builds a message that is a part of the request; `path`, such as `config`, is named in errors."""
     try:
         return message_type(**fields)
     except UnicodeEncodeError:
@@ -50,7 +50,7 @@ def _mended(value: Any, path: str) -> Any:
     if isinstance(value, Message | bytes) or not isinstance(value, Iterable):
         return value
     if isinstance(value, Iterator):
-        # What was taken out of it is lost.
+        # The failed attempt has already consumed a part of it.
         raise _refusal(path)
     return [_mended(entry, f"{path}[{place}]") for place, entry in enumerate(value)]
 

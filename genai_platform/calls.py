@@ -1,4 +1,4 @@
-"""What is the same for every call, sync and async: its checks, its deadline and its metadata."""
+"""Calls before they are made: their checks, deadlines, metadata and request ids, the same for both clients."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _TEXT = re.compile(r"[ -~]*")
 
 
 class CallOptions(TypedDict, total=False):
-    """What every call takes beside its request."""
+    """The options of every call."""
 
     timeout: float | None
-    """Seconds, above 0, within which the whole call must end."""
+    """The deadline of the whole call, in seconds above 0."""
     metadata: Metadata | None
-    """gRPC metadata; a key that the client has too replaces the client's. `x-request-id` names the call in the logs."""
+    """gRPC metadata; its keys override those of the client. `x-request-id` names the call in the logs."""
 
 
-class Call(NamedTuple):
-    """One call, ready to be made."""
+class PreparedCall(NamedTuple):
+    """A call that was checked and is ready to be made."""
 
     path: str
     seconds: float
@@ -43,12 +43,12 @@ class Call(NamedTuple):
     address: str
 
     def translate(self, error: grpc.RpcError) -> GenAIError:
-        """The error to raise for what grpc raised during this call."""
+        """The GenAIError for an error of grpc during this call."""
         return translate_error(error, address=self.address, seconds=self.seconds, request_id=self.request_id)
 
 
 class CallRules:
-    """The defaults of one client: where it calls, with what deadline and metadata."""
+    """The defaults of one client: its address, deadline and metadata."""
 
     def __init__(self, address: str, timeout: float | None, metadata: Metadata | None) -> None:
         self.address = address
@@ -62,8 +62,8 @@ class CallRules:
         request: Message,
         timeout: float | None,
         metadata: Metadata | None,
-    ) -> Call:
-        """Checks a call.
+    ) -> PreparedCall:
+        """Checks a call and adds the client's defaults.
 
         Raises TypeError for a request of another type, ValueError for a timeout or metadata that cannot be sent, and
         InvalidRequest for a request that is larger than the services accept.
@@ -75,11 +75,11 @@ class CallRules:
         pairs = (*(pair for pair in self._metadata if pair[0] not in keys), *given)
         request_id = next((str(value) for key, value in pairs if key == REQUEST_ID_KEY), "")
         if not request_id:
-            # Made here, so that a call that never got an answer can be found in the server's logs too.
+            # Made by the client, so that a call without any response can be found in the server's logs too.
             request_id = uuid.uuid4().hex
             pairs = (*pairs, (REQUEST_ID_KEY, request_id))
         seconds = self._default_seconds(name) if timeout is None else check_seconds(timeout)
-        return Call(f"/{service.full_name}/{name}", seconds, pairs, request_id, self.address)
+        return PreparedCall(f"/{service.full_name}/{name}", seconds, pairs, request_id, self.address)
 
     def _default_seconds(self, name: str) -> float:
         if self._seconds is not None:
@@ -104,14 +104,14 @@ def check_size(request: Message) -> None:
 
 
 def check_seconds(timeout: float) -> float:
-    # grpc takes 0 for no deadline at all.
+    # grpc reads 0 as no deadline at all.
     if not (timeout > 0 and math.isfinite(timeout)):
         raise ValueError(f"timeout must be a number of seconds above 0, not {timeout!r}; every call has a deadline")
     return float(timeout)
 
 
 def check_metadata(metadata: Metadata | None) -> Pairs:
-    """The metadata as grpc takes it. Raises ValueError naming the key that is wrong; a value may be a secret."""
+    """The metadata in grpc's form. Raises ValueError naming the wrong key, and never a value, which may be a secret."""
     pairs = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
     return tuple(_check_pair(key.lower(), value) for key, value in pairs)
 

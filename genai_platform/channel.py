@@ -1,4 +1,4 @@
-"""The gRPC channel of a client: its options, and opening it."""
+"""The gRPC channel of a client: its options, and how it is opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import grpc
 
-from genai_platform.target import Target
+from genai_platform.target import GatewayTarget
 from proto import models_pb2, sessions_pb2
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
@@ -19,26 +19,26 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # A connection of its own for each client: a shared one breaks in a forked child.
     ("grpc.use_local_subchannel_pool", 1),
-    # The probe's pings count against the server's ping limit, which then closes the connection.
+    # The bandwidth probe's pings count against the server's ping limit, which then closes the connection.
     ("grpc.http2.bdp_probe", 0),
-    # All three: without the last, a dead connection is found after about a minute only.
+    # All three are needed: without the last, a dead connection is noticed only after about a minute.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.ping_timeout_ms", 20_000),
-    # A model that thinks for minutes sends nothing, and the connection must be watched meanwhile.
+    # Keepalive must go on while a model reasons for minutes and sends nothing.
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # How long connecting may take; 20 s otherwise.
+    # The timeout of connecting; grpc's default is 20 s.
     ("grpc.min_reconnect_backoff_ms", 5_000),
 ]
 
 
 def retry_policy() -> str:
-    """The service config: reads are tried up to three times while the gateway is unavailable, nothing else ever is.
+    """The service config: reads are tried up to three times while the gateway is unavailable, all other calls once.
 
-    A call that generates is retried by the Model Service alone. A read of a gateway that is not there fails within
-    about 0.4 s, and at once when that happens again, since the throttle stops retrying after a few failures.
+    A read from a gateway that is down fails within about 0.4 s; after a few such failures grpc's throttle stops the
+    retries, and reads fail at once.
     """
     reads = [
         {"service": service.full_name, "method": method.name}
@@ -57,21 +57,21 @@ def retry_policy() -> str:
     return json.dumps({"methodConfig": [{"name": reads, "retryPolicy": policy}], "retryThrottling": throttling})
 
 
-def open_channel(target: Target) -> grpc.Channel:
+def open_channel(target: GatewayTarget) -> grpc.Channel:
     if target.secure:
         return grpc.secure_channel(target.address, grpc.ssl_channel_credentials(), _options(target))
     return grpc.insecure_channel(target.address, _options(target))
 
 
-def open_async_channel(target: Target) -> grpc.aio.Channel:
+def open_async_channel(target: GatewayTarget) -> grpc.aio.Channel:
     if target.secure:
         return grpc.aio.secure_channel(target.address, grpc.ssl_channel_credentials(), _options(target))
     return grpc.aio.insecure_channel(target.address, _options(target))
 
 
-def _options(target: Target) -> list[tuple[str, int | str]]:
+def _options(target: GatewayTarget) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS, ("grpc.service_config", retry_policy())]
     if target.is_loopback():
-        # A proxy of the environment (`http_proxy`) cannot reach this machine's own addresses.
+        # A proxy from the environment (`http_proxy`) cannot reach loopback addresses of this machine.
         options.append(("grpc.enable_http_proxy", 0))
     return options

@@ -1,4 +1,7 @@
-"""The connection of a client: one channel, opened by the first call, and the two ways to call over it."""
+"""Connections to the gateway: one channel for each client, opened by its first call.
+
+Written by hand for both clients: threads and forks concern the blocking one, event loops and cancellation the other.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
-from genai_platform.calls import Call, CallRules, Metadata
+from genai_platform.calls import CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
 from genai_platform.streams import AsyncChatStream, ChatStream, task_is_cancelled
-from genai_platform.target import Target, find_target
+from genai_platform.target import GatewayTarget, find_target
 from proto.models_pb2 import ChatChunk, ChatRequest
 
 Response = TypeVar("Response", bound=Message)
@@ -26,8 +29,8 @@ Channel = TypeVar("Channel")
 _serialize = operator.methodcaller("SerializeToString")
 
 
-class _Opened(Generic[Channel]):
-    """A channel, and what may use it: one process and, when it is an async one, one event loop."""
+class _OpenChannel(Generic[Channel]):
+    """An open channel, with the process and, for the asynchronous client, the event loop that it belongs to."""
 
     def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.channel: Any = channel
@@ -35,35 +38,38 @@ class _Opened(Generic[Channel]):
         self.process_id = os.getpid()
         self._callables: dict[str, Callable[..., Any]] = {}
 
-    def unary(self, call: Call, response_type: type[Message]) -> Callable[..., Any]:
+    def unary(self, call: PreparedCall, response_type: type[Message]) -> Callable[..., Any]:
         if call.path not in self._callables:
             self._callables[call.path] = self.channel.unary_unary(call.path, _serialize, response_type.FromString)
         return self._callables[call.path]
 
-    def stream(self, call: Call, response_type: type[Message]) -> Callable[..., Any]:
+    def stream(self, call: PreparedCall, response_type: type[Message]) -> Callable[..., Any]:
         if call.path not in self._callables:
             self._callables[call.path] = self.channel.unary_stream(call.path, _serialize, response_type.FromString)
         return self._callables[call.path]
 
 
-class _Base(Generic[Channel]):
-    """What both connections have: where to, the rules of calls, and being closed for good."""
+class _ConnectionBase(Generic[Channel]):
+    """The common part of both connections: target, rules of calls, and the channel's life."""
 
     def __init__(
         self, target: str | None, timeout: float | None, metadata: Metadata | None, channel: Channel | None
     ) -> None:
         if target is not None and channel is not None:
             raise TypeError("give a target or a channel, not both")
-        self.target = find_target(target) if channel is None else Target("the given channel", False)
+        self.target = find_target(target) if channel is None else GatewayTarget("the given channel", False)
         self._rules = CallRules(self.target.address, timeout, metadata)
         self._given = channel
-        self._opened: _Opened[Channel] | None = None
-        self._inherited: list[_Opened[Channel]] = []
+        self._opened: _OpenChannel[Channel] | None = None
+        self._inherited: list[_OpenChannel[Channel]] = []
         self._closed = False
 
-    def _current(self) -> _Opened[Channel] | None:
-        """The open channel of this process. One that came through a fork is kept and never touched again: closing it
-        would end the parent's connection, with which it shares the socket."""
+    def _current(self) -> _OpenChannel[Channel] | None:
+        """The open channel of this process.
+
+        A channel inherited through a fork is kept and never used or closed: it shares its socket with the parent's
+        connection, which closing it would end.
+        """
         if self._closed:
             raise RuntimeError("this client is closed; make a new one")
         opened = self._opened
@@ -72,8 +78,8 @@ class _Base(Generic[Channel]):
             self._opened = opened = None
         return opened
 
-    def _take_to_close(self) -> Channel | None:
-        """What `close` must close: nothing the second time, nothing that was given, nothing of another process."""
+    def _take_channel(self) -> Channel | None:
+        """The channel to close; None if there is none, if it was given, or if it belongs to the parent process."""
         self._closed = True
         opened, self._opened = self._opened, None
         if opened is None or self._given is not None:
@@ -85,8 +91,8 @@ class _Base(Generic[Channel]):
         return channel
 
 
-class Connection(_Base[grpc.Channel]):
-    """Calls that block. Safe to use from many threads."""
+class GatewayConnection(_ConnectionBase[grpc.Channel]):
+    """The connection of the blocking client. Safe to use from many threads."""
 
     def __init__(
         self, target: str | None, timeout: float | None, metadata: Metadata | None, channel: grpc.Channel | None
@@ -119,21 +125,21 @@ class Connection(_Base[grpc.Channel]):
 
     def close(self) -> None:
         with self._opening:
-            channel = self._take_to_close()
+            channel = self._take_channel()
         if channel is not None:
             channel.close()
 
-    def _open(self) -> _Opened[grpc.Channel]:
+    def _open(self) -> _OpenChannel[grpc.Channel]:
         opened = self._opened
         if opened is not None and opened.process_id == os.getpid():
             return opened
         with self._opening:
-            self._opened = self._current() or _Opened(self._given or open_channel(self.target))
+            self._opened = self._current() or _OpenChannel(self._given or open_channel(self.target))
             return self._opened
 
 
-class AsyncConnection(_Base[grpc.aio.Channel]):
-    """Calls that are awaited, all in one event loop."""
+class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
+    """The connection of the asynchronous client. For one event loop."""
 
     async def unary(
         self,
@@ -163,15 +169,15 @@ class AsyncConnection(_Base[grpc.aio.Channel]):
         return AsyncChatStream(invoke(request, timeout=call.seconds, metadata=call.metadata), call)
 
     async def close(self) -> None:
-        channel = self._take_to_close()
+        channel = self._take_channel()
         if channel is not None:
             await channel.close()
 
-    def _open(self) -> _Opened[grpc.aio.Channel]:
+    def _open(self) -> _OpenChannel[grpc.aio.Channel]:
         loop = asyncio.get_running_loop()
         opened = self._current()
         if opened is None:
-            self._opened = opened = _Opened(self._given or open_async_channel(self.target), loop)
+            self._opened = opened = _OpenChannel(self._given or open_async_channel(self.target), loop)
         if opened.loop is not loop:
             raise RuntimeError("this AsyncGenAIPlatform was first used in another event loop; make one for each loop")
         return opened

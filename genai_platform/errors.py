@@ -1,10 +1,10 @@
-"""What calls raise. Every error is a grpc.RpcError too, so that code written against plain gRPC keeps working.
+"""The errors of calls. Every one is a grpc.RpcError too, so that code written against plain gRPC keeps working.
 
     GenAIError
     ├── InvalidRequest       INVALID_ARGUMENT, OUT_OF_RANGE: the request must change
     ├── NotFound             NOT_FOUND: the named thing does not exist
     ├── AlreadyExists        ALREADY_EXISTS: the thing to create exists
-    ├── Conflict             ABORTED: somebody else was first; read again, then decide
+    ├── Conflict             ABORTED: another client changed it first; read again, then decide
     ├── FailedPrecondition   FAILED_PRECONDITION: the operator must change something first
     ├── RateLimited          RESOURCE_EXHAUSTED: a rate, quota or size limit
     ├── Unavailable          UNAVAILABLE: try again later
@@ -13,8 +13,8 @@
     ├── Unauthenticated      UNAUTHENTICATED: the caller is not known
     ├── PermissionDenied     PERMISSION_DENIED: the caller may not do this
     ├── Unimplemented        UNIMPLEMENTED: the server does not serve this call or field
-    └── ServerError          INTERNAL, UNKNOWN, DATA_LOSS: a fault on the other side
-        └── ParseError       the model answered, but not with what `parse` was asked for
+    └── ServerError          INTERNAL, UNKNOWN, DATA_LOSS: a fault of the server
+        └── ParseError       the answer does not follow the schema given to `parse`
 
 The server's facts come as google.rpc.ErrorInfo, RetryInfo and BadRequest in the trailers (google.aip.dev/193).
 """
@@ -33,14 +33,14 @@ from proto.models_pb2 import ChatResponse
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
-# How grpc begins the details of a call for which no connection could be made; there is no code for it.
+# grpc has no status of its own for a connection that could not be made; the details begin with one of these.
 CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 
 class FieldViolation(NamedTuple):
-    """One field that is wrong, by its path in the request (`messages[2].role`), and what is wrong with it."""
+    """One wrong field, by its path in the request (`messages[2].role`), and a description of the problem."""
 
     field: str
     description: str
@@ -50,16 +50,15 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     """The base of all errors of a call.
 
     `message`      a sentence for people that says what to do next
-    `reason`       the stable word that programs act on, such as MODEL_NOT_FOUND; the status code's name when the
-                   server gave none
+    `reason`       a stable word for programs, such as MODEL_NOT_FOUND; the status code's name when the server gave none
     `metadata`     short facts for programs
-    `retry_after`  seconds, where waiting that long may help; None otherwise
-    `violations`   the fields of the request that are wrong
-    `request_id`   what to look for in the server's logs
-    `provider_message`  what the provider says of a request that it refused, at most 1 KiB; "" where it says nothing,
-                        or nothing that is the caller's to know
+    `retry_after`  seconds to wait before trying again, where that may help; None otherwise
+    `violations`   the wrong fields of the request
+    `request_id`   the call's id in the server's logs
+    `provider_message`  the provider's words about a request that it refused, at most 1 KiB; "" where it said nothing
+                        that may be passed on
 
-    The error of grpc that it was made from is its `__context__`.
+    The error of grpc is its `__context__`.
     """
 
     status_code = grpc.StatusCode.UNKNOWN
@@ -162,10 +161,10 @@ class ServerError(GenAIError):
 
 
 class ParseError(ServerError):
-    """The answer is not what `parse` was asked for. The call itself was served: `response` is its whole answer.
+    """An answer that `parse` could not read. The call itself succeeded: `response` is its complete answer.
 
     `reason` is ANSWER_REFUSED, ANSWER_FILTERED, ANSWER_CUT_OFF, ANSWER_CALLS_TOOLS, ANSWER_PAUSED or ANSWER_INVALID.
-    For the last one `__cause__` is the error of the model class or of json, which may quote the answer; no other does.
+    For the last one `__cause__` is the error of the model class or of json. Only that one may quote the answer.
     """
 
     status_code = grpc.StatusCode.UNKNOWN
@@ -185,7 +184,7 @@ ERROR_TYPES: dict[grpc.StatusCode, type[GenAIError]] = {
 
 
 def translate_error(error: grpc.RpcError, *, address: str, seconds: float, request_id: str) -> GenAIError:
-    """The error of ours for one of grpc; the rest says of which call: to where, with what deadline, under which id."""
+    """The GenAIError for an error of grpc, during a call to `address` with a deadline of `seconds`."""
     code: grpc.StatusCode = error.code()
     trailers = _pairs(error.trailing_metadata())
     details = _read_details(trailers)
@@ -207,7 +206,7 @@ def translate_error(error: grpc.RpcError, *, address: str, seconds: float, reque
 
 
 def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> tuple[str, str]:
-    """The message and reason of an error that grpc itself made, or a server that is not ours."""
+    """The message and reason of an error without our details: made by grpc itself, or by a foreign server."""
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer within {seconds:g} s; allow more with timeout=", ""
     if code is not grpc.StatusCode.UNAVAILABLE:

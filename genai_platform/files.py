@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 
 @contextmanager
-def open_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the block ends well. Until then, and otherwise, nothing changes."""
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file that replaces `path` when the block ends without an error, and is discarded otherwise."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:

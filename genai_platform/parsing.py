@@ -1,7 +1,6 @@
-"""Answers as values: asks for JSON that follows a schema, and reads it.
+"""Structured output for `parse`: the response format for a schema, and the answer as a value.
 
-A schema is a JSON Schema as a dict, or a class that has one and reads JSON: a Pydantic model, or whatever has the same
-two class methods. A streamed answer works too, by `response_format`: its tokens are valid JSON once they are whole.
+A schema is a JSON Schema as a dict, a Pydantic model, or any class with the same two class methods.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from proto.models_pb2 import ChatRequest, ChatResponse, ResponseFormat
 MAX_NAME_LENGTH = 64
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
-# Where a schema holds others: as the values of an object, as the items of a list, or by itself.
+# The keywords of JSON Schema that hold schemas: as the values of an object, as the items of a list, or one by itself.
 SCHEMA_MAPS = ("properties", "$defs", "definitions")
 SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 SCHEMAS = ("items", "additionalProperties")
@@ -30,7 +29,7 @@ DEFINITIONS = ("$defs", "definitions")
 _TO_DEFINITIONS = tuple(f"#/{name}/" for name in DEFINITIONS)
 
 VALUE = "value"
-"""The member that holds a value which is no object."""
+"""The only member of the object that wraps a value of another type."""
 
 UNFINISHED = {
     "refusal": ("ANSWER_REFUSED", "the model refused to answer; its words are in the error's response"),
@@ -42,7 +41,7 @@ UNFINISHED = {
 
 
 class ReadsJson(Protocol):
-    """What `parse` needs of a class. A Pydantic model has it."""
+    """A class that `parse` accepts, such as a Pydantic model."""
 
     @classmethod
     def model_json_schema(cls) -> dict[str, Any]: ...
@@ -59,21 +58,21 @@ Schema = type[ReadsJson] | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[Value]):
-    """An answer that was read."""
+    """The result of `parse`."""
 
     value: Value
-    """An instance of the class, or for a dict schema what the JSON says. The latter is not checked once more: most
-    providers keep to the schema by themselves, and `response.warnings` tells what they do not enforce."""
+    """An instance of the class; for a dict schema the decoded JSON, which is not validated here: most providers enforce
+    the schema themselves, and `response.warnings` names the parts that they do not enforce."""
     response: ChatResponse
-    """The whole answer."""
+    """The complete answer."""
 
 
 def build_parse_request(
     given: ChatRequest | Messages | None, fields: Mapping[str, Any], schema: Schema, strict: bool | None
 ) -> ChatRequest:
-    """The request of a chat, with an answer in JSON that follows `schema`.
+    """Builds a chat request whose answer is JSON that follows `schema`.
 
-    Raises TypeError as `build_chat_request` does, and for a request that has a form of the answer already.
+    Raises TypeError as `build_chat_request` does, and for a request that has a `response_format` already.
     """
     built = build_chat_request(given, fields)
     if built.HasField("response_format"):
@@ -85,11 +84,11 @@ def build_parse_request(
 
 
 def build_response_format(schema: Schema, strict: bool | None = True) -> ResponseFormat:
-    """The form of an answer that follows `schema`.
+    """The response format for `schema`.
 
-    A class is asked for with all its fields, those with defaults too: some providers know no optional ones. A dict is
-    sent as it is. What is no object, a list or a choice between several for one, is asked for as the only member of
-    one: providers enforce no other schemas.
+    The schema of a class has all of its properties required, also those with defaults: some providers support no
+    optional ones. A dict is sent unchanged. A schema of another type than object, such as a list or a union, is wrapped
+    as the only member of an object: providers enforce schemas of objects only.
     """
     title, described = _describe(schema)
     if not _is_object(described):
@@ -100,7 +99,7 @@ def build_response_format(schema: Schema, strict: bool | None = True) -> Respons
 
 
 def read_answer(response: ChatResponse, schema: Schema) -> Parsed[Any]:
-    """Reads a whole answer. Raises ParseError for one that ended otherwise or is not what was asked for."""
+    """Reads a complete answer. Raises ParseError when it was refused or cut off, or does not follow the schema."""
     if response.finish_reason in UNFINISHED:
         reason, message = UNFINISHED[response.finish_reason]
         raise ParseError(message, reason=reason, response=response)
@@ -117,7 +116,7 @@ def read_answer(response: ChatResponse, schema: Schema) -> Parsed[Any]:
 
 
 def _candidates(response: ChatResponse) -> Iterator[str]:
-    """Where the value may be: in the whole text, or behind what a model says before it uses a tool of its provider."""
+    """The texts that may hold the value: the whole one, and the last part, which may follow remarks about a tool."""
     yield response.text
     texts = [part.text for part in response.message.parts if part.text]
     if len(texts) > 1:
@@ -125,7 +124,7 @@ def _candidates(response: ChatResponse) -> Iterator[str]:
 
 
 def _describe(schema: Schema) -> tuple[str, dict[str, Any]]:
-    """What a schema is called, and the schema itself."""
+    """The name and the JSON Schema of a schema."""
     if isinstance(schema, Mapping):
         return str(schema.get("title", "")), dict(schema)
     if isinstance(schema, type) and hasattr(schema, "model_json_schema") and hasattr(schema, "model_validate_json"):
@@ -134,7 +133,7 @@ def _describe(schema: Schema) -> tuple[str, dict[str, Any]]:
 
 
 def _is_object(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema says that its values are objects, and not alternatives."""
+    """Whether all values of a schema are objects; an `anyOf` or `oneOf` at the root counts as no."""
     seen: set[str] = set()
     root: Any = schema
     while isinstance(root, Mapping) and "type" not in root and isinstance(root.get("$ref"), str):
@@ -148,14 +147,14 @@ def _is_object(schema: Mapping[str, Any]) -> bool:
 
 
 def _find(schema: Mapping[str, Any], reference: str) -> Any:
-    """The definition that a reference names; None for one of another form."""
+    """The definition that a reference names; None for a reference to anything else."""
     kind, _, name = reference.removeprefix("#/").partition("/")
     definitions = schema.get(kind) if kind in DEFINITIONS else None
     return definitions.get(name) if isinstance(definitions, Mapping) else None
 
 
 def _wrap(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of an object whose only member is the value."""
+    """The schema of an object whose only member has the given schema."""
     definitions = {name: _moved(schema[name]) for name in DEFINITIONS if name in schema}
     value = _moved({name: member for name, member in schema.items() if name not in DEFINITIONS})
     members = {"properties": {VALUE: value}, "required": [VALUE], "additionalProperties": False}
@@ -163,7 +162,7 @@ def _wrap(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moved(schema: Any) -> Any:
-    """A part of a schema whose root has become the member of another; definitions stay at the root."""
+    """A part of a wrapped schema, with references to its old root corrected; definitions stay at the root."""
     if isinstance(schema, list):
         return [_moved(item) for item in schema]
     if not isinstance(schema, Mapping):
@@ -176,7 +175,7 @@ def _moved(schema: Any) -> Any:
 
 
 def _unwrap(text: str) -> str:
-    """The value out of its object. A server that enforces no schema may have given it without."""
+    """The JSON of a wrapped value. Servers that do not enforce schemas may have answered with the bare value."""
     given = json.loads(text)
     if isinstance(given, dict) and given.keys() == {VALUE}:
         return json.dumps(given[VALUE], ensure_ascii=False)
@@ -184,7 +183,7 @@ def _unwrap(text: str) -> str:
 
 
 def _require_all(schema: Any) -> Any:
-    """The schema with every property of every object in it required."""
+    """The schema with all properties required, in every object within it."""
     if not isinstance(schema, dict):
         return schema
     required = dict(schema)

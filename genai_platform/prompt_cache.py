@@ -1,9 +1,8 @@
-"""The client's own memory of prompts, so that a program neither waits for the platform nor fails with it.
+"""The client's cache of prompts, which lets programs read prompts quickly, and during an outage of the platform.
 
-A version never changes and is kept as long as there is room. What a label points at, or what is in force, is asked
-again when it is older than `seconds`, by the call that wants it: there are no threads. While the platform cannot be
-reached the old answer is given, a warning is logged, and the platform is asked again only every few seconds, so that
-an outage does not slow down every call.
+A version by its number never changes and never expires. An answer by label, or of the version in force, expires after
+`seconds`; the next call that needs it asks again, and no threads run. During an outage the expired answer is returned,
+a warning is logged, and the platform is asked only every few seconds, so that calls stay fast.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ DEFAULT_CACHE_SECONDS = 60.0
 MAX_ENTRIES = 256
 
 REFRESH_SECONDS = 3.0
-"""How long a call may wait for the platform when there is an old answer to give instead."""
+"""The deadline of a call that can return an expired answer instead."""
 RETRY_SECONDS = 5.0
-"""How long the old answer is given without asking, after the platform could not be reached."""
+"""How long an expired answer is returned without asking, after the platform could not be reached."""
 
 Fallback = Prompt | str | Callable[[], Prompt | str]
 
@@ -35,7 +34,7 @@ _log = logging.getLogger("genai_platform")
 
 
 class Key(NamedTuple):
-    """What was asked for."""
+    """The fields of a GetPromptRequest."""
 
     name: str
     version: int
@@ -44,16 +43,16 @@ class Key(NamedTuple):
 
 @dataclass
 class _Entry:
-    """An answer. Its prompt is never changed, and never handed out itself."""
+    """A cached answer. Its prompt is never changed; callers get copies."""
 
     prompt: Prompt
     read_at: float
     ask_at: float
-    """From when on the platform is asked again."""
+    """When the platform is asked again."""
 
 
 class Lookup(NamedTuple):
-    """What is known before the platform is asked."""
+    """The state of the cache for one request, before the platform is asked."""
 
     key: Key
     entry: _Entry | None
@@ -61,21 +60,21 @@ class Lookup(NamedTuple):
     generation: int
 
     def fresh_prompt(self) -> Prompt | None:
-        """The caller's own copy of a fresh answer; None when the platform must be asked."""
+        """A copy of a fresh answer; None when the platform must be asked."""
         return _copy(self.entry.prompt) if self.entry is not None and self.fresh else None
 
     def call_options(self, options: CallOptions) -> CallOptions:
-        """How the platform is asked: for a short time when there is an old answer to give instead."""
+        """The options of the call, with a short deadline when an expired answer can be returned instead."""
         if self.entry is None or options.get("timeout") is not None:
             return options
         return {**options, "timeout": REFRESH_SECONDS}
 
 
-class PromptCache:
-    """Prompts by what was asked for: at most 256, the least recently used leaves first. Safe to use from threads.
+class LocalPromptCache:
+    """A cache of at most 256 prompts by request; the least recently used is evicted first. Safe to use from threads.
 
-    `seconds` is how long an answer by label, or of what is in force, counts as fresh; 0 switches everything off.
-    Raises ValueError for anything that is no number of seconds from 0.
+    `seconds` is how long an answer by label, or of the version in force, stays fresh; 0 switches the cache off.
+    Raises ValueError for a negative or infinite number.
     """
 
     def __init__(self, seconds: float = DEFAULT_CACHE_SECONDS, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,7 +95,7 @@ class PromptCache:
             return Lookup(key, entry, entry is not None and self._clock() < entry.ask_at, self._generation)
 
     def keep(self, lookup: Lookup, prompt: Prompt) -> None:
-        """Remembers the answer to what was looked up, unless the prompt may have been changed meanwhile."""
+        """Caches the answer to a lookup, unless this client has changed a prompt since."""
         now = self._clock()
         entry = _Entry(_copy(prompt), now, math.inf if lookup.key.version else now + self._seconds)
         with self._lock:
@@ -108,20 +107,20 @@ class PromptCache:
                 self._entries.popitem(last=False)
 
     def drop(self, lookup: Lookup) -> None:
-        """Forgets one answer, because the platform says that there is no such prompt, version or label."""
+        """Removes one answer: the platform says that the prompt, version or label is absent."""
         with self._lock:
             self._entries.pop(lookup.key, None)
 
     def forget(self, name: str) -> None:
-        """Forgets everything of one prompt, because this client changes it."""
+        """Removes all answers about one prompt: this client changes it."""
         with self._lock:
-            # An answer that is on its way may be from before the change.
+            # An answer that is still under way may be older than the change.
             self._generation += 1
             for key in [key for key in self._entries if key.name == name]:
                 del self._entries[key]
 
-    def stand_in(self, lookup: Lookup, error: Unavailable | Timeout, fallback: Fallback | None) -> Prompt:
-        """What is given instead of an answer: the old one, else the fallback. Raises the error when there is none."""
+    def answer_offline(self, lookup: Lookup, error: Unavailable | Timeout, fallback: Fallback | None) -> Prompt:
+        """The expired answer, else the fallback, while the platform cannot be reached; else raises `error`."""
         name, entry = lookup.key.name, lookup.entry
         if entry is not None:
             now = self._clock()

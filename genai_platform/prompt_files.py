@@ -1,11 +1,11 @@
-"""Prompts as files that fit in a git repository.
+"""Prompts as files for a git repository: their format, and writing them.
 
-    support/answer/prompt.json     the labels, and of every version what is not its text
+    support/answer/prompt.json     the labels, and the metadata of every version
     support/answer/v1.md           the text of version 1, byte for byte
     support/answer/v2.md
 
-The folder is the prompt's name. Nothing in the files depends on when, from where or how often they are written, so
-that writing them again changes nothing. The history of labels and the times of the platform are not part of them.
+The folder is the prompt's name. The files depend on the prompts alone, so that writing them again changes nothing; the
+history of labels and the platform's times are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from google.protobuf.json_format import MessageToDict
 
 from genai_platform.errors import FieldViolation, InvalidRequest
-from genai_platform.files import open_whole
+from genai_platform.files import open_atomically
 from genai_platform.prompt_folders import FACTS_FILE, find_prompt_files, folder_of, is_linked
 from proto.models_pb2 import Prompt
 
@@ -29,30 +29,30 @@ ATTRIBUTES = b"# The text of a version is kept byte for byte: its line ends are 
 
 
 class PromptRecord(NamedTuple):
-    """All that is kept of one prompt, without times."""
+    """One prompt with its versions, labels and archive states, without times."""
 
     name: str
     versions: Sequence[Prompt]
-    """From version 1 on, without gaps."""
+    """In order from version 1, without gaps."""
     labels: Mapping[str, int]
     archived: frozenset[int]
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export did, in paths below its directory."""
+    """The result of an export, as paths below its directory."""
 
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
     unknown: tuple[str, ...]
-    """Prompt files that are there and of which the platform knows nothing. They are left as they are."""
+    """Prompt files in the directory that belong to no prompt of the platform. They are left unchanged."""
 
     def __str__(self) -> str:
         return f"{len(self.written)} files written, {len(self.unchanged)} unchanged, {len(self.unknown)} unknown"
 
 
 def record_prompt(name: str, versions: Iterable[Prompt]) -> PromptRecord:
-    """What the platform keeps of one prompt, from the list of its versions, archived ones included."""
+    """The record of one prompt, from all of its versions, archived ones included."""
     ordered = sorted(versions, key=lambda prompt: prompt.version)
     labels = {label: prompt.version for prompt in ordered for label in prompt.labels}
     archived = frozenset(prompt.version for prompt in ordered if prompt.HasField("archived_at"))
@@ -60,10 +60,10 @@ def record_prompt(name: str, versions: Iterable[Prompt]) -> PromptRecord:
 
 
 def write_records(directory: Path, records: Sequence[PromptRecord]) -> ExportReport:
-    """Writes what differs from what is there. Raises InvalidRequest for a directory with links in the way."""
+    """Writes the files that differ. Raises InvalidRequest for files behind symbolic links."""
     files = {path: data for record in records for path, data in _format_record(record)}
     linked = [path for path in files if is_linked(directory, path)]
-    refuse([FieldViolation(str(path), "is reached over a symbolic link") for path in linked])
+    raise_if_invalid([FieldViolation(str(path), "is reached over a symbolic link") for path in linked])
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / ATTRIBUTES_FILE).exists():
         files[PurePosixPath(ATTRIBUTES_FILE)] = ATTRIBUTES
@@ -97,11 +97,11 @@ def _describe(prompt: Prompt, archived: bool) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> bool:
-    """Returns whether the file had to be changed."""
+    """Writes a file unless it has this content already; returns whether it wrote."""
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_whole(path) as file:
+    with open_atomically(path) as file:
         file.write(data)
     return True
 
@@ -110,7 +110,7 @@ def hash_content(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def refuse(problems: Sequence[FieldViolation]) -> None:
+def raise_if_invalid(problems: Sequence[FieldViolation]) -> None:
     """Raises InvalidRequest PROMPT_FILES_INVALID unless there are no problems."""
     if problems:
         lines = "; ".join(f"{path} {problem}" for path, problem in problems)

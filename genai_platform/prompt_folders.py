@@ -1,4 +1,4 @@
-"""Where the files of prompts lie: a folder for each prompt, found and named without ever leaving the directory."""
+"""The folders of prompts, one for each: names to paths and back, never outside of the directory."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
 
 def folder_of(name: str) -> PurePosixPath:
-    """Where a prompt lies: a folder for each part of its name.
+    """The path of a prompt's folder: the parts of its name.
 
-    Parts that would leave the directory, be hidden, or look like a file of a prompt have their dots as %2E; an empty
-    part is %. No name has a % of its own.
+    Dots are written as %2E in parts that would leave the directory, be hidden, or look like a file of a prompt; an
+    empty part is written as %. Names of prompts contain no %.
     """
     return PurePosixPath(*map(_escape, name.split("/")))
 
 
 def name_of(folder: PurePosixPath) -> str | None:
-    """The prompt that lies in a folder; None where none can lie."""
+    """The name of the prompt in a folder; None for a folder that is no prompt's."""
     name = "/".join("" if part == "%" else part.replace("%2E", ".") for part in folder.parts)
     return name if _NAME.fullmatch(name) and folder_of(name) == folder else None
 
 
 def find_prompt_files(
-    directory: Path, complain: Callable[[FieldViolation], object] = lambda _: None
+    directory: Path, on_problem: Callable[[FieldViolation], object] = lambda _: None
 ) -> Iterator[PurePosixPath]:
-    """The files of prompts below a directory. Links are complained of and never followed; hidden folders are somebody
-    else's. Raises OSError for a folder that cannot be read."""
+    """The files of prompts below a directory. Symbolic links are reported, never followed; hidden folders are skipped.
+
+    Raises OSError for a folder that cannot be read.
+    """
     for root, folders, files in os.walk(directory, onerror=_raise):
         here = PurePosixPath(Path(root).relative_to(directory).as_posix())
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for name in (*folders, *files):
             if (Path(root) / name).is_symlink() and (name in folders or _is_prompt_file(name)):
-                complain(FieldViolation(str(here / name), "is a symbolic link, which may lead out of the directory"))
+                on_problem(FieldViolation(str(here / name), "is a symbolic link, which may lead out of the directory"))
             elif name in files and _is_prompt_file(name):
                 yield here / name
             elif name in files and _LIKE_CONTENT_FILE.fullmatch(name):
-                complain(FieldViolation(str(here / name), "is not how a version's file is called, such as v1.md"))
+                on_problem(FieldViolation(str(here / name), "is not how a version's file is called, such as v1.md"))
 
 
 def is_linked(directory: Path, path: PurePosixPath) -> bool:

@@ -1,4 +1,4 @@
-"""Taking prompts from files: what must be asked of the platform so that it holds what the files hold."""
+"""The plan of an import: the calls that make the platform's prompts equal to those in files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ REASON = "imported from files"
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did. A version is its prompt's name and its number."""
+    """The result of an import. A version is its prompt's name and its number."""
 
     registered: tuple[tuple[str, int], ...]
     unchanged: tuple[tuple[str, int], ...]
-    """Versions that were there already."""
+    """Versions that the platform had already."""
     labels: tuple[tuple[str, str, int], ...]
-    """Labels that were moved: the prompt's name, the label, and the version that it points at now."""
+    """Moved labels: the prompt's name, the label, and its new version."""
     archived: tuple[tuple[str, int], ...]
     unarchived: tuple[tuple[str, int], ...]
 
@@ -41,7 +41,7 @@ class ImportReport:
 
 
 class Registration(NamedTuple):
-    """A version to be registered, and the number that it must get."""
+    """A version to register, and the number that it must get."""
 
     request: RegisterPromptRequest
     version: int
@@ -61,16 +61,16 @@ Step = Registration | SetPromptLabelRequest | ArchivePromptRequest
 
 
 class ImportPlan(NamedTuple):
-    """The calls to make, in their order, and what they come to."""
+    """The calls to make, in their order, and the report of them."""
 
     steps: Sequence[Step]
     report: ImportReport
 
 
 def plan_import(records: Sequence[PromptRecord], present: Mapping[str, PromptRecord], actor: str | None) -> ImportPlan:
-    """What must be done for `records`, where the platform holds `present`.
+    """Plans the import of `records` into a platform that holds `present`.
 
-    Raises Conflict PROMPT_VERSION_DIFFERS when a version is something else there: versions never change.
+    Raises Conflict PROMPT_VERSION_DIFFERS when a version's content or defaults differ there: versions never change.
     """
     plans = [_RecordPlan(record, present.get(record.name), actor or "") for record in records]
     differing = [violation for plan in plans for violation in plan.find_differences()]
@@ -89,7 +89,7 @@ def plan_import(records: Sequence[PromptRecord], present: Mapping[str, PromptRec
 
 
 class _RecordPlan:
-    """What must be done for one prompt."""
+    """The plan for one prompt."""
 
     def __init__(self, record: PromptRecord, present: PromptRecord | None, actor: str) -> None:
         self.name = record.name
@@ -120,12 +120,12 @@ class _RecordPlan:
         return sorted(self._present.archived & set(self.shared) - self._record.archived)
 
     def steps(self) -> Iterator[Step]:
-        """Versions first; then labels, which only point at what is not archived; what is archived comes last."""
+        """Versions first, then labels, archiving last: labels cannot point at archived versions."""
         archived = set(self._present.archived)
         known = list(self._present.versions)
         for prompt in self._record.versions[len(known) :]:
-            # Registering what the newest version already holds makes no new one. In the place that the files come
-            # from that version was archived at the time.
+            # Content equal to the newest version registers no new one, unless that version is archived; where the files
+            # were exported it must have been archived at the time.
             while (newest := _newest(known, archived)) and _identity(newest) == _identity(prompt):
                 archived.add(newest.version)
                 yield self._archiving(newest.version)
@@ -162,7 +162,7 @@ def _newest(prompts: Sequence[Prompt], archived: set[int]) -> Prompt | None:
 
 
 def _identity(prompt: Prompt) -> tuple[str, bytes]:
-    """What makes two versions the same."""
+    """The content and defaults of a version; versions with equal ones are the same."""
     return prompt.content, prompt.defaults.SerializeToString(deterministic=True)
 
 

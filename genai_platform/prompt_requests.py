@@ -1,4 +1,4 @@
-"""What the prompt calls are made of, sync and async: their requests, and what is read from their answers."""
+"""The requests of prompt calls, and the texts made from their responses; the same for both clients."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def build_registration(
     return request
 
 
-def build_question(name: str, version: int | None, label: str | None) -> GetPromptRequest:
+def build_get_request(name: str, version: int | None, label: str | None) -> GetPromptRequest:
     return build(GetPromptRequest, name=name, version=version or 0, label=label or "")
 
 
 def build_rendering(
     name: str, variables: Mapping[str, str] | None, version: int | None, label: str | None
 ) -> RenderPromptRequest:
-    """Raises TypeError when a version and a label are asked for: the request has room for one."""
+    """Builds a RenderPromptRequest. Raises TypeError for a version and a label together."""
     if version is not None and label is not None:
         raise TypeError("ask for a version or a label, not both")
     selected: dict[str, Any] = {} if version is None else {"version": version}
@@ -78,8 +78,12 @@ def build_rendering(
 
 
 def build_selection(name: str, selected: int | str) -> GetPromptRequest:
-    """Asks for a version by its number or by a label."""
-    return build_question(name, None, selected) if isinstance(selected, str) else build_question(name, selected, None)
+    """Builds the request for a version by its number or by a label."""
+    return (
+        build_get_request(name, None, selected)
+        if isinstance(selected, str)
+        else build_get_request(name, selected, None)
+    )
 
 
 def build_move(
@@ -104,10 +108,10 @@ def build_rollback(
     reason: str | None,
     actor: str | None,
 ) -> SetPromptLabelRequest:
-    """Moves a label back through its history, which comes newest first.
+    """Builds the request that moves a label to the version before, by its history, newest event first.
 
-    Going back once more goes further back, never forward again to a version that was left. Raises FailedPrecondition
-    NO_PREVIOUS_VERSION when there is nothing to go back to.
+    A second rollback goes one further back, and never forward to a version that was rolled back. Raises
+    FailedPrecondition NO_PREVIOUS_VERSION when the history has no earlier version.
     """
     trail, current = _follow(event for event in reversed(list(events)) if event.label == label)
     earlier = trail[:-1] if current else trail
@@ -122,9 +126,9 @@ def build_rollback(
 
 
 def _follow(events: Iterable[PromptEvent]) -> tuple[Sequence[int], int]:
-    """The versions that led to where a label is, oldest first, and the version that it points at (0: none).
+    """The trail of a label's versions, oldest first, and the version that it points at (0: none).
 
-    A move to the version before the last one goes back: it takes the last one from the trail.
+    A move back to the last version but one is a rollback: it removes the last version from the trail.
     """
     trail: list[int] = []
     current = 0
@@ -150,7 +154,7 @@ def describe_changes(base: Prompt, target: Prompt) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines as `diff` has them: only a line feed ends one, and a last one without says so."""
+    """The lines in the format of `diff`: a line feed ends each, and a last line without one is marked."""
     *ended, rest = text.split("\n")
     lines = [f"{line}\n" for line in ended]
     return [*lines, f"{rest}\n\\ No newline at end of file\n"] if rest else lines
@@ -161,8 +165,8 @@ def _describe(defaults: PromptDefaults) -> str:
     return json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True) + "\n" if fields else ""
 
 
-def _texts(what: str, texts: Iterable[str]) -> list[str]:
-    # A text is a sequence of texts too, and would become a label for each letter.
+def _texts(name: str, texts: Iterable[str]) -> list[str]:
+    # A str is a sequence too: every letter would become a label.
     if isinstance(texts, str):
-        raise TypeError(f"{what} is a list of texts, not one text: write [{texts!r}]")
+        raise TypeError(f"{name} is a list of texts, not one text: write [{texts!r}]")
     return list(texts)

@@ -1,4 +1,4 @@
-"""Builds a ChatRequest from what people write: a text, a list of messages, fields as keywords."""
+"""Chat requests built from Python values: a text, a list of messages, fields as keywords."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Messages = str | Sequence[ChatMessage | Fields]
 
 
 class TurnFields(TypedDict, total=False):
-    """What may be the same for every turn of a conversation: fields of ChatRequest and of its `config` as keywords."""
+    """The fields that the turns of a conversation may share: those of ChatRequest and of its `config`, as keywords."""
 
     model: str | None
     config: ChatConfig | Fields | None
@@ -56,10 +56,10 @@ class TurnFields(TypedDict, total=False):
 
 
 class ChatFields(TurnFields, total=False):
-    """The fields of ChatRequest and of its `config` as keywords; a message may be given as a dict of its fields."""
+    """The fields of a chat: those of ChatRequest and of its `config`, as keywords; submessages may be dicts."""
 
     system: str | None
-    """A system message that is put before the conversation."""
+    """The text of a system message before the conversation."""
 
     messages: Messages | None
     session_id: str | None
@@ -70,10 +70,10 @@ CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)
 
 
 def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str, Any]) -> ChatRequest:
-    """A request that is given is returned as it is; a text is one message of the user; a list is the conversation.
+    """Builds a ChatRequest: from a text, as one user message, or from a list of messages; a ChatRequest is returned.
 
-    Fields of ChatConfig as keywords win over the same ones of `config`. Raises TypeError for what cannot be combined
-    and for unknown keywords.
+    Fields of ChatConfig as keywords override those of `config`. Raises TypeError for unknown keywords, and for
+    arguments that exclude each other.
     """
     present = {name: value for name, value in fields.items() if value is not None}
     if isinstance(given, ChatRequest):

@@ -1,4 +1,4 @@
-"""What the conversation calls are made of, sync and async: requests, and the lines of exported files."""
+"""The requests of conversation calls, and the lines of exported files; the same for both clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from genai_platform.building import build
 from genai_platform.errors import InvalidRequest
-from genai_platform.files import open_whole
+from genai_platform.files import open_atomically
 from genai_platform.requests import CONFIG_FIELDS, Messages, TurnFields, build_chat_request
 from proto.models_pb2 import ChatMessage, ChatRequest
 from proto.sessions_pb2 import CreateSessionRequest, Session, SessionMessage
@@ -45,7 +45,7 @@ def build_creation(
     metadata: Mapping[str, str] | None,
     ttl: timedelta | float | None,
 ) -> CreateSessionRequest:
-    """`ttl` is a timedelta or seconds."""
+    """Builds a CreateSessionRequest; `ttl` is a timedelta or seconds."""
     request = build(
         CreateSessionRequest, session_id=session_id or "", user_id=user_id or "", title=title or "", metadata=metadata
     )
@@ -65,7 +65,7 @@ def build_turn(
     request_id: str | None,
     fields: TurnFields,
 ) -> ChatRequest:
-    """One turn of a session: what is given for it, over what the conversation was opened with."""
+    """Builds the request of one turn; its own fields override the conversation's defaults."""
     if isinstance(messages, ChatRequest):
         raise TypeError("a turn is a text or a list of messages; send a ChatRequest with models.chat and session_id")
     given = {name: value for name, value in check_fields(fields).items() if value is not None}
@@ -77,7 +77,7 @@ def build_turn(
 
 
 def check_fields(fields: TurnFields) -> TurnFields:
-    """Raises TypeError for keywords that a turn does not have."""
+    """The fields, checked. Raises TypeError for unknown keywords."""
     unknown = sorted(fields.keys() - TurnFields.__annotations__.keys())
     if unknown:
         raise TypeError(f"the turns of a conversation have no field {', '.join(unknown)}")
@@ -85,7 +85,7 @@ def check_fields(fields: TurnFields) -> TurnFields:
 
 
 def _defaults_under(defaults: TurnFields, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Keywords of ChatConfig win over `config`, and a default must not win over what this turn says.
+    # Keywords of ChatConfig override `config`, but a default must not override the turn's own `config`.
     return {name: value for name, value in defaults.items() if "config" not in given or name not in CONFIG_FIELDS}
 
 
@@ -93,22 +93,22 @@ def _defaults_under(defaults: TurnFields, given: Mapping[str, Any]) -> Mapping[s
 
 
 def format_message(message: SessionMessage) -> str:
-    """One line of JSON, in ASCII, so that nothing takes a character of a text for the end of a line."""
+    """One line of JSON, in ASCII, so that no reader mistakes a character such as U+2028 for a line end."""
     return MessageToJson(message, preserving_proto_field_name=True, indent=None) + "\n"
 
 
 @contextmanager
 def open_target(target: str | os.PathLike[str] | TextWriter) -> Iterator[TextWriter]:
-    """The file to write to. One that is given by its path is there whole, or as it was before."""
+    """The file to write to. A path is replaced when the block ends without an error."""
     if not isinstance(target, str | os.PathLike):
         yield target
         return
-    with open_whole(Path(target)) as file:
+    with open_atomically(Path(target)) as file:
         yield _Encoder(file)
 
 
 class _Encoder:
-    """Text into a file of bytes, with line ends as they are."""
+    """A text writer over a binary file; it leaves line ends unchanged."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -118,9 +118,9 @@ class _Encoder:
 
 
 def read_batches(source: str | os.PathLike[str] | TextReader) -> list[list[ChatMessage]]:
-    """The messages of an exported file, in parts that one call can append.
+    """The messages of an exported file, in batches that one call can append.
 
-    Raises InvalidRequest EXPORT_INVALID naming the line that is not the next message.
+    Raises InvalidRequest EXPORT_INVALID naming the first line that is not the next message.
     """
     if isinstance(source, str | os.PathLike):
         with Path(source).open(encoding="utf-8", newline="\n") as file:
@@ -157,5 +157,5 @@ def _batch(messages: Iterator[ChatMessage]) -> list[list[ChatMessage]]:
 
 
 def to_json(value: Any) -> str:
-    """The JSON of a Python value. Raises TypeError or ValueError for what JSON cannot say, such as NaN."""
+    """The JSON of a Python value. Raises TypeError or ValueError for a value that JSON cannot hold, such as NaN."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

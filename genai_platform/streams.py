@@ -1,8 +1,10 @@
-"""Answers as they are generated.
+"""Streamed answers.
 
 A stream that is left early must not go on costing money: a `break`, an error, the end of a `with` block, `close` and
 garbage collection all cancel the call, and the server stops generating. grpc.aio does not do so by itself
 (github.com/grpc/grpc/issues/43462).
+
+Written by hand for both clients: threads and interrupts concern the blocking one, event loops and tasks the other.
 """
 
 from __future__ import annotations
@@ -14,21 +16,21 @@ from typing import Self
 
 import grpc
 
-from genai_platform.calls import Call
+from genai_platform.calls import PreparedCall
 from genai_platform.errors import Cancelled, ServerError
 from proto.models_pb2 import ChatChunk, ChatResponse
 
 
-class _Answer:
-    """What was seen of the end of a stream."""
+class _ChatStreamBase:
+    """The common part of both streams: the response, and the check that a stream is complete."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: PreparedCall) -> None:
         self._call = call
         self._response: ChatResponse | None = None
 
     @property
     def response(self) -> ChatResponse | None:
-        """The whole answer, equal to what `chat` returns; None before the last chunk."""
+        """The complete answer, equal to the one that `chat` returns; None before the last chunk."""
         return self._response
 
     def _see(self, chunk: ChatChunk) -> ChatChunk:
@@ -45,13 +47,13 @@ class _Answer:
             )
 
 
-class ChatStream(_Answer):
+class ChatStream(_ChatStreamBase):
     """The chunks of one answer, to be iterated once.
 
-    It ends after a chunk with `finish_reason` and `response`, or by raising a GenAIError: never silently.
+    It ends after a chunk with `finish_reason` and `response`, or raises a GenAIError; a cut stream never looks whole.
     """
 
-    def __init__(self, stream: grpc.Call, call: Call) -> None:
+    def __init__(self, stream: grpc.Call, call: PreparedCall) -> None:
         super().__init__(call)
         self._stream = stream
 
@@ -71,7 +73,7 @@ class ChatStream(_Answer):
             raise
 
     def close(self) -> None:
-        """Cancels what is left of the call; nothing when it has ended."""
+        """Cancels the call; does nothing when it has ended."""
         self._stream.cancel()
 
     cancel = close
@@ -85,17 +87,17 @@ class ChatStream(_Answer):
         self.close()
 
     def __del__(self) -> None:
-        # A call of grpc does so itself when it is collected, but promises it nowhere.
+        # A collected call of grpc cancels itself, but its documentation does not promise it.
         self.close()
 
 
-class AsyncChatStream(_Answer):
-    """The chunks of one answer, to be iterated once, in the event loop that it was made in.
+class AsyncChatStream(_ChatStreamBase):
+    """The chunks of one answer, to be iterated once, in the event loop that made it.
 
-    It ends after a chunk with `finish_reason` and `response`, or by raising a GenAIError: never silently.
+    It ends after a chunk with `finish_reason` and `response`, or raises a GenAIError; a cut stream never looks whole.
     """
 
-    def __init__(self, stream: grpc.aio.UnaryStreamCall, call: Call) -> None:
+    def __init__(self, stream: grpc.aio.UnaryStreamCall, call: PreparedCall) -> None:
         super().__init__(call)
         self._stream = stream
         self._loop = asyncio.get_running_loop()
@@ -119,7 +121,7 @@ class AsyncChatStream(_Answer):
         return self._see(chunk)
 
     def cancel(self) -> None:
-        """Cancels what is left of the call; nothing when it has ended."""
+        """Cancels the call; does nothing when it has ended."""
         self._stream.cancel()
 
     async def close(self) -> None:
@@ -137,13 +139,13 @@ class AsyncChatStream(_Answer):
     def __del__(self) -> None:
         if self._stream.done():
             return
-        # The collector may run in any thread; and a loop that is closed has taken the connection with it.
+        # The collector may run in any thread. The connection of a closed loop is closed too.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stream.cancel)
 
 
 def task_is_cancelled() -> bool:
-    """Whether a CancelledError was meant for the current task.
+    """Whether a CancelledError is for the current task.
 
     grpc.aio raises the same error when only the call was cancelled: by closing its channel, or by another task.
     """

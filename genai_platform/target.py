@@ -1,4 +1,4 @@
-"""Where the gateway is: reading the address that a client is given."""
+"""The address of the gateway: from the client's argument, or the environment."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SECURE_SCHEMES = ("https", "grpcs")
 SECURE_PORT = 443
 
 
-class Target(NamedTuple):
-    """An address as grpc takes it (`host:port`), and whether it is spoken to over TLS."""
+class GatewayTarget(NamedTuple):
+    """An address in grpc's form (`host:port`), and whether the connection uses TLS."""
 
     address: str
     secure: bool
@@ -26,20 +26,20 @@ class Target(NamedTuple):
         return self.address.startswith(("127.", "localhost:", "[::1]:"))
 
 
-def find_target(given: str | None) -> Target:
-    """The target that was given, else the one of GENAI_GATEWAY_URL, else 127.0.0.1:50051.
+def find_target(given: str | None) -> GatewayTarget:
+    """The given target, else the one of GENAI_GATEWAY_URL, else 127.0.0.1:50051.
 
-    Raises ValueError for an address that cannot be one.
+    Raises ValueError for an invalid address.
     """
     if given is not None:
         return parse_target(given, "target")
     return parse_target(os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET, TARGET_VARIABLE)
 
 
-def parse_target(text: str, source: str) -> Target:
-    """Reads `host:port`, or a URL of http, grpc, https or grpcs; the latter two mean TLS, and port 443 without one.
+def parse_target(text: str, source: str) -> GatewayTarget:
+    """Reads `host:port`, or a URL of http, grpc, https or grpcs; the latter two mean TLS, and port 443 by default.
 
-    Raises ValueError that names `source` and what is expected.
+    Raises ValueError that names `source` and the expected form.
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
@@ -58,7 +58,7 @@ def parse_target(text: str, source: str) -> Target:
             f"{source} must be host:port, such as {DEFAULT_TARGET}, or a URL of http, https, grpc or grpcs without a "
             f"path, such as https://gateway.example:443; it is {_describe(text)}"
         )
-    return Target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", secure)
+    return GatewayTarget(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", secure)
 
 
 def _describe(text: str) -> str:

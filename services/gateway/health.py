@@ -1,4 +1,4 @@
-"""The gateway's health is that of what stands behind it, followed by one open watch for each backend."""
+"""The gateway's health: that of its backends, followed by one open watch for each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ REWATCH_SECONDS = 0.1
 
 
 class GatewayServer(Server):
-    """A server that says of each routed service what its backend says, and SERVING of the whole when all serve.
+    """A server that reports each routed service's health as its backend does. The overall health is SERVING when all
+    backends are.
 
-    A backend that cannot be reached is NOT_SERVING from the moment its connection breaks.
+    A backend is NOT_SERVING as soon as its connection breaks.
     """
 
     def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], backends: Sequence[Backend], log: Log) -> None:

@@ -1,4 +1,4 @@
-"""The Gateway: the one port that applications call, in front of the Model Service and the Session Service."""
+"""The Gateway: the one port for applications, in front of the Model Service and the Session Service."""
 
 from __future__ import annotations
 
@@ -16,31 +16,25 @@ from services.shared.errors import StartupError
 from services.shared.logs import open_log
 from services.shared.server import run, serve
 from services.shared.settings import ServiceSettings, load_settings
+from services.shared.settings_help import describe_environment
 
-ENVIRONMENT = """\
-environment variables (also read from .env; an exported one wins):
-  GATEWAY_PORT         port to listen on, 0 for any free one   (default 50051)
-  GENAI_HOST           address to listen on                    (default 127.0.0.1)
-  GENAI_EXPOSED        yes where others than this machine's user can call, as behind a proxy on the same machine;
-                       a GENAI_HOST beyond this machine means it  (default no)
-  MODELS_ADDRESS       host:port of the Model Service          (default 127.0.0.1:50053)
-  SESSIONS_ADDRESS     host:port of the Session Service        (default 127.0.0.1:50052)
-  GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
-                         (default 256)
-  GENAI_EVENT_LOOP     uvloop or asyncio                       (default uvloop where it is installed)
-  GENAI_LOG_LEVEL      debug, info, warning or error           (default info)
-  GENAI_GRACE_SECONDS  time that running calls get at a stop   (default 30)
-
+NOTES = """\
 The gateway starts without its backends and finds them when they come. Its health is theirs.
 """
 
 
 class GatewaySettings(ServiceSettings):
-    """What the gateway reads beside what every process does."""
+    """The settings of the gateway, in addition to those of every process."""
 
-    port: int = Field(50051, ge=0, le=65535, validation_alias="GATEWAY_PORT")
-    models_address: Address = Field("127.0.0.1:50053", validation_alias="MODELS_ADDRESS")
-    sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
+    port: int = Field(
+        50051, ge=0, le=65535, validation_alias="GATEWAY_PORT", description="port to listen on, 0 for any free one"
+    )
+    models_address: Address = Field(
+        "127.0.0.1:50053", validation_alias="MODELS_ADDRESS", description="`host:port` of the Model Service"
+    )
+    sessions_address: Address = Field(
+        "127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS", description="`host:port` of the Session Service"
+    )
 
 
 async def start() -> None:
@@ -52,7 +46,7 @@ async def start() -> None:
     try:
         server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
         port = server.bind(settings.host, settings.port)
-        _refuse_loop(settings, port)
+        _refuse_self_forwarding(settings, port)
         await server.start()
         routes = " and ".join(f"{backend.name} to {backend.address}" for backend in backends)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -61,8 +55,8 @@ async def start() -> None:
         await asyncio.gather(*(backend.channel.close() for backend in backends))
 
 
-def _refuse_loop(settings: GatewaySettings, port: int) -> None:
-    """A gateway that forwards to itself would multiply the first call until something breaks."""
+def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:
+    """Raises StartupError for a gateway that would forward to itself: the first call would multiply without end."""
     own = {f"{host}:{port}" for host in (settings.host, "localhost", "127.0.0.1", "[::1]")}
     for variable, address in (
         ("MODELS_ADDRESS", settings.models_address),
@@ -73,11 +67,11 @@ def _refuse_loop(settings: GatewaySettings, port: int) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the gateway from the command line."""
     parser = argparse.ArgumentParser(
         prog="gateway",
         description=__doc__,
-        epilog=ENVIRONMENT,
+        epilog=f"{describe_environment(GatewaySettings)}\n\n{NOTES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()

@@ -1,4 +1,4 @@
-"""Which metadata the next hop can be sent."""
+"""Metadata that the gateway forwards, in both directions."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _KEY = re.compile(r"[0-9a-z_.-]+")
 _TEXT = re.compile(r"[\x20-\x7e]*")
 
 
-def sent_on(received: Metadata) -> Metadata:
-    """What of a caller's metadata goes on to the backend, without a request id.
+def forwarded(received: Metadata) -> Metadata:
+    """The caller's metadata for the backend, without a request id.
 
-    Raises LimitExceeded METADATA_TOO_LARGE, and InvalidRequest METADATA_INVALID for what cannot be sent: grpc would
-    neither send nor fail the call.
+    Raises LimitExceeded METADATA_TOO_LARGE, and InvalidRequest METADATA_INVALID for a field that grpc cannot send: it
+    would neither send nor fail the call.
     """
     check_metadata(received)
-    passed = tuple(field for field in received if not _stays_here(field[0]))
-    for key, value in passed:
-        if not _can_be_sent(key, value):
+    fields = tuple(field for field in received if not _ends_here(field[0]))
+    for key, value in fields:
+        if not _is_sendable(key, value):
             raise _invalid(key)
-    return passed
+    return fields
 
 
 def returned(received: Iterable[tuple[str, str | bytes]]) -> Metadata:
-    """What a backend returned, as far as it can be returned to the caller."""
+    """The backend's metadata for the caller: those that are not the gateway's own and that grpc can send."""
     return tuple(
         (key, value)
         for key, value in received
-        if key == DETAILS_KEY or (not _is_for_gateway(key) and _can_be_sent(key, value))
+        if key == DETAILS_KEY or (not _is_for_gateway(key) and _is_sendable(key, value))
     )
 
 
@@ -43,16 +43,16 @@ def _is_for_gateway(key: str) -> bool:
     return belongs_to_hop(key) or key.startswith(INTERNAL_PREFIX)
 
 
-def _stays_here(key: str) -> bool:
+def _ends_here(key: str) -> bool:
     return key == REQUEST_ID_KEY or _is_for_gateway(key)
 
 
-def _can_be_sent(key: str, value: str | bytes) -> bool:
-    """Whether grpc takes it: a key of lower-case letters, digits and `_.-`, and plain ASCII but for binary values."""
+def _is_sendable(key: str, value: str | bytes) -> bool:
+    """Whether grpc sends a field: the key has lower-case letters, digits and `_.-`; the value is binary or ASCII."""
     if not _KEY.fullmatch(key):
         return False
     if key.endswith(BINARY_SUFFIX):
-        # A key that is nothing else is of text to grpc's core and of bytes to its Python half.
+        # The bare suffix is a text key to grpc's core and a binary one to its Python half.
         return key != BINARY_SUFFIX
     return isinstance(value, str) and bool(_TEXT.fullmatch(value))
 

@@ -1,8 +1,8 @@
-"""Forwards calls as bytes: nothing that passes is parsed, changed or kept.
+"""The proxy: forwards calls as bytes, which it does not parse, change or store.
 
-What the gateway adds to a call is an `x-request-id` when the caller sent none, who calls, one log line, and the error
-of a backend that is not there. Everything else goes through both ways: metadata, deadline, cancellation, messages as
-they come, the status with its details and trailers. Nothing is retried here.
+The gateway adds an `x-request-id` if the caller sent none, the caller's address, one log line, and the error of an
+unreachable backend. It forwards all the rest in both directions: metadata, deadline, cancellation, messages as they
+come, the status with its details and trailers. It retries no call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from services.gateway.metadata import returned, sent_on
+from services.gateway.metadata import forwarded, returned
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
@@ -24,34 +24,34 @@ from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
-from services.shared.rpc import Call, MethodHandlers, fail_call, record_call
+from services.shared.rpc import CALL_ERRORS, Call, MethodHandlers, fail_call, record_call
 
 RETRY_SECONDS = 1.0
-"""When to try again after a backend was not there: one that has come back is connected to within this time."""
+"""Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
 
 MIN_TIMEOUT_SECONDS = 0.001
 MAX_TIMEOUT_SECONDS = 365 * 24 * 3600.0
 
-# What grpc says of a backend that is not there, or that stops; of one that does not keep to the protocol.
+# grpc's own statuses for a backend that is away or stops, and for one that violates the protocol.
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-_BROKEN = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+_PROTOCOL_ERROR = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 _STREAM_REMOVED = "Stream removed ("
 
 
 class Proxy(MethodHandlers):
-    """Hands each call to the backend that serves its method; other methods are not there.
+    """Forwards each call to the backend that serves its method, and refuses unknown methods.
 
-    They are not passed on to be refused: grpc keeps the path of each method that was ever called, for good.
+    Those are not forwarded, because grpc stores the path of each method that was ever called, for good.
     """
 
     def __init__(
         self, backends: Sequence[Backend], log: Log, *, exposed: bool = False, intake: Intake = PROCESS_INTAKE
     ) -> None:
-        """`exposed` says that anybody may call, which the backends are told with every call."""
-        told: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
+        """`exposed`: strangers may call. The backends receive it in the metadata of every call."""
+        added: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
         super().__init__(
             {
-                f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, told, intake))
+                f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, added, intake))
                 for backend in backends
                 for method in backend.service.methods
             }
@@ -59,31 +59,31 @@ class Proxy(MethodHandlers):
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
-    # To grpc requests are streams: it would take in the only message of a unary one before anybody is asked.
+    # Requests are declared as streams: grpc would receive the message of a unary one before it calls the handler.
     if forward.streams:
         return grpc.stream_stream_rpc_method_handler(forward.relay)
     return grpc.stream_unary_rpc_method_handler(forward.unary)
 
 
 class Forward:
-    """Forwards one method, whose request is one message."""
+    """Forwards the calls of one method; their requests are single messages."""
 
-    def __init__(self, backend: Backend, method: MethodDescriptor, log: Log, told: Metadata, intake: Intake) -> None:
+    def __init__(self, backend: Backend, method: MethodDescriptor, log: Log, added: Metadata, intake: Intake) -> None:
         path, channel = f"/{backend.service.full_name}/{method.name}", backend.channel
         self.streams = method.server_streaming
         self._start = channel.unary_stream(path) if self.streams else channel.unary_unary(path)
         self._start_in_pieces = channel.stream_stream(path) if self.streams else channel.stream_unary(path)
         self._backend = backend
-        # Where it is, is not for strangers; the log has it.
-        self._place = backend.title if told else f"{backend.title} at {backend.address}"
+        # Strangers do not learn the address; the log has it.
+        self._label = backend.title if added else f"{backend.title} at {backend.address}"
         self._name = f"{backend.service.name}/{method.name}"
-        self._max_bytes = max_request_bytes(method.name)
+        self._max_bytes = max_request_bytes(method)
         self._log = log
-        self._told = told
+        self._added = added
         self._intake = intake
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
-        """Forwards one message and returns the one that comes back."""
+        """Forwards one message and returns the response."""
         call = Call(context, context.peer())
         try:
             with PROCESS_ADMISSION.call(call.caller):
@@ -96,14 +96,14 @@ class Forward:
                     context.set_trailing_metadata(returned(await onward.trailing_metadata()))
                 finally:
                     onward.cancel()
-        except BaseException as error:
+        except CALL_ERRORS as error:
             await self._fail(error, call, context)
         call.log_fields["response_bytes"] = len(response)
         record_call(self._log, self._name, call, "OK")
         return response
 
     async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
-        """Forwards one message, and writes each that comes back before the next is read."""
+        """Forwards one message; writes each response before it reads the next one."""
         call = Call(context, context.peer())
         messages = 0
         try:
@@ -116,25 +116,25 @@ class Forward:
                         messages += 1
                     context.set_trailing_metadata(returned(await onward.trailing_metadata()))
                 finally:
-                    # Leaving the loop would not end the backend's work.
+                    # To leave the loop would not end the backend's work.
                     onward.cancel()
                     call.log_fields["messages"] = messages
-        except BaseException as error:
+        except CALL_ERRORS as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
 
     async def _begin(self, call: Call, context: grpc.aio.ServicerContext) -> Any:
-        """The call to the backend, which has the request."""
+        """Starts the call to the backend, and sends the request."""
         metadata = self._metadata(call)
-        data, room = await self._intake.receive(context, call.caller)
+        data, reservation = await self._intake.receive(context, call.caller)
         call.log_fields["request_bytes"] = len(data)
-        with room:
+        with reservation:
             if len(data) <= SMALL_BYTES:
                 return self._start(data, timeout=_timeout(call), metadata=metadata)
             check_size(len(data), self._max_bytes)
             onward = self._start_in_pieces(timeout=_timeout(call), metadata=metadata)
             try:
-                # A call that is given its request at its start keeps it to its end.
+                # A call that gets its request at its start holds it until it ends.
                 await _send(onward, data)
             except BaseException:
                 onward.cancel()
@@ -142,16 +142,16 @@ class Forward:
             return onward
 
     def _metadata(self, call: Call) -> Metadata:
-        """The caller's metadata, with exactly one request id, the one that this gateway logs, and what it tells."""
-        return (*sent_on(call.metadata), (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._told)
+        """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own."""
+        return (*forwarded(call.metadata), (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):
-            if not _is_from_grpc_itself(error):
+            if not _is_made_by_grpc(error):
                 await self._pass_status(error, call, context)
-            # For the operator: a refused connection, a broken one, a proxy between that answers in plain HTTP.
+            # For the operator, such as a refused or broken connection, or a proxy in between that answers in HTTP.
             call.log_fields["cause"] = error.details()
-            error = self._broken_off(error.code(), is_in_mid_stream=bool(call.log_fields.get("messages")))
+            error = self._backend_error(error.code(), is_in_mid_stream=bool(call.log_fields.get("messages")))
         await fail_call(self._log, self._name, error, call, context)
 
     async def _pass_status(
@@ -163,54 +163,55 @@ class Forward:
     def _unreachable(self) -> errors.Unavailable:
         backend = self._backend
         return errors.Unavailable(
-            f"the {self._place} cannot be reached; is it running?",
+            f"the {self._label} cannot be reached; is it running?",
             reason="BACKEND_UNAVAILABLE",
             retry_after=RETRY_SECONDS,
             metadata={"backend": backend.name},
         )
 
-    def _broken_off(self, code: grpc.StatusCode, *, is_in_mid_stream: bool) -> errors.Unavailable:
+    def _backend_error(self, code: grpc.StatusCode, *, is_in_mid_stream: bool) -> errors.Unavailable:
         if is_in_mid_stream:
             return self._lost("was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
         if code in _AWAY:
             return self._unreachable()
         return self._lost("has answered in a way that cannot be read")
 
-    def _lost(self, how: str, **facts: str) -> errors.Unavailable:
-        # Names no time to retry after: a caller that repeated the call by itself would pay for the answer twice.
+    def _lost(self, problem: str, **facts: str) -> errors.Unavailable:
+        # Has no retry delay: a caller that repeated the call by itself would pay for the answer twice.
         backend = self._backend
         return errors.Unavailable(
-            f"the {self._place} {how}",
+            f"the {self._label} {problem}",
             reason="BACKEND_LOST",
             metadata={"backend": backend.name, **facts},
         )
 
 
 def _timeout(call: Call) -> float | None:
-    # To grpc.aio a timeout of 0 means none, and one of centuries is over at once.
+    # For grpc.aio a timeout of 0 means none, and one of centuries expires at once.
     remaining = call.remaining_seconds()
     return None if remaining is None else min(max(remaining, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
 
 
 async def _send(onward: Any, request: bytes) -> None:
-    """Sends a request. A call that has ended before it had all of it tells how when it is asked for its answer."""
+    """Sends a request. If the call ends meanwhile, its status is raised when the response is awaited."""
     await onward.wait_for_connection()
     with contextlib.suppress(grpc.aio.InternalError):
-        # `write` would replace the status of a backend that has answered before it had all.
+        # `write` would replace the status of a backend that answers before it has received the whole request.
         await onward._cython_call.send_serialized_message(request)
         await onward.done_writing()
 
 
 async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContext) -> None:
-    # Not sent when empty: response headers tell a caller's grpc that the call was accepted and may not be repeated.
+    # Empty metadata are not sent: after response headers, the caller's grpc takes the call as accepted and does not
+    # repeat it.
     metadata = returned(await onward.initial_metadata())
     if metadata:
         await context.send_initial_metadata(metadata)
 
 
-def _is_from_grpc_itself(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the backend cannot have said this: every error that a service raises comes with details. CANCELLED, too,
-    is grpc's word for a call that it gave up as the backend stopped: the caller has cancelled nothing."""
-    if error.code() not in _AWAY | _BROKEN:
+def _is_made_by_grpc(error: grpc.aio.AioRpcError) -> bool:
+    """Whether grpc itself made the status, and not the backend: errors of a service always have details. grpc ends
+    calls with CANCELLED when the backend stops, although the caller has not cancelled them."""
+    if error.code() not in _AWAY | _PROTOCOL_ERROR:
         return False
     return DETAILS_KEY not in error.trailing_metadata() or (error.details() or "").startswith(_STREAM_REMOVED)

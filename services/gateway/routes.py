@@ -1,4 +1,4 @@
-"""Where calls go: which process serves which service, and how the gateway reaches it."""
+"""Routes: the backend of each service, and the channel to it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Backend(NamedTuple):
     """A process that serves one service, and the channel to it."""
 
     name: str
-    """Its short name, for programs: `models`."""
+    """The short name, for programs: `models`."""
     title: str
-    """What people call it: `Model Service`."""
+    """The name for people: `Model Service`."""
     service: ServiceDescriptor
     address: str
     channel: grpc.aio.Channel
 
 
 def open_backends(models_address: str, sessions_address: str) -> tuple[Backend, ...]:
-    """The backends, connected to on demand. Whoever opens them closes their channels."""
+    """The backends, connected to on demand. The caller closes their channels."""
     return (
         Backend("models", "Model Service", MODEL_SERVICE, models_address, open_channel(models_address)),
         Backend("sessions", "Session Service", SESSION_SERVICE, sessions_address, open_channel(sessions_address)),

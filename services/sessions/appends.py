@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sessions.tables import appends, messages
 from services.shared.errors import AlreadyExists
-from services.shared.pacing import Pace
+from services.shared.time_slices import TimeSlices
 
 MAX_STATEMENT_ROWS = 100
 MAX_STATEMENT_BYTES = 1024 * 1024
@@ -101,10 +101,10 @@ async def remember_request(
 async def hash_contents(contents: Sequence[bytes]) -> bytes:
     """What tells the messages of one append from those of another."""
     digest = hashlib.sha256()
-    pace = Pace()
+    slices = TimeSlices()
     for content in contents:
         digest.update(len(content).to_bytes(8))
         for start in range(0, len(content), HASHED_BYTES):
             digest.update(memoryview(content)[start : start + HASHED_BYTES])
-            await pace.rest()
+            await slices.yield_if_over()
     return digest.digest()

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from proto.models_pb2 import ChatMessage
 from services.sessions import validation
 from services.shared.errors import DataLoss
-from services.shared.pacing import Pace
+from services.shared.time_slices import TimeSlices
 
 
 class StoredMessage(NamedTuple):
@@ -32,7 +32,7 @@ class StoredMessage(NamedTuple):
 async def to_contents(messages: Sequence[ChatMessage]) -> list[bytes]:
     """What is kept of the messages of one append. Raises InvalidRequest."""
     validation.check_count(messages)
-    pace = Pace()
+    slices = TimeSlices()
     contents: list[bytes] = []
     room = validation.MAX_PARTS_IN_ALL
     size = 0
@@ -41,5 +41,5 @@ async def to_contents(messages: Sequence[ChatMessage]) -> list[bytes]:
         contents.append(message.SerializeToString(deterministic=True))
         size += len(contents[-1])
         validation.check_append_size(size)
-        await pace.rest()
+        await slices.yield_if_over()
     return contents

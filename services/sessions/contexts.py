@@ -12,7 +12,7 @@ from services.sessions.conversion import to_entries
 from services.sessions.store import History
 from services.sessions.windows import MAX_CONTEXT_PARTS, Entry, Limits, Window
 from services.shared.errors import LimitExceeded
-from services.shared.pacing import Pace
+from services.shared.time_slices import TimeSlices
 
 FIRST_BATCH = 100
 MAX_BATCH = 1000
@@ -101,11 +101,11 @@ async def _walk(history: History, *, descending: bool) -> AsyncGenerator[Entry, 
     after = None
     more = True
     size = FIRST_BATCH
-    pace = Pace()
+    slices = TimeSlices()
     while more:
         stored, more = await history.fetch(after, size, descending)
         size = min(2 * size, MAX_BATCH)
         for message in stored:
             yield Entry.of(message)
             after = message.sequence
-            await pace.rest()
+            await slices.yield_if_over()

@@ -10,8 +10,8 @@ from proto import sessions_pb2
 from services.sessions.contents import StoredMessage
 from services.sessions.memories import Memory
 from services.sessions.rows import Session
-from services.shared.frames import head_of
-from services.shared.pacing import Pace
+from services.shared.serialized_messages import field_header
+from services.shared.time_slices import TimeSlices
 
 MESSAGES_FIELD = 1
 """The number of the field `messages` in each response that has it."""
@@ -42,14 +42,14 @@ async def to_entries(messages: Iterable[StoredMessage], *, check: bool = False) 
     With `check`, raises DataLoss for the first whose stored bytes are no message.
     """
     pieces: list[bytes] = []
-    pace = Pace()
+    slices = TimeSlices()
     for stored in messages:
         if check:
             stored.parse()
         place = sessions_pb2.SessionMessage(sequence=stored.sequence, create_time=to_timestamp(stored.create_time))
-        head = place.SerializeToString() + head_of(MESSAGE_FIELD, len(stored.message))
-        pieces += (head_of(MESSAGES_FIELD, len(head) + len(stored.message)), head, stored.message)
-        await pace.rest()
+        head = place.SerializeToString() + field_header(MESSAGE_FIELD, len(stored.message))
+        pieces += (field_header(MESSAGES_FIELD, len(head) + len(stored.message)), head, stored.message)
+        await slices.yield_if_over()
     return pieces
 
 

@@ -12,7 +12,7 @@ from services.sessions.store import read_clock
 from services.sessions.tables import memories
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
-from services.shared.slices import Slice, fetch_slice
+from services.shared.row_pages import RowPage, fetch_page
 from services.shared.storage_errors import retried
 
 MAX_MEMORIES = 10_000
@@ -50,7 +50,7 @@ class MemoryStore:
                 await connection.execute(insert(memories).values(memory._asdict()))
         return memory
 
-    async def list_memories(self, user_id: str, key_prefix: str, after: str | None, size: int) -> Slice[Memory]:
+    async def list_memories(self, user_id: str, key_prefix: str, after: str | None, size: int) -> RowPage[Memory]:
         """The values whose key begins with `key_prefix`, in the order of keys, from behind `after` on."""
         c = memories.c
         statement = select(memories).where(c.user_id == user_id)
@@ -60,8 +60,8 @@ class MemoryStore:
             statement = statement.where(c.key > after)
         statement = statement.order_by(c.key)
         async with self._database.read() as connection:
-            rows = await fetch_slice(connection, statement, func.length(c.value_json) + 4 * func.length(c.key), size)
-        return Slice([Memory(*row) for row in rows.entries], rows.more)
+            rows = await fetch_page(connection, statement, func.length(c.value_json) + 4 * func.length(c.key), size)
+        return RowPage([Memory(*row) for row in rows.entries], rows.more)
 
     @retried
     async def delete(self, user_id: str, key: str) -> None:

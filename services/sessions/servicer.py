@@ -11,10 +11,10 @@ from services.sessions.contexts import Context, read_context
 from services.sessions.conversion import to_entries, to_memory, to_session
 from services.sessions.memories import MemoryStore
 from services.sessions.store import SessionStore
-from services.shared.frames import Assembled
-from services.shared.pacing import Pace
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
 from services.shared.rpc import Call
+from services.shared.serialized_messages import SerializedMessage
+from services.shared.time_slices import TimeSlices
 
 
 class SessionServicer:
@@ -44,10 +44,10 @@ class SessionServicer:
         after = read_page_token(request, tuple[NaturalNumber, Text, Text])
         sessions, more = await self._sessions.list_sessions(user_id, after, read_page_size(request))
         response = pb.ListSessionsResponse()
-        pace = Pace()
+        slices = TimeSlices()
         for session in sessions:
             response.sessions.append(to_session(session))
-            await pace.rest()
+            await slices.yield_if_over()
         if more:
             last = sessions[-1]
             response.next_page_token = write_page_token(request, (last.update_time, last.session_id, last.user_id))
@@ -58,7 +58,7 @@ class SessionServicer:
         await self._sessions.delete(session_id, validation.check_user_id(request.user_id))
         return pb.DeleteSessionResponse()
 
-    async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> Assembled:
+    async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         request_id = validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID)
@@ -77,9 +77,9 @@ class SessionServicer:
             StoredMessage(sequence, content, appended.create_time)
             for sequence, content in enumerate(sent, appended.first_sequence)
         )
-        return Assembled([*await to_entries(stored), told.SerializeToString()])
+        return SerializedMessage([*await to_entries(stored), told.SerializeToString()])
 
-    async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> Assembled:
+    async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         after = read_page_token(request, NaturalNumber)
@@ -88,9 +88,9 @@ class SessionServicer:
             stored, more = await history.fetch(after, size, request.descending)
             token = write_page_token(request, stored[-1].sequence) if more else ""
             told = pb.ListMessagesResponse(next_page_token=token)
-            return Assembled([*await to_entries(stored, check=True), told.SerializeToString()])
+            return SerializedMessage([*await to_entries(stored, check=True), told.SerializeToString()])
 
-    async def GetContext(self, request: pb.GetContextRequest, call: Call) -> Assembled:
+    async def GetContext(self, request: pb.GetContextRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         validation.check_window(request.window)
@@ -98,7 +98,7 @@ class SessionServicer:
         async with self._sessions.history(session_id, user_id, expected) as history:
             context = await read_context(history, request.window)
             note_context(context, call)
-            return Assembled(context.pieces)
+            return SerializedMessage(context.pieces)
 
     async def TruncateMessages(self, request: pb.TruncateMessagesRequest, call: Call) -> pb.TruncateMessagesResponse:
         session_id = read_session_id(request, call)

@@ -27,7 +27,7 @@ from services.sessions.rows import Session, change, expiry, get_session, is_aliv
 from services.sessions.tables import memories, messages, sessions
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, Conflict, NotFound
-from services.shared.slices import Slice, fetch_slice
+from services.shared.row_pages import RowPage, fetch_page
 from services.shared.storage_errors import retried
 
 PURGE_BATCH = 200
@@ -117,7 +117,7 @@ class SessionStore:
         async with self._database.read() as connection:
             return await get_session(connection, session_id, user_id, self._now())
 
-    async def list_sessions(self, user_id: str, after: Position | None, size: int) -> Slice[Session]:
+    async def list_sessions(self, user_id: str, after: Position | None, size: int) -> RowPage[Session]:
         """The most recently used first, from behind `after` on."""
         c = sessions.c
         statement = select(sessions).where(is_alive(self._now()))
@@ -127,10 +127,10 @@ class SessionStore:
             statement = statement.where(tuple_(c.update_time, c.session_id, c.user_id) < after)
         statement = statement.order_by(c.update_time.desc(), c.session_id.desc(), c.user_id.desc())
         async with self._database.read() as connection:
-            rows = await fetch_slice(
+            rows = await fetch_page(
                 connection, statement, func.length(c.metadata_json) + 4 * func.length(c.title), size
             )
-        return Slice([Session(*row) for row in rows.entries], rows.more)
+        return RowPage([Session(*row) for row in rows.entries], rows.more)
 
     @retried
     async def delete(self, session_id: str, user_id: str) -> None:
@@ -311,15 +311,15 @@ class History:
         self._connection = connection
         self.session = session
 
-    async def fetch(self, after: int | None, size: int, descending: bool) -> Slice[StoredMessage]:
+    async def fetch(self, after: int | None, size: int, descending: bool) -> RowPage[StoredMessage]:
         """Messages from behind `after` on; None: from the end that the order begins with."""
         c = messages.c
         statement = select(c.sequence, c.message, c.create_time).where(c.session_key == self.session.session_key)
         if after is not None:
             statement = statement.where(c.sequence < after if descending else c.sequence > after)
         statement = statement.order_by(c.sequence.desc() if descending else c.sequence)
-        rows = await fetch_slice(self._connection, statement, func.length(c.message), size)
-        return Slice([StoredMessage(*row) for row in rows.entries], rows.more)
+        rows = await fetch_page(self._connection, statement, func.length(c.message), size)
+        return RowPage([StoredMessage(*row) for row in rows.entries], rows.more)
 
 
 def _check_turn(session: Session, turn_id: str) -> None:

@@ -10,8 +10,8 @@ from services.sessions.contexts import read_context
 from services.sessions.servicer import note_context, read_session_id
 from services.sessions.store import Appending, SessionStore
 from services.shared.errors import PlatformError
-from services.shared.frames import Assembled, head_of
 from services.shared.rpc import Call
+from services.shared.serialized_messages import SerializedMessage, field_header
 
 CONTEXT_FIELD = pb.BeginTurnResponse.DESCRIPTOR.fields_by_name["context"].number
 
@@ -22,7 +22,7 @@ class TurnServicer:
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
 
-    async def BeginTurn(self, request: pb.BeginTurnRequest, call: Call) -> Assembled:
+    async def BeginTurn(self, request: pb.BeginTurnRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
         user_id = validation.check_user_id(request.user_id)
         turn_id = _read_turn_id(request.turn_id)
@@ -36,9 +36,9 @@ class TurnServicer:
             async with self._sessions.history(session_id, user_id, expected) as history:
                 context = await read_context(history, request.window)
                 note_context(context, call)
-                head = head_of(CONTEXT_FIELD, sum(map(len, context.pieces)))
+                head = field_header(CONTEXT_FIELD, sum(map(len, context.pieces)))
                 told = pb.BeginTurnResponse(lease=self._lease(), user_id=user_id)
-                return Assembled([head, *context.pieces, told.SerializeToString()])
+                return SerializedMessage([head, *context.pieces, told.SerializeToString()])
         except PlatformError:
             # Whoever is refused holds nothing. (Whoever leaves ends the turn by itself, or lets it run out.)
             await self._sessions.end_turn(session_id, user_id, turn_id)

@@ -11,7 +11,7 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 
 from proto.models_pb2 import ChatMessage, ContentPart, WindowPolicy
-from services.shared.characters import UNSEEN
+from services.shared.characters import INVISIBLE
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest
 
@@ -81,7 +81,7 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
         raise InvalidRequest.field("metadata", f"has {len(metadata)} entries; at most {MAX_METADATA} are allowed")
     for key, value in metadata.items():
         check_text("metadata", key, MAX_METADATA_KEY, required=True)
-        check_text(f"metadata[{UNSEEN.sub('?', key)}]", value, MAX_METADATA_VALUE)
+        check_text(f"metadata[{INVISIBLE.sub('?', key)}]", value, MAX_METADATA_VALUE)
     return dict(metadata)
 
 

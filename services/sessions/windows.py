@@ -11,23 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proto.models_pb2 import ChatMessage, ContentPart, ToolCall, WindowPolicy
+from proto.models_pb2 import ChatMessage, WindowPolicy
 from services.sessions.contents import StoredMessage
+from services.shared.tokens import measure
 
 INSTRUCTING_ROLES = frozenset({"system", "developer"})
 SPEAKING_ROLES = frozenset({"user", "system", "developer"})
 
-# Rules of thumb: about four bytes of text make a token, a message has a frame, and an image costs about a thousand.
-BYTES_PER_TOKEN = 4
-TOKENS_PER_MESSAGE = 4
-TOKENS_PER_MEDIA = 1000
-
 MAX_CONTEXT_PARTS = 100_000
 """Parts and tool calls of a context, with the contents of tool results: each takes far more memory than bytes."""
-
-LARGE_BYTES = 1024 * 1024
-"""From here on texts are measured by their serialised form: to make strings of them would hold up other calls."""
-
 
 _NONE: frozenset[str] = frozenset()
 
@@ -136,60 +128,6 @@ class Window:
         too_many = self._limits.messages is not None and self._count > self._limits.messages
         too_long = self._limits.tokens is not None and self._tokens > self._limits.tokens
         return too_many or too_long
-
-
-class Measure(NamedTuple):
-    """What a message, or a part of one, has of each."""
-
-    text: int = 0
-    """In bytes."""
-    media: int = 0
-    parts: int = 0
-    """Parts and tool calls, with those of tool results."""
-
-    @property
-    def tokens(self) -> int:
-        """About how many tokens a message is, whatever the model."""
-        return TOKENS_PER_MESSAGE + -(-self.text // BYTES_PER_TOKEN) + self.media * TOKENS_PER_MEDIA
-
-
-def measure(message: ChatMessage, size: int) -> Measure:
-    """What a message of `size` bytes has."""
-    roughly = size >= LARGE_BYTES
-    if message.parts:
-        text, media, parts = _measure_parts(message.parts, roughly)
-        return Measure(text, media, parts + len(message.tool_calls))
-    if roughly:
-        return Measure(size, parts=len(message.tool_calls))
-    text = _length(message.content) + sum(map(_call_length, message.tool_calls))
-    return Measure(text, parts=len(message.tool_calls))
-
-
-def _measure_parts(parts: Sequence[ContentPart], roughly: bool) -> Measure:
-    text = media = 0
-    count = len(parts)
-    for part in parts:
-        kind = part.WhichOneof("kind")
-        if kind == "media":
-            media += 1
-        elif kind == "tool_result":
-            inner = _measure_parts(part.tool_result.content, roughly)
-            text, media, count = text + inner.text, media + inner.media, count + inner.parts
-        elif kind == "tool_call":
-            text += _call_length(part.tool_call)
-        elif kind and roughly:
-            text += part.ByteSize() - part.provider_state.ByteSize()
-        elif kind:
-            text += _length(part.text) + _length(part.refusal) + _length(part.reasoning.text)
-    return Measure(text, media, count)
-
-
-def _call_length(call: ToolCall) -> int:
-    return len(call.name) + _length(call.arguments_json)
-
-
-def _length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _made_calls(message: ChatMessage) -> frozenset[str]:

@@ -1,7 +1,7 @@
-"""The C library's allocator, told to give large blocks back to the system.
+"""The C library's allocator, configured to return large blocks to the system.
 
-Left alone, glibc raises its threshold for separate blocks to 32 MiB as soon as one of that size is freed; what the
-requests of a busy minute took then stays with the process (man 3 mallopt).
+By default glibc raises its mmap threshold to 32 MiB as soon as a block of that size is freed; the memory of a busy
+minute's requests then stays with the process (man 3 mallopt).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import ctypes
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
-SEPARATE_BYTES = 1024 * 1024
-KEPT_BYTES = 4 * 1024 * 1024
+MMAP_THRESHOLD_BYTES = 1024 * 1024
+TRIM_THRESHOLD_BYTES = 4 * 1024 * 1024
 
 
-def give_back_large_blocks() -> None:
-    """Sets both thresholds for the process; does nothing where the C library has none."""
+def return_large_blocks() -> None:
+    """Sets the mmap and trim thresholds of the process. Does nothing if the C library has no mallopt."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        mallopt(M_MMAP_THRESHOLD, SEPARATE_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)

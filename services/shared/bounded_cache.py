@@ -1,7 +1,7 @@
-"""A cache within a number of bytes, for results that take long to find out and are asked for again and again.
+"""A cache bounded by bytes and time, for results that are expensive and often needed.
 
-`functools.lru_cache` counts entries, however large they are, and keeps them for good. Here neither is so: what callers
-write must not fill the memory, and a key that has been replaced must not stay in it.
+`functools.lru_cache` counts entries, whatever their size, and stores them without a time limit. This cache must not be
+filled by large requests, and must not keep a key that has been replaced.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Result = TypeVar("Result")
 
 
 class BoundedCache(Generic[*Arguments, Result]):
-    """Calls `function`, or returns what it returned for the same arguments.
+    """Calls `function`, or returns the cached result for the same arguments.
 
-    Arguments and results together have at most `max_bytes`; whatever is larger than `max_entry_bytes` by itself is not
-    kept, and what nobody asked for within `lifetime` seconds is dropped before twice that, by the next call. Nothing is
-    kept of a call that raises. Takes calls from several threads.
+    Arguments and results together have at most `max_bytes`. An entry larger than `max_entry_bytes` is not cached. An
+    entry that was not used within `lifetime` seconds is dropped by a later call, before twice that time. An exception
+    is not cached. Thread-safe.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class BoundedCache(Generic[*Arguments, Result]):
         self._lifetime = lifetime
         self._clock = clock
         self._lock = threading.Lock()
-        # What is asked for moves from the older into the newer. When that is full, or its time is over, it becomes the
-        # older one.
+        # Two generations: a used entry moves from the older to the newer one. When the newer one is full, or its time
+        # is over, it becomes the older one.
         self._newer: dict[tuple[*Arguments], Result] = {}
         self._older: dict[tuple[*Arguments], Result] = {}
         self._newer_bytes = 0
@@ -60,27 +60,27 @@ class BoundedCache(Generic[*Arguments, Result]):
     def _find(self, arguments: tuple[*Arguments]) -> Result:
         with self._lock:
             if self._clock() >= self._over:
-                self._begin_anew()
+                self._rotate()
             for entries in (self._newer, self._older):
                 if arguments in entries:
                     result = entries[arguments]
-                    self._keep(arguments, result)
+                    self._store(arguments, result)
                     return result
         result = self._function(*arguments)
         with self._lock:
-            self._keep(arguments, result)
+            self._store(arguments, result)
         return result
 
-    def _keep(self, arguments: tuple[*Arguments], result: Result) -> None:
+    def _store(self, arguments: tuple[*Arguments], result: Result) -> None:
         size = _size_of((arguments, result))
         if arguments in self._newer or size > self._max_entry_bytes:
             return
         if self._newer_bytes + size > self._max_newer_bytes:
-            self._begin_anew()
+            self._rotate()
         self._newer[arguments] = result
         self._newer_bytes += size
 
-    def _begin_anew(self) -> None:
+    def _rotate(self) -> None:
         now = self._clock()
         self._older = self._newer if now < self._over + self._lifetime else {}
         self._newer = {}

@@ -1,5 +1,4 @@
-"""How calls end that nobody hears any more, because the caller has left or the server has stopped, and how calls are
-refused that no handler has taken."""
+"""Ends of calls: of those whose caller has left or whose server has stopped, and of those that no handler accepted."""
 
 from __future__ import annotations
 
@@ -13,16 +12,15 @@ from services.shared.error_details import DETAILS_KEY, pack_details
 from services.shared.errors import Unavailable
 
 RETRY_SECONDS = 0.1
-"""When to try again after a server was stopping: one whose serving loop has ended is replaced within this time."""
+"""Retry delay while a server stops: one whose serving loop has ended is replaced within this time."""
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
 def is_call_end(error: BaseException) -> bool:
-    """Whether grpc says by it that the call is over: cancellations, and the several errors of a call that cannot go on.
+    """Whether the error means that the call is over: a cancellation, or one of grpc's errors for an ended call.
 
-    grpc fails reads and writes before it cancels the handler of a caller who has left; so it does where the server has
-    stopped meanwhile.
+    When a caller leaves or the server stops, grpc fails reads and writes before it cancels the handler.
     """
     if isinstance(error, grpc.aio.AbortError):
         return False
@@ -32,7 +30,7 @@ def is_call_end(error: BaseException) -> bool:
 async def abort_call(
     context: grpc.aio.ServicerContext, code: grpc.StatusCode, message: str, trailers: Trailers
 ) -> NoReturn:
-    """Ends a call with a status. Raises CancelledError where nobody is there to be told, else grpc's AbortError."""
+    """Ends a call with a status. Raises grpc's AbortError, or CancelledError if the call is already over."""
     try:
         await context.abort(code, message, trailers)
     except (grpc.aio.InternalError, grpc.aio.UsageError):
@@ -40,15 +38,15 @@ async def abort_call(
     raise AssertionError("abort raises")
 
 
-async def refuse_call(untaken: cygrpc.RPCState) -> None:
-    """Ends a call that no handler has taken with UNAVAILABLE SERVER_STOPPING; grpc itself would say CANCELLED."""
+async def refuse_unaccepted(unaccepted: cygrpc.RPCState) -> None:
+    """Ends a call that no handler accepted with UNAVAILABLE SERVER_STOPPING; grpc itself would say CANCELLED."""
     loop = asyncio.get_running_loop()
-    context = cygrpc._ServicerContext(untaken, None, None, loop)
-    await cygrpc._schedule_rpc_coro(refuse_in(context), untaken, loop, "refused")
+    context = cygrpc._ServicerContext(unaccepted, None, None, loop)
+    await cygrpc._schedule_rpc_coro(refuse_call(context), unaccepted, loop, "refused")
 
 
-async def refuse_in(context: grpc.aio.ServicerContext) -> NoReturn:
-    """The same for one that a handler is asked for."""
+async def refuse_call(context: grpc.aio.ServicerContext) -> NoReturn:
+    """Ends a call in its handler with UNAVAILABLE SERVER_STOPPING."""
     error = Unavailable(
         "the server is stopping, and has not begun this call; try again",
         reason="SERVER_STOPPING",

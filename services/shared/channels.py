@@ -1,4 +1,4 @@
-"""How one service reaches another: addresses, and channels that find a service again soon after it returns."""
+"""Channels between services, which reconnect soon after a service returns, and their addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     *SIZE_OPTIONS,
-    # A call is sent once: whether to repeat it is known to whoever makes it, not here.
+    # Calls are sent once: only their callers know whether they may be repeated.
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
     # Fixed windows: with growing ones, grpc buffers megabytes for each stream whose reader is slow.
@@ -26,10 +26,10 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A service that returns is found within some 200 ms; grpc's own pause grows to two minutes.
+    # A service that returns is found within some 200 ms; grpc's default backoff grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
-    # In spite of its name, the time that one attempt to connect may take.
+    # Despite its name, the timeout of one attempt to connect.
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
@@ -49,5 +49,5 @@ Address = Annotated[str, AfterValidator(_check_address)]
 
 
 def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel that connects at its first call. Whoever opens it closes it."""
+    """Opens a channel that connects at its first call. The caller closes it."""
     return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)

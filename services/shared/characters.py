@@ -1,7 +1,7 @@
-"""Characters that show something else than what is there: they move the cursor, turn or break a line, or are unseen.
+"""Invisible and deceptive characters: they move the cursor, reverse or break a line, or show nothing.
 
-Control characters, marks and overrides of the direction of writing (https://www.unicode.org/reports/tr36), separators
-of lines, what has no width, tags, halves of surrogate pairs, and what is no character at all.
+Control characters, bidirectional marks and overrides (https://www.unicode.org/reports/tr36), line separators,
+characters of no width, tags, lone surrogates, and noncharacters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 CONTROL = "\x00-\x1f\x7f-\x9f"
 
 JOINERS = "\u200c\u200d"
-"""They have no width, but Persian, Hindi and emoji are not written without them."""
+"""Joiners of no width, without which Persian, Hindi and emoji cannot be written."""
 
 DECEPTIVE = (
     "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
@@ -20,20 +20,20 @@ DECEPTIVE = (
 
 ALL = CONTROL + JOINERS + DECEPTIVE
 
-UNSEEN = re.compile(f"[{ALL}]")
-_UNSEEN_BUT_JOINERS = re.compile(f"[{CONTROL}{DECEPTIVE}]")
+INVISIBLE = re.compile(f"[{ALL}]")
+_INVISIBLE_BUT_JOINERS = re.compile(f"[{CONTROL}{DECEPTIVE}]")
 
 
-def has_unseen(text: str, *, joiners: bool = False) -> bool:
-    """Whether one of them is in `text`; with `joiners`, those are let through."""
+def has_invisible(text: str, *, joiners: bool = False) -> bool:
+    """Whether `text` has an invisible or deceptive character; with `joiners`, those are allowed."""
     if text.isascii() and text.isprintable():
         return False
-    return bool((_UNSEEN_BUT_JOINERS if joiners else UNSEEN).search(text))
+    return bool((_INVISIBLE_BUT_JOINERS if joiners else INVISIBLE).search(text))
 
 
-def escape_unseen(text: str) -> str:
-    """The text with each of them as JSON writes it in ASCII."""
-    return UNSEEN.sub(_escape, text)
+def escape_invisible(text: str) -> str:
+    """The text with each invisible or deceptive character as a JSON escape."""
+    return INVISIBLE.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""File descriptors: every connection and every open file takes one, and a process may have only so many.
+"""File descriptors: every connection and open file takes one, and their number is limited.
 
-The limit is raised at the start as far as a process may raise it, and connections are bounded so that a file can always
-be opened. Where a descriptor is missing all the same, the log says so, and nobody else is blamed for it.
+The limit is raised at the start as far as possible, and connections are bounded so that files can still be opened. When
+descriptors run out all the same, the log says so, and the error has a reason of its own instead of blaming a provider.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import NamedTuple
 from services.shared.errors import LimitExceeded
 from services.shared.logs import Log
 
-ENOUGH = 65_536
-"""As high as the limit is raised."""
+WANTED_DESCRIPTORS = 65_536
+"""Value to which the limit is raised."""
 
-FEW = 4096
-"""With fewer, the log recommends more."""
+RECOMMENDED_DESCRIPTORS = 4096
+"""Limit below which the log recommends more."""
 
-OWN = 96
-"""What a service keeps for itself beside its connections: database files, questions to name servers, wake-ups."""
+RESERVED_DESCRIPTORS = 96
+"""Descriptors that are not for connections: of database files, DNS queries and wake-ups."""
 
-LOOK_SECONDS = 5.0
-SHORT = 0.95
-"""The share in use from which on the log is told."""
+CHECK_SECONDS = 5.0
+SHORT_SHARE = 0.95
+"""Share in use from which on the log warns."""
 
-TELL_SECONDS = 10.0
-"""Between two lines of the log that say the same."""
+LOG_SECONDS = 10.0
+"""Time between two log lines about the same shortage."""
 
 RETRY_SECONDS = 5.0
 
@@ -59,58 +59,62 @@ _SHORTAGES = {
 
 
 class _Watch:
-    """Tells the log of shortages, of each at most once in `TELL_SECONDS`."""
+    """Logs shortages, each at most once in `LOG_SECONDS`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._silent_until: dict[tuple[str, str], float] = {}
 
-    def tell(self, event: str, errno: str = "") -> None:
+    def report(self, event: str, errno: str = "") -> None:
         now = time.monotonic()
         if now < self._silent_until.get((event, errno), now):
             return
-        self._silent_until[event, errno] = now + TELL_SECONDS
+        self._silent_until[event, errno] = now + LOG_SECONDS
         facts = {"errno": errno} if errno else {}
-        self._log.error(event, descriptors=count_open(), limit=limit(), **facts)
+        self._log.error(event, descriptors=count_open_descriptors(), limit=limit(), **facts)
 
-    def look(self) -> None:
-        """Looks now, and again every `LOOK_SECONDS`: of a connection that grpc cannot accept it tells nobody."""
-        if count_open() >= SHORT * limit():
-            self.tell("descriptors run short")
-        asyncio.get_running_loop().call_later(LOOK_SECONDS, self.look)
+    def check(self) -> None:
+        """Checks now and every `CHECK_SECONDS`, because grpc does not report connections that it cannot accept."""
+        if count_open_descriptors() >= SHORT_SHARE * limit():
+            self.report("descriptors run short")
+        asyncio.get_running_loop().call_later(CHECK_SECONDS, self.check)
 
 
 _watch: _Watch | None = None
 
 
 def raise_descriptor_limit(log: Log) -> None:
-    """Raises the limit of open files, and has the log told when they run short, as long as the running loop lives."""
+    """Raises the limit of open files, and logs shortages for as long as the running loop lives."""
     global _watch
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        # Some systems allow less than they say.
+        # Some systems allow less than their hard limit.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    if limit() < FEW:
-        log.warning("few files may be open; raise the hard limit (ulimit -Hn)", limit=limit(), recommended=FEW)
+    if limit() < RECOMMENDED_DESCRIPTORS:
+        log.warning(
+            "few files may be open; raise the hard limit (ulimit -Hn)",
+            limit=limit(),
+            recommended=RECOMMENDED_DESCRIPTORS,
+        )
     _watch = _Watch(log)
-    _watch.look()
+    _watch.check()
 
 
 def limit() -> int:
-    """How many descriptors the process may have."""
+    """The number of descriptors that the process may have."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return ENOUGH if soft == resource.RLIM_INFINITY else soft
+    return WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-def for_connections() -> int:
-    """How many of them are for connections, in and out."""
-    return max(limit() - OWN, OWN // 2)
+def connection_limit() -> int:
+    """The number of descriptors for connections, inbound and outbound together."""
+    return max(limit() - RESERVED_DESCRIPTORS, RESERVED_DESCRIPTORS // 2)
 
 
-def count_open() -> int:
-    """How many there are, about: the system gives the lowest number that is free."""
+def count_open_descriptors() -> int:
+    """The approximate number of open descriptors: the system assigns the lowest free number."""
     try:
         number = os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
@@ -119,19 +123,19 @@ def count_open() -> int:
     return number
 
 
-def find_exhaustion() -> LimitExceeded | None:
-    """What to raise if there is no descriptor left at this moment; tells the log."""
-    return lack_of(errno.EMFILE) if count_open() >= limit() else None
+def descriptor_shortage() -> LimitExceeded | None:
+    """The error to raise if no descriptor is left now, else None; logs the shortage."""
+    return shortage_error(errno.EMFILE) if count_open_descriptors() >= limit() else None
 
 
-def find_shortage(error: OSError) -> LimitExceeded | None:
-    """What to raise for an error that says that something of our own is missing, None for others; tells the log."""
-    return lack_of(error.errno) if error.errno in _SHORTAGES else None
+def shortage_from(error: OSError) -> LimitExceeded | None:
+    """The error to raise for an OSError that means a local shortage, None for others; logs the shortage."""
+    return shortage_error(error.errno) if error.errno in _SHORTAGES else None
 
 
-def lack_of(number: int) -> LimitExceeded:
-    """What to raise when the system has refused something with this number; tells the log."""
+def shortage_error(number: int) -> LimitExceeded:
+    """The error to raise for a shortage with this errno; logs it."""
     if _watch:
-        _watch.tell("out of system resources", errno.errorcode[number])
+        _watch.report("out of system resources", errno.errorcode[number])
     shortage = _SHORTAGES[number]
     return LimitExceeded(shortage.message, reason=shortage.reason, retry_after=RETRY_SECONDS)

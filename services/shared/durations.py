@@ -1,4 +1,4 @@
-"""Durations as callers write them: protobuf takes any two numbers."""
+"""Durations of callers, checked because protobuf accepts any two numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_SECONDS = 315_576_000_000
 
 
 def nanoseconds_of(duration: Duration) -> int | None:
-    """How long it is; None for what is no valid duration, which can be neither written as JSON nor converted."""
+    """The duration in nanoseconds; None for an invalid one, which has no JSON form and cannot be converted."""
     seconds, nanos = duration.seconds, duration.nanos
     if abs(seconds) > MAX_SECONDS or abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
         return None

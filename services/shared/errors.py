@@ -1,10 +1,10 @@
-"""The one family of errors that services raise. Imports nothing of gRPC: the mapping to statuses is in `rpc.py`.
+"""The error classes that services raise. They know nothing of gRPC: `rpc.py` maps them to statuses.
 
     PlatformError
     ├── InvalidRequest       the caller must change the request
     ├── NotFound             the named thing does not exist
     ├── AlreadyExists        the thing to create exists
-    ├── Conflict             somebody else was first: read again, then decide
+    ├── Conflict             another writer was first: read again, then decide
     ├── PreconditionFailed   the operator must change something first
     ├── LimitExceeded        a quota or size limit
     ├── Unavailable          try again later
@@ -13,8 +13,8 @@
     ├── DataLoss             stored data cannot be read
     └── Internal             a fault of the platform, or of a provider that broke its own protocol
 
-A message is a sentence for people that says what to do next. It never contains a key or a prompt of ours; a provider's
-words are in it only where `provider_words` has made them fit to be told, and then in the metadata too.
+A message is a sentence for people that says what to do next. It never contains a key or a prompt; it contains a
+provider's text only as `provider_words` has cleaned it, and then the metadata contain it too.
 `reason` is the stable word that programs act on.
 """
 
@@ -24,22 +24,22 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 PROVIDER_MESSAGE = "provider_message"
-"""The name in the metadata of what a provider says of a request that it refuses."""
+"""Metadata key of the provider's text about a request that it refused."""
 
 
 class FieldViolation(NamedTuple):
-    """One field that is wrong, by its path in the request (`messages[2].role`), and what is wrong with it."""
+    """A violation: the path of a wrong field in the request (`messages[2].role`), and a description of the problem."""
 
     field: str
     description: str
 
 
 class PlatformError(Exception):
-    """The base of the family.
+    """The base class of all errors.
 
-    `retry_after` is in seconds: set only where waiting that long may help.
+    `retry_after` is in seconds, and set only where waiting that long may help.
     `metadata` are short facts for programs (provider, HTTP status); values are strings.
-    `logged` are facts for the log alone: what is the operator's to know.
+    `logged` are facts for the operator, written to the log only.
     """
 
     default_reason = "INTERNAL"
@@ -105,7 +105,7 @@ class Unimplemented(PlatformError):
 
     @classmethod
     def feature(cls, name: str) -> Unimplemented:
-        """An error for a field or call, by its name in the contract, that does nothing yet."""
+        """An error for a field or call, by its name in the contract, that is not implemented yet."""
         return cls(f"{name} is not implemented yet", metadata={"feature": name})
 
 
@@ -118,4 +118,4 @@ class Internal(PlatformError):
 
 
 class StartupError(Exception):
-    """The process cannot start. The message is the one line that the operator sees; the exit code is 78."""
+    """A failed start of the process. The message is the one line that the operator sees; the exit code is 78."""

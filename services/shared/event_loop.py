@@ -1,4 +1,4 @@
-"""The event loop of a process: uvloop where it is installed, which takes less of the processor, else asyncio's own.
+"""The event loop of a process: uvloop where it is installed, because it takes less CPU, else asyncio's own.
 
 GENAI_EVENT_LOOP chooses one by name.
 """
@@ -21,9 +21,9 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def choose_loop() -> LoopFactory:
-    """What makes the loop. Raises StartupError where the one that is chosen is not installed.
+    """The factory of the event loop. Raises StartupError if the chosen loop is not installed.
 
-    A name that is neither is for the settings to refuse, together with their other mistakes.
+    The settings refuse an unknown name, together with other mistakes in them.
     """
     chosen = os.environ.get(VARIABLE, "").strip()
     is_installed = importlib.util.find_spec(UVLOOP) is not None

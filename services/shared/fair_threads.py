@@ -1,4 +1,4 @@
-"""Threads for what would hold up the event loop, where one caller's heap of work does not keep the others waiting."""
+"""Threads for blocking work, shared fairly by the callers of the service."""
 
 from __future__ import annotations
 
@@ -13,51 +13,54 @@ from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from services.shared.admission import CALLER
-from services.shared.descriptors import lack_of
+from services.shared.descriptors import shortage_error
 from services.shared.errors import LimitExceeded
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 
 RETRY_SECONDS = 1.0
 
 Result = TypeVar("Result")
-Made = TypeVar("Made")
+Instance = TypeVar("Instance")
 
 
 class FairThreads:
-    """At most `threads` at a time; callers (`CALLER`) whose work waits take turns. Belongs to one event loop.
+    """At most `threads` at a time; callers (`CALLER`) with queued work take turns. Belongs to one event loop.
 
-    Neither the threads nor the room to wait can be one caller's alone (`Shares`). `room` is the sum of the sizes that
-    may wait, in whatever unit; `purpose` is what the threads are for, in words.
+    Threads and queue are fair quotas, so that no caller can have them alone. `queue_limit` is the sum of the sizes of
+    queued work, in any unit; `purpose` names the work in error messages.
 
-    A turn lasts until its thread has ended, also when nobody waits for that any more: a thread cannot be stopped.
+    A turn lasts until its thread has ended, even if its task was cancelled: a thread cannot be stopped.
     """
 
-    def __init__(self, purpose: str, threads: int, room: int) -> None:
+    def __init__(self, purpose: str, threads: int, queue_limit: int) -> None:
         self._purpose = purpose
-        self._threads = Shares(threads)
-        self._room = Shares(room)
+        self._threads = FairQuota(threads)
+        self._queue = FairQuota(queue_limit)
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By caller; the one whose turn is next stands first."""
+        """Waiting tasks by caller; the caller with the next turn is first."""
 
     async def run(self, work: Callable[[], Result], size: int = 1) -> Result:
-        """What `work` returns or raises. Raises LimitExceeded SERVER_BUSY when too much waits already."""
-        await self.turn(size)
+        """Returns or raises what `work` does. Raises LimitExceeded SERVER_BUSY when the queue is full."""
+        await self.acquire_turn(size)
         return await self.start(work)
 
-    async def turn(self, size: int = 1) -> None:
-        """Waits for the caller's turn, which `start` or `pass_on` must follow. Raises LimitExceeded SERVER_BUSY."""
+    async def acquire_turn(self, size: int = 1) -> None:
+        """Waits for the caller's turn, which `start` or `release_turn` must follow.
+
+        Raises LimitExceeded SERVER_BUSY when the queue is full.
+        """
         caller = CALLER.get()
-        if caller not in self._waiting and self._threads.take(caller):
+        if caller not in self._waiting and self._threads.try_take(caller):
             return
-        if not self._room.take(caller, size):
-            raise self.busy()
+        if not self._queue.try_take(caller, size):
+            raise self.busy_error()
         try:
             await self._wait(caller)
         finally:
-            self._room.give_back(caller, size)
+            self._queue.release(caller, size)
 
     def start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Begins to work, in the caller's turn. Raises what `start_thread` raises."""
+        """Starts `work` in the caller's turn. Raises what `start_thread` raises."""
         caller = CALLER.get()
         try:
             return start_thread(work, functools.partial(self._end, caller))
@@ -65,12 +68,12 @@ class FairThreads:
             self._end(caller)
             raise
 
-    def pass_on(self) -> None:
-        """Leaves the caller's turn to the next."""
+    def release_turn(self) -> None:
+        """Ends the caller's turn without work."""
         self._end(CALLER.get())
 
-    def busy(self) -> LimitExceeded:
-        """What is raised where no turn can be had."""
+    def busy_error(self) -> LimitExceeded:
+        """The error for a full queue."""
         return LimitExceeded(
             f"the server is busy: too much waits {self._purpose} already; try again later",
             reason="SERVER_BUSY",
@@ -84,37 +87,39 @@ class FairThreads:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._leave(caller, turn)
+                self._leave_queue(caller, turn)
             else:
                 # The turn and the cancellation came together.
                 self._end(caller)
             raise
 
-    def _leave(self, caller: str, turn: asyncio.Future[None]) -> None:
-        # It may be gone from there already, with everything of the caller's.
+    def _leave_queue(self, caller: str, turn: asyncio.Future[None]) -> None:
+        # `_end` may have removed it already, or the caller's whole queue.
         with contextlib.suppress(KeyError, ValueError):
             self._waiting[caller].remove(turn)
             if not self._waiting[caller]:
                 del self._waiting[caller]
 
     def _end(self, caller: str) -> None:
-        self._threads.give_back(caller)
+        self._threads.release(caller)
         for next_caller, waiting in list(self._waiting.items()):
             while waiting and waiting[0].cancelled():
                 waiting.popleft()
-            if waiting and not self._threads.take(next_caller):
+            if waiting and not self._threads.try_take(next_caller):
                 continue
             del self._waiting[next_caller]
             if waiting:
                 waiting.popleft().set_result(None)
             if waiting:
-                # Behind the others.
+                # To the end of the order of callers.
                 self._waiting[next_caller] = waiting
 
 
 def start_thread(work: Callable[[], Result], on_end: Callable[[], object] | None = None) -> asyncio.Future[Result]:
-    """Runs `work` in a thread of its own, which the process does not wait for when it ends. `on_end` is called in the
-    event loop when the thread is done. Raises LimitExceeded SYSTEM_EXHAUSTED when the system has no thread."""
+    """Runs `work` in a new daemon thread. `on_end` is called in the event loop when the thread is done.
+
+    Raises LimitExceeded SYSTEM_EXHAUSTED when the system has no thread.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
@@ -125,7 +130,7 @@ def start_thread(work: Callable[[], Result], on_end: Callable[[], object] | None
     try:
         thread.start()
     except RuntimeError:
-        raise lack_of(errno.ENOMEM) from None
+        raise shortage_error(errno.ENOMEM) from None
     return future
 
 
@@ -135,10 +140,10 @@ def _work(work: Callable[[], Result], settle: Callable[[Result | None, BaseExcep
         result = work()
     except BaseException as fault:
         error = fault
-    # The loop may be closed by now.
+    # RuntimeError: the loop is closed by now.
     with contextlib.suppress(RuntimeError):
         settle(result, error)
-    # The error knows this frame, and would keep alive all that was worked on.
+    # The error's traceback refers to this frame, which would keep the arguments of `work` alive.
     del work, settle, result, error
 
 
@@ -158,17 +163,17 @@ def _settle(
         future.set_result(cast(Result, result))
 
 
-class PerLoop(Generic[Made]):
-    """One of something for each event loop: a service has one loop, its tests have many."""
+class PerLoop(Generic[Instance]):
+    """One instance for each event loop: a service has one loop, its tests have many."""
 
-    def __init__(self, make: Callable[[], Made]) -> None:
-        self._make = make
-        self._made: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Made] = weakref.WeakKeyDictionary()
+    def __init__(self, create: Callable[[], Instance]) -> None:
+        self._create = create
+        self._instances: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Instance] = weakref.WeakKeyDictionary()
 
-    def get(self) -> Made:
-        """That of the running loop."""
+    def get(self) -> Instance:
+        """The running loop's instance."""
         loop = asyncio.get_running_loop()
-        made = self._made.get(loop)
-        if made is None:
-            made = self._made[loop] = self._make()
-        return made
+        instance = self._instances.get(loop)
+        if instance is None:
+            instance = self._instances[loop] = self._create()
+        return instance

@@ -1,4 +1,4 @@
-"""Health as grpc.health.v1 tells it."""
+"""The health service of grpc.health.v1."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ships no types
-    """The standard health service, grpc.health.v1.
+    """The servicer of the health service.
 
-    Not the servicer of grpcio-health-checking: its watches stay open through a stop, which then takes the whole grace,
-    and its `set` waits for a watcher that does not read.
+    The one of grpcio-health-checking does not fit: its watches stay open during a stop, which then takes the whole
+    grace, and its `set` blocks on a watcher that does not read.
     """
 
     def __init__(self) -> None:
@@ -51,22 +51,22 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
             await changed.wait()
 
     async def set(self, service: str, status: int) -> None:
-        """Says `status` of a service from now on. Does nothing after `drain`."""
+        """Sets the status of a service. Does nothing after `drain`."""
         if not self._draining:
             self._statuses[service] = status
-            self._tell_watches()
+            self._notify_watches()
 
     def end_watches(self) -> None:
-        """Ends all watches, which nothing but a new connection can begin again: a server is done with its old ones."""
+        """Ends all watches, because a replaced server does not accept them again on its old connections."""
         self._generation += 1
-        self._tell_watches()
+        self._notify_watches()
 
     async def drain(self) -> None:
-        """Says NOT_SERVING of everything for good, and ends all watches once they have said so."""
+        """Sets every status to NOT_SERVING for good, and ends all watches after they have reported it."""
         self._draining = True
         self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
-        self._tell_watches()
+        self._notify_watches()
 
-    def _tell_watches(self) -> None:
+    def _notify_watches(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,12 +1,11 @@
 """A listening gRPC server that is replaced, on the same port, when its serving loop ends.
 
 grpc.aio reads the method of a call outside of any handler: a `:path` that is not UTF-8 raises in the loop that accepts
-calls, and ends it. grpc then closes the port, cancels every call and leaves the process as it is. Here the calls go on
-to their end, and another server takes the port within milliseconds. Whatever else ends the loop is met the same way: an
-exception of grpc's own, or a port that no longer accepts connections.
+calls, and ends it. grpc then closes the port, cancels every call and leaves the process running. Here the calls
+continue, and another server binds the port within milliseconds. The same happens after any other exception in grpc, or
+when the port no longer accepts connections.
 
-A server that stops, for whatever reason, first refuses the calls that wait in grpc: otherwise they would end as if
-their callers had cancelled them.
+A server that stops first refuses the calls that wait in grpc; otherwise they would end as CANCELLED.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import grpc
 from grpc._cython import cygrpc
 
 from services.shared import received_fields
-from services.shared.call_ends import refuse_call, refuse_in
+from services.shared.call_ends import refuse_call, refuse_unaccepted
 from services.shared.errors import StartupError
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.metadata import SIZE_OPTIONS
@@ -33,11 +32,10 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", 10_000),
-    # Of calls that nobody has taken yet, some 15 KB each. By itself grpc ends some at random from 1,000 on, of whatever
-    # caller.
+    # Calls that no handler has accepted yet, some 15 KB each. By default grpc ends random ones from 1,000 on.
     ("grpc.server.max_pending_requests", 3_000),
     ("grpc.server.max_pending_requests_hard_limit", 3_000),
-    # Small and fixed windows: with growing ones, megabytes of requests that nobody has asked for wait in grpc.
+    # Small and fixed windows: with growing ones, megabytes of unread requests are buffered in grpc.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16 * 1024),
     ("grpc.keepalive_time_ms", 60_000),
@@ -45,43 +43,43 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Of a connection that says nothing.
+    # For a connection that sends nothing.
     ("grpc.server_handshake_timeout_ms", 10_000),
 ]
 
 REPLACE_SECONDS = 10.0
-"""How long to try to have the port again."""
+"""Time limit for binding the port again."""
 
 REPLACE_PAUSE_SECONDS = 0.005
 
-LOOK_SECONDS = 2.0
-"""Between two looks at whether the port accepts connections."""
+CHECK_SECONDS = 2.0
+"""Interval of the check whether the port accepts connections."""
 
 MAX_RETIRED = 64
-"""How many replaced servers may still have calls; the oldest one's are cancelled then."""
+"""Replaced servers that may still have calls; beyond that, the calls of the oldest one are cancelled."""
 
 RETIRED_SECONDS = 3600.0
-"""How long the calls of a replaced server may go on."""
+"""Grace for the calls of a replaced server."""
 
 QUIET_SECONDS = 0.005
-"""Once no call has come for so long, none waits in grpc."""
+"""If no call arrives for this time, none waits in grpc."""
 
 REFUSED_AT_ONCE = 64
-"""So many that wait are refused however little time there is."""
+"""Waiting calls that are refused at the same time."""
 
 REFUSING_SECONDS = 0.05
-"""How long at most a server that stops goes on refusing calls before it closes its port."""
+"""Time limit for the refusal of waiting calls, before a stopping server closes its port."""
 
 FOREVER = 1e6
-"""Seconds: to grpc, None means at once."""
+"""Grace without limit, in seconds: for grpc, None means at once."""
 
 
 class ServingLost(Exception):
-    """The port cannot be had again: the process must be started anew."""
+    """The port could not be bound again: the process must be restarted."""
 
 
-class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
-    """grpc's server, which says when its serving loop has ended instead of cancelling all calls."""
+class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
+    """grpc's server; when its serving loop ends, it sets `ended` instead of cancelling all calls."""
 
     def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], max_connections: int) -> None:
         options = (*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections))
@@ -90,53 +88,55 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
         self.failure: BaseException | None = None
         self.is_stopping = False
         self._stopped = asyncio.Event()
-        self._hurrying: asyncio.Task[None] | None = None
+        self._stopping_now: asyncio.Task[None] | None = None
         self._refused = 0
         self._refusals: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        # The serving loop begins here, and the tasks of all calls have their context from its own.
+        # The serving loop starts here; the tasks of all calls inherit its context.
         with received_fields.limited():
             await super().start()
 
     def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:
-        # Called by grpc when the loop has ended, however it did.
+        # grpc calls this when the loop has ended.
         self.failure = None if task.cancelled() else task.exception()
         self.ended.set()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them. May be called again, for
-        a shorter grace."""
+        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them.
+
+        May be called again with a shorter grace.
+        """
         if self.is_stopping:
-            await self._at_most(grace_seconds, self._stopped.wait())
+            await self._within_grace(grace_seconds, self._stopped.wait())
             return
         self.is_stopping = True
         try:
             await self._refuse_waiting_calls()
-            await self._at_most(grace_seconds, self._stop_in_peace())
+            await self._within_grace(grace_seconds, self._shut_down())
         finally:
             self._stopped.set()
 
-    async def _at_most(self, seconds: float, stopping: Coroutine[Any, Any, object]) -> None:
-        hurrying = asyncio.get_running_loop().call_later(seconds, self._hurry)
+    async def _within_grace(self, seconds: float, stopping: Coroutine[Any, Any, object]) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._stop_now)
         try:
             await stopping
         finally:
-            hurrying.cancel()
+            timer.cancel()
 
-    async def _stop_in_peace(self) -> None:
-        # The first attempt raises what ended the loop, before it has waited for anything.
+    async def _shut_down(self) -> None:
+        # The first attempt raises the error that ended the loop, before it waits for the calls.
         with contextlib.suppress(Exception):
             await self.shutdown(FOREVER)
         await self.shutdown(FOREVER)
         await asyncio.gather(*self._refusals, return_exceptions=True)
 
     async def _refuse_waiting_calls(self) -> None:
-        """Returns when no call waits in grpc any more, or they do not end."""
+        """Refuses the calls that wait in grpc, for at most `REFUSING_SECONDS`."""
         if not self.is_running():
             return
         for _ in range(REFUSED_AT_ONCE):
-            self._keep(self._refuse_calls())
+            self._track(self._refuse_calls())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REFUSING_SECONDS):
                 seen = -1
@@ -145,116 +145,116 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
                     await asyncio.sleep(QUIET_SECONDS)
 
     async def _refuse_calls(self) -> None:
-        """Refuses one call after the other until the server shuts down."""
+        """Refuses calls, one after another, until the server shuts down."""
         with contextlib.suppress(cygrpc._RequestCallError):
             while True:
-                untaken = await self._request_call()
+                unaccepted = await self._request_call()
                 self._refused += 1
-                self._keep(refuse_call(untaken))
+                self._track(refuse_unaccepted(unaccepted))
 
-    def _keep(self, refusing: Coroutine[Any, Any, None]) -> None:
+    def _track(self, refusing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(refusing)
         self._refusals.add(task)
         task.add_done_callback(self._refusals.discard)
 
-    def _hurry(self) -> None:
-        # At once, and not after a grace of its own: two that come to their ends together crash grpc.
-        self._hurrying = asyncio.create_task(self.shutdown(None))
+    def _stop_now(self) -> None:
+        # Without a grace: two shutdowns whose graces end together crash grpc.
+        self._stopping_now = asyncio.create_task(self.shutdown(None))
 
 
 class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The first handler that a server asks. While the server stops it refuses the calls that its serving loop takes."""
+    """The first handler of a server. It refuses the calls that the serving loop accepts while the server stops."""
 
-    def __init__(self, core: _Core) -> None:
-        self._core = core
+    def __init__(self, server: _GrpcServer) -> None:
+        self._server = server
 
     def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         received_fields.lift_limit()
-        return REFUSING if self._core.is_stopping else None
+        return REFUSING if self._server.is_stopping else None
 
 
 async def _refuse(_: object, context: grpc.aio.ServicerContext) -> None:
-    await refuse_in(context)
+    await refuse_call(context)
 
 
 REFUSING = grpc.stream_stream_rpc_method_handler(_refuse)
 
 
 class Listener:
-    """One port, and the servers that listen on it one after the other. Handlers are added before `start`."""
+    """One port, and the successive servers that listen on it. Handlers are added before `start`."""
 
     def __init__(self) -> None:
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._host = ""
         self._port = 0
         self._max_connections = 0
-        self._core: _Core | None = None
-        self._retired: dict[_Core, asyncio.Task[None]] = {}
+        self._server: _GrpcServer | None = None
+        self._retired: dict[_GrpcServer, asyncio.Task[None]] = {}
 
     def add_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._handlers += handlers
 
     def bind(self, host: str, port: int, max_connections: int) -> int:
-        """Takes the port (0: any free one) and returns it. Raises StartupError when it cannot be had."""
+        """Binds the port (0: any free one) and returns it. Raises StartupError when it is not available."""
         self._host = host
         self._max_connections = max_connections
-        self._core = _Core([], max_connections)
-        self._port = _bind(self._core, host, port)
+        self._server = _GrpcServer([], max_connections)
+        self._port = _bind(self._server, host, port)
         return self._port
 
     async def start(self) -> None:
-        assert self._core, "bind comes before start"
-        self._core.add_generic_rpc_handlers(self._handlers)
-        await self._core.start()
+        assert self._server, "bind comes before start"
+        self._server.add_generic_rpc_handlers(self._handlers)
+        await self._server.start()
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them."""
-        retired = [asyncio.create_task(core.stop(grace_seconds)) for core in self._retired]
-        if self._core:
-            # In no task: whoever was told to go elsewhere is refused by the next call already.
-            await self._core.stop(grace_seconds)
+        retired = [asyncio.create_task(server.stop(grace_seconds)) for server in self._retired]
+        if self._server:
+            # Awaited here and not in a task, so that the very next call is refused.
+            await self._server.stop(grace_seconds)
         await asyncio.gather(*retired)
 
-    async def lost(self) -> BaseException | None:
-        """Waits until nobody serves the port any more, and returns what ended the serving loop, if anything did."""
-        core = self._core
-        assert core
+    async def wait_until_lost(self) -> BaseException | None:
+        """Waits until the port is no longer served. Returns the exception that ended the serving loop, if any."""
+        server = self._server
+        assert server
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await core.ended.wait()
-                return core.failure
-            if await self._refuses():
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await server.ended.wait()
+                return server.failure
+            if await self._refuses_connections():
                 return None
 
     async def replace(self) -> None:
-        """Serves the port by another server, while the calls of the present one go on. Raises ServingLost."""
-        old, core = self._core, _Core(self._handlers, self._max_connections)
+        """Lets a new server take over the port; the calls of the present one continue. Raises ServingLost."""
+        old, server = self._server, _GrpcServer(self._handlers, self._max_connections)
         assert old
         self._retire(old)
         try:
             async with asyncio.timeout(REPLACE_SECONDS):
-                while not _is_free(self._host, self._port):  # noqa: ASYNC110 the kernel tells nobody
+                while not _is_free(self._host, self._port):  # noqa: ASYNC110 the kernel sends no notification
                     await asyncio.sleep(REPLACE_PAUSE_SECONDS)
-            _bind(core, self._host, self._port)
+            _bind(server, self._host, self._port)
         except (TimeoutError, StartupError):
             raise ServingLost(f"port {self._port} cannot be had again") from None
-        self._core = core
-        await core.start()
+        self._server = server
+        await server.start()
 
-    def _retire(self, core: _Core) -> None:
+    def _retire(self, server: _GrpcServer) -> None:
         if len(self._retired) >= MAX_RETIRED:
-            self._end(next(iter(self._retired)), 0)
-        self._end(core, RETIRED_SECONDS)
+            self._stop_retired(next(iter(self._retired)), 0)
+        self._stop_retired(server, RETIRED_SECONDS)
 
-    def _end(self, core: _Core, grace_seconds: float) -> None:
-        stopping = self._retired[core] = asyncio.create_task(core.stop(grace_seconds))
-        stopping.add_done_callback(lambda _: self._retired.pop(core, None))
+    def _stop_retired(self, server: _GrpcServer, grace_seconds: float) -> None:
+        stopping = self._retired[server] = asyncio.create_task(server.stop(grace_seconds))
+        stopping.add_done_callback(lambda _: self._retired.pop(server, None))
 
-    async def _refuses(self) -> bool:
-        """Whether the port refuses connections. When there is none for another reason, nothing is known."""
+    async def _refuses_connections(self) -> bool:
+        """Whether the port refuses connections. False, too, when the check fails for another reason."""
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 _, writer = await asyncio.open_connection(_reachable(self._host), self._port)
         except ConnectionRefusedError:
             return True
@@ -264,11 +264,11 @@ class Listener:
         return False
 
 
-def _bind(core: _Core, host: str, port: int) -> int:
+def _bind(server: _GrpcServer, host: str, port: int) -> int:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    # grpc would log C++ traces and say less.
-    _explain_occupied(host, port)
-    bound = int(core.add_insecure_port(address.encode()))
+    # grpc would log C++ traces and no reason.
+    check_port(host, port)
+    bound = int(server.add_insecure_port(address.encode()))
     if not bound:
         raise StartupError(f"cannot listen on {address}: it is in use, or no address of this machine")
     return bound
@@ -276,14 +276,14 @@ def _bind(core: _Core, host: str, port: int) -> int:
 
 def _is_free(host: str, port: int) -> bool:
     try:
-        _explain_occupied(host, port)
+        check_port(host, port)
     except StartupError:
         return False
     return True
 
 
-def _explain_occupied(host: str, port: int) -> None:
-    """Raises StartupError, in one line, for a port that cannot be had."""
+def check_port(host: str, port: int) -> None:
+    """Raises StartupError, with a message of one line, for a port that cannot be bound."""
     if port == 0:
         return
     try:
@@ -296,5 +296,5 @@ def _explain_occupied(host: str, port: int) -> None:
 
 
 def _reachable(host: str) -> str:
-    """The address at which this machine reaches a server that listens on `host`."""
+    """The address by which this machine reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

@@ -1,21 +1,28 @@
-"""How large the messages of each method may be."""
+"""Size limits of the messages of each method."""
 
 from __future__ import annotations
+
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from services.shared.errors import LimitExceeded
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-"""In every hop; media in messages need so much."""
+"""Limit in every hop; messages with media need so much."""
 
 MAX_OTHER_BYTES = 4 * 1024 * 1024
-"""Of the requests of all methods that take no messages of a conversation."""
-
-CONVERSING_METHODS = frozenset({"Chat", "ChatStream", "PreviewChat", "AppendMessages"})
+"""Limit for requests that contain no messages of a conversation."""
 
 
-def max_request_bytes(method: str) -> int:
-    """The most that a request of a method, by its name, may have."""
-    return MAX_MESSAGE_BYTES if method in CONVERSING_METHODS else MAX_OTHER_BYTES
+def max_request_bytes(method: MethodDescriptor) -> int:
+    """The size limit of a method's requests: larger for those that contain `messages`, which may have media."""
+    return MAX_MESSAGE_BYTES if _contains_messages(method.input_type, set()) else MAX_OTHER_BYTES
+
+
+def _contains_messages(kind: Descriptor, seen: set[Descriptor]) -> bool:
+    """Whether the message type has a field `messages`, itself or in a field of it."""
+    seen.add(kind)
+    inner = {field.message_type for field in kind.fields if field.message_type}
+    return "messages" in kind.fields_by_name or any(_contains_messages(each, seen) for each in inner - seen)
 
 
 def check_size(size: int, limit: int) -> None:

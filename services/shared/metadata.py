@@ -1,4 +1,4 @@
-"""The metadata of calls: what the platform tells in them, what belongs to one hop, and how much is taken."""
+"""The metadata of calls: the platform's own keys, the keys of a single hop, and the size limits."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Metadata = tuple[Field, ...]
 
 REQUEST_ID_KEY = "x-request-id"
 
-# What the gateway tells the services; from callers it takes no key that begins so.
+# Keys from the gateway to the services. The gateway drops keys with this prefix that callers send.
 INTERNAL_PREFIX = "x-genai-"
 CALLER_KEY = "x-genai-caller"
 EXPOSED_KEY = "x-genai-exposed"
 
 MAX_FIELDS = 256
 MAX_BYTES = 16 * 1024
-"""Of all names and values together. What belongs to a hop, and what the platform tells, is not counted: so a call has
-as much room through the gateway as without it."""
+"""Size of all names and values together. Keys of a hop and of the platform are not counted, so that the limit is the
+same with and without the gateway."""
 
 MAX_BLOCK_BYTES = 32 * 1024
-"""From which size on grpc itself refuses a block, in which it counts 32 bytes more for each field."""
+"""Size from which on grpc itself refuses a header block; it adds 32 bytes for each field."""
 
 SIZE_OPTIONS = [("grpc.max_metadata_size", MAX_BLOCK_BYTES), ("grpc.absolute_max_metadata_size", MAX_BLOCK_BYTES)]
 
 RECEIVED: ContextVar[Metadata] = ContextVar("received", default=())
-"""The metadata of the call that runs, which grpc otherwise puts together anew whenever it is asked for them."""
+"""The metadata of the running call; grpc would build them again at each `invocation_metadata()`."""
 
 # RFC 9110, 7.6.1 (of a connection); RFC 9113, 8.2.2; github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 _HOP_KEYS = frozenset(
@@ -43,7 +43,7 @@ _HOP_PREFIXES = ("grpc-", "proxy-", ":")
 
 
 def belongs_to_hop(key: str) -> bool:
-    """Whether whoever writes the next hop writes this itself, or it has no meaning there."""
+    """Whether a key is valid for one hop only: the next sender sets it itself, or it has no meaning there."""
     return key in _HOP_KEYS or key.startswith(_HOP_PREFIXES)
 
 
@@ -53,19 +53,19 @@ def check_metadata(received: Metadata) -> None:
         return
     if is_flood(received):
         raise _too_large(f"{len(received)} fields of metadata")
-    counted = tuple(field for field in received if not _is_free(field[0]))
+    counted = tuple(field for field in received if not _is_uncounted(field[0]))
     size = _size(counted)
     if len(counted) > MAX_FIELDS or size > MAX_BYTES:
         raise _too_large(f"{len(counted)} fields of metadata of {size} bytes")
 
 
 def is_flood(received: Metadata) -> bool:
-    """Whether there are so many fields that not all of them are there."""
+    """Whether metadata had too many fields, and were therefore cut off by `received_fields`."""
     return len(received) > FLOOD_FIELDS
 
 
-def _too_large(what: str) -> LimitExceeded:
-    text = f"the call has {what}; at most {MAX_FIELDS} of {MAX_BYTES} are taken"
+def _too_large(size: str) -> LimitExceeded:
+    text = f"the call has {size}; at most {MAX_FIELDS} of {MAX_BYTES} are taken"
     return LimitExceeded(text, reason="METADATA_TOO_LARGE")
 
 
@@ -73,5 +73,5 @@ def _size(metadata: Metadata) -> int:
     return sum(map(len, chain.from_iterable(metadata)))
 
 
-def _is_free(key: str) -> bool:
+def _is_uncounted(key: str) -> bool:
     return key == REQUEST_ID_KEY or key.startswith(INTERNAL_PREFIX) or belongs_to_hop(key)

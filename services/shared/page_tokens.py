@@ -1,7 +1,7 @@
-"""The tokens that go on behind a page of a list, and how much a page holds.
+"""Page tokens, which continue a list after a page, and the size limits of pages.
 
-A token holds the place of the last entry of its page and the question that it belongs to, so that it cannot be used
-for another one. It is no secret and grants nothing: every call checks again whose data it may show.
+A token holds the position of the last entry of its page and a hash of the request, so that it is valid for the same
+query only. It is no secret and grants nothing: every call checks again which data the caller may see.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 
 MAX_PAGE_BYTES = 3 * 1024 * 1024
-"""A page ends early here, so that it fits into the 4 MiB that a gRPC client takes unless it is told otherwise."""
+"""Size at which a page ends early, so that it fits into the 4 MiB that a gRPC client accepts by default."""
 
 MAX_TOKEN_LENGTH = 8192
-"""Several times what the token of the longest key has."""
+"""Several times the length of a token with the longest key."""
 
-# What a forged token must not bring into a query: numbers too large for a column, and PostgreSQL refuses NUL.
+# A forged token must not bring numbers into a query that are too large for a column, nor NUL, which PostgreSQL refuses.
 MAX_NUMBER = 2**63 - 1
 NaturalNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 Number = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
@@ -39,16 +39,16 @@ class PagedRequest(Protocol):
 
 
 def read_page_size(request: PagedRequest) -> int:
-    """How many entries the page may have. Raises InvalidRequest for a negative size."""
+    """The number of entries that the page may have. Raises InvalidRequest for a negative size."""
     if request.page_size < 0:
         raise InvalidRequest.field("page_size", f"must be 0 (which means {DEFAULT_PAGE_SIZE}) or more")
     return min(request.page_size, MAX_PAGE_SIZE) or DEFAULT_PAGE_SIZE
 
 
-def read_page_token(request: PagedRequest, place_type: Any) -> Any:
-    """The place, of the given type, behind which the page begins; None at the start.
+def read_page_token(request: PagedRequest, position_type: Any) -> Any:
+    """The position, of the given type, after which the page begins; None at the start.
 
-    A token is good only for the question it came with: the same request, except that `page_size` may change. Raises
+    A token is valid for the query that returned it: the same request, in which only `page_size` may differ. Raises
     InvalidRequest for any other one.
     """
     if not request.page_token:
@@ -59,28 +59,28 @@ def read_page_token(request: PagedRequest, place_type: Any) -> Any:
     try:
         padding = "=" * (-len(request.page_token) % 4)
         data = base64.b64decode(request.page_token + padding, altchars=b"-_", validate=True)
-        question, place = msgspec.json.decode(data, type=tuple[str, place_type])
+        fingerprint, position = msgspec.json.decode(data, type=tuple[str, position_type])
     except ValueError:
         raise no_token from None
-    if question != _fingerprint(request):
+    if fingerprint != _fingerprint(request):
         raise InvalidRequest.field(
             "page_token", "belongs to another question; repeat the request it came with, or leave it empty to start"
         )
-    return place
+    return position
 
 
-def write_page_token(request: PagedRequest, place: Any) -> str:
-    """The token that goes on behind `place`."""
-    data = msgspec.json.encode((_fingerprint(request), place))
+def write_page_token(request: PagedRequest, position: Any) -> str:
+    """The token of the page after `position`."""
+    data = msgspec.json.encode((_fingerprint(request), position))
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _fingerprint(request: PagedRequest) -> str:
-    """A short hash of what was asked, paging left out."""
+    """A short hash of the request without its paging fields."""
     assert isinstance(request, Message)
-    question = type(request)()
-    question.CopyFrom(request)
-    question.ClearField("page_size")
-    question.ClearField("page_token")
-    content = question.SerializeToString(deterministic=True)
+    query = type(request)()
+    query.CopyFrom(request)
+    query.ClearField("page_size")
+    query.ClearField("page_token")
+    content = query.SerializeToString(deterministic=True)
     return hashlib.sha256(f"{request.DESCRIPTOR.full_name}:".encode() + content).hexdigest()[:16]

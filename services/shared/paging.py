@@ -1,4 +1,4 @@
-"""Pages of lists that are in memory, or that come in the order of their keys."""
+"""Pages of lists whose entries are iterated in the order of their keys."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Page(NamedTuple, Generic[Entry]):
 
 
 def cut_page(entries: Iterable[tuple[Key, Entry]], request: PagedRequest) -> Page[Entry]:
-    """The page that `request` asks for, of all `entries` behind the place in its token, in the order of their keys.
+    """The page that `request` asks for. `entries` are those after its token's position, in the order of their keys.
 
-    No more of them are asked for than the page holds, and one. A page goes on behind the last key of the one before, so
-    that what is added or removed meanwhile neither repeats nor hides another entry. Raises InvalidRequest as
+    At most one entry more than the page holds is read. A page starts after the last key of the previous one, so that
+    entries which are added or removed meanwhile neither repeat nor hide others. Raises InvalidRequest as
     `read_page_size` does.
     """
     size = read_page_size(request)
     page: list[Entry] = []
-    room = MAX_PAGE_BYTES
+    free_bytes = MAX_PAGE_BYTES
     last: Key | None = None
     for key, entry in entries:
-        room -= entry.ByteSize()
-        if page and (len(page) == size or room < 0):
+        free_bytes -= entry.ByteSize()
+        if page and (len(page) == size or free_bytes < 0):
             return Page(page, write_page_token(request, last))
         page.append(entry)
         last = key

@@ -1,4 +1,4 @@
-"""Handlers of generated code, for requests that cannot be parsed: grpc would answer UNKNOWN, with a text of its own."""
+"""Parsing of requests for the handlers of generated code: grpc would answer a malformed request with UNKNOWN."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Parse = Callable[[bytes], Message]
 
 
 class ParsingHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
-    """What the `add_…_to_server` functions of generated code take for a server, and one handler of all that they add.
+    """A stand-in for the server in generated `add_…_to_server` functions, and a handler of all methods that they add.
 
-    A request that cannot be parsed is INVALID_ARGUMENT.
+    Answers a request that cannot be parsed with INVALID_ARGUMENT.
     """
 
     def __init__(self) -> None:
         self._handlers: dict[str, grpc.RpcMethodHandler] = {}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Nothing: they are added by method too."""
+        """Does nothing: the same handlers are also added by method."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
         self._handlers |= {f"/{service}/{method}": _parsing(handler) for method, handler in handlers.items()}

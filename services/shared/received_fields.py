@@ -1,8 +1,8 @@
-"""The fields of metadata that grpc makes of a header block, all at once on the event loop: of a flood, only the first.
+"""Received metadata fields, of which grpc creates at most `FLOOD_FIELDS` objects for a call.
 
-grpc's limit of a block holds when the client has acknowledged it. Until then a block may have half a million fields,
-and an object for each of them would hold the loop for a second. Here those of a flood share one, which nobody reads:
-a call with so many is refused.
+grpc's size limit of a header block takes effect when the client has acknowledged it. Until then a block may have half a
+million fields, and to create an object for each of them would block the event loop for a second. Surplus fields share
+one object instead, and the call is refused.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ FLOOD_FIELDS = 4096
 _SURPLUS: Field = ("", "")
 
 _NOT_UTF_8 = "Invalid encoding on %s"
-"""What grpc logs, with a traceback, of each field whose value is not UTF-8, and then reads it as it is."""
+"""The message that grpc logs, with a traceback, for each field value that is not UTF-8."""
 
 _count: ContextVar[int | None] = ContextVar("count of received fields", default=None)
-"""Of the call that is being received; None elsewhere."""
+"""Fields of the call that is being received; None elsewhere."""
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Tasks that begin within this receive a call each, and `lift_limit` when they have."""
+    """Limits the fields in tasks that start within the block, each of which receives a call. `lift_limit` ends it."""
     before = _count.set(0)
     try:
         yield
@@ -37,7 +37,7 @@ def limited() -> Iterator[None]:
 
 
 def lift_limit() -> None:
-    """Says that the call of this context has been received."""
+    """Ends the limit in this context: its call has been received."""
     _count.set(None)
 
 
@@ -56,7 +56,7 @@ def _log_exception(message: str, *args: object) -> None:
         cygrpc._LOGGER.error(message, *args, exc_info=True)
 
 
-# What grpc calls for each field. Its own makes a named tuple, of which nobody here reads a name.
+# grpc calls this for each field. Its own function creates a named tuple, which is slower.
 cygrpc._Metadatum = _make_field
-# To log thousands of fields would hold the event loop as well.
+# To log thousands of fields would block the event loop as well.
 cygrpc._LOGGER.exception = _log_exception

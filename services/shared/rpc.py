@@ -4,12 +4,12 @@ A servicer is a class with one coroutine method (or async generator method, for 
 service. It takes the request message and a `Call`, returns or yields response messages, and raises errors of
 `services.shared.errors`. Everything else happens here, once, so that no handler is wrapped in layers:
 
-  * the request is received here, a few at a time (`intake`), measured before it is parsed (`wire`), and parsed here,
+  * the request is received here, a few at a time (`intake`), its fields are counted (`wire`), and it is parsed here,
     because grpc reports a message that it cannot parse as UNKNOWN;
-  * an error becomes a status with google.rpc details; what is not in the family becomes INTERNAL with a fixed text,
+  * an error becomes a status with google.rpc details; an unexpected exception becomes INTERNAL with a fixed text,
     because grpc would send the exception's own text to the caller;
   * a call without a deadline gets one;
-  * cancellation passes through untouched: swallowing it leaks memory in grpc and money at providers.
+  * cancellation is raised again: swallowing it would leak memory in grpc, and money at providers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
@@ -29,10 +29,9 @@ from google.protobuf.message import DecodeError, Message
 
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
-from services.shared.beside_loop import LARGE_BYTES, run_beside
 from services.shared.call_ends import abort_call, is_call_end
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
-from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Room
+from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.metadata import (
@@ -44,21 +43,20 @@ from services.shared.metadata import (
     check_metadata,
     is_flood,
 )
+from services.shared.offload import LARGE_BYTES, run_in_thread
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
 
-GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
 
-
-class TimeLimits(NamedTuple):
-    """How long a call may take whose caller set no deadline, in seconds."""
+class DefaultDeadlines(NamedTuple):
+    """Deadlines of calls whose caller set none, in seconds."""
 
     generation: float = 600.0
     other: float = 60.0
 
 
-TIME_LIMITS = TimeLimits()
+DEFAULT_DEADLINES = DefaultDeadlines()
 
 Result = TypeVar("Result")
 
@@ -77,31 +75,44 @@ STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
 }
 
 
-class Call:
-    """One RPC in progress, as a servicer sees it."""
+CALL_ERRORS = (Exception, asyncio.CancelledError)
+"""Exceptions that end a call. KeyboardInterrupt and SystemExit end the process instead."""
 
-    __slots__ = ("_context", "caller", "came_exposed", "log_fields", "metadata", "request_id", "room", "started")
+
+class Call:
+    """A running RPC, as the servicer sees it."""
+
+    __slots__ = (
+        "_context",
+        "caller",
+        "from_exposed_gateway",
+        "log_fields",
+        "metadata",
+        "request_id",
+        "reservation",
+        "started",
+    )
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
-        """`caller` is who calls, where metadata are not to be believed."""
+        """`caller` overrides the caller that the metadata name, where metadata are not to be trusted."""
         self._context = context
         self.started = time.perf_counter()
         self.metadata: Metadata = RECEIVED.get() or context.invocation_metadata() or ()
-        # What outlives the call keeps its context.
+        # Tasks that outlive the call keep its context.
         RECEIVED.set(())
-        told = {} if is_flood(self.metadata) else dict(self.metadata)
-        self.request_id = _request_id(told.get(REQUEST_ID_KEY, ""))
-        self.caller: str = caller or told.get(CALLER_KEY) or context.peer()
-        """Who calls, as far as callers can be told apart: the address that the gateway names, else the peer's own."""
-        self.came_exposed = bool(told.get(EXPOSED_KEY))
-        """Whether the gateway says that it is exposed: then the caller may be anybody, and is not the operator."""
+        fields = {} if is_flood(self.metadata) else dict(self.metadata)
+        self.request_id = _request_id(fields.get(REQUEST_ID_KEY, ""))
+        self.caller: str = caller or fields.get(CALLER_KEY) or context.peer()
+        """The caller's address: as the gateway reports it, else the peer's."""
+        self.from_exposed_gateway = bool(fields.get(EXPOSED_KEY))
+        """Whether the call came through an exposed gateway: the caller is then a stranger and not the operator."""
         self.log_fields: dict[str, Any] = {}
-        """What the servicer adds to the call's log line. Never a prompt, an answer or a key."""
-        self.room: Room | None = None
-        """What a large request takes of the bytes that the process holds; to be shrunk when less of it is held."""
+        """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.reservation: Reservation | None = None
+        """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
 
     def remaining_seconds(self) -> float | None:
-        """The time until the caller's deadline, or None when it set none."""
+        """The seconds until the caller's deadline, or None if it set none."""
         remaining: float | None = self._context.time_remaining()
         return remaining
 
@@ -109,39 +120,46 @@ class Call:
         return time.perf_counter() - self.started
 
 
-def new_id() -> str:
-    """32 hexadecimal digits, never the same twice. No secret: whoever knows it can look it up in the log."""
-    # The system's generator would be a system call for each.
+def new_request_id() -> str:
+    """A random id of 32 hexadecimal digits. It is no secret: with it, the operator finds a call in the log."""
+    # secrets.token_hex would take a system call for each.
     return f"{random.getrandbits(128):032x}"
 
 
-def _request_id(told: str | bytes) -> str:
-    if isinstance(told, str) and 0 < len(told) <= 128 and told.isascii() and told.isprintable():
-        return told
-    return new_id()
+def _request_id(received: str | bytes) -> str:
+    if isinstance(received, str) and 0 < len(received) <= 128 and received.isascii() and received.isprintable():
+        return received
+    return new_request_id()
 
 
 def service_handler(
     servicer: object,
     service: ServiceDescriptor,
     log: Log,
-    limits: TimeLimits = TIME_LIMITS,
+    deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     intake: Intake = PROCESS_INTAKE,
+    generating: Collection[str] = (),
     generation: Admission = PROCESS_ADMISSION,
 ) -> grpc.GenericRpcHandler:
     """The handler that serves every method of `service` by the method of the same name of `servicer`.
 
-    `generation` admits the calls that generate: they last long, and must leave room for those that do not.
+    The methods named in `generating` take long: they have a default deadline of their own, and `generation` admits
+    their calls, so that they leave capacity for all others.
     """
-    handlers = {
-        method.name: _method_handler(_Boundary(method, getattr(servicer, method.name), log, limits, intake, generation))
-        for method in service.methods
-    }
-    return MethodHandlers({f"/{service.full_name}/{name}": handler for name, handler in handlers.items()})
+
+    def boundary(method: MethodDescriptor) -> _Boundary:
+        behaviour = getattr(servicer, method.name)
+        if method.name in generating:
+            return _Boundary(method, behaviour, log, deadlines.generation, intake, generation)
+        return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
+
+    return MethodHandlers(
+        {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}
+    )
 
 
 class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
-    """Handlers by the paths of their methods, in whose calls `RECEIVED` has the metadata."""
+    """Handlers by the paths of their methods. In their calls, `RECEIVED` holds the metadata."""
 
     def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
         self._handlers = dict(handlers)
@@ -154,7 +172,7 @@ class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ship
 
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The handler of every method that no other one serves: UNIMPLEMENTED, with details as all errors have them."""
+    """The handler of all unknown methods: UNIMPLEMENTED, with the usual error details."""
 
     def __init__(self, service_names: Sequence[str], log: Log) -> None:
         self._served = " and ".join(service_names)
@@ -173,7 +191,7 @@ class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _method_handler(boundary: _Boundary) -> grpc.RpcMethodHandler:
-    # To grpc requests are streams: it would take in the only message of a unary one before anybody is asked.
+    # Requests are declared as streams: grpc would receive the message of a unary one before it calls the handler.
     if boundary.streams:
         return grpc.stream_stream_rpc_method_handler(boundary.stream)
     return grpc.stream_unary_rpc_method_handler(boundary.unary)
@@ -187,11 +205,10 @@ class _Boundary:
         method: MethodDescriptor,
         behaviour: Callable[..., Any],
         log: Log,
-        limits: TimeLimits,
+        default_deadline: float,
         intake: Intake,
-        generation: Admission,
+        admission: Admission,
     ) -> None:
-        generates = method.name in GENERATING_METHODS
         self.streams = method.server_streaming
         assert not self.streams or not inspect.iscoroutinefunction(behaviour), (
             f"{method.full_name} must return an async generator"
@@ -201,93 +218,94 @@ class _Boundary:
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
         self._log = log
-        self._limit = limits.generation if generates else limits.other
-        self._admission = generation if generates else PROCESS_ADMISSION
+        self._default_deadline = default_deadline
+        self._admission = admission
         self._intake = intake
-        self._max_bytes = max_request_bytes(method.name)
+        self._max_bytes = max_request_bytes(method)
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         call = Call(context)
         try:
             with self._admission.call(call.caller):
-                answer = await self._in_time(self._answer(call, context), call)
-        except BaseException as error:
+                response = await self._with_deadline(self._respond(call, context), call)
+        except CALL_ERRORS as error:
             await fail_call(self._log, self._name, error, call, context)
-        self._succeed(call, context)
-        return answer
+        self._finish(call, context)
+        return response
 
     async def stream(self, _: object, context: grpc.aio.ServicerContext) -> None:
-        # Written as a coroutine that writes, not as a generator: a cancellation that arrives during a write is then
-        # raised here and closes the upstream at once, instead of whenever the generator is collected.
+        # This is a coroutine that writes and not a generator: a cancellation during a write is then raised here and
+        # closes the upstream at once, not when the generator is collected.
         call = Call(context)
         try:
             with self._admission.call(call.caller):
-                await self._in_time(self._write_answers(call, context), call)
-        except BaseException as error:
+                await self._with_deadline(self._write_responses(call, context), call)
+        except CALL_ERRORS as error:
             await fail_call(self._log, self._name, error, call, context)
-        self._succeed(call, context)
+        self._finish(call, context)
 
-    def _in_time(self, work: Coroutine[Any, Any, Result], call: Call) -> Coroutine[Any, Any, Result]:
-        """The work, with a limit where its caller set none: a caller's own deadline is kept by grpc, which cancels."""
-        return self._limited(work) if call.remaining_seconds() is None else work
+    def _with_deadline(self, work: Coroutine[Any, Any, Result], call: Call) -> Coroutine[Any, Any, Result]:
+        """The work, with the default deadline if the caller set none; grpc itself cancels at the caller's deadline."""
+        return self._with_default_deadline(work) if call.remaining_seconds() is None else work
 
-    async def _limited(self, work: Coroutine[Any, Any, Result]) -> Result:
-        limit = asyncio.timeout(self._limit)
+    async def _with_default_deadline(self, work: Coroutine[Any, Any, Result]) -> Result:
+        timeout = asyncio.timeout(self._default_deadline)
         try:
-            async with limit:
+            async with timeout:
                 return await work
         except TimeoutError:
-            if not limit.expired():
+            if not timeout.expired():
                 raise
-            text = f"no answer within {self._limit:g} s, the limit for calls without a deadline; set one to wait longer"
+            seconds = f"{self._default_deadline:g} s"
+            text = f"no answer within {seconds}, the limit for calls without a deadline; set one to wait longer"
             raise errors.DeadlineExceeded(text) from None
 
-    async def _answer(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
+    async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        data, call.room = await self._intake.receive(context, call.caller)
-        with call.room:
+        data, call.reservation = await self._intake.receive(context, call.caller)
+        with call.reservation:
             request = await self._parse(data)
             del data
-            return _written(await self._behaviour(request, call))
+            return _serialize(await self._behaviour(request, call))
 
-    async def _write_answers(self, call: Call, context: grpc.aio.ServicerContext) -> None:
+    async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        data, call.room = await self._intake.receive(context, call.caller)
-        with call.room:
+        data, call.reservation = await self._intake.receive(context, call.caller)
+        with call.reservation:
             request = await self._parse(data)
             del data
             async with contextlib.aclosing(self._behaviour(request, call)) as messages:
                 async for message in messages:
-                    await context.write(_written(message))
+                    await context.write(_serialize(message))
 
     async def _parse(self, data: bytes) -> Message:
         if len(data) <= SMALL_BYTES:
-            return self._read(data)
+            return self._parse_now(data)
         check_size(len(data), self._max_bytes)
         if len(data) < LARGE_BYTES and has_few_fields(self._request_descriptor, data):
-            return self._read(data)
-        return await run_beside(len(data), self._check_and_read, data)
+            return self._parse_now(data)
+        return await run_in_thread(len(data), self._check_and_parse, data)
 
-    def _check_and_read(self, data: bytes) -> Message:
+    def _check_and_parse(self, data: bytes) -> Message:
         check_fields(self._request_descriptor, data)
-        return self._read(data)
+        return self._parse_now(data)
 
-    def _read(self, data: bytes) -> Message:
+    def _parse_now(self, data: bytes) -> Message:
         try:
             return self._request_type.FromString(data)
         except DecodeError:
             violation = explain_decode_error(self._request_descriptor, data)
             raise errors.InvalidRequest.field(violation.field, violation.description) from None
 
-    def _succeed(self, call: Call, context: grpc.aio.ServicerContext) -> None:
+    def _finish(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
         record_call(self._log, self._name, call, "OK")
 
 
-def _written(message: Message) -> bytes:
-    """The bytes of an answer. Raises LimitExceeded OUTPUT_LIMIT for one that is too large for a message.
+def _serialize(message: Message) -> bytes:
+    """The bytes of a response. Raises LimitExceeded OUTPUT_LIMIT for one that is larger than a message may be.
 
-    grpc would fail it later, when the log has told that all was well.
+    grpc would fail the call later, after the log has reported success.
     """
     data = message.SerializeToString()
     if len(data) > MAX_MESSAGE_BYTES:
@@ -299,7 +317,7 @@ def _written(message: Message) -> bytes:
 
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
-    """Writes the one log line of a call that has ended."""
+    """Writes the log line of a call that has ended."""
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     milliseconds = round(call.elapsed_seconds() * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
@@ -308,11 +326,11 @@ def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") 
 async def fail_call(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
-    """Ends a call with the status that `error` stands for, and writes its log line. A cancellation passes through."""
+    """Ends a call with the status of `error`, and writes its log line. Raises a cancellation again."""
     try:
-        await _end_with(log, method, error, call, context)
+        await _end_call(log, method, error, call, context)
     finally:
-        # Frames hold requests, and an error is held by frames: such circles are found much later.
+        # The error refers to frames, which refer to the request and to the error: a cycle that is collected much later.
         _forget_frames(error)
     raise AssertionError("abort raises")
 
@@ -323,11 +341,11 @@ def _forget_frames(error: BaseException | None) -> None:
         error = error.__context__
 
 
-async def _end_with(
+async def _end_call(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
     if is_call_end(error):
-        record_call(log, method, call, "DEADLINE_EXCEEDED" if _is_late(call) else "CANCELLED")
+        record_call(log, method, call, "DEADLINE_EXCEEDED" if _deadline_passed(call) else "CANCELLED")
         raise asyncio.CancelledError
     if isinstance(error, grpc.aio.AbortError):
         raise error
@@ -341,8 +359,8 @@ async def _end_with(
     await abort_call(context, code, clip_text(error.message), trailers)
 
 
-def _is_late(call: Call) -> bool:
-    """Whether the caller's deadline is here. A caller whose own clock says so cancels, which looks like any other
-    cancellation, and somewhat early: grpc rounds a timeout up, by 1 % at most, on each of two hops."""
+def _deadline_passed(call: Call) -> bool:
+    """Whether the caller's deadline has passed. At its deadline the caller itself cancels, which looks like any other
+    cancellation, and somewhat early: grpc rounds timeouts up, by at most 1 % on each of two hops."""
     remaining = call.remaining_seconds()
     return remaining is not None and remaining <= 0.02 * call.elapsed_seconds() + 0.01

@@ -1,4 +1,4 @@
-"""The life of a process: start, serve, drain, stop.
+"""The life cycle of a process: start, serve, drain, stop.
 
 SIGTERM or SIGINT   health says NOT_SERVING, new calls are refused, running calls get `grace_seconds`
 the same again      running calls are cancelled at once
@@ -19,10 +19,10 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
 from services.shared.admission import wait_for_calls
-from services.shared.allocator import give_back_large_blocks
-from services.shared.collector import look_no_more, set_apart
+from services.shared.allocator import return_large_blocks
 from services.shared.errors import StartupError
 from services.shared.event_loop import run_on_loop
+from services.shared.garbage_collection import freeze_all_objects, freeze_live_objects
 from services.shared.health import NOT_SERVING, SERVING, Health
 from services.shared.intake import PROCESS_INTAKE
 from services.shared.listener import Listener, ServingLost
@@ -32,10 +32,10 @@ from services.shared.parsing_handlers import ParsingHandlers
 from services.shared.settings import ServiceSettings, load_env_file
 
 EXIT_CONFIG = 78
-"""sysexits.h EX_CONFIG: something in the configuration must be changed before another start can succeed."""
+"""sysexits.h EX_CONFIG: the configuration must be changed before another start can succeed."""
 
 EXIT_LOST = 70
-"""sysexits.h EX_SOFTWARE: the process can no longer serve, and whoever watches over it must start it anew."""
+"""sysexits.h EX_SOFTWARE: the process can no longer serve, and its supervisor must restart it."""
 
 FINALIZE_SECONDS = 5.0
 
@@ -63,11 +63,11 @@ class Server:
         self._listener.add_handlers([handler])
 
     def bind(self, host: str, port: int, max_connections: int | None = None) -> int:
-        """Takes the port (0: any free one) and returns it. Raises StartupError when it cannot be had.
+        """Binds the port (0: any free one) and returns it. Raises StartupError when it is not available.
 
-        `max_connections` are taken at a time, by default as many as there are descriptors for.
+        `max_connections` are accepted at a time, by default as many as there are descriptors for.
         """
-        return self._listener.bind(host, port, max_connections or descriptors.for_connections())
+        return self._listener.bind(host, port, max_connections or descriptors.connection_limit())
 
     async def start(self) -> None:
         """Serves. Health stays NOT_SERVING until `ready`."""
@@ -76,14 +76,14 @@ class Server:
         await self._listener.start()
 
     async def ready(self) -> None:
-        """Says SERVING for the whole and for each service."""
+        """Sets the overall health and that of each service to SERVING."""
         for name in ("", *self._service_names):
             await self.health.set(name, SERVING)
 
     async def keep_serving(self, log: Log) -> NoReturn:
-        """Serves the port again whenever it is lost, until it is cancelled. Raises ServingLost when it cannot."""
+        """Restores the port whenever it is lost, until cancelled. Raises ServingLost when that fails."""
         while True:
-            failure = await self._listener.lost()
+            failure = await self._listener.wait_until_lost()
             log.error("the port was lost, and is served again", error=failure or "no exception")
             await self._listener.replace()
             self.health.end_watches()
@@ -95,21 +95,21 @@ class Server:
 
 
 async def serve(server: Server, settings: ServiceSettings, log: Log, announcement: str = "") -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Raises ServingLost when the port is lost for good, drained too.
+    """Serves until SIGTERM or SIGINT, then drains. Raises ServingLost, after draining, when the port is lost for good.
 
-    The announcement is printed when signals are heeded already: whoever waits for it may stop the process at once.
+    The announcement is printed after the signal handlers are set, so that its reader may stop the process at once.
     """
     PROCESS_INTAKE.resize(settings.request_memory * 1024 * 1024)
     stop = asyncio.Event()
-    hurry = asyncio.Event()
+    stop_now = asyncio.Event()
 
     def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
+        (stop_now if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    set_apart()
+    freeze_live_objects()
     await server.ready()
     if announcement:
         announce(announcement)
@@ -120,32 +120,32 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
         log.info("draining", grace_seconds=settings.grace_seconds)
         stop.set()
         keeping.cancel()
-        await _drain(server, settings.grace_seconds, hurry)
+        await _drain(server, settings.grace_seconds, stop_now)
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
     log.info("stopped")
 
 
-async def _drain(server: Server, grace_seconds: float, hurry: asyncio.Event) -> None:
+async def _drain(server: Server, grace_seconds: float, stop_now: asyncio.Event) -> None:
     drained = asyncio.create_task(server.stop(grace_seconds))
-    hurried = asyncio.create_task(hurry.wait())
-    await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    interrupted = asyncio.create_task(stop_now.wait())
+    await asyncio.wait({drained, interrupted}, return_when=asyncio.FIRST_COMPLETED)
     if not drained.done():
         await server.stop(0)
-    hurried.cancel()
+    interrupted.cancel()
     await drained
     await wait_for_calls(FINALIZE_SECONDS)
 
 
 def announce(line: str) -> None:
-    """Prints the line that tells a person, or the program that started this one, where the service listens."""
+    """Prints the line that says where the service listens, for a person or for the program that started this one."""
     print(line, flush=True)
 
 
 def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs a service's main coroutine. An error ends the process with one line: a StartupError with exit code 78, a
-    ServingLost with 70."""
-    give_back_large_blocks()
+    """Runs a service's main coroutine. An error ends the process with one line on standard error: a StartupError with
+    exit code 78, a ServingLost with 70."""
+    return_large_blocks()
     try:
         load_env_file()
         run_on_loop(main)
@@ -156,15 +156,15 @@ def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         sys.exit(EXIT_LOST)
     except KeyboardInterrupt:
-        # Ctrl-C before the signal handlers were there.
+        # Ctrl-C before the signal handlers were set.
         sys.exit(130)
     finally:
-        look_no_more()
+        freeze_all_objects()
 
 
 @contextlib.asynccontextmanager
 async def running(server: Server) -> AsyncIterator[Server]:
-    """A started server for the length of a block; for tests and tools."""
+    """Starts a server for the length of a block; for tests and tools."""
     await server.start()
     await server.ready()
     try:

@@ -1,4 +1,4 @@
-"""Settings, read once at start from the environment and `.env`; every mistake is reported at once."""
+"""Settings, read once at start from the environment and `.env`; all mistakes are reported together."""
 
 from __future__ import annotations
 
@@ -20,27 +20,56 @@ SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 
 
 class ServiceSettings(BaseSettings):
-    """What every process reads."""
+    """The settings of every process."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         case_sensitive=True,
-        # Keys out of mounted files often end in a line break.
+        # Keys from mounted files often end in a line break.
         str_strip_whitespace=True,
     )
 
-    host: str = Field("127.0.0.1", validation_alias="GENAI_HOST")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="GENAI_LOG_LEVEL")
-    grace_seconds: float = Field(30.0, ge=0, le=3600, validation_alias="GENAI_GRACE_SECONDS")
-    data_directory: Path | None = Field(None, validation_alias="GENAI_DATA_DIR")
-    request_memory: int = Field(256, ge=128, validation_alias="GENAI_REQUEST_MEMORY_MIB")
-    event_loop: Literal["uvloop", "asyncio"] | None = Field(None, validation_alias="GENAI_EVENT_LOOP")
-    exposed: Literal["yes", "no"] = Field("no", validation_alias="GENAI_EXPOSED")
+    host: str = Field("127.0.0.1", validation_alias="GENAI_HOST", description="address to listen on")
+    exposed: Literal["yes", "no"] = Field(
+        "no",
+        validation_alias="GENAI_EXPOSED",
+        description="`yes` where others than this machine's user can call, as behind a proxy on the same machine; a"
+        " `GENAI_HOST` beyond this machine means it. Then callers are strangers, and what they register is held to the"
+        " settings for strangers",
+    )
+    data_directory: Path | None = Field(
+        None,
+        validation_alias="GENAI_DATA_DIR",
+        description="directory of the SQLite files",
+        json_schema_extra={"default": "`data` in the project"},
+    )
+    request_memory: int = Field(
+        256,
+        ge=128,
+        validation_alias="GENAI_REQUEST_MEMORY_MIB",
+        description="MiB of large requests, in all their forms, that a process holds at a time; further ones wait",
+    )
+    event_loop: Literal["uvloop", "asyncio"] | None = Field(
+        None,
+        validation_alias="GENAI_EVENT_LOOP",
+        description="event loop that a service runs on: `uvloop`, or `asyncio`, Python's own",
+        json_schema_extra={"default": "`uvloop` where it is installed"},
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", validation_alias="GENAI_LOG_LEVEL", description="`debug`, `info`, `warning` or `error`"
+    )
+    grace_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        validation_alias="GENAI_GRACE_SECONDS",
+        description="seconds that running calls get when a process is stopped",
+    )
 
     def is_exposed(self) -> bool:
-        """Whether calls may come from anybody: it listens beyond this machine, or GENAI_EXPOSED says so, as behind a
+        """Whether strangers may call: the service listens beyond this machine, or GENAI_EXPOSED says so, as behind a
         proxy on the same machine."""
         return self.exposed == "yes" or not is_loopback(self.host)
 
@@ -55,7 +84,7 @@ class ServiceSettings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server that listens on `host` can be reached from its own machine only."""
+    """Whether a server that listens on `host` is reachable from its own machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -65,7 +94,7 @@ def is_loopback(host: str) -> bool:
 def load_settings(settings_type: type[SettingsType]) -> SettingsType:
     """Reads `.env` and the environment; an exported variable wins over `.env`.
 
-    Raises StartupError naming every variable that is wrong. Values are not repeated: they may be secrets.
+    Raises StartupError naming every wrong variable. It does not quote values, because they may be secrets.
     """
     load_env_file()
     try:
@@ -76,7 +105,7 @@ def load_settings(settings_type: type[SettingsType]) -> SettingsType:
 
 
 def load_env_file() -> None:
-    """Puts the variables of `.env` (in the working directory, else in the project root) into the environment."""
+    """Reads the variables of `.env` (in the working directory, else in the project root) into the environment."""
     for path in (Path(".env"), ROOT / ".env"):
         try:
             text = path.read_text(encoding="utf-8")

@@ -1,9 +1,10 @@
-"""Looks at a message's bytes where the protobuf runtime does not: how many fields they hold, and which are wrong.
+"""The wire format of protobuf: counts the fields of a message, and names the first field that is wrong.
 
-An empty message takes 2 bytes in another one, and a hundred when it is parsed: 30 MiB of them become 1.6 GiB, and they
-come in 30 KB when they are compressed. So large messages are counted first. When parsing fails, the runtime only says
-so; the second walk names the first field that is wrong. Both are walks over the wire format (protobuf.dev/programming-
-guides/encoding) that give up after so many fields, and so take a few milliseconds whatever they are given.
+An empty message takes 2 bytes inside another one, and a hundred when it is parsed: 30 MiB of them become 1.6 GiB, and
+take 30 KB on the wire when they are compressed. So the fields of large messages are counted before they are parsed.
+When parsing fails, the protobuf runtime gives no reason; a second walk finds the wrong field. Both walks read the wire
+format (protobuf.dev/programming-guides/encoding) and stop after a number of fields, so that they take a few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from services.shared.errors import FieldViolation, InvalidRequest
 
 MAX_FIELDS = 50_000
-"""In all of a message: ten thousand messages of a conversation, with several fields each."""
+"""Limit for a message and those inside it: enough for ten thousand chat messages with several fields each."""
 
 FEW_FIELDS = 2_000
-"""What is walked over within some 5 ms, and may be in the event loop."""
+"""Fields that are counted within some 5 ms, on the event loop."""
 
 VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = range(6)
 MAX_DEPTH = 100
 
 
-class _Broken(Exception):
+class _WireError(Exception):
     def __init__(self, field: str, description: str) -> None:
         self.violation = FieldViolation(field, description)
 
 
 def has_few_fields(descriptor: Descriptor, data: bytes) -> bool:
-    """Whether a message has at most `FEW_FIELDS` fields."""
+    """Whether a serialized message has at most `FEW_FIELDS` fields."""
     try:
         _Count(data, FEW_FIELDS).walk(descriptor, 0, len(data), 0)
     except _TooMany:
@@ -40,7 +41,8 @@ def has_few_fields(descriptor: Descriptor, data: bytes) -> bool:
 
 
 def check_fields(descriptor: Descriptor, data: bytes) -> None:
-    """Raises InvalidRequest for a message of more than `MAX_FIELDS` fields, naming the one in which that many are."""
+    """Raises InvalidRequest for a message of more than `MAX_FIELDS` fields, with the field in which the limit is
+    hit."""
     count = _Count(data, MAX_FIELDS)
     try:
         count.walk(descriptor, 0, len(data), 0)
@@ -54,16 +56,16 @@ class _TooMany(Exception):
 
 
 class _Count:
-    """One walk over a message that counts its fields, of known and unknown numbers alike.
+    """A walk over a message that counts its known and unknown fields.
 
-    What is not well-formed ends the walk of the message that it is in, and no more: parsing decides about it.
+    Malformed bytes end the walk of the message that contains them; parsing refuses them later.
     """
 
     def __init__(self, data: bytes, limit: int) -> None:
         self._data = data
         self._left = limit
         self.outermost = "request"
-        """The name of the field of the whole message that the walk is in."""
+        """The field of the outermost message that is being walked."""
 
     def walk(self, descriptor: Descriptor, position: int, end: int, depth: int) -> None:
         """Raises _TooMany."""
@@ -91,7 +93,7 @@ class _Count:
                     position += 1
                 elif kind in (FIXED64, FIXED32):
                     position += 8 if kind == FIXED64 else 4
-                # The fields of a group, which no message here has, are counted as its own.
+                # The fields of a group, which no message of ours has, count as the message's own.
         except IndexError:
             return
 
@@ -111,31 +113,33 @@ class _Count:
 
 @functools.cache
 def _message_fields(descriptor: Descriptor) -> Mapping[int, tuple[str, Descriptor]]:
-    """The names and types of a type's fields that hold messages, by number: as many types as the contract has."""
+    """The names and types of a type's message fields, by number. The cache has one entry for each type of ours."""
     return {field.number: (field.name, field.message_type) for field in descriptor.fields if field.message_type}
 
 
 def explain_decode_error(descriptor: Descriptor, data: bytes) -> FieldViolation:
-    """Returns the first field of `data` that does not parse as a `descriptor` message, and why; of a message with more
-    than `FEW_FIELDS` fields perhaps only that it does not."""
+    """The first field of `data` that does not parse as a `descriptor` message, with the reason.
+
+    Beyond `FEW_FIELDS` fields the walk stops, and the violation names the request as a whole.
+    """
     try:
         _Explanation().walk(descriptor, memoryview(data), "", 0)
-    except _Broken as broken:
-        return broken.violation
+    except _WireError as error:
+        return error.violation
     return FieldViolation("request", f"the bytes are not a {descriptor.name} message")
 
 
 class _Explanation:
-    """One walk over a message that names the first field that is wrong."""
+    """A walk over a message that finds the first wrong field."""
 
     def __init__(self) -> None:
         self._left = FEW_FIELDS
 
     def walk(self, descriptor: Descriptor, data: memoryview, path: str, depth: int) -> None:
-        """Raises _Broken."""
+        """Raises _WireError."""
         here = path or "request"
         if depth > MAX_DEPTH:
-            raise _Broken(here, f"is nested more than {MAX_DEPTH} levels deep")
+            raise _WireError(here, f"is nested more than {MAX_DEPTH} levels deep")
         counts: dict[int, int] = {}
         position = 0
         while position < len(data) and self._left:
@@ -153,7 +157,7 @@ class _Explanation:
             try:
                 str(value, "utf-8")
             except UnicodeDecodeError:
-                raise _Broken(name, "is not valid UTF-8") from None
+                raise _WireError(name, "is not valid UTF-8") from None
         elif field.message_type is not None:
             self.walk(field.message_type, value, name, depth + 1)
 
@@ -176,13 +180,13 @@ def _varint(data: memoryview, position: int, name: str, descriptor: Descriptor) 
         if byte < 0x80:
             return value, position
         shift += 7
-    raise _Broken(name, f"the bytes are not a {descriptor.name} message")
+    raise _WireError(name, f"the bytes are not a {descriptor.name} message")
 
 
 def _value(
     data: memoryview, position: int, wire_type: int, name: str, descriptor: Descriptor
 ) -> tuple[memoryview | None, int]:
-    """Returns the bytes of a length-delimited value (None for other kinds) and the position behind the value."""
+    """The bytes of a length-delimited value (None for other types), and the position after the value."""
     if wire_type == VARINT:
         return None, _varint(data, position, name, descriptor)[1]
     if wire_type in (FIXED64, FIXED32):
@@ -193,5 +197,5 @@ def _value(
         size, position = _varint(data, position, name, descriptor)
         if position + size <= len(data):
             return data[position : position + size], position + size
-        raise _Broken(name, "is cut short")
-    raise _Broken(name, f"the bytes are not a {descriptor.name} message")
+        raise _WireError(name, "is cut short")
+    raise _WireError(name, f"the bytes are not a {descriptor.name} message")

@@ -20,8 +20,7 @@ import pytest
 from proto import models_pb2, sessions_pb2
 from proto.models_pb2_grpc import ModelServiceStub
 from proto.sessions_pb2_grpc import SessionServiceStub
-from tests.e2e.processes import clean_environment
-from tests.e2e.restarts import Restarts, restarts
+from tests.support.processes import Service, running
 
 ROUNDS = int(os.environ.get("GENAI_TEST_KILL_ROUNDS", "2"))
 WRITERS = 8
@@ -190,7 +189,7 @@ def definition(name: str, number: int) -> models_pb2.RegisterModelRequest:
 
 
 async def write_until_killed(
-    workload: Workload, service: Restarts, channel: grpc.aio.Channel, round_number: int
+    workload: Workload, service: Service, channel: grpc.aio.Channel, round_number: int
 ) -> None:
     workload.first.clear()
 
@@ -204,7 +203,7 @@ async def write_until_killed(
     async def kill() -> None:
         await workload.first.wait()
         await asyncio.sleep(_chance.uniform(0, LATEST_KILL_SECONDS))
-        await service.kill()
+        await asyncio.to_thread(service.kill)
 
     async with asyncio.timeout(ROUND_SECONDS):
         await asyncio.gather(kill(), *(write(writer) for writer in range(WRITERS)))
@@ -215,16 +214,16 @@ async def test_acknowledged_writes_survive_kill_9(
     name: str, kind: type[Workload], database_url: str, tmp_path: Path
 ) -> None:
     workload = kind()
-    variables = {f"{name.upper()}_PORT": "0", f"{name.upper()}_DATABASE_URL": database_url}
-    environment = clean_environment(GENAI_DATA_DIR=str(tmp_path), GENAI_LOG_LEVEL="error", **variables)
-    async with restarts(name, environment, tmp_path / f"{name}.log") as service:
-        for round_number in range(ROUNDS):
-            async with grpc.aio.insecure_channel(await service.start()) as channel:
+    settings = {f"{name.upper()}_DATABASE_URL": database_url, "GENAI_LOG_LEVEL": "error"}
+    for round_number in range(ROUNDS):
+        with running(name, tmp_path, **settings) as service:
+            async with grpc.aio.insecure_channel(service.address) as channel:
                 if round_number > 0:
                     await workload.verify(channel, round_number - 1)
                 await workload.prepare(channel, round_number)
                 await write_until_killed(workload, service, channel, round_number)
-        async with grpc.aio.insecure_channel(await service.start()) as channel:
+    with running(name, tmp_path, **settings) as service:
+        async with grpc.aio.insecure_channel(service.address) as channel:
             for round_number in range(ROUNDS):
                 await workload.verify(channel, round_number)
     print(f"{name}: {ROUNDS} kills, {workload.acknowledged} acknowledged writes, all present")

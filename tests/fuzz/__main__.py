@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tests.e2e.processes import ROOT
 from tests.fuzz.report import Judged, Report
+from tests.support.fork_server import ROOT
 
 FUZZERS = {
     "messages": ("message_fuzz", "mutated messages for every RPC, directly and through the gateway"),

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,15 +26,17 @@ import msgspec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2
-from tests.e2e.processes import ROOT, Platform, clean_environment
 from tests.fuzz.heartbeat import LATE_SECONDS
 from tests.fuzz.report import Report
 from tests.fuzz.upstream import Play, Upstream, answer_well
+from tests.support.fork_server import ROOT
+from tests.support.processes import Platform
 
 NAMES = ("sessions", "models", "gateway")
 HELD = "event loop held"
 """What a process logs of its own loop."""
-GUARD = Path(__file__).parent / "guard"
+GUARD = "import tests.fuzz.guard"
+"""What a service does first."""
 MIB = 1024 * 1024
 
 CANARY = "canary-0123456789"
@@ -81,7 +84,7 @@ class FuzzedPlatform:
         self.stalls: list[Stall] = []
         """What the processes tell of their loops; where they do not, the late beats of the heart."""
         self.late_beats: list[Stall] = []
-        self._platform = Platform(directory, _environment(upstream))
+        self._platform = Platform(directory, **_settings(upstream))
         self._heart: _HeartProcess | None = None
         self._logs = {name: directory / f"{name}.log" for name in NAMES}
         self._read: dict[str, int] = dict.fromkeys(NAMES, 0)
@@ -92,7 +95,7 @@ class FuzzedPlatform:
 
     def start(self) -> None:
         for name in NAMES:
-            self._platform.start(name)
+            self._platform.start(name, before=GUARD)
         self._heart = _HeartProcess(self)
 
     def close(self) -> None:
@@ -107,11 +110,11 @@ class FuzzedPlatform:
         return int(self.address(name).rpartition(":")[2])
 
     def pid(self, name: str) -> int:
-        return self._platform.services[name].popen.pid
+        return self._platform.services[name].pid
 
     def dead(self) -> list[str]:
         """The processes that have ended."""
-        return [name for name in NAMES if self._platform.services[name].popen.poll() is not None]
+        return [name for name in NAMES if not self._platform.services[name].runs]
 
     def restart(self) -> None:
         """Starts all processes again, at the same ports."""
@@ -241,9 +244,9 @@ class FuzzedPlatform:
             self.report.facts["logged beside calls"] = ", ".join(told)
         for name in reversed(NAMES):
             process = self._platform.services[name]
-            process.popen.terminate()
+            process.send(signal.SIGTERM)
             try:
-                code = await asyncio.to_thread(process.popen.wait, 15)
+                code = await process.end(15)
             except subprocess.TimeoutExpired:
                 self.report.find(f"{name} does not stop", "SIGTERM at the end of the run")
                 process.kill()
@@ -314,18 +317,16 @@ async def fuzzed_platform(report: Report, play: Play = answer_well) -> AsyncIter
                 await asyncio.to_thread(platform.close)
 
 
-def _environment(upstream: Upstream) -> dict[str, str]:
-    return clean_environment(
-        PYTHONPATH=str(GUARD),
-        FUZZ_PORTS=str(upstream.port),
-        FUZZ_MEMORY_BYTES=str(6 * 1024 * MIB),
-        OPENAI_API_KEY=f"sk-{CANARY}",
-        OPENAI_BASE_URL=f"{upstream.url}/v1",
-        ANTHROPIC_API_KEY=f"sk-{CANARY}",
-        ANTHROPIC_BASE_URL=upstream.url,
-        MODELS_DISCOVERY="off",
-        GENAI_GRACE_SECONDS="2",
-    )
+def _settings(upstream: Upstream) -> dict[str, str]:
+    return {
+        "FUZZ_PORTS": str(upstream.port),
+        "FUZZ_MEMORY_BYTES": str(6 * 1024 * MIB),
+        "OPENAI_API_KEY": f"sk-{CANARY}",
+        "OPENAI_BASE_URL": f"{upstream.url}/v1",
+        "ANTHROPIC_API_KEY": f"sk-{CANARY}",
+        "ANTHROPIC_BASE_URL": upstream.url,
+        "GENAI_GRACE_SECONDS": "2",
+    }
 
 
 def _well_for_probes(play: Play) -> Play:

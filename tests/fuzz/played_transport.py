@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from services.models.transport.client import Answer
+from services.models.transport.base import HttpResponse
 from services.shared import errors
 
 
@@ -18,10 +18,10 @@ class PlayedTransport:
         self._headers = {"content-type": content_type} if content_type else {}
         self._breaks = breaks
 
-    async def post(self, *_: Any) -> Answer:
+    async def post(self, *_: Any) -> HttpResponse:
         if self._breaks:
             raise broken()
-        return Answer(200, self._headers, b"".join(self._pieces))
+        return HttpResponse(200, self._headers, b"".join(self._pieces))
 
     @contextlib.asynccontextmanager
     async def stream(self, *_: Any) -> AsyncIterator[PlayedAnswer]:

@@ -18,11 +18,9 @@ from typing import NamedTuple
 
 from docs.features import endpoint_target, vendor_target
 from proto import models_pb2
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions import OPENAI
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
 from tests.fuzz.report import Judged
@@ -88,8 +86,8 @@ def request_with(schema_json: str, way: str, policy: int = ADAPT) -> models_pb2.
     return request
 
 
-def encoded(request: models_pb2.ChatRequest, target: Target) -> Body | None:
-    """The body, or None where the request is refused by field."""
+def encoded(request: models_pb2.ChatRequest, target: Target) -> Encoded | None:
+    """The request, or None where the request is refused by field."""
     try:
         return encode(Conversation(request, request.messages), target, stream=False)
     except InvalidRequest as problem:
@@ -110,22 +108,23 @@ def check(schema_json: str, target: Target, way: str, policy: int = ADAPT) -> Co
     gc.disable()
     try:
         begin = time.thread_time()
-        body = encoded(request, target)
+        sent = encoded(request, target)
         microseconds = (time.thread_time() - begin) * 1e6
     finally:
         gc.enable()
-    if body is None:
+    if sent is None:
         return Cost(size, 0, microseconds)
-    told = sum(len(notice.message) for notice in body.warnings)
+    told = sum(len(notice.message) for notice in sent.notices)
     assert told <= MAX_NOTICE_BYTES, f"{told} characters of notices"
-    assert len(body.data) <= SPARE_BYTES + MAX_BODY_BYTES * size, f"a body of {len(body.data)} bytes of {size}"
+    body = sent.request.body
+    assert len(body) <= SPARE_BYTES + MAX_BODY_BYTES * size, f"a body of {len(body)} bytes of {size}"
     limit = SPARE_MICROSECONDS + MAX_MICROSECONDS * size
     assert microseconds <= limit, f"{microseconds:.0f} µs of CPU for {size} bytes"
     # Numbers may be longer than Python reads.
-    json.loads(body.data, parse_int=str)
-    missing = set(NAMED.findall(body.data)) - set(DEFINED.findall(body.data))
+    json.loads(body, parse_int=str)
+    missing = set(NAMED.findall(body)) - set(DEFINED.findall(body))
     assert not missing, f"references to nothing: {missing}"
-    return Cost(size, len(body.data), microseconds)
+    return Cost(size, len(body), microseconds)
 
 
 def check_memory(schema_json: str, target: Target, way: str) -> None:

@@ -21,10 +21,10 @@ import pytest
 from examples.local_model import LocalModel
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
+from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.exchange import chat, chat_stream
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.routing.router import registered_target
-from services.models.transport.client import Transport
+from services.models.transport.client import HttpClient
 from services.shared.errors import InvalidRequest
 
 pytestmark = pytest.mark.local_model
@@ -49,8 +49,8 @@ WEATHER = models_pb2.ToolDefinition(name="weather", parameters_json=json.dumps(S
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    transport = Transport()
+async def transport() -> AsyncIterator[HttpClient]:
+    transport = HttpClient()
     yield transport
     await transport.close()
 
@@ -87,7 +87,7 @@ def asking(text: str, *, fields: dict[str, Any] | None = None, **config: Any) ->
 
 
 async def collect(
-    transport: Transport, target: Target, conversation: Conversation
+    transport: HttpClient, target: Target, conversation: Conversation
 ) -> tuple[list[models_pb2.ChatChunk], models_pb2.ChatResponse]:
     chunks = [chunk async for chunk in chat_stream(transport, target, conversation)]
     assert [chunk.HasField("response") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
@@ -108,7 +108,7 @@ def assert_follows_schema(text: str) -> None:
 # ------------------------------------------------------------------------------------------------- both verbs, all
 
 
-async def test_chat_gives_text_usage_and_finish_reason(transport: Transport, target: Target) -> None:
+async def test_chat_gives_text_usage_and_finish_reason(transport: HttpClient, target: Target) -> None:
     response = await chat(transport, target, asking("Say hello."))
 
     assert response.text
@@ -118,7 +118,7 @@ async def test_chat_gives_text_usage_and_finish_reason(transport: Transport, tar
     assert not response.usage.estimated
 
 
-async def test_stream_gives_several_tokens_that_are_the_whole_text(transport: Transport, target: Target) -> None:
+async def test_stream_gives_several_tokens_that_are_the_whole_text(transport: HttpClient, target: Target) -> None:
     chunks, response = await collect(transport, target, asking("Count to 10."))
 
     assert len(chunks) > 1
@@ -127,7 +127,7 @@ async def test_stream_gives_several_tokens_that_are_the_whole_text(transport: Tr
 
 
 @one_for_each_dialect
-async def test_both_verbs_give_the_same_answer(transport: Transport, target: Target) -> None:
+async def test_both_verbs_give_the_same_answer(transport: HttpClient, target: Target) -> None:
     """The server itself writes the answer here, once as a body and once as events."""
     whole = await chat(transport, dataclasses.replace(target, streams_unary=False), asking("Count to 5."))
     _, streamed = await collect(transport, target, asking("Count to 5."))
@@ -137,7 +137,7 @@ async def test_both_verbs_give_the_same_answer(transport: Transport, target: Tar
     assert streamed.usage.completion_tokens == whole.usage.completion_tokens
 
 
-async def test_many_turns_with_a_system_message(transport: Transport, target: Target) -> None:
+async def test_many_turns_with_a_system_message(transport: HttpClient, target: Target) -> None:
     conversation = asking("And of Italy?")
     request = conversation.request
     request.messages.insert(0, models_pb2.ChatMessage(role="system", content="Answer with one word."))
@@ -151,7 +151,7 @@ async def test_many_turns_with_a_system_message(transport: Transport, target: Ta
 
 
 @one_for_each_dialect
-async def test_an_answer_goes_back_untouched_as_the_next_turn(transport: Transport, target: Target) -> None:
+async def test_an_answer_goes_back_untouched_as_the_next_turn(transport: HttpClient, target: Target) -> None:
     conversation = asking("The capital of France?")
     _, first = await collect(transport, target, conversation)
     conversation.request.messages.append(first.message)
@@ -165,7 +165,7 @@ async def test_an_answer_goes_back_untouched_as_the_next_turn(transport: Transpo
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_prompt_beyond_the_context_is_a_precise_error(
-    transport: Transport, target: Target, stream: bool
+    transport: HttpClient, target: Target, stream: bool
 ) -> None:
     conversation = asking("word " * 4000)
     with pytest.raises(InvalidRequest) as raised:
@@ -175,7 +175,7 @@ async def test_a_prompt_beyond_the_context_is_a_precise_error(
 
 
 async def test_call_after_call_succeeds_although_the_server_closes_after_each_stream(
-    transport: Transport, target: Target
+    transport: HttpClient, target: Target
 ) -> None:
     for _ in range(3):
         _, response = await collect(transport, target, asking("Hi", max_tokens=2))
@@ -184,7 +184,7 @@ async def test_call_after_call_succeeds_although_the_server_closes_after_each_st
         assert response.finish_reason in ("stop", "length")
 
 
-async def test_leaving_a_stream_frees_the_model_for_the_next_call(transport: Transport, target: Target) -> None:
+async def test_leaving_a_stream_frees_the_model_for_the_next_call(transport: HttpClient, target: Target) -> None:
     """The model has four slots: were streams that nobody reads generated on, the later ones would have to wait."""
     for _ in range(8):
         stream = chat_stream(transport, target, asking("Tell a very long story.", max_tokens=1500))
@@ -202,7 +202,7 @@ async def test_leaving_a_stream_frees_the_model_for_the_next_call(transport: Tra
 
 
 @except_in_responses
-async def test_max_tokens_ends_the_answer_with_length(transport: Transport, target: Target) -> None:
+async def test_max_tokens_ends_the_answer_with_length(transport: HttpClient, target: Target) -> None:
     _, response = await collect(transport, target, asking("Tell a long story.", max_tokens=3))
 
     assert response.finish_reason == "length"
@@ -210,7 +210,7 @@ async def test_max_tokens_ends_the_answer_with_length(transport: Transport, targ
 
 
 @in_responses
-async def test_fewer_tokens_than_responses_takes_are_raised_and_named(transport: Transport, target: Target) -> None:
+async def test_fewer_tokens_than_responses_takes_are_raised_and_named(transport: HttpClient, target: Target) -> None:
     """The server calls an answer `completed` that ran into its limit; ours says of it what the server said."""
     _, response = await collect(transport, target, asking("Tell a long story.", max_tokens=3))
 
@@ -220,7 +220,7 @@ async def test_fewer_tokens_than_responses_takes_are_raised_and_named(transport:
 
 
 @except_in_responses
-async def test_a_stop_sequence_ends_the_answer_and_is_no_part_of_it(transport: Transport, target: Target) -> None:
+async def test_a_stop_sequence_ends_the_answer_and_is_no_part_of_it(transport: HttpClient, target: Target) -> None:
     _, response = await collect(transport, target, asking("Count: 1, 2, 3, 4, 5, 6.", stop_sequences=["e"]))
 
     assert response.finish_reason == "stop"
@@ -228,7 +228,7 @@ async def test_a_stop_sequence_ends_the_answer_and_is_no_part_of_it(transport: T
 
 
 @in_responses
-async def test_a_stop_sequence_of_a_registration_reaches_responses_too(transport: Transport, target: Target) -> None:
+async def test_a_stop_sequence_of_a_registration_reaches_responses_too(transport: HttpClient, target: Target) -> None:
     """Responses has no such field: what a request asks for is named as dropped, what the options say is sent."""
     _, response = await collect(
         transport, with_options(target, stop=["e"]), asking("Count: 1, 2, 3, 4, 5, 6.", stop_sequences=["z"])
@@ -243,7 +243,7 @@ async def test_a_stop_sequence_of_a_registration_reaches_responses_too(transport
 
 
 @pytest.mark.parametrize("target", ["openai-compatible"], indirect=True)
-async def test_one_seed_gives_one_text_at_any_temperature(transport: Transport, target: Target) -> None:
+async def test_one_seed_gives_one_text_at_any_temperature(transport: HttpClient, target: Target) -> None:
     """Without the server's cache of prompts, so that each call computes the very same."""
     target = with_options(target, cache_prompt=False)
     texts = [
@@ -255,7 +255,7 @@ async def test_one_seed_gives_one_text_at_any_temperature(transport: Transport, 
 
 
 @in_responses
-async def test_a_seed_of_a_registration_reaches_responses_too(transport: Transport, target: Target) -> None:
+async def test_a_seed_of_a_registration_reaches_responses_too(transport: HttpClient, target: Target) -> None:
     responses = [
         await chat(
             transport,
@@ -271,7 +271,7 @@ async def test_a_seed_of_a_registration_reaches_responses_too(transport: Transpo
 
 
 @in_messages
-async def test_a_seed_that_messages_does_not_have_is_named(transport: Transport, target: Target) -> None:
+async def test_a_seed_that_messages_does_not_have_is_named(transport: HttpClient, target: Target) -> None:
     assert "config.seed" in dropped(await chat(transport, target, asking("Hi", max_tokens=2, seed=7)))
 
 
@@ -280,7 +280,7 @@ async def test_a_seed_that_messages_does_not_have_is_named(transport: Transport,
 
 @in_chat_completions
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_follows_its_json_schema(transport: Transport, target: Target, stream: bool) -> None:
+async def test_an_answer_follows_its_json_schema(transport: HttpClient, target: Target, stream: bool) -> None:
     conversation = asking("Where is Rome?", max_tokens=200, fields={"response_format": ANSWER_BY_SCHEMA})
     if stream:
         _, response = await collect(transport, target, conversation)
@@ -293,7 +293,7 @@ async def test_an_answer_follows_its_json_schema(transport: Transport, target: T
 
 @in_responses
 async def test_a_schema_of_a_registration_binds_where_the_servers_responses_overlook_the_request(
-    transport: Transport, target: Target
+    transport: HttpClient, target: Target
 ) -> None:
     """`text.format` is sent as OpenAI documents it, and survives a server that does not read it."""
     conversation = asking("Where is Rome?", max_tokens=200, fields={"response_format": ANSWER_BY_SCHEMA})
@@ -304,7 +304,7 @@ async def test_a_schema_of_a_registration_binds_where_the_servers_responses_over
 
 
 @in_messages
-async def test_a_schema_by_a_tool_that_the_model_does_not_call_is_named(transport: Transport, target: Target) -> None:
+async def test_a_schema_by_a_tool_that_the_model_does_not_call_is_named(transport: HttpClient, target: Target) -> None:
     """A server that merely speaks Messages is asked by a tool; this model's template has none, so it just talks."""
     response = await chat(transport, target, asking("Where is Rome?", fields={"response_format": ANSWER_BY_SCHEMA}))
 
@@ -314,7 +314,9 @@ async def test_a_schema_by_a_tool_that_the_model_does_not_call_is_named(transpor
 
 
 @one_for_each_dialect
-async def test_tools_that_the_servers_template_does_not_know_are_no_error(transport: Transport, target: Target) -> None:
+async def test_tools_that_the_servers_template_does_not_know_are_no_error(
+    transport: HttpClient, target: Target
+) -> None:
     """Whatever the server makes of a required call, no call is invented for it."""
     required = models_pb2.ToolChoice(mode=models_pb2.TOOL_CHOICE_MODE_REQUIRED)
     fields = {"tools": [WEATHER], "tool_choice": required}
@@ -327,7 +329,7 @@ async def test_tools_that_the_servers_template_does_not_know_are_no_error(transp
 
 
 @one_for_each_dialect
-async def test_a_tool_call_and_its_result_in_the_history_are_taken(transport: Transport, target: Target) -> None:
+async def test_a_tool_call_and_its_result_in_the_history_are_taken(transport: HttpClient, target: Target) -> None:
     conversation = asking("How is the weather in Rome?", fields={"tools": [WEATHER]})
     call = models_pb2.ToolCall(id="call_1", name="weather", arguments_json='{"city":"Rome","known":true}')
     messages = conversation.request.messages

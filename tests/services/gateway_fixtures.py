@@ -5,14 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import re
-import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,7 +21,6 @@ from services.shared.error_details import DETAILS_KEY
 from services.shared.logs import Log
 from services.shared.server import Server, running
 
-ROOT = Path(__file__).resolve().parents[2]
 MODELS = MODEL_SERVICE.full_name
 SESSIONS = SESSION_SERVICE.full_name
 
@@ -137,56 +131,3 @@ def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo
         retry = error_details_pb2.RetryInfo()
         assert detail.Unpack(retry)
     return info, retry
-
-
-class Process:
-    """A program of the project in a process of its own, which has said where it listens."""
-
-    def __init__(self, process: asyncio.subprocess.Process, line: str) -> None:
-        self._process = process
-        self.line = line
-        found = re.search(r"listening on (\S+:\d+)", line)
-        assert found, f"the program said {line!r}"
-        self.address = found[1]
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    async def kill(self) -> None:
-        """Ends it as a crash would."""
-        self._process.kill()
-        await self._process.wait()
-
-    async def ended(self) -> tuple[int, str]:
-        """Waits for its end; returns the exit code and what it wrote to standard error."""
-        _, errors = await asyncio.wait_for(self._process.communicate(), 60)
-        assert self._process.returncode is not None
-        return self._process.returncode, errors.decode()
-
-
-@contextlib.asynccontextmanager
-async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]:
-    """Starts `python ARGUMENTS` in the project root and waits until it listens."""
-    started = await start_python(*arguments, **environment)
-    try:
-        assert started.stdout
-        line = await asyncio.wait_for(started.stdout.readline(), 60)
-        yield Process(started, line.decode().rstrip("\n"))
-    finally:
-        if started.returncode is None:
-            started.kill()
-        # Reads what is left, so that the pipes are closed with the process.
-        await started.communicate()
-
-
-async def start_python(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
-    """`python ARGUMENTS` in the project root, with none of this machine's settings but those given."""
-    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=ROOT,
-        env={**inherited, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services import gateway_fixtures, sessions_fixtures
 from tests.services.model_service import END, completion, model_service, piece
+
+Entry = TypeVar("Entry")
 
 ENDLESS = "Do not stop."
 """What must be said for a stream that does not end."""
@@ -40,10 +41,6 @@ async def serving_platform(directory: Path) -> AsyncIterator[str]:
         yield gateway.address
 
 
-async def result(answer: Any) -> Any:
-    """What a call of either client comes to: awaited where it must be, and iterators as lists."""
-    if inspect.isawaitable(answer):
-        return await answer
-    if isinstance(answer, AsyncIterator):
-        return [entry async for entry in answer]
-    return list(answer) if isinstance(answer, Iterator) else answer
+async def listed(entries: AsyncIterable[Entry]) -> list[Entry]:
+    """All entries of an iterator, over all of its pages."""
+    return [entry async for entry in entries]

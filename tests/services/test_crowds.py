@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import resource
 import signal
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from services.models.sessions.client import SessionClient
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared import descriptors
 from services.shared.admission import Admission
 from services.shared.errors import LimitExceeded, StartupError, Unavailable
@@ -33,11 +32,10 @@ from tests.scripted_upstream import Received, Script, ScriptedUpstream, no_answe
 from tests.services.database_fixtures import names, opened, put
 from tests.services.log_file import LogFile
 from tests.services.model_service import answered, chat_request, explain, registration
+from tests.support.processes import Service, running
 
-ROOT = Path(__file__).resolve().parents[2]
-WAIT_SECONDS = 20.0
 FILES = 256
-ONE_SERVERS = (FILES - descriptors.OWN) * 2 // 3 // 2
+ONE_SERVERS = (FILES - descriptors.RESERVED_DESCRIPTORS) * 2 // 3 // 2
 
 HANGING_NAMES = """
 import socket, time
@@ -50,77 +48,55 @@ socket.getaddrinfo = getaddrinfo
 """
 
 
-class Service:
-    """A service in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, line: str) -> None:
-        self.process = process
-        self.address = line.partition("listening on ")[2].partition(",")[0]
-        self.channel = grpc.aio.insecure_channel(self.address)
-        self.models = models_pb2_grpc.ModelServiceStub(self.channel)
-
-    def limits(self) -> tuple[int, int]:
-        """Of open files, soft and hard."""
-        for line in Path(f"/proc/{self.process.pid}/limits").read_text().splitlines():
-            if line.startswith("Max open files"):
-                soft, hard = line.split()[3:5]
-                return int(soft), int(hard)
-        raise AssertionError("no such limit")
-
-    async def stop(self) -> tuple[int | None, list[dict[str, Any]]]:
-        """Ends it as operators do. Returns its exit code and its log."""
-        await self.channel.close()
-        self.process.send_signal(signal.SIGTERM)
-        _, log = await asyncio.wait_for(self.process.communicate(), WAIT_SECONDS)
-        return self.process.returncode, [json.loads(line) for line in log.splitlines()]
+def limits(service: Service) -> tuple[int, int]:
+    """Of open files, soft and hard."""
+    for line in Path(f"/proc/{service.pid}/limits").read_text().splitlines():
+        if line.startswith("Max open files"):
+            soft, hard = line.split()[3:5]
+            return int(soft), int(hard)
+    raise AssertionError("no such limit")
 
 
-@contextlib.asynccontextmanager
-async def service(
+def stop(service: Service) -> list[dict[str, Any]]:
+    """Ends it as operators do. Returns its log."""
+    service.send(signal.SIGTERM)
+    assert service.wait() == 0
+    return service.entries()
+
+
+def crowded(
     directory: Path, name: str = "models", *, files: tuple[int, int] = (FILES, FILES), before: str = ""
-) -> AsyncIterator[Service]:
+) -> AbstractContextManager[Service]:
     """A service that may open so many files (soft and hard limit). `before` is run in its process first."""
-    (directory / ".env").touch()
-    program = (
-        f"import resource, runpy\nresource.setrlimit(resource.RLIMIT_NOFILE, {files})\n{before}\n"
-        f"runpy.run_path({str(ROOT / 'services' / name / 'main.py')!r}, run_name='__main__')\n"
-    )
-    settings = {f"{name.upper()}_PORT": "0", "MODELS_DISCOVERY": "off", "GENAI_DATA_DIR": str(directory / "data")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program),
-        cwd=directory,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GENAI_GRACE_SECONDS": "0", **settings},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout
-        line = await asyncio.wait_for(process.stdout.readline(), WAIT_SECONDS)
-        yield Service(process, line.decode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+    limited = f"import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, {files})\n{before}"
+    return running(name, directory, before=limited, GENAI_GRACE_SECONDS="0")
 
 
 @pytest.mark.parametrize("name", ["sessions", "models", "gateway"])
-async def test_each_service_raises_its_limit_of_open_files_and_says_when_it_is_low(tmp_path: Path, name: str) -> None:
-    async with service(tmp_path, name, files=(300, 400)) as started:
-        assert started.limits() == (400, 400)
-        code, log = await started.stop()
-    assert code == 0
+def test_each_service_raises_its_limit_of_open_files_and_says_when_it_is_low(tmp_path: Path, name: str) -> None:
+    with crowded(tmp_path, name, files=(300, 400)) as started:
+        assert limits(started) == (400, 400)
+        log = stop(started)
     [told] = [entry for entry in log if entry["event"].startswith("few files may be open")]
-    assert (told["level"], told["limit"], told["recommended"]) == ("warning", 400, descriptors.FEW)
+    assert (told["level"], told["limit"], told["recommended"]) == ("warning", 400, descriptors.RECOMMENDED_DESCRIPTORS)
 
 
-async def test_limit_is_not_raised_beyond_what_is_enough_and_enough_is_not_told(tmp_path: Path) -> None:
+def test_limit_is_not_raised_beyond_what_is_enough_and_enough_is_not_told(tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < descriptors.FEW:
+    if hard < descriptors.RECOMMENDED_DESCRIPTORS:
         pytest.skip("this process may not open enough files to see it")
-    async with service(tmp_path, "gateway", files=(300, hard)) as started:
-        assert started.limits() == (min(hard, descriptors.ENOUGH), hard)
-        _, log = await started.stop()
+    with crowded(tmp_path, "gateway", files=(300, hard)) as started:
+        assert limits(started) == (min(hard, descriptors.WANTED_DESCRIPTORS), hard)
+        log = stop(started)
     assert not [entry for entry in log if "files" in entry["event"]]
+
+
+@contextlib.asynccontextmanager
+async def called(directory: Path, **options: Any) -> AsyncIterator[tuple[Service, models_pb2_grpc.ModelServiceStub]]:
+    """A Model Service with few files, and a stub that calls it."""
+    with crowded(directory, **options) as service:
+        async with grpc.aio.insecure_channel(service.address) as channel:
+            yield service, models_pb2_grpc.ModelServiceStub(channel)
 
 
 def silent(request: Received) -> Script:
@@ -132,11 +108,11 @@ async def test_streams_of_one_caller_that_wait_leave_room_for_calls_writes_and_c
     async with (
         ScriptedUpstream(default=silent) as hangs,
         ScriptedUpstream(default=answered) as good,
-        service(tmp_path) as started,
+        called(tmp_path) as (service, models),
     ):
         for name, upstream in (("hangs", hangs), ("good", good)):
-            await started.models.RegisterModel(registration(upstream, name))
-        async with grpc.aio.insecure_channel(started.address, [("grpc.use_local_subchannel_pool", 1)]) as crowd:
+            await models.RegisterModel(registration(upstream, name))
+        async with grpc.aio.insecure_channel(service.address, [("grpc.use_local_subchannel_pool", 1)]) as crowd:
             stub = models_pb2_grpc.ModelServiceStub(crowd)
             streams = [stub.ChatStream(chat_request("hangs")) for _ in range(2 * FILES)]
             ended = [asyncio.create_task(stream.code()) for stream in streams]
@@ -150,17 +126,17 @@ async def test_streams_of_one_caller_that_wait_leave_room_for_calls_writes_and_c
             failure = explain(caught.value)
             assert (failure.reason, failure.retry_seconds) == ("TOO_MANY_CALLS", 1)
 
-            assert (await started.models.Chat(chat_request("good"))).text
-            await started.models.RegisterPrompt(models_pb2.RegisterPromptRequest(name="p", content="x"))
-            status = await started.models.GetModelStatus(models_pb2.GetModelStatusRequest(name="hangs"))
+            assert (await models.Chat(chat_request("good"))).text
+            await models.RegisterPrompt(models_pb2.RegisterPromptRequest(name="p", content="x"))
+            status = await models.GetModelStatus(models_pb2.GetModelStatusRequest(name="hangs"))
             assert status.status == "healthy"
-            async with grpc.aio.insecure_channel(started.address, [("grpc.use_local_subchannel_pool", 1)]) as fresh:
+            async with grpc.aio.insecure_channel(service.address, [("grpc.use_local_subchannel_pool", 1)]) as fresh:
                 await health_pb2_grpc.HealthStub(fresh).Check(health_pb2.HealthCheckRequest())
             for stream in streams:
                 stream.cancel()
             await asyncio.wait(ended)
-        assert (await started.models.Chat(chat_request("good"))).text
-        _, log = await started.stop()
+        assert (await models.Chat(chat_request("good"))).text
+        log = stop(service)
     assert not [entry for entry in log if entry["level"] == "error"]
 
 
@@ -168,13 +144,12 @@ async def test_process_ends_at_once_although_names_are_being_resolved(tmp_path: 
     request = models_pb2.RegisterModelRequest(
         name="m", endpoint="http://m.hangs.example/v1", adapter_type="openai-compatible"
     )
-    async with service(tmp_path, before=HANGING_NAMES) as started:
+    async with called(tmp_path, before=HANGING_NAMES) as (service, models):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await started.models.RegisterModel(request, timeout=0.5)
+            await models.RegisterModel(request, timeout=0.5)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         # Far sooner than the resolver gives up.
-        code, log = await started.stop()
-    assert code == 0
+        log = stop(service)
     assert log[-1]["event"] == "stopped"
 
 
@@ -246,12 +221,12 @@ async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.Monke
     with no_descriptor_left():
         for _ in range(100):
             for number in (errno.EMFILE, errno.EADDRNOTAVAIL):
-                assert descriptors.find_shortage(OSError(number, ""))
-        assert descriptors.find_exhaustion()
-        descriptors._watch.look()  # type: ignore[attr-defined]
+                assert descriptors.shortage_from(OSError(number, ""))
+        assert descriptors.descriptor_shortage()
+        descriptors._watch.check()  # type: ignore[attr-defined]
         used = descriptors.limit()
-    assert descriptors.find_exhaustion() is None
-    assert descriptors.find_shortage(OSError(errno.ECONNREFUSED, "")) is None
+    assert descriptors.descriptor_shortage() is None
+    assert descriptors.shortage_from(OSError(errno.ECONNREFUSED, "")) is None
     log.flush()
     told = [entry for entry in file.entries() if entry["level"] == "error"]
     assert [(entry["event"], entry.get("errno"), entry["descriptors"], entry["limit"]) for entry in told] == [
@@ -263,7 +238,7 @@ async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.Monke
 
 def test_more_connections_than_files_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "limit", lambda: 1024)
-    assert ModelsSettings(MODELS_MAX_CONNECTIONS="900").choose_max_connections() == 900
-    assert ModelsSettings().choose_max_connections() == 618
+    assert Settings(MODELS_MAX_CONNECTIONS="900").choose_max_connections() == 900
+    assert Settings().choose_max_connections() == 618
     with pytest.raises(StartupError, match="MODELS_MAX_CONNECTIONS: 1024 open files leave room for 928 connections"):
-        ModelsSettings(MODELS_MAX_CONNECTIONS="929").choose_max_connections()
+        Settings(MODELS_MAX_CONNECTIONS="929").choose_max_connections()

@@ -21,7 +21,7 @@ from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed
 from services.shared.sqlite import SQLite
 from tests.services.database_fixtures import names, notes, opened, put, quiet_log, write_migrations
-from tests.services.postgresql_server import PostgreSQLServer
+from tests.support.postgresql import PostgreSQLServer
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 

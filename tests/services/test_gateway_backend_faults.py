@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import status_pb2
 
+from tests.services.gateway_backend import running_backend
 from tests.services.gateway_fixtures import (
     MODELS,
     SESSIONS,
     Gateway,
     details_of,
     gateway,
-    process,
     refusing_address,
     serving,
     unary,
 )
 
-BACKEND = "tests.services.gateway_backend"
 AT_ONCE = 5.0
 """Of a busy machine: less than what grpc waits by itself, and than the deadlines here."""
 
@@ -135,21 +135,23 @@ async def begun(front: Gateway, kind: str) -> grpc.aio.Call:
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream before its first message"])
-async def test_backend_that_dies_before_it_answers_is_unavailable_at_once(kind: str) -> None:
-    async with process("-m", BACKEND, "0") as models, gateway(models.address) as front:
-        call = await begun(front, kind)
-        await models.kill()
-        error = await asyncio.wait_for(failure(call), AT_ONCE)
+async def test_backend_that_dies_before_it_answers_is_unavailable_at_once(tmp_path: Path, kind: str) -> None:
+    with running_backend(tmp_path) as models:
+        async with gateway(models.address) as front:
+            call = await begun(front, kind)
+            models.kill()
+            error = await asyncio.wait_for(failure(call), AT_ONCE)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert details_of(error)[0].reason == "BACKEND_UNAVAILABLE"
 
 
-async def test_backend_that_dies_in_mid_stream_is_told_apart() -> None:
+async def test_backend_that_dies_in_mid_stream_is_told_apart(tmp_path: Path) -> None:
     """The caller has part of an answer: repeating the call blindly would pay twice, so no RetryInfo invites to it."""
-    async with process("-m", BACKEND, "0") as models, gateway(models.address) as front:
-        call = await begun(front, "stream after its first message")
-        await models.kill()
-        error = await asyncio.wait_for(failure(call), AT_ONCE)
+    with running_backend(tmp_path) as models:
+        async with gateway(models.address) as front:
+            call = await begun(front, "stream after its first message")
+            models.kill()
+            error = await asyncio.wait_for(failure(call), AT_ONCE)
     info, retry = details_of(error)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert error.details() == (
@@ -159,28 +161,28 @@ async def test_backend_that_dies_in_mid_stream_is_told_apart() -> None:
     assert retry is None
 
 
-async def test_backend_that_returns_is_used_within_a_second() -> None:
+async def test_backend_that_returns_is_used_within_a_second(tmp_path: Path) -> None:
     """Killed and started again on its port, with calls meanwhile, each of which fails at once."""
-    async with process("-m", BACKEND, "0") as models, gateway(models.address) as front:
-        assert await front.unary()(b"before") == b"before"
-        await models.kill()
-        port = models.address.rpartition(":")[2]
-        slowest = 0.0
-        # Long enough for a reconnect pause that doubles each time to show.
-        until = time.perf_counter() + 2.0
-        while time.perf_counter() < until:
-            began = time.perf_counter()
-            await failure(front.unary()(b"", timeout=30))
-            slowest = max(slowest, time.perf_counter() - began)
-            await asyncio.sleep(0.02)
-        assert slowest < AT_ONCE
+    with running_backend(tmp_path) as models:
+        async with gateway(models.address) as front:
+            assert await front.unary()(b"before") == b"before"
+            models.kill()
+            slowest = 0.0
+            # Long enough for a reconnect pause that doubles each time to show.
+            until = time.perf_counter() + 2.0
+            while time.perf_counter() < until:
+                began = time.perf_counter()
+                await failure(front.unary()(b"", timeout=30))
+                slowest = max(slowest, time.perf_counter() - began)
+                await asyncio.sleep(0.02)
+            assert slowest < AT_ONCE
 
-        async with process("-m", BACKEND, port):
-            returned = time.perf_counter()
-            while await front.unary()(b"", timeout=30).code() is not grpc.StatusCode.OK:
-                assert time.perf_counter() - returned < 1.0
-                await asyncio.sleep(0.01)
-            assert [await front.unary()(b"%d" % number) for number in range(50)] == [b"%d" % n for n in range(50)]
+            with running_backend(tmp_path, models.port):
+                returned = time.perf_counter()
+                while await front.unary()(b"", timeout=30).code() is not grpc.StatusCode.OK:
+                    assert time.perf_counter() - returned < 1.0
+                    await asyncio.sleep(0.01)
+                assert [await front.unary()(b"%d" % number) for number in range(50)] == [b"%d" % n for n in range(50)]
 
 
 async def test_backend_that_was_away_from_the_start_is_used_within_a_second() -> None:

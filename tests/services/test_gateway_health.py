@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,9 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.shared.health import NOT_SERVING, SERVING
-from tests.services.gateway_fixtures import MODELS, SESSIONS, Backend, Gateway, gateway, process, serving
+from tests.services.gateway_backend import running_backend
+from tests.services.gateway_fixtures import MODELS, SESSIONS, Backend, Gateway, gateway, serving
 
-BACKEND = "tests.services.gateway_backend"
 AT_ONCE = 10.0
 """Of a busy machine."""
 
@@ -94,24 +95,21 @@ async def test_backend_that_does_not_know_the_service_is_not_serving_it() -> Non
         assert await whole(front) == {"": NOT_SERVING, MODELS: SERVING, SESSIONS: NOT_SERVING}
 
 
-async def test_crash_and_return_of_a_backend_show_within_a_second() -> None:
-    async with (
-        serving(SESSIONS, {}) as sessions,
-        process("-m", BACKEND, "0") as models,
-        gateway(models.address, sessions.address) as front,
-    ):
-        await wait_until(front, "", SERVING)
-        await models.kill()
-        await wait_until(front, MODELS, NOT_SERVING)
-        assert await whole(front) == {"": NOT_SERVING, MODELS: NOT_SERVING, SESSIONS: SERVING}
-
-        async with process("-m", BACKEND, models.address.rpartition(":")[2]):
-            returned = time.perf_counter()
+async def test_crash_and_return_of_a_backend_show_within_a_second(tmp_path: Path) -> None:
+    with running_backend(tmp_path) as models:
+        async with serving(SESSIONS, {}) as sessions, gateway(models.address, sessions.address) as front:
             await wait_until(front, "", SERVING)
-            assert time.perf_counter() - returned < AT_ONCE
-            changes = [entry for entry in front.log if entry["event"] == "backend health"]
-            of_models = [entry["serving"] for entry in changes if entry["backend"] == "models"]
-            assert of_models == [True, False, True]
+            models.kill()
+            await wait_until(front, MODELS, NOT_SERVING)
+            assert await whole(front) == {"": NOT_SERVING, MODELS: NOT_SERVING, SESSIONS: SERVING}
+
+            with running_backend(tmp_path, models.port):
+                returned = time.perf_counter()
+                await wait_until(front, "", SERVING)
+                assert time.perf_counter() - returned < AT_ONCE
+                changes = [entry for entry in front.log if entry["event"] == "backend health"]
+                of_models = [entry["serving"] for entry in changes if entry["backend"] == "models"]
+                assert of_models == [True, False, True]
 
 
 async def test_stop_says_not_serving_to_those_who_watch() -> None:

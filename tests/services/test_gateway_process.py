@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import signal
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,45 +20,38 @@ from services.shared.health import NOT_SERVING, SERVING
 from tests.services.gateway_fixtures import (
     MODELS,
     SESSIONS,
-    Process,
     details_of,
     open_channel,
-    process,
     refusing_address,
     serving,
-    start_python,
     stream,
     unary,
 )
-
-BY_PATH = ("services/gateway/main.py",)
-BY_NAME = ("-m", "services.gateway.main")
-
-CONFIGURATION_ERROR = 78
-
-
-async def outcome(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
-    """Runs the program to its end: exit code, standard output, standard error."""
-    started = await start_python(*arguments, **environment)
-    output, errors = await asyncio.wait_for(started.communicate(), 60)
-    return started.returncode, output.decode(), errors.decode()
+from tests.support.processes import EXIT_CONFIG, By, Service, run, running
 
 
 async def echo(request: bytes, _: grpc.aio.ServicerContext) -> bytes:
     return request
 
 
-def calls_logged(errors: str) -> list[dict[str, object]]:
-    entries = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
-    return [entry for entry in entries if entry["event"] == "rpc"]
+@contextlib.asynccontextmanager
+async def called(directory: Path, **options: Any) -> AsyncIterator[tuple[Service, grpc.aio.Channel]]:
+    """A gateway in a process of its own, and a channel to it."""
+    with running("gateway", directory, **options) as gateway:
+        async with open_channel(gateway.address) as channel:
+            yield gateway, channel
 
 
-@pytest.mark.parametrize("arguments", [BY_PATH, BY_NAME], ids=["by path", "by name"])
-async def test_started_gateway_says_where_it_listens_and_serves_there(arguments: tuple[str, ...]) -> None:
+def calls_logged(gateway: Service) -> list[dict[str, object]]:
+    return [entry for entry in gateway.entries() if entry["event"] == "rpc"]
+
+
+@pytest.mark.parametrize("by", ["path", "module"])
+async def test_started_gateway_says_where_it_listens_and_serves_there(tmp_path: Path, by: By) -> None:
     async with serving(MODELS, {"Chat": unary(echo)}) as models:
         with refusing_address() as nowhere:
-            settings = {"MODELS_ADDRESS": models.address, "SESSIONS_ADDRESS": nowhere, "GATEWAY_PORT": "0"}
-            async with process(*arguments, **settings) as gateway, open_channel(gateway.address) as channel:
+            settings = {"MODELS_ADDRESS": models.address, "SESSIONS_ADDRESS": nowhere}
+            async with called(tmp_path, by=by, **settings) as (gateway, channel):
                 assert gateway.line == (
                     f"gateway: listening on {gateway.address}, "
                     f"forwarding models to {models.address} and sessions to {nowhere}"
@@ -65,16 +61,16 @@ async def test_started_gateway_says_where_it_listens_and_serves_there(arguments:
                     await channel.unary_unary(f"/{SESSIONS}/GetSession")(b"")
                 assert details_of(caught.value)[0].reason == "BACKEND_UNAVAILABLE"
                 gateway.send(signal.SIGTERM)
-                code, errors = await gateway.ended()
+                code = await gateway.end()
     assert code == 0
-    assert [(call["service"], call["method"], call["code"]) for call in calls_logged(errors)] == [
+    assert [(call["service"], call["method"], call["code"]) for call in calls_logged(gateway)] == [
         ("gateway", "ModelService/Chat", "OK"),
         ("gateway", "SessionService/GetSession", "UNAVAILABLE"),
     ]
 
 
-async def test_help_names_every_variable_and_default() -> None:
-    code, output, _ = await outcome(*BY_PATH, "--help")
+def test_help_names_every_variable_and_default(tmp_path: Path) -> None:
+    code, output, _ = run("gateway", tmp_path, "--help")
     assert code == 0
     for word in ("GATEWAY_PORT", "50051", "GENAI_HOST", "127.0.0.1", "MODELS_ADDRESS", "50053", "SESSIONS_ADDRESS"):
         assert word in output
@@ -82,44 +78,42 @@ async def test_help_names_every_variable_and_default() -> None:
         assert word in output
 
 
-async def test_argument_that_does_not_exist_is_refused() -> None:
-    code, _, errors = await outcome(*BY_PATH, "--port=1")
+def test_argument_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    code, _, errors = run("gateway", tmp_path, "--port=1")
     assert code == 2
     assert "--port" in errors
 
 
-async def test_port_in_use_is_one_line_and_a_configuration_error() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+def test_port_in_use_is_one_line_and_a_configuration_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, output, errors = await outcome(*BY_PATH, GATEWAY_PORT=port)
-    assert (code, output) == (CONFIGURATION_ERROR, "")
+        code, output, errors = run("gateway", tmp_path, GATEWAY_PORT=port)
+    assert (code, output) == (EXIT_CONFIG, "")
     assert errors == f"gateway: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 BAD_SETTINGS = {
     "port out of range": ({"GATEWAY_PORT": "65536"}, "GATEWAY_PORT: input should be less than or equal to 65535"),
     "address without a port": ({"MODELS_ADDRESS": "localhost"}, "MODELS_ADDRESS: must be host:port"),
-    "host of another machine": ({"GENAI_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:50051"),
+    "host of another machine": ({"GENAI_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:0"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_SETTINGS)
-async def test_bad_setting_is_one_line_that_names_it_and_a_configuration_error(case: str) -> None:
-    environment, expected = BAD_SETTINGS[case]
-    code, output, errors = await outcome(*BY_PATH, **environment)
-    assert (code, output) == (CONFIGURATION_ERROR, "")
+def test_bad_setting_is_one_line_that_names_it_and_a_configuration_error(tmp_path: Path, case: str) -> None:
+    settings, expected = BAD_SETTINGS[case]
+    code, output, errors = run("gateway", tmp_path, **settings)
+    assert (code, output) == (EXIT_CONFIG, "")
     assert errors.count("\n") == 1
     assert errors.startswith(f"gateway: {expected}")
 
 
-async def test_gateway_in_front_of_itself_is_refused() -> None:
+def test_gateway_in_front_of_itself_is_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
-    code, _, errors = await outcome(*BY_PATH, GATEWAY_PORT=port, MODELS_ADDRESS=f"localhost:{port}")
-    assert code == CONFIGURATION_ERROR
+    code, _, errors = run("gateway", tmp_path, GATEWAY_PORT=port, MODELS_ADDRESS=f"localhost:{port}")
+    assert code == EXIT_CONFIG
     assert errors == f"gateway: MODELS_ADDRESS: localhost:{port} is the gateway itself\n"
 
 
@@ -142,8 +136,8 @@ def test_anything_else_is_no_address(address: str) -> None:
         TypeAdapter(Address).validate_python(address)
 
 
-async def test_all_bad_settings_are_named_at_once() -> None:
-    _, _, errors = await outcome(*BY_PATH, GATEWAY_PORT="x", MODELS_ADDRESS="x", SESSIONS_ADDRESS="x")
+def test_all_bad_settings_are_named_at_once(tmp_path: Path) -> None:
+    _, _, errors = run("gateway", tmp_path, GATEWAY_PORT="x", MODELS_ADDRESS="x", SESSIONS_ADDRESS="x")
     assert all(name in errors for name in ("GATEWAY_PORT", "MODELS_ADDRESS", "SESSIONS_ADDRESS"))
 
 
@@ -163,7 +157,7 @@ class Steps:
             self.ended.set()
 
 
-async def stop_and_wait_until_draining(gateway: Process, channel: grpc.aio.Channel) -> None:
+async def stop_and_wait_until_draining(gateway: Service, channel: grpc.aio.Channel) -> None:
     """Sends SIGTERM, and returns when the gateway's health tells that it was heeded."""
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=MODELS))
     while (await asyncio.wait_for(watch.read(), 30)).status != SERVING:
@@ -173,38 +167,39 @@ async def stop_and_wait_until_draining(gateway: Process, channel: grpc.aio.Chann
     assert await watch.read() is grpc.aio.EOF
 
 
-async def refuses_calls(gateway: Process) -> None:
+async def refuses_calls(gateway: Service) -> None:
     """Returns when calls of others than those who are connected are refused, which is soon after the health says so."""
     async with asyncio.timeout(30), open_channel(gateway.address) as channel:
         while await channel.unary_unary(f"/{MODELS}/Chat")(b"").code() is not grpc.StatusCode.UNAVAILABLE:
             pass
 
 
-async def test_sigterm_lets_a_running_stream_finish_and_refuses_new_calls() -> None:
+async def test_sigterm_lets_a_running_stream_finish_and_refuses_new_calls(tmp_path: Path) -> None:
     steps = Steps()
-    async with serving(MODELS, {"ChatStream": stream(steps.stream)}) as models:
-        settings = {"MODELS_ADDRESS": models.address, "GATEWAY_PORT": "0"}
-        async with process(*BY_PATH, **settings) as gateway, open_channel(gateway.address) as channel:
-            call = channel.unary_stream(f"/{MODELS}/ChatStream")(b"")
-            assert await call.read() == b"first"
-            await stop_and_wait_until_draining(gateway, channel)
-            await refuses_calls(gateway)
-            steps.go_on.set()
-            assert await call.read() == b"last"
-            assert await call.code() is grpc.StatusCode.OK
-            code, errors = await gateway.ended()
+    async with (
+        serving(MODELS, {"ChatStream": stream(steps.stream)}) as models,
+        called(tmp_path, MODELS_ADDRESS=models.address) as (gateway, channel),
+    ):
+        call = channel.unary_stream(f"/{MODELS}/ChatStream")(b"")
+        assert await call.read() == b"first"
+        await stop_and_wait_until_draining(gateway, channel)
+        await refuses_calls(gateway)
+        steps.go_on.set()
+        assert await call.read() == b"last"
+        assert await call.code() is grpc.StatusCode.OK
+        code = await gateway.end()
     assert code == 0
-    streams = [entry for entry in calls_logged(errors) if entry["method"] == "ModelService/ChatStream"]
+    streams = [entry for entry in calls_logged(gateway) if entry["method"] == "ModelService/ChatStream"]
     assert [(entry["code"], entry["messages"]) for entry in streams] == [("OK", 2)]
 
 
 @pytest.mark.parametrize("hurried", ["by the end of the grace", "by a second signal"])
-async def test_stream_that_does_not_finish_is_cancelled_at_the_backend_too(hurried: str) -> None:
+async def test_stream_that_does_not_finish_is_cancelled_at_the_backend_too(tmp_path: Path, hurried: str) -> None:
     steps = Steps()
     async with serving(MODELS, {"ChatStream": stream(steps.stream)}) as models:
         grace = "0.2" if "grace" in hurried else "60"
-        settings = {"MODELS_ADDRESS": models.address, "GATEWAY_PORT": "0", "GENAI_GRACE_SECONDS": grace}
-        async with process(*BY_PATH, **settings) as gateway, open_channel(gateway.address) as channel:
+        settings = {"MODELS_ADDRESS": models.address, "GENAI_GRACE_SECONDS": grace}
+        async with called(tmp_path, **settings) as (gateway, channel):
             call = channel.unary_stream(f"/{MODELS}/ChatStream")(b"")
             assert await call.read() == b"first"
             await stop_and_wait_until_draining(gateway, channel)
@@ -212,7 +207,7 @@ async def test_stream_that_does_not_finish_is_cancelled_at_the_backend_too(hurri
                 gateway.send(signal.SIGTERM)
             await asyncio.wait_for(steps.ended.wait(), 30)
             assert await call.code() is grpc.StatusCode.UNAVAILABLE
-            code, errors = await gateway.ended()
+            code = await gateway.end()
     assert code == 0
-    assert "Traceback" not in errors
-    assert [(entry["code"], entry["messages"]) for entry in calls_logged(errors)] == [("CANCELLED", 1)]
+    assert "Traceback" not in gateway.log()
+    assert [(entry["code"], entry["messages"]) for entry in calls_logged(gateway)] == [("CANCELLED", 1)]

@@ -12,7 +12,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.main import SERVICE
-from services.shared.intake import FORMS, SMALL_BYTES, Intake
+from services.shared.intake import COPIES, SMALL_BYTES, Intake
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
@@ -74,7 +74,7 @@ def sized(size: int) -> bytes:
 async def test_request_that_does_not_come_gives_way_to_others() -> None:
     servicer = Servicer()
     async with (
-        serving(servicer, Intake(places=1, patience_seconds=0.05)) as address,
+        serving(servicer, Intake(slots=1, receive_seconds=0.05)) as address,
         connect(address) as slow,
         connect(address) as other,
     ):
@@ -89,7 +89,7 @@ async def test_request_that_does_not_come_gives_way_to_others() -> None:
 async def test_request_that_does_not_come_may_take_its_time_while_nobody_waits() -> None:
     servicer = Servicer()
     async with (
-        serving(servicer, Intake(places=2, patience_seconds=0.0)) as address,
+        serving(servicer, Intake(slots=2, receive_seconds=0.0)) as address,
         connect(address) as slow,
         connect(address) as other,
     ):
@@ -106,7 +106,7 @@ async def test_places_go_around_among_the_callers() -> None:
     """One who opens a hundred calls that send nothing makes another wait for one of them, and not for all."""
     servicer = Servicer()
     async with (
-        serving(servicer, Intake(places=1, patience_seconds=0.05)) as address,
+        serving(servicer, Intake(slots=1, receive_seconds=0.05)) as address,
         connect(address) as many,
         connect(address) as other,
     ):
@@ -119,11 +119,11 @@ async def test_places_go_around_among_the_callers() -> None:
 
 
 @pytest.mark.parametrize("ends", ["answered", "cancelled", "expired"])
-async def test_large_requests_wait_until_there_is_room(ends: str) -> None:
+async def test_large_requests_wait_for_memory(ends: str) -> None:
     servicer = Servicer()
     servicer.go_on.clear()
     large = 4 * SMALL_BYTES
-    async with serving(servicer, Intake(held_bytes=FORMS * large * 3 // 2)) as address, connect(address) as channel:
+    async with serving(servicer, Intake(memory_bytes=COPIES * large * 3 // 2)) as address, connect(address) as channel:
         chat = channel.unary_unary(CHAT)
         first = chat(sized(large), timeout=1 if ends == "expired" else 30)
         await servicer.received(1)
@@ -141,16 +141,16 @@ async def test_large_requests_wait_until_there_is_room(ends: str) -> None:
         assert await second == await small == ANSWER
 
 
-async def test_request_whose_bytes_are_handed_on_makes_room() -> None:
+async def test_request_that_is_passed_on_frees_memory() -> None:
     servicer = Servicer()
     servicer.go_on.clear()
     large = 4 * SMALL_BYTES
-    async with serving(servicer, Intake(held_bytes=FORMS * large * 3 // 2)) as address, connect(address) as channel:
+    async with serving(servicer, Intake(memory_bytes=COPIES * large * 3 // 2)) as address, connect(address) as channel:
         calls = [channel.unary_unary(CHAT)(sized(large), timeout=30) for _ in range(2)]
         await servicer.received(1)
-        room = servicer.calls[0].room
-        assert room
-        room.keep(1)
+        reservation = servicer.calls[0].reservation
+        assert reservation
+        reservation.shrink_to(1)
         await servicer.received(2)
         servicer.go_on.set()
         assert await asyncio.gather(*calls) == [ANSWER] * 2

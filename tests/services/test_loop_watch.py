@@ -16,7 +16,7 @@ from services.shared.logs import open_log
 from services.shared.loop_watch import LoopWatch
 
 async def main():
-    with LoopWatch(open_log("test"), stuck_looks=3):
+    with LoopWatch(open_log("test"), stuck_checks=3):
         await asyncio.sleep(0.2)
         time.sleep(60)
 

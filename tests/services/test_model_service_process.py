@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -23,74 +18,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from proto import models_pb2_grpc
 from services.models import main
 from services.models.main import SERVICE
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared.errors import StartupError
-from services.shared.server import EXIT_CONFIG
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion, piece, streamed_completion
+from tests.support.processes import EXIT_CONFIG, Service, run, running
 
-MAIN = Path(__file__).resolve().parents[2] / "services" / "models" / "main.py"
-START_SECONDS = 20.0
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-@dataclass
-class Process:
-    """A running Model Service, and the one line that it has said."""
-
-    process: asyncio.subprocess.Process
-    line: str
-
-    @property
-    def address(self) -> str:
-        found = re.search(r"listening on (\S+:\d+),", self.line)
-        assert found, self.line
-        return found[1]
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    async def ended(self, seconds: float = 10.0) -> tuple[int, list[dict[str, Any]]]:
-        """Waits for its end; returns the exit code and its log."""
-        output, log = await asyncio.wait_for(self.process.communicate(), seconds)
-        assert output == b"", "it has said more than one line"
-        assert self.process.returncode is not None
-        return self.process.returncode, [json.loads(line) for line in log.splitlines()]
-
-
-async def start(directory: Path, **environment: str) -> asyncio.subprocess.Process:
-    """Starts the service by its path, with none of this machine's settings and its data in `directory`."""
-    (directory / ".env").touch()
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    settings = {
-        "MODELS_PORT": "0",
-        "MODELS_DISCOVERY": "off",
-        "GENAI_DATA_DIR": str(directory / "data"),
-        **environment,
-    }
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(MAIN),
-        cwd=directory,
-        env=inherited | settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-@contextlib.asynccontextmanager
-async def process(directory: Path, **environment: str) -> AsyncIterator[Process]:
-    """A service that listens."""
-    started = await start(directory, **environment)
-    try:
-        assert started.stdout
-        line = await asyncio.wait_for(started.stdout.readline(), START_SECONDS)
-        yield Process(started, line.decode().rstrip("\n"))
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.communicate()
 
 
 @pytest.fixture
@@ -103,17 +38,27 @@ def openai_at(upstream: ScriptedUpstream) -> dict[str, str]:
     return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": f"{upstream.url}/v1"}
 
 
+@contextlib.asynccontextmanager
+async def called(
+    directory: Path, upstream: ScriptedUpstream, **settings: str
+) -> AsyncIterator[tuple[Service, grpc.aio.Channel]]:
+    """A service in front of the upstream, and a channel to it."""
+    with running("models", directory, **openai_at(upstream), **settings) as service:
+        async with grpc.aio.insecure_channel(service.address) as channel:
+            yield service, channel
+
+
 async def test_start_line_says_where_it_listens_and_which_providers_it_has(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     upstream.play(json_answer(completion()))
     (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=sk-ant-from-the-file\nOPENAI_API_KEY=overridden\n")
-    async with process(tmp_path, **openai_at(upstream)) as running:
+    with running("models", tmp_path, by="path", **openai_at(upstream)) as service:
         data = tmp_path / "data" / "models.db"
-        expected = f"models: listening on {running.address}, data in {data}, providers: anthropic, openai"
-        assert running.line == expected
+        expected = f"models: listening on {service.address}, data in {data}, providers: anthropic, openai"
+        assert service.line == expected
         assert data.is_file()
-        async with grpc.aio.insecure_channel(running.address) as channel:
+        async with grpc.aio.insecure_channel(service.address) as channel:
             assert (await models_pb2_grpc.ModelServiceStub(channel).Chat(chat_request())).text == "Hi."
             health = health_pb2_grpc.HealthStub(channel)
             for name in ("", SERVICE.full_name):
@@ -123,28 +68,30 @@ async def test_start_line_says_where_it_listens_and_which_providers_it_has(
 
 
 async def test_start_line_says_what_to_do_without_a_provider(tmp_path: Path) -> None:
-    async with process(tmp_path) as running:
-        assert "no provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY" in running.line
-        assert "RegisterModel" in running.line
+    with running("models", tmp_path, by="module") as service:
+        assert "no provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY" in service.line
+        assert "RegisterModel" in service.line
 
 
 async def test_idle_service_ends_at_once(tmp_path: Path) -> None:
-    async with process(tmp_path) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel:
+    with running("models", tmp_path) as service:
+        async with grpc.aio.insecure_channel(service.address) as channel:
             await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             stopped_at = time.monotonic()
-            running.send(signal.SIGTERM)
-            code, log = await running.ended()
+            service.send(signal.SIGTERM)
+            code = await service.end()
         # Of a grace of 30 s, on a busy machine.
         assert time.monotonic() - stopped_at < 15
         assert code == 0
-        assert [entry["event"] for entry in log if entry["event"] in ("draining", "stopped")] == ["draining", "stopped"]
+        assert service.read_rest() == "", "it has said more than one line"
+        events = [entry["event"] for entry in service.entries()]
+        assert [event for event in events if event in ("draining", "stopped")] == ["draining", "stopped"]
 
 
 async def test_sigint_before_a_call_ends_it_cleanly(tmp_path: Path) -> None:
-    async with process(tmp_path) as running:
-        running.send(signal.SIGINT)
-        code, _ = await running.ended()
+    with running("models", tmp_path) as service:
+        service.send(signal.SIGINT)
+        code = await service.end()
         assert code == 0
 
 
@@ -166,19 +113,18 @@ async def test_stream_in_flight_finishes_before_a_stop(tmp_path: Path, upstream:
     gate = asyncio.Event()
     upstream.play(streamed_completion(piece("a"), gate, piece("b")))
     async with (
-        process(tmp_path, **openai_at(upstream)) as running,
-        grpc.aio.insecure_channel(running.address) as channel,
-        grpc.aio.insecure_channel(running.address) as other,
+        called(tmp_path, upstream) as (service, channel),
+        grpc.aio.insecure_channel(service.address) as other,
     ):
         stream = aiter(models_pb2_grpc.ModelServiceStub(channel).ChatStream(chat_request()))
         assert (await anext(stream)).token == "a"
         watch = health_pb2_grpc.HealthStub(other).Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
         assert (await watch.read()).status == SERVING
 
-        running.send(signal.SIGTERM)
+        service.send(signal.SIGTERM)
         assert (await asyncio.wait_for(watch.read(), 5)).status == NOT_SERVING
-        await closed(running.address)
-        refused = health_pb2_grpc.HealthStub(grpc.aio.insecure_channel(running.address))
+        await closed(service.address)
+        refused = health_pb2_grpc.HealthStub(grpc.aio.insecure_channel(service.address))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await refused.Check(health_pb2.HealthCheckRequest(), timeout=5)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -187,50 +133,44 @@ async def test_stream_in_flight_finishes_before_a_stop(tmp_path: Path, upstream:
         chunks = [chunk async for chunk in stream]
         assert chunks[0].token == "b"
         assert chunks[-1].response.text == "ab"
-        code, log = await running.ended()
+        code = await service.end()
     assert code == 0
-    assert [entry["code"] for entry in log if entry["event"] == "rpc"] == ["OK"]
+    assert [entry["code"] for entry in service.entries() if entry["event"] == "rpc"] == ["OK"]
 
 
 async def test_second_signal_cuts_what_is_in_flight(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     upstream.play(streamed_completion(piece("a"), asyncio.Event()))
-    async with (
-        process(tmp_path, **openai_at(upstream)) as running,
-        grpc.aio.insecure_channel(running.address) as channel,
-    ):
+    async with called(tmp_path, upstream) as (service, channel):
         stream = aiter(models_pb2_grpc.ModelServiceStub(channel).ChatStream(chat_request()))
         assert (await anext(stream)).token == "a"
-        await _stop_draining(running, channel)
+        await _stop_draining(service, channel)
         cut_at = asyncio.get_running_loop().time()
-        running.send(signal.SIGTERM)
+        service.send(signal.SIGTERM)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await anext(stream)
         assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert await upstream.requests[0].closed_by_peer() - cut_at < 1
-        code, _ = await running.ended()
+        code = await service.end()
     assert code == 0
 
 
-async def _stop_draining(running: Process, channel: grpc.aio.Channel) -> None:
+async def _stop_draining(service: Service, channel: grpc.aio.Channel) -> None:
     """Sends the first signal, and returns when it was heeded: two at once would be one."""
     watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
     assert (await watch.read()).status == SERVING
-    running.send(signal.SIGTERM)
+    service.send(signal.SIGTERM)
     assert (await asyncio.wait_for(watch.read(), 5)).status == NOT_SERVING
 
 
 async def test_grace_is_not_longer_than_the_operator_wants(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     upstream.play(streamed_completion(piece("a"), asyncio.Event()))
-    async with (
-        process(tmp_path, GENAI_GRACE_SECONDS="0.2", **openai_at(upstream)) as running,
-        grpc.aio.insecure_channel(running.address) as channel,
-    ):
+    async with called(tmp_path, upstream, GENAI_GRACE_SECONDS="0.2") as (service, channel):
         stream = aiter(models_pb2_grpc.ModelServiceStub(channel).ChatStream(chat_request()))
         assert (await anext(stream)).token == "a"
-        running.send(signal.SIGTERM)
-        code, log = await running.ended(5)
+        service.send(signal.SIGTERM)
+        code = await service.end(5)
     assert code == 0
-    assert log[-1]["event"] == "stopped"
+    assert service.entries()[-1]["event"] == "stopped"
 
 
 # ------------------------------------------------------------------------------------------- what cannot start
@@ -265,10 +205,10 @@ CANNOT_START: dict[Callable[[Path], dict[str, str]], str] = {
 
 
 @pytest.mark.parametrize(("prepare", "text"), CANNOT_START.items(), ids=lambda value: getattr(value, "__name__", ""))
-async def test_what_cannot_start_says_why_in_one_line(
+def test_what_cannot_start_says_why_in_one_line(
     tmp_path: Path, prepare: Callable[[Path], dict[str, str]], text: str
 ) -> None:
-    line = await _failed_start(tmp_path, **prepare(tmp_path))
+    line = _failed_start(tmp_path, **prepare(tmp_path))
     assert text in line
     assert "CANARY" not in line
 
@@ -306,35 +246,30 @@ async def test_mistake_in_the_settings_is_named_without_its_value(
     assert "CANARY" not in str(caught.value)
 
 
-async def test_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
+def test_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = await _failed_start(tmp_path, MODELS_PORT=str(port))
+        line = _failed_start(tmp_path, MODELS_PORT=str(port))
     assert line == f"models: cannot listen on 127.0.0.1:{port}: Address already in use"
 
 
-async def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
-    line = await _failed_start(tmp_path, MODELS_PORT="x", GENAI_LOG_LEVEL="loud", GENAI_GRACE_SECONDS="-1")
+def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
+    line = _failed_start(tmp_path, MODELS_PORT="x", GENAI_LOG_LEVEL="loud", GENAI_GRACE_SECONDS="-1")
     assert all(name in line for name in ("MODELS_PORT", "GENAI_LOG_LEVEL", "GENAI_GRACE_SECONDS"))
 
 
-async def _failed_start(directory: Path, **environment: str) -> str:
+def _failed_start(directory: Path, **settings: str) -> str:
     """The one line of a service that does not start; beside it there may be its log's own, about the storage."""
-    started = await start(directory, **environment)
-    output, errors = await asyncio.wait_for(started.communicate(), START_SECONDS)
-    assert started.returncode == EXIT_CONFIG
-    assert output == b""
-    lines = errors.decode().splitlines()
+    failed = run("models", directory, **settings)
+    assert (failed.code, failed.output) == (EXIT_CONFIG, "")
+    lines = failed.log.splitlines()
     [line] = [line for line in lines if line.startswith("models: ")]
     assert all("storage" in other or "SQLite" in json.loads(other)["event"] for other in lines if other != line)
     return line
 
 
-async def test_help_lists_every_variable_that_is_read(tmp_path: Path) -> None:
-    helping = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(MAIN), "--help"), cwd=tmp_path, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await asyncio.wait_for(helping.communicate(), START_SECONDS)
-    assert helping.returncode == 0
-    for field in ModelsSettings.model_fields.values():
-        assert str(field.validation_alias) in output.decode()
+def test_help_lists_every_variable_that_is_read(tmp_path: Path) -> None:
+    helping = run("models", tmp_path, "--help")
+    assert helping.code == 0
+    for field in Settings.model_fields.values():
+        assert str(field.validation_alias) in helping.output

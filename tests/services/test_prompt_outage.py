@@ -13,7 +13,6 @@ from proto import models_pb2
 from services.models.chat.system_prompt import with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Unavailable
-from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.prompt_fixtures import (
     NAME,
     archive,
@@ -27,6 +26,7 @@ from tests.services.prompt_fixtures import (
     shows,
     versions,
 )
+from tests.support.postgresql import PostgreSQLServer
 
 RECOVERED_SECONDS = 10.0
 

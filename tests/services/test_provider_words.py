@@ -142,5 +142,5 @@ async def test_answer_that_breaks_off_is_told_with_its_host(
     _, failure = await stream_failure(service.stub.ChatStream(chat_request()))
     assert failure.reason == "UPSTREAM_STREAM_INTERRUPTED"
     (entry,) = await log_file.calls(1)
-    assert (entry["upstream_host"], entry["cause"]) == (f"127.0.0.1:{upstream.port}", "Disconnected")
+    assert (entry["upstream_host"], entry["cause"]) == (f"127.0.0.1:{upstream.port}", "ConnectionClosed")
     assert failure.metadata["upstream_host"] == entry["upstream_host"]

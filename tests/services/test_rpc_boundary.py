@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,7 +17,7 @@ from services.models.main import SERVICE
 from services.shared import errors
 from services.shared.logs import open_log
 from services.shared.metadata import REQUEST_ID_KEY
-from services.shared.rpc import STATUS_CODES, TIME_LIMITS, Call, TimeLimits, service_handler
+from services.shared.rpc import DEFAULT_DEADLINES, STATUS_CODES, Call, DefaultDeadlines, service_handler
 from services.shared.server import Server, running
 from tests.services.log_file import LogFile
 from tests.services.model_service import LOG, chat_request, failure_of, stream_failure
@@ -41,10 +43,11 @@ class Servicer:
 
 @contextlib.asynccontextmanager
 async def served(
-    behaviour: Behaviour, log_file: LogFile | None = None, limits: TimeLimits = TIME_LIMITS
+    behaviour: Behaviour, log_file: LogFile | None = None, deadlines: DefaultDeadlines = DEFAULT_DEADLINES
 ) -> AsyncIterator[str]:
     log = open_log("test", file=log_file) if log_file else LOG
-    server = Server([service_handler(Servicer(behaviour), SERVICE, log, limits)], [SERVICE.full_name])
+    handler = service_handler(Servicer(behaviour), SERVICE, log, deadlines, generating=["Chat", "ChatStream"])
+    server = Server([handler], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with running(server):
         yield address
@@ -52,9 +55,9 @@ async def served(
 
 @contextlib.asynccontextmanager
 async def serving(
-    behaviour: Behaviour, log_file: LogFile | None = None, limits: TimeLimits = TIME_LIMITS
+    behaviour: Behaviour, log_file: LogFile | None = None, deadlines: DefaultDeadlines = DEFAULT_DEADLINES
 ) -> AsyncIterator[models_pb2_grpc.ModelServiceStub]:
-    async with served(behaviour, log_file, limits) as address, grpc.aio.insecure_channel(address) as channel:
+    async with served(behaviour, log_file, deadlines) as address, grpc.aio.insecure_channel(address) as channel:
         yield models_pb2_grpc.ModelServiceStub(channel)
 
 
@@ -148,7 +151,7 @@ async def test_answer_that_cannot_be_encoded_is_internal() -> None:
 
 
 async def test_call_without_a_deadline_gets_one() -> None:
-    async with serving(hang, limits=TimeLimits(generation=0.05, other=0.02)) as stub:
+    async with serving(hang, deadlines=DefaultDeadlines(generation=0.05, other=0.02)) as stub:
         for failure, seconds in (
             (await failure_of(stub.Chat(chat_request())), "0.05"),
             ((await stream_failure(stub.ChatStream(chat_request())))[1], "0.05"),
@@ -158,12 +161,50 @@ async def test_call_without_a_deadline_gets_one() -> None:
             assert f"no answer within {seconds} s" in failure.message
 
 
+INTERRUPTED = """
+import sys
+import grpc
+from proto import models_pb2, models_pb2_grpc
+from services.shared.logs import open_log
+from services.shared.rpc import service_handler
+from services.shared.server import Server, run, running
+
+SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
+
+class Servicer:
+    def __getattr__(self, name):
+        return self.interrupt
+
+    async def interrupt(self, *_):
+        raise KeyboardInterrupt
+
+    async def ChatStream(self, *_):
+        await self.interrupt()
+        yield
+
+async def main():
+    server = Server([service_handler(Servicer(), SERVICE, open_log("test"))], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server), grpc.aio.insecure_channel(address) as channel:
+        stub = models_pb2_grpc.ModelServiceStub(channel)
+        print(await getattr(stub, sys.argv[1])(models_pb2.ChatRequest()).code())
+
+run("test", main)
+"""
+
+
+@pytest.mark.parametrize("method", ["Chat", "ChatStream"])
+def test_interrupt_ends_the_process_and_not_only_the_call(method: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, method], timeout=60, capture_output=True)
+    assert (ended.returncode, ended.stdout) == (130, b"")
+
+
 async def test_deadline_of_the_caller_wins_over_the_default_one() -> None:
     async def answer_late(_: Any, call: Call) -> models_pb2.ChatResponse:
         await asyncio.sleep(0.1)
         return models_pb2.ChatResponse(text=str(call.remaining_seconds()))
 
-    async with serving(answer_late, limits=TimeLimits(generation=0.02, other=0.02)) as stub:
+    async with serving(answer_late, deadlines=DefaultDeadlines(generation=0.02, other=0.02)) as stub:
         response = await stub.Chat(chat_request(), timeout=30)
     assert 29 < float(response.text) < 30
 

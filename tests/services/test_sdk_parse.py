@@ -1,12 +1,13 @@
-"""Answers as values, with both clients against a real server."""
+"""Answers as values, against a real server.
+
+The asynchronous client takes all tests; the blocking one, which is generated from it, takes one.
+"""
 
 from __future__ import annotations
 
-import inspect
 import json
 import pickle
 import re
-from collections.abc import AsyncIterator
 from typing import Any, Literal, Self
 
 import grpc
@@ -23,6 +24,7 @@ from genai_platform import (
     ParseError,
     ResponseFormat,
 )
+from genai_platform.async_models import AsyncModels
 from services.shared import errors
 from tests.services.sdk_backend import Backend
 
@@ -71,19 +73,9 @@ ROOTS: list[tuple[Any, str, Any]] = [
 """What is no object at its root, an answer, and the value that it is."""
 
 
-@pytest.fixture(params=[GenAIPlatform, AsyncGenAIPlatform])
-async def platform(request: Any, backend: Backend) -> AsyncIterator[Any]:
-    client = request.param(backend.address)
-    yield client
-    closed = client.close()
-    if inspect.isawaitable(closed):
-        await closed
-
-
-async def parse(platform: Any, *args: Any, **fields: Any) -> Any:
-    """One call by either client."""
-    answer = platform.models.parse(*args, **fields)
-    return await answer if inspect.isawaitable(answer) else answer
+@pytest.fixture
+def models(async_platform: AsyncGenAIPlatform) -> AsyncModels:
+    return async_platform.models
 
 
 def answer(backend: Backend, text: str, finish_reason: str = "stop") -> ChatResponse:
@@ -102,9 +94,9 @@ def asked(backend: Backend) -> Any:
     return backend.received[-1].request
 
 
-async def test_an_answer_is_an_instance_of_the_class(backend: Backend, platform: Any) -> None:
+async def test_an_answer_is_an_instance_of_the_class(backend: Backend, models: AsyncModels) -> None:
     response = answer(backend, ADA)
-    parsed = await parse(platform, "Who was first?", schema=Person, model="m", temperature=0)
+    parsed = await models.parse("Who was first?", schema=Person, model="m", temperature=0)
     assert parsed.value == Person(name="Ada", age=36, streets=[Street(name="Lace", number=7)])
     assert parsed.response == response
     assert asked(backend).model == "m"
@@ -112,10 +104,18 @@ async def test_an_answer_is_an_instance_of_the_class(backend: Backend, platform:
     assert asked(backend).messages[0].content == "Who was first?"
 
 
-async def test_a_class_is_asked_for_by_its_name_with_all_its_fields(backend: Backend, platform: Any) -> None:
+def test_the_blocking_client_returns_the_same_instance(backend: Backend) -> None:
+    response = answer(backend, ADA)
+    with GenAIPlatform(backend.address) as platform:
+        parsed = platform.models.parse("Who was first?", schema=Person, model="m")
+    assert parsed.value == Person(name="Ada", age=36, streets=[Street(name="Lace", number=7)])
+    assert parsed.response == response
+
+
+async def test_a_class_is_asked_for_by_its_name_with_all_its_fields(backend: Backend, models: AsyncModels) -> None:
     """Some providers know no optional properties, and would have them null, which `number` is not."""
     answer(backend, ADA)
-    await parse(platform, "Who?", schema=Person, model="m")
+    await models.parse("Who?", schema=Person, model="m")
     wanted = asked(backend).response_format
     schema = json.loads(wanted.schema_json)
     assert (wanted.type, wanted.name, wanted.strict) == ("json_schema", "Person", True)
@@ -124,9 +124,9 @@ async def test_a_class_is_asked_for_by_its_name_with_all_its_fields(backend: Bac
     assert schema["properties"]["age"] == Person.model_json_schema()["properties"]["age"]
 
 
-async def test_a_dict_is_sent_as_it_is_and_gives_what_the_json_says(backend: Backend, platform: Any) -> None:
+async def test_a_dict_is_sent_as_it_is_and_gives_what_the_json_says(backend: Backend, models: AsyncModels) -> None:
     answer(backend, '{"z": 1.5, "a": "ü"}')
-    parsed = await parse(platform, "Go.", schema=SCHEMA, strict=None, model="m")
+    parsed = await models.parse("Go.", schema=SCHEMA, strict=None, model="m")
     assert parsed.value == {"z": 1.5, "a": "ü"}
     wanted = asked(backend).response_format
     assert wanted == ResponseFormat(type="json_schema", schema_json=json.dumps(SCHEMA))
@@ -142,11 +142,11 @@ def resolved(schema: Any, root: Any) -> Any:
 
 @pytest.mark.parametrize(("schema", "text", "value"), ROOTS, ids=["list", "union", "tree", "word", "dict", "itself"])
 async def test_what_is_no_object_is_asked_for_as_the_member_of_one(
-    backend: Backend, platform: Any, schema: Any, text: str, value: Any
+    backend: Backend, models: AsyncModels, schema: Any, text: str, value: Any
 ) -> None:
     for given in (f'{{"value": {text}}}', text):
         answer(backend, given)
-        parsed = await parse(platform, "Where?", model="m", schema=schema)
+        parsed = await models.parse("Where?", model="m", schema=schema)
         assert parsed.value == value
     sent = json.loads(asked(backend).response_format.schema_json)
     assert (sent["type"], list(sent["properties"]), sent["required"]) == ("object", ["value"], ["value"])
@@ -155,24 +155,24 @@ async def test_what_is_no_object_is_asked_for_as_the_member_of_one(
         assert resolved(json.loads(reference), sent)
 
 
-async def test_object_that_the_root_refers_to_is_no_other(backend: Backend, platform: Any) -> None:
+async def test_object_that_the_root_refers_to_is_no_other(backend: Backend, models: AsyncModels) -> None:
     schema = {"$ref": "#/$defs/p", "$defs": {"p": SCHEMA}}
     answer(backend, '{"value": 1}')
-    assert (await parse(platform, "Who?", model="m", schema=schema)).value == {"value": 1}
+    assert (await models.parse("Who?", model="m", schema=schema)).value == {"value": 1}
     assert json.loads(asked(backend).response_format.schema_json) == schema
 
 
-async def test_a_title_becomes_a_name_that_providers_take(backend: Backend, platform: Any) -> None:
+async def test_a_title_becomes_a_name_that_providers_take(backend: Backend, models: AsyncModels) -> None:
     answer(backend, "{}")
-    await parse(platform, "Go.", schema={**SCHEMA, "title": "A häuser list"}, model="m")
+    await models.parse("Go.", schema={**SCHEMA, "title": "A häuser list"}, model="m")
     assert asked(backend).response_format.name == "A_h_user_list"
 
 
-async def test_a_request_is_asked_as_it_is_and_left_as_it_was(backend: Backend, platform: Any) -> None:
+async def test_a_request_is_asked_as_it_is_and_left_as_it_was(backend: Backend, models: AsyncModels) -> None:
     answer(backend, ADA)
     request = ChatRequest(model="m", messages=[ChatMessage(role="user", content="Who?")], session_id="s")
     before = request.SerializeToString(deterministic=True)
-    assert (await parse(platform, request, schema=Person)).value.name == "Ada"
+    assert (await models.parse(request, schema=Person)).value.name == "Ada"
     assert request.SerializeToString(deterministic=True) == before
     sent = ChatRequest()
     sent.CopyFrom(asked(backend))
@@ -195,9 +195,9 @@ class Loud:
         return cls(json_data.upper())
 
 
-async def test_any_class_with_a_schema_that_reads_json_will_do(backend: Backend, platform: Any) -> None:
+async def test_any_class_with_a_schema_that_reads_json_will_do(backend: Backend, models: AsyncModels) -> None:
     answer(backend, '{"a": "b"}')
-    parsed = await parse(platform, "Go.", schema=Loud, model="m")
+    parsed = await models.parse("Go.", schema=Loud, model="m")
     assert isinstance(parsed.value, Loud)
     assert parsed.value.text == '{"A": "B"}'
 
@@ -213,12 +213,12 @@ async def test_any_class_with_a_schema_that_reads_json_will_do(backend: Backend,
     ],
 )
 async def test_an_answer_that_ended_otherwise_is_an_error_that_has_it(
-    backend: Backend, platform: Any, finish_reason: str, reason: str
+    backend: Backend, models: AsyncModels, finish_reason: str, reason: str
 ) -> None:
     """Even when what came is valid JSON by chance."""
     response = answer(backend, ADA, finish_reason)
     with pytest.raises(ParseError) as caught:
-        await parse(platform, "Who?", schema=Person, model="m")
+        await models.parse("Who?", schema=Person, model="m")
     assert (caught.value.reason, caught.value.response) == (reason, response)
     assert caught.value.metadata == {"finish_reason": finish_reason, "response_id": "chat-1"}
     assert "Ada" not in str(caught.value)
@@ -227,29 +227,31 @@ async def test_an_answer_that_ended_otherwise_is_an_error_that_has_it(
 @pytest.mark.parametrize("schema", [Person, SCHEMA], ids=["class", "dict"])
 @pytest.mark.parametrize("text", ["", "Ada, I think.", '{"name": "Ada"', "[" * 100_000])
 async def test_an_answer_that_is_no_json_is_an_error_that_has_it(
-    backend: Backend, platform: Any, text: str, schema: Any
+    backend: Backend, models: AsyncModels, text: str, schema: Any
 ) -> None:
     response = answer(backend, text)
     with pytest.raises(
         ParseError, match=r"ask again, or name a model that enforces schemas \[ANSWER_INVALID\]"
     ) as caught:
-        await parse(platform, "Who?", schema=schema, model="m")
+        await models.parse("Who?", schema=schema, model="m")
     assert caught.value.response == response
     assert "Ada" not in str(caught.value)
 
 
-async def test_json_that_does_not_follow_the_schema_tells_why_in_its_cause(backend: Backend, platform: Any) -> None:
+async def test_json_that_does_not_follow_the_schema_tells_why_in_its_cause(
+    backend: Backend, models: AsyncModels
+) -> None:
     answer(backend, '{"name": "Ada", "age": -1}')
     with pytest.raises(ParseError) as caught:
-        await parse(platform, "Who?", schema=Person, model="m")
+        await models.parse("Who?", schema=Person, model="m")
     assert caught.value.reason == "ANSWER_INVALID"
     assert isinstance(caught.value.__cause__, ValidationError)
 
 
-async def test_a_parse_error_is_caught_like_every_error_of_a_call(backend: Backend, platform: Any) -> None:
+async def test_a_parse_error_is_caught_like_every_error_of_a_call(backend: Backend, models: AsyncModels) -> None:
     answer(backend, "", "length")
     with pytest.raises(grpc.RpcError) as caught:
-        await parse(platform, "Who?", schema=Person, model="m")
+        await models.parse("Who?", schema=Person, model="m")
     assert isinstance(caught.value, GenAIError)
     assert caught.value.code() is grpc.StatusCode.UNKNOWN
     assert "max_tokens" in caught.value.details()
@@ -262,26 +264,26 @@ def test_a_parse_error_survives_pickling() -> None:
     assert vars(copy) == vars(error)
 
 
-async def test_errors_of_the_call_stay_what_they_are(backend: Backend, platform: Any) -> None:
+async def test_errors_of_the_call_stay_what_they_are(backend: Backend, models: AsyncModels) -> None:
     backend.raises("Chat", errors.NotFound("no such model", reason="MODEL_NOT_FOUND"))
     with pytest.raises(GenAIError, match="MODEL_NOT_FOUND") as caught:
-        await parse(platform, "Who?", schema=Person, model="m")
+        await models.parse("Who?", schema=Person, model="m")
     assert not isinstance(caught.value, ParseError)
 
 
 @pytest.mark.parametrize("schema", [None, int, "{}", Person(name="x", age=1)])
 async def test_what_is_no_schema_is_refused_before_anything_is_sent(
-    backend: Backend, platform: Any, schema: Any
+    backend: Backend, models: AsyncModels, schema: Any
 ) -> None:
     with pytest.raises(TypeError, match="schema must be a JSON Schema as a dict, or a class"):
-        await parse(platform, "Who?", schema=schema, model="m")
+        await models.parse("Who?", schema=schema, model="m")
     assert not backend.received
 
 
-async def test_a_form_of_the_answer_is_given_once(backend: Backend, platform: Any) -> None:
+async def test_a_form_of_the_answer_is_given_once(backend: Backend, models: AsyncModels) -> None:
     with pytest.raises(TypeError, match="as schema= and as response_format"):
-        await parse(platform, "Who?", schema=Person, model="m", response_format={"type": "json_object"})
+        await models.parse("Who?", schema=Person, model="m", response_format={"type": "json_object"})
     request = ChatRequest(response_format=ResponseFormat(type="text"))
     with pytest.raises(TypeError, match="as schema= and as response_format"):
-        await parse(platform, request, schema=Person)
+        await models.parse(request, schema=Person)
     assert not backend.received

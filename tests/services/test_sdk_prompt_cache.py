@@ -1,4 +1,4 @@
-"""What the client remembers of prompts, against a registry whose answers are scripted and counted."""
+"""The client's cache of prompts, against a registry whose answers are scripted and counted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from genai_platform import (
     Unavailable,
 )
 from genai_platform.async_prompts import AsyncPrompts
-from genai_platform.prompt_cache import MAX_ENTRIES, REFRESH_SECONDS, RETRY_SECONDS, PromptCache
-from genai_platform.prompts import Prompts
+from genai_platform.prompt_cache import MAX_ENTRIES, REFRESH_SECONDS, RETRY_SECONDS, LocalPromptCache
 from services.shared import errors
 from tests.services.sdk_backend import Backend
-from tests.services.sdk_platform import result
 
 
 class Clock:
@@ -55,40 +53,37 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sync", "async"])
-async def prompts(request: pytest.FixtureRequest, backend: Backend, clock: Clock) -> AsyncIterator[Any]:
-    cache = PromptCache(60, clock=clock)
-    if request.param == "sync":
-        with GenAIPlatform(backend.address) as platform:
-            yield Prompts(platform.models, cache)
-    else:
-        async with AsyncGenAIPlatform(backend.address) as async_platform:
-            yield AsyncPrompts(async_platform.models, cache)
+@pytest.fixture
+async def prompts(backend: Backend, clock: Clock) -> AsyncIterator[AsyncPrompts]:
+    async with AsyncGenAIPlatform(backend.address) as platform:
+        yield AsyncPrompts(platform.models, LocalPromptCache(60, clock=clock))
 
 
 def asked(backend: Backend) -> int:
     return backend.names().count("GetPrompt")
 
 
-async def test_a_version_is_asked_once_and_a_label_once_a_minute(prompts: Any, backend: Backend, clock: Clock) -> None:
+async def test_a_version_is_asked_once_and_a_label_once_a_minute(
+    prompts: AsyncPrompts, backend: Backend, clock: Clock
+) -> None:
     for _ in range(3):
-        await result(prompts.get("a", version=1))
-        await result(prompts.get("a", label="x"))
-        await result(prompts.get("a"))
+        await prompts.get("a", version=1)
+        await prompts.get("a", label="x")
+        await prompts.get("a")
     assert asked(backend) == 3
     clock.now += 59
-    await result(prompts.get("a", label="x"))
+    await prompts.get("a", label="x")
     assert asked(backend) == 3
     clock.now += 1
-    await result(prompts.get("a", version=1))
-    await result(prompts.get("a", label="x"))
-    await result(prompts.get("a"))
+    await prompts.get("a", version=1)
+    await prompts.get("a", label="x")
+    await prompts.get("a")
     assert asked(backend) == 5
 
 
-async def test_what_is_handed_out_may_be_changed(prompts: Any) -> None:
+async def test_what_is_handed_out_may_be_changed(prompts: AsyncPrompts) -> None:
     for _ in range(3):
-        prompt = await result(prompts.get("a"))
+        prompt = await prompts.get("a")
         assert prompt.content == "Hello"
         prompt.content = "changed"
 
@@ -104,27 +99,29 @@ async def test_what_is_handed_out_may_be_changed(prompts: Any) -> None:
     ids=["register", "promote", "archive", "unarchive"],
 )
 async def test_a_change_by_this_client_is_seen_at_once_and_other_prompts_are_kept(
-    change: Any, prompts: Any, backend: Backend
+    change: Any, prompts: AsyncPrompts, backend: Backend
 ) -> None:
     for name in ("a", "ab"):
-        await result(prompts.get(name))
-    await result(change(prompts))
-    assert (await result(prompts.get("a"))).version == 11
-    assert (await result(prompts.get("ab"))).version == 10
+        await prompts.get(name)
+    await change(prompts)
+    assert (await prompts.get("a")).version == 11
+    assert (await prompts.get("ab")).version == 10
     assert asked(backend) == 3
 
 
-async def test_a_change_that_failed_is_taken_for_one_that_may_have_happened(prompts: Any, backend: Backend) -> None:
-    await result(prompts.get("a"))
+async def test_a_change_that_failed_is_taken_for_one_that_may_have_happened(
+    prompts: AsyncPrompts, backend: Backend
+) -> None:
+    await prompts.get("a")
     backend.raises("SetPromptLabel", errors.Unavailable("lost"))
     with pytest.raises(Unavailable):
-        await result(prompts.promote("a", 3))
-    assert (await result(prompts.get("a"))).version == 11
+        await prompts.promote("a", 3)
+    assert (await prompts.get("a")).version == 11
 
 
 def test_an_answer_from_before_a_change_is_not_remembered(backend: Backend) -> None:
     """The read is answered before another thread's change, and comes to be remembered after it."""
-    cache = PromptCache()
+    cache = LocalPromptCache()
     lookup = cache.look_up(GetPromptRequest(name="a"))
     cache.forget("a")
     cache.keep(lookup, Prompt(name="a", version=1))
@@ -132,43 +129,43 @@ def test_an_answer_from_before_a_change_is_not_remembered(backend: Backend) -> N
 
 
 async def test_while_the_platform_cannot_be_reached_the_old_answer_is_given_and_said_to_be_old(
-    prompts: Any, backend: Backend, clock: Clock, caplog: pytest.LogCaptureFixture
+    prompts: AsyncPrompts, backend: Backend, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await result(prompts.get("a"))
+    await prompts.get("a")
     backend.raises("GetPrompt", errors.Unavailable("down", reason="STORAGE_UNAVAILABLE"))
     clock.now += 90
     with caplog.at_level(logging.WARNING, "genai_platform"):
-        assert (await result(prompts.get("a", fallback="not this"))).version == 10
+        assert (await prompts.get("a", fallback="not this")).version == 10
     assert caplog.messages == ["prompt a is 90 s old: the platform cannot be reached [STORAGE_UNAVAILABLE]"]
     tries = asked(backend)
-    assert (await result(prompts.get("a"))).version == 10
+    assert (await prompts.get("a")).version == 10
     assert asked(backend) == tries, "a platform that is down is not asked by every call"
 
     clock.now += RETRY_SECONDS
     backend.answers["GetPrompt"] = lambda request, call: answer(backend, request)
-    await result(prompts.get("a"))
+    await prompts.get("a")
     assert asked(backend) == tries + 1
 
 
-async def test_an_old_answer_is_not_waited_for_long(prompts: Any, backend: Backend, clock: Clock) -> None:
-    await result(prompts.get("a"))
+async def test_an_old_answer_is_not_waited_for_long(prompts: AsyncPrompts, backend: Backend, clock: Clock) -> None:
+    await prompts.get("a")
     clock.now += 90
-    await result(prompts.get("a"))
+    await prompts.get("a")
     clock.now += 90
-    await result(prompts.get("a", timeout=7))
+    await prompts.get("a", timeout=7)
     seconds = [received.seconds for received in backend.received]
     assert seconds == [pytest.approx(expected, abs=1) for expected in (30, REFRESH_SECONDS, 7)]
 
 
 async def test_a_platform_that_does_not_answer_in_time_is_one_that_cannot_be_reached(
-    prompts: Any, backend: Backend, clock: Clock
+    prompts: AsyncPrompts, backend: Backend, clock: Clock
 ) -> None:
-    await result(prompts.get("a"))
+    await prompts.get("a")
     clock.now += 90
     backend.answers["GetPrompt"] = backend.hang
-    assert (await result(prompts.get("a", timeout=0.2))).version == 10
+    assert (await prompts.get("a", timeout=0.2)).version == 10
     with pytest.raises(Timeout):
-        await result(prompts.get("b", timeout=0.2))
+        await prompts.get("b", timeout=0.2)
 
 
 @pytest.mark.parametrize(
@@ -177,48 +174,50 @@ async def test_a_platform_that_does_not_answer_in_time_is_one_that_cannot_be_rea
     ids=["text", "prompt", "function of text", "function of prompt"],
 )
 async def test_the_fallback_is_given_only_when_there_is_nothing_else(
-    fallback: Any, prompts: Any, backend: Backend, caplog: pytest.LogCaptureFixture
+    fallback: Any, prompts: AsyncPrompts, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert (await result(prompts.get("a", fallback=fallback))).content == "Hello"
+    assert (await prompts.get("a", fallback=fallback)).content == "Hello"
     backend.raises("GetPrompt", errors.Unavailable("down"))
-    prompt = await result(prompts.get("a", label="x", fallback=fallback))
+    prompt = await prompts.get("a", label="x", fallback=fallback)
     assert (prompt.name, prompt.content, prompt.version) == ("a", "Text.", 0)
     assert "prompt a is the fallback" in caplog.text
     with pytest.raises(Unavailable):
-        await result(prompts.get("a", label="x"))
+        await prompts.get("a", label="x")
 
 
 async def test_no_fallback_for_a_prompt_that_is_not_there_or_a_question_that_is_wrong(
-    prompts: Any, backend: Backend
+    prompts: AsyncPrompts, backend: Backend
 ) -> None:
     for raised, expected in ((errors.NotFound, NotFound), (errors.InvalidRequest, InvalidRequest)):
         backend.raises("GetPrompt", raised("no", reason="NO"))
         with pytest.raises(expected):
-            await result(prompts.get("a", fallback="Text."))
+            await prompts.get("a", fallback="Text.")
 
 
-async def test_what_the_platform_no_longer_knows_is_forgotten(prompts: Any, backend: Backend, clock: Clock) -> None:
-    await result(prompts.get("a", label="x"))
-    await result(prompts.get("a"))
+async def test_what_the_platform_no_longer_knows_is_forgotten(
+    prompts: AsyncPrompts, backend: Backend, clock: Clock
+) -> None:
+    await prompts.get("a", label="x")
+    await prompts.get("a")
     clock.now += 90
     backend.raises("GetPrompt", errors.NotFound("gone", reason="PROMPT_LABEL_NOT_FOUND"))
     with pytest.raises(NotFound):
-        await result(prompts.get("a", label="x"))
+        await prompts.get("a", label="x")
     backend.raises("GetPrompt", errors.Unavailable("down"))
     with pytest.raises(Unavailable):
-        await result(prompts.get("a", label="x"))
-    assert (await result(prompts.get("a"))).version == 10
+        await prompts.get("a", label="x")
+    assert (await prompts.get("a")).version == 10
 
 
-async def test_the_least_recently_used_leaves_first(prompts: Any, backend: Backend) -> None:
+async def test_the_least_recently_used_leaves_first(prompts: AsyncPrompts, backend: Backend) -> None:
     for number in range(MAX_ENTRIES):
-        await result(prompts.get(f"p{number}"))
-    await result(prompts.get("p0"))
-    await result(prompts.get("one more"))
+        await prompts.get(f"p{number}")
+    await prompts.get("p0")
+    await prompts.get("one more")
     assert asked(backend) == MAX_ENTRIES + 1
-    await result(prompts.get("p0"))
+    await prompts.get("p0")
     assert asked(backend) == MAX_ENTRIES + 1
-    await result(prompts.get("p1"))
+    await prompts.get("p1")
     assert asked(backend) == MAX_ENTRIES + 2
 
 

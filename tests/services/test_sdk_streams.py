@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import genai_platform
 from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatResponse, GenAIPlatform
+from genai_platform.async_models import AsyncModels
 from genai_platform.models import Models
 from services.shared import errors
 from tests.services.sdk_backend import (
@@ -313,47 +314,44 @@ async def own_backend() -> AsyncIterator[Backend]:
         yield backend
 
 
-async def test_breaking_out_of_an_async_stream_cancels_the_call(
-    backend: Backend, async_platform: AsyncGenAIPlatform
+async def leave_async_by_break(models: AsyncModels) -> None:
+    async for _ in models.chat_stream(REQUEST):
+        break
+
+
+async def leave_async_by_error(models: AsyncModels) -> None:
+    with contextlib.suppress(KeyError):
+        async for chunk in models.chat_stream(REQUEST):
+            raise KeyError(chunk.token)
+
+
+async def leave_async_by_end_of_with(models: AsyncModels) -> None:
+    async with models.chat_stream(REQUEST) as stream:
+        await anext(stream)
+    with pytest.raises(genai_platform.Cancelled):
+        await anext(stream)
+
+
+async def leave_async_text_by_break(models: AsyncModels) -> None:
+    async for _ in models.stream_text(REQUEST):
+        break
+
+
+ASYNC_WAYS = [leave_async_by_break, leave_async_by_error, leave_async_by_end_of_with, leave_async_text_by_break]
+
+
+@pytest.mark.parametrize("leave", ASYNC_WAYS)
+async def test_leaving_an_async_stream_cancels_the_call_at_once(
+    leave: Callable[[AsyncModels], Awaitable[None]], backend: Backend, async_platform: AsyncGenAIPlatform
 ) -> None:
+    """At once: by reference counting, so without the collector."""
     backend.stream = backend.endless_stream
     gc.disable()
     try:
-        async for _ in async_platform.models.chat_stream(REQUEST):
-            break
+        await leave(async_platform.models)
         assert await happens(backend.cancelled)
     finally:
         gc.enable()
-
-
-async def test_breaking_out_of_an_async_text_cancels_the_call(
-    backend: Backend, async_platform: AsyncGenAIPlatform
-) -> None:
-    backend.stream = backend.endless_stream
-    async for _ in async_platform.models.stream_text(REQUEST):
-        break
-    assert await happens(backend.cancelled)
-
-
-async def test_an_error_in_an_async_stream_cancels_the_call(
-    backend: Backend, async_platform: AsyncGenAIPlatform
-) -> None:
-    backend.stream = backend.endless_stream
-    with contextlib.suppress(KeyError):
-        async for chunk in async_platform.models.chat_stream(REQUEST):
-            raise KeyError(chunk.token)
-    assert await happens(backend.cancelled)
-
-
-async def test_the_end_of_an_async_with_block_cancels_the_call(
-    backend: Backend, async_platform: AsyncGenAIPlatform
-) -> None:
-    backend.stream = backend.endless_stream
-    async with async_platform.models.chat_stream(REQUEST) as stream:
-        await anext(stream)
-    assert await happens(backend.cancelled)
-    with pytest.raises(genai_platform.Cancelled):
-        await anext(stream)
 
 
 async def test_an_unread_async_stream_is_cancelled_when_it_is_dropped(

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from proto.models_pb2 import ChatMessage, ToolCall, WindowPolicy
-from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.session_model import Outcome, SessionModel
 from tests.services.sessions_fixtures import START, Service, failure, said, served
+from tests.support.postgresql import PostgreSQLServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -218,7 +218,7 @@ async def services(
         yield first, second
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @example(
     first=("create", {"session": "x", "user": "ann", "ttl": 10.0}),
     operations=[("advance", {"seconds": 11.0}), ("delete_user", {"user": "ann"})],

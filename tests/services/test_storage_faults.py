@@ -22,11 +22,11 @@ from services.shared.storage_errors import retried
 from tests.services import prompt_fixtures
 from tests.services.commit_proxy import CommitProxy
 from tests.services.database_fixtures import names, notes, opened, put
-from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.registry_fixtures import model
 from tests.services.registry_fixtures import replica as registries
 from tests.services.sessions_fixtures import failure as failure_of
 from tests.services.sessions_fixtures import served
+from tests.support.postgresql import PostgreSQLServer
 
 CUTS = int(os.environ.get("GENAI_TEST_WAL_POINTS", "150"))
 

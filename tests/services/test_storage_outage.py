@@ -22,7 +22,7 @@ from tests.services.database_fixtures import (
     write_migrations,
 )
 from tests.services.log_file import LogFile
-from tests.services.postgresql_server import PostgreSQLServer
+from tests.support.postgresql import PostgreSQLServer
 
 REFUSED_SECONDS = 3.0
 RECOVERED_SECONDS = 10.0

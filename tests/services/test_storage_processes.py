@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import resource
-import subprocess
-import sys
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +18,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from services.shared.error_details import DETAILS_KEY
-from tests.e2e.processes import ROOT, Service, clean_environment
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion
-from tests.services.postgresql_server import PostgreSQLServer
 from tests.services.sessions_fixtures import said
+from tests.support.postgresql import PostgreSQLServer
+from tests.support.processes import EXIT_CONFIG, Process, Service, run, running, start
 
 CALL_SECONDS = 10.0
 REFUSED_SECONDS = 3.0
 RECOVERED_SECONDS = 10.0
-EXIT_CONFIG = 78
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-_numbers = itertools.count()
-
-
-@contextlib.contextmanager
-def started(name: str, directory: Path, **variables: str) -> Iterator[Service]:
-    settings = {f"{name.upper()}_PORT": "0", "GENAI_DATA_DIR": str(directory), "GENAI_LOG_LEVEL": "error", **variables}
-    log = directory / f"{name}-{next(_numbers)}.log"
-    service = Service([f"services/{name}/main.py"], clean_environment(**settings), log)
-    try:
-        yield service
-    finally:
-        service.close()
 
 
 class Client:
@@ -123,7 +107,7 @@ async def test_the_session_service_starts_without_its_database_and_outlives_it(
     postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     postgresql_server.stop()
-    with started("sessions", tmp_path, SESSIONS_DATABASE_URL=postgresql_url) as service:
+    with running("sessions", tmp_path, SESSIONS_DATABASE_URL=postgresql_url) as service:
         async with connected(service) as client:
             create = sessions_pb2.CreateSessionRequest(session_id="s")
             assert (await client.health(""), await client.health("SessionService")) == (SERVING, NOT_SERVING)
@@ -153,11 +137,13 @@ async def test_the_model_service_chats_without_its_database_and_its_replicas_agr
     async with ScriptedUpstream(default=json_answer(completion("Hi."))) as upstream:
         settings = {
             "MODELS_DATABASE_URL": postgresql_url,
-            "MODELS_DISCOVERY": "off",
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": f"{upstream.url}/v1",
         }
-        with started("models", tmp_path, **settings) as one, started("models", tmp_path, **settings) as two:
+        with (
+            running("models", tmp_path / "one", **settings) as one,
+            running("models", tmp_path / "two", **settings) as two,
+        ):
             async with connected(one) as first, connected(two) as second:
                 for client in (first, second):
                     assert await client.chat() == "Hi."
@@ -185,11 +171,11 @@ async def test_the_model_service_chats_without_its_database_and_its_replicas_agr
 
 async def test_a_full_disk_refuses_appends_serves_reads_and_heals_without_a_restart(tmp_path: Path) -> None:
     """The limit on the size of a file stands for the disk; it can be lifted while the process runs."""
-    with started("sessions", tmp_path) as service:
+    with running("sessions", tmp_path) as service:
         async with connected(service) as client:
             await client.sessions.CreateSession(sessions_pb2.CreateSessionRequest(session_id="s"), timeout=CALL_SECONDS)
             stored = 0
-            process, (soft, hard) = service.popen.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+            process, (soft, hard) = service.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.prlimit(process, resource.RLIMIT_FSIZE, (400_000, hard))
             with contextlib.suppress(grpc.aio.AioRpcError):
                 while True:
@@ -205,39 +191,30 @@ async def test_a_full_disk_refuses_appends_serves_reads_and_heals_without_a_rest
             await eventually(lambda: client.health("SessionService/writes"), SERVING)
 
 
-async def test_two_processes_that_start_at_once_on_an_empty_database_both_serve(
-    postgresql_url: str, tmp_path: Path
-) -> None:
-    command = [sys.executable, "services/sessions/main.py", "--migrate"]
-    environment = clean_environment(SESSIONS_DATABASE_URL=postgresql_url, GENAI_DATA_DIR=str(tmp_path))
-    starters = [
-        await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
-        for _ in range(2)
+def test_two_processes_that_start_at_once_on_an_empty_database_both_serve(postgresql_url: str, tmp_path: Path) -> None:
+    starting = [
+        start("sessions", tmp_path / name, "--migrate", kind=Process, SESSIONS_DATABASE_URL=postgresql_url)
+        for name in ("one", "two")
     ]
-    outputs = await asyncio.gather(*(starter.communicate() for starter in starters))
-    assert [starter.returncode for starter in starters] == [0, 0]
-    for output, _ in outputs:
-        assert output.decode().startswith("sessions: schema is up to date in postgresql://")
+    for process in starting:
+        assert process.read_rest().startswith("sessions: schema is up to date in postgresql://")
+        assert process.wait() == 0
+        process.close()
 
 
-def migrate(service: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, f"services/{service}/main.py", "--migrate"],
-        cwd=ROOT,
-        env=clean_environment(GENAI_DATA_DIR=str(directory), **variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_that_migrates_says_where_and_ends(tmp_path: Path) -> None:
-    done = migrate("models", tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"models: schema is up to date in {tmp_path}/models.db\n")
+@pytest.mark.parametrize("name", ["models", "sessions"])
+def test_the_command_that_migrates_says_where_and_ends(tmp_path: Path, name: str) -> None:
+    done = run(name, tmp_path, "--migrate")
+    file = tmp_path / "data" / f"{name}.db"
+    assert (done.code, done.output) == (0, f"{name}: schema is up to date in {file}\n")
+    # By this table, which earlier releases have made, the schema of what is stored is known.
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        assert database.execute(f"SELECT count(*) FROM {name}_schema").fetchone() == (1,)
 
 
 def test_the_command_that_migrates_does_not_wait_for_a_server(tmp_path: Path) -> None:
-    away = migrate("sessions", tmp_path, SESSIONS_DATABASE_URL="postgresql://user:hunter2@127.0.0.1:1/db")
-    assert away.returncode == EXIT_CONFIG
-    assert "cannot be reached" in away.stderr.splitlines()[-1]
-    assert "hunter2" not in away.stderr
+    url = "postgresql://user:hunter2@127.0.0.1:1/db"
+    away = run("sessions", tmp_path, "--migrate", SESSIONS_DATABASE_URL=url)
+    assert away.code == EXIT_CONFIG
+    assert "cannot be reached" in away.log.splitlines()[-1]
+    assert "hunter2" not in away.log

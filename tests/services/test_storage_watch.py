@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from services.shared.database import Database
 from services.shared.errors import NotFound
 from tests.services.database_fixtures import names, notes, opened, put, quiet_log, write_migrations
-from tests.services.postgresql_server import PostgreSQLServer
+from tests.support.postgresql import PostgreSQLServer
 
 SOON = 1.0
 """What is promised, in seconds."""

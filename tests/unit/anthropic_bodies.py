@@ -8,8 +8,8 @@ from typing import Any
 
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolDefinition
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.dialects import ANTHROPIC
 from services.models.providers.encoding import encode as encode_for
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 
@@ -63,7 +63,7 @@ TOOL = ToolDefinition(name="find")
 
 def encode(
     target: Target = CLAUDE, messages: Sequence[ChatMessage] = (HELLO,), *, stream: bool = False, **fields: Any
-) -> Body:
+) -> Encoded:
     request = ChatRequest(model="any", **fields)
     return encode_for(Conversation(request, messages), target, stream=stream)
 
@@ -71,21 +71,21 @@ def encode(
 def body_of(*arguments: Any, **fields: Any) -> Any:
     """The body of a request that needs no warning."""
     body = encode(*arguments, **fields)
-    assert body.warnings == []
-    return json.loads(body.data)
+    assert body.notices == []
+    return json.loads(body.request.body)
 
 
-def sent(body: Body) -> Any:
+def sent(body: Encoded) -> Any:
     """What a body says beside the conversation."""
     return {
         name: value
-        for name, value in json.loads(body.data).items()
+        for name, value in json.loads(body.request.body).items()
         if name not in ("model", "messages", "max_tokens", "tools")
     }
 
 
-def told(body: Body) -> list[tuple[str, str]]:
-    return [(warning.code, warning.field) for warning in body.warnings]
+def told(body: Encoded) -> list[tuple[str, str]]:
+    return [(warning.code, warning.field) for warning in body.notices]
 
 
 def text(content: str) -> dict[str, str]:

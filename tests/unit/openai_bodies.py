@@ -9,23 +9,24 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ChatRequest
-from services.models.catalog.families import COMPATIBLE_FACTS, facts_for
-from services.models.providers.base import Body, Conversation, Target
+from services.models.catalog.families import COMPATIBLE_FACTS
+from services.models.catalog.vendors import openai
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.encoding import encode as encode_for
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE, OpenAIDialect
-from services.models.providers.vllm import VLLM
+from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.shared.errors import InvalidRequest
 
 HELLO = ChatMessage(role="user", content="Hello")
 
 
 def openai_target(model: str, facts: ModelFacts | None = None) -> Target:
-    known = facts or facts_for("openai", model)
+    known = facts or openai.VENDOR.facts(model)
     return Target(OPENAI, "openai", model, "https://api.openai.com/v1", {}, known, state_owner="openai")
 
 
-def own_target(dialect: OpenAIDialect, facts: ModelFacts = COMPATIBLE_FACTS, **fields: Any) -> Target:
+def own_target(dialect: ChatCompletionsDialect, facts: ModelFacts = COMPATIBLE_FACTS, **fields: Any) -> Target:
     return Target(dialect, "mine", "qwen", "http://localhost/v1", {}, facts, **fields)
 
 
@@ -39,7 +40,7 @@ NAMES = [target.dialect.name for target in EVERY_TARGET]
 
 def encode(
     target: Target = GPT_4O, messages: Sequence[ChatMessage] = (HELLO,), *, stream: bool = False, **fields: Any
-) -> Body:
+) -> Encoded:
     request = ChatRequest(model="any", **fields)
     return encode_for(Conversation(request, messages), target, stream=stream)
 
@@ -48,7 +49,7 @@ def body_of(*arguments: Any, **fields: Any) -> Any:
     """The body of a request about which there is nothing to tell."""
     body = encode(*arguments, **fields)
     assert told(body) == []
-    return json.loads(body.data)
+    return json.loads(body.request.body)
 
 
 def sent_messages(*messages: ChatMessage, target: Target = GPT_4O) -> Any:
@@ -62,5 +63,5 @@ def refused(target: Target, *messages: ChatMessage, **fields: Any) -> list[tuple
     return list(raised.value.violations)
 
 
-def told(body: Body) -> list[tuple[str, str]]:
-    return [(warning.code, warning.field) for warning in body.warnings]
+def told(body: Encoded) -> list[tuple[str, str]]:
+    return [(warning.code, warning.field) for warning in body.notices]

@@ -112,7 +112,7 @@ def test_detail_is_left_out_and_named(name: str, kind: str) -> None:
     media = Media(url=f"https://x.test/{name}", detail="high")
     body = encode(messages=[user(ContentPart(media=media))])
     assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
-    assert kind in body.warnings[0].message
+    assert kind in body.notices[0].message
 
 
 def test_detail_that_is_left_to_the_provider_needs_no_word() -> None:
@@ -129,7 +129,7 @@ def test_citations_of_a_document_are_said_either_way(mime_type: str, enabled: bo
 def test_image_is_not_cited() -> None:
     body = encode(messages=[user(ContentPart(media=Media(url="https://x.test/a.png", enable_citations=True)))])
     assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.enable_citations")]
-    assert b"citations" not in body.data
+    assert b"citations" not in body.request.body
 
 
 # --------------------------------------------------------------------------------------------------- tool results
@@ -214,7 +214,7 @@ def test_mark_within_a_tool_result_stands_on_its_text() -> None:
 )
 def test_lifetime_of_a_mark_is_the_nearest_that_there_is(seconds: float, ttl: str, is_given: bool) -> None:
     body = encode(messages=[user(ContentPart(text="Hello", cache=lasting(seconds)))])
-    (block,) = json.loads(body.data)["messages"][0]["content"]
+    (block,) = json.loads(body.request.body)["messages"][0]["content"]
     assert block["cache_control"] == {"type": "ephemeral", "ttl": ttl}
     assert told(body) == ([] if is_given else [("PARAMETER_CHANGED", "messages[0].parts[0].cache.ttl")])
 
@@ -230,7 +230,9 @@ def test_long_mark_after_a_short_one_is_short(short: PromptCache) -> None:
     parts = [ContentPart(text=name, cache=mark) for name, mark in [("a", lasting(3600)), ("b", short)]]
     parts.append(ContentPart(text="c", cache=lasting(3600)))
     body = encode(messages=[user(*parts)])
-    marks = [block["cache_control"].get("ttl", "5m") for block in json.loads(body.data)["messages"][0]["content"]]
+    marks = [
+        block["cache_control"].get("ttl", "5m") for block in json.loads(body.request.body)["messages"][0]["content"]
+    ]
     assert marks == ["1h", "5m", "5m"]
     assert told(body) == [("PARAMETER_CHANGED", "messages[0].parts[2].cache.ttl")]
 
@@ -238,7 +240,7 @@ def test_long_mark_after_a_short_one_is_short(short: PromptCache) -> None:
 def test_of_more_than_four_marks_the_last_four_are_sent() -> None:
     parts = [ContentPart(text=str(number), cache=MARK) for number in range(6)]
     body = encode(messages=[user(*parts)])
-    blocks = json.loads(body.data)["messages"][0]["content"]
+    blocks = json.loads(body.request.body)["messages"][0]["content"]
     assert ["cache_control" in block for block in blocks] == [False, False, True, True, True, True]
     assert told(body) == [("PARAMETER_DROPPED", f"messages[0].parts[{index}].cache") for index in (0, 1)]
 
@@ -250,7 +252,7 @@ def test_marks_on_tools_are_the_first_in_the_body() -> None:
     ]
     parts = [ContentPart(text="Hello", cache=lasting(3600))]
     body = encode(messages=[user(*parts)], tools=tools)
-    whole = json.loads(body.data)
+    whole = json.loads(body.request.body)
     assert [tool["cache_control"] for tool in whole["tools"]] == [EPHEMERAL | {"ttl": "1h"}, EPHEMERAL]
     assert whole["messages"][0]["content"][0]["cache_control"] == EPHEMERAL | {"ttl": "5m"}
     assert told(body) == [("PARAMETER_CHANGED", "messages[0].parts[0].cache.ttl")]
@@ -260,13 +262,13 @@ def test_marks_on_tools_are_counted_among_the_four() -> None:
     tools = [ToolDefinition(name=name, cache=MARK) for name in ("a", "b")]
     parts = [ContentPart(text=str(number), cache=MARK) for number in range(3)]
     body = encode(messages=[user(*parts)], tools=tools)
-    assert ["cache_control" in tool for tool in json.loads(body.data)["tools"]] == [False, True]
+    assert ["cache_control" in tool for tool in json.loads(body.request.body)["tools"]] == [False, True]
     assert told(body) == [("PARAMETER_DROPPED", "tools[0].cache")]
 
 
 def test_lifetime_of_a_mark_on_a_tool_is_the_nearest_that_there_is() -> None:
     body = encode(tools=[ToolDefinition(name="find", cache=lasting(60))])
-    assert json.loads(body.data)["tools"][0]["cache_control"] == EPHEMERAL | {"ttl": "5m"}
+    assert json.loads(body.request.body)["tools"][0]["cache_control"] == EPHEMERAL | {"ttl": "5m"}
     assert told(body) == [("PARAMETER_CHANGED", "tools[0].cache.ttl")]
 
 
@@ -274,7 +276,7 @@ def test_mark_of_a_system_message_that_is_moved_to_the_front_comes_before_the_tu
     """So it is the one with the hour that may keep it."""
     late = ChatMessage(role="system", parts=[ContentPart(text="Be brief.", cache=lasting(3600))])
     body = encode(messages=[user(ContentPart(text="Hello", cache=MARK)), late])
-    whole = json.loads(body.data)
+    whole = json.loads(body.request.body)
     assert whole["system"][0]["cache_control"] == EPHEMERAL | {"ttl": "1h"}
     assert whole["messages"][0]["content"][0]["cache_control"] == EPHEMERAL
     assert told(body) == [("SYSTEM_MESSAGE_MOVED", "messages[1]")]
@@ -301,7 +303,7 @@ def test_mark_on_what_cannot_bear_one_is_left_out_and_named() -> None:
         ContentPart(text="Hi."),
     )
     body = encode(messages=[HELLO, message])
-    assert f'"content":[{thinking},{{"type":"text","text":"Hi."}}]'.encode() in body.data
+    assert f'"content":[{thinking},{{"type":"text","text":"Hi."}}]'.encode() in body.request.body
     assert told(body) == [("PARAMETER_DROPPED", f"messages[1].parts[{index}].cache") for index in (0, 1)]
 
 
@@ -309,11 +311,11 @@ def test_mark_on_state_changes_no_other_byte_of_it() -> None:
     search = '{ "type":"server_tool_use", "id":"s","input":{"q": 1.0} } '
     body = encode(messages=[HELLO, assistant(ContentPart(provider_state=state(search), cache=lasting(300)))])
     marked = '{ "type":"server_tool_use", "id":"s","input":{"q": 1.0} ,"cache_control":{"type":"ephemeral","ttl":"5m"}}'
-    assert f'"content":[{marked}]'.encode() in body.data
-    assert body.warnings == []
+    assert f'"content":[{marked}]'.encode() in body.request.body
+    assert body.notices == []
 
 
 def test_mark_that_state_has_already_is_left_as_it_is() -> None:
     search = '{"type":"server_tool_use","cache_control":null}'
     body = encode(messages=[HELLO, assistant(ContentPart(provider_state=state(search), cache=MARK))])
-    assert f'"content":[{search}]'.encode() in body.data
+    assert f'"content":[{search}]'.encode() in body.request.body

@@ -51,7 +51,7 @@ def test_stream() -> None:
 
 def test_name_of_a_speaker_is_told_as_left_out() -> None:
     body = encode(messages=[ChatMessage(role="user", content="Hello", name="ada")])
-    assert b"ada" not in body.data
+    assert b"ada" not in body.request.body
     assert told(body) == [("NAME_DROPPED", "messages[0].name")]
 
 
@@ -76,7 +76,7 @@ def test_system_text_within_the_conversation_is_moved_and_named() -> None:
         ChatMessage(role="assistant", content="Hi."),
     ]
     body = encode(messages=messages)
-    whole = json.loads(body.data)
+    whole = json.loads(body.request.body)
     assert whole["system"] == [text("First."), text("Second.")]
     assert [turn["role"] for turn in whole["messages"]] == ["user", "assistant"]
     assert told(body) == [("SYSTEM_MESSAGE_MOVED", "messages[2]")]
@@ -145,7 +145,7 @@ def test_tool_calls_and_all_results_of_a_turn_in_one_message() -> None:
 def test_arguments_byte_for_byte() -> None:
     arguments = '{ "n":12345678901234567890123,\n "r": 1.50, "s": "\\u00e9\\/" }'
     call = ToolCall(id="a", name="find", arguments_json=arguments)
-    assert arguments.encode() in encode(messages=[HELLO, ChatMessage(role="assistant", tool_calls=[call])]).data
+    assert arguments.encode() in encode(messages=[HELLO, ChatMessage(role="assistant", tool_calls=[call])]).request.body
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_p
         message = ChatMessage(role="assistant", parts=[ContentPart(tool_call=call)])
     found = ChatMessage(role="tool", tool_call_id="a", content="found")
     body = encode(messages=[HELLO, message, found])
-    assert json.loads(body.data)["messages"][1]["content"][0]["input"] == {"arguments": arguments}
+    assert json.loads(body.request.body)["messages"][1]["content"][0]["input"] == {"arguments": arguments}
     field = "parts[0]" if as_part else "tool_calls[0]"
     assert told(body) == [("TOOL_ARGUMENTS_WRAPPED", f"messages[1].{field}")]
 
@@ -170,7 +170,7 @@ def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_p
 def test_parameters_under_their_names() -> None:
     config = ChatConfig(temperature=0.7, max_tokens=100, stop_sequences=["END"], top_k=40)
     body = encode(config=config)
-    assert json.loads(body.data)["max_tokens"] == 100
+    assert json.loads(body.request.body)["max_tokens"] == 100
     assert sent(body) == {"temperature": 0.7, "stop_sequences": ["END"], "top_k": 40}
 
 
@@ -235,18 +235,24 @@ def test_option_beside_the_response_format_does_not_replace_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "length"),
-    [("{}", 100), ('{"max_tokens": 30000}', 30_000), ('{"max_tokens": "many"}', None), ('{"max_tokens": true}', None)],
+    ("option", "streams"),
+    [
+        ("{}", False),
+        ('{"max_tokens": 21333}', False),
+        ('{"max_tokens": 21334}', True),
+        ('{"max_tokens": "many"}', False),
+        ('{"max_tokens": true}', False),
+    ],
 )
-def test_length_that_the_body_says_is_told_beside_it(option: str, length: int | None) -> None:
-    """By it an answer is streamed that is too long to wait for."""
-    body = encode(config=ChatConfig(max_tokens=100), provider_options_json={"anthropic": option})
-    assert body.max_tokens == length
+def test_whole_answer_that_may_be_long_is_asked_for_as_a_stream(option: str, streams: bool) -> None:
+    encoded = encode(config=ChatConfig(max_tokens=100), provider_options_json={"anthropic": option})
+    assert encoded.streams is streams
+    assert json.loads(encoded.request.body).get("stream", False) is streams
 
 
-def test_length_that_nobody_set_is_told_too() -> None:
-    assert encode().max_tokens == 16_384
-    assert encode(model('{"max_tokens": 900}')).max_tokens == 900
+def test_length_that_nobody_set_is_the_models_or_the_registrations() -> None:
+    assert body_of()["max_tokens"] == 16_384
+    assert body_of(model('{"max_tokens": 900}'))["max_tokens"] == 900
 
 
 def test_length_that_nobody_set_is_no_longer_than_the_model_can() -> None:

@@ -41,8 +41,8 @@ def test_state_goes_back_byte_for_byte_and_in_place() -> None:
         cited,
         '{"type":"tool_use","id":"a","name":"find","input":{ }}',
     ]
-    assert f'{{"role":"assistant","content":[{",".join(blocks)}]}}'.encode() in body.data
-    assert body.warnings == []
+    assert f'{{"role":"assistant","content":[{",".join(blocks)}]}}'.encode() in body.request.body
+    assert body.notices == []
 
 
 def test_reasoning_of_others_is_left_out_and_named() -> None:
@@ -55,14 +55,14 @@ def test_reasoning_of_others_is_left_out_and_named() -> None:
         ],
     )
     body = encode(messages=[HELLO, message])
-    assert json.loads(body.data)["messages"][1] == {"role": "assistant", "content": [text("No.")]}
+    assert json.loads(body.request.body)["messages"][1] == {"role": "assistant", "content": [text("No.")]}
     assert told(body) == [("REASONING_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
 
 def test_call_of_another_providers_own_tool_is_left_out_and_named() -> None:
     call = ContentPart(provider_state=state('{"type":"web_search_call"}', "openai"), cache=models_pb2.PromptCache())
     body = encode(messages=[HELLO, assistant(call, ContentPart(text="Found."))])
-    assert json.loads(body.data)["messages"][1]["content"] == [text("Found.")]
+    assert json.loads(body.request.body)["messages"][1]["content"] == [text("Found.")]
     assert told(body) == [
         ("PARAMETER_DROPPED", "messages[1].parts[0].cache"),
         ("PROVIDER_STATE_DROPPED", "messages[1].parts[0]"),
@@ -76,7 +76,7 @@ def test_state_of_others_beside_what_can_be_sent_is_left_out_and_named() -> None
         ContentPart(tool_call=call, provider_state=state("{}", "gemini")),
     )
     body = encode(messages=[HELLO, message, FOUND])
-    assert [block["type"] for block in json.loads(body.data)["messages"][1]["content"]] == ["text", "tool_use"]
+    assert [block["type"] for block in json.loads(body.request.body)["messages"][1]["content"]] == ["text", "tool_use"]
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
 
@@ -138,8 +138,8 @@ def test_container_takes_no_mark() -> None:
 def test_block_that_has_a_container_is_a_block() -> None:
     block = '{"container":{"id":"c"},"type":"server_tool_use"}'
     body = encode(messages=[HELLO, assistant(ContentPart(provider_state=state(block))), HELLO])
-    assert f'"content":[{block}]'.encode() in body.data
-    assert "container" not in json.loads(body.data)
+    assert f'"content":[{block}]'.encode() in body.request.body
+    assert "container" not in json.loads(body.request.body)
 
 
 # ------------------------------------------------------------------------------------------- answers to go on with

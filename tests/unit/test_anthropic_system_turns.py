@@ -46,7 +46,7 @@ def moved(*messages: ChatMessage) -> tuple[Any, list[str]]:
     """The body, and the messages that are told as moved."""
     body = encode(WITH_SYSTEM_TURNS, messages)
     assert {code for code, _ in told(body)} == {"SYSTEM_MESSAGE_MOVED"}
-    return json.loads(body.data), [field for _, field in told(body)]
+    return json.loads(body.request.body), [field for _, field in told(body)]
 
 
 def test_system_text_behind_the_question_stays_there() -> None:
@@ -82,7 +82,7 @@ def test_system_text_before_a_question_goes_behind_it() -> None:
 
 
 def test_notice_says_where_the_message_was_sent() -> None:
-    (notice,) = encode(WITH_SYSTEM_TURNS, [HELLO, HI, BRIEF, HELLO]).warnings
+    (notice,) = encode(WITH_SYSTEM_TURNS, [HELLO, HI, BRIEF, HELLO]).notices
     assert "behind the next user message" in notice.message
 
 
@@ -101,7 +101,7 @@ def test_system_texts_that_meet_are_one_turn() -> None:
 def test_thousands_of_system_texts_are_one_turn() -> None:
     messages = [message for number in range(3000) for message in (system(f"{number}."), HELLO)]
     body = encode(WITH_SYSTEM_TURNS, [HELLO, *messages])
-    assert [summary(turn) for turn in json.loads(body.data)["messages"]] == [
+    assert [summary(turn) for turn in json.loads(body.request.body)["messages"]] == [
         ("user", ["Hello"] * 3001),
         ("system", [f"{number}." for number in range(3000)]),
     ]
@@ -111,7 +111,9 @@ def test_thousands_of_system_texts_are_one_turn() -> None:
 
 
 def test_system_text_is_never_between_a_call_and_its_result() -> None:
-    body = json.loads(encode(WITH_SYSTEM_TURNS, [HELLO, CALLED, BRIEF, FOUND[0], system("Be kind."), FOUND[1]]).data)
+    body = json.loads(
+        encode(WITH_SYSTEM_TURNS, [HELLO, CALLED, BRIEF, FOUND[0], system("Be kind."), FOUND[1]]).request.body
+    )
     assert [summary(turn) for turn in body["messages"]] == [
         ("user", ["Hello"]),
         ("assistant", ["tool_use", "tool_use"]),
@@ -133,7 +135,7 @@ def test_system_text_between_two_of_the_assistants_goes_to_the_front() -> None:
 
 def test_system_text_behind_the_beginning_of_an_answer_goes_to_the_front() -> None:
     body = encode(model(system_turns=True), [HELLO, HI, BRIEF])
-    assert [turn["role"] for turn in json.loads(body.data)["messages"]] == ["user", "assistant"]
+    assert [turn["role"] for turn in json.loads(body.request.body)["messages"]] == ["user", "assistant"]
     assert told(body) == [("SYSTEM_MESSAGE_MOVED", "messages[2]")]
     with pytest.raises(InvalidRequest) as raised:
         encode(WITH_SYSTEM_TURNS, [HELLO, HI, BRIEF])
@@ -150,19 +152,19 @@ def test_model_goes_on_without_thinking_whatever_system_text_there_is() -> None:
     target = model(system_turns=True, can_reason=True, reasoning=ReasoningFacts(takes_budget=True))
     for messages in ([HELLO, CALLED, *FOUND, BRIEF], [HELLO, BRIEF, CALLED, *FOUND, BRIEF]):
         body = encode(target, messages, reasoning=ReasoningConfig(budget_tokens=2000))
-        assert "thinking" not in json.loads(body.data)
+        assert "thinking" not in json.loads(body.request.body)
         assert told(body) == [("PARAMETER_DROPPED", "reasoning")]
 
 
 def test_model_that_takes_none_is_sent_none() -> None:
     body = encode(CLAUDE, [HELLO, BRIEF])
-    assert json.loads(body.data)["system"] == [text("Be brief.")]
+    assert json.loads(body.request.body)["system"] == [text("Be brief.")]
     assert told(body) == [("SYSTEM_MESSAGE_MOVED", "messages[1]")]
 
 
 def test_place_is_no_parameter_to_pass_through() -> None:
     body = encode(WITH_SYSTEM_TURNS, [HELLO, BRIEF], parameter_policy=PASSTHROUGH)
-    assert [turn["role"] for turn in json.loads(body.data)["messages"]] == ["user", "system"]
+    assert [turn["role"] for turn in json.loads(body.request.body)["messages"]] == ["user", "system"]
 
 
 MESSAGES = st.sampled_from([HELLO, BRIEF, HI, CALLED, *FOUND, ChatMessage(role="assistant", content=" ")])
@@ -171,7 +173,7 @@ MESSAGES = st.sampled_from([HELLO, BRIEF, HI, CALLED, *FOUND, ChatMessage(role="
 @settings(max_examples=100)
 @given(st.lists(MESSAGES, max_size=8))
 def test_every_system_text_is_sent_once_where_it_may_stand(messages: list[ChatMessage]) -> None:
-    body = json.loads(encode(model(system_turns=True), [HELLO, *messages]).data)
+    body = json.loads(encode(model(system_turns=True), [HELLO, *messages]).request.body)
     roles = ["", *(turn["role"] for turn in body["messages"]), ""]
     for before, role, after in zip(roles, roles[1:], roles[2:], strict=False):
         assert role != before

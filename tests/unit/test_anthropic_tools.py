@@ -48,17 +48,17 @@ def fields_of(raised: pytest.ExceptionInfo[InvalidRequest]) -> list[str]:
 def test_tools_with_their_schema_byte_for_byte() -> None:
     tools = [ToolDefinition(name="find", description="Finds.", parameters_json=SCHEMA), TOOL]
     body = encode(tools=tools)
-    assert SCHEMA.encode() in body.data
-    assert json.loads(body.data)["tools"] == [
+    assert SCHEMA.encode() in body.request.body
+    assert json.loads(body.request.body)["tools"] == [
         {"name": "find", "description": "Finds.", "input_schema": json.loads(SCHEMA)},
         {"name": "find", "input_schema": {"type": "object"}},
     ]
-    assert body.warnings == []
+    assert body.notices == []
 
 
 def test_strict_tool_has_a_schema_that_can_be_enforced() -> None:
     body = encode(tools=[ToolDefinition(name="find", parameters_json=SCHEMA, strict=True)])
-    (tool,) = json.loads(body.data)["tools"]
+    (tool,) = json.loads(body.request.body)["tools"]
     assert tool["strict"] is True
     assert tool["input_schema"]["additionalProperties"] is False
     assert told(body) == [("SCHEMA_CHANGED", "tools[0].parameters_json")]
@@ -68,14 +68,17 @@ def test_strict_tool_has_a_schema_that_can_be_enforced() -> None:
 def test_strict_tool_without_parameters_takes_none(policy: models_pb2.ParameterPolicy) -> None:
     """Nobody set a schema, so none was changed."""
     body = encode(tools=[ToolDefinition(name="stop", strict=True)], parameter_policy=policy)
-    assert b'"input_schema":{"type":"object","properties":{},"additionalProperties":false},"strict":true' in body.data
-    assert body.warnings == []
+    assert (
+        b'"input_schema":{"type":"object","properties":{},"additionalProperties":false},"strict":true'
+        in body.request.body
+    )
+    assert body.notices == []
 
 
 def test_schema_that_can_be_enforced_stays_byte_for_byte() -> None:
     body = encode(tools=[ToolDefinition(name="find", parameters_json=CLOSED, strict=True)])
-    assert CLOSED.encode() in body.data
-    assert body.warnings == []
+    assert CLOSED.encode() in body.request.body
+    assert body.notices == []
 
 
 def test_tool_that_need_not_be_strict_says_so() -> None:
@@ -85,16 +88,16 @@ def test_tool_that_need_not_be_strict_says_so() -> None:
 
 def test_model_that_enforces_no_schema_gets_no_strict_tool() -> None:
     body = encode(OLD, tools=[ToolDefinition(name="find", parameters_json=SCHEMA, strict=True)])
-    assert json.loads(body.data)["tools"] == [{"name": "find", "input_schema": json.loads(SCHEMA)}]
+    assert json.loads(body.request.body)["tools"] == [{"name": "find", "input_schema": json.loads(SCHEMA)}]
     assert told(body) == [("PARAMETER_DROPPED", "tools[0].strict")]
 
 
 def test_passthrough_sends_strict_tools_as_given() -> None:
     tool = ToolDefinition(name="find", parameters_json=SCHEMA, strict=True)
     body = encode(OLD, tools=[tool], parameter_policy=PASSTHROUGH)
-    assert SCHEMA.encode() in body.data
-    assert json.loads(body.data)["tools"][0]["strict"] is True
-    assert body.warnings == []
+    assert SCHEMA.encode() in body.request.body
+    assert json.loads(body.request.body)["tools"][0]["strict"] is True
+    assert body.notices == []
 
 
 @pytest.mark.parametrize(
@@ -124,9 +127,9 @@ def test_settings_of_a_providers_tool_byte_for_byte() -> None:
     body = encode(tools=[tool, TOOL], tool_choice=ToolChoice(tool_name="search"))
     location = '"user_location":{"type":"approximate",  "city":"Gr\\u00e4felfing"}}'
     encoded = '{"type":"web_search_20250305","name":"search","strict":true,"max_uses":5,' + location
-    assert encoded.encode() in body.data
+    assert encoded.encode() in body.request.body
     assert sent(body) == {"tool_choice": {"type": "tool", "name": "search"}}
-    assert body.warnings == []
+    assert body.notices == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +141,7 @@ def test_settings_of_a_providers_tool_byte_for_byte() -> None:
 )
 def test_name_of_a_set_of_tools(kind: str, sent: dict[str, str], notices: list[tuple[str, str]]) -> None:
     body = encode(tools=[ToolDefinition(name="mine", provider_tool=ProviderTool(type=kind))])
-    assert json.loads(body.data)["tools"] == [sent]
+    assert json.loads(body.request.body)["tools"] == [sent]
     assert told(body) == notices
 
 
@@ -209,7 +212,7 @@ def test_model_that_cannot_be_made_to_call_is_left_to_decide(choice: ToolChoice)
 def test_passthrough_leaves_the_choice_to_the_provider() -> None:
     body = encode(UNFORCED, tools=[TOOL], tool_choice=NAMED, parameter_policy=PASSTHROUGH)
     assert sent(body) == {"tool_choice": {"type": "tool", "name": "find"}}
-    assert body.warnings == []
+    assert body.notices == []
 
 
 # -------------------------------------------------------------------------------------------------- response format
@@ -221,9 +224,9 @@ def wanted(schema_json: str = CLOSED, **fields: Any) -> ResponseFormat:
 
 def test_schema_of_the_answer_byte_for_byte() -> None:
     body = encode(response_format=wanted(name="answer", strict=True))
-    assert CLOSED.encode() in body.data
+    assert CLOSED.encode() in body.request.body
     assert sent(body) == {"output_config": {"format": {"type": "json_schema", "schema": json.loads(CLOSED)}}}
-    assert body.warnings == []
+    assert body.notices == []
 
 
 def test_schema_is_made_one_that_can_be_enforced() -> None:
@@ -234,8 +237,8 @@ def test_schema_is_made_one_that_can_be_enforced() -> None:
 
 def test_passthrough_sends_the_schema_as_given() -> None:
     body = encode(OLD, response_format=wanted(SCHEMA), parameter_policy=PASSTHROUGH)
-    assert b'"output_config":{"format":{"type":"json_schema","schema":' + SCHEMA.encode() in body.data
-    assert body.warnings == []
+    assert b'"output_config":{"format":{"type":"json_schema","schema":' + SCHEMA.encode() in body.request.body
+    assert body.notices == []
 
 
 def test_effort_stands_beside_the_schema() -> None:
@@ -263,8 +266,8 @@ ANSWER = "genai_platform_answer_response"
 
 def test_model_that_enforces_no_schema_answers_by_a_tool_that_it_must_call() -> None:
     body = encode(OLD, response_format=wanted(SCHEMA, name="weather"))
-    assert SCHEMA.encode() in body.data
-    (tool,) = json.loads(body.data)["tools"]
+    assert SCHEMA.encode() in body.request.body
+    (tool,) = json.loads(body.request.body)["tools"]
     assert (tool["name"], tool["input_schema"]) == ("genai_platform_answer_weather", json.loads(SCHEMA))
     choice = {"type": "tool", "name": "genai_platform_answer_weather", "disable_parallel_tool_use": True}
     assert sent(body) == {"tool_choice": choice}
@@ -272,7 +275,7 @@ def test_model_that_enforces_no_schema_answers_by_a_tool_that_it_must_call() -> 
 
 
 def test_name_of_the_tool_is_no_longer_than_the_api_takes() -> None:
-    (tool,) = json.loads(encode(OLD, response_format=wanted(name="n" * 64)).data)["tools"]
+    (tool,) = json.loads(encode(OLD, response_format=wanted(name="n" * 64)).request.body)["tools"]
     assert len(tool["name"]) == 64
 
 
@@ -296,7 +299,7 @@ def test_tool_of_the_answer_stands_beside_others(
     choice: ToolChoice | None, names: list[str], encoded: Any, notices: list[tuple[str, str]]
 ) -> None:
     body = encode(OLD, tools=[TOOL], tool_choice=choice, response_format=wanted())
-    assert [tool["name"] for tool in json.loads(body.data)["tools"]] == names
+    assert [tool["name"] for tool in json.loads(body.request.body)["tools"]] == names
     assert sent(body) == {"tool_choice": encoded}
     assert told(body) == notices
 
@@ -317,20 +320,20 @@ def test_answer_by_a_tool_comes_before_thinking() -> None:
 @pytest.mark.parametrize("target", [CLAUDE, OLD, ADAPTIVE])
 def test_json_without_a_schema_is_an_answer_by_a_tool_on_every_model(target: Target) -> None:
     body = encode(target, response_format=ResponseFormat(type="json_object"))
-    (tool,) = json.loads(body.data)["tools"]
+    (tool,) = json.loads(body.request.body)["tools"]
     assert tool["name"] == ANSWER
-    assert b'"input_schema":{"type":"object","additionalProperties":true}' in body.data
+    assert b'"input_schema":{"type":"object","additionalProperties":true}' in body.request.body
     choice = {"type": "tool", "name": ANSWER, "disable_parallel_tool_use": True}
     assert sent(body) == {"tool_choice": choice}
     assert told(body) == CHANGED
-    assert body.warnings[0].message.startswith("claude-test has no JSON mode;")
+    assert body.notices[0].message.startswith("claude-test has no JSON mode;")
 
 
 def test_json_without_a_schema_from_a_model_that_cannot_be_made_to_call() -> None:
     body = encode(UNFORCED, tools=[TOOL], response_format=ResponseFormat(type="json_object"))
-    assert [tool["name"] for tool in json.loads(body.data)["tools"]] == ["find", ANSWER]
+    assert [tool["name"] for tool in json.loads(body.request.body)["tools"]] == ["find", ANSWER]
     assert sent(body) == {"tool_choice": {"type": "auto"}}
-    assert body.warnings[0].message.endswith("which it need not call")
+    assert body.notices[0].message.endswith("which it need not call")
 
 
 def test_strict_refuses_json_without_a_schema() -> None:

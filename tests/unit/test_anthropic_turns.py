@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolCall, ToolResult
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.encoding import encode as encode_for
 from services.shared.errors import InvalidRequest
 from tests.unit.anthropic_bodies import CLAUDE, HELLO, WITH_SYSTEM_TURNS, assistant, body_of, encode, text, told
@@ -54,7 +54,9 @@ def test_results_come_before_all_else_of_their_turn() -> None:
     results = [ChatMessage(role="tool", tool_call_id=call.id, content="found") for call in calls]
     wait = ChatMessage(role="user", parts=[ContentPart(text="Wait."), ContentPart(text="So?")])
     called = ChatMessage(role="assistant", tool_calls=calls)
-    (turn,) = json.loads(encode(messages=[HELLO, called, HELLO, results[0], wait, results[1]]).data)["messages"][2:]
+    (turn,) = json.loads(encode(messages=[HELLO, called, HELLO, results[0], wait, results[1]]).request.body)[
+        "messages"
+    ][2:]
     assert [block.get("tool_use_id", block.get("text")) for block in turn["content"]] == [
         *("a", "b"),
         *("Hello", "Wait.", "So?"),
@@ -88,7 +90,7 @@ def test_message_of_white_space_alone_is_refused(role: str, leading: list[ChatMe
         assert [violation.field for violation in raised.value.violations] == [f"messages[{len(leading)}]"]
 
 
-def from_session(*history: ChatMessage, said: ChatMessage = HELLO, target: Target = CLAUDE) -> Body:
+def from_session(*history: ChatMessage, said: ChatMessage = HELLO, target: Target = CLAUDE) -> Encoded:
     """The body of a request that says more in a session."""
     request = ChatRequest(model="any", messages=[said])
     conversation = Conversation(request, [*history, said], added=["session_id"] * len(history))
@@ -108,7 +110,7 @@ HI = ChatMessage(role="assistant", content="Hi.")
 def test_white_space_in_the_history_of_a_session_is_left_out_and_named(blank: ChatMessage, target: Target) -> None:
     """It came there by way of another provider, and must not be the end of the session."""
     body = from_session(HELLO, blank, HI, blank, HI, target=target)
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     assert [(turn["role"], len(turn["content"])) for turn in sent["messages"]] == [
         ("user", 1),
         ("assistant", 2),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.transport.base_urls import BaseUrl, without_secrets
+from services.models.transport.base_urls import BaseUrl, redact_url
 
 BASE = BaseUrl.of("https://llama.internal/team-a/v1")
 
@@ -84,4 +84,4 @@ def test_server_without_a_path_covers_all_its_plain_paths() -> None:
     ],
 )
 def test_what_is_logged_of_a_callers_url_holds_no_secret(url: str, shown: str) -> None:
-    assert without_secrets(url) == shown
+    assert redact_url(url) == shown

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from services.models.providers.schemas import fitting
-from services.models.transport import connection
+from services.models.transport import request_head
 from services.shared import json_text
 from services.shared.bounded_cache import BoundedCache
 
@@ -133,7 +133,12 @@ def test_threads_may_ask_at_once() -> None:
 
 @pytest.mark.parametrize(
     "cache",
-    [connection.request_lines, connection._header_lines, json_text._cached_problem_with_object, fitting._cached_fit],
+    [
+        request_head.request_head,
+        request_head._encode_headers,
+        json_text._cached_object_problem,
+        fitting._cached_fit,
+    ],
 )
 def test_what_callers_write_and_keys_are_kept_in_such_a_cache(cache: object) -> None:
     assert isinstance(cache, BoundedCache)

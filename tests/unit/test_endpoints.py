@@ -6,9 +6,9 @@ import ipaddress
 
 import pytest
 
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.address_ranges import Kind, addresses_reached, range_of
-from services.models.transport.egress import EndpointPolicy, is_numeric
+from services.models.transport.egress import EndpointPolicy, ends_in_number
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.settings import is_loopback, load_settings
 
@@ -132,6 +132,7 @@ def test_one_denied_address_denies_the_host() -> None:
         ("*.models.svc", "a.b.models.svc", True),
         ("*.models.svc", "models.svc", False),
         ("*.models.svc", "evilmodels.svc", False),
+        ("*.Bücher.example", "a.xn--bcher-kva.example", True),
     ],
 )
 def test_named_hosts_may_have_private_addresses(entry: str, host: str, allowed: bool) -> None:
@@ -154,7 +155,7 @@ def test_servers_that_the_operator_configured_are_always_allowed_at_their_own_po
 
 
 @pytest.mark.parametrize(
-    "entry", ["10.0.0.1/8", "10.0.0.0/33", "0x7f.1", "127.1", "http://host", "a b", "*", "*.", "é"]
+    "entry", ["10.0.0.1/8", "10.0.0.0/33", "0x7f.1", "127.1", "http://host", "a b", "*", "*.", "-é", "☃.net"]
 )
 def test_entry_that_is_none_is_refused_at_start(entry: str) -> None:
     with pytest.raises(StartupError, match="MODELS_ALLOWED_ENDPOINTS"):
@@ -180,18 +181,18 @@ def test_private_ranges_are_the_default_only_of_a_server_on_the_loopback_address
 ) -> None:
     monkeypatch.setenv("GENAI_HOST", host)
     monkeypatch.setenv("MODELS_ALLOWED_ENDPOINTS", setting or "")
-    settings = load_settings(ModelsSettings)
+    settings = load_settings(Settings)
     assert allows(EndpointPolicy(settings.choose_allowed_endpoints().operators), "10.0.0.1") is expected
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "1.2.3.4.", "0x"])
 def test_host_that_ends_in_a_number_is_taken_for_an_address(host: str) -> None:
-    assert is_numeric(host)
+    assert ends_in_number(host)
 
 
 @pytest.mark.parametrize("host", ["vllm0", "a.b1", "localhost", "7.example", "0x7g"])
 def test_host_that_ends_in_a_word_is_a_name(host: str) -> None:
-    assert not is_numeric(host)
+    assert not ends_in_number(host)
     assert is_loopback(host) is (host == "localhost")
 
 

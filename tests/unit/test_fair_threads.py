@@ -59,7 +59,7 @@ async def settle() -> None:
 
 @pytest.mark.parametrize(("threads", "greedy"), [(2, 1), (3, 2), (32, 16)])
 async def test_a_caller_with_a_heap_of_work_leaves_threads_to_another(gate: Gate, threads: int, greedy: int) -> None:
-    fair = FairThreads("", threads, room=1000)
+    fair = FairThreads("", threads, queue_limit=1000)
     heap = [begin(fair, "greedy", gate.work(f"greedy {number}")) for number in range(50)]
     await settle()
     assert await asyncio.wait_for(begin(fair, "modest", lambda: "done"), WAIT_SECONDS) == "done"
@@ -69,7 +69,7 @@ async def test_a_caller_with_a_heap_of_work_leaves_threads_to_another(gate: Gate
 
 
 async def test_callers_who_wait_take_turns(gate: Gate) -> None:
-    fair = FairThreads("", 1, room=1000)
+    fair = FairThreads("", 1, queue_limit=1000)
     first = begin(fair, "first", gate.work("first"))
     await settle()
     order: list[str] = []
@@ -86,8 +86,8 @@ async def test_callers_who_wait_take_turns(gate: Gate) -> None:
     assert order == ["heap 0", "another", "third", "heap 1", "heap 2"]
 
 
-async def test_what_waits_is_bounded_and_one_caller_does_not_have_all_the_room(gate: Gate) -> None:
-    fair = FairThreads("to be tested", 1, room=40)
+async def test_queue_is_bounded_and_shared_by_the_callers(gate: Gate) -> None:
+    fair = FairThreads("to be tested", 1, queue_limit=40)
     running = begin(fair, "greedy", gate.work("running"))
     await settle()
     waiting = [begin(fair, "greedy", gate.work("waiting"), size=5) for _ in range(10)]
@@ -105,12 +105,12 @@ async def test_what_waits_is_bounded_and_one_caller_does_not_have_all_the_room(g
     assert not modest.done()
     gate.open()
     await asyncio.gather(running, modest, *(task for task in waiting if task not in refused))
-    # All the room is there again.
-    assert fair._room.free == 40
+    # The queue is free again.
+    assert fair._queue.free == 40
 
 
-async def test_work_larger_than_all_the_room_is_done_where_nothing_else_waits(gate: Gate) -> None:
-    fair = FairThreads("", 1, room=10)
+async def test_work_larger_than_the_queue_runs_where_nothing_else_waits(gate: Gate) -> None:
+    fair = FairThreads("", 1, queue_limit=10)
     running = begin(fair, "one", gate.work("running"))
     await settle()
     large = begin(fair, "one", lambda: "large", size=1000)
@@ -119,16 +119,16 @@ async def test_work_larger_than_all_the_room_is_done_where_nothing_else_waits(ga
     assert await asyncio.gather(running, large) == ["running", "large"]
 
 
-async def test_who_waits_and_leaves_makes_room_at_once(gate: Gate) -> None:
-    fair = FairThreads("", 1, room=10)
+async def test_cancelled_waiter_leaves_the_queue_at_once(gate: Gate) -> None:
+    fair = FairThreads("", 1, queue_limit=10)
     running = begin(fair, "one", gate.work("running"))
     await settle()
     left = begin(fair, "one", gate.work("never"), size=5)
     await settle()
-    assert fair._room.free == 5
+    assert fair._queue.free == 5
     left.cancel()
     await settle()
-    assert fair._room.free == 10
+    assert fair._queue.free == 10
     assert not fair._waiting
     gate.open()
     assert await running == "running"
@@ -137,7 +137,7 @@ async def test_who_waits_and_leaves_makes_room_at_once(gate: Gate) -> None:
 
 
 async def test_who_leaves_running_work_is_free_at_once_and_its_thread_counts_until_it_ends(gate: Gate) -> None:
-    fair = FairThreads("", 1, room=10)
+    fair = FairThreads("", 1, queue_limit=10)
     running = begin(fair, "one", gate.work("running"))
     await settle()
     running.cancel()
@@ -151,39 +151,39 @@ async def test_who_leaves_running_work_is_free_at_once_and_its_thread_counts_unt
 
 
 async def test_turn_that_comes_together_with_a_cancellation_goes_to_the_next() -> None:
-    fair = FairThreads("", 1, room=10)
-    await fair.turn()
+    fair = FairThreads("", 1, queue_limit=10)
+    await fair.acquire_turn()
     left = begin(fair, "left", lambda: "never")
     behind = begin(fair, "behind", lambda: "behind")
     await settle()
-    fair.pass_on()
+    fair.release_turn()
     left.cancel()
     assert await asyncio.wait_for(behind, WAIT_SECONDS) == "behind"
     assert left.cancelled()
 
 
 async def test_cancelled_work_that_has_not_left_yet_gets_no_turn() -> None:
-    fair = FairThreads("", 1, room=10)
-    await fair.turn()
+    fair = FairThreads("", 1, queue_limit=10)
+    await fair.acquire_turn()
     left = begin(fair, "left", lambda: "never")
     behind = begin(fair, "behind", lambda: "behind")
     await settle()
     left.cancel()
-    fair.pass_on()
+    fair.release_turn()
     assert await asyncio.wait_for(behind, WAIT_SECONDS) == "behind"
     assert left.cancelled()
     assert not fair._waiting
 
 
 async def test_errors_come_back_and_end_the_turn() -> None:
-    fair = FairThreads("", 1, room=10)
+    fair = FairThreads("", 1, queue_limit=10)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await fair.run(lambda: 1 // 0)
 
 
 async def test_system_without_a_thread_is_busy_and_the_turn_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    fair = FairThreads("", 1, room=10)
+    fair = FairThreads("", 1, queue_limit=10)
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -202,7 +202,7 @@ async def test_what_failed_work_was_given_is_let_go() -> None:
 
     large = Large()
     kept = weakref.ref(large)
-    fair = FairThreads("", 1, room=10)
+    fair = FairThreads("", 1, queue_limit=10)
 
     def fail(_: Large) -> None:
         raise ValueError

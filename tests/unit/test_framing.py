@@ -11,8 +11,8 @@ from services.models.providers.answers.framing import (
     Framing,
     feed_rest,
 )
+from services.models.providers.dialects import OPENAI_COMPATIBLE
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
 from services.models.transport.sse import MAX_EMPTY_BYTES, Event
 from services.shared import errors
 

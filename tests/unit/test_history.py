@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, Media, ModelCapabilities, ToolResult
+from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation
+from services.models.providers.estimates import estimate_usage
 from services.models.sessions.history import default_window
+from services.sessions.contents import StoredMessage
+from services.sessions.windows import Entry
 
 IMAGE = ContentPart(media=Media(data=b"x", mime_type="image/png"))
 
@@ -24,3 +28,14 @@ def test_media_take_room_as_the_sessions_count_them() -> None:
 def test_media_in_a_tools_result_take_room_too() -> None:
     result = ContentPart(tool_result=ToolResult(tool_call_id="call-1", content=[IMAGE]))
     assert room_beside() - room_beside(result) == 1000
+
+
+def test_all_services_estimate_chinese_text_alike() -> None:
+    text = "\u6f22" * 12_000
+    message = ChatMessage(role="user", content=text)
+    request = ChatRequest(messages=[message])
+    answer = Answer()
+    answer.add(0, "text", text)
+    usage = estimate_usage(answer, Conversation(request, request.messages))
+    assert usage.completion_tokens == 9_000
+    assert usage.prompt_tokens == Entry.of(StoredMessage(1, message.SerializeToString(), 0)).tokens == 9_004

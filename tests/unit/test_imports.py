@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests")
+FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests", "tools")
 
 # What the modules of a folder may import of this project. The longest path that fits a module is its rule.
 ALLOWED = {
     "genai_platform": {"genai_platform", "proto"},
     "proto": {"proto"},
+    "tools": set(),
     "services/shared": {"services.shared", "proto"},
     "services/models": {"services.models", "services.shared", "proto"},
     "services/sessions": {"services.sessions", "services.shared", "proto"},
@@ -33,13 +34,14 @@ ROOMS = {
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
-    "catalog": {"settings", "providers", "transport", "validation"},
+    "settings": {"catalog", "access", "transport"},
+    "catalog": {"providers", "access", "transport", "validation"},
     "sessions": {"providers", "validation"},
     "prompts": {"storage", "validation"},
-    "settings": {"access", "transport"},
     "providers": {"transport", "validation"},
     "access": {"transport"},
     "storage": set(),
+    "migrations": set(),
     "transport": set(),
     "validation": set(),
 }
@@ -82,6 +84,17 @@ def test_modules_import_only_what_lies_below_them(folder: str) -> None:
     assert not wrong
 
 
+def test_the_halves_of_the_sdk_do_not_import_each_other() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for half, other in (("_async", "_sync"), ("_sync", "_async"))
+        for path in modules(f"genai_platform/{half}")
+        for name in imported(path)
+        if is_within(name, f"genai_platform.{other}")
+    ]
+    assert not wrong
+
+
 def test_every_package_of_the_services_has_a_rule() -> None:
     packages = {path.parent for path in (ROOT / "services").glob("*/__init__.py")}
     assert {str(package.relative_to(ROOT)) for package in packages} == {
@@ -116,13 +129,13 @@ def test_every_package_says_in_one_sentence_what_it_is() -> None:
         assert described, path
 
 
-def test_nothing_but_tests_imports_tests() -> None:
+def test_nothing_but_tests_imports_tests_and_benchmarks_only_what_supports_them() -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for folder in set(FOLDERS) - {"tests"}
         for path in modules(folder)
         for name in imported(path)
-        if is_within(name, "tests")
+        if is_within(name, "tests") and not (folder == "benchmarks" and is_within(name, "tests.support"))
     ]
     assert not wrong
 

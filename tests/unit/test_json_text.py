@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.shared import json_text, large_json
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.json_text import Malformed
+from services.shared.offload import LARGE_BYTES
 from tests.timing import cpu_seconds, is_in_proportion
 
 DEEP = "[" * 100_000
@@ -103,13 +103,13 @@ def test_what_is_no_object_to_embed(text: str) -> None:
     assert not json_text.is_object(text)
     with pytest.raises(Malformed):
         json_text.raw_members(text)
-    assert json_text.problem_with_object(text, 200_000)
+    assert json_text.object_problem(text, 200_000)
 
 
 @pytest.mark.parametrize("text", ["{}", ' {"a": [1e999, 12345678901234567890123]} ', '{"a":1,"a":2}', '{"\\u0000":0}'])
 def test_object_to_embed(text: str) -> None:
     assert json_text.is_object(text)
-    assert json_text.problem_with_object(text, 100) is None
+    assert json_text.object_problem(text, 100) is None
 
 
 @pytest.mark.parametrize(
@@ -122,21 +122,21 @@ def test_object_to_embed(text: str) -> None:
     ],
 )
 def test_problem_is_told(text: str, problem: str) -> None:
-    assert json_text.problem_with_object(text, 7 if "longer" in problem else 100) == problem
+    assert json_text.object_problem(text, 7 if "longer" in problem else 100) == problem
 
 
 @pytest.mark.parametrize(("depth", "is_fine"), [(64, True), (65, False), (900, False)])
 @pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
 def test_nesting_has_a_limit(depth: int, is_fine: bool, opening: str, closing: str) -> None:
     text = '{"a":' + opening * (depth - 1) + "0" + closing * (depth - 1) + "}"
-    assert (json_text.problem_with_object(text, 100_000) is None) is is_fine
+    assert (json_text.object_problem(text, 100_000) is None) is is_fine
 
 
 def test_large_text_is_checked_like_a_small_one() -> None:
     """Small texts are remembered, large ones are not."""
     text = '{"a": "' + "x" * 20_000 + '"}'
-    assert json_text.problem_with_object(text, 100_000) is None
-    assert json_text.problem_with_object(text[:-1], 100_000) == "is not valid JSON"
+    assert json_text.object_problem(text, 100_000) is None
+    assert json_text.object_problem(text[:-1], 100_000) == "is not valid JSON"
 
 
 class _Holder(msgspec.Struct):

@@ -26,16 +26,14 @@ from proto.models_pb2 import (
 )
 from services.models.access.credentials import Credentials
 from services.models.chat.system_prompt import fill
-from services.models.custom_models.registration import define
+from services.models.custom_models.registration import build_registered_model
 from services.models.prompts.record import Resolved
 from services.models.prompts.requests import check_list, check_reference
 from services.models.prompts.version import define as define_prompt
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import MAX_NOTICES, encode
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.sessions.history import with_history
 from services.models.validation.limits import (
     MAX_EFFORTS,
@@ -51,8 +49,8 @@ from services.models.validation.limits import (
 )
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import FEW_BYTES, Contents, message_work, work_to_check
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest, PlatformError
+from services.shared.offload import LARGE_BYTES
 from tests.timing import cpu_seconds, is_in_proportion
 
 HELLO = ChatMessage(role="user", content="Hello")
@@ -81,7 +79,7 @@ def in_messages(count: int, each: Callable[[int], ChatMessage]) -> list[ChatMess
 
 
 def define_model(request: models_pb2.RegisterModelRequest) -> None:
-    define(request, Credentials(), by_stranger=False)
+    build_registered_model(request, Credentials(), by_stranger=False)
 
 
 def violations_of(check: Callable[..., object], *arguments: Any) -> dict[str, str]:
@@ -394,8 +392,8 @@ def test_checking_and_encoding_take_time_in_proportion(kind: str, target: Target
 def test_warnings_of_a_kind_have_a_limit_and_say_so() -> None:
     request = ask(*[ChatMessage(role="user", content="x", name="ada")] * 1000)
     body = encode(Conversation(request, request.messages), TARGETS[2], stream=False)
-    assert [warning.code for warning in body.warnings] == [*["NAME_DROPPED"] * MAX_NOTICES, "WARNINGS_NOT_LISTED"]
-    assert body.warnings[-1].message == f"{1000 - MAX_NOTICES} more warnings NAME_DROPPED are not listed"
+    assert [warning.code for warning in body.notices] == [*["NAME_DROPPED"] * MAX_NOTICES, "WARNINGS_NOT_LISTED"]
+    assert body.notices[-1].message == f"{1000 - MAX_NOTICES} more warnings NAME_DROPPED are not listed"
 
 
 def test_prompt_with_a_place_in_every_word_is_filled_in_proportion() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from services.shared import logs
-from services.shared.characters import UNSEEN
+from services.shared.characters import INVISIBLE
 from services.shared.logs import MAX_LINE_BYTES, MAX_PENDING_BYTES, MAX_PENDING_LINES, LineWriter, Log, open_log
 
 SECRET = "CANARY"
@@ -70,7 +70,7 @@ def test_unseen_characters_are_written_as_their_numbers(text: str) -> None:
     writer = Writer()
     writer.log.info(text, fact=f"é{text}\\{text}", tags={text: [text]})
     [line] = writer.lines()
-    assert not UNSEEN.search(line.decode())
+    assert not INVISIBLE.search(line.decode())
     [entry] = writer.entries()
     assert (entry["event"], entry["fact"], entry["tags"]) == (text, f"é{text}\\{text}", {text: [text]})
 

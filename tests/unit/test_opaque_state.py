@@ -7,11 +7,10 @@ import json
 import pytest
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ProviderState, Reasoning
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
+from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.providers.openai.responses.output_items import CALL_INPUTS
 from services.models.providers.state.opaque_state import Head, read_head
 from services.shared.errors import InvalidRequest
@@ -110,7 +109,7 @@ def answer_with(state: str, owner: str, **kind: object) -> ChatMessage:
     return ChatMessage(role="assistant", parts=[ContentPart(text="So."), kept, ContentPart(text="Then.")])
 
 
-def body_with(owner: str, *messages: ChatMessage, history: int = 0) -> Body:
+def body_with(owner: str, *messages: ChatMessage, history: int = 0) -> Encoded:
     conversation = Conversation(ChatRequest(), [HELLO, *messages, HELLO], added=[HISTORY_FIELD] * history)
     return encode(conversation, TARGETS[owner], stream=False)
 
@@ -118,8 +117,8 @@ def body_with(owner: str, *messages: ChatMessage, history: int = 0) -> Body:
 @pytest.mark.parametrize(("owner", "state"), [(owner, state) for owner in OWN for state in OWN[owner]])
 def test_what_the_model_said_goes_back_byte_for_byte(owner: str, state: str) -> None:
     body = body_with(owner, answer_with(state, owner))
-    assert state.encode() in body.data
-    assert not body.warnings
+    assert state.encode() in body.request.body
+    assert not body.notices
 
 
 @pytest.mark.parametrize(("owner", "state"), FORGED)
@@ -136,17 +135,17 @@ def test_what_is_not_the_models_own_is_refused_by_its_field(owner: str, state: s
 @pytest.mark.parametrize(("owner", "state"), FORGED)
 def test_in_a_sessions_history_it_is_left_out_and_told(owner: str, state: str) -> None:
     body = body_with(owner, answer_with(state, owner), history=2)
-    assert state.encode() not in body.data
-    assert [(warning.code, warning.field) for warning in body.warnings] == [
+    assert state.encode() not in body.request.body
+    assert [(warning.code, warning.field) for warning in body.notices] == [
         ("PROVIDER_STATE_DROPPED", f"{HISTORY_FIELD}.parts[1]")
     ]
-    assert b"So." in body.data
-    assert b"Then." in body.data
+    assert b"So." in body.request.body
+    assert b"Then." in body.request.body
 
 
 def test_text_with_its_sources_goes_back_only_as_the_text_of_its_part() -> None:
     cited = '{"type":"text","text":"Found.","citations":[{}]}'
-    assert cited.encode() in body_with("anthropic", answer_with(cited, "anthropic", text="Found.")).data
+    assert cited.encode() in body_with("anthropic", answer_with(cited, "anthropic", text="Found.")).request.body
     with pytest.raises(InvalidRequest):
         body_with("anthropic", answer_with(cited, "anthropic", text="Other."))
 
@@ -154,7 +153,7 @@ def test_text_with_its_sources_goes_back_only_as_the_text_of_its_part() -> None:
 @pytest.mark.parametrize("owner", TARGETS)
 def test_state_of_others_is_never_looked_at(owner: str) -> None:
     foreign = answer_with('{"type":"message","role":"system"}', "somebody")
-    assert [warning.code for warning in body_with(owner, foreign).warnings] == ["PROVIDER_STATE_DROPPED"]
+    assert [warning.code for warning in body_with(owner, foreign).notices] == ["PROVIDER_STATE_DROPPED"]
 
 
 def test_head_is_read_however_the_rest_is_written() -> None:
@@ -193,5 +192,5 @@ def test_large_state_is_embedded_without_being_read() -> None:
     for owner, kind in (("openai", "web_search_call"), ("anthropic", "server_tool_use")):
         state = json.dumps({"type": kind}).removesuffix("}") + f',"x":{lists}}}'
         answer = answer_with(state, owner)
-        assert state.encode() in body_with(owner, answer).data
+        assert state.encode() in body_with(owner, answer).request.body
         assert cpu_seconds(lambda owner=owner, answer=answer: body_with(owner, answer)) < 0.5

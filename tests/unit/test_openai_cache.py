@@ -18,11 +18,10 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.catalog.families import facts_for
-from services.models.providers.base import Body, Conversation, Dialect, Target
+from services.models.catalog.vendors import openai
+from services.models.providers.base import Conversation, Dialect, Encoded, Target
+from services.models.providers.dialects import OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions import OPENAI
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 
 MARK = PromptCache()
 EXPLICIT = {"mode": "explicit"}
@@ -30,20 +29,20 @@ EXPLICIT = {"mode": "explicit"}
 both_dialects = pytest.mark.parametrize("dialect", [OPENAI, OPENAI_RESPONSES], ids=["chat", "responses"])
 
 
-def encoded(dialect: Dialect, *messages: ChatMessage, model: str = "gpt-5.6", **fields: Any) -> Body:
-    target = Target(dialect, "openai", model, "https://api.openai.com/v1", {}, facts_for("openai", model))
+def encoded(dialect: Dialect, *messages: ChatMessage, model: str = "gpt-5.6", **fields: Any) -> Encoded:
+    target = Target(dialect, "openai", model, "https://api.openai.com/v1", {}, openai.VENDOR.facts(model))
     request = ChatRequest(model=model, messages=messages, **fields)
     return encode(Conversation(request, request.messages), target, stream=False)
 
 
-def sent(body: Body) -> list[dict[str, Any]]:
-    members = json.loads(body.data)
+def sent(body: Encoded) -> list[dict[str, Any]]:
+    members = json.loads(body.request.body)
     items: list[dict[str, Any]] = members.get("messages") or members["input"]
     return items
 
 
-def told(body: Body) -> list[tuple[str, str]]:
-    return [(notice.code, notice.field) for notice in body.warnings]
+def told(body: Encoded) -> list[tuple[str, str]]:
+    return [(notice.code, notice.field) for notice in body.notices]
 
 
 @both_dialects
@@ -102,7 +101,7 @@ def test_lifetime_is_the_nearest_that_there_is(dialect: Dialect, seconds: int, l
 def test_mark_where_none_can_be_is_told(dialect: Dialect, message: ChatMessage) -> None:
     body = encoded(dialect, ChatMessage(role="user", content="Hello"), message)
     assert told(body) == [("PARAMETER_DROPPED", "messages[1].parts[0].cache")]
-    assert b"prompt_cache_breakpoint" not in body.data
+    assert b"prompt_cache_breakpoint" not in body.request.body
 
 
 @both_dialects
@@ -111,7 +110,7 @@ def test_mark_on_a_tool_is_told(dialect: Dialect) -> None:
     hello = ChatMessage(role="user", content="Hello")
     body = encoded(dialect, hello, tools=tools)
     assert told(body) == [("PARAMETER_DROPPED", "tools[1].cache")]
-    assert b"cache" not in body.data
+    assert b"cache" not in body.request.body
     assert told(encoded(dialect, hello, tools=tools, model="gpt-4o")) == []
 
 

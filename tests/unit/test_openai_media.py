@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, Media
-from services.models.providers.base import Body, Target
+from services.models.providers.base import Encoded, Target
 from services.models.providers.openai.chat_completions.media import AUDIO_FORMATS
 from tests.unit.openai_bodies import (
     COMPATIBLE,
@@ -163,13 +163,13 @@ def test_openai_takes_no_video() -> None:
 
 @pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
 def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(target: Target) -> None:
-    def body_with(**fields: Any) -> Body:
+    def body_with(**fields: Any) -> Encoded:
         page = media(data=b"%PDF", mime_type=PDF, **fields)
         return encode(target, [ChatMessage(role="user", parts=[page])])
 
     wanted = body_with(enable_citations=True)
     assert told(wanted) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.enable_citations")]
-    assert wanted.data == body_with(enable_citations=False).data == body_with().data
+    assert wanted.request.body == body_with(enable_citations=False).request.body == body_with().request.body
     assert told(body_with(enable_citations=False)) == []
 
 
@@ -183,7 +183,7 @@ def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(ta
 def test_detail_of_what_is_no_image_is_left_out_and_named(target: Target, fields: dict[str, Any], detail: str) -> None:
     body = encode(target, [ChatMessage(role="user", parts=[media(**fields, detail=detail)])])
     assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
-    assert b"detail" not in body.data
+    assert b"detail" not in body.request.body
     assert part_of(target, **fields, detail="auto") == part_of(target, **fields)
 
 
@@ -191,7 +191,7 @@ def test_detail_of_a_film_is_left_out_and_named() -> None:
     film = media(url="https://example.com/a.mp4", mime_type="video/mp4", detail="low")
     body = encode(ON_VLLM, [ChatMessage(role="user", parts=[film])])
     assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
-    assert b"detail" not in body.data
+    assert b"detail" not in body.request.body
 
 
 def test_every_part_that_is_refused_is_named() -> None:

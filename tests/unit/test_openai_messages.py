@@ -10,8 +10,8 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult
 from services.models.providers.base import Target
+from services.models.providers.dialects import OPENAI_COMPATIBLE
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI_COMPATIBLE
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,
@@ -143,7 +143,7 @@ def test_reasoning_and_foreign_state_are_left_out_and_named() -> None:
             ),
         ]
     )
-    assert json.loads(body.data)["messages"][1] == {"role": "assistant", "content": "Hi."}
+    assert json.loads(body.request.body)["messages"][1] == {"role": "assistant", "content": "Hi."}
     assert told(body) == [
         ("REASONING_DROPPED", "messages[1].parts[0]"),
         ("PROVIDER_STATE_DROPPED", "messages[1].parts[1]"),
@@ -155,7 +155,7 @@ def test_state_of_a_part_that_is_sent_is_left_out_and_named() -> None:
     call = ToolCall(id="a", name="find", arguments_json="{}")
     parts = [ContentPart(text="Hi.", provider_state=state), ContentPart(tool_call=call, provider_state=state)]
     body = encode(messages=[HELLO, ChatMessage(role="assistant", parts=parts), FOUND])
-    sent = json.loads(body.data)["messages"][1]
+    sent = json.loads(body.request.body)["messages"][1]
     assert (sent["content"], [call["id"] for call in sent["tool_calls"]]) == ("Hi.", ["a"])
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
@@ -215,7 +215,7 @@ def test_own_state_that_says_no_more_than_its_part_is_no_loss(
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
 def test_name_on_what_a_tool_answered_is_left_out_and_named(target: Target) -> None:
     body = encode(target, [HELLO, ChatMessage(role="tool", tool_call_id="a", content="found", name="find")])
-    assert json.loads(body.data)["messages"][1] == {"role": "tool", "tool_call_id": "a", "content": "found"}
+    assert json.loads(body.request.body)["messages"][1] == {"role": "tool", "tool_call_id": "a", "content": "found"}
     assert told(body) == [("NAME_DROPPED", "messages[1].name")]
 
 
@@ -235,7 +235,7 @@ def test_short_form_is_one_text_and_the_calls(target: Target, short: ChatMessage
     calls = [ContentPart(tool_call=call) for call in short.tool_calls]
     results = [FOUND] * len(calls)
     long = ChatMessage(role=short.role, name=short.name, parts=[ContentPart(text=short.content), *calls])
-    assert encode(target, [short, *results, HELLO]).data == encode(target, [long, *results, HELLO]).data
+    assert encode(target, [short, *results, HELLO]).request.body == encode(target, [long, *results, HELLO]).request.body
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
@@ -268,7 +268,7 @@ CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
 
 def continuation(target: Target, *messages: ChatMessage, **fields: Any) -> Any:
     """What is sent beside the messages."""
-    sent = json.loads(encode(target, messages, **fields).data)
+    sent = json.loads(encode(target, messages, **fields).request.body)
     return {name: value for name, value in sent.items() if name not in ("model", "messages")}
 
 
@@ -353,7 +353,9 @@ def test_tool_results_as_parts_are_messages_of_their_own() -> None:
 def test_mark_of_a_tool_that_failed_is_left_out_and_named() -> None:
     message = ChatMessage(role="tool", parts=[result("a", ContentPart(text="out of paper"), is_error=True)])
     body = encode(messages=[message])
-    assert json.loads(body.data)["messages"] == [{"role": "tool", "tool_call_id": "a", "content": "out of paper"}]
+    assert json.loads(body.request.body)["messages"] == [
+        {"role": "tool", "tool_call_id": "a", "content": "out of paper"}
+    ]
     assert told(body) == [("ERROR_MARK_DROPPED", "messages[0].parts[0].tool_result.is_error")]
 
 
@@ -375,7 +377,7 @@ def test_media_of_tool_results_follow_all_results_of_the_turn(target: Target) ->
             HELLO,
         ],
     )
-    assert json.loads(body.data)["messages"] == [
+    assert json.loads(body.request.body)["messages"] == [
         {"role": "tool", "tool_call_id": "a", "content": "see chart"},
         {"role": "tool", "tool_call_id": "b", "content": ""},
         {"role": "tool", "tool_call_id": "c", "content": "done"},
@@ -405,7 +407,7 @@ def test_media_of_tool_results_follow_all_results_of_the_turn(target: Target) ->
 
 def test_media_of_the_last_tool_results_end_the_conversation() -> None:
     body = encode(messages=[ChatMessage(role="tool", parts=[result("a", ContentPart(media=IMAGE))])])
-    assert [message["role"] for message in json.loads(body.data)["messages"]] == ["tool", "user"]
+    assert [message["role"] for message in json.loads(body.request.body)["messages"]] == ["tool", "user"]
 
 
 def test_moved_media_are_refused_where_they_are_not_taken() -> None:

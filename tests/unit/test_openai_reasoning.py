@@ -10,10 +10,9 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ReasoningConfig
 from services.models.providers.base import Target
+from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
 from services.models.providers.openai.common.efforts import SCALE, effort_of_budget, nearest_effort
-from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 from tests.unit.openai_bodies import COMPATIBLE, GPT_4O, ON_VLLM, encode, openai_target, own_target, told
 
@@ -35,7 +34,7 @@ UNKNOWN = openai_target("new", ModelFacts())
 def asked(target: Target, config: ChatConfig | None = None, policy: int = 0, **reasoning: Any) -> tuple[Any, Any]:
     """What is sent beside the messages, and what is told."""
     body = encode(target, config=config, reasoning=ReasoningConfig(**reasoning), parameter_policy=policy)
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     return {name: value for name, value in sent.items() if name not in ("model", "messages")}, told(body)
 
 
@@ -66,7 +65,7 @@ def test_word_that_nobody_knows_is_left_out_and_named() -> None:
 
 def test_message_about_a_dropped_effort_cannot_be_read_as_the_effort_none() -> None:
     body = encode(reasoner("low", "high"), reasoning=ReasoningConfig(effort="ponder"))
-    assert [notice.message for notice in body.warnings] == ["thinker takes low, high as effort; it was not sent"]
+    assert [notice.message for notice in body.notices] == ["thinker takes low, high as effort; it was not sent"]
 
 
 def test_strict_refuses_an_effort_that_is_not_taken() -> None:

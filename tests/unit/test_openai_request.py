@@ -11,10 +11,9 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ToolDefinition
 from services.models.providers.base import Target
+from services.models.providers.dialects import OPENAI, VLLM
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI
 from services.models.providers.schemas.fitting import OPENAI_STRICT, fit_schema
-from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 from tests.unit.openai_bodies import (
     COMPATIBLE,
@@ -114,7 +113,7 @@ def test_max_tokens_under_the_name_that_the_model_takes(model: str, name: str) -
 
 def test_reasoning_models_are_not_sent_what_they_refuse_and_the_caller_is_told() -> None:
     body = encode(GPT_5, config=EVERYTHING, tools=[TOOL])
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     assert sent.keys() == {
         "model",
         "messages",
@@ -128,7 +127,7 @@ def test_reasoning_models_are_not_sent_what_they_refuse_and_the_caller_is_told()
 
 def test_o3_takes_no_stop_sequences() -> None:
     body = encode(openai_target("o3"), config=ChatConfig(stop_sequences=["END"]))
-    assert "stop" not in json.loads(body.data)
+    assert "stop" not in json.loads(body.request.body)
     assert told(body) == [("PARAMETER_DROPPED", "config.stop_sequences")]
 
 
@@ -147,7 +146,7 @@ def test_passthrough_sends_what_was_given() -> None:
 def test_parallel_tool_calls_without_tools_are_left_out_and_named() -> None:
     """OpenAI answers 400 to them."""
     body = encode(config=ChatConfig(parallel_tool_calls=True))
-    assert "parallel_tool_calls" not in json.loads(body.data)
+    assert "parallel_tool_calls" not in json.loads(body.request.body)
     assert told(body) == [("PARAMETER_DROPPED", "config.parallel_tool_calls")]
 
 
@@ -168,7 +167,7 @@ def test_end_user_with_an_id_longer_than_openai_takes() -> None:
     assert body_of(GPT_4O, end_user_id="u" * 64)["safety_identifier"] == "u" * 64
     body = encode(GPT_4O, end_user_id="u" * 65)
     assert told(body) == [("PARAMETER_CHANGED", "end_user_id")]
-    assert json.loads(body.data)["safety_identifier"] == hashlib.sha256(b"u" * 65).hexdigest()
+    assert json.loads(body.request.body)["safety_identifier"] == hashlib.sha256(b"u" * 65).hexdigest()
     assert body_of(COMPATIBLE, end_user_id="u" * 1024)["user"] == "u" * 1024
 
 
@@ -198,10 +197,10 @@ def test_tools_with_their_schema_byte_for_byte() -> None:
         TOOL,
     ]
     body = encode(tools=tools)
-    assert SCHEMA.encode() in body.data
-    assert STRICT_SCHEMA.encode() in body.data
+    assert SCHEMA.encode() in body.request.body
+    assert STRICT_SCHEMA.encode() in body.request.body
     assert told(body) == []
-    assert json.loads(body.data)["tools"] == [
+    assert json.loads(body.request.body)["tools"] == [
         {
             "type": "function",
             "function": {
@@ -223,7 +222,7 @@ def test_tools_with_their_schema_byte_for_byte() -> None:
 def test_strict_schemas_are_fitted_to_what_openai_enforces_and_the_caller_is_told(place: str) -> None:
     fitted, _ = fit_schema(SCHEMA, OPENAI_STRICT, place, "OpenAI")
     body = encode(GPT_4O, **strict_schema(place))
-    assert fitted.encode() in body.data
+    assert fitted.encode() in body.request.body
     assert told(body) == [("SCHEMA_CHANGED", place)]
 
 
@@ -231,14 +230,14 @@ def test_strict_schemas_are_fitted_to_what_openai_enforces_and_the_caller_is_tol
 @pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
 def test_strict_schemas_are_sent_to_other_servers_as_they_are(target: Target, place: str) -> None:
     body = encode(target, **strict_schema(place))
-    assert SCHEMA.encode() in body.data
+    assert SCHEMA.encode() in body.request.body
     assert told(body) == []
 
 
 @pytest.mark.parametrize("place", ["tools[1].parameters_json", "response_format.schema_json"])
 def test_passthrough_sends_strict_schemas_as_they_are(place: str) -> None:
     body = encode(GPT_4O, parameter_policy=models_pb2.PARAMETER_POLICY_PASSTHROUGH, **strict_schema(place))
-    assert SCHEMA.encode() in body.data
+    assert SCHEMA.encode() in body.request.body
     assert told(body) == []
 
 
@@ -293,12 +292,12 @@ FORCED = [models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED"), models_pb2.To
 def test_model_that_cannot_be_made_to_call_a_tool_is_left_to_choose(choice: models_pb2.ToolChoice) -> None:
     target = own_target(OPENAI, ModelFacts(forced_tool_choice=False))
     body = encode(target, tools=[TOOL], tool_choice=choice)
-    assert json.loads(body.data)["tool_choice"] == "auto"
+    assert json.loads(body.request.body)["tool_choice"] == "auto"
     assert told(body) == [("PARAMETER_CHANGED", "tool_choice")]
     as_given = encode(
         target, tools=[TOOL], tool_choice=choice, parameter_policy=models_pb2.PARAMETER_POLICY_PASSTHROUGH
     )
-    assert json.loads(as_given.data)["tool_choice"] != "auto"
+    assert json.loads(as_given.request.body)["tool_choice"] != "auto"
 
 
 # -------------------------------------------------------------------------------------------------- response format
@@ -324,8 +323,8 @@ def test_model_that_cannot_be_made_to_call_a_tool_is_left_to_choose(choice: mode
 )
 def test_response_format(wanted: models_pb2.ResponseFormat, sent: Any) -> None:
     body = encode(response_format=wanted)
-    assert json.loads(body.data).get("response_format") == sent
-    assert wanted.schema_json.encode() in body.data
+    assert json.loads(body.request.body).get("response_format") == sent
+    assert wanted.schema_json.encode() in body.request.body
 
 
 # ---------------------------------------------------------------------------------------------- provider's options
@@ -335,8 +334,8 @@ def test_options_reach_their_provider_only() -> None:
     options = {"openai": '{"service_tier": "flex"}', "vllm": '{"min_p": 0.10}', "anthropic": '{"speed": "fast"}'}
     assert body_of(GPT_4O, provider_options_json=options)["service_tier"] == "flex"
     on_vllm = encode(ON_VLLM, provider_options_json=options)
-    assert b'"min_p":0.10' in on_vllm.data
-    assert json.loads(on_vllm.data).keys() == {"model", "messages", "min_p"}
+    assert b'"min_p":0.10' in on_vllm.request.body
+    assert json.loads(on_vllm.request.body).keys() == {"model", "messages", "min_p"}
     assert body_of(COMPATIBLE, provider_options_json=options).keys() == {"model", "messages"}
 
 
@@ -357,9 +356,9 @@ def test_lists_of_options_are_joined_to_those_of_the_request() -> None:
     body = encode(
         ON_VLLM, config=ChatConfig(stop_sequences=["END", "\n\n"]), tools=[TOOL], provider_options_json=options
     )
-    assert b'"stop":["END","\\n\\n","\\u0041"]' in body.data
-    assert body.data.endswith(b',"allowed":[1.50, 1.50]}')
-    assert [tool["type"] for tool in json.loads(body.data)["tools"]] == ["function", "other"]
+    assert b'"stop":["END","\\n\\n","\\u0041"]' in body.request.body
+    assert body.request.body.endswith(b',"allowed":[1.50, 1.50]}')
+    assert [tool["type"] for tool in json.loads(body.request.body)["tools"]] == ["function", "other"]
 
 
 @pytest.mark.parametrize("value", ["null", '"none"', "{}"])
@@ -393,7 +392,7 @@ def test_facts_decide_what_is_sent_not_the_dialect() -> None:
         [ChatMessage(role="developer", content="x")],
         config=ChatConfig(seed=1, temperature=1.5),
     )
-    assert json.loads(body.data) == {
+    assert json.loads(body.request.body) == {
         "model": "qwen",
         "messages": [{"role": "system", "content": "x"}],
         "temperature": 1.0,

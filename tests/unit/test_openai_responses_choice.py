@@ -20,13 +20,9 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai.responses import OPENAI_RESPONSES
-from services.models.providers.openai.select import suited
-from services.models.providers.vllm import VLLM
 
 PLAIN = Target(OPENAI, "openai", "gpt-4o", "https://api.openai.com/v1", {}, ModelFacts(can_reason=False), "openai")
 UNKNOWN = dataclasses.replace(PLAIN, facts=ModelFacts())
@@ -132,7 +128,7 @@ ON_CHAT_COMPLETIONS: dict[str, tuple[Target, dict[str, Any]]] = {
 
 
 def dialect_for(target: Target, fields: dict[str, Any]) -> Any:
-    return suited(target, asking(**fields)).dialect
+    return target.dialect.select(asking(**fields), target)
 
 
 def asking(**fields: Any) -> Conversation:
@@ -148,18 +144,13 @@ def test_responses_carries_what_only_it_can(case: str) -> None:
 @pytest.mark.parametrize("case", ON_CHAT_COMPLETIONS)
 def test_chat_completions_carries_everything_else(case: str) -> None:
     target, fields = ON_CHAT_COMPLETIONS[case]
-    assert suited(target, asking(**fields)) is target
-
-
-def test_only_the_dialect_changes() -> None:
-    suits = suited(ALWAYS, asking(tools=[FIND]))
-    assert suits == dataclasses.replace(ALWAYS, dialect=OPENAI_RESPONSES)
+    assert dialect_for(target, fields) is target.dialect
 
 
 def test_messages_that_go_before_the_request_count_too() -> None:
     request = ChatRequest(model="any", messages=[HELLO])
     conversation = Conversation(request, [thought("openai"), HELLO], added=["session_id"])
-    assert suited(ALWAYS, conversation).dialect is OPENAI_RESPONSES
+    assert ALWAYS.dialect.select(conversation, ALWAYS) is OPENAI_RESPONSES
 
 
 @pytest.mark.parametrize("dialect", [OPENAI_COMPATIBLE, VLLM, ANTHROPIC], ids=lambda dialect: dialect.name)

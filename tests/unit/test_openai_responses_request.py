@@ -26,9 +26,9 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 URL = "https://api.openai.com/v1"
@@ -56,23 +56,23 @@ STATE = b'{ "type":"reasoning","id":"rs_1", "summary":[],"encrypted_content":"gA
 
 def encode(
     target: Target = PLAIN, messages: Sequence[ChatMessage] = (HELLO,), *, stream: bool = False, **fields: Any
-) -> Body:
+) -> Encoded:
     request = ChatRequest(model="any", **fields)
     return target.dialect.encode(Conversation(request, messages), target, stream=stream)
 
 
 def body_of(*arguments: Any, **fields: Any) -> Any:
     body = encode(*arguments, **fields)
-    assert body.warnings == []
-    return json.loads(body.data)
+    assert body.notices == []
+    return json.loads(body.request.body)
 
 
 def sent_items(*messages: ChatMessage) -> Any:
     return body_of(PLAIN, messages)["input"]
 
 
-def told(body: Body) -> list[tuple[str, str]]:
-    return [(warning.code, warning.field) for warning in body.warnings]
+def told(body: Encoded) -> list[tuple[str, str]]:
+    return [(warning.code, warning.field) for warning in body.notices]
 
 
 def state(data: bytes = STATE, provider: str = "openai") -> ProviderState:
@@ -243,7 +243,7 @@ def test_media_have_their_forms(media: Media, sent: dict[str, Any]) -> None:
 
 
 def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted() -> None:
-    def body_with(**fields: Any) -> Body:
+    def body_with(**fields: Any) -> Encoded:
         pages = [ContentPart(media=Media(file_id="file-1", **fields))]
         result = ContentPart(tool_result=ToolResult(tool_call_id="a", content=pages))
         return encode(PLAIN, [ChatMessage(role="user", parts=pages), ChatMessage(role="tool", parts=[result])])
@@ -253,7 +253,7 @@ def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted() 
         ("PARAMETER_DROPPED", "messages[0].parts[0].media.enable_citations"),
         ("PARAMETER_DROPPED", "messages[1].parts[0].tool_result.content[0].media.enable_citations"),
     ]
-    assert wanted.data == body_with(enable_citations=False).data == body_with().data
+    assert wanted.request.body == body_with(enable_citations=False).request.body == body_with().request.body
     assert told(body_with(enable_citations=False)) == []
 
 
@@ -308,9 +308,9 @@ def test_own_state_goes_back_byte_for_byte_in_place() -> None:
         ContentPart(tool_call=CALL),
     ]
     body = encode(REASONS, [HELLO, ChatMessage(role="assistant", parts=parts)])
-    assert body.warnings == []
-    assert STATE in body.data
-    assert [item.get("type", item.get("role")) for item in json.loads(body.data)["input"]] == [
+    assert body.notices == []
+    assert STATE in body.request.body
+    assert [item.get("type", item.get("role")) for item in json.loads(body.request.body)["input"]] == [
         "user",
         "reasoning",
         "message",
@@ -366,7 +366,7 @@ def test_result_is_of_the_kind_that_its_call_wants(item: bytes, members: dict[st
 def test_result_of_a_call_that_others_made_answers_a_function() -> None:
     foreign = state(CUSTOM_CALL, "others")
     called = ChatMessage(role="assistant", parts=[ContentPart(tool_call=CALL, provider_state=foreign)])
-    sent = json.loads(encode(REASONS, [called, RESULTS["part"]]).data)["input"]
+    sent = json.loads(encode(REASONS, [called, RESULTS["part"]]).request.body)["input"]
     assert [item["type"] for item in sent] == ["function_call", "function_call_output"]
 
 
@@ -379,7 +379,10 @@ def test_foreign_state_is_left_out_and_told() -> None:
         ContentPart(tool_call=CALL, provider_state=foreign),
     ]
     body = encode(REASONS, [ChatMessage(role="assistant", parts=parts)])
-    assert json.loads(body.data)["input"] == [{"type": "message", "role": "assistant", "content": "Hi."}, SENT_CALL]
+    assert json.loads(body.request.body)["input"] == [
+        {"type": "message", "role": "assistant", "content": "Hi."},
+        SENT_CALL,
+    ]
     assert told(body) == [
         ("REASONING_DROPPED", "messages[0].parts[0]"),
         ("PROVIDER_STATE_DROPPED", "messages[0].parts[1]"),
@@ -418,14 +421,14 @@ def test_reasoning_is_not_sent_to_a_model_that_does_not_reason_and_what_followed
     )
     body = encode(PLAIN, answer)
     output = {"type": "function_call_output", "call_id": "call-a", "output": "found"}
-    assert json.loads(body.data)["input"] == [
+    assert json.loads(body.request.body)["input"] == [
         SENT_HELLO,
         {"type": "message", "role": "assistant", "content": "Hi."},
         SENT_CALL,
         output,
     ]
     assert told(body) == [("REASONING_DROPPED", "messages[1].parts[0]")]
-    assert body.warnings[0].message == "gpt-4o takes no earlier reasoning; this part was not sent"
+    assert body.notices[0].message == "gpt-4o takes no earlier reasoning; this part was not sent"
 
 
 def test_what_our_own_form_does_not_tell_of_an_item_behind_reasoning_is_told_as_lost() -> None:
@@ -433,7 +436,7 @@ def test_what_our_own_form_does_not_tell_of_an_item_behind_reasoning_is_told_as_
     rich = ContentPart(tool_call=CALL, provider_state=state(RICH_CALL))
     for part in (custom, rich):
         body = encode(PLAIN, answered_with(THOUGHT, SEARCH, part))
-        assert json.loads(body.data)["input"][1:] == [
+        assert json.loads(body.request.body)["input"][1:] == [
             SENT_CALL,
             {"type": "function_call_output", "call_id": "call-a", "output": "found"},
         ]
@@ -457,8 +460,8 @@ def test_state_without_reasoning_goes_back_to_a_model_that_does_not_reason() -> 
 def test_passthrough_sends_reasoning_to_a_model_that_does_not_reason() -> None:
     answer = answered_with(THOUGHT, ContentPart(tool_call=CALL, provider_state=state(PLAIN_CALL)))
     body = encode(PLAIN, answer, parameter_policy=PARAMETER_POLICY_PASSTHROUGH)
-    assert STATE in body.data
-    assert PLAIN_CALL in body.data
+    assert STATE in body.request.body
+    assert PLAIN_CALL in body.request.body
     assert told(body) == []
 
 
@@ -478,9 +481,9 @@ def test_reasoning_that_nothing_follows_is_left_out_and_told(parts: list[Content
     """An answer that was cut short within its reasoning would make OpenAI refuse every later turn."""
     body = encode(REASONS, [HELLO, ChatMessage(role="assistant", parts=parts), HELLO])
     kept = [part for index, part in enumerate(parts) if part.HasField("reasoning") and index not in left_out]
-    assert body.data.count(STATE) == len(kept)
+    assert body.request.body.count(STATE) == len(kept)
     assert told(body) == [("REASONING_DROPPED", f"messages[1].parts[{index}]") for index in left_out]
-    assert all("ended within this reasoning" in notice.message for notice in body.warnings)
+    assert all("ended within this reasoning" in notice.message for notice in body.notices)
 
 
 @pytest.mark.parametrize(
@@ -510,7 +513,7 @@ def test_zero_is_sent_as_zero() -> None:
 def test_what_responses_does_not_take_is_dropped_and_told() -> None:
     config = ChatConfig(seed=7, top_k=5, frequency_penalty=0.5, presence_penalty=0.5, stop_sequences=["END"])
     body = encode(PLAIN, config=config)
-    assert json.loads(body.data).keys() == {"model", "input", "store"}
+    assert json.loads(body.request.body).keys() == {"model", "input", "store"}
     assert sorted(told(body)) == [
         ("PARAMETER_DROPPED", f"config.{name}")
         for name in ("frequency_penalty", "presence_penalty", "seed", "stop_sequences", "top_k")
@@ -519,7 +522,7 @@ def test_what_responses_does_not_take_is_dropped_and_told() -> None:
 
 def test_too_short_a_length_is_raised_to_the_least() -> None:
     body = encode(PLAIN, config=ChatConfig(max_tokens=1))
-    assert json.loads(body.data)["max_output_tokens"] == 16
+    assert json.loads(body.request.body)["max_output_tokens"] == 16
     assert told(body) == [("PARAMETER_CHANGED", "config.max_tokens")]
 
 
@@ -537,7 +540,7 @@ def test_passthrough_sends_what_is_given() -> None:
 
 def test_what_a_model_refuses_while_it_reasons_is_not_sent() -> None:
     body = encode(REASONS, config=ChatConfig(temperature=0.5, top_p=1, stop_sequences=["END"]))
-    assert json.loads(body.data).keys() == {"model", "input", "store", "include"}
+    assert json.loads(body.request.body).keys() == {"model", "input", "store", "include"}
     assert told(body) == [("PARAMETER_DROPPED", f"config.{name}") for name in ("temperature", "stop_sequences")]
     sent = body_of(PLAIN, config=ChatConfig(temperature=0.5, top_p=1))
     assert (sent["temperature"], sent["top_p"]) == (0.5, 1)
@@ -556,7 +559,7 @@ def test_identifiers_and_cache_key() -> None:
 def test_identifier_longer_than_the_vendors_is_a_hash() -> None:
     body = encode(end_user_id="u" * 65)
     assert told(body) == [("PARAMETER_CHANGED", "end_user_id")]
-    assert len(json.loads(body.data)["safety_identifier"]) == 64
+    assert len(json.loads(body.request.body)["safety_identifier"]) == 64
 
 
 @pytest.mark.parametrize(
@@ -586,13 +589,13 @@ def test_identifier_longer_than_the_vendors_is_a_hash() -> None:
 )
 def test_reasoning(wanted: ReasoningConfig, sent: dict[str, str] | None, notices: list[tuple[str, str]]) -> None:
     body = encode(REASONS, reasoning=wanted)
-    assert json.loads(body.data).get("reasoning") == sent
+    assert json.loads(body.request.body).get("reasoning") == sent
     assert told(body) == notices
 
 
 def test_model_that_does_not_reason_is_asked_nothing_about_it() -> None:
     body = encode(PLAIN, reasoning=ReasoningConfig(effort="low", budget_tokens=2000, include_text=True))
-    assert "reasoning" not in json.loads(body.data)
+    assert "reasoning" not in json.loads(body.request.body)
     assert [field for _, field in told(body)] == [
         "reasoning.effort",
         "reasoning.budget_tokens",
@@ -607,8 +610,8 @@ def test_model_that_does_not_reason_is_asked_nothing_about_it() -> None:
 def test_function_says_that_it_is_not_strict() -> None:
     """Left out, `strict` would mean true here."""
     body = encode(PLAIN, tools=[FIND])
-    assert b'"parameters":{ "type": "object", "properties": {} }' in body.data
-    assert json.loads(body.data)["tools"] == [
+    assert b'"parameters":{ "type": "object", "properties": {} }' in body.request.body
+    assert json.loads(body.request.body)["tools"] == [
         {
             "type": "function",
             "name": "find",
@@ -622,7 +625,7 @@ def test_function_says_that_it_is_not_strict() -> None:
 def test_strict_schema_is_fitted_and_told() -> None:
     schema = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}'
     body = encode(PLAIN, tools=[ToolDefinition(name="find", parameters_json=schema, strict=True)])
-    tool = json.loads(body.data)["tools"][0]
+    tool = json.loads(body.request.body)["tools"][0]
     assert (tool["strict"], tool["parameters"]["additionalProperties"]) == (True, False)
     assert told(body) == [("SCHEMA_CHANGED", "tools[0].parameters_json")]
 
@@ -637,8 +640,10 @@ def test_openais_own_tools_are_passed_through() -> None:
         provider_tool=ProviderTool(type="web_search", config_json='{ "filters": {"allowed_domains":["a.test"]} }')
     )
     body = encode(PLAIN, tools=[search])
-    assert json.loads(body.data)["tools"] == [{"filters": {"allowed_domains": ["a.test"]}, "type": "web_search"}]
-    assert b'{"allowed_domains":["a.test"]}' in body.data
+    assert json.loads(body.request.body)["tools"] == [
+        {"filters": {"allowed_domains": ["a.test"]}, "type": "web_search"}
+    ]
+    assert b'{"allowed_domains":["a.test"]}' in body.request.body
 
 
 @pytest.mark.parametrize(
@@ -705,10 +710,10 @@ def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent
 def test_name_of_a_tool_that_has_none_is_told(name: str, told: list[tuple[str, str]]) -> None:
     tool = ToolDefinition(name=name, provider_tool=ProviderTool(type="shell"))
     body = encode(PLAIN, tools=[tool], tool_choice=ToolChoice(tool_name=name) if name else None)
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     assert sent["tools"] == [{"type": "shell"}]
     assert sent.get("tool_choice") == ({"type": "shell"} if name else None)
-    assert [(notice.code, notice.field) for notice in body.warnings] == told
+    assert [(notice.code, notice.field) for notice in body.notices] == told
 
 
 def test_several_calls_at_once_can_be_forbidden() -> None:
@@ -783,6 +788,6 @@ def test_what_options_include_is_asked_for_beside_what_we_need() -> None:
 def test_tools_of_the_options_stand_behind_those_of_the_request() -> None:
     tool = '{ "type":"web_search", "size": 1.50 }'
     body = encode(PLAIN, tools=[FIND], provider_options_json={"openai": f'{{"tools": [{tool}, {tool}]}}'})
-    assert [sent["type"] for sent in json.loads(body.data)["tools"]] == ["function", "web_search"]
-    assert tool.encode() in body.data
-    assert b'"parameters":{ "type": "object", "properties": {} }' in body.data
+    assert [sent["type"] for sent in json.loads(body.request.body)["tools"]] == ["function", "web_search"]
+    assert tool.encode() in body.request.body
+    assert b'"parameters":{ "type": "object", "properties": {} }' in body.request.body

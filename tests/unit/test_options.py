@@ -9,10 +9,10 @@ import pytest
 from docs.features import vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
 from services.models.access.credentials import Credentials
-from services.models.custom_models.registration import define
-from services.models.providers.anthropic import ANTHROPIC
+from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Conversation
-from services.models.providers.encoding import encode_for_whole_answer
+from services.models.providers.dialects import ANTHROPIC
+from services.models.providers.encoding import encode
 from services.models.validation.extra_body import RESERVED, reserved_in
 from services.models.validation.limits import MAX_OPTIONS
 from services.models.validation.request import check_chat_request
@@ -89,7 +89,7 @@ def test_registration_may_not_set_them(written: str, meant: str) -> None:
         name="m", endpoint="http://127.0.0.1/v1", adapter_type="vllm", default_options_json=f"{{{written}:1}}"
     )
     with pytest.raises(InvalidRequest) as raised:
-        define(request, Credentials())
+        build_registered_model(request, Credentials())
     (violation,) = raised.value.violations
     assert violation.field == "default_options_json"
     assert violation.description == f"must not set {meant}: each request says them itself"
@@ -117,5 +117,5 @@ def test_number_of_an_option_may_have_any_length(number: str) -> None:
     request = ChatRequest(model="m", messages=[HELLO], provider_options_json=options)
     check_chat_request(request)
     target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
-    body = encode_for_whole_answer(Conversation(request, [HELLO]), target)
-    assert f'"max_tokens":{number}'.encode() in body.data
+    body = encode(Conversation(request, [HELLO]), target, stream=False)
+    assert f'"max_tokens":{number}'.encode() in body.request.body

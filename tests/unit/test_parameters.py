@@ -8,11 +8,10 @@ import pytest
 
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ChatRequest, ContentPart, Reasoning
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions import OPENAI
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import fit
 from services.shared.errors import InvalidRequest
@@ -70,7 +69,7 @@ def test_what_fits_is_not_touched() -> None:
     assert fitted(ChatConfig(top_p=0.5)) == ({"top_p": 0.5}, [])
 
 
-def encoded(config: ChatConfig, **fields: Any) -> Body:
+def encoded(config: ChatConfig, **fields: Any) -> Encoded:
     """The body of a chat with a choosy model, by way of what every dialect goes through."""
     messages = [ChatMessage(role="user", content="Hello")]
     request = ChatRequest(config=config, messages=messages, **fields)
@@ -93,8 +92,8 @@ def test_strict_refuses_all_at_once() -> None:
 
 def test_strict_takes_what_needs_no_change() -> None:
     body = encoded(ChatConfig(temperature=0.5), parameter_policy=STRICT)
-    assert b'"temperature":0.5' in body.data
-    assert not body.warnings
+    assert b'"temperature":0.5' in body.request.body
+    assert not body.notices
 
 
 def test_strict_holds_for_the_request_and_not_for_the_history_of_its_session() -> None:
@@ -103,7 +102,7 @@ def test_strict_holds_for_the_request_and_not_for_the_history_of_its_session() -
     request = ChatRequest(messages=[ChatMessage(role="user", content="x")], parameter_policy=STRICT)
     target = Target(ANTHROPIC, "anthropic", "m", "", {}, ModelFacts(default_max_tokens=9))
     body = encode(Conversation(request, [shown, *request.messages], added=["session_id"]), target, stream=False)
-    assert [notice.code for notice in body.warnings] == ["PARAMETER_DROPPED"]
+    assert [notice.code for notice in body.notices] == ["PARAMETER_DROPPED"]
 
 
 def test_notices_of_other_kinds_are_no_refusal() -> None:
@@ -114,7 +113,7 @@ def test_notices_of_other_kinds_are_no_refusal() -> None:
     request = ChatRequest(parameter_policy=STRICT, messages=[with_state, ChatMessage(role="user", content="Hello")])
     target = Target(OPENAI, "openai", "m", "http://x/v1", {}, CHOOSY)
     body = encode(Conversation(request, request.messages), target, stream=False)
-    assert [notice.field for notice in body.warnings] == ["messages[0].parts[1]"]
+    assert [notice.field for notice in body.notices] == ["messages[0].parts[1]"]
 
 
 def test_strict_has_nothing_against_what_fits() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.models.providers.errors.error_body import fault_in, read_fault
 from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.errors.provider_words import LOOKED_AT_BYTES, MAX_BYTES, words_to_tell
-from services.shared.characters import has_unseen
+from services.shared.characters import has_invisible
 from services.shared.error_details import MAX_DETAILS_BYTES, pack_details
 
 KEY = 'K3y/with+odd="chars"-0123456789'
@@ -104,7 +104,7 @@ def test_all_else_is_told_as_it_is(text: str) -> None:
 def test_it_is_one_line_of_visible_characters() -> None:
     told = words_to_tell("a\nb\r\n c\x00\x1b[31m \u202eevil\u2066 \u2028d\u2029e\ufeff\x85f\ud800", [])
     assert told == "a b c[31m evil d e f"
-    assert not has_unseen(told)
+    assert not has_invisible(told)
 
 
 def test_no_character_hides_a_key() -> None:
@@ -127,7 +127,7 @@ def test_a_key_that_is_cut_is_not_told_by_halves() -> None:
 def test_any_words_are_survived(message: str, keys: list[str]) -> None:
     told = words_to_tell(message, keys)
     assert len(told.encode()) <= MAX_BYTES
-    assert not has_unseen(told)
+    assert not has_invisible(told)
 
 
 # ---------------------------------------------------------------------------------------------- whose it is to know

@@ -16,7 +16,7 @@ from services.models.providers.schemas.mends import mend_schema
 from services.models.validation.limits import MAX_SCHEMA_LENGTH
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import work_to_check
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 from tests.fuzz.schema_fuzz import (
     SIZES,
     WAYS,

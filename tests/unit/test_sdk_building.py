@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from genai_platform.building import build
 from genai_platform.errors import InvalidRequest
 from genai_platform.parsing import build_parse_request
-from genai_platform.prompt_requests import build_question, build_registration, build_rendering
+from genai_platform.prompt_requests import build_get_request, build_registration, build_rendering
 from genai_platform.requests import build_chat_request
 from genai_platform.session_requests import build_creation, to_json
 from proto.models_pb2 import ChatMessage, ChatRequest
@@ -71,7 +71,7 @@ NAMES: dict[str, Callable[[], Any]] = {
     "tags": lambda: chat(tags={HALF: "a"}),
     "fallback_models[0]": lambda: chat(fallback_models=[HALF]),
     "key": lambda: build(PutMemoryRequest, key=HALF),
-    "name": lambda: build_question(HALF, None, None),
+    "name": lambda: build_get_request(HALF, None, None),
     "prompt.name": lambda: build_rendering(HALF, None, None, None),
     "config.stop_sequences": lambda: chat(config={"stop_sequences": (text for text in ["a", HALF])}),
 }

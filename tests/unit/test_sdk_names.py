@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from google.protobuf.descriptor import MethodDescriptor
 
 import genai_platform
-from genai_platform import AsyncConversation, AsyncGenAIPlatform, Conversation, GenAIPlatform
+from genai_platform import AsyncGenAIPlatform, GenAIPlatform
 from genai_platform.async_memories import AsyncUserMemory
 from genai_platform.async_models import AsyncModels
 from genai_platform.async_prompts import AsyncPrompts
@@ -28,24 +29,6 @@ from genai_platform.sessions import Sessions
 from proto import models_pb2, sessions_pb2
 
 ROOT = Path(genai_platform.__file__).parents[1]
-
-CLIENTS = [
-    *((Models, AsyncModels, method) for method in MODEL_SERVICE.methods),
-    *((Sessions, AsyncSessions, method) for method in SESSION_SERVICE.methods),
-]
-
-TWINS = [
-    (GenAIPlatform, AsyncGenAIPlatform),
-    (Models, AsyncModels),
-    (Prompts, AsyncPrompts),
-    (Sessions, AsyncSessions),
-    (Conversation, AsyncConversation),
-    (UserMemory, AsyncUserMemory),
-]
-
-
-def snake_case(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def run_python(code: str, **variables: str) -> str:
@@ -62,40 +45,37 @@ def run_python(code: str, **variables: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize(("sync", "awaited", "method"), CLIENTS, ids=lambda value: getattr(value, "name", ""))
-def test_every_rpc_is_one_method_with_the_same_signature_in_both_clients(
-    sync: type, awaited: type, method: MethodDescriptor
-) -> None:
-    name = snake_case(method.name)
-    ours, theirs = inspect.signature(getattr(sync, name)), inspect.signature(getattr(awaited, name))
-    assert ours.parameters == theirs.parameters
-    assert str(theirs.return_annotation).removeprefix("Async") == ours.return_annotation
-    if method.name not in ("Chat", "ChatStream"):
-        assert ours.parameters["request"].annotation.removesuffix(" | None") == method.input_type.name
-        assert ours.return_annotation == method.output_type.name
-    assert getattr(sync, name).__doc__
+def test_every_rpc_is_one_method_of_its_name_and_types() -> None:
+    rpcs = [(AsyncModels, rpc) for rpc in MODEL_SERVICE.methods]
+    rpcs += [(AsyncSessions, rpc) for rpc in SESSION_SERVICE.methods]
+    for client, rpc in rpcs:
+        method = getattr(client, re.sub(r"(?<!^)(?=[A-Z])", "_", rpc.name).lower())
+        assert method.__doc__, rpc.name
+        if rpc.name not in ("Chat", "ChatStream"):
+            signature = inspect.signature(method)
+            assert signature.parameters["request"].annotation.removesuffix(" | None") == rpc.input_type.name
+            assert signature.return_annotation == rpc.output_type.name
 
 
-def public_names(client: type) -> set[str]:
-    return {name for name in vars(client) if name[0] != "_"}
+@pytest.mark.parametrize(
+    ("client", "types"),
+    [
+        (GenAIPlatform, (Models, Prompts, Sessions, UserMemory)),
+        (AsyncGenAIPlatform, (AsyncModels, AsyncPrompts, AsyncSessions, AsyncUserMemory)),
+    ],
+)
+def test_the_parts_of_a_client_have_types_of_public_modules(client: Any, types: tuple[type, ...]) -> None:
+    platform = client()
+    parts = (platform.models, platform.prompts, platform.sessions, platform.sessions.memory("u1"))
+    assert tuple(type(part) for part in parts) == types
 
 
-def of_sync(annotation: str) -> str:
-    """What stands in the blocking client where the other one has `annotation`."""
-    return annotation.replace("AsyncOpening", "Conversation").replace("Async", "")
-
-
-@pytest.mark.parametrize(("sync", "awaited"), TWINS)
-def test_both_clients_have_the_same_methods_with_the_same_signatures(sync: type, awaited: type) -> None:
-    assert public_names(sync) == public_names(awaited)
-    for name in public_names(sync):
-        ours, theirs = getattr(sync, name), getattr(awaited, name)
-        if isinstance(ours, property):
-            ours, theirs = ours.fget, theirs.fget
-        blocking, asynchronous = inspect.signature(ours), inspect.signature(theirs)
-        assert blocking.parameters == asynchronous.parameters, name
-        assert of_sync(str(asynchronous.return_annotation)) == blocking.return_annotation, name
-        assert ours.__doc__, name
+def test_every_public_class_is_found_by_its_own_module_and_name() -> None:
+    """As pickle and documentation tools look for it."""
+    for name in genai_platform.__all__:
+        value = getattr(genai_platform, name)
+        if isinstance(value, type):
+            assert pickle.loads(pickle.dumps(value)) is value
 
 
 def test_the_turns_of_a_conversation_have_the_keywords_of_a_chat() -> None:

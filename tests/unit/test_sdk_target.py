@@ -5,23 +5,23 @@ from __future__ import annotations
 import pytest
 
 from genai_platform import AsyncGenAIPlatform, GenAIPlatform
-from genai_platform.target import Target, find_target
+from genai_platform.target import GatewayTarget, find_target
 
 
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("127.0.0.1:50051", Target("127.0.0.1:50051", False)),
-        ("localhost:1", Target("localhost:1", False)),
-        ("http://gateway:80", Target("gateway:80", False)),
-        ("grpc://gateway:9/", Target("gateway:9", False)),
-        (" HTTPS://Gateway.example ", Target("gateway.example:443", True)),
-        ("grpcs://gateway:50051", Target("gateway:50051", True)),
-        ("[::1]:50051", Target("[::1]:50051", False)),
-        ("https://[2001:db8::1]", Target("[2001:db8::1]:443", True)),
+        ("127.0.0.1:50051", GatewayTarget("127.0.0.1:50051", False)),
+        ("localhost:1", GatewayTarget("localhost:1", False)),
+        ("http://gateway:80", GatewayTarget("gateway:80", False)),
+        ("grpc://gateway:9/", GatewayTarget("gateway:9", False)),
+        (" HTTPS://Gateway.example ", GatewayTarget("gateway.example:443", True)),
+        ("grpcs://gateway:50051", GatewayTarget("gateway:50051", True)),
+        ("[::1]:50051", GatewayTarget("[::1]:50051", False)),
+        ("https://[2001:db8::1]", GatewayTarget("[2001:db8::1]:443", True)),
     ],
 )
-def test_addresses_and_urls_are_read(text: str, target: Target) -> None:
+def test_addresses_and_urls_are_read(text: str, target: GatewayTarget) -> None:
     assert find_target(text) == target
 
 

@@ -12,11 +12,9 @@ import msgspec
 
 from docs.feature_requests import Feature, features
 from docs.features import endpoint_target, vendor_target
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions import OPENAI
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 FOLDER = Path(__file__).parent / "bodies"
@@ -51,7 +49,7 @@ class Case(NamedTuple):
         """The body as it is encoded now, or the fields that are refused."""
         conversation = Conversation(self.feature.request, self.feature.request.messages)
         try:
-            return msgspec.json.decode(encode(conversation, self.column.target, stream=stream).data)
+            return msgspec.json.decode(encode(conversation, self.column.target, stream=stream).request.body)
         except InvalidRequest as problem:
             return {"refused": [violation.field for violation in problem.violations]}
 

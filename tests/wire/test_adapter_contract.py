@@ -21,12 +21,12 @@ import pytest
 from proto import models_pb2
 from services.models.providers import exchange
 from services.models.providers.base import Conversation
+from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.providers.openai.responses import OPENAI_RESPONSES
-from services.models.transport.client import Timers
+from services.models.transport.client import HttpTimeouts
 from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 from tests.rows import row
 from tests.scripted_upstream import (
     Ending,
@@ -80,7 +80,7 @@ from tests.wire.responses_speech import ResponsesSpeech
 @pytest.fixture
 async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     """A subject that does not wait long for a head."""
-    subject = Subject(adapter, upstream, Timers(answer=0.3, first_byte=0.3))
+    subject = Subject(adapter, upstream, HttpTimeouts(answer=0.3, first_byte=0.3))
     yield subject
     await subject.transport.close()
 
@@ -88,7 +88,7 @@ async def hasty(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[S
 @pytest.fixture
 async def restless(adapter: Adapter, upstream: ScriptedUpstream) -> AsyncIterator[Subject]:
     """A subject that does not wait long for the next bytes."""
-    subject = Subject(adapter, upstream, Timers(idle=0.3))
+    subject = Subject(adapter, upstream, HttpTimeouts(idle=0.3))
     yield subject
     await subject.transport.close()
 
@@ -203,7 +203,8 @@ async def test_usage_counts_cached_tokens_and_thoughts_in(subject: Subject) -> N
 @every_adapter
 async def test_usage_that_nobody_counted_is_estimated(subject: Subject) -> None:
     response = await subject.answered(Sample(text=["12345", "6789"], usage=None))
-    assert response.usage == models_pb2.TokenUsage(prompt_tokens=3, completion_tokens=3, total_tokens=6, estimated=True)
+    usage = models_pb2.TokenUsage(prompt_tokens=7, completion_tokens=3, total_tokens=10, estimated=True)
+    assert response.usage == usage
 
 
 @every_adapter
@@ -761,7 +762,7 @@ async def test_stream_that_breaks_off_tells_what_it_has_used(subject: Subject) -
         async for _ in chat_stream(subject.transport, target, talk(), interrupted=told.append):
             pass
     prompt, completion = told[0].prompt_tokens, told[0].completion_tokens
-    assert prompt == (USAGE.prompt if isinstance(subject.speech, AnthropicSpeech) else 3)
+    assert prompt == (USAGE.prompt if isinstance(subject.speech, AnthropicSpeech) else 7)
     assert completion == 2
     assert told == [
         models_pb2.TokenUsage(
@@ -1082,8 +1083,8 @@ async def test_answer_goes_back_untouched(subject: Subject) -> None:
 
 
 def test_every_adapter_type_is_under_this_contract() -> None:
-    from services.models.routing.router import DIALECTS
+    from services.models.catalog.vendors import ADAPTER_TYPES
 
     under_contract = {adapter.target("http://localhost").dialect for adapter in ADAPTERS}
     # No adapter type has Responses: a target of OpenAI's takes it where a request needs it.
-    assert under_contract == {*DIALECTS.values(), OPENAI_RESPONSES}
+    assert under_contract == {*(adapter.dialect for adapter in ADAPTER_TYPES.values()), OPENAI_RESPONSES}

@@ -17,11 +17,11 @@ import pytest
 
 from proto import models_pb2
 from services.models.health.probes import UNKNOWN, ModelProbe
-from services.models.transport.client import Answer, Timers, Transport
+from services.models.transport.base import HttpResponse
+from services.models.transport.client import HttpClient, HttpTimeouts, open_probing_client
 from services.models.transport.egress import EndpointPolicy
-from services.models.transport.probe_client import ProbeClient
 from services.shared import errors
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 from tests.scripted_upstream import ScriptedUpstream, json_answer, no_answer
 
 LIMIT = 12
@@ -31,8 +31,8 @@ WAIT_SECONDS = 10.0
 
 
 @contextlib.asynccontextmanager
-async def transporting(**options: Any) -> AsyncIterator[Transport]:
-    transport = Transport(**{"places": Shares(LIMIT), **options})
+async def transporting(**options: Any) -> AsyncIterator[HttpClient]:
+    transport = HttpClient(**{"connections": FairQuota(LIMIT), **options})
     try:
         yield transport
     finally:
@@ -63,13 +63,13 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-async def post(transport: Transport, url: str) -> Answer:
+async def post(transport: HttpClient, url: str) -> HttpResponse:
     return await transport.post(f"{url}/v1/chat", {}, b"{}")
 
 
 async def crowd(
-    transport: Transport, url: str, count: int, waiting: int = ONE_SERVERS
-) -> tuple[list[asyncio.Task[Answer]], set[str]]:
+    transport: HttpClient, url: str, count: int, waiting: int = ONE_SERVERS
+) -> tuple[list[asyncio.Task[HttpResponse]], set[str]]:
     """Makes calls that get no answer, all but `waiting` of which are refused. Returns those that wait, and the reasons
     of the others."""
     tasks = [asyncio.create_task(post(transport, url)) for _ in range(count)]
@@ -95,7 +95,7 @@ async def all_but(waiting: int, tasks: Sequence[asyncio.Task[Any]]) -> list[asyn
     return left
 
 
-async def cancel(tasks: list[asyncio.Task[Answer]]) -> None:
+async def cancel(tasks: list[asyncio.Task[HttpResponse]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -123,9 +123,9 @@ async def test_calls_that_wait_at_one_server_leave_room_for_others(
 async def test_several_slow_servers_leave_room_for_another(upstream: ScriptedUpstream) -> None:
     async with transporting() as transport, contextlib.AsyncExitStack() as servers:
         waiting = []
-        for places in (6, 3, 2):
+        for share in (6, 3, 2):
             slow = await servers.enter_async_context(ScriptedUpstream(default=no_answer()))
-            waiting += (await crowd(transport, slow.url, LIMIT, places))[0]
+            waiting += (await crowd(transport, slow.url, LIMIT, share))[0]
         assert (await post(transport, upstream.url)).status == 200
         await cancel(waiting)
 
@@ -139,7 +139,7 @@ async def test_calls_that_are_over_hold_no_place(upstream: ScriptedUpstream, end
         for _ in range(3 * LIMIT):
             with contextlib.suppress(errors.Unavailable, errors.PreconditionFailed):
                 await post(transport, urls[ending])
-        assert transport._pool._places.free >= LIMIT - 1
+        assert transport._pool._quota.free >= LIMIT - 1
 
 
 async def test_unused_connections_are_given_up_where_another_server_needs_them(silent: ScriptedUpstream) -> None:
@@ -149,7 +149,7 @@ async def test_unused_connections_are_given_up_where_another_server_needs_them(s
         await upstream.received(ONE_SERVERS)
         gate.set()
         await asyncio.gather(*first)
-        assert transport._pool._places.free == LIMIT - ONE_SERVERS
+        assert transport._pool._quota.free == LIMIT - ONE_SERVERS
         waiting, _ = await crowd(transport, silent.url, 50)
         # As many as were needed.
         assert sum(len(idle) for idle in transport._pool._idle.values()) == 1
@@ -168,12 +168,12 @@ async def test_server_that_can_have_no_more_takes_no_unused_connection_from_othe
         await cancel(waiting)
 
 
-class Counted(Shares):
+class Counted(FairQuota):
     most = 0
     """As many were taken at a time."""
 
-    def take(self, holder: Hashable, amount: int = 1) -> bool:
-        taken = super().take(holder, amount)
+    def try_take(self, holder: Hashable, amount: int = 1) -> bool:
+        taken = super().try_take(holder, amount)
         self.most = max(self.most, self.limit - self.free)
         return taken
 
@@ -185,8 +185,8 @@ async def test_name_with_many_addresses_has_no_more_sockets_than_a_server_may_ha
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 16
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     monkeypatch.setattr("services.models.transport.pool.SECOND_ADDRESS_SECONDS", 0.001)
-    async with transporting(timers=Timers(connect=0.3)) as transport:
-        places = transport._pool._places = Counted(LIMIT)
+    async with transporting(timeouts=HttpTimeouts(connect=0.3)) as transport:
+        places = transport._pool._quota = Counted(LIMIT)
         with pytest.raises(errors.PlatformError):
             await post(transport, f"http://many.example:{port}")
         assert places.most == ONE_SERVERS
@@ -278,13 +278,14 @@ def probe(url: str) -> ModelProbe:
 
 
 @pytest.fixture
-def client() -> Iterator[ProbeClient]:
-    with contextlib.closing(ProbeClient(EndpointPolicy())) as client:
-        yield client
+async def client() -> AsyncIterator[HttpClient]:
+    client = open_probing_client(EndpointPolicy())
+    yield client
+    await client.close()
 
 
 async def test_probe_without_a_descriptor_says_nothing_of_the_server(
-    upstream: ScriptedUpstream, client: ProbeClient
+    upstream: ScriptedUpstream, client: HttpClient
 ) -> None:
     with no_descriptor_left():
         found = await probe(upstream.url).ask(client)
@@ -295,13 +296,14 @@ async def test_probes_at_one_server_leave_room_for_others(
     monkeypatch: pytest.MonkeyPatch, upstream: ScriptedUpstream, silent: ScriptedUpstream
 ) -> None:
     monkeypatch.setattr("services.shared.descriptors.limit", lambda: 336)
-    with contextlib.closing(ProbeClient(EndpointPolicy())) as client:
-        asking = [asyncio.create_task(probe(silent.url).ask(client)) for _ in range(50)]
-        waiting = await all_but(7, asking)
-        found = [task.result() for task in asking if task.done()]
-        assert {(finding.status, finding.reason) for finding in found} == {(UNKNOWN, "UPSTREAM_CONNECTIONS_EXHAUSTED")}
-        upstream.default = json_answer({"data": [{"id": ""}]})
-        assert (await probe(upstream.url).ask(client)).status != UNKNOWN
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting)
+    client = open_probing_client(EndpointPolicy())
+    asking = [asyncio.create_task(probe(silent.url).ask(client)) for _ in range(50)]
+    waiting = await all_but(7, asking)
+    found = [task.result() for task in asking if task.done()]
+    assert {(finding.status, finding.reason) for finding in found} == {(UNKNOWN, "UPSTREAM_CONNECTIONS_EXHAUSTED")}
+    upstream.default = json_answer({"data": [{"id": ""}]})
+    assert (await probe(upstream.url).ask(client)).status != UNKNOWN
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    await client.close()

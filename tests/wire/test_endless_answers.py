@@ -18,7 +18,7 @@ from services.models.providers import exchange
 from services.models.providers.answers import framing
 from services.models.providers.exchange import MAX_CHARACTERS, MAX_STREAM_BYTES
 from services.models.transport import sse
-from services.models.transport.client import MAX_BODY_BYTES
+from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.sse import MAX_EMPTY_BYTES, MAX_EVENT_BYTES
 from tests.scripted_upstream import Ending, Pause, Script, answer, event, event_stream
 from tests.services.event_loop import watched_loop

@@ -22,12 +22,10 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.providers.anthropic import ANTHROPIC
-from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
+from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
 from services.models.providers.history.tool_turns import CAME_LATE, NOT_RUN
-from services.models.providers.openai.chat_completions import OPENAI
-from services.models.providers.openai.responses import OPENAI_RESPONSES
 from services.models.transport.sse import Event
 from tests.wire.dialects import AnthropicSpeech, Call, OpenAISpeech, Sample
 from tests.wire.dialects import encode as encode_json
@@ -62,18 +60,18 @@ def result(*ids: str) -> ChatMessage:
     return ChatMessage(role="tool", parts=[ContentPart(tool_result=one) for one in results])
 
 
-def encoded(target: Target, messages: Sequence[ChatMessage], *, stream: bool = False, **fields: Any) -> Body:
+def encoded(target: Target, messages: Sequence[ChatMessage], *, stream: bool = False, **fields: Any) -> Encoded:
     request = ChatRequest(model="m", messages=messages, **fields)
     return encode(Conversation(request, request.messages), target, stream=stream)
 
 
-def told(body: Body) -> list[tuple[str, str]]:
-    return [(notice.code, notice.field) for notice in body.warnings]
+def told(body: Encoded) -> list[tuple[str, str]]:
+    return [(notice.code, notice.field) for notice in body.notices]
 
 
-def story(body: Body) -> list[str]:
+def story(body: Encoded) -> list[str]:
     """Who says what in a body of any dialect: calls and results by their ids."""
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     return [word for message in sent.get("messages") or sent["input"] for word in _words(message)]
 
 
@@ -240,9 +238,9 @@ def test_blank_arguments_are_none(name: str, arguments: str) -> None:
     assert _arguments(encoded(TARGETS[name], [USER, calling("a", arguments=arguments), result("a")])) in ({}, "{}")
 
 
-def _arguments(body: Body) -> Any:
+def _arguments(body: Encoded) -> Any:
     """What the only call is called with; text where that is no object."""
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     call = (sent.get("messages") or sent["input"])[1]
     if "tool_calls" in call:
         call = call["tool_calls"][0]["function"]
@@ -260,10 +258,10 @@ def _arguments(body: Body) -> Any:
 @pytest.mark.parametrize("call_id", ["call_0123456789abcdef01234567", "toolu_01", "functions.weather:0", "abc"])
 def test_ids_are_what_mistral_takes(model: str, adapter: str, call_id: str) -> None:
     target = endpoint_target(adapter, model)
-    sent = json.loads(encoded(target, [USER, calling(call_id), result(call_id)]).data)["messages"]
+    sent = json.loads(encoded(target, [USER, calling(call_id), result(call_id)]).request.body)["messages"]
     assert re.fullmatch("[A-Za-z0-9]{9}", sent[1]["tool_calls"][0]["id"])
     assert sent[2]["tool_call_id"] == sent[1]["tool_calls"][0]["id"]
-    kept = json.loads(encoded(target, [USER, calling("a1B2c3D4e"), result("a1B2c3D4e")]).data)["messages"]
+    kept = json.loads(encoded(target, [USER, calling("a1B2c3D4e"), result("a1B2c3D4e")]).request.body)["messages"]
     assert kept[1]["tool_calls"][0]["id"] == "a1B2c3D4e"
 
 
@@ -287,7 +285,7 @@ def test_names_of_tools_are_what_the_provider_takes(name: str) -> None:
         tools = [ToolDefinition(name=tool), ToolDefinition(name="other")]
         messages = [USER, calling("a", tool=tool), result("a"), LATER]
         body = encoded(target, messages, tools=tools, tool_choice=ToolChoice(tool_name=tool))
-        sent = json.dumps(json.loads(body.data))
+        sent = json.dumps(json.loads(body.request.body))
         fits = bool(re.fullmatch(pattern, tool))
         (used,) = {found for found in re.findall(r'"name": "([^"]*)"', sent) if found != "other"}
         assert re.fullmatch(pattern, used)
@@ -323,7 +321,7 @@ def test_beginning_of_an_answer_ends_in_no_white_space() -> None:
         ChatMessage(role="assistant", parts=[ContentPart(text="The answer"), ContentPart(text=" is \n")]),
     ):
         body = encoded(TARGETS["anthropic"], [USER, beginning])
-        assert json.loads(body.data)["messages"][-1]["content"][-1]["text"].endswith("is")
+        assert json.loads(body.request.body)["messages"][-1]["content"][-1]["text"].endswith("is")
         assert told(body) == [("PREFILL_TRIMMED", "messages[1]")]
         assert told(encoded(GPT, [USER, beginning])) == []
         assert told(encoded(TARGETS["anthropic"], [USER, beginning, LATER])) == []

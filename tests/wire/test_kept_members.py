@@ -12,11 +12,9 @@ import pytest
 
 from docs.features import endpoint_target, vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ChatResponse, ContentPart, ProviderState, Reasoning, ToolCall
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation, Target
-from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions import OPENAI
-from services.models.providers.openai.select import suited
+from services.models.providers.dialects import ANTHROPIC, OPENAI
+from services.models.providers.encoding import prepare
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 
@@ -177,9 +175,9 @@ def sent_back(target: Target, message: ChatMessage) -> tuple[dict[str, Any], str
     results = [ChatMessage(role="tool", tool_call_id=call.id, content="2 C") for call in message.tool_calls]
     request = ChatRequest(model="m", messages=[USER, message, *results, USER])
     conversation = Conversation(request, request.messages)
-    body = encode(conversation, suited(target, conversation), stream=False)
-    told = json.loads(body.data)
-    return told["messages"][1], body.data.decode(), [notice.code for notice in body.warnings]
+    _, body = prepare(conversation, target, stream=False)
+    told = json.loads(body.request.body)
+    return told["messages"][1], body.request.body.decode(), [notice.code for notice in body.notices]
 
 
 @every_server

@@ -20,10 +20,9 @@ from proto.models_pb2 import (
     TopLogprob,
 )
 from services.models.providers.answers import logprobs as held
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation
+from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions import OPENAI
 from services.models.transport.sse import EventStream
 from services.shared.errors import InvalidRequest
 from tests.scripted_upstream import answer, event, event_stream
@@ -357,8 +356,8 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
     request = ChatRequest(model=model, messages=[USER], config=ASKED, reasoning=reasoning)
     body = encode(Conversation(request, request.messages), target, stream=False)
     fields = ["config.logprobs", "config.top_logprobs"]
-    assert [(notice.code, notice.field) for notice in body.warnings] == [("PARAMETER_DROPPED", name) for name in fields]
-    assert b"logprobs" not in body.data
+    assert [(notice.code, notice.field) for notice in body.notices] == [("PARAMETER_DROPPED", name) for name in fields]
+    assert b"logprobs" not in body.request.body
     request.parameter_policy = PARAMETER_POLICY_STRICT
     with pytest.raises(InvalidRequest) as raised:
         encode(Conversation(request, request.messages), target, stream=False)
@@ -370,12 +369,12 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
 def test_what_is_not_wanted_is_not_missed(config: ChatConfig) -> None:
     request = ChatRequest(model="any", messages=[USER], config=config, parameter_policy=PARAMETER_POLICY_STRICT)
     target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
-    assert encode(Conversation(request, request.messages), target, stream=False).warnings == []
+    assert encode(Conversation(request, request.messages), target, stream=False).notices == []
 
 
 @pytest.mark.parametrize(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
 def test_likeliest_tokens_without_the_tokens(number: int, told: list[tuple[str, str]]) -> None:
     request = ChatRequest(model="any", messages=[USER], config=ChatConfig(top_logprobs=number))
     body = encode(Conversation(request, request.messages), vendor_target(OPENAI, "openai", "gpt-4o"), stream=False)
-    assert [(notice.code, notice.field) for notice in body.warnings] == told
-    assert b"logprobs" not in body.data
+    assert [(notice.code, notice.field) for notice in body.notices] == told
+    assert b"logprobs" not in body.request.body

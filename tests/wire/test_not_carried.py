@@ -18,12 +18,9 @@ from services.models.providers.answers.not_carried import (
     OF_MESSAGES,
     OF_RESPONSES,
 )
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Conversation
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai.responses import OPENAI_RESPONSES
-from services.models.providers.vllm import VLLM
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 

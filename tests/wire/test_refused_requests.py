@@ -17,7 +17,7 @@ from proto.models_pb2 import (
     ResponseFormat,
     ToolDefinition,
 )
-from services.models.providers.base import Body
+from services.models.providers.base import Encoded
 from services.shared.errors import InvalidRequest
 from tests.wire.test_history_rules import TARGETS, USER, encoded, told
 
@@ -64,8 +64,8 @@ LIMITS: dict[str, tuple[Any, bool]] = {
 every_limit = pytest.mark.parametrize("case", LIMITS)
 
 
-def format_of(body: Body, name: str) -> dict[str, Any]:
-    sent = json.loads(body.data)
+def format_of(body: Encoded, name: str) -> dict[str, Any]:
+    sent = json.loads(body.request.body)
     if name == "openai":
         return dict(sent["response_format"]["json_schema"])
     if name == "responses":
@@ -73,7 +73,7 @@ def format_of(body: Body, name: str) -> dict[str, Any]:
     return dict(sent.get("output_config", {}).get("format", {}))
 
 
-def answered_as(name: str, schema: Any, **fields: Any) -> Body:
+def answered_as(name: str, schema: Any, **fields: Any) -> Encoded:
     wanted = ResponseFormat(type="json_schema", schema_json=json.dumps(schema), strict=True)
     return encoded(TARGETS[name], [USER], response_format=wanted, **fields)
 
@@ -86,7 +86,7 @@ def test_schema_that_would_be_emptied_is_sent_whole_and_not_enforced(name: str, 
     sent = format_of(body, name)
     assert (sent["schema"], sent["strict"]) == (schema, False)
     assert told(body) == [("SCHEMA_CHANGED", "response_format.schema_json")]
-    assert json.dumps(schema).encode() in body.data
+    assert json.dumps(schema).encode() in body.request.body
 
 
 @every_limit
@@ -96,7 +96,7 @@ def test_schema_that_would_be_emptied_is_a_tool_at_anthropic(case: str) -> None:
     if is_enforced:
         assert format_of(body, "anthropic")
         return
-    assert [tool["input_schema"] for tool in json.loads(body.data)["tools"]] == [schema]
+    assert [tool["input_schema"] for tool in json.loads(body.request.body)["tools"]] == [schema]
     assert told(body) == [("PARAMETER_CHANGED", "response_format")]
 
 
@@ -112,7 +112,7 @@ def test_schema_that_would_be_emptied_is_refused_by_a_strict_policy(name: str) -
 def test_strict_tool_that_would_be_emptied_is_sent_whole(name: str, case: str) -> None:
     schema, _ = LIMITS[case]
     body = encoded(TARGETS[name], [USER], tools=[tool_of(schema, strict=True)])
-    (sent,) = json.loads(body.data)["tools"]
+    (sent,) = json.loads(body.request.body)["tools"]
     function = sent.get("function", sent)
     assert function.get("parameters", function.get("input_schema")) == schema
     assert function["strict"] is False
@@ -179,7 +179,7 @@ def parameters(name: str, schema: Any, **fields: Any) -> Any:
     body = encoded(TARGETS[name], [USER], tools=[tool_of(schema, **fields)])
     # What is closed to be enforced is told.
     assert told(body) == [] or fields.get("strict")
-    (sent,) = json.loads(body.data)["tools"]
+    (sent,) = json.loads(body.request.body)["tools"]
     function = sent.get("function", sent)
     return function.get("parameters", function.get("input_schema"))
 
@@ -215,7 +215,7 @@ ALTERNATIVES = [closed(a={"type": "string"}, kind={"const": 1}), closed(b={"type
 def test_alternatives_at_the_root_of_a_tool_are_joined(name: str, keyword: str, typed: bool) -> None:
     schema = {"type": "object", keyword: ALTERNATIVES} if typed else {keyword: ALTERNATIVES}
     body = encoded(TARGETS[name], [USER], tools=[tool_of(schema)])
-    (sent,) = json.loads(body.data)["tools"]
+    (sent,) = json.loads(body.request.body)["tools"]
     function = sent.get("function", sent)
     joined = function.get("parameters", function.get("input_schema"))
     assert (joined["type"], set(joined["properties"]), joined["required"]) == ("object", {"a", "b", "kind"}, ["kind"])
@@ -240,7 +240,7 @@ def test_as_many_tools_as_the_vendor_takes(name: str) -> None:
             encoded(TARGETS[name], [USER], tools=tools)
         assert [violation.field for violation in refused.value.violations] == ["tools"]
         tools.pop()
-    assert len(json.loads(encoded(TARGETS[name], [USER], tools=tools).data)["tools"]) == len(tools)
+    assert len(json.loads(encoded(TARGETS[name], [USER], tools=tools).request.body)["tools"]) == len(tools)
 
 
 # ---------------------------------------------------------------------------------------------------------- others
@@ -251,8 +251,8 @@ def test_as_many_tools_as_the_vendor_takes(name: str) -> None:
 def test_images_are_called_what_vendors_call_them(name: str, mime_type: str) -> None:
     picture = ContentPart(media=Media(data=b"\xff\xd8", mime_type=mime_type))
     body = encoded(TARGETS[name], [ChatMessage(role="user", parts=[picture])])
-    assert b"image/jpeg" in body.data
-    assert mime_type.encode() not in body.data
+    assert b"image/jpeg" in body.request.body
+    assert mime_type.encode() not in body.request.body
     assert told(body) == [("MEDIA_TYPE_CHANGED", "messages[0].parts[0].media.mime_type")]
 
 
@@ -260,28 +260,28 @@ def test_images_are_called_what_vendors_call_them(name: str, mime_type: str) -> 
 def test_media_types_are_sent_in_small_letters(name: str) -> None:
     picture = ContentPart(media=Media(data=b"\xff\xd8", mime_type="Image/PNG"))
     body = encoded(TARGETS[name], [ChatMessage(role="user", parts=[picture])])
-    assert b"image/png" in body.data
+    assert b"image/png" in body.request.body
     assert told(body) == []
 
 
 @pytest.mark.parametrize(("name", "longest"), [("openai", 64), ("responses", 64), ("anthropic", 256), ("vllm", 1024)])
 def test_ids_of_end_users_are_as_long_as_the_vendor_takes(name: str, longest: int) -> None:
     fits = encoded(TARGETS[name], [USER], end_user_id="u" * longest)
-    assert b"u" * longest in fits.data
+    assert b"u" * longest in fits.request.body
     assert told(fits) == []
     if longest == 1024:
         return
     longer = encoded(TARGETS[name], [USER], end_user_id="u" * (longest + 1))
     again = encoded(TARGETS[name], [USER], end_user_id="u" * (longest + 1))
     assert told(longer) == [("PARAMETER_CHANGED", "end_user_id")]
-    assert b"uuuu" not in longer.data
-    assert longer.data == again.data
+    assert b"uuuu" not in longer.request.body
+    assert longer.request.body == again.request.body
 
 
 @pytest.mark.parametrize("adapter", ["openai-compatible", "vllm"])
 def test_registration_takes_members_out_of_every_body(adapter: str) -> None:
     target = endpoint_target(adapter, default_options_json='{"stream_options": null, "temperature": null, "top_k": 4}')
     body = encoded(target, [USER], stream=True, config={"temperature": 0.5})
-    sent = json.loads(body.data)
+    sent = json.loads(body.request.body)
     assert sent.keys() == {"model", "messages", "stream", "top_k"}
     assert told(body) == [("PARAMETER_DROPPED", "temperature")]

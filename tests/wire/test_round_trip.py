@@ -82,8 +82,8 @@ def sent(target: Target, messages: list[ChatMessage]) -> Any:
     """The body of a request with these messages, its JSON as exact bytes below the first levels."""
     request = ChatRequest(model="any", messages=messages)
     body = encode(Conversation(request, request.messages), target, stream=False)
-    assert [notice.code for notice in body.warnings if notice.code != "REASONING_DROPPED"] == []
-    return json.loads(body.data)
+    assert [notice.code for notice in body.notices if notice.code != "REASONING_DROPPED"] == []
+    return json.loads(body.request.body)
 
 
 def history_after(answer: ChatResponse) -> list[ChatMessage]:
@@ -158,7 +158,7 @@ def test_arguments_keep_their_bytes(adapter: Adapter) -> None:
         whole = read_whole(target, speech, Sample(calls=[Call("call_1", "find", [text])]))
         assert whole.tool_calls[0].arguments_json == text
         request = ChatRequest(model="any", messages=history_after(whole))
-        data = encode(Conversation(request, request.messages), target, stream=False).data
+        data = encode(Conversation(request, request.messages), target, stream=False).request.body
         assert text.encode() in data or msgspec.json.encode(text) in data
 
     check()
@@ -237,7 +237,7 @@ def test_signed_reasoning_never_reaches_another_provider(adapter: str) -> None:
     answer = read_whole(TARGETS["anthropic"], AnthropicSpeech(), Sample(reasoning=["secret"], text=["Hi."]))
     request = ChatRequest(model="any", messages=history_after(answer))
     body = encode(Conversation(request, request.messages), target, stream=False)
-    assert b"secret" not in body.data
-    assert SIGNATURE.encode() not in body.data
-    assert b"Hi." in body.data
-    assert [notice.code for notice in body.warnings] == ["REASONING_DROPPED"]
+    assert b"secret" not in body.request.body
+    assert SIGNATURE.encode() not in body.request.body
+    assert b"Hi." in body.request.body
+    assert [notice.code for notice in body.notices] == ["REASONING_DROPPED"]

@@ -16,12 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from services.models.providers.anthropic import ANTHROPIC
 from services.models.providers.base import Dialect
+from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions import OPENAI, OPENAI_COMPATIBLE
-from services.models.providers.openai.responses import OPENAI_RESPONSES
-from services.models.providers.vllm import VLLM
 from services.models.transport.sse import EventStream
 from tests.rows import row
 from tests.scripted_upstream import event

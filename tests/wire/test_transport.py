@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from services.models.transport import pool
-from services.models.transport.client import MAX_BODY_BYTES, Answer, Timers, Transport
-from services.models.transport.connection import MAX_HEAD_BYTES, Origin, header_lines, request_lines
+from services.models.transport.base import HttpResponse
+from services.models.transport.client import HttpClient, HttpTimeouts
 from services.models.transport.payload import KEPT_BYTES, Payload
+from services.models.transport.request_head import Origin, encode_headers, request_head
+from services.models.transport.response import MAX_BODY_BYTES
+from services.models.transport.response_parser import MAX_HEAD_BYTES
 from services.shared import errors
 from tests.scripted_upstream import (
     Ending,
@@ -49,8 +52,10 @@ CUT_SHORT = {
 
 
 @contextlib.asynccontextmanager
-async def transporting(timers: Timers | None = None, authorities: Path | None = None) -> AsyncIterator[Transport]:
-    transport = Transport(timers, authorities=authorities)
+async def transporting(
+    timeouts: HttpTimeouts | None = None, authorities: Path | None = None
+) -> AsyncIterator[HttpClient]:
+    transport = HttpClient(timeouts, authorities=authorities)
     try:
         yield transport
     finally:
@@ -58,16 +63,16 @@ async def transporting(timers: Timers | None = None, authorities: Path | None = 
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
+async def transport() -> AsyncIterator[HttpClient]:
     async with transporting() as transport:
         yield transport
 
 
-async def post(transport: Transport, upstream: ScriptedUpstream, body: bytes = BODY) -> Answer:
+async def post(transport: HttpClient, upstream: ScriptedUpstream, body: bytes = BODY) -> HttpResponse:
     return await transport.post(f"{upstream.url}/v1/chat", HEADERS, body)
 
 
-async def read_stream(transport: Transport, url: str) -> bytes:
+async def read_stream(transport: HttpClient, url: str) -> bytes:
     async with transport.stream(url, HEADERS, BODY) as answered:
         return await answered.read_all()
 
@@ -92,7 +97,7 @@ async def turn_loop(times: int = 20) -> None:
 # Answers
 
 
-async def test_post_sends_the_bytes_and_returns_the_answer(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_post_sends_the_bytes_and_returns_the_answer(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(json_answer({"a": 1}, headers={"X-Request-Id": "r1"}))
     answered = await post(transport, upstream)
     assert (answered.status, answered.body, answered.headers["x-request-id"]) == (200, b'{"a": 1}', "r1")
@@ -109,7 +114,7 @@ async def test_post_sends_the_bytes_and_returns_the_answer(upstream: ScriptedUps
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 429, 500, 529])
-async def test_any_final_status_is_an_answer(upstream: ScriptedUpstream, transport: Transport, status: int) -> None:
+async def test_any_final_status_is_an_answer(upstream: ScriptedUpstream, transport: HttpClient, status: int) -> None:
     body = b"" if status == 204 else b"details"
     upstream.play(answer(body, status=status))
     answered = await post(transport, upstream)
@@ -117,7 +122,7 @@ async def test_any_final_status_is_an_answer(upstream: ScriptedUpstream, transpo
 
 
 async def test_stream_gives_what_has_arrived_without_waiting_for_more(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     gate = asyncio.Event()
     upstream.play(event_stream("one", gate, "two"))
@@ -131,12 +136,14 @@ async def test_stream_gives_what_has_arrived_without_waiting_for_more(
         assert await answered.read() == b""
 
 
-async def test_body_without_a_length_ends_with_the_connection(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_body_without_a_length_ends_with_the_connection(
+    upstream: ScriptedUpstream, transport: HttpClient
+) -> None:
     upstream.play(raw(UNFRAMED, "whole", ending=Ending.CLOSE))
     assert (await post(transport, upstream)).body == b"whole"
 
 
-async def test_large_request_arrives_whole(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_large_request_arrives_whole(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(answer(b"ok"))
     body = bytes(range(256)) * 20_000
     await post(transport, upstream, body)
@@ -144,7 +151,7 @@ async def test_large_request_arrives_whole(upstream: ScriptedUpstream, transport
 
 
 async def test_answer_before_the_request_is_written_is_the_answer(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     """Servers refuse what is too large without reading it; the rest of it must not become the next request."""
 
@@ -164,7 +171,7 @@ async def test_answer_before_the_request_is_written_is_the_answer(
     assert len(connections) == 2
 
 
-async def test_interim_answers_are_passed_over(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_interim_answers_are_passed_over(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
     upstream.play(raw(interim + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\na: 2\r\n\r\nok"), answer(b"next"))
     answered = await post(transport, upstream)
@@ -174,7 +181,9 @@ async def test_interim_answers_are_passed_over(upstream: ScriptedUpstream, trans
 
 
 @pytest.mark.parametrize("encoding", ["x-gzip", "deflate"])
-async def test_other_packings_are_unpacked_too(upstream: ScriptedUpstream, transport: Transport, encoding: str) -> None:
+async def test_other_packings_are_unpacked_too(
+    upstream: ScriptedUpstream, transport: HttpClient, encoding: str
+) -> None:
     packed = zlib.compress(b"plain") if encoding == "deflate" else gzip.compress(b"plain")
     upstream.play(answer(packed, headers={"Content-Encoding": encoding}))
     assert (await post(transport, upstream)).body == b"plain"
@@ -182,7 +191,7 @@ async def test_other_packings_are_unpacked_too(upstream: ScriptedUpstream, trans
 
 @pytest.mark.parametrize("encoding", ["br", "gzip"])
 async def test_packing_that_cannot_be_undone_is_a_protocol_error(
-    upstream: ScriptedUpstream, transport: Transport, encoding: str
+    upstream: ScriptedUpstream, transport: HttpClient, encoding: str
 ) -> None:
     upstream.play(answer(gzip.compress(b"plain")[:-3], headers={"Content-Encoding": encoding}))
     with fails(errors.Internal, "UPSTREAM_PROTOCOL_ERROR"):
@@ -190,13 +199,13 @@ async def test_packing_that_cannot_be_undone_is_a_protocol_error(
 
 
 async def test_compressed_answer_is_unpacked_although_none_was_asked_for(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     upstream.play(answer(gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"}))
     assert (await post(transport, upstream)).body == b"plain"
 
 
-async def test_cookies_are_not_kept(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_cookies_are_not_kept(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(answer(b"", headers={"Set-Cookie": "a=1"}), answer(b""))
     for _ in range(2):
         await transport.post(f"http://localhost:{upstream.port}", HEADERS, BODY)
@@ -204,7 +213,7 @@ async def test_cookies_are_not_kept(upstream: ScriptedUpstream, transport: Trans
 
 
 async def test_environment_does_not_redirect_or_authorize(
-    upstream: ScriptedUpstream, transport: Transport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    upstream: ScriptedUpstream, transport: HttpClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -222,10 +231,12 @@ async def test_environment_does_not_redirect_or_authorize(
         ("https://a:8443/v1?k=v", Origin(True, "a", 8443), b"POST /v1?k=v HTTP/1.1\r\nHost: a:8443\r\n"),
         ("http://[::1]:8000/x", Origin(False, "::1", 8000), b"POST /x HTTP/1.1\r\nHost: [::1]:8000\r\n"),
         ("https://b\u00fccher.example/\u00fc m", Origin(True, "xn--bcher-kva.example", 443), b"POST /%C3%BC%20m "),
+        ("https://fa\u00df.example", Origin(True, "xn--fa-hia.example", 443), b"POST / "),
+        ("https://\uff21.\uff11\u3002example", Origin(True, "a.1.example", 443), b"POST / "),
     ],
 )
 def test_first_lines_name_the_path_and_the_host(url: str, origin: Origin, lines: bytes) -> None:
-    found, written = request_lines("POST", url)
+    found, written = request_head("POST", url)
     assert found == origin
     assert written.startswith(lines)
     assert written.endswith(b"\r\nAccept: */*\r\nAccept-Encoding: identity\r\n")
@@ -236,7 +247,7 @@ def test_first_lines_name_the_path_and_the_host(url: str, origin: Origin, lines:
 )
 def test_header_that_is_not_one_line_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="header"):
-        header_lines({name: value})
+        encode_headers({name: value})
 
 
 # Faults before the answer
@@ -244,7 +255,7 @@ def test_header_that_is_not_one_line_is_refused(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_refused_and_the_body_not_sent_again(
-    upstream: ScriptedUpstream, transport: Transport, status: int
+    upstream: ScriptedUpstream, transport: HttpClient, status: int
 ) -> None:
     upstream.play(answer(b"elsewhere", status=status, headers={"Location": f"{upstream.url}/elsewhere"}))
     with fails(errors.PreconditionFailed, "UPSTREAM_REDIRECT"):
@@ -252,14 +263,14 @@ async def test_redirect_is_refused_and_the_body_not_sent_again(
     assert len(upstream.requests) == 1
 
 
-async def test_refused_connection(transport: Transport) -> None:
+async def test_refused_connection(transport: HttpClient) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with fails(errors.Unavailable, "UPSTREAM_UNREACHABLE"):
             await transport.post(f"http://user:secret@127.0.0.1:{unused.getsockname()[1]}/?key=secret", {}, BODY)
 
 
-async def test_unknown_host(transport: Transport) -> None:
+async def test_unknown_host(transport: HttpClient) -> None:
     with fails(errors.Unavailable, "UPSTREAM_UNREACHABLE"):
         await transport.post("http://nowhere.invalid/?key=secret", HEADERS, BODY)
 
@@ -270,7 +281,7 @@ async def test_host_that_does_not_accept_is_given_up_after_the_connect_timer() -
             client = waiting.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(full.getsockname())
-        async with transporting(Timers(connect=0.1)) as transport:
+        async with transporting(HttpTimeouts(connect=0.1)) as transport:
             with fails(errors.Unavailable, "UPSTREAM_UNREACHABLE"):
                 await transport.post(f"http://127.0.0.1:{full.getsockname()[1]}", HEADERS, BODY)
 
@@ -285,7 +296,7 @@ async def test_host_that_does_not_accept_is_given_up_after_the_connect_timer() -
 )
 async def test_no_head_in_time(upstream: ScriptedUpstream, script: Script) -> None:
     upstream.play(script)
-    async with transporting(Timers(answer=0.1, first_byte=0.1)) as transport:
+    async with transporting(HttpTimeouts(answer=0.1, first_byte=0.1)) as transport:
         with fails(errors.Unavailable, "UPSTREAM_TIMEOUT"):
             await post(transport, upstream)
         await upstream.requests[0].closed_by_peer(1)
@@ -294,7 +305,7 @@ async def test_no_head_in_time(upstream: ScriptedUpstream, script: Script) -> No
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.RESET])
 @pytest.mark.parametrize("head", ["", "HTTP/1.1 200 OK\r\nContent-"])
 async def test_fresh_connection_that_breaks_before_the_head_is_an_error_at_once(
-    upstream: ScriptedUpstream, transport: Transport, head: str, ending: Ending
+    upstream: ScriptedUpstream, transport: HttpClient, head: str, ending: Ending
 ) -> None:
     upstream.play(raw(*[head] if head else [], ending=ending))
     with fails(errors.Unavailable, "UPSTREAM_UNREACHABLE"):
@@ -311,7 +322,7 @@ async def test_fresh_connection_that_breaks_before_the_head_is_an_error_at_once(
     ],
 )
 async def test_what_is_not_http_is_a_protocol_error(
-    upstream: ScriptedUpstream, transport: Transport, answered: str
+    upstream: ScriptedUpstream, transport: HttpClient, answered: str
 ) -> None:
     upstream.play(raw(answered, ending=Ending.STALL))
     with fails(errors.Internal, "UPSTREAM_PROTOCOL_ERROR"):
@@ -319,7 +330,7 @@ async def test_what_is_not_http_is_a_protocol_error(
     await upstream.requests[0].closed_by_peer(1)
 
 
-async def test_switching_protocols_is_a_protocol_error(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_switching_protocols_is_a_protocol_error(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"))
     with fails(errors.Internal, "UPSTREAM_PROTOCOL_ERROR"):
         await post(transport, upstream)
@@ -335,7 +346,7 @@ async def test_switching_protocols_is_a_protocol_error(upstream: ScriptedUpstrea
     ],
 )
 async def test_what_cannot_be_sent_is_the_operators_to_change(
-    upstream: ScriptedUpstream, transport: Transport, url: str, headers: Mapping[str, str]
+    upstream: ScriptedUpstream, transport: HttpClient, url: str, headers: Mapping[str, str]
 ) -> None:
     with fails(errors.PreconditionFailed, "UPSTREAM_REQUEST_INVALID"):
         await transport.post(url.replace("http://127.0.0.1:9", upstream.url), headers, BODY)
@@ -346,7 +357,7 @@ async def test_what_cannot_be_sent_is_the_operators_to_change(
 
 @pytest.mark.parametrize("script", CUT_SHORT.values(), ids=CUT_SHORT.keys())
 async def test_body_cut_short_is_never_taken_for_whole(
-    upstream: ScriptedUpstream, transport: Transport, script: Script
+    upstream: ScriptedUpstream, transport: HttpClient, script: Script
 ) -> None:
     upstream.play(script)
     with fails(errors.Unavailable, "UPSTREAM_STREAM_INTERRUPTED"):
@@ -355,7 +366,7 @@ async def test_body_cut_short_is_never_taken_for_whole(
 
 @pytest.mark.parametrize("script", CUT_SHORT.values(), ids=CUT_SHORT.keys())
 async def test_what_arrived_before_the_break_is_read_before_it_is_raised(
-    upstream: ScriptedUpstream, transport: Transport, script: Script
+    upstream: ScriptedUpstream, transport: HttpClient, script: Script
 ) -> None:
     """The end of an answer may be among it."""
     upstream.play(script)
@@ -367,7 +378,7 @@ async def test_what_arrived_before_the_break_is_read_before_it_is_raised(
             await answered.read()
 
 
-async def test_broken_framing_is_a_protocol_error(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_broken_framing_is_a_protocol_error(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     gate = asyncio.Event()
     upstream.play(raw(head, "1\r\na\r\n", gate, "no length\r\n", ending=Ending.STALL))
@@ -380,7 +391,7 @@ async def test_broken_framing_is_a_protocol_error(upstream: ScriptedUpstream, tr
 
 async def test_silence_in_mid_body_is_given_up_after_the_idle_timer(upstream: ScriptedUpstream) -> None:
     upstream.default = event_stream("a", ending=Ending.STALL)
-    async with transporting(Timers(idle=0.1)) as transport:
+    async with transporting(HttpTimeouts(idle=0.1)) as transport:
         with fails(errors.Unavailable, "UPSTREAM_IDLE"):
             await post(transport, upstream)
         await upstream.requests[0].closed_by_peer(1)
@@ -392,7 +403,7 @@ async def test_silence_in_mid_body_is_given_up_after_the_idle_timer(upstream: Sc
 
 async def test_idle_timer_begins_anew_with_every_read(upstream: ScriptedUpstream) -> None:
     upstream.play(event_stream(*paced("abcdefgh", Pause(0.05))))
-    async with transporting(Timers(idle=0.2)) as transport:
+    async with transporting(HttpTimeouts(idle=0.2)) as transport:
         assert await read_stream(transport, upstream.url) == b"abcdefgh"
 
 
@@ -402,7 +413,10 @@ async def test_time_that_the_reader_takes_is_no_silence(
     gate = asyncio.Event()
     upstream.play(event_stream("a", gate, "b"))
     loop = asyncio.get_running_loop()
-    async with transporting(Timers(idle=60)) as transport, transport.stream(upstream.url, HEADERS, BODY) as answered:
+    async with (
+        transporting(HttpTimeouts(idle=60)) as transport,
+        transport.stream(upstream.url, HEADERS, BODY) as answered,
+    ):
         assert await answered.read() == b"a"
         # The second read waits, so the timer runs when the reader turns to other work.
         read = asyncio.create_task(answered.read())
@@ -421,7 +435,7 @@ async def test_time_that_the_reader_takes_is_no_silence(
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
 async def test_answer_above_the_limit_is_refused(
-    upstream: ScriptedUpstream, transport: Transport, compressed: bool
+    upstream: ScriptedUpstream, transport: HttpClient, compressed: bool
 ) -> None:
     body = bytes(MAX_BODY_BYTES + 4_000_000)
     if compressed:
@@ -435,14 +449,14 @@ async def test_answer_above_the_limit_is_refused(
         await upstream.requests[0].closed_by_peer(1)
 
 
-async def test_error_body_has_a_limit_of_its_own(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_error_body_has_a_limit_of_its_own(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(answer(b"12345", status=500))
     async with transport.stream(upstream.url, HEADERS, BODY) as answered:
         with fails(errors.Internal, "UPSTREAM_PROTOCOL_ERROR"):
             await answered.read_all(limit=4)
 
 
-async def test_slow_reader_slows_the_provider_down(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_slow_reader_slows_the_provider_down(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     """Nothing may pile up in memory: the provider's writes wait."""
     piece = "x" * 65_536
     upstream.play(event_stream(*[piece] * 1000))
@@ -460,7 +474,7 @@ async def test_slow_reader_slows_the_provider_down(upstream: ScriptedUpstream, t
 # Leaving and cancelling
 
 
-async def test_leaving_before_the_end_closes_at_once(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_leaving_before_the_end_closes_at_once(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(event_stream("a", asyncio.Event()), answer(b"next"))
     async with transport.stream(upstream.url, HEADERS, BODY) as answered:
         await answered.read()
@@ -471,7 +485,7 @@ async def test_leaving_before_the_end_closes_at_once(upstream: ScriptedUpstream,
 
 
 async def test_streaming_provider_stops_generating_when_its_stream_is_left(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     upstream.play(event_stream(*paced(["token"] * 500, Generate(1, 0.002))))
     async with transport.stream(upstream.url, HEADERS, BODY) as answered:
@@ -491,7 +505,7 @@ async def test_streaming_provider_stops_generating_when_its_stream_is_left(
 )
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
 async def test_cancelling_closes_the_socket_at_once(
-    upstream: ScriptedUpstream, transport: Transport, script: Script, reused: bool
+    upstream: ScriptedUpstream, transport: HttpClient, script: Script, reused: bool
 ) -> None:
     if reused:
         upstream.play(answer(b"ok"))
@@ -505,7 +519,7 @@ async def test_cancelling_closes_the_socket_at_once(
 
 
 async def test_cancelling_during_the_tls_handshake_closes_the_socket(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     call = asyncio.create_task(transport.post(upstream.url.replace("http:", "https:"), HEADERS, BODY))
     connection = await upstream.connected(1)
@@ -513,7 +527,7 @@ async def test_cancelling_during_the_tls_handshake_closes_the_socket(
     await assert_cancelling_closes(call, connection.closed_by_peer)
 
 
-async def test_cancelling_while_the_request_is_written_closes_the_socket(transport: Transport) -> None:
+async def test_cancelling_while_the_request_is_written_closes_the_socket(transport: HttpClient) -> None:
     accepted = asyncio.Event()
     closed = asyncio.Event()
     reading = asyncio.Event()
@@ -540,7 +554,7 @@ async def test_cancelling_while_the_request_is_written_closes_the_socket(transpo
 
 
 async def assert_cancelling_closes(
-    call: asyncio.Task[Answer], closed_by_peer: Callable[[float], Awaitable[float]]
+    call: asyncio.Task[HttpResponse], closed_by_peer: Callable[[float], Awaitable[float]]
 ) -> None:
     assert not call.done()
     cancelled_at = asyncio.get_running_loop().time()
@@ -582,7 +596,7 @@ async def test_closing_the_transport_ends_calls_that_wait(upstream: ScriptedUpst
 
 
 async def test_answer_that_was_not_read_leaves_the_next_call_no_deaf_connection(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     """All of it is there, and so much that the socket is not read any more."""
     upstream.play(answer(b"x" * 40_000), json_answer({}))
@@ -593,7 +607,7 @@ async def test_answer_that_was_not_read_leaves_the_next_call_no_deaf_connection(
 
 
 async def test_answers_read_to_the_end_leave_their_connection_to_the_next_call(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     upstream.play(answer(b"one"), event_stream("two"), answer(b"error", status=500), answer(b"four"))
     await post(transport, upstream)
@@ -603,7 +617,7 @@ async def test_answers_read_to_the_end_leave_their_connection_to_the_next_call(
     assert len(upstream.connections) == 1
 
 
-async def test_calls_do_not_wait_for_each_other(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_calls_do_not_wait_for_each_other(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     gate = asyncio.Event()
     upstream.default = json_answer({}, before=[gate])
     calls = [asyncio.create_task(post(transport, upstream)) for _ in range(150)]
@@ -614,7 +628,7 @@ async def test_calls_do_not_wait_for_each_other(upstream: ScriptedUpstream, tran
 
 
 async def test_server_that_closes_after_each_answer_costs_no_error(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     upstream.default = answer(b"ok", ending=Ending.CLOSE)
     for _ in range(30):
@@ -625,7 +639,7 @@ async def test_server_that_closes_after_each_answer_costs_no_error(
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.RESET])
 @pytest.mark.parametrize("body", [BODY, bytes(KEPT_BYTES)], ids=["small", "in pieces"])
 async def test_pooled_connection_that_closes_as_we_send_is_replaced_by_a_fresh_one(
-    upstream: ScriptedUpstream, transport: Transport, ending: Ending, body: bytes
+    upstream: ScriptedUpstream, transport: HttpClient, ending: Ending, body: bytes
 ) -> None:
     await fill_pool(upstream, transport, 2)
     upstream.play(no_answer(ending), answer(b"again"))
@@ -636,7 +650,7 @@ async def test_pooled_connection_that_closes_as_we_send_is_replaced_by_a_fresh_o
 
 
 async def test_large_body_is_let_go_of_when_it_is_written_and_goes_over_a_new_connection(
-    upstream: ScriptedUpstream, transport: Transport
+    upstream: ScriptedUpstream, transport: HttpClient
 ) -> None:
     """The pooled one may be dead, and then it would have to be sent again."""
     await fill_pool(upstream, transport, 1)
@@ -653,7 +667,7 @@ async def test_large_body_is_let_go_of_when_it_is_written_and_goes_over_a_new_co
     assert len(upstream.requests[-1].body) == KEPT_BYTES + 1
 
 
-async def test_request_is_sent_a_second_time_only_once(upstream: ScriptedUpstream, transport: Transport) -> None:
+async def test_request_is_sent_a_second_time_only_once(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     await fill_pool(upstream, transport, 1)
     upstream.play(no_answer(Ending.CUT), no_answer(Ending.CUT), answer(b"too late"))
     with fails(errors.Unavailable, "UPSTREAM_UNREACHABLE"):
@@ -664,7 +678,7 @@ async def test_request_is_sent_a_second_time_only_once(upstream: ScriptedUpstrea
 @pytest.mark.parametrize("ending", [Ending.CUT, Ending.RESET])
 @pytest.mark.parametrize("steps", [["H"], ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"]], ids=["a byte", "a head"])
 async def test_request_is_not_sent_again_once_an_answer_has_begun(
-    upstream: ScriptedUpstream, transport: Transport, steps: list[Step], ending: Ending
+    upstream: ScriptedUpstream, transport: HttpClient, steps: list[Step], ending: Ending
 ) -> None:
     await fill_pool(upstream, transport, 1)
     gate = asyncio.Event()
@@ -680,7 +694,7 @@ async def test_request_is_not_sent_again_once_an_answer_has_begun(
 
 async def test_silence_on_a_pooled_connection_is_not_tried_again(upstream: ScriptedUpstream) -> None:
     """The provider may be at work on it."""
-    async with transporting(Timers(answer=0.1, first_byte=0.1)) as transport:
+    async with transporting(HttpTimeouts(answer=0.1, first_byte=0.1)) as transport:
         await fill_pool(upstream, transport, 1)
         upstream.play(no_answer())
         with fails(errors.Unavailable, "UPSTREAM_TIMEOUT"):
@@ -690,7 +704,7 @@ async def test_silence_on_a_pooled_connection_is_not_tried_again(upstream: Scrip
 
 @pytest.mark.parametrize("together", [True, False], ids=["together", "later"])
 async def test_answer_that_nobody_asked_for_never_becomes_another_calls_answer(
-    upstream: ScriptedUpstream, transport: Transport, together: bool
+    upstream: ScriptedUpstream, transport: HttpClient, together: bool
 ) -> None:
     asked, unasked = ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + letter for letter in "ab")
     gate = asyncio.Event()
@@ -703,7 +717,7 @@ async def test_answer_that_nobody_asked_for_never_becomes_another_calls_answer(
 
 
 async def test_connection_without_use_is_closed_after_a_while(
-    upstream: ScriptedUpstream, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    upstream: ScriptedUpstream, transport: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "IDLE_SECONDS", 0.05)
     await fill_pool(upstream, transport, 2)
@@ -713,7 +727,7 @@ async def test_connection_without_use_is_closed_after_a_while(
     assert (await post(transport, upstream)).body == b"next"
 
 
-async def fill_pool(upstream: ScriptedUpstream, transport: Transport, count: int) -> None:
+async def fill_pool(upstream: ScriptedUpstream, transport: HttpClient, count: int) -> None:
     gate = asyncio.Event()
     upstream.play(*[answer(b"ok", before=[gate]) for _ in range(count)])
     calls = [asyncio.create_task(post(transport, upstream)) for _ in range(count)]
@@ -753,7 +767,7 @@ async def test_trusted_certificate(certificate: Certificate) -> None:
         assert (await post(ours, upstream)).body == b"two"
 
 
-async def test_untrusted_certificate(certificate: Certificate, transport: Transport) -> None:
+async def test_untrusted_certificate(certificate: Certificate, transport: HttpClient) -> None:
     async with ScriptedUpstream(tls=certificate.context) as upstream:
         with fails(errors.PreconditionFailed, "UPSTREAM_TLS"):
             await post(transport, upstream)
@@ -768,7 +782,7 @@ async def test_certificate_of_another_host(tmp_path: Path) -> None:
         assert upstream.requests == []
 
 
-async def test_server_without_tls(transport: Transport) -> None:
+async def test_server_without_tls(transport: HttpClient) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()

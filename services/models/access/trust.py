@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from services.shared.rpc import Call
 
-Thing = TypeVar("Thing")
+Thing_co = TypeVar("Thing_co", covariant=True)
 
 
 class TrustPolicy:
@@ -16,14 +16,14 @@ class TrustPolicy:
         self._exposed = exposed
 
     def is_stranger(self, call: Call) -> bool:
-        return self._exposed or call.came_exposed
+        return self._exposed or call.from_exposed_gateway
 
 
-class ByTrust(NamedTuple, Generic[Thing]):
+class ByTrust(NamedTuple, Generic[Thing_co]):
     """A thing that exists twice: for what the operator has set up, and for what strangers have registered."""
 
-    operators: Thing
-    strangers: Thing
+    operators: Thing_co
+    strangers: Thing_co
 
-    def of(self, untrusted: bool) -> Thing:
+    def of(self, untrusted: bool) -> Thing_co:
         return self.strangers if untrusted else self.operators

@@ -13,16 +13,15 @@ from services.models.chat.host_disclosure import HostDisclosure
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
-from services.models.providers.base import HISTORY_FIELD, Conversation, Target
+from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
-from services.models.providers.openai.select import suited
 from services.models.routing.router import Router
 from services.models.sessions.turn import Turns
-from services.models.transport.client import Transport
+from services.models.transport.base import Transport
 from services.models.validation.request import check_chat_request
-from services.models.validation.work import FEW_PARTS, work_to_check
-from services.shared.beside_loop import run_beside_if_large
+from services.models.validation.work import work_to_check
 from services.shared.errors import InvalidRequest
+from services.shared.offload import run_in_thread_if_large
 from services.shared.rpc import Call
 
 
@@ -51,7 +50,7 @@ class ChatService:
                 running.target,
                 running.conversation,
                 interrupted=functools.partial(record_usage, call),
-                room=call.room,
+                room=call.reservation,
             )
             await running.complete(response)
         return response
@@ -64,7 +63,7 @@ class ChatService:
                 running.target,
                 running.conversation,
                 interrupted=functools.partial(record_usage, call),
-                room=call.room,
+                room=call.reservation,
             )
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:
@@ -79,9 +78,8 @@ class ChatService:
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
         target = self._resolve(prompted.conversation.request, call, for_preview=True)
-        target = await _in_its_dialect(target, prompted.conversation)
         work = prompted.conversation.work()
-        return await run_beside_if_large(work, preview, prompted, target, stream=request.stream)
+        return await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
 
     @contextlib.asynccontextmanager
     async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[RunningChat]:
@@ -90,7 +88,6 @@ class ChatService:
         target = self._resolve(prompted.conversation.request, call)
         with HostDisclosure(target, to_stranger=self._trust.is_stranger(call)):
             async with self._turns.open(prompted.conversation, call) as turn:
-                target = await _in_its_dialect(target, turn.conversation)
                 yield RunningChat(prompted, target, turn, call)
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
@@ -98,7 +95,7 @@ class ChatService:
         prompted = await with_system_prompt(request, self._prompts)
         conversation = prompted.conversation
         request = conversation.request
-        conversation.contents = await run_beside_if_large(work_to_check(request), check_chat_request, request)
+        conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
         call.log_fields["model"] = request.model
         if request.tags:
             call.log_fields["tags"] = dict(request.tags)
@@ -111,10 +108,3 @@ class ChatService:
         if target.registered_model:
             call.log_fields["registered_model"] = target.registered_model
         return target
-
-
-async def _in_its_dialect(target: Target, conversation: Conversation) -> Target:
-    """The target in the dialect that carries the conversation, which a session's history may decide too."""
-    if conversation.contents.parts <= FEW_PARTS and HISTORY_FIELD not in conversation.added:
-        return suited(target, conversation)
-    return await run_beside_if_large(conversation.work(), suited, target, conversation)

@@ -9,7 +9,7 @@ from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Target
 from services.models.providers.exchange import usage_facts
 from services.models.sessions.turn import Turn
-from services.shared.rpc import Call, new_id
+from services.shared.rpc import Call, new_request_id
 
 
 class RunningChat:
@@ -43,7 +43,7 @@ class RunningChat:
 
     def _describe(self, response: models_pb2.ChatResponse) -> None:
         target = self.target
-        response.response_id = f"chat-{new_id()}"
+        response.response_id = f"chat-{new_request_id()}"
         duration = _duration(self._call.elapsed_seconds())
         response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=duration)
         response.timing.total.CopyFrom(duration)

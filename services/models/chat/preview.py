@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
-from services.models.providers.encoding import encode, encode_for_whole_answer
+from services.models.providers.encoding import prepare
 from services.shared.errors import LimitExceeded
 
 MAX_BODY_BYTES = 30 * 1024 * 1024
@@ -15,20 +15,21 @@ MAX_BODY_BYTES = 30 * 1024 * 1024
 
 
 def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.PreviewChatResponse:
-    """The upstream request of `chat`, or of `chat_stream`, without its headers. Raises as `encode` does,
+    """The upstream request of `chat`, or of `chat_stream`, without its headers. Raises as `prepare` does,
     and LimitExceeded for a body that does not fit into an answer."""
     conversation = prompted.conversation
-    body = encode(conversation, target, stream=True) if stream else encode_for_whole_answer(conversation, target)
-    if len(body.data) > MAX_BODY_BYTES:
+    target, encoded = prepare(conversation, target, stream=stream)
+    request = encoded.request
+    if len(request.body) > MAX_BODY_BYTES:
         raise LimitExceeded(
             f"the body has more than {MAX_BODY_BYTES >> 20} MiB, which does not fit into a preview; name media by url",
             reason="PREVIEW_TOO_LARGE",
         )
     return models_pb2.PreviewChatResponse(
-        method="POST",
-        path=target.dialect.path,
-        body_json=body.data.decode(),
-        warnings=[*target.warnings, *body.warnings, *prompted.warnings, *_left_out(conversation.request)],
+        method=request.method,
+        path=request.path,
+        body_json=request.body.decode(),
+        warnings=[*target.warnings, *encoded.notices, *prompted.warnings, *_left_out(conversation.request)],
         provider=target.provider,
         model=target.model,
         source=target.source,

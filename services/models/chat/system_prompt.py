@@ -12,8 +12,8 @@ from services.models.prompts.requests import check_reference
 from services.models.prompts.templates import render, rendered_size
 from services.models.providers.base import Conversation
 from services.models.validation.fields import MAX_VIOLATIONS, shorten
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.offload import run_in_thread_if_large
 
 MAX_RENDERED_BYTES = 16 * 1024 * 1024
 """Of a text with its variables filled: a long value in many places must not fill the memory."""
@@ -76,7 +76,7 @@ async def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> 
 async def _fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
     """As `fill`, beside the loop where there is much to fill."""
     work = FILL_WORK * len(found.prompt.content) + sum(map(len, variables.values()))
-    return await run_beside_if_large(work, fill, found, variables)
+    return await run_in_thread_if_large(work, fill, found, variables)
 
 
 def fill(found: Resolved, variables: Mapping[str, str]) -> Filled:

@@ -1,4 +1,4 @@
-"""What a model registration must be: checked and completed here, stored and served by the registry."""
+"""Registrations: a request to register a model, checked and completed; the registry stores and serves it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import islice
 
 from proto import models_pb2
 from services.models.access.credentials import Credentials, source_of
-from services.models.catalog.provider_registry import KEY_VARIABLES
-from services.models.transport.api_paths import base_of
-from services.models.transport.base_urls import problem_with_base_url, without_secrets
+from services.models.catalog.vendors import ADAPTER_TYPES
+from services.models.transport.api_roots import normalize_base_url
+from services.models.transport.base_urls import base_url_problem, redact_url
 from services.models.validation.extra_body import reserved_in
 from services.models.validation.fields import problem_with_line, refuse, shorten
 from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
@@ -18,7 +18,6 @@ from services.models.validation.request import EFFORT
 from services.shared import json_text
 from services.shared.errors import FieldViolation
 
-ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
 NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 
 MAX_PATH_LENGTH = 512
@@ -27,9 +26,6 @@ MAX_PROVIDER_LENGTH = 64
 MAX_OPTIONS_LENGTH = 64 * 1024
 MAX_CAPABILITY_TEXT_LENGTH = 128
 
-VENDOR_OF_KEY: dict[str, str] = {variable: vendor for vendor, variable in KEY_VARIABLES.items()}
-"""The built-in providers by the variables of their keys."""
-
 EXAMPLE = "http://localhost:8000/v1"
 
 _URL_TEXT = re.compile(r"[!-~]+")
@@ -37,11 +33,11 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LIFECYCLE_STATES = frozenset(models_pb2.LifecycleState.values())
 
 Definition = models_pb2.RegisteredModel
-"""A registration with what its maker says, and `untrusted`. The platform adds `status`, `registered_at` and
+"""A registration as its caller wrote it, with `untrusted`. The platform adds `status`, `registered_at` and
 `overrides_builtin` later."""
 
 
-def define(
+def build_registered_model(
     request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool = False
 ) -> Definition:
     """The definition that `request` asks for, with its defaults filled in and the endpoint as a base URL.
@@ -52,7 +48,7 @@ def define(
     refuse(_violations(request, credentials, by_stranger=by_stranger))
     definition = Definition(
         name=request.name,
-        endpoint=base_of(request.endpoint),
+        endpoint=normalize_base_url(request.endpoint),
         health_check=request.health_check,
         adapter_type=request.adapter_type,
         provider=request.provider or request.adapter_type,
@@ -77,7 +73,7 @@ def _violations(
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    endpoint = None if endpoint_violations else base_of(request.endpoint)
+    endpoint = None if endpoint_violations else normalize_base_url(request.endpoint)
     yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
 
 
@@ -87,7 +83,7 @@ def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
 
 
 def _endpoint_violations(endpoint: str) -> Iterator[FieldViolation]:
-    problem = problem_with_base_url(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
+    problem = base_url_problem(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
     if problem:
         yield FieldViolation("endpoint", problem)
 
@@ -112,7 +108,7 @@ def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[Fi
 
 
 def _problem_with_options(text: str) -> str | None:
-    problem = json_text.problem_with_object(text, MAX_OPTIONS_LENGTH)
+    problem = json_text.object_problem(text, MAX_OPTIONS_LENGTH)
     if problem:
         return problem
     reserved = reserved_in(json_text.raw_members(text))
@@ -175,21 +171,18 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
 def _credential_violations(
     request: models_pb2.RegisterModelRequest, endpoint: str | None, credentials: Credentials, *, by_stranger: bool
 ) -> Iterator[FieldViolation]:
-    """Keeps a caller from having a secret of this machine sent to a server of the caller's own."""
+    """Keeps callers from having a secret of this machine sent to servers of their own."""
     credential = request.credential
-    problem = credentials.problem(credential, endpoint, by_stranger=by_stranger)
-    vendor = VENDOR_OF_KEY.get(credential.env_var)
-    if not problem and vendor and request.adapter_type != vendor:
-        problem = f"is the built-in provider's own: only for adapter_type {vendor}; use a variable of its own"
+    problem = credentials.problem(credential, endpoint, request.adapter_type, by_stranger=by_stranger)
     if problem:
         yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
 
 
-def describe(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
-    """What is logged of a registration, whatever becomes of it: never a secret."""
+def log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
+    """The log fields of a registration, of a refused one too; none of them is a secret."""
     facts: dict[str, object] = {
         "model": shorten(request.name),
-        "endpoint": without_secrets(request.endpoint),
+        "endpoint": redact_url(request.endpoint),
         "adapter": shorten(request.adapter_type),
         "credential": source_of(request.credential),
         "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],

@@ -12,8 +12,8 @@ from proto.models_pb2 import Prompt
 from services.models.prompts.record import PromptLine
 from services.models.prompts.rows import Key, Version, labelled, read_labels, read_outlines, read_versions
 from services.models.storage.tables import prompt_events, prompt_labels, prompt_versions
-from services.shared.collector import count_entry
-from services.shared.pacing import Pace
+from services.shared.garbage_collection import count_new_entry
+from services.shared.time_slices import TimeSlices
 
 LINE_BYTES = 1024
 LABEL_BYTES = 256
@@ -56,14 +56,14 @@ async def _read(
     facts = {row.name: row for row in rows}
     labels = await read_labels(connection, prompt_labels.c.name.in_(names))
 
-    pace = Pace()
+    slices = TimeSlices()
     held: dict[str, dict[int, Version]] = {}
     missing: list[Key] = []
     for name in revisions:
         wanted = {facts[name].newest, *labels[name].values()} - {None}
         held[name] = _still_held(known.get(name), wanted)
         missing += ((name, version) for version in wanted - held[name].keys())
-        await pace.rest()
+        await slices.yield_if_over()
     for (name, version), found in (await read_versions(connection, missing)).items():
         held[name][version] = found
     archived = [(name, row.last) for name, row in facts.items() if row.newest is None]
@@ -72,8 +72,8 @@ async def _read(
     for name, revision in revisions.items():
         outline = outlines.get((name, facts[name].last))
         lines.append(_make_line(facts[name], labels[name], held[name], outline, revision))
-        count_entry()
-        await pace.rest()
+        count_new_entry()
+        await slices.yield_if_over()
     return lines
 
 

@@ -25,15 +25,15 @@ from services.models.prompts.requests import check_archive, check_get, check_lis
 from services.models.prompts.rows import Key, read_outlines, read_page, read_sizes, read_version, read_versions
 from services.models.prompts.version import define, is_name, warn
 from services.models.prompts.version_cache import RecentVersions
-from services.models.storage.writes import SerialWrites
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_PROMPTS
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
-from services.shared.ordered_names import Names
+from services.shared.offload import run_in_thread_if_large
+from services.shared.ordered_names import OrderedNames
 from services.shared.page_tokens import MAX_PAGE_BYTES, Text, read_page_size, read_page_token
 from services.shared.paging import cut_page
+from services.shared.serial_writes import SerialWrites
 from services.shared.storage_errors import retried
 
 WRITERS = "prompts"
@@ -60,7 +60,7 @@ class PromptRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lines: dict[str, PromptLine] = {}
-        self._names = Names()
+        self._names = OrderedNames()
         self._extent = Extent()
         self._recent = RecentVersions()
         self._reading = asyncio.Lock()
@@ -81,7 +81,7 @@ class PromptRegistry:
                 changed = await read_changes(connection, since, known)
             if restored:
                 self._lines = {line.name: line for line in changed}
-                self._names = Names(self._lines)
+                self._names = OrderedNames(self._lines)
                 self._extent, self._recent = Extent.of_all(changed), RecentVersions()
             for start in range(0, len(changed), NAMES_AT_ONCE):
                 self._apply(changed[start : start + NAMES_AT_ONCE])
@@ -96,13 +96,13 @@ class PromptRegistry:
         Raises InvalidRequest naming every field that is wrong, and LimitExceeded as `refuse_excess` does.
         """
         work = DEFINE_WORK * request.ByteSize()
-        prompt = await run_beside_if_large(work, define, request)
+        prompt = await run_in_thread_if_large(work, define, request)
         line, (version, created) = await self._change(
             prompt.name,
             lambda connection, line: changes.register(connection, self._found_or_room(line), prompt, request.labels),
         )
         stored = line.held[version]
-        warnings = await run_beside_if_large(work, warn, request, stored, created)
+        warnings = await run_in_thread_if_large(work, warn, request, stored, created)
         return models_pb2.RegisterPromptResponse(
             name=stored.name, version=version, prompt=stored, created=created, warnings=warnings
         )
@@ -236,7 +236,7 @@ class PromptRegistry:
         after = read_page_token(request, Text)
         wanted, tags = read_page_size(request) + 1, set(request.tags)
         found: list[tuple[str, Prompt]] = []
-        while names := list(islice(self._names.behind(after), NAMES_AT_ONCE)):
+        while names := list(islice(self._names.after(after), NAMES_AT_ONCE)):
             after = names[-1]
             matching = ((name, self._match(name, tags, request)) for name in names)
             found += islice(((name, prompt) for name, prompt in matching if prompt), wanted - len(found))

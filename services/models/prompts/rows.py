@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proto import models_pb2
 from proto.models_pb2 import Prompt
 from services.models.prompts.templates import find_variables
+from services.models.storage.stored_messages import from_json, to_json
 from services.models.storage.tables import prompt_labels, prompt_versions
-from services.models.storage.writes import from_json, to_json
-from services.shared.pacing import Pace
 from services.shared.page_tokens import Number, read_page_size, read_page_token, write_page_token
-from services.shared.slices import fetch_slice
+from services.shared.row_pages import fetch_page
+from services.shared.time_slices import TimeSlices
 
 KEYS_AT_ONCE = (1, 10, 100)
 """How many versions a query asks for: whoever has fewer names one repeatedly, so that there are few queries."""
@@ -64,13 +64,13 @@ async def read_page(
         wanted = wanted.where(_c.archived_at.is_(None))
     if start is not None:
         wanted = wanted.where(_c.version < -start)
-    rows, more = await fetch_slice(connection, wanted, _c.bytes, read_page_size(request))
+    rows, more = await fetch_page(connection, wanted, _c.bytes, read_page_size(request))
     labels = await read_labels(connection, prompt_labels.c.name == request.name)
     response = models_pb2.ListPromptVersionsResponse()
-    pace = Pace()
+    slices = TimeSlices()
     for row in rows:
         response.prompts.append(labelled(_from_row(row), labels[request.name]))
-        await pace.rest()
+        await slices.yield_if_over()
     if more:
         response.next_page_token = write_page_token(request, -rows[-1].version)
     return response
@@ -146,7 +146,7 @@ async def _rows(
     sizes: Mapping[Key, int] = MappingProxyType({}),
 ) -> AsyncGenerator[Row[Any], None]:
     """These columns of these versions, as far as they are there, in no order."""
-    pace = Pace()
+    slices = TimeSlices()
     for batch in _batches(keys, sizes):
         count = next(count for count in KEYS_AT_ONCE if count >= len(batch))
         padded = [*batch, *[batch[-1]] * (count - len(batch))]
@@ -154,7 +154,7 @@ async def _rows(
         values |= {f"version_{place}": version for place, (_, version) in enumerate(padded)}
         for row in await connection.execute(_query(columns, count), values):
             yield row
-            await pace.rest()
+            await slices.yield_if_over()
 
 
 def _batches(keys: Sequence[Key], sizes: Mapping[Key, int]) -> Iterator[Sequence[Key]]:

@@ -32,14 +32,12 @@ from services.models.providers.errors.faults import Fault
 from services.models.providers.facts import ModelFacts
 from services.models.providers.history.call_ids import CallIdRules
 from services.models.providers.history.tool_names import ToolNameRules
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event
 from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
-from services.shared.beside_loop import LARGE_BYTES
-
-PUBLIC_HEADERS = frozenset({"anthropic-version"})
-"""Of a target: all others are keys, or name an account."""
+from services.shared.offload import LARGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +72,21 @@ class Target:
     """The name of the registration that leads here, if one does."""
     untrusted: bool = False
     """Whether a stranger has registered it."""
-    other_places: Sequence[str] = ()
+    other_roots: Sequence[str] = ()
     """Where else the API may lie, if it is not at `endpoint`."""
+    secrets: Collection[str] = ()
+    """The keys, and the names of accounts, in the headers."""
     other_keys: Callable[[], Collection[str]] = list
     """The keys of the platform that are not this server's."""
 
     @property
-    def places(self) -> Sequence[str]:
+    def api_roots(self) -> Sequence[str]:
         """The base URLs that it may have, the likeliest first."""
-        return (self.endpoint, *self.other_places)
+        return (self.endpoint, *self.other_roots)
 
     def keys(self) -> list[str]:
         """All that no error may quote, whichever server it comes from."""
-        return [*keys_in(self.headers), *self.other_keys()]
-
-
-def keys_in(headers: Mapping[str, str]) -> list[str]:
-    """The keys, and the names of accounts, in the headers of a target."""
-    return [value.removeprefix("Bearer ") for name, value in headers.items() if name not in PUBLIC_HEADERS]
+        return [*self.secrets, *self.other_keys()]
 
 
 HISTORY_FIELD = "session_id"
@@ -142,15 +137,13 @@ class Conversation:
             yield f"messages[{index - first}]" if index >= first else self.added[index], message
 
 
-class Body(NamedTuple):
-    """An encoded request body, and what the caller should know of the translation."""
+class Encoded(NamedTuple):
+    """A chat as an HTTP request, and the notices of its translation."""
 
-    data: bytes
-    warnings: list[models_pb2.Notice]
-    max_tokens: int | None = None
-    """How long the answer may be, where somebody who waits for it whole must be told."""
-    streams: bool = False
-    """Whether it asks for a stream."""
+    request: HttpRequest
+    notices: list[models_pb2.Notice]
+    streams: bool
+    """Whether it asks for a stream, as a dialect may for a whole answer that takes long."""
     tool_names: Mapping[str, str] = {}
     """What the caller calls the tools that go by other names in it."""
 
@@ -186,15 +179,19 @@ class Dialect(Protocol):
 
     name: str
     """The key of ChatRequest.provider_options_json."""
-    path: str
-    """The path of generation below the endpoint."""
 
     @property
     def history(self) -> HistoryRules:
         """What it takes of earlier messages."""
 
-    def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Body:
-        """The request body. Raises InvalidRequest or Unimplemented for what cannot be said."""
+    def select(self, conversation: Conversation, target: Target) -> Dialect:
+        """The dialect of the same provider that carries this conversation: nearly always this one."""
+
+    def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
+        """The HTTP request: path, headers and body may depend on the model, and on `stream`.
+
+        Raises InvalidRequest or Unimplemented for what cannot be said.
+        """
 
     def read(self, body: bytes) -> Answer:
         """The answer in the body of a 200. Raises `Fault` when it is none."""

@@ -5,11 +5,12 @@ What a dialect had to change it says in notices; under PARAMETER_POLICY_STRICT t
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 
 from proto import models_pb2
-from services.models.providers.base import HISTORY_FIELD, Body, Conversation, Target
+from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
 from services.models.providers.content import check_content, check_features
 from services.models.providers.history.rules import fit_conversation
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -19,32 +20,34 @@ CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"}
 
 MAX_NOTICES = 100
 
-# From this length on Anthropic's own SDKs refuse to wait for an answer that is not streamed: idle connections are cut.
-LONG_ANSWER_TOKENS = 21_333
+
+def prepare(conversation: Conversation, target: Target, *, stream: bool) -> tuple[Target, Encoded]:
+    """The target in the dialect that carries the conversation, and the request that is sent there: for a stream, or for
+    a whole answer. Raises as `encode` does."""
+    dialect = target.dialect.select(conversation, target)
+    if dialect is not target.dialect:
+        target = dataclasses.replace(target, dialect=dialect)
+    return target, encode(conversation, target, stream=stream or _is_better_streamed(conversation, target))
 
 
-def encode(conversation: Conversation, target: Target, *, stream: bool) -> Body:
-    """Raises InvalidRequest or Unimplemented for what the model does not take or the dialect cannot say."""
+def _is_better_streamed(conversation: Conversation, target: Target) -> bool:
+    """Whether a whole answer is asked for as a stream: of servers that need that, and for logprobs, which are more
+    values than one piece of JSON may hold."""
+    return target.streams_unary or (conversation.request.config.logprobs and "logprobs" not in target.facts.unsupported)
+
+
+def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
+    """The request in the dialect of the target.
+
+    Raises InvalidRequest or Unimplemented for what the model does not take or the dialect cannot say.
+    """
     check_features(conversation.request, target)
     check_content(conversation, target)
     conversation, notices, tool_names = fit_conversation(conversation, target)
-    stream = stream and target.can_stream
-    body = target.dialect.encode(conversation, target, stream=stream)
+    encoded = target.dialect.encode(conversation, target, stream=stream and target.can_stream)
     if conversation.request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
-        _refuse_changes(body.warnings, target.model)
-    return Body(body.data, _bounded([*notices, *body.warnings]), body.max_tokens, stream, tool_names)
-
-
-def encode_for_whole_answer(conversation: Conversation, target: Target) -> Body:
-    """What Chat sends: it asks for a stream too where an answer takes long, of servers that need one, and for logprobs,
-    which are more values than one piece of JSON may hold. Raises as `encode` does."""
-    gives_logprobs = conversation.request.config.logprobs and "logprobs" not in target.facts.unsupported
-    if target.streams_unary or gives_logprobs:
-        return encode(conversation, target, stream=True)
-    body = encode(conversation, target, stream=False)
-    if body.max_tokens is None or body.max_tokens <= LONG_ANSWER_TOKENS:
-        return body
-    return encode(conversation, target, stream=True)
+        _refuse_changes(encoded.notices, target.model)
+    return encoded._replace(notices=_bounded([*notices, *encoded.notices]), tool_names=tool_names)
 
 
 def _bounded(notices: list[models_pb2.Notice]) -> list[models_pb2.Notice]:

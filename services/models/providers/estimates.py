@@ -1,19 +1,15 @@
-"""About how many tokens something has, where nobody counted."""
+"""Estimated usage: about how many tokens a call has used, where its provider has not counted them."""
 
 from __future__ import annotations
 
-import math
-
 from proto import models_pb2
-from services.models.providers.answers.answer import CHARACTERS_PER_TOKEN, Answer
+from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation
-
-CHARACTERS_PER_MEDIA = 1000 * CHARACTERS_PER_TOKEN
-"""About what an image costs, as the Session Service counts it too."""
+from services.shared.tokens import estimate_tokens, measure, text_bytes
 
 
 def estimate_usage(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
-    """What a call has used, about."""
+    """The estimated usage of a call."""
     prompt = estimate_prompt_tokens(conversation)
     completion = answer.estimated_completion_tokens()
     return models_pb2.TokenUsage(
@@ -33,18 +29,7 @@ def with_told_prompt(estimate: models_pb2.TokenUsage, told: models_pb2.TokenUsag
 
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:
-    """About how many tokens a conversation and its tools have, by their length."""
-    characters = sum(_count_characters(message) for message in conversation.messages)
-    characters += sum(len(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
-    return math.ceil(characters / CHARACTERS_PER_TOKEN)
-
-
-def _count_characters(message: models_pb2.ChatMessage) -> int:
-    if not message.parts:
-        return len(message.content) + sum(len(call.arguments_json) for call in message.tool_calls)
-    return sum(_count_part(part) for part in message.parts)
-
-
-def _count_part(part: models_pb2.ContentPart) -> int:
-    own = len(part.text) + len(part.tool_call.arguments_json) + CHARACTERS_PER_MEDIA * part.HasField("media")
-    return own + sum(_count_part(piece) for piece in part.tool_result.content)
+    """About how many tokens a conversation and its tools have."""
+    messages = sum(measure(message, message.ByteSize()).tokens for message in conversation.messages)
+    tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
+    return messages + estimate_tokens(tools)

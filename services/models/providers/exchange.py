@@ -17,19 +17,20 @@ from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.framing import MAX_EVENTS, Framing, feed_rest, read_body
 from services.models.providers.answers.memory import FREE_BYTES, PROCESS_ANSWERS, HeldAnswer
-from services.models.providers.base import Body, Conversation, Decoder, Target
-from services.models.providers.encoding import encode, encode_for_whole_answer
+from services.models.providers.base import Conversation, Decoder, Encoded, Target
+from services.models.providers.encoding import prepare
 from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.estimates import estimate_usage, with_told_prompt
-from services.models.transport.api_paths import PlaceSearch
-from services.models.transport.client import MAX_ERROR_BYTES, UPSTREAM_HOST, StreamedAnswer, Transport
+from services.models.transport.api_roots import RootSearch
+from services.models.transport.base import StreamedResponse, Transport
+from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import KEPT_BYTES, Payload
 from services.models.transport.sse import Event
 from services.shared import errors
-from services.shared.beside_loop import LARGE_BYTES, run_beside_if_large, wait_for_slice
-from services.shared.intake import Room
+from services.shared.intake import Reservation
 from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
+from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
 
 SUCCESSES = range(200, 300)
 """Frameworks answer a POST with 201 where nobody says otherwise."""
@@ -82,63 +83,65 @@ async def chat(
     conversation: Conversation,
     patience: Patience = PATIENCE,
     interrupted: Interrupted | None = None,
-    room: Room | None = None,
+    room: Reservation | None = None,
 ) -> models_pb2.ChatResponse:
     """Asks for the whole answer. Raises the errors of `faults.MEANINGS` and of `Transport`.
 
     `room`, which the request has, is given back as its forms are no longer held.
     """
-    body = await run_beside_if_large(conversation.work(), encode_for_whole_answer, conversation, target)
+    target, body = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=False)
     if room:
-        room.keep(ENCODED_FORMS)
+        room.shrink_to(ENCODED_FORMS)
     if body.streams:
         stream = _streamed(transport, target, conversation, patience, interrupted, room, body)
         del body
         return await _whole_answer(stream)
     with _Attribution(target), PROCESS_ANSWERS.begin() as held:
+        headers = _headers(target, body)
         payload, body = _take_payload(body, room)
-        search = PlaceSearch(target.places, target.dialect.path)
+        search = RootSearch(target.api_roots, body.request.path)
         while True:
-            answered = await transport.post(search.url, {**target.headers, **JSON}, payload, held.grow)
+            answered = await transport.post(search.url, headers, payload, held.grow)
             if answered.status in SUCCESSES:
                 break
             error = await _refusal(target, answered.status, answered.headers, answered.body, search)
             if not _goes_on(search, error, payload):
                 raise error
-        search.found()
+        search.confirm()
         answer = await _read(target, answered.status, answered.headers, answered.body, body.tool_names)
         return await _end(_response, answer, target, conversation, body, interrupted)
 
 
 async def _ask(
-    exchange: contextlib.AsyncExitStack, transport: Transport, target: Target, payload: Payload
-) -> StreamedAnswer:
+    exchange: contextlib.AsyncExitStack, transport: Transport, target: Target, body: Encoded, payload: Payload
+) -> StreamedResponse:
     """The answer of whichever place of the target has the path, in an exchange that ends with the block. Raises where
     the provider refuses."""
-    search = PlaceSearch(target.places, target.dialect.path)
+    search = RootSearch(target.api_roots, body.request.path)
+    headers = _headers(target, body)
     while True:
-        opened = transport.stream(search.url, {**target.headers, **JSON}, payload)
+        opened = transport.stream(search.url, headers, payload)
         answered = await exchange.enter_async_context(opened)
         if answered.status in SUCCESSES:
-            search.found()
+            search.confirm()
             return answered
-        error_body = await answered.read_start(MAX_ERROR_BYTES)
+        error_body = await answered.read_start()
         error = await _refusal(target, answered.status, answered.headers, error_body, search)
         if not _goes_on(search, error, payload):
             raise error
         await exchange.aclose()
 
 
-def _goes_on(search: PlaceSearch, error: errors.PlatformError, payload: Payload) -> bool:
+def _goes_on(search: RootSearch, error: errors.PlatformError, payload: Payload) -> bool:
     """Whether what was refused is sent to another place: where there is no such path, nobody has begun to answer."""
     if error.reason != "UPSTREAM_PATH_NOT_FOUND":
-        search.found()
+        search.confirm()
         return False
-    if not search.go_on():
+    if not search.try_next():
         return False
     if not payload.is_kept:
         # For the next call.
-        search.found()
+        search.confirm()
     return payload.is_kept
 
 
@@ -156,7 +159,7 @@ def chat_stream(
     conversation: Conversation,
     patience: Patience = PATIENCE,
     interrupted: Interrupted | None = None,
-    room: Room | None = None,
+    room: Reservation | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
     used that broke off is in the error's metadata too.
@@ -172,22 +175,25 @@ async def _streamed(
     conversation: Conversation,
     patience: Patience,
     interrupted: Interrupted | None,
-    room: Room | None,
-    body: Body | None = None,
+    room: Reservation | None,
+    encoded: Encoded | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-    if body is None:
-        body = await run_beside_if_large(conversation.work(), encode, conversation, target, stream=True)
+    if encoded:
+        body = encoded
+    else:
+        target, body = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=True)
         if room:
-            room.keep(ENCODED_FORMS)
+            room.shrink_to(ENCODED_FORMS)
+    del encoded
     chunks_sent = 0
     with _Attribution(target) as facts, PROCESS_ANSWERS.begin() as held:
         payload, body = _take_payload(body, room)
         async with contextlib.AsyncExitStack() as exchange:
-            answered = await _ask(exchange, transport, target, payload)
+            answered = await _ask(exchange, transport, target, body, payload)
             # What was asked is where it belongs.
             del payload
             if room:
-                room.keep(PARSED_FORM)
+                room.shrink_to(PARSED_FORM)
             decoder = target.dialect.decoder()
             decoder.answer.state_owner, decoder.answer.tool_names = target.state_owner, body.tool_names
             with _Interruption(decoder, target, conversation, facts, interrupted):
@@ -201,7 +207,7 @@ async def _streamed(
 
 
 async def _decoded(
-    answered: StreamedAnswer, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
+    answered: StreamedResponse, decoder: Decoder, target: Target, patience: Patience, held: HeldAnswer
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of a stream until the provider has said that it is whole, and raises when it never does."""
     framing = Framing()
@@ -216,7 +222,7 @@ async def _decoded(
             break
         size += len(data)
         if len(data) > FEW_BYTES:
-            await wait_for_slice()
+            await wait_for_time_slice()
         is_large = framing.held_bytes > LIGHT_BYTES
         if size > FREE_BYTES:
             held.grow(framing.held_bytes + decoder.answer.size)
@@ -255,7 +261,7 @@ async def _decoded(
     if not decoder.finished:
         raise _failure(_fault_of_early_end(answered, size), answered, target)
     try:
-        await run_beside_if_large(decoder.answer.size, decoder.answer.complete)
+        await run_in_thread_if_large(decoder.answer.size, decoder.answer.complete)
     except Fault as raised:
         raise error_for(raised, target.provider) from None
     except RecursionError:
@@ -267,10 +273,10 @@ async def _decoded(
 async def _feed_large(decoder: Decoder, events: Sequence[Event]) -> None:
     """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it takes."""
     work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
-    await run_beside_if_large(work, _feed_and_flush, decoder, events)
+    await run_in_thread_if_large(work, _feed_and_flush, decoder, events)
 
 
-async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer, target: Target) -> None:
+async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedResponse, target: Target) -> None:
     """Reads what only the end of the body ends: a last event without its blank line, or all of it, in one document."""
     document = framing.document
     if document is not None:
@@ -280,12 +286,12 @@ async def _read_end(decoder: Decoder, framing: Framing, answered: StreamedAnswer
     events = framing.end()
     work = decoder.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
     try:
-        await run_beside_if_large(work, feed_rest, decoder, events)
+        await run_in_thread_if_large(work, feed_rest, decoder, events)
     except Fault as fault:
         raise _failure(fault, answered, target) from None
 
 
-def _failure(fault: Fault, answered: StreamedAnswer, target: Target) -> errors.PlatformError:
+def _failure(fault: Fault, answered: StreamedResponse, target: Target) -> errors.PlatformError:
     return error_for(fault, target.provider, status=answered.status, headers=answered.headers, keys=target.keys)
 
 
@@ -294,13 +300,13 @@ def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
     decoder.answer.flush()
 
 
-def _fault_of_early_end(answered: StreamedAnswer, size: int) -> Fault:
+def _fault_of_early_end(answered: StreamedResponse, size: int) -> Fault:
     """Tells a stream that was cut from what never was one: nothing at all, or a page of HTML with status 200."""
     is_stream = size and answered.headers.get("content-type", "text/event-stream").startswith("text/event-stream")
     return Fault("UPSTREAM_STREAM_TRUNCATED" if is_stream else "UPSTREAM_PROTOCOL_ERROR")
 
 
-async def _read_on(answered: StreamedAnswer, usage_due: float | None) -> bytes:
+async def _read_on(answered: StreamedResponse, usage_due: float | None) -> bytes:
     if usage_due is None:
         return await answered.read()
     try:
@@ -310,19 +316,24 @@ async def _read_on(answered: StreamedAnswer, usage_due: float | None) -> bytes:
         return b""
 
 
-async def _drain(answered: StreamedAnswer, patience: Patience) -> None:
+async def _drain(answered: StreamedResponse, patience: Patience) -> None:
     """Reads the end of the body, so that the connection can be used again; without it, it is closed."""
     with contextlib.suppress(TimeoutError, errors.PlatformError):
         async with asyncio.timeout(patience.close):
             await answered.read()
 
 
-def _take_payload(body: Body, room: Room | None) -> tuple[Payload, Body]:
+def _take_payload(body: Encoded, room: Reservation | None) -> tuple[Payload, Encoded]:
     """What is sent, and the rest of a body: nothing else refers to one that is let go of once it is sent."""
-    if len(body.data) <= KEPT_BYTES:
-        return Payload(body.data), body
-    on_written = functools.partial(room.keep, PARSED_FORM) if room else None
-    return Payload(body.data, on_written), body._replace(data=b"")
+    request = body.request
+    if len(request.body) <= KEPT_BYTES:
+        return Payload(request.body), body
+    on_written = functools.partial(room.shrink_to, PARSED_FORM) if room else None
+    return Payload(request.body, on_written), body._replace(request=request._replace(body=b""))
+
+
+def _headers(target: Target, body: Encoded) -> dict[str, str]:
+    return {**target.headers, **body.request.headers, **JSON}
 
 
 class _Attribution:
@@ -378,9 +389,9 @@ class _Interruption:
 
 
 async def _refusal(
-    target: Target, status: int, headers: Mapping[str, str], body: bytes, search: PlaceSearch
+    target: Target, status: int, headers: Mapping[str, str], body: bytes, search: RootSearch
 ) -> errors.PlatformError:
-    fault = await run_beside_if_large(decoding_work(body), target.dialect.fault, status, body)
+    fault = await run_in_thread_if_large(decoding_work(body), target.dialect.fault, status, body)
     paths = search.paths() if fault.reason == "UPSTREAM_PATH_NOT_FOUND" else ()
     return error_for(fault, target.provider, status=status, headers=headers, keys=target.keys, paths=paths)
 
@@ -390,7 +401,7 @@ async def _read(
 ) -> Answer:
     """The answer in the body of a success, complete."""
     try:
-        return await run_beside_if_large(decoding_work(body), _read_whole, target, body, tool_names)
+        return await run_in_thread_if_large(decoding_work(body), _read_whole, target, body, tool_names)
     except Fault as fault:
         raise error_for(fault, target.provider, status=status, headers=headers, keys=target.keys) from None
     except RecursionError:
@@ -406,23 +417,23 @@ def _read_whole(target: Target, body: bytes, tool_names: Mapping[str, str]) -> A
 
 
 async def _end(
-    ending: Callable[[Answer, Target, Conversation, Body], Ending],
+    ending: Callable[[Answer, Target, Conversation, Encoded], Ending],
     answer: Answer,
     target: Target,
     conversation: Conversation,
-    body: Body,
+    body: Encoded,
     interrupted: Interrupted | None,
 ) -> Ending:
     """What `ending` makes of a complete answer, or raises; what one had used that is too large is told."""
     try:
-        return await run_beside_if_large(answer.size, ending, answer, target, conversation, body)
+        return await run_in_thread_if_large(answer.size, ending, answer, target, conversation, body)
     except errors.LimitExceeded:
         if interrupted and answer.usage:
             interrupted(answer.usage)
         raise
 
 
-def _response(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatResponse:
+def _response(answer: Answer, target: Target, conversation: Conversation, body: Encoded) -> models_pb2.ChatResponse:
     """The finished response. Raises as `_check` does."""
     _settle(answer, target, conversation, body)
     response = answer.response()
@@ -430,7 +441,7 @@ def _response(answer: Answer, target: Target, conversation: Conversation, body: 
     return response
 
 
-def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body: Body) -> models_pb2.ChatChunk:
+def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body: Encoded) -> models_pb2.ChatChunk:
     """The last chunk, with the finished response. Raises as `_check` does."""
     _settle(answer, target, conversation, body)
     chunk = answer.last_chunk()
@@ -438,7 +449,7 @@ def _last_chunk(answer: Answer, target: Target, conversation: Conversation, body
     return chunk
 
 
-def _settle(answer: Answer, target: Target, conversation: Conversation, body: Body) -> None:
+def _settle(answer: Answer, target: Target, conversation: Conversation, body: Encoded) -> None:
     """Adds to an answer what its provider left open: one that did not name its model served the one that was asked."""
     answer.model = answer.model or target.model
     if answer.usage is None or (answer.has_begun and not answer.usage.total_tokens):
@@ -454,14 +465,14 @@ def _settle(answer: Answer, target: Target, conversation: Conversation, body: Bo
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
 
 
-def _tell_of_missing_logprobs(answer: Answer, body: Body) -> None:
+def _tell_of_missing_logprobs(answer: Answer, body: Encoded) -> None:
     """Says that a provider passed them over, unless they were not asked of it."""
-    if not any(notice.field.endswith("logprobs") for notice in [*body.warnings, *answer.warnings]):
+    if not any(notice.field.endswith("logprobs") for notice in [*body.notices, *answer.warnings]):
         problem = "the provider did not tell how likely the tokens were"
         answer.warn("LOGPROBS_MISSING", problem, field="config.logprobs")
 
 
-def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> None:
+def _check(response: models_pb2.ChatResponse, target: Target, body: Encoded) -> None:
     """Adds to a response where it comes from, and what its caller should know.
 
     Raises when it calls a tool without a name: nobody could run it, and no provider takes it back. And when it is too
@@ -470,8 +481,8 @@ def _check(response: models_pb2.ChatResponse, target: Target, body: Body) -> Non
     if not all(call.name for call in response.tool_calls):
         raise error_for(Fault("UPSTREAM_PROTOCOL_ERROR"), target.provider)
     response.provider = target.provider
-    if target.warnings or body.warnings:
-        response.warnings.extend([*target.warnings, *body.warnings])
+    if target.warnings or body.notices:
+        response.warnings.extend([*target.warnings, *body.notices])
     if response.ByteSize() > MAX_RESPONSE_BYTES:
         raise error_for(Fault("OUTPUT_LIMIT"), target.provider)
 

@@ -13,10 +13,10 @@ number, the token that ended it.
 
 from __future__ import annotations
 
-from services.models.providers.openai.chat_completions import OpenAIDialect
+from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.traits import ReasoningMembers, Traits
 
-VLLM = OpenAIDialect(
+VLLM = ChatCompletionsDialect(
     Traits(
         name="vllm",
         title="vLLM",

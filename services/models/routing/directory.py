@@ -10,14 +10,16 @@ from urllib.parse import quote
 
 from proto import models_pb2
 from services.models.catalog.lifecycle import Today, today_utc
-from services.models.catalog.provider_registry import KEY_VARIABLES, ProviderRegistry
-from services.models.catalog.vendor_models import VendorModel, VendorModels
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendor_models import VendorModels
 from services.models.custom_models.model_registry import ModelRegistry
-from services.models.health.monitor import StatusBoard
-from services.models.health.probes import UNHEALTHY, ProviderProbe
+from services.models.health.monitor import HealthMonitor
+from services.models.health.probes import ProviderProbe
+from services.models.health.results import UNHEALTHY
 from services.models.routing.aliases import by_model
 from services.models.routing.router import Router
-from services.models.transport.api_paths import PROCESS_PLACES
+from services.models.transport.api_roots import PROCESS_ROOTS
 from services.models.transport.base_urls import is_plain_path
 from services.models.validation.fields import refuse
 from services.models.validation.request import check_model_name
@@ -36,7 +38,7 @@ class ModelDirectory:
         models: ModelRegistry,
         vendor_models: VendorModels,
         router: Router,
-        board: StatusBoard,
+        monitor: HealthMonitor,
         aliases: Mapping[str, str],
         today: Today = today_utc,
     ) -> None:
@@ -44,7 +46,7 @@ class ModelDirectory:
         self._models = models
         self._vendor_models = vendor_models
         self._router = router
-        self._board = board
+        self._monitor = monitor
         self._aliases = aliases
         self._aliases_by_model = by_model(aliases)
         self._today = today
@@ -81,16 +83,16 @@ class ModelDirectory:
         if not is_plain_path(f"/{answering.upstream}"):
             message = "no provider has a model whose id holds such characters, so none was asked"
             return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)
-        path = f"/models/{quote(answering.upstream, safe='')}"
-        url, *others = [place + path for place in PROCESS_PLACES.in_order(provider.places)] if provider else [""]
+        path = f"{model.vendor.adapter.listing.path}/{quote(answering.upstream, safe='')}"
+        url, *others = [place + path for place in PROCESS_ROOTS.in_order(provider.api_roots)] if provider else [""]
         probe = ProviderProbe(
             model=name,
             url=url,
             other_urls=tuple(others),
             headers=provider.headers if provider else None,
-            variable=KEY_VARIABLES[model.vendor],
+            variable=model.vendor.key_variable,
         )
-        return await self._board.check(probe)
+        return await self._monitor.check(probe)
 
     def _behind(self, name: str | None) -> Iterator[Model]:
         """All models behind a name, in the order of their names."""
@@ -99,10 +101,10 @@ class ModelDirectory:
         )
 
     def _registered(self, after: str | None) -> Iterator[Model]:
-        return (model for name in self._models.names().behind(after) if (model := self._models.find(name)))
+        return (model for name in self._models.names().after(after) if (model := self._models.find(name)))
 
     def _listed(self, after: str | None) -> Iterator[Model]:
-        for name in self._vendor_models.names.behind(after):
+        for name in self._vendor_models.names.after(after):
             model = self._vendor_models.find(name)
             if model and name not in self._aliases and self._models.find(name) is None:
                 yield model
@@ -130,7 +132,7 @@ class ModelDirectory:
     def _vendor_info(self, model: VendorModel) -> models_pb2.ModelInfo:
         return models_pb2.ModelInfo(
             name=model.name,
-            provider=model.vendor,
+            provider=model.vendor.name,
             capabilities=self._vendor_models.capabilities(model, self._today()),
             aliases=sorted({*self._operators_aliases(model.name), *self._operators_aliases(model.pinned_name)}),
             source=model.source,
@@ -142,4 +144,4 @@ class ModelDirectory:
 
 
 def _provider(model: Model) -> str:
-    return model.vendor if isinstance(model, VendorModel) else model.provider
+    return model.vendor.name if isinstance(model, VendorModel) else model.provider

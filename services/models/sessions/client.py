@@ -12,13 +12,13 @@ from google.rpc import error_details_pb2, status_pb2
 from proto import models_pb2, sessions_pb2, turns_pb2, turns_pb2_grpc
 from services.shared import errors
 from services.shared.admission import CALLER
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.channels import open_channel
 from services.shared.error_details import DETAILS_KEY
-from services.shared.frames import Assembled, head_of
 from services.shared.metadata import CALLER_KEY, REQUEST_ID_KEY
-from services.shared.pacing import Pace
+from services.shared.offload import run_in_thread_if_large
 from services.shared.rpc import STATUS_CODES
+from services.shared.serialized_messages import SerializedMessage, field_header
+from services.shared.time_slices import TimeSlices
 
 CALL_SECONDS = 5.0
 """How long the Session Service may take to answer; the caller's own deadline may be sooner."""
@@ -42,15 +42,15 @@ class Read(NamedTuple, Generic[Answer]):
 
 async def build_append(
     request: sessions_pb2.AppendMessagesRequest, messages: Sequence[models_pb2.ChatMessage]
-) -> Assembled:
+) -> SerializedMessage:
     """`request` with these messages, serialised one by one: they are large together, and copied nowhere else."""
     pieces = [request.SerializeToString()]
-    pace = Pace()
+    slices = TimeSlices()
     for message in messages:
         content = message.SerializeToString()
-        pieces += (head_of(MESSAGES_FIELD, len(content)), content)
-        await pace.rest()
-    return Assembled(pieces)
+        pieces += (field_header(MESSAGES_FIELD, len(content)), content)
+        await slices.yield_if_over()
+    return SerializedMessage(pieces)
 
 
 class SessionClient:
@@ -73,7 +73,7 @@ class SessionClient:
         )
         self._append_messages = self._channel.unary_unary(
             "/genai_platform.v1.SessionService/AppendMessages",
-            Assembled.SerializeToString,
+            SerializedMessage.SerializeToString,
             sessions_pb2.AppendMessagesResponse.FromString,
         )
 
@@ -92,7 +92,7 @@ class SessionClient:
         data = await self._call(self._begin_turn, request, request_id)
         return await _parse(turns_pb2.BeginTurnResponse, data)
 
-    async def append_messages(self, append: Assembled, request_id: str) -> sessions_pb2.AppendMessagesResponse:
+    async def append_messages(self, append: SerializedMessage, request_id: str) -> sessions_pb2.AppendMessagesResponse:
         """`append` comes from `build_append`."""
         response: sessions_pb2.AppendMessagesResponse = await self._call(self._append_messages, append, request_id)
         return response
@@ -128,7 +128,7 @@ class SessionClient:
 
 
 async def _parse(kind: type[Answer], data: bytes) -> Read[Answer]:
-    return Read(await run_beside_if_large(len(data), kind.FromString, data), len(data))
+    return Read(await run_in_thread_if_large(len(data), kind.FromString, data), len(data))
 
 
 def _read_error(code: grpc.StatusCode, status: status_pb2.Status) -> errors.PlatformError:

@@ -9,8 +9,8 @@ from services.models.providers.base import HISTORY_FIELD, Conversation
 from services.models.providers.estimates import estimate_prompt_tokens
 from services.models.validation.request import check_history
 from services.models.validation.work import Contents, message_work
-from services.shared.beside_loop import LARGE_BYTES
 from services.shared.errors import InvalidRequest
+from services.shared.offload import LARGE_BYTES
 
 MARGIN = 0.1
 """Of a context window: what estimates of tokens may be wrong by."""

@@ -16,11 +16,11 @@ from services.models.providers.base import Conversation
 from services.models.sessions.client import SessionClient, build_append
 from services.models.sessions.history import cut_notice, default_window, history_notices, history_work, with_history
 from services.models.sessions.lease import Lease
-from services.shared.beside_loop import run_beside_if_large
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
-from services.shared.frames import Assembled
-from services.shared.pacing import Pace
+from services.shared.offload import run_in_thread_if_large
 from services.shared.rpc import Call
+from services.shared.serialized_messages import SerializedMessage
+from services.shared.time_slices import TimeSlices
 
 APPEND_SECONDS = 2.0
 APPEND_BYTES_PER_SECOND = 8 * 1024 * 1024
@@ -123,7 +123,7 @@ class AppendingTurn(ReadingTurn):
         self._call.log_fields["session_append"] = "OK"
         response.session_next_sequence = appended.next_sequence
 
-    async def _append_in_time(self, append: Assembled) -> sessions_pb2.AppendMessagesResponse:
+    async def _append_in_time(self, append: SerializedMessage) -> sessions_pb2.AppendMessagesResponse:
         """Appends, again and again while that may help. Half of the caller's time is left to the answer itself."""
         remaining = self._call.remaining_seconds()
         seconds = APPEND_SECONDS + append.ByteSize() / APPEND_BYTES_PER_SECOND
@@ -219,13 +219,13 @@ class Turns:
 async def _with_history(
     conversation: Conversation, context: sessions_pb2.GetContextResponse, size: int
 ) -> Conversation:
-    return await run_beside_if_large(history_work(context, size), with_history, conversation, context)
+    return await run_in_thread_if_large(history_work(context, size), with_history, conversation, context)
 
 
 async def _count_bytes(messages: Sequence[models_pb2.ChatMessage]) -> int:
-    pace = Pace()
+    slices = TimeSlices()
     size = 0
     for message in messages:
         size += message.ByteSize()
-        await pace.rest()
+        await slices.yield_if_over()
     return size

@@ -7,11 +7,12 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from services.models.transport.egress import is_numeric
+from services.models.transport.egress import ends_in_number
+from services.models.transport.host_names import ascii_url
+from services.models.transport.request_head import PORTS
 
 MAX_LENGTH = 2048
 
-_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
 _URL_TEXT = re.compile(r"[!-~]+")
 
@@ -32,9 +33,9 @@ class BaseUrl(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> BaseUrl:
-        """Reads a URL in which `problem_with_base_url` has found nothing. A query is left out."""
-        parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
+        """Reads a URL in which `base_url_problem` has found nothing. A query is left out."""
+        parts = urlsplit(ascii_url(url))
+        port = parts.port or PORTS[parts.scheme]
         return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
 
     def covers(self, url: str) -> bool:
@@ -49,7 +50,7 @@ class BaseUrl(NamedTuple):
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        shown = host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        shown = host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
         return f"{self.scheme}://{shown}{self.path}"
 
 
@@ -58,19 +59,23 @@ def is_plain_path(path: str) -> bool:
     return bool(_PLAIN_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
 
 
-def problem_with_base_url(url: str) -> str | None:
+def base_url_problem(url: str) -> str | None:
     """Says why a URL is no server's base URL, or None."""
     if len(url) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
+    try:
+        url = ascii_url(url)
+    except ValueError:
+        return "has no valid host: its name is none by IDNA 2008; write it as it is registered, or as punycode"
     # Programs disagree about which host a URL with such characters names.
     if not _URL_TEXT.fullmatch(url) or "\\" in url:
-        return "must be plain ASCII without blanks and backslashes; write other hosts as punycode"
+        return "must be ASCII but for its host, without blanks and backslashes"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return "is no URL; write it like http://localhost:8000/v1"
-    if parts.scheme not in _PORTS:
+    if parts.scheme not in PORTS:
         return "must begin with http:// or https://"
     if "@" in parts.netloc:
         return "must not contain a user or password; put the key into credential"
@@ -83,10 +88,10 @@ def problem_with_base_url(url: str) -> str | None:
     return None
 
 
-def without_secrets(url: str) -> str:
+def redact_url(url: str) -> str:
     """A caller's URL as it may be logged: without user and password, and nothing at all of what is no URL."""
-    if not problem_with_base_url(url):
-        return url
+    if not base_url_problem(url):
+        return ascii_url(url)
     # Of one that is longer, a part could be what is a password in the whole.
     found = _WRONG_BUT_SHOWN.fullmatch(url) if len(url) <= MAX_LENGTH else None
     return "".join(filter(None, found.groups())) if found else "(no URL)"
@@ -96,7 +101,7 @@ def _is_host(url: SplitResult) -> bool:
     host = url.hostname or ""
     if url.netloc.startswith("["):
         return "%" not in host and _is_address(host, ipaddress.IPv6Address)
-    if is_numeric(host):
+    if ends_in_number(host):
         # Programs disagree about which address 0177.1 or 127.1 is.
         return _is_address(host, ipaddress.IPv4Address)
     return bool(_HOST.fullmatch(host))

@@ -9,14 +9,17 @@ resolved to at any other time says nothing (DNS rebinding).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
-from services.models.transport import host_names
+from services.models.transport import resolver
 from services.models.transport.address_ranges import Address, Kind, Network, addresses_reached, range_of
-from services.models.transport.host_names import AddressInfo
+from services.models.transport.host_names import ascii_host, ascii_url
+from services.models.transport.request_head import PORTS
+from services.models.transport.resolver import AddressInfo
 from services.shared.errors import InvalidRequest, LimitExceeded, PreconditionFailed, StartupError
 
 SETTING = "MODELS_ALLOWED_ENDPOINTS"
@@ -42,7 +45,6 @@ METADATA_HOSTS = frozenset(
 )
 """The names of metadata services, whatever they resolve to."""
 
-_PORTS = {"http": 80, "https": 443}
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -93,10 +95,10 @@ class EndpointPolicy:
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         """The addresses of a host, which may be connected to, the best first.
 
-        Raises what `HostNames.resolve` and `check` raise. The names of trusted servers wait for nobody's.
+        Raises what `Resolver.resolve` and `check` raise. The names of trusted servers wait for nobody's.
         """
         queued = (_plain(host), port) not in self._trusted
-        addresses = await host_names.resolve(host, port, queued=queued)
+        addresses = await resolver.resolve(host, port, queued=queued)
         self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
 
@@ -149,8 +151,10 @@ class EndpointPolicy:
             self._add_host(entry)
 
     def _add_host(self, entry: str) -> None:
+        with contextlib.suppress(ValueError):
+            entry = "*." * entry.startswith("*.") + ascii_host(entry.removeprefix("*."))
         # What ends in a number is an address, or meant to be one.
-        if not _HOST_PATTERN.fullmatch(entry) or is_numeric(entry):
+        if not _HOST_PATTERN.fullmatch(entry) or ends_in_number(entry):
             raise StartupError(
                 f"{SETTING}: each entry must be private, none, an address, a network such as 10.1.0.0/16 without host"
                 " bits, a host name, or *. and a domain, with commas between them"
@@ -161,7 +165,7 @@ class EndpointPolicy:
             self._hosts.add(entry)
 
 
-def is_numeric(host: str) -> bool:
+def ends_in_number(host: str) -> bool:
     """Whether a host is taken for an IPv4 address, in whatever spelling: its last part is a number.
 
     So says url.spec.whatwg.org#ends-in-a-number-checker.
@@ -179,8 +183,8 @@ def _lies_in(network: Network, outer: Network) -> bool:
 
 
 def _server(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return _plain(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
+    parts = urlsplit(ascii_url(url))
+    return _plain(parts.hostname or ""), parts.port or PORTS[parts.scheme]
 
 
 def _plain(host: str) -> str:

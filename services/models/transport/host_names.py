@@ -1,123 +1,26 @@
-"""Addresses of host names, asked for in threads of their own: a name server that does not answer holds up nobody else.
+"""Host names in ASCII: others are written as IDNA 2008 (RFC 5891) has them, after the mapping of UTS 46.
 
-Python cannot end a thread that waits in the system's resolver. So one name has one thread, whoever asks; a caller's
-names have only some of the threads, and keep them until the resolver gives up.
+What is connected to, checked, compared and shown is the ASCII form alone, so that no two of these can mean different
+hosts.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import ipaddress
-import socket
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from urllib.parse import urlsplit
 
-from services.shared import descriptors
-from services.shared.fair_threads import FairThreads, PerLoop, start_thread
-
-THREADS = 32
-WAITING = 1024
-"""Names that may wait for a thread."""
-
-TURN_SECONDS = 1.0
-"""How long a name waits for a thread until it is told that the server is busy."""
-
-MAX_ADDRESSES = 16
-"""Of one name, in each family; an answer of a name server has room for thousands."""
-
-LOCALHOST = "localhost"
-
-AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it."""
-
-_Question = Callable[[], Sequence[AddressInfo]]
+import idna
 
 
-class ResolveError(OSError):
-    """A host that has no address."""
+def ascii_host(host: str) -> str:
+    """The host in ASCII. Raises ValueError for one that is no name by IDNA 2008; one in ASCII is not looked at."""
+    return host if host.isascii() else idna.encode(host, uts46=True).decode()
 
 
-class HostNames:
-    """Resolves names, and remembers none. Belongs to one event loop."""
-
-    def __init__(self) -> None:
-        self._threads = FairThreads("for names to be resolved", THREADS, WAITING)
-        self._asking: dict[str, asyncio.Future[Sequence[AddressInfo]]] = {}
-
-    async def resolve(self, host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
-        """The addresses of a host, the best first.
-
-        With `queued` off it waits for no turn among the callers' names: for hosts of the operator's own.
-        Raises ResolveError, and LimitExceeded SERVER_BUSY, DESCRIPTORS_EXHAUSTED or SYSTEM_EXHAUSTED.
-        """
-        addresses = _read_literal(host) or await self._look_up(host, queued and host != LOCALHOST)
-        return [(family, kind, proto, name, (at[0], port, *at[2:])) for family, kind, proto, name, at in addresses]
-
-    async def _look_up(self, host: str, queued: bool) -> Sequence[AddressInfo]:
-        if host not in self._asking:
-            if queued:
-                await self._ask_in_turn(host)
-            else:
-                self._ask(host, start_thread)
-        return await asyncio.shield(self._asking[host])
-
-    async def _ask_in_turn(self, host: str) -> None:
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._threads.turn()
-        except TimeoutError:
-            raise self._threads.busy() from None
-        if host in self._asking:
-            # Somebody else's turn came first.
-            self._threads.pass_on()
-        else:
-            self._ask(host, self._threads.start)
-
-    def _ask(self, host: str, start: Callable[[_Question], asyncio.Future[Sequence[AddressInfo]]]) -> None:
-        asking = self._asking[host] = start(functools.partial(_get_addresses, host))
-        asking.add_done_callback(functools.partial(self._forget, host))
-
-    def _forget(self, host: str, asking: asyncio.Future[Sequence[AddressInfo]]) -> None:
-        del self._asking[host]
-        # Looked at, because those who wanted to know may all have left.
-        asking.exception()
-
-
-_names = PerLoop(HostNames)
-
-
-async def resolve(host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
-    """`HostNames.resolve`, of those that everybody in the running loop shares."""
-    return await _names.get().resolve(host, port, queued=queued)
-
-
-def _read_literal(host: str) -> Sequence[AddressInfo]:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return ()
-    if isinstance(address, ipaddress.IPv4Address):
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0))]
-    if address.scope_id:
-        # Only the system knows the number of an interface.
-        return ()
-    return [(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, 0, 0, 0))]
-
-
-def _get_addresses(host: str) -> Sequence[AddressInfo]:
-    try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        # Without a descriptor to ask with, the resolver says the same as of a name that nobody knows.
-        raise descriptors.find_exhaustion() or ResolveError from None
-    counts: Counter[int] = Counter()
-    kept = []
-    for entry in found:
-        counts[entry[0]] += 1
-        if counts[entry[0]] <= MAX_ADDRESSES:
-            kept.append(entry)
-    if not kept:
-        raise ResolveError
-    return kept
+def ascii_url(url: str) -> str:
+    """The URL with its host in ASCII. Raises ValueError as `ascii_host` does, and for what is no URL."""
+    if url.isascii():
+        return url
+    parts = urlsplit(url)
+    user, at, server = parts.netloc.rpartition("@")
+    host, colon, port = server.partition(":")
+    return parts._replace(netloc=f"{user}{at}{ascii_host(host)}{colon}{port}").geturl()

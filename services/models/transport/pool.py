@@ -11,13 +11,14 @@ from pathlib import Path
 
 import aiohappyeyeballs
 
-from services.models.transport.connection import Connection, Origin
+from services.models.transport.connection import Connection
 from services.models.transport.egress import EndpointPolicy
-from services.models.transport.host_names import AddressInfo
-from services.models.transport.sockets import Opening, refusal
-from services.shared.descriptors import find_shortage
+from services.models.transport.request_head import Origin
+from services.models.transport.resolver import AddressInfo
+from services.models.transport.sockets import SocketFactory, connections_exhausted
+from services.shared.descriptors import shortage_from
+from services.shared.fair_quota import FairQuota
 from services.shared.fair_threads import start_thread
-from services.shared.shares import Shares
 
 IDLE_SECONDS = 60.0
 """How long a connection is kept without use."""
@@ -27,13 +28,13 @@ MAX_RESOLVED = 1024
 """As many servers' addresses are remembered."""
 
 SECOND_ADDRESS_SECONDS = 0.25
-"""How long one address is tried alone before the next is tried beside it (RFC 8305, section 8)."""
+"""How long one address is tried alone before the next is tried extra_free it (RFC 8305, section 8)."""
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
 
 
 class Pool:
-    """As many connections as there are exchanges at a time, while there are `places`, of which no server may have more
+    """As many connections as there are exchanges at a time, as far as `connections` allows: no server may have more
     than are left free. Belongs to one event loop.
 
     `authorities` is a PEM file of certificate authorities that are trusted beside the system's; addresses of names are
@@ -43,13 +44,13 @@ class Pool:
     def __init__(
         self,
         endpoints: EndpointPolicy,
-        places: Shares,
+        connections: FairQuota,
         *,
         authorities: Path | None = None,
         resolved_seconds: float = RESOLVED_SECONDS,
     ) -> None:
         self._endpoints = endpoints
-        self._places = places
+        self._quota = connections
         self._making_room = asyncio.Lock()
         self._authorities = authorities
         self._resolved_seconds = resolved_seconds
@@ -102,13 +103,13 @@ class Pool:
         addresses = await self._resolve(origin)
         tls = await self._context() if origin.tls else None
         await self._make_room(origin)
-        opening = Opening(self._places, origin)
+        sockets = SocketFactory(self._quota, origin)
         try:
             connected = await aiohappyeyeballs.start_connection(
-                addresses, happy_eyeballs_delay=SECOND_ADDRESS_SECONDS, socket_factory=opening
+                addresses, happy_eyeballs_delay=SECOND_ADDRESS_SECONDS, socket_factory=sockets
             )
         except OSError as error:
-            raise opening.explain(error, addresses) or error from None
+            raise sockets.explain(error, addresses) or error from None
         factory = functools.partial(Connection, self._receive_buffer, self._open.discard)
         name = origin.host.rstrip(".") if tls else None
         loop = asyncio.get_running_loop()
@@ -153,12 +154,12 @@ class Pool:
 
     async def _make_room(self, origin: Origin) -> None:
         """Gives up unused connections, the oldest first, until there is a place for another one to `origin`."""
-        if self._places.has_room(origin):
+        if self._quota.can_take(origin):
             return
         self._check_room(origin)
         # One after the other, or each would give up one for the same place.
         async with self._making_room:
-            while not self._places.has_room(origin):
+            while not self._quota.can_take(origin):
                 self._check_room(origin)
                 oldest = min((idle for idle in self._idle.values() if idle), key=lambda idle: idle[0][0])
                 oldest.pop(0)[1].abort()
@@ -167,8 +168,8 @@ class Pool:
 
     def _check_room(self, origin: Origin) -> None:
         unused = sum(len(idle) for idle in self._idle.values())
-        if not self._places.has_room(origin, beside=unused):
-            raise refusal(self._places)
+        if not self._quota.can_take(origin, extra_free=unused):
+            raise connections_exhausted(self._quota)
 
     async def _context(self) -> ssl.SSLContext:
         # In a thread, because reading the system's authorities takes some 50 ms.
@@ -178,7 +179,7 @@ class Pool:
         try:
             return await asyncio.shield(self._tls_context)
         except OSError as error:
-            raise find_shortage(error) or error from None
+            raise shortage_from(error) or error from None
 
     def _forget_failure(self, context: asyncio.Future[ssl.SSLContext]) -> None:
         if context.exception():

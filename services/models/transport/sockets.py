@@ -1,4 +1,4 @@
-"""The sockets to other servers, each of which has one of the places that there are for connections."""
+"""Sockets to other servers, each of which is counted as one of the connections that there may be."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
-from services.models.transport.connection import Origin
-from services.models.transport.host_names import AddressInfo
-from services.shared.descriptors import find_shortage
+from services.models.transport.request_head import Origin
+from services.models.transport.resolver import AddressInfo
+from services.shared.descriptors import shortage_from
 from services.shared.errors import LimitExceeded
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 
 SETTING = "MODELS_MAX_CONNECTIONS"
 RETRY_SECONDS = 1.0
 
 
-class Opening:
+class SocketFactory:
     """Opens the sockets of one attempt to connect, which may be several at a time for a name with several addresses.
 
-    `places` are those of all connections. A server gets as many as are left free: alone, half of them.
+    `connections` counts those of all servers. A server gets as many as are left free: alone, half of them.
     """
 
-    def __init__(self, places: Shares, origin: Origin) -> None:
-        self._places = places
+    def __init__(self, connections: FairQuota, origin: Origin) -> None:
+        self._quota = connections
         self._origin = origin
         self._refusal: LimitExceeded | None = None
 
     def __call__(self, address: AddressInfo) -> socket.socket:
         """Raises OSError, as a connection that fails does, so that another address may be tried."""
         family, kind, protocol, _, _ = address
-        if not self._places.take(self._origin):
-            self._refusal = refusal(self._places)
+        if not self._quota.try_take(self._origin):
+            self._refusal = connections_exhausted(self._quota)
             raise OSError
         try:
             return _Socket(family, kind, protocol, self._give_back)
         except OSError as error:
             self._give_back()
-            self._refusal = find_shortage(error) or self._refusal
+            self._refusal = shortage_from(error) or self._refusal
             raise
 
     def explain(self, error: OSError, addresses: Sequence[AddressInfo]) -> LimitExceeded | None:
@@ -45,17 +45,17 @@ class Opening:
         if error.errno == errno.EADDRNOTAVAIL and all(address[0] == socket.AF_INET6 for address in addresses):
             # Says a machine without IPv6, too.
             return self._refusal
-        return self._refusal or find_shortage(error)
+        return self._refusal or shortage_from(error)
 
     def _give_back(self) -> None:
-        self._places.give_back(self._origin)
+        self._quota.release(self._origin)
 
 
-def refusal(places: Shares) -> LimitExceeded:
-    """What to raise when a server can have no further place."""
+def connections_exhausted(connections: FairQuota) -> LimitExceeded:
+    """The error for a server that can have no further connection."""
     return LimitExceeded(
-        f"too many requests wait for this endpoint already: of {places.limit} connections in all, none may have more"
-        f" than are left free; try again later, or ask the operator to raise {SETTING} or the limit of open files",
+        f"too many requests wait for this endpoint already: of {connections.limit} connections in all, none may have"
+        f" more than are left free; try again later, or ask the operator to raise {SETTING} or the limit of open files",
         reason="UPSTREAM_CONNECTIONS_EXHAUSTED",
         retry_after=RETRY_SECONDS,
         metadata={"setting": SETTING},

@@ -91,14 +91,14 @@ class EventStream:
     def _count_empty(self, size: int) -> None:
         self._empty_bytes += size
         if self._empty_bytes > MAX_EMPTY_BYTES:
-            raise refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
+            raise too_large(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
 
     def _hold(self, data: bytes) -> None:
         # Joined as it grows, at the cost of what is added: a list of small pieces would be larger than the event.
         self._held += data
         self.held_bytes = len(self._held)
         if self.held_bytes > MAX_EVENT_BYTES:
-            raise refusal(LARGE_EVENT)
+            raise too_large(LARGE_EVENT)
 
     def _extend_held(self, data: bytes) -> int:
         """Adds to the event that was begun, up to the end of its last line. Returns where in `data` its empty line
@@ -149,9 +149,9 @@ class EventStream:
 
 def _check_size(block: bytes | bytearray) -> None:
     if len(block) >= MAX_EVENT_BYTES:
-        raise refusal(LARGE_EVENT)
+        raise too_large(LARGE_EVENT)
     if block.count(b"\n") >= MAX_EVENT_LINES:
-        raise refusal(f"an event of more than {MAX_EVENT_LINES} lines")
+        raise too_large(f"an event of more than {MAX_EVENT_LINES} lines")
 
 
 def _is_comment(block: bytes) -> bool:
@@ -200,6 +200,6 @@ def _are_events(lines: list[Event]) -> bool:
     return json_text.is_object(lines[0].data.decode("utf-8", "replace"))
 
 
-def refusal(what: str) -> errors.Internal:
+def too_large(what: str) -> errors.Internal:
     """The error for what is larger than it may be."""
     return errors.Internal(f"the provider sent {what}; ask for a shorter answer", reason="UPSTREAM_PROTOCOL_ERROR")

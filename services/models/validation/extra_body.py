@@ -10,7 +10,7 @@ from itertools import islice
 from services.models.validation.fields import shorten
 from services.models.validation.limits import MAX_OPTIONS, MAX_SCHEMA_LENGTH
 from services.shared.errors import FieldViolation
-from services.shared.json_text import problem_with_object, raw_members
+from services.shared.json_text import object_problem, raw_members
 
 _NO_LETTERS = re.compile(r"[\W_]+")
 
@@ -60,7 +60,7 @@ def options_violations(options: Mapping[str, str]) -> Iterator[FieldViolation]:
 
 
 def _violations(path: str, options: str) -> Iterator[FieldViolation]:
-    problem = problem_with_object(options, MAX_SCHEMA_LENGTH) or _problem_with_members(options)
+    problem = object_problem(options, MAX_SCHEMA_LENGTH) or _problem_with_members(options)
     if problem:
         yield FieldViolation(path, problem)
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice, zip_longest
 
-from services.shared.characters import UNSEEN, has_unseen
+from services.shared.characters import INVISIBLE, has_invisible
 from services.shared.errors import FieldViolation, InvalidRequest
-from services.shared.ordered_names import Names
+from services.shared.ordered_names import OrderedNames
 
 MAX_NAME_LENGTH = 128
 MAX_SUGGESTIONS = 3
@@ -39,7 +39,7 @@ def problem_with_line(text: str, max_length: int, *, joiners: bool = False) -> s
     """
     if len(text) > max_length:
         return f"is longer than {max_length} characters"
-    return "contains control or unseen characters" if has_unseen(text, joiners=joiners) else None
+    return "contains control or unseen characters" if has_invisible(text, joiners=joiners) else None
 
 
 def problem_with_lines(text: str, max_length: int) -> str | None:
@@ -49,7 +49,7 @@ def problem_with_lines(text: str, max_length: int) -> str | None:
     return "contains control characters" if _CONTROL_BUT_LINES.search(text) else None
 
 
-def suggest(name: str, *known: Names) -> str:
+def suggest(name: str, *known: OrderedNames) -> str:
     """`; did you mean a, b?` with the nearest of the `known` names, or nothing when none is near.
 
     Looks at a bounded number of names, and of characters: it runs between two tokens of others.
@@ -59,7 +59,7 @@ def suggest(name: str, *known: Names) -> str:
     likeness = _Likeness(asked)
     room = MAX_COMPARED
     found: dict[str, float] = {}
-    for other in _in_turns([names.around(asked) for names in known]):
+    for other in _in_turns([names.similar_to(asked) for names in known]):
         if other in found or not likeness.is_possible(other):
             continue
         room -= len(other)
@@ -103,4 +103,4 @@ def _in_turns(sources: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def shorten(name: str) -> str:
     """A name as it may be repeated in a message: no longer than any real one, in one line that shows what it is."""
-    return UNSEEN.sub("?", name[:MAX_NAME_LENGTH])
+    return INVISIBLE.sub("?", name[:MAX_NAME_LENGTH])

@@ -23,7 +23,7 @@ from services.models.validation.tools import tool_violations
 from services.models.validation.work import Contents, count_parts
 from services.shared import characters
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
-from services.shared.json_text import problem_with_object
+from services.shared.json_text import object_problem
 
 PARAMETER_POLICIES = frozenset(models_pb2.ParameterPolicy.values())
 RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
@@ -216,7 +216,7 @@ def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[F
     if wanted.name and not NAME.fullmatch(wanted.name):
         yield FieldViolation("response_format.name", "must be 1 to 64 letters, digits, _ or -")
     if wanted.type == "json_schema":
-        problem = problem_with_object(wanted.schema_json, MAX_SCHEMA_LENGTH) if wanted.schema_json else "is required"
+        problem = object_problem(wanted.schema_json, MAX_SCHEMA_LENGTH) if wanted.schema_json else "is required"
         if problem:
             yield FieldViolation("response_format.schema_json", problem)
 

@@ -11,7 +11,7 @@ from services.models.validation.content import cache_violations
 from services.models.validation.extra_body import reserved_in
 from services.models.validation.limits import MAX_SCHEMA_LENGTH, MAX_TOOLS, MAX_TOOLS_LENGTH
 from services.shared.errors import FieldViolation
-from services.shared.json_text import problem_with_object, raw_members
+from services.shared.json_text import object_problem, raw_members
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 PROVIDER_TOOL_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -39,7 +39,7 @@ def tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]
         if of_provider:
             yield from _provider_tool_violations(path, tool)
         elif tool.parameters_json:
-            problem = problem_with_object(tool.parameters_json, MAX_SCHEMA_LENGTH)
+            problem = object_problem(tool.parameters_json, MAX_SCHEMA_LENGTH)
             if problem:
                 yield FieldViolation(f"{path}.parameters_json", problem)
     yield from _tool_choice_violations(request, names)
@@ -53,7 +53,7 @@ def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Ite
     if not PROVIDER_TOOL_TYPE.fullmatch(own.type):
         yield FieldViolation(f"{path}.provider_tool.type", "must be the provider's name for the tool")
     if own.config_json:
-        problem = problem_with_object(own.config_json, MAX_SCHEMA_LENGTH)
+        problem = object_problem(own.config_json, MAX_SCHEMA_LENGTH)
         if not problem and reserved_in(raw_members(own.config_json), frozenset({"type"})):
             problem = "must not set type: provider_tool.type says it"
         if problem:

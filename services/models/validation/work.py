@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.validation.limits import MAX_OPTIONS, MAX_PARTS, MAX_TOOLS
-from services.shared.beside_loop import LARGE_BYTES
+from services.shared.offload import LARGE_BYTES
 
 FEW_BYTES = 4 * 1024
 """What is no larger is checked within some 2 ms, whatever it is made of: a crowd of such requests holds up nobody."""
@@ -19,9 +19,6 @@ PART_WORK = 2048
 """How much plain text takes as long as a part of a message, or a call."""
 MESSAGE_WORK = 512
 """The same of a message."""
-
-FEW_PARTS = LARGE_BYTES // PART_WORK
-"""What may be gone through in the event loop."""
 
 
 def count_parts(message: models_pb2.ChatMessage) -> int:

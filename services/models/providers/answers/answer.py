@@ -9,7 +9,6 @@ Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole pa
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,11 +21,9 @@ from services.models.providers.answers.usage_counts import CountedTokens
 from services.models.providers.errors.faults import Fault
 from services.models.providers.history.call_ids import made_id
 from services.models.validation.limits import MAX_PARTS
+from services.shared.tokens import estimate_tokens, text_bytes
 
 BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
-
-CHARACTERS_PER_TOKEN = 4
-"""A rule of thumb for English, used only where the provider did not count; such usage is marked as estimated."""
 
 MAX_BLOCKS = MAX_PARTS
 """Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
@@ -85,6 +82,7 @@ class Answer:
         self.tool_names: Mapping[str, str] = {}
         """What the caller calls the tools that the provider knows by other names."""
         self.characters = 0
+        self.text_bytes = 0
         """Of all text that was given out, arguments of tool calls included."""
         self.parts_bytes = 0
         """Of all parts that were given out whole."""
@@ -346,7 +344,7 @@ class Answer:
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
-        return math.ceil((self.characters + sum(map(len, self._pending))) / CHARACTERS_PER_TOKEN)
+        return estimate_tokens(self.text_bytes + sum(map(text_bytes, self._pending)))
 
     def flush(self) -> None:
         """Puts what was added since the last chunk into one, which `take_chunks` gives."""
@@ -359,6 +357,7 @@ class Answer:
         self._pending.clear()
         self._pending_block = None
         self.characters += len(piece)
+        self.text_bytes += text_bytes(piece)
         block.held.keep(piece)
         if block.kind == "text":
             self._emit(models_pb2.ChatChunk(token=piece))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Decoder, Dialect
 from services.models.providers.errors.faults import Fault
-from services.models.transport.sse import BYTE_ORDER_MARK, MAX_EMPTY_BYTES, Event, EventStream, refusal
+from services.models.transport.sse import BYTE_ORDER_MARK, MAX_EMPTY_BYTES, Event, EventStream, too_large
 from services.shared import json_text
 
 BLANKS = b" \t\r\n"
@@ -76,7 +76,7 @@ class Framing:
             return
         self._blank_bytes += size
         if self._blank_bytes > MAX_EMPTY_BYTES:
-            raise refusal(f"more than {MAX_EMPTY_BYTES} bytes that are no answer")
+            raise too_large(f"more than {MAX_EMPTY_BYTES} bytes that are no answer")
         self._start = b"\n" + line
 
 
@@ -106,7 +106,7 @@ class JsonDocuments:
             data = _without_blanks(data)
         self._held += data
         if len(self._held) > MAX_DOCUMENT_BYTES:
-            raise refusal(f"an answer of more than {MAX_DOCUMENT_BYTES} bytes")
+            raise too_large(f"an answer of more than {MAX_DOCUMENT_BYTES} bytes")
         begins_line = not self._are_lines
         if self._are_lines is None:
             self._look_for_lines(len(self._held) - len(data))

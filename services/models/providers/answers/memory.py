@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded
-from services.shared.shares import Shares
+from services.shared.fair_quota import FairQuota
 
 HELD_BYTES = 160 * 1024 * 1024
 """Of all answers that are being gathered and read. Two threads read at a time what is large, and hold several times
@@ -21,20 +21,20 @@ class HeldAnswers:
     """All answers of a process."""
 
     def __init__(self, limit: int = HELD_BYTES) -> None:
-        self._shares = Shares(limit)
+        self._quota = FairQuota(limit)
 
     def begin(self) -> HeldAnswer:
         """An answer of the present caller's."""
-        return HeldAnswer(self._shares, CALLER.get())
+        return HeldAnswer(self._quota, CALLER.get())
 
 
 class HeldAnswer:
     """What one answer holds, for the length of a block."""
 
-    __slots__ = ("_caller", "_counted", "_shares")
+    __slots__ = ("_caller", "_counted", "_quota")
 
-    def __init__(self, shares: Shares, caller: str) -> None:
-        self._shares = shares
+    def __init__(self, quota: FairQuota, caller: str) -> None:
+        self._quota = quota
         self._caller = caller
         self._counted = 0
 
@@ -43,7 +43,7 @@ class HeldAnswer:
 
     def __exit__(self, *_: object) -> None:
         if self._counted:
-            self._shares.give_back(self._caller, self._counted)
+            self._quota.release(self._caller, self._counted)
 
     def grow(self, size: int) -> None:
         """Says how many bytes are held by now. Raises LimitExceeded SERVER_BUSY when it cannot have as many."""
@@ -51,7 +51,7 @@ class HeldAnswer:
         if missing <= 0:
             return
         step = max(missing, STEP_BYTES)
-        if not self._shares.take(self._caller, step):
+        if not self._quota.try_take(self._caller, step):
             raise LimitExceeded(
                 "the server is busy: it holds too many large answers; try again later",
                 reason="SERVER_BUSY",

@@ -1,4 +1,4 @@
-"""ChatRequest → the body of POST /v1/messages. https://platform.claude.com/docs/en/api/messages"""
+"""ChatRequest → POST /v1/messages. https://platform.claude.com/docs/en/api/messages"""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from services.models.providers.anthropic.reasoning import (
     without_thinking,
 )
 from services.models.providers.anthropic.turns import Turns, gather
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.end_users import fit_end_user
 from services.models.providers.facts import ModelFacts
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import fit
 from services.shared import json_text
@@ -30,17 +31,24 @@ from services.shared.errors import InvalidRequest
 
 PROVIDER = "anthropic"
 
+PATH = "/messages"
+
+LONG_ANSWER_TOKENS = 21_333
+"""Anthropic's own SDKs refuse to wait for a longer answer that is not streamed: idle connections are cut
+(`_calculate_nonstreaming_timeout` in anthropic/_base_client.py)."""
+
 MAX_END_USER_LENGTH = 256
 """Of `metadata.user_id` (https://platform.claude.com/docs/en/api/messages/create)."""
 
 
-def encode_body(conversation: Conversation, target: Target, *, stream: bool) -> Body:
-    """Raises InvalidRequest for what Messages cannot say."""
-    return _Encoding(conversation, target).body(stream=stream)
+def encode_request(conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
+    """Asks for a stream for a whole answer too where that may be long. Raises InvalidRequest for what Messages cannot
+    say."""
+    return _Encoding(conversation, target).encoded(stream=stream)
 
 
 class _Encoding:
-    """One request on its way into a body."""
+    """One request on its way into Messages."""
 
     def __init__(self, conversation: Conversation, target: Target) -> None:
         self._conversation = conversation
@@ -51,7 +59,7 @@ class _Encoding:
         self._parameters, self._notices = fit(self._request, target.facts, target.model)
         self._marks = CacheMarks(self._notices)
 
-    def body(self, *, stream: bool) -> Body:
+    def encoded(self, *, stream: bool) -> Encoded:
         request, target = self._request, self._target
         turns = self._turns()
         parallel_tool_calls = self._parameters.pop("parallel_tool_calls", None)
@@ -77,14 +85,16 @@ class _Encoding:
         if request.end_user_id:
             end_user = fit_end_user(request, MAX_END_USER_LENGTH, "Anthropic", self._notices)
             body["metadata"] = {"user_id": end_user}
-        if stream:
-            body["stream"] = True
+        body["stream"] = True
         if reasoning.max_tokens:
             body["max_tokens"] = reasoning.max_tokens
         self._notices.extend(merge_options(body, request, target.default_options_json, PROVIDER))
         # Required, unlike everywhere else.
         body.setdefault("max_tokens", _default_length(target.facts))
-        return Body(json_text.encode(body), self._notices, _number(body["max_tokens"]))
+        streams = stream or (target.can_stream and _is_long(body["max_tokens"]))
+        if not streams:
+            del body["stream"]
+        return Encoded(HttpRequest(PATH, json_text.encode(body)), self._notices, streams)
 
     def _turns(self) -> Turns:
         system_turns = self._target.facts.system_turns
@@ -159,11 +169,11 @@ def _default_length(facts: ModelFacts) -> int | None:
     return min(default, limit)
 
 
-def _number(value: Any) -> int | None:
-    """The number of a member of the body, which an option may have written as any JSON."""
-    if isinstance(value, msgspec.Raw):
-        value = json_text.decode(bytes(value))
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _is_long(max_tokens: Any) -> bool:
+    """Whether an answer may be too long to wait for. An option may have written `max_tokens` as any JSON."""
+    if isinstance(max_tokens, msgspec.Raw):
+        max_tokens = json_text.decode(bytes(max_tokens))
+    return isinstance(max_tokens, int) and max_tokens > LONG_ANSWER_TOKENS
 
 
 def _unknown(facts: ModelFacts) -> ModelFacts:

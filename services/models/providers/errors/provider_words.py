@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-from services.shared.characters import UNSEEN
+from services.shared.characters import INVISIBLE
 
 MAX_BYTES = 1024
 """Of what is told, in UTF-8."""
@@ -60,7 +60,7 @@ def words_to_tell(message: str, keys: Collection[str]) -> str:
 
 def _visible(message: str) -> str:
     """One line of visible characters."""
-    return UNSEEN.sub("", _BLANKS.sub(" ", message)).strip()
+    return INVISIBLE.sub("", _BLANKS.sub(" ", message)).strip()
 
 
 def _forms(key: str) -> Iterator[bytes]:

@@ -17,25 +17,24 @@ Servers that imitate OpenAI are left alone: few of them speak Responses.
 
 from __future__ import annotations
 
-import dataclasses
-
 from proto import models_pb2
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import Conversation, Dialect, Target
 from services.models.providers.content import media_kind
-from services.models.providers.openai.chat_completions import OPENAI
+from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.opaque_items import has_owned_item, takes_back
-from services.models.providers.openai.responses import OPENAI_RESPONSES
+from services.models.providers.openai.common.traits import OPENAI_TRAITS
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.shared import json_text
 
 
-def suited(target: Target, conversation: Conversation) -> Target:
-    """The target, in the dialect that the conversation needs, its earlier messages too.
+class OpenAIDialect(ChatCompletionsDialect):
+    """Chat Completions as OpenAI speaks it, which leaves to Responses what only that can carry."""
 
-    Targets of other dialects than OpenAI's own come back as they are.
-    """
-    if target.dialect is not OPENAI or not _needs_responses(target, conversation):
-        return target
-    return dataclasses.replace(target, dialect=OPENAI_RESPONSES)
+    def select(self, conversation: Conversation, target: Target) -> Dialect:
+        return OPENAI_RESPONSES if _needs_responses(target, conversation) else self
+
+
+OPENAI = OpenAIDialect(OPENAI_TRAITS)
 
 
 def _needs_responses(target: Target, conversation: Conversation) -> bool:
@@ -73,7 +72,7 @@ def _reasons(target: Target, request: models_pb2.ChatRequest) -> bool:
 
 def _asked_in_options(request: models_pb2.ChatRequest) -> bool | None:
     """Whether the caller's own options ask for reasoning, or against it; None where they say nothing of it."""
-    options = request.provider_options_json.get(OPENAI.name)
+    options = request.provider_options_json.get(OPENAI_TRAITS.name)
     if not options:
         return None
     members = json_text.raw_members(options)

@@ -1,11 +1,12 @@
-"""ChatRequest → the body of POST /chat/completions."""
+"""ChatRequest → POST /chat/completions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.chat_completions.messages import continues_answer, encode_messages
 from services.models.providers.openai.chat_completions.reasoning import encode_reasoning
 from services.models.providers.openai.chat_completions.tools import encode_tools
@@ -19,8 +20,10 @@ from services.models.providers.options import merge_options
 from services.models.providers.parameters import fit
 from services.shared import json_text
 
+PATH = "/chat/completions"
 
-def encode_body(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Body:
+
+def encode_request(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
     """Raises InvalidRequest or Unimplemented for what Chat Completions, or this kind of server, cannot say."""
     request = conversation.request
     translation = Translation(request, target, traits)
@@ -40,7 +43,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
     refuse_sound(translation)
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
-    return Body(json_text.encode(body), translation.notices)
+    return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)
 
 
 def _parameters(translation: Translation) -> dict[str, Any]:

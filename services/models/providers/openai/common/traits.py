@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.models.providers.base import HistoryRules
 from services.models.providers.facts import MediaKind
-from services.models.providers.schemas.fitting import SchemaRules
+from services.models.providers.history.call_ids import CallIdRules
+from services.models.providers.history.tool_names import OPENAI_NAMES
+from services.models.providers.schemas.fitting import OPENAI_STRICT, SchemaRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,23 @@ class Traits:
     """What makes it go on with an answer that the conversation ends in the middle of; none where it does so anyway."""
     stop_sequence_member: str | None = None
     """Where a choice says which stop sequence ended it."""
+
+
+OPENAI_TRAITS = Traits(
+    name="openai",
+    title="OpenAI",
+    media_by_url={"image": "image_url"},
+    takes_refusals=True,
+    takes_cache_key=True,
+    end_user_member="safety_identifier",
+    max_end_user_length=64,
+    history=HistoryRules(
+        call_ids=CallIdRules(re.compile("(?s).{1,40}"), are_in_state=False),
+        tool_names=OPENAI_NAMES,
+        object_arguments=False,
+    ),
+    max_tools=128,
+    strict_schemas=OPENAI_STRICT,
+    shows_reasoning=False,
+)
+"""OpenAI's own."""

@@ -1,11 +1,12 @@
-"""ChatRequest → the body of POST /responses. https://platform.openai.com/docs/api-reference/responses/create"""
+"""ChatRequest → POST /responses. https://platform.openai.com/docs/api-reference/responses/create"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.base import Body, Conversation, Target
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.common.identifiers import encode_identifiers
 from services.models.providers.openai.common.reasoning_rules import drop_excluded
 from services.models.providers.openai.common.schemas import name_schema
@@ -18,6 +19,8 @@ from services.models.providers.openai.responses.tools import encode_tools
 from services.models.providers.options import merge_options
 from services.models.providers.parameters import NEUTRAL, fit
 from services.shared import json_text
+
+PATH = "/responses"
 
 MEMBERS = {
     "temperature": "temperature",
@@ -36,7 +39,7 @@ ENCRYPTED_REASONING = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 
 
-def encode_body(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Body:
+def encode_request(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
     """Raises InvalidRequest or Unimplemented for what Responses cannot say."""
     request = conversation.request
     translation = Translation(request, target, traits)
@@ -63,7 +66,7 @@ def encode_body(traits: Traits, conversation: Conversation, target: Target, *, s
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     respell_effort(body)
-    return Body(json_text.encode(body), translation.notices)
+    return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)
 
 
 def _parameters(translation: Translation) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""The client: one object for all calls of the platform."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from genai_platform._async.models import AsyncModels
+from genai_platform._async.prompts import AsyncPrompts
+from genai_platform._async.sessions import AsyncSessions
+from genai_platform.calls import Metadata
+from genai_platform.connection import AsyncGatewayConnection
+from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
+
+
+class AsyncGenAIPlatform:
+    """The client of the platform: `models`, `prompts` and `sessions`.
+
+    For one event loop: that of the first call.
+
+    `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
+                environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051
+    `timeout`   seconds, the deadline of every call; by default 600 for chats and 30 for all others
+    `metadata`  gRPC metadata sent with every call
+    `channel`   a channel of your own instead of a target; `close` leaves it open
+    `prompt_cache_seconds`  how long `prompts.get` answers from its cache when asked by label; 0 switches the cache off
+
+    The first call connects. Raises ValueError for an invalid argument, TypeError for a target beside a channel.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        channel: grpc.aio.Channel | None = None,
+        prompt_cache_seconds: float = DEFAULT_CACHE_SECONDS,
+    ) -> None:
+        self._connection = AsyncGatewayConnection(target, timeout, metadata, channel)
+        self.models = AsyncModels(self._connection)
+        self.prompts = AsyncPrompts(self.models, LocalPromptCache(prompt_cache_seconds))
+        self.sessions = AsyncSessions(self._connection, self.models)
+
+    async def close(self) -> None:
+        """Closes the connection and cancels the running calls. Closing again does nothing."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connection.target.address!r})"

@@ -1,0 +1,62 @@
+# Generated from genai_platform/_async/client.py by tools/unasync.py. Change that file and run `make sdk`.
+
+"""The client: one object for all calls of the platform."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from genai_platform._sync.models import Models
+from genai_platform._sync.prompts import Prompts
+from genai_platform._sync.sessions import Sessions
+from genai_platform.calls import Metadata
+from genai_platform.connection import GatewayConnection
+from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
+
+
+class GenAIPlatform:
+    """The client of the platform: `models`, `prompts` and `sessions`.
+
+    Safe to use from many threads, and after a fork.
+
+    `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
+                environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051
+    `timeout`   seconds, the deadline of every call; by default 600 for chats and 30 for all others
+    `metadata`  gRPC metadata sent with every call
+    `channel`   a channel of your own instead of a target; `close` leaves it open
+    `prompt_cache_seconds`  how long `prompts.get` answers from its cache when asked by label; 0 switches the cache off
+
+    The first call connects. Raises ValueError for an invalid argument, TypeError for a target beside a channel.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        channel: grpc.Channel | None = None,
+        prompt_cache_seconds: float = DEFAULT_CACHE_SECONDS,
+    ) -> None:
+        self._connection = GatewayConnection(target, timeout, metadata, channel)
+        self.models = Models(self._connection)
+        self.prompts = Prompts(self.models, LocalPromptCache(prompt_cache_seconds))
+        self.sessions = Sessions(self._connection, self.models)
+
+    def close(self) -> None:
+        """Closes the connection and cancels the running calls. Closing again does nothing."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connection.target.address!r})"

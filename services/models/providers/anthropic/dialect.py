@@ -1,0 +1,47 @@
+"""The dialect of Anthropic's Messages.
+
+https://platform.claude.com/docs/en/api/messages
+"""
+
+from __future__ import annotations
+
+import re
+
+from services.models.providers.answers.answer import Answer
+from services.models.providers.anthropic.request import encode_request
+from services.models.providers.anthropic.response import read_answer
+from services.models.providers.anthropic.stream import MessageDecoder
+from services.models.providers.base import Conversation, Dialect, Encoded, HistoryRules, Target
+from services.models.providers.errors.error_body import read_fault
+from services.models.providers.errors.faults import Fault
+from services.models.providers.history.call_ids import CallIdRules
+from services.models.providers.history.tool_names import ANTHROPIC_NAMES
+
+API_VERSION = "2023-06-01"
+"""The `anthropic-version` that is sent. The newer 2026-10-21 refuses `temperature`, `top_p` and `top_k` outright, even
+for models that take them (https://platform.claude.com/docs/en/api/versioning), so callers would lose what they set."""
+
+
+class AnthropicDialect:
+    """Messages."""
+
+    name = "anthropic"
+    history = HistoryRules(CallIdRules(re.compile("[A-Za-z0-9_-]+"), are_unique=True), ANTHROPIC_NAMES)
+
+    def select(self, conversation: Conversation, target: Target) -> Dialect:
+        return self
+
+    def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
+        return encode_request(conversation, target, stream=stream)
+
+    def read(self, body: bytes) -> Answer:
+        return read_answer(body)
+
+    def decoder(self) -> MessageDecoder:
+        return MessageDecoder()
+
+    def fault(self, status: int, body: bytes) -> Fault:
+        return read_fault(status, body)
+
+
+ANTHROPIC = AnthropicDialect()

@@ -1,0 +1,70 @@
+"""Transport: what sends a request to a model's server and reads its response.
+
+Everything above this package knows a transport by this protocol alone, so that a test can put another one in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+from services.models.transport.payload import Payload
+
+MAX_START_BYTES = 1024 * 1024
+"""What is read of a body that is looked at and not handed on: an error, a list of models."""
+
+Hold = Callable[[int], None]
+"""Is told how many bytes of a response are held by now, and raises where that is too many."""
+
+
+class HttpResponse(NamedTuple):
+    """A response that has been read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names are found in any case."""
+    body: bytes
+
+
+class StreamedResponse(Protocol):
+    """A response whose body is read as it arrives, by one reader."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, whichever it is."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The fields of the head. Names are found in any case."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next read returns at once: more has arrived, and there is time for it before others' turn."""
+
+    async def read(self) -> bytes:
+        """Returns what has arrived, at least one byte; b"" only at the body's proper end.
+
+        What arrived before a fault is returned before the fault is raised: Unavailable (UPSTREAM_IDLE,
+        UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
+        """
+
+    async def read_start(self, limit: int = MAX_START_BYTES) -> bytes:
+        """Returns the rest of the body, or its first `limit` bytes. Raises what `read` raises."""
+
+
+class Transport(Protocol):
+    """Sends requests to models' servers. `HttpClient` is the one that uses the network, and documents the errors."""
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, hold: Hold | None = None
+    ) -> HttpResponse:
+        """Sends `body` and returns the whole response, whatever its status."""
+
+    def stream(
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Sends `body` and gives the response as soon as its head has arrived. Leaving the block ends it."""
+
+    def get(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Asks for `url` and gives the response as soon as its head has arrived. Leaving the block ends it."""

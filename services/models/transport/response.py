@@ -1,0 +1,107 @@
+"""Response of a connection: its body is read as it arrives, decompressed if need be, and given in small pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.models.transport.base import MAX_START_BYTES, Hold
+from services.models.transport.connection import Connection
+from services.models.transport.decompression import DecompressionError, Decompressor
+from services.models.transport.failures import body_error, protocol_error
+from services.models.transport.response_parser import TransportError
+from services.shared.time_slices import TimeSlices
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Of a response that is read whole."""
+
+PIECE_BYTES = 16 * 1024
+"""What a reader of a stream is given at a time: to decode so much takes the loop some 10 ms at the worst."""
+
+
+class IncomingResponse:
+    """A `StreamedResponse` that comes over a connection. `idle_seconds` is how long each read waits for more bytes."""
+
+    def __init__(self, connection: Connection, idle_seconds: float, *, decompress: bool = True) -> None:
+        self.status: int = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+        self._connection = connection
+        self._idle_seconds = idle_seconds
+        self._decompressor = _decompressor(self.headers.get("content-encoding", "")) if decompress else None
+        self._slices = TimeSlices()
+        self._rest = b""
+        """Of what arrived together, what was not given yet."""
+
+    @property
+    def goes_on(self) -> bool:
+        has_more = self._rest or (self._decompressor and self._decompressor.has_more)
+        return bool(has_more) and not self._slices.is_over
+
+    async def read(self) -> bytes:
+        """Returns what has arrived, from one byte to PIECE_BYTES; b"" only when the body has come to its proper end.
+
+        A reader that goes on for long, where more has arrived already or can be decompressed, lets other tasks run.
+        What arrived before a fault is returned before the fault is raised:
+        Unavailable (UPSTREAM_IDLE, UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
+        """
+        try:
+            if self._decompressor:
+                data = await self._decompress(self._decompressor)
+            elif self._rest:
+                await self._slices.yield_if_over()
+                data = self._rest
+            else:
+                data = await self._connection.read(self._idle_seconds)
+        except (TransportError, DecompressionError) as fault:
+            raise body_error(fault) from None
+        if len(data) <= PIECE_BYTES:
+            self._rest = b""
+            return data
+        if not self._rest:
+            self._slices.restart()
+        self._rest = data[PIECE_BYTES:]
+        return data[:PIECE_BYTES]
+
+    async def read_all(self, limit: int = MAX_BODY_BYTES, hold: Hold | None = None) -> bytes:
+        """Returns the rest of the body. Raises what `read` and `hold` raise, and Internal when there is more than
+        `limit`."""
+        body = await self._gather(limit, hold)
+        if len(body) > limit:
+            raise protocol_error(f"the provider's answer is larger than {limit} bytes; ask for a shorter one")
+        return body
+
+    async def read_start(self, limit: int = MAX_START_BYTES) -> bytes:
+        """Returns the rest of the body, or its first `limit` bytes. Raises what `read` raises."""
+        return (await self._gather(limit))[:limit]
+
+    async def _gather(self, limit: int, hold: Hold | None = None) -> bytes:
+        # Pieces may be as small as a byte, and a list of them many times as large as they are.
+        body = bytearray()
+        while len(body) <= limit and (data := await self.read()):
+            body += data
+            if hold:
+                hold(len(body))
+        return bytes(body)
+
+    async def _decompress(self, decompressor: Decompressor) -> bytes:
+        if decompressor.has_more:
+            await self._slices.yield_if_over()
+        while not (data := decompressor.take()):
+            compressed = await self._connection.read(self._idle_seconds)
+            if not compressed:
+                decompressor.end()
+                return b""
+            self._slices.restart()
+            decompressor.feed(compressed)
+        return data
+
+
+def _decompressor(coding: str) -> Decompressor | None:
+    match coding.lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return Decompressor()
+        case "deflate":
+            return Decompressor(may_be_bare=True)
+        case _:
+            raise protocol_error("the provider packs its answer in a way that it was not asked for")

@@ -1,0 +1,81 @@
+"""What a process keeps is not looked at by the collector of garbage."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from services.shared import garbage_collection
+from services.shared.garbage_collection import ENTRIES, count_new_entry, freeze_live_objects
+
+
+class Kept:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(garbage_collection, "_unfrozen_entries", 0)
+    gc.unfreeze()
+    yield
+    freeze_live_objects()
+
+
+def is_looked_at(kept: Kept) -> bool:
+    return any(each is kept for each in gc.get_objects())
+
+
+def test_what_a_ready_process_holds_is_set_apart() -> None:
+    kept = Kept()
+    assert is_looked_at(kept)
+    freeze_live_objects()
+    assert not is_looked_at(kept)
+    assert is_looked_at(Kept())
+
+
+def test_entries_are_set_apart_a_thousand_at_a_time() -> None:
+    entries = []
+    for count in range(1, 2 * ENTRIES + 1):
+        entries.append(Kept())
+        count_new_entry()
+        if count in (ENTRIES - 1, ENTRIES, ENTRIES + 1, 2 * ENTRIES):
+            assert is_looked_at(entries[-1]) is (count % ENTRIES != 0)
+    assert not any(isinstance(each, Kept) for each in gc.get_objects())
+
+
+def test_what_is_set_apart_is_freed_when_nothing_refers_to_it() -> None:
+    kept = Kept()
+    freeze_live_objects()
+    freed = weakref.ref(kept)
+    del kept
+    assert freed() is None
+
+
+def test_garbage_is_not_set_apart() -> None:
+    kept = Kept()
+    freed = weakref.ref(kept)
+    vars(kept)["itself"] = kept
+    del kept
+    for _ in range(ENTRIES):
+        count_new_entry()
+    assert freed() is None
+
+
+def test_a_process_that_ends_is_not_looked_at_any_more(capfd: pytest.CaptureFixture[str]) -> None:
+    program = """
+import atexit, gc
+from services.shared.server import run
+
+async def main():
+    print("before", gc.get_freeze_count())
+
+atexit.register(lambda: print("at the end", gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000))
+run("test", main)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert capfd.readouterr().out == "before 0\nat the end True True\n"
