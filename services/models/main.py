@@ -20,6 +20,7 @@ from services.models.catalog.vendor_models import VendorModels
 from services.models.chat.chat import ChatService
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
+from services.models.custom_models.registration_service import RegistrationService
 from services.models.health.monitor import HealthMonitor
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import log_hidden, read_aliases
@@ -27,7 +28,7 @@ from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.servicer import GENERATING_METHODS, ModelServicer
 from services.models.sessions.client import SessionClient
-from services.models.sessions.turn import Turns
+from services.models.sessions.turn import TurnFactory
 from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
@@ -91,10 +92,10 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await database.watch(models.load)
         router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
         directory = ModelDirectory(providers, models, vendor_models, router, monitor, aliases, today)
-        turns = Turns(sessions, directory.capabilities)
+        turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         chats = ChatService(transports, router, prompts, turns, trust)
-        servicer = ModelServicer(chats, directory, models, prompts, trust)
+        servicer = ModelServicer(chats, directory, models, RegistrationService(models, trust), prompts)
         log_hidden(aliases, models, vendor_models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())

@@ -9,12 +9,11 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
 
 from tests.fuzz.fuzzed_platform import CANARY, FuzzedPlatform, Stall, fuzzed_platform
 from tests.fuzz.heartbeat import LATE_SECONDS, cpu_seconds
@@ -234,18 +233,6 @@ def kind_of(case: Any) -> str:
     return str(getattr(case, "kind", "a case"))
 
 
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """The reason in an error's google.rpc.ErrorInfo; empty without one."""
-    for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
-            continue
-        for detail in status_pb2.Status.FromString(value).details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                return str(info.reason)
-    return ""
-
-
 def tells_key(error: grpc.aio.AioRpcError) -> bool:
     return CANARY in f"{error.details()} {error.trailing_metadata()}"
 
@@ -256,13 +243,15 @@ def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
         yield batch
 
 
-async def _fuzz(kind: type[Fuzzer], report: Report, seed: int, numbers: Iterable[int], seconds: float) -> None:
-    async with fuzzed_platform(report) as platform:
-        fuzzer = kind(platform, report, seed)
-        try:
-            await fuzzer.run(numbers, seconds)
-        finally:
-            await fuzzer.close()
+async def _fuzz(runs: Sequence[tuple[type[Fuzzer], Report]], numbers: Iterable[int] | None, seconds: float) -> None:
+    async with fuzzed_platform(runs[0][1]) as platform:
+        for kind, report in runs:
+            platform.report = report
+            fuzzer = kind(platform, report, report.seed)
+            try:
+                await fuzzer.run(range(report.count) if numbers is None else numbers, seconds)
+            finally:
+                await fuzzer.close()
         await platform.finish()
 
 
@@ -271,5 +260,12 @@ def run_fuzzer(
 ) -> Report:
     """Runs `count` cases, or the one of the number `only`, for at most about `seconds`."""
     report = Report(kind.name, seed, count, folder)
-    asyncio.run(_fuzz(kind, report, seed, range(count) if only is None else [only], seconds))
+    asyncio.run(_fuzz([(kind, report)], None if only is None else [only], seconds))
     return report
+
+
+def run_in_turn(counts: Mapping[type[Fuzzer], int], seed: int, folder: Path) -> list[Report]:
+    """Runs so many cases of each of several fuzzers, one after another, at one platform."""
+    runs = [(kind, Report(kind.name, seed, count, folder)) for kind, count in counts.items()]
+    asyncio.run(_fuzz(runs, None, float("inf")))
+    return [report for _, report in runs]

@@ -12,25 +12,14 @@ import pytest
 from proto import models_pb2
 from services.models.chat.system_prompt import with_defaults
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.model_service import (
-    ModelService,
-    answered,
-    chat_request,
-    failure_of,
-    model_service,
-)
+from tests.services.model_service import ModelService, answered, chat_request, model_service
+from tests.support.errors import failure_of
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
     async with ScriptedUpstream(default=answered) as server:
         yield server
-
-
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
-    async with model_service(tmp_path, upstream) as running:
-        yield running
 
 
 async def register(service: ModelService, content: str, name: str = "support", **fields: Any) -> int:

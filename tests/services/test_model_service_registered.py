@@ -16,25 +16,18 @@ from tests.services.model_service import (
     ModelService,
     answered,
     chat_request,
-    failure_of,
     model_service,
     piece,
     registration,
-    stream_failure,
     streamed_completion,
 )
+from tests.support.errors import failure_of, stream_failure
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
     async with ScriptedUpstream(default=answered) as server:
         yield server
-
-
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
-    async with model_service(tmp_path, upstream) as running:
-        yield running
 
 
 def chats(upstream: ScriptedUpstream) -> list[Received]:

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.chat.ending import RunningChat, record_usage
-from services.models.chat.host_disclosure import HostDisclosure
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.chat import chat, chat_stream
+from services.models.providers.host_disclosure import HostDisclosure
 from services.models.routing.router import Router
-from services.models.sessions.turn import Turns
+from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import work_to_check
@@ -33,7 +33,7 @@ class ChatService:
         transports: ByTrust[Transport],
         router: Router,
         prompts: PromptRegistry,
-        turns: Turns,
+        turns: TurnFactory,
         trust: TrustPolicy,
     ) -> None:
         self._transports = transports

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
-from services.models.providers.history.tool_turns import calls_of
 from services.models.providers.names import ToolNameRules
 from services.models.providers.notices import Notices, notice
+from services.shared.tool_calls import calls_of
 
 
 def fit_tool_names(
