@@ -104,7 +104,12 @@ class PromptRegistry:
         stored = line.held[version]
         warnings = await run_in_thread_if_large(work, warn, request, stored, created)
         return models_pb2.RegisterPromptResponse(
-            name=stored.name, version=version, prompt=stored, created=created, warnings=warnings
+            name=stored.name,
+            version=version,
+            prompt=stored,
+            created=created,
+            warnings=warnings,
+            created_at=stored.created_at,
         )
 
     async def set_label(self, request: models_pb2.SetPromptLabelRequest) -> models_pb2.SetPromptLabelResponse:
