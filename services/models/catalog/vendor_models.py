@@ -57,7 +57,7 @@ class VendorModels:
 
     def look_up(self, name: str) -> VendorModel | None:
         """The model of this name or id, listed or not: of `vendor/id` too, and of an id that is plainly a vendor's."""
-        known = self.find(name)
+        known = self._models.get(name)
         if known:
             return known
         vendor = self.named_vendor(name)
