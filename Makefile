@@ -31,7 +31,7 @@ quickstart: setup $(LOCAL_MODEL) ## Set everything up and run the quick start, w
 	$(BIN)/python examples/quickstart_models.py
 
 test: setup $(LOCAL_MODEL) ## Set everything up and run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: lint types test ## What CI runs: format, lint, types, generated code, the contract's rules, all tests
 

@@ -28,7 +28,7 @@ from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.servicer import GENERATING_METHODS, ModelServicer
 from services.models.sessions.client import SessionClient
-from services.models.sessions.turn import Turns
+from services.models.sessions.turn import TurnFactory
 from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
@@ -93,7 +93,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         models = AllModels(registry, vendor_models, aliases, today)
         router = Router(models, providers, credentials, settings.retired_policy)
         directory = ModelDirectory(models, registry, providers, monitor)
-        turns = Turns(sessions, directory.capabilities)
+        turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         chats = ChatService(transports, router, prompts, turns, trust)
         servicer = ModelServicer(chats, directory, registry, prompts, trust)

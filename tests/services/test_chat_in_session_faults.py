@@ -22,15 +22,9 @@ from services.shared.errors import Unavailable
 from services.shared.rpc import Call
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.chat_in_session import SESSION, chat, platform, turn
-from tests.services.model_service import (
-    chat_request,
-    completion,
-    failure_of,
-    model_service,
-    piece,
-    streamed_completion,
-)
+from tests.services.model_service import chat_request, completion, model_service, piece, streamed_completion
 from tests.services.sessions_fixtures import Service, served
+from tests.support.errors import failure_of
 
 VERBS = ["Chat", "ChatStream"]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -125,12 +119,12 @@ async def test_a_cancelled_turn_stores_nothing_and_frees_the_session(
         assert (await p.replica.Chat(turn())).session_next_sequence == 3
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("verb", "database_kind"), [("Chat", "sqlite"), ("ChatStream", "postgresql")])
 async def test_a_turn_cancelled_at_any_moment_is_whole_or_absent_and_blocks_nobody(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
+    default_database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     upstream.default = whole(verb)
-    async with platform(tmp_path, upstream, database_url) as p:
+    async with platform(tmp_path, upstream, default_database_url) as p:
         await chat(p.models, turn(), verb)
         for number in range(20):
             call, reading = start(p.models, verb)
@@ -180,10 +174,10 @@ async def test_a_caller_in_a_hurry_has_the_answer_before_its_deadline_although_t
 
 
 async def test_an_append_whose_answer_is_lost_is_repeated_and_appends_once(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     door = LosingDoor()
-    async with platform(tmp_path, upstream, database_url, front=door.before) as p:
+    async with platform(tmp_path, upstream, front=door.before) as p:
         upstream.play(whole("Chat"))
         response = await p.models.Chat(turn())
         assert (response.session_next_sequence, list(response.warnings)) == (3, [])

@@ -135,7 +135,7 @@ def test_any_sequence_of_operations_has_the_same_answers_everywhere(sqlite_file:
         stack = contextlib.AsyncExitStack()
         storages = runner.run(open_replicas(stack, (f"sqlite:///{sqlite_file}", postgresql_url)))
 
-        @settings(max_examples=40)
+        @settings(max_examples=25)
         @given(st.lists(st.tuples(operations, st.integers(0, 1)), min_size=3, max_size=12))
         def agree(steps: Sequence[tuple[Operation, int]]) -> None:
             runner.run(compare(storages, steps))

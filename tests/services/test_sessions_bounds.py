@@ -13,7 +13,9 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
-from tests.services.sessions_fixtures import Failure, Service, failure, said, served
+from tests.services.sessions_fixtures import Service, said, served
+from tests.support.databases import on_postgresql_too
+from tests.support.errors import Failure, failure_of
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
@@ -21,8 +23,8 @@ EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         await service.create()
         yield service
 
@@ -45,18 +47,19 @@ async def test_a_session_takes_messages_until_it_is_full_and_again_when_it_is_tr
 ) -> None:
     monkeypatch.setattr(rows, "MAX_SESSION_MESSAGES", 3)
     await service.append("a", "b")
-    refused = await failure(service.append("c", "d"))
+    refused = await failure_of(service.append("c", "d"))
     assert told(refused) == (EXHAUSTED, "SESSION_FULL")
     assert "go on in a new session, or truncate this one" in refused.message
     await service.append("c")
-    assert told(await failure(begin(service, 1))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(begin(service, 1))) == (EXHAUSTED, "SESSION_FULL")
     await truncate(service, 2)
     await begin(service, 2)
-    assert told(await failure(begin(service, 3))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(begin(service, 3))) == (EXHAUSTED, "SESSION_FULL")
     await service.append("b", "c")
     assert await service.sequences() == [1, 2, 3]
 
 
+@on_postgresql_too
 async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_truncated(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,10 +68,10 @@ async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_trunc
     await service.append("x" * 100, request_id="r")
     await service.append("x" * 100, request_id="r")
     await service.append("x" * 100, "x" * 100)
-    assert told(await failure(service.append(""))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(service.append(""))) == (EXHAUSTED, "SESSION_FULL")
     await truncate(service, 3)
     await begin(service, 2, size)
-    assert told(await failure(begin(service, 2, size + 1))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(begin(service, 2, size + 1))) == (EXHAUSTED, "SESSION_FULL")
     await service.append("x" * 100)
     await truncate(service, 1)
     await service.append("x" * 100, "x" * 100, "x" * 100)
@@ -83,10 +86,11 @@ async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_trunc
 async def test_a_turn_that_could_never_be_appended_does_not_begin(
     service: Service, messages: int, size: int, field: str
 ) -> None:
-    refused = await failure(begin(service, messages, size))
-    assert (refused.code, refused.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    refused = await failure_of(begin(service, messages, size))
+    assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
 
 
+@on_postgresql_too
 async def test_the_newest_request_ids_are_remembered_and_the_oldest_forgotten(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +116,7 @@ async def test_a_user_has_so_many_values_and_may_change_each(service: Service, m
     await service.call("PutMemory", put("c"))
 
 
+@on_postgresql_too
 async def test_a_user_s_data_is_removed_by_and_by(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PURGE_BATCH", 3)
     monkeypatch.setattr(store, "PURGE_MESSAGES", 4)
