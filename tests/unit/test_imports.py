@@ -28,8 +28,8 @@ ALLOWED = {
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
     | {"access", "transport"},
-    "servicer": {"chat", "routing", "custom_models", "prompts", "access", "validation"},
-    "chat": {"routing", "sessions", "prompts", "catalog", "providers", "access", "transport", "validation"},
+    "servicer": {"chat", "routing", "custom_models", "prompts"},
+    "chat": {"routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},

@@ -10,7 +10,7 @@ from proto import models_pb2
 from services.models.access.credentials import Credentials
 from services.models.catalog import prices
 from services.models.catalog.vendor import AdapterType
-from services.models.catalog.vendors import ADAPTER_TYPES
+from services.models.catalog.vendors import ADAPTER_TYPES, is_vendor_host
 from services.models.providers.base import Target
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
 from services.shared.errors import PreconditionFailed
@@ -51,6 +51,7 @@ def registered_target(
         source=models_pb2.MODEL_SOURCE_REGISTERED,
         registered_model=model.name,
         untrusted=model.untrusted,
+        host_is_public=is_vendor_host(endpoint),
         other_keys=other_keys,
     )
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Target
 from services.models.transport.failures import CAUSE, UPSTREAM_HOST
 from services.shared.errors import PlatformError
-
-VENDOR_HOSTS = frozenset(vendor.host for vendor in VENDORS.values())
 
 
 class HostDisclosure:
@@ -29,6 +24,4 @@ class HostDisclosure:
             error.message = f"{error.message} ({host})"
 
     def _is_disclosed(self) -> bool:
-        if not self._to_stranger and not self._target.untrusted:
-            return True
-        return urlsplit(self._target.endpoint).hostname in VENDOR_HOSTS
+        return self._target.host_is_public or not (self._to_stranger or self._target.untrusted)
