@@ -20,7 +20,7 @@ from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe
 from services.models.prompts import prompt_registry
 from services.models.prompts.prompt_registry import PromptRegistry
-from services.models.prompts.record import PromptLine
+from services.models.prompts.record import PromptRecord
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.settings import Settings
@@ -95,7 +95,7 @@ def test_entries_are_nothing_to_the_collector_of_garbage(nothing_apart: None, st
     """It looks at whatever lives, for as long as nothing else runs."""
     assert list(stored.models.names())
     assert not [
-        each for each in gc.get_objects() if isinstance(each, PromptLine | models_pb2.RegisteredModel | ModelProbe)
+        each for each in gc.get_objects() if isinstance(each, PromptRecord | models_pb2.RegisteredModel | ModelProbe)
     ]
 
 

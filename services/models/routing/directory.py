@@ -21,7 +21,7 @@ from services.models.routing.aliases import by_model
 from services.models.routing.router import Router
 from services.models.transport.api_roots import PROCESS_ROOTS
 from services.models.transport.base_urls import is_plain_path
-from services.models.validation.fields import refuse
+from services.models.validation.fields import raise_if_invalid
 from services.models.validation.request import check_model_name
 from services.shared.page_tokens import Text, read_page_token
 from services.shared.paging import cut_page
@@ -62,7 +62,7 @@ class ModelDirectory:
 
     def capabilities(self, request: models_pb2.GetCapabilitiesRequest) -> models_pb2.ModelCapabilities:
         """What a model can do, as far as known. Raises NotFound with the nearest names."""
-        refuse(check_model_name("model", request.model))
+        raise_if_invalid(check_model_name("model", request.model))
         found = self._router.find(request.model)
         if isinstance(found, models_pb2.RegisteredModel):
             return self._models.capabilities(found)
@@ -70,7 +70,7 @@ class ModelDirectory:
 
     async def status(self, request: models_pb2.GetModelStatusRequest) -> models_pb2.ModelStatus:
         """How a model is, freshly probed. Raises NotFound with the nearest names."""
-        refuse(check_model_name("name", request.name))
+        raise_if_invalid(check_model_name("name", request.name))
         found = self._router.find(request.name)
         if isinstance(found, models_pb2.RegisteredModel):
             return await self._models.check(found)
