@@ -100,6 +100,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     providers = ProviderRegistry(settings)
     aliases = read_aliases(settings.aliases)
     allowed = settings.choose_allowed_endpoints()
+    network = settings.choose_network()
     endpoints = ByTrust(
         EndpointPolicy(allowed.operators, providers.base_urls().values()),
         EndpointPolicy(allowed.strangers, discreet=True),
@@ -107,11 +108,13 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.key_urls()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
-    probing = ByTrust(*map(open_probing_client, endpoints))
+    probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     board = StatusBoard(log, probing)
     # Apart, so that no stranger's call goes over a connection that only the operator's may have.
     connections = FairQuota(settings.choose_max_connections())
-    transports = ByTrust(*(HttpClient(endpoints=policy, connections=connections) for policy in endpoints))
+    transports = ByTrust(
+        *(HttpClient(endpoints=policy, connections=connections, network=network) for policy in endpoints)
+    )
     sessions = SessionClient(settings.sessions_address)
     vendor_models = VendorModels()
     discovery = Discovery(vendor_models, probing.operators, log, today=today)

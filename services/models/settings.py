@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,9 @@ from pydantic import Field, SecretStr
 
 from services.models.access.trust import ByTrust
 from services.models.transport import egress
+from services.models.transport.connector import Network
+from services.models.transport.proxies import read_proxies
+from services.models.transport.tls_trust import TlsTrust, check_trust
 from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
@@ -36,6 +40,8 @@ class ModelsSettings(ServiceSettings):
     credentials_directory: Path | None = Field(None, validation_alias="MODELS_CREDENTIALS_DIR")
     credentials: str = Field("", validation_alias="MODELS_CREDENTIALS")
     overrides: Literal["allow", "refuse"] | None = Field(None, validation_alias="MODELS_OVERRIDES")
+    proxy: SecretStr | None = Field(None, validation_alias="MODELS_PROXY")
+    ca_file: Path | None = Field(None, validation_alias="MODELS_CA_FILE")
     max_connections: int | None = Field(None, ge=2, validation_alias="MODELS_MAX_CONNECTIONS")
 
     def choose_database_url(self) -> str:
@@ -53,6 +59,13 @@ class ModelsSettings(ServiceSettings):
             told = self.allowed_endpoints.split(",")
             return ByTrust(told, told)
         return ByTrust([egress.PRIVATE if is_loopback(self.host) else egress.NONE], [egress.NONE])
+
+    def choose_network(self) -> Network:
+        """The proxies and authorities of this service's settings and of the environment. Raises StartupError."""
+        ca_file = self.ca_file.expanduser().absolute() if self.ca_file else None
+        check_trust(os.environ, ca_file)
+        setting = self.proxy.get_secret_value() if self.proxy else ""
+        return Network(read_proxies(os.environ, setting), TlsTrust(ca_file))
 
     def choose_max_connections(self) -> int:
         """How many connections to providers there may be. Raises StartupError when a process may not have so many."""

@@ -17,10 +17,13 @@ import pytest
 from services.models.transport import pool
 from services.models.transport.base import HttpResponse
 from services.models.transport.client import HttpClient, HttpTimeouts
+from services.models.transport.connector import Network
 from services.models.transport.payload import KEPT_BYTES, Payload
+from services.models.transport.proxies import Proxies
 from services.models.transport.request_head import Origin, encode_headers, request_head
 from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.response_parser import MAX_HEAD_BYTES
+from services.models.transport.tls_trust import TlsTrust
 from services.shared import errors
 from tests.scripted_upstream import (
     Ending,
@@ -52,10 +55,8 @@ CUT_SHORT = {
 
 
 @contextlib.asynccontextmanager
-async def transporting(
-    timeouts: HttpTimeouts | None = None, authorities: Path | None = None
-) -> AsyncIterator[HttpClient]:
-    transport = HttpClient(timeouts, authorities=authorities)
+async def transporting(timeouts: HttpTimeouts | None = None, ca_file: Path | None = None) -> AsyncIterator[HttpClient]:
+    transport = HttpClient(timeouts, network=Network(Proxies(), TlsTrust(ca_file)))
     try:
         yield transport
     finally:
@@ -760,7 +761,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 async def test_trusted_certificate(certificate: Certificate) -> None:
     async with (
         ScriptedUpstream(tls=certificate.context) as upstream,
-        transporting(authorities=certificate.path) as ours,
+        transporting(ca_file=certificate.path) as ours,
     ):
         upstream.play(answer(b"one"), no_answer(Ending.CUT), answer(b"two"))
         assert (await post(ours, upstream)).body == b"one"
@@ -776,7 +777,7 @@ async def test_untrusted_certificate(certificate: Certificate, transport: HttpCl
 
 async def test_certificate_of_another_host(tmp_path: Path) -> None:
     other = Certificate(tmp_path, "DNS:other.example")
-    async with ScriptedUpstream(tls=other.context) as upstream, transporting(authorities=other.path) as ours:
+    async with ScriptedUpstream(tls=other.context) as upstream, transporting(ca_file=other.path) as ours:
         with fails(errors.PreconditionFailed, "UPSTREAM_TLS"):
             await post(ours, upstream)
         assert upstream.requests == []
@@ -808,7 +809,7 @@ async def test_leaving_closes_a_tls_connection_without_waiting_for_its_goodbye(c
         loop.call_soon_threadsafe(serving.set)
         return secured
 
-    async with transporting(authorities=certificate.path) as transport:
+    async with transporting(ca_file=certificate.path) as transport:
         accepting = loop.run_in_executor(None, accept)
         url = f"https://127.0.0.1:{handshake_then_silence.getsockname()[1]}"
         async with transport.stream(url, HEADERS, BODY) as answered:
