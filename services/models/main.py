@@ -135,7 +135,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
             discovery.start(providers.all())
         configured = ", ".join(providers.configured())
         told = f"providers: {configured}" if configured else NO_PROVIDER
-        yield Service(servicer, f"data in {database.location}, {told}", database)
+        proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
+        yield Service(servicer, f"data in {database.location}, {told}{proxies}", database)
     finally:
         await discovery.close()
         await board.close()

@@ -111,8 +111,8 @@ class EndpointPolicy:
         anything. Raises what `resolve` raises but ResolveError: a name that must be checked and cannot be is refused.
         """
         host = _plain(host)
+        self.check(host, port, ())
         if (host, port) in self._trusted or self._names(host):
-            self.check(host, port, ())
             return host
         leaves_it = self._allows_private and not self.discreet
         try:

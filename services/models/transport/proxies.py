@@ -73,9 +73,9 @@ class Proxies:
             return None
         return None if any(one.covers(host, address, origin.port) for one in self._exceptions) else proxy
 
-    def describe(self) -> str:
-        """The proxies for the operator, without what is secret in their URLs."""
-        return ", ".join(f"{proxy.origin.authority} ({proxy.variable})" for proxy in self._by_scheme.values())
+    def shown(self) -> list[str]:
+        """Each with its variable, for the operator: without what is secret in their URLs."""
+        return list({f"{proxy.origin.authority} ({proxy.variable})": None for proxy in self._by_scheme.values()})
 
 
 def read_proxies(environment: Mapping[str, str], setting: str = "") -> Proxies:
@@ -149,12 +149,13 @@ def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str,
 
 
 def _read_proxy(variable: str, url: str) -> Proxy:
+    scheme = host = ""
     try:
         parts = urlsplit(url if _SCHEME.match(url) else f"http://{url}")
         scheme, host = parts.scheme, ascii_host(parts.hostname or "")
-        port = parts.port or PORTS.get(scheme, 0)
+        port = PORTS.get(scheme) if parts.port is None else parts.port
     except ValueError:
-        scheme = host = ""
+        port = None
     if scheme not in PORTS or not host or not port:
         raise StartupError(
             f"{variable}: is no proxy that can be used: write http://host:port or https://host:port, for SOCKS is not"
