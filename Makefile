@@ -31,16 +31,17 @@ quickstart: setup $(LOCAL_MODEL) ## Set everything up and run the quick start, w
 	$(BIN)/python examples/quickstart_models.py
 
 test: setup $(LOCAL_MODEL) ## Set everything up and run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: lint types test ## What CI runs: format, lint, types, generated code, the contract's rules, all tests
 
-lint: setup ## Check format, style, stubs, the SDK's blocking half, docs/features.md, the locks and the contract
+lint: setup ## Check format, style, stubs, the SDK's blocking half, the documents that programs write, the locks and the contract
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python tools/unasync.py --check
 	$(BIN)/python docs/features.py --check
+	$(BIN)/python docs/settings.py --check
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/buf lint
 	@if git rev-parse -q --verify HEAD:proto/models.proto >/dev/null; then \

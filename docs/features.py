@@ -21,7 +21,7 @@ from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
 from docs.not_carried import not_carried  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
-from services.models.catalog.families import facts_for  # noqa: E402
+from services.models.catalog.vendors import VENDORS  # noqa: E402
 from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
 from services.models.providers.dialects import ANTHROPIC, OPENAI  # noqa: E402
 from services.models.providers.encoding import prepare  # noqa: E402
@@ -48,7 +48,7 @@ def columns() -> list[Column]:
 
 
 def vendor_target(dialect: Dialect, vendor: str, model: str) -> Target:
-    facts = facts_for("openai" if vendor == "openai" else "anthropic", model)
+    facts = VENDORS[vendor].facts(model)
     return Target(dialect, vendor, model, "https://provider.example/v1", {}, facts, state_owner=vendor)
 
 

@@ -10,19 +10,15 @@ temporary directory, and leaves nothing behind.
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from local_model import LocalModelError
-from local_services import ServicesError, local_services, stop_like_ctrl_c_on_sigterm
-from models_to_use import model_to_use
+from example_program import Steps, run_example
 
 from genai_platform import (
     AppendMessagesRequest,
     ChatMessage,
     ChatRequest,
     CreateSessionRequest,
-    GenAIError,
     GenAIPlatform,
     GetModelStatusRequest,
     GetPromptRequest,
@@ -30,29 +26,15 @@ from genai_platform import (
     RegisterPromptRequest,
 )
 
-EXIT_CONFIG = 78
-EXIT_INTERRUPTED = 130
 
-
-class Steps:
-    """Numbers the steps as they are shown."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def show(self, title: str) -> None:
-        self._count += 1
-        print(f"\n{self._count}. {title}")
-
-
-def run(steps: Steps, platform: GenAIPlatform, model: str) -> None:
+def run(steps: Steps, address: str, platform: GenAIPlatform, model: str) -> None:
     """Every kind of call once."""
     steps.show("Chat: one question, one whole answer")
     request = ChatRequest(
         model=model,
         messages=[ChatMessage(role="user", content="Say hello in one short sentence.")],
     )
-    request.config.max_tokens = 60
+    request.config.max_tokens = 32
     response = platform.models.chat(request)
     print(f"  {response.text.strip()}")
     usage = response.usage
@@ -65,7 +47,7 @@ def run(steps: Steps, platform: GenAIPlatform, model: str) -> None:
 
     steps.show("Stream: the tokens as they are generated")
     print("  ", end="")
-    with platform.models.chat_stream("Count from 1 to 5.", model=model, max_tokens=60) as stream:
+    with platform.models.chat_stream("Count from 1 to 5.", model=model, max_tokens=32) as stream:
         for chunk in stream:
             print(chunk.token, end="", flush=True)
     assert stream.response, "a stream that ends has its response"
@@ -84,7 +66,7 @@ def run(steps: Steps, platform: GenAIPlatform, model: str) -> None:
     )
     prompt = platform.models.get_prompt(GetPromptRequest(name="quickstart/pirate"))
     print(f"  registered {prompt.name} as version {registered.version}: {prompt.content}")
-    answer = platform.models.chat("Who are you?", model=model, system_prompt_name="quickstart/pirate", max_tokens=60)
+    answer = platform.models.chat("Who are you?", model=model, system_prompt_name="quickstart/pirate", max_tokens=32)
     print(f"  {answer.text.strip()}")
     print(f"  [used prompt {answer.prompt.name}, version {answer.prompt.version}]")
 
@@ -103,29 +85,5 @@ def run(steps: Steps, platform: GenAIPlatform, model: str) -> None:
         print(f"  {entry.sequence}. {entry.message.role}: {entry.message.content.strip()[:60]}")
 
 
-def main() -> int:
-    """Returns the exit code: 0, 1 for a failed call, 78 when something must be set up first, 130 after Ctrl-C."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    stop_like_ctrl_c_on_sigterm()
-    steps = Steps()
-    try:
-        steps.show("Starting the services")
-        with local_services() as address, GenAIPlatform(address) as platform:
-            steps.show("Choosing a model")
-            with model_to_use(platform) as model:
-                run(steps, platform, model)
-    except (ServicesError, LocalModelError) as error:
-        print(f"\n{error}", file=sys.stderr)
-        return EXIT_CONFIG
-    except GenAIError as error:
-        print(f"\nthe quick start failed: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything that was started is stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    print("\nEverything worked, and everything that was started is stopped.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_example(__doc__, run))

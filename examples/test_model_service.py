@@ -89,7 +89,7 @@ def expect(error: type[GenAIError], call: Callable[[], object], what: str) -> Ge
 
 def question(model: str, text: str) -> ChatRequest:
     request = ChatRequest(model=model, messages=[ChatMessage(role="user", content=text)])
-    request.config.max_tokens = 40
+    request.config.max_tokens = 16
     return request
 
 
@@ -240,12 +240,12 @@ def rendering(platform: GenAIPlatform, model: str) -> None:
     empty = RenderPromptRequest(prompt=PromptRef(name=TEMPLATE))
     missing = expect(InvalidRequest, lambda: service.render_prompt(empty), "leaving a variable out")
     check(missing.reason == "PROMPT_VARIABLES_MISSING", "its reason is PROMPT_VARIABLES_MISSING")
-    response = service.chat("Who are you?", model=model, prompt=filled, max_tokens=40)
+    response = service.chat("Who are you?", model=model, prompt=filled, max_tokens=16)
     check(response.prompt.name == TEMPLATE, "a chat says which prompt it used")
 
 
 def chat_in_a_session(platform: GenAIPlatform, model: str) -> None:
-    with platform.sessions.create(user_id=USER, model=model, max_tokens=40) as conversation:
+    with platform.sessions.create(user_id=USER, model=model, max_tokens=16) as conversation:
         try:
             first = conversation.chat("My name is Ada.")
             check(first.session_next_sequence == 3, "question and answer are kept")

@@ -78,7 +78,23 @@ def sqlite_file(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a new, empty database, of each kind in turn."""
-    if request.param == "sqlite":
+    return new_database_url(request, request.param)
+
+
+@pytest.fixture
+def database_kind() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def default_database_url(request: pytest.FixtureRequest, database_kind: str) -> str:
+    """The same for a SQLite file, which services have by default; PostgreSQL comes in turn for tests that are marked
+    `on_postgresql_too`."""
+    return new_database_url(request, database_kind)
+
+
+def new_database_url(request: pytest.FixtureRequest, kind: str) -> str:
+    if kind == "sqlite":
         return f"sqlite:///{request.getfixturevalue('sqlite_file')}"
     url: str = request.getfixturevalue("postgresql_url")
     return url

@@ -16,21 +16,9 @@ from services.shared.errors import StartupError
 from services.shared.logs import open_log
 from services.shared.server import run, serve
 from services.shared.settings import ServiceSettings, load_settings
+from services.shared.settings_help import describe_environment
 
-ENVIRONMENT = """\
-environment variables (also read from .env; an exported one wins):
-  GATEWAY_PORT         port to listen on, 0 for any free one   (default 50051)
-  GENAI_HOST           address to listen on                    (default 127.0.0.1)
-  GENAI_EXPOSED        yes where others than this machine's user can call, as behind a proxy on the same machine;
-                       a GENAI_HOST beyond this machine means it  (default no)
-  MODELS_ADDRESS       host:port of the Model Service          (default 127.0.0.1:50053)
-  SESSIONS_ADDRESS     host:port of the Session Service        (default 127.0.0.1:50052)
-  GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
-                         (default 256)
-  GENAI_EVENT_LOOP     uvloop or asyncio                       (default uvloop where it is installed)
-  GENAI_LOG_LEVEL      debug, info, warning or error           (default info)
-  GENAI_GRACE_SECONDS  time that running calls get at a stop   (default 30)
-
+NOTES = """\
 The gateway starts without its backends and finds them when they come. Its health is theirs.
 """
 
@@ -38,9 +26,15 @@ The gateway starts without its backends and finds them when they come. Its healt
 class GatewaySettings(ServiceSettings):
     """The settings of the gateway, in addition to those of every process."""
 
-    port: int = Field(50051, ge=0, le=65535, validation_alias="GATEWAY_PORT")
-    models_address: Address = Field("127.0.0.1:50053", validation_alias="MODELS_ADDRESS")
-    sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
+    port: int = Field(
+        50051, ge=0, le=65535, validation_alias="GATEWAY_PORT", description="port to listen on, 0 for any free one"
+    )
+    models_address: Address = Field(
+        "127.0.0.1:50053", validation_alias="MODELS_ADDRESS", description="`host:port` of the Model Service"
+    )
+    sessions_address: Address = Field(
+        "127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS", description="`host:port` of the Session Service"
+    )
 
 
 async def start() -> None:
@@ -77,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="gateway",
         description=__doc__,
-        epilog=ENVIRONMENT,
+        epilog=f"{describe_environment(GatewaySettings)}\n\n{NOTES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()

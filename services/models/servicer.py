@@ -9,7 +9,7 @@ from services.models.access.trust import TrustPolicy
 from services.models.chat.chat import ChatService
 from services.models.chat.system_prompt import render_prompt
 from services.models.custom_models.model_registry import REPLACED, ModelRegistry
-from services.models.custom_models.registration import describe
+from services.models.custom_models.registration import log_fields
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
 from services.models.validation.fields import shorten
@@ -66,7 +66,7 @@ class ModelServicer:
         self, request: models_pb2.RegisterModelRequest, call: Call
     ) -> models_pb2.RegisterModelResponse:
         by_stranger = self._trust.is_stranger(call)
-        call.log_fields.update(caller=call.caller, untrusted=by_stranger, **describe(request))
+        call.log_fields.update(caller=call.caller, untrusted=by_stranger, **log_fields(request))
         response = await self._models.register(request, by_stranger=by_stranger)
         call.log_fields["outcome"] = _outcome(request, response)
         return response

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, create_model
 
 from services.models.access.trust import ByTrust
+from services.models.catalog.provider_registry import Account
+from services.models.catalog.vendor import Vendor
+from services.models.catalog.vendors import VENDORS
 from services.models.transport import egress
 from services.models.transport.connector import Network
 from services.models.transport.proxies import read_proxies
@@ -20,29 +24,117 @@ from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
 from services.shared.settings import ServiceSettings, is_loopback
 
+_NOT_IN_IDENTIFIERS = re.compile(r"\W")
+
 
 class ModelsSettings(ServiceSettings):
-    """What the Model Service reads beside what every process reads."""
+    """The Model Service's settings, but for the accounts at vendors, which `settings_with` adds."""
 
-    port: int = Field(50053, ge=0, le=65535, validation_alias="MODELS_PORT")
-    database_url: SecretStr | None = Field(None, validation_alias="MODELS_DATABASE_URL")
-    retired_policy: Literal["replace", "reject"] = Field("replace", validation_alias="MODELS_RETIRED_POLICY")
-    aliases: str = Field("", validation_alias="MODELS_ALIASES")
-    discovery: Literal["on", "off"] = Field("on", validation_alias="MODELS_DISCOVERY")
-    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
-    openai_base_url: str = Field("https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
-    openai_organization: str = Field("", validation_alias="OPENAI_ORG_ID")
-    openai_project: str = Field("", validation_alias="OPENAI_PROJECT_ID")
-    anthropic_api_key: SecretStr | None = Field(None, validation_alias="ANTHROPIC_API_KEY")
-    anthropic_base_url: str = Field("https://api.anthropic.com", validation_alias="ANTHROPIC_BASE_URL")
-    sessions_address: Address = Field("127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS")
-    allowed_endpoints: str | None = Field(None, validation_alias="MODELS_ALLOWED_ENDPOINTS")
-    credentials_directory: Path | None = Field(None, validation_alias="MODELS_CREDENTIALS_DIR")
-    credentials: str = Field("", validation_alias="MODELS_CREDENTIALS")
-    overrides: Literal["allow", "refuse"] | None = Field(None, validation_alias="MODELS_OVERRIDES")
-    proxy: SecretStr | None = Field(None, validation_alias="MODELS_PROXY")
-    ca_file: Path | None = Field(None, validation_alias="MODELS_CA_FILE")
-    max_connections: int | None = Field(None, ge=2, validation_alias="MODELS_MAX_CONNECTIONS")
+    vendors: ClassVar[Mapping[str, Vendor]] = {}
+
+    port: int = Field(
+        50053, ge=0, le=65535, validation_alias="MODELS_PORT", description="port to listen on, 0 for any free one"
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="MODELS_DATABASE_URL",
+        description="database of models and prompts: `sqlite:///path` or `postgresql://user:password@host/database`",
+        json_schema_extra={
+            "default": "`models.db` in `GENAI_DATA_DIR`",
+            "example": "postgresql://user:password@localhost/models",
+        },
+    )
+    retired_policy: Literal["replace", "reject"] = Field(
+        "replace",
+        validation_alias="MODELS_RETIRED_POLICY",
+        description="models that their vendor has retired: `replace` them, with a warning, or `reject` their calls",
+    )
+    aliases: str = Field(
+        "",
+        validation_alias="MODELS_ALIASES",
+        description="names of your own for models: `alias=model`, with commas between the entries",
+        json_schema_extra={"example": "fast=gpt-4o-mini,smart=claude-opus-5"},
+    )
+    discovery: Literal["on", "off"] = Field(
+        "on",
+        validation_alias="MODELS_DISCOVERY",
+        description="`on` asks the providers every hour which models they serve; `off` makes no call of its own",
+    )
+    sessions_address: Address = Field(
+        "127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS", description="`host:port` of the Session Service"
+    )
+    allowed_endpoints: str | None = Field(
+        None,
+        validation_alias="MODELS_ALLOWED_ENDPOINTS",
+        description="where registered models may be, beside public addresses: `private` (loopback and private ranges),"
+        " `none`, addresses, networks such as `10.1.0.0/16`, host names, `*.domain`, with commas between them."
+        " Link-local addresses and cloud metadata services are allowed only by an entry that names just them",
+        json_schema_extra={
+            "default": "`private` on a loopback `GENAI_HOST`, else `none`; for strangers `none`",
+            "example": "10.1.0.0/16,*.models.svc.cluster.local",
+        },
+    )
+    credentials_directory: Path | None = Field(
+        None,
+        validation_alias="MODELS_CREDENTIALS_DIR",
+        description="the one directory of key files that a registration's `credential.file` may name; they are read at"
+        " each use, so keys can be rotated",
+        json_schema_extra={"example": "/run/secrets/genai"},
+    )
+    credentials: str = Field(
+        "",
+        validation_alias="MODELS_CREDENTIALS",
+        description="the endpoints that a key may go to: `variable=URL` or `file:path=URL`, an entry for each endpoint,"
+        " with commas between them. The key goes there and below, and nowhere else; strangers may name no other key",
+        json_schema_extra={
+            "example": "MY_LLAMA_API_KEY=https://llama.internal/v1,file:team/key=https://models.internal:8000/team/v1"
+        },
+    )
+    overrides: Literal["allow", "refuse"] | None = Field(
+        None,
+        validation_alias="MODELS_OVERRIDES",
+        description="whether a registration may take the name of a vendor's model, of an alias or of another"
+        " registration, or remove one: `allow` or `refuse`, to everybody",
+        json_schema_extra={"default": "`allow`, and `refuse` to strangers", "example": "allow"},
+    )
+    proxy: SecretStr | None = Field(
+        None,
+        validation_alias="MODELS_PROXY",
+        description="the HTTP proxy of all connections to models' servers, `http://user:password@host:port`, or `none`;"
+        " hosts in `NO_PROXY` are reached without it",
+        json_schema_extra={
+            "default": "`HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`",
+            "example": "http://proxy.internal:3128",
+        },
+    )
+    ca_file: Path | None = Field(
+        None,
+        validation_alias="MODELS_CA_FILE",
+        description="PEM file of certificate authorities that are trusted beside the system's, or beside those in"
+        " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+        json_schema_extra={"example": "/etc/ssl/company-ca.pem"},
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=2,
+        validation_alias="MODELS_MAX_CONNECTIONS",
+        description="connections to models' servers at a time; one server gets as many as are left free",
+        json_schema_extra={"default": "two thirds of what the limit of open files (`ulimit -Hn`) allows"},
+    )
+
+    def accounts(self) -> list[Account]:
+        """The operator's accounts at all vendors, those without a key too."""
+        return [self._account(vendor) for vendor in self.vendors.values()]
+
+    def _account(self, vendor: Vendor) -> Account:
+        key: SecretStr | None = getattr(self, _key_field(vendor))
+        headers = {header: getattr(self, _header_field(header)) for header in vendor.header_variables}
+        return Account(
+            vendor,
+            key.get_secret_value() if key else "",
+            getattr(self, _url_field(vendor)),
+            {header: value for header, value in headers.items() if value},
+        )
 
     def choose_database_url(self) -> str:
         if self.database_url:
@@ -87,3 +179,53 @@ class ModelsSettings(ServiceSettings):
         if not directory.is_dir():
             raise StartupError(f"MODELS_CREDENTIALS_DIR: {directory} is no directory")
         return directory
+
+
+def settings_with(vendors: Mapping[str, Vendor]) -> type[ModelsSettings]:
+    """The settings with those of the accounts at these vendors, under the variables that the vendors' rows name."""
+    fields: dict[str, Any] = {}
+    for vendor in vendors.values():
+        fields |= _account_fields(vendor)
+    settings = create_model("ModelsSettings", __base__=ModelsSettings, __doc__=ModelsSettings.__doc__, **fields)
+    settings.vendors = vendors
+    return settings
+
+
+def _account_fields(vendor: Vendor) -> dict[str, Any]:
+    title = vendor.title
+    key = Field(
+        None,
+        validation_alias=vendor.key_variable,
+        description=f"key of {title}, which is configured by it",
+        json_schema_extra={"example": "sk-..."},
+    )
+    url = Field(
+        vendor.base_url,
+        validation_alias=vendor.url_variable,
+        description=f"base URL of {title}, or of another server in its place; with a version path or without",
+    )
+    fields: dict[str, Any] = {_key_field(vendor): (SecretStr | None, key), _url_field(vendor): (str, url)}
+    for header, variable in vendor.header_variables.items():
+        description = f"header `{header}` of calls to {title}"
+        fields[_header_field(header)] = (str, Field("", validation_alias=variable, description=description))
+    return fields
+
+
+def _key_field(vendor: Vendor) -> str:
+    return f"{_identifier(vendor.name)}_api_key"
+
+
+def _url_field(vendor: Vendor) -> str:
+    return f"{_identifier(vendor.name)}_base_url"
+
+
+def _header_field(header: str) -> str:
+    return _identifier(header)
+
+
+def _identifier(name: str) -> str:
+    return _NOT_IN_IDENTIFIERS.sub("_", name)
+
+
+Settings = settings_with(VENDORS)
+"""The settings with the accounts at all vendors of the table."""

@@ -1,4 +1,4 @@
-"""The Session Service: keeps conversations, and what is remembered for users between them."""
+"""The Session Service: stores conversations, and the memory of users between them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,19 @@ from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database, sqlite_url
 from services.shared.descriptors import raise_descriptor_limit
+from services.shared.listener import check_port
 from services.shared.logs import open_log
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import ServiceSettings, load_settings
+from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
 
 SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 TURN_SERVICE = turns_pb2.DESCRIPTOR.services_by_name["TurnService"]
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
-ENVIRONMENT = """\
-environment variables (also read from .env; an exported one wins):
-  SESSIONS_PORT          port to listen on, 0 for any free one      (default 50052)
-  SESSIONS_DATABASE_URL  sqlite:///path or postgresql://user:password@host/database
-                                                                    (default sessions.db in GENAI_DATA_DIR)
-  GENAI_HOST             address to listen on                       (default 127.0.0.1)
-  GENAI_EXPOSED          yes where others than this machine's user can call   (default no)
-  GENAI_DATA_DIR         directory of the SQLite files              (default data/ in the project)
-  GENAI_REQUEST_MEMORY_MIB   MiB of large requests, in all their forms, that are held at a time; others wait
-                         (default 256)
-  GENAI_EVENT_LOOP       uvloop or asyncio                          (default uvloop where it is installed)
-  GENAI_LOG_LEVEL        debug, info, warning or error              (default info)
-  GENAI_GRACE_SECONDS    time that running calls get at a stop      (default 30)
-
+NOTES = """\
 One line on standard output says when it serves; the log goes to standard error.
 A start also migrates. A PostgreSQL that cannot be reached is waited for: the service starts and answers
 UNAVAILABLE to what needs it; --migrate refuses, with exit code 78.
@@ -47,10 +36,20 @@ UNAVAILABLE to what needs it; --migrate refuses, with exit code 78.
 
 
 class SessionsSettings(ServiceSettings):
-    """What the Session Service reads beside what every process does."""
+    """The settings of the Session Service, in addition to those of every process."""
 
-    port: int = Field(50052, ge=0, le=65535, validation_alias="SESSIONS_PORT")
-    database_url: SecretStr | None = Field(None, validation_alias="SESSIONS_DATABASE_URL")
+    port: int = Field(
+        50052, ge=0, le=65535, validation_alias="SESSIONS_PORT", description="port to listen on, 0 for any free one"
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="SESSIONS_DATABASE_URL",
+        description="database of sessions: `sqlite:///path` or `postgresql://user:password@host/database`",
+        json_schema_extra={
+            "default": "`sessions.db` in `GENAI_DATA_DIR`",
+            "example": "postgresql://user:password@localhost/sessions",
+        },
+    )
 
     def choose_database_url(self) -> str:
         if self.database_url:
@@ -63,12 +62,13 @@ async def start() -> None:
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level)
     raise_descriptor_limit(log)
-    server = StorageServer([SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
-    port = server.bind(settings.host, settings.port)
-    # Nothing here is kept in memory, so nobody watches.
+    # Before the database is opened, and perhaps migrated.
+    check_port(settings.host, settings.port)
+    # The service has no copies in memory that changes would have to be announced to.
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
-    server.database = database
     try:
+        server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
+        port = server.bind(settings.host, settings.port)
         sessions = SessionStore(database)
         servicer = SessionServicer(sessions, MemoryStore(database))
         server.add(service_handler(servicer, SERVICE, log))
@@ -93,11 +93,11 @@ async def migrate() -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the Session Service from the command line."""
     parser = argparse.ArgumentParser(
         prog="sessions",
         description=__doc__,
-        epilog=ENVIRONMENT,
+        epilog=f"{describe_environment(SessionsSettings)}\n\n{NOTES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")

@@ -1,1 +1,1 @@
-"""What every process needs: settings, errors, the RPC boundary, the server's life, storage. Nothing of any service."""
+"""Shared modules of all processes: settings, errors, the RPC boundary, the server, storage. They know no service."""

@@ -1,16 +1,22 @@
-"""Pauses between questions that are asked again and again."""
+"""Backoff: how long to wait before something is tried or asked again."""
 
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 
-def pause_after(failures: int, *, usual: float, first_retry: float, spread: float) -> float:
-    """The seconds until the next question after this many failures in a row.
+class Backoff(NamedTuple):
+    """A repeated question, in seconds: asked every `interval`, and sooner after failures."""
 
-    `usual` after a success; `first_retry` after the first failure, twice as long after each further one, and never
-    longer than usual. Every pause is longer or shorter by up to the share `spread`, so that those who ask do not fall
-    into step.
-    """
-    longest = usual if not failures else min(usual, first_retry * 2 ** min(failures - 1, 16))
-    return longest * random.uniform(1 - spread, 1 + spread)  # noqa: S311 no secret hangs on it
+    interval: float
+    """After a success; no pause is longer."""
+    first_retry: float
+    """After the first failure. The pause doubles with each further one."""
+    jitter: float = 0.2
+    """Every pause is longer or shorter by up to this share, so that replicas do not ask in step."""
+
+    def pause(self, failures: int) -> float:
+        """The pause after this many failures in a row."""
+        pause = self.interval if not failures else min(self.interval, self.first_retry * 2 ** min(failures - 1, 16))
+        return pause * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 no secret hangs on it

@@ -1,17 +1,17 @@
-"""Where a service keeps its state: SQLite by default, PostgreSQL by URL. Nothing above depends on which.
+"""The database of a service: SQLite by default, PostgreSQL by URL; its users need not know which.
 
-Work happens in two kinds of transactions. `read` sees one unchanging state and cannot write. `write` sees everything
-that was committed before it, runs alone, and leaves either all of its work, on disk, or nothing. That holds when it is
-cancelled too: the connection is then closed and replaced, because a statement may still be running on it.
+There are two kinds of transactions. `read` sees a snapshot and cannot write. `write` sees everything that was committed
+before it, runs alone, and commits either all of its work, to disk, or nothing, even if it is cancelled: the connection
+is then closed and replaced, because a statement may still be running on it.
 
     async with database.write() as connection:
         await connection.execute(table.insert().values(name=name))
 
-Statements raise SQLAlchemy's errors for faults of the program (a broken constraint is an IntegrityError); faults of
-the storage itself become errors of the family, as `storage_errors` says.
+Statements raise SQLAlchemy's errors for programming errors (a violated constraint is an IntegrityError); faults of the
+storage itself become a PlatformError, as `storage_errors` lists them.
 
-A PostgreSQL server may be away, at the start as at any other time. Transactions are then refused at once, and accepted
-again a second or two after it is back.
+A PostgreSQL server may be unavailable, at the start and at any other time. Transactions are then refused at once, and
+accepted again a second or two after it is back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from services.shared.watches import Refresh, Watches
 RECONNECT_SECONDS = 1.0
 
 UNWRITABLE = frozenset({"STORAGE_FULL", "STORAGE_READ_ONLY"})
-"""Reasons of errors after which the next write is likely to fail as well."""
+"""Reasons of errors after which further writes are likely to fail as well."""
 
 
 class Database:
@@ -62,13 +62,13 @@ class Database:
     async def open(cls, url: str, migrations: Path, log: Log, *, announced: bool = True) -> Database:
         """Opens the database at `url` and brings its schema to the newest script in the folder `migrations`.
 
-        The folder's parent, `sessions` in services/sessions/migrations, names the service; that tells its schema from
-        another's in a shared PostgreSQL database.
-        A missing SQLite file, and its directory, are created. A PostgreSQL server that cannot be reached is waited for
-        in the background. Raises StartupError, having changed nothing, when the database refuses the user, cannot be
+        The folder's parent, `sessions` in services/sessions/migrations, names the service, and so its schema in a
+        PostgreSQL database that services share.
+        A missing SQLite file, and its directory, are created. An unreachable PostgreSQL server is awaited in the
+        background. Raises StartupError, without having changed anything, when the database refuses the user, cannot be
         read or written, or has a schema that this program does not know.
-        Writes are `announced` to those who `watch`. PostgreSQL commits announced writes one after the other, which
-        slows down whoever writes much.
+        Writes are `announced` to watchers. PostgreSQL commits announced writes one after another, which slows down a
+        service with many writes.
         """
         backend = _choose_backend(url)
         backend.prepare(log)
@@ -82,9 +82,9 @@ class Database:
 
     @classmethod
     async def migrate(cls, url: str, migrations: Path, log: Log) -> str:
-        """Does to the schema what `open` does, and returns where the data is.
+        """Upgrades the schema as `open` does, and returns the location of the data.
 
-        Raises StartupError also when the database cannot be reached.
+        Raises StartupError as `open` does, and when the database cannot be reached.
         """
         database = await cls.open(url, migrations, log)
         await database.close()
@@ -94,23 +94,22 @@ class Database:
 
     @property
     def location(self) -> str:
-        """Where the data is: a file's path, or a URL without its password."""
+        """The location of the data: a file's path, or a URL without its password."""
         return self._backend.location
 
     @property
     def available(self) -> bool:
-        """Whether the database was there when it was last needed."""
+        """Whether the database could be reached at its last use."""
         return self._available
 
     @property
     def writable(self) -> bool:
-        """Whether the newest write found a database that takes writes: not one that is away, full, read-only or
-        damaged."""
+        """Whether the last write succeeded: the database is not away, full, read-only or damaged."""
         return self._available and self._stores and not self._damaged
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one unchanging state until the block ends, and refuses to write."""
+        """A connection that sees a snapshot until the block ends, and refuses to write."""
         self._require_available()
         with self._faults_noted():
             async with self._read() as connection:
@@ -118,23 +117,23 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def write(self, scope: str | None = None) -> AsyncIterator[AsyncConnection]:
-        """A connection whose work is committed when the block ends, and undone when the block raises.
+        """A connection whose work is committed when the block ends, and rolled back when the block raises.
 
-        Writers run one at a time. With a `scope`, such as the id of the one thing that is read and changed, only
-        writers of the same scope, and those without one, are sure to wait for each other.
-        Raises Unavailable COMMIT_UNKNOWN when the database was lost during the commit: the work may be there or not.
+        Writers run one at a time. With a `scope`, such as the id of the one row that is read and changed, only writers
+        of the same scope, and those without a scope, are certain to exclude each other.
+        Raises Unavailable COMMIT_UNKNOWN when the database was lost during the commit: the work may be stored or not.
         """
         self._require_available()
         async with self._write(scope) as connection:
             yield connection
 
     async def watch(self, on_change: Refresh) -> None:
-        """Awaits `on_change` now, and again within a second of every announced commit, by this process or any other.
+        """Awaits `on_change` now, and within a second of every announced commit, by this process or any other.
 
-        It is for copies in memory: `await database.watch(registry.load)` loads the registry and keeps it fresh. It is
-        also awaited when the database is there for the first time, and when it is there again: changes may have been
-        missed. It never runs twice at once; many commits may be one call. When it raises, that is logged, and it is
-        awaited again; only the first time, what it raises is raised here, unless it is Unavailable. Ends in `close`.
+        It is for copies in memory: `await database.watch(registry.load)` loads the registry and keeps it up to date.
+        `on_change` is also awaited when the database becomes available, because changes may have been missed. It never
+        runs twice at once; one call may stand for many commits. When it raises, the error is logged and the call
+        repeated; only the first call's error is raised here, unless it is Unavailable. Watching ends in `close`.
         """
         try:
             await on_change()
@@ -143,14 +142,14 @@ class Database:
         self._watches.add(on_change)
 
     async def check(self) -> bool:
-        """Whether the database can be read now. One that is busy can; one that was found damaged cannot, for good."""
+        """Whether the database can be read now. True for a busy one; False, for good, once it was found damaged."""
         with contextlib.suppress(PlatformError):
             async with self.read() as connection:
                 await schema.current_revision(connection, self._name)
         return self._available and not self._damaged
 
     async def close(self) -> None:
-        """Ends all watches and closes every connection; SQLite then folds its log into the file."""
+        """Ends all watches and closes every connection; SQLite then merges its WAL into the file."""
         await self._watches.close()
         if self._recovery:
             self._recovery.cancel()
@@ -162,7 +161,7 @@ class Database:
     async def _start(self) -> None:
         try:
             await self._upgrade()
-            # A database that cannot be written is better found now than at the first call.
+            # Detects a read-only database now and not at the first call.
             async with self._write(None):
                 pass
         except PlatformError as error:
@@ -189,14 +188,14 @@ class Database:
             )
         if revision == known[-1]:
             return
-        async with self._commit(self._begin_upgrade, patient=True) as connection:
-            # Whoever started at the same time may have been first.
+        async with self._commit(self._begin_upgrade, has_time_limit=False) as connection:
+            # Another process that started at the same time may have been first.
             if await schema.current_revision(connection, self._name) != known[-1]:
                 await connection.run_sync(schema.upgrade, self._migrations, self._name)
                 self._log.info("schema upgraded", database=self.location, before=revision, now=known[-1])
 
     def _lose(self) -> None:
-        """Refuses transactions from now on, until the server is back. A file of this machine is never waited for."""
+        """Refuses transactions until the server is back. Does nothing for a local file."""
         if not self._backend.shared:
             return
         self._available = False
@@ -234,9 +233,9 @@ class Database:
         await self._backend.begin_upgrade(connection, self._name)
 
     @contextlib.asynccontextmanager
-    async def _commit(self, begin: Begin, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def _commit(self, begin: Begin, *, has_time_limit: bool = True) -> AsyncIterator[AsyncConnection]:
         with self._faults_noted():
-            async with self._writes.run(begin, patient=patient) as connection:
+            async with self._writes.run(begin, has_time_limit=has_time_limit) as connection:
                 yield connection
                 await self._writes.commit(connection)
         self._stores = True
@@ -273,7 +272,7 @@ def _choose_backend(url: str) -> SQLite | PostgreSQL:
 
 
 def _explain(error: PlatformError) -> str:
-    """What callers are told, and what the driver said: for the operator only, who has to find out why."""
+    """The error's message with the driver's, for the operator only."""
     cause = error.__cause__
     if not isinstance(cause, DBAPIError):
         return error.message

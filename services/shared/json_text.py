@@ -1,7 +1,7 @@
-"""JSON as providers and callers write it: read tolerantly, passed on untouched.
+"""JSON of providers and callers: read tolerantly, forwarded unchanged.
 
-msgspec reads and writes several times faster than the standard library and can keep a value as the exact bytes it
-was (`msgspec.Raw`), so that tool arguments and schemas pass through without a digit changed.
+msgspec reads and writes several times faster than the standard library, and can keep a value as its exact bytes
+(`msgspec.Raw`), so that tool arguments and schemas are forwarded without a changed digit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MAX_DEPTH = 64
 CACHED_TEXT_LENGTH = 16_384
 
 LIGHT_BYTES = 16 * 1024
-"""What may be decoded without a look at how many values it has."""
+"""Size up to which JSON is decoded without counting its values."""
 
 WORK_PER_VALUE = 128
-"""How many bytes of plain text take as long as a value does, to decode and to look at."""
+"""Work of a value: bytes of plain text that take as long to decode and read."""
 
 _MARKS = (b",", b"[", b"{", b"\n")
-"""By which values are counted, and what stands on lines of its own."""
-# Possessive, and content without the closing quote: otherwise one without an end would be begun at each quote in it.
+"""Bytes by which values, and JSON on lines of its own, are counted."""
+# Possessive, with an optional closing quote: otherwise an unterminated string would be tried again at each quote in it.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -41,11 +41,11 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class _Unread(msgspec.Struct):
-    """An object of which no member is of interest."""
+    """An object whose members are not decoded."""
 
 
 def decode(data: bytes) -> Any:
-    """Returns the value of JSON bytes. Raises Malformed, for what is beyond the bounds of `large_json` too."""
+    """The value of JSON bytes. Raises Malformed, also for JSON beyond the bounds of `large_json`."""
     if len(data) > PIECE_BYTES:
         return decode_in_steps(data)
     try:
@@ -55,14 +55,14 @@ def decode(data: bytes) -> Any:
 
 
 def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
-    """The JSON of `shape`, whose members that are `msgspec.Raw` keep their exact bytes, which are UTF-8.
+    """The JSON bytes as a `shape`; its `msgspec.Raw` members keep their exact bytes, which are valid UTF-8.
 
-    Raises Malformed for what cannot be embedded so, although `decode` may read it.
+    Raises Malformed for JSON that cannot be embedded in this way, even if `decode` can read it.
     """
     try:
         if len(data) <= PIECE_BYTES:
             return msgspec.json.decode(data.decode(), type=shape)
-        # What is read over and kept is not decoded, and takes a tenth of the time.
+        # Raw members are skipped and not decoded, which takes a tenth of the time.
         _check_utf_8(data)
         return msgspec.json.decode(data, type=shape)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -70,7 +70,7 @@ def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
 
 
 def _check_utf_8(data: bytes) -> None:
-    """Raises UnicodeError for bytes that are no UTF-8; in steps, as `large_json` decodes."""
+    """Raises UnicodeError for invalid UTF-8; works in steps, as `large_json` does."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(data), PIECE_BYTES):
         decoder.decode(data[start : start + PIECE_BYTES])
@@ -78,7 +78,7 @@ def _check_utf_8(data: bytes) -> None:
 
 
 def decoding_work(data: bytes) -> int:
-    """About how long it takes to decode and to look through, in bytes of plain text, or its size if that is large."""
+    """The estimated work to decode and read JSON, in bytes of plain text; its size if it is small or large."""
     if len(data) <= LIGHT_BYTES or len(data) >= LARGE_BYTES:
         return len(data)
     return len(data) + WORK_PER_VALUE * _count_marks(data, 0, len(data))
@@ -89,7 +89,7 @@ def _count_marks(data: bytes, start: int, end: int) -> int:
 
 
 def encode_any(value: Any) -> bytes:
-    """The JSON of a value that `decode` gave, whatever is in it: lone surrogates, integers of any size."""
+    """The JSON of a decoded value, which may contain lone surrogates and integers of any size."""
     try:
         return encode(value)
     except (UnicodeEncodeError, OverflowError):
@@ -109,7 +109,7 @@ def _encodable(value: Any) -> Any:
 
 
 def join_surrogates(text: str) -> str:
-    """The text with the halves of surrogate pairs joined, and U+FFFD for each half that is alone."""
+    """The text with surrogate pairs joined, and U+FFFD for each lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -118,24 +118,24 @@ def join_surrogates(text: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A text as protobuf takes it, and "" for whatever is not text."""
+    """The text in a form that protobuf accepts; "" for a value that is not a text."""
     if not isinstance(value, str):
         return ""
     return value if value.isascii() else join_surrogates(value)
 
 
 def items_of(value: Any) -> list[Any]:
-    """A list, and an empty one for whatever is not a list."""
+    """The list; an empty one for a value that is not a list."""
     return value if isinstance(value, list) else []
 
 
 def object_of(value: Any) -> dict[str, Any]:
-    """An object, and an empty one for whatever is not an object."""
+    """The object; an empty one for a value that is not an object."""
     return value if isinstance(value, dict) else {}
 
 
 def written(value: Any) -> str:
-    """JSON as text: the text itself where it came as one, as the protocols say, and "" for null."""
+    """JSON as text: a text as it is, as the protocols require; "" for null; other values encoded."""
     if value is None:
         return ""
     return value if isinstance(value, str) else encode_any(value).decode()
@@ -145,8 +145,10 @@ MAX_DIGITS = 12
 
 
 def count_of(value: Any) -> int | None:
-    """A count, far above what any call uses and so small that sums of counts and their prices fit protobuf, or None for
-    whatever is not one. Some servers write it as a fraction or as text."""
+    """The count, or None for a value that is not one. Some servers write counts as fractions or as texts.
+
+    The limit is far above the usage of any call, and so small that sums of counts and their prices fit protobuf.
+    """
     is_text = isinstance(value, str) and len(value) <= MAX_DIGITS and value.isascii() and value.isdigit()
     if is_text or (isinstance(value, float) and value.is_integer()):
         value = int(value)
@@ -159,7 +161,7 @@ def raw(text: str) -> msgspec.Raw:
 
 
 def raw_members(text: str) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object, each as its exact bytes. Raises Malformed for what cannot be embedded so."""
+    """The members of a JSON object, each as its exact bytes. Raises Malformed for JSON that cannot be embedded."""
     try:
         return msgspec.json.decode(text.encode(), type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -167,15 +169,15 @@ def raw_members(text: str) -> dict[str, msgspec.Raw]:
 
 
 def object_problem(text: str, max_length: int) -> str | None:
-    """Says why `text` is not a JSON object of at most `max_length` characters, or None when it is one."""
+    """The reason why `text` is not a JSON object of at most `max_length` characters, or None if it is one."""
     if len(text) > max_length:
         return f"is longer than {max_length} characters"
     if len(text) > CACHED_TEXT_LENGTH:
-        return _problem_with_object(text)
-    return _cached_problem_with_object(text)
+        return _find_object_problem(text)
+    return _cached_object_problem(text)
 
 
-def _problem_with_object(text: str) -> str | None:
+def _find_object_problem(text: str) -> str | None:
     if not is_object(text):
         return "must be a JSON object" if _is_json(text) else "is not valid JSON"
     # Most texts have too few brackets to be deep.
@@ -184,12 +186,12 @@ def _problem_with_object(text: str) -> str | None:
     return None
 
 
-# The same tools come with every call of an application.
-_cached_problem_with_object = BoundedCache(_problem_with_object)
+# An application sends the same tools with every call.
+_cached_object_problem = BoundedCache(_find_object_problem)
 
 
 def _is_deep(text: str) -> bool:
-    """Whether JSON has more than `MAX_DEPTH` levels. One after the other, the innermost is taken away."""
+    """Whether JSON has more than `MAX_DEPTH` levels. Each step removes the innermost brackets."""
     brackets = _STRING.sub(b"", text.encode()).translate(_SQUARE, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
         if not brackets:
@@ -207,7 +209,7 @@ def _is_json(text: str) -> bool:
 
 
 def is_object(text: str) -> bool:
-    """Whether `text` is a JSON object that can be embedded in a body. Nothing of it is kept, however large it is."""
+    """Whether `text` is a JSON object that can be embedded in a body. It is checked without being decoded."""
     try:
         msgspec.json.decode(text, type=_Unread)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

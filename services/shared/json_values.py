@@ -1,7 +1,7 @@
-"""One JSON value as providers and callers write it, read in one go.
+"""Decoding of one JSON value in one step.
 
-msgspec reads several times faster than the standard library. It refuses lone surrogates and some numbers, which real
-providers send; what has some falls back to the standard library.
+msgspec decodes several times faster than the standard library. It refuses lone surrogates and some numbers, which real
+providers send; JSON that contains them is decoded by the standard library.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 
-# A surrogate that is not at the text's edge has lost its partner for good; one at the edge may find it in the next
-# piece of the stream.
+# A lone surrogate inside a text stays alone; at its edge, the other half may be in the next piece of the stream.
 _LONE_INSIDE = re.compile("(?<=.)[\udc00-\udfff]|[\ud800-\udbff](?=.)", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Without the hook a number such as 1e308 takes msgspec thirty times as long.
+# Without the hook, a number such as 1e308 takes msgspec thirty times as long.
 decode_fast = msgspec.json.Decoder(float_hook=float).decode
-"""Raises what `decode_whole` takes for a reason to read anew."""
+"""Decodes with msgspec. Raises MsgspecError, UnicodeDecodeError or RecursionError; see `decode_whole`."""
 
 
 class Malformed(ValueError):
@@ -27,7 +26,7 @@ class Malformed(ValueError):
 
 
 def decode_whole(data: bytes) -> Any:
-    """Returns the value of JSON bytes. Raises Malformed. Nothing else runs in the process meanwhile."""
+    """The value of JSON bytes. Raises Malformed. Holds the GIL meanwhile."""
     try:
         return decode_fast(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -35,7 +34,7 @@ def decode_whole(data: bytes) -> Any:
 
 
 def decode_slowly(data: bytes) -> Any:
-    """The same for what msgspec refuses."""
+    """The value of JSON bytes that msgspec refuses. Raises Malformed."""
     try:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogatepass")
         return _mend(json.loads(text, parse_int=_integer, parse_constant=_refuse_constant))
@@ -43,12 +42,12 @@ def decode_slowly(data: bytes) -> Any:
         raise Malformed from None
 
 
-def are_same_json(told: str, text: str) -> bool:
-    """Whether two texts are one JSON value, or differ in white space alone."""
-    if "".join(told.split()) == "".join(text.split()):
+def are_same_json(first: str, second: str) -> bool:
+    """Whether two texts are the same JSON value, or differ only in white space."""
+    if "".join(first.split()) == "".join(second.split()):
         return True
     try:
-        return bool(decode_whole(told.encode()) == decode_whole(text.encode()))
+        return bool(decode_whole(first.encode()) == decode_whole(second.encode()))
     except (Malformed, UnicodeEncodeError):
         return False
 
@@ -57,7 +56,7 @@ def _integer(digits: str) -> int | float:
     try:
         return int(digits)
     except ValueError:
-        # More digits than Python reads are beyond a double, too.
+        # Python limits the digits of an int; so many digits are beyond a double, too.
         return float(digits)
 
 

@@ -1,12 +1,11 @@
-"""Large JSON, read in steps of a millisecond or so.
+"""Large JSON, decoded in steps of about a millisecond.
 
-No library lets go of the process while it decodes, in whatever thread: 24 MiB in one go hold up the event loop for a
-quarter of a second. So here the bytes are searched for their structure, and decoded in pieces: members that follow
-one another and are small together, slices of a text that is large. Between two steps the thread leaves Python's lock
-to whoever waits for it.
+JSON libraries hold the GIL while they decode, in any thread: 24 MiB at once block the event loop for a quarter of a
+second. So the bytes are searched for their structure, and decoded in pieces: several members that are small together,
+or a slice of a large text. Between two steps other threads can take the GIL.
 
-What comes out is what one step would give. An empty list is three bytes and takes eighty in memory, so there is a bound
-on the values; and what cannot be taken apart, such as a number, has one on its bytes.
+The result is the same as in one step. An empty list is three bytes and takes eighty in memory, so the number of values
+is bounded; tokens that cannot be split, such as numbers, are bounded by their bytes.
 """
 
 from __future__ import annotations
@@ -19,33 +18,32 @@ from typing import Any
 from services.shared.json_values import Malformed, decode_whole
 
 PIECE_BYTES = 64 * 1024
-"""What is decoded in one step, or searched."""
+"""Bytes that are decoded or searched in one step."""
 
 MAX_VALUES = 2**17
-"""By the brackets that open and the commas between: so many take 15 MiB."""
+"""Limit for values, counted by opening brackets and commas: so many take 15 MiB."""
 
-MAX_STRETCH_BYTES = 1024 * 1024
-"""Of numbers, names, and blanks between two marks: of whatever is never cut."""
+MAX_TOKEN_BYTES = 1024 * 1024
+"""Limit for tokens that are not split: numbers, names, and white space between two marks."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = b" \t\n\r"
 _QUOTE = ord('"')
 
-# Up to a mark, texts that end in the same step included; or up to the step's end.
+# Matches up to a structural mark, across texts that end within the step, or up to the step's end.
 _NEXT_MARK = re.compile(rb'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{},"]?)', re.DOTALL)
-# Of a text, whole escapes only.
+# Matches the inside of a text, without a cut within an escape.
 _WHOLE_CHARACTERS = re.compile(rb'[^"\\]*+(?:\\(?:u.{4}|[^u])[^"\\]*+)*+', re.DOTALL)
 _SECOND_HALF = re.compile(rb"\\u[dD][c-fC-F]..", re.DOTALL)
 
 
 def decode_in_steps(data: bytes) -> Any:
-    """Returns the value of JSON bytes. Raises Malformed, for what is beyond the bounds too."""
+    """The value of JSON bytes. Raises Malformed, also for JSON beyond the bounds."""
     return _Reader(data).read()
 
 
 class _Reader:
-    """Reads one value. Brackets and commas are all that is looked at here; whatever stands between is left to those
-    who decode it, and refused by them where it is wrong."""
+    """Reads one value. It reads brackets and commas only; the decoder checks all that is between them."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -67,7 +65,7 @@ class _Reader:
         return found[0]
 
     def _read_step(self, start: int) -> int:
-        """Reads on from there. Returns where the next step begins."""
+        """Reads a step from `start`. Returns the start of the next step."""
         end = start
         for found in _NEXT_MARK.finditer(self._data, start, start + PIECE_BYTES):
             mark, end = found[1], found.end()
@@ -84,7 +82,7 @@ class _Reader:
             else:
                 break
             self._newest_mark = end
-        if end - self._newest_mark > MAX_STRETCH_BYTES:
+        if end - self._newest_mark > MAX_TOKEN_BYTES:
             raise Malformed
         return end
 
@@ -108,7 +106,7 @@ class _Reader:
             self._container.add(ended.end(bracket), ended.start, bracket + 1)
 
     def _read_text(self, quote: int) -> int:
-        """Reads a text that no step has whole. Returns its end."""
+        """Reads a text that is longer than a step. Returns its end."""
         cuts = _cuts(self._data, quote + 1)
         end = self._newest_mark = cuts[-1] + 1
         if len(cuts) > 2 and not self._container.is_at_name(quote, end):
@@ -117,33 +115,33 @@ class _Reader:
 
 
 class _Container:
-    """A list or an object that is being read; the outermost is a list around the whole, without its brackets."""
+    """A list or an object that is being read; the outermost one is a list around the whole, without brackets."""
 
     __slots__ = ("_data", "_has_added", "_member", "_read", "_taken", "is_object", "start")
 
     def __init__(self, data: bytes, start: int, *, is_object: bool = False) -> None:
         self._data = data
         self.start = start
-        """Of its bracket."""
+        """The position of its bracket."""
         self.is_object = is_object
         self._taken: Any = {} if is_object else []
         self._read = start + 1
-        """Up to where it was taken."""
+        """The position up to which members were decoded."""
         self._member = start + 1
-        """Where the newest member begins."""
+        """The start of the newest member."""
         self._has_added = False
-        """Whether the newest member was taken by itself."""
+        """Whether the newest member was added as a value of its own."""
 
     def is_at_name(self, position: int, end: int) -> bool:
-        """Whether the text there is a member's name. Raises Malformed for one that is too large."""
+        """Whether the text at `position` is a member's name. Raises Malformed for a name that is too large."""
         if not self.is_object or not self._is_blank(self._member, position):
             return False
-        if end - position > MAX_STRETCH_BYTES:
+        if end - position > MAX_TOKEN_BYTES:
             raise Malformed
         return True
 
     def add(self, value: Any, start: int, end: int) -> None:
-        """Takes the newest member's value, which was read by itself."""
+        """Adds the newest member's value, which was decoded separately."""
         if self._has_added:
             raise Malformed
         if self._read < self._member:
@@ -159,7 +157,7 @@ class _Container:
         self._read = end
 
     def end_member(self, comma: int) -> None:
-        """Begins the next member."""
+        """Ends a member and begins the next one."""
         if self._has_added or comma - self._read >= PIECE_BYTES:
             self._take_rest(comma)
             self._has_added = False
@@ -167,7 +165,7 @@ class _Container:
         self._member = comma + 1
 
     def end(self, bracket: int) -> Any:
-        """The value, which ends there."""
+        """Ends the container at its bracket, and returns its value."""
         self._take_rest(bracket, may_be_empty=self._read == self.start + 1)
         return self._taken
 
@@ -178,7 +176,7 @@ class _Container:
             raise Malformed
 
     def _take_up_to(self, end: int, *, may_be_empty: bool = False) -> None:
-        """Decodes the members that were not taken yet."""
+        """Decodes the members that have not been decoded yet."""
         members = self._data[self._read : end]
         taken = decode_whole(b"{%b}" % members if self.is_object else b"[%b]" % members)
         if not taken and not may_be_empty:
@@ -193,7 +191,7 @@ class _Container:
 
 
 def _cuts(data: bytes, start: int) -> list[int]:
-    """Where the text that begins there can be cut: its start, after each slice, its end."""
+    """The positions at which the text from `start` is cut: its start, the end of each slice, its end."""
     cuts = [start]
     while True:
         reached = _end_of_slice(data, start)
@@ -202,7 +200,7 @@ def _cuts(data: bytes, start: int) -> list[int]:
         if data[reached] == _QUOTE:
             return [*cuts, reached]
         while data[reached] & 0xC0 == 0x80 and reached > start:
-            # In the middle of a character.
+            # Within a UTF-8 character.
             reached -= 1
         if _SECOND_HALF.match(data, reached):
             reached += len("\\uxxxx")
@@ -213,7 +211,7 @@ def _cuts(data: bytes, start: int) -> list[int]:
 
 
 def _end_of_slice(data: bytes, start: int) -> int:
-    """As far as a text's whole escapes go within a step, or its closing quote."""
+    """The end of a step's whole characters and escapes, or the closing quote."""
     end = min(start + PIECE_BYTES, len(data))
     if data.find(b"\\", start, end) < 0:
         quote = data.find(b'"', start, end)
@@ -223,7 +221,7 @@ def _end_of_slice(data: bytes, start: int) -> int:
 
 
 def _text_between(data: bytes, cuts: list[int]) -> str:
-    """The text between the first and the last cut. Half a surrogate pair at one of the others is alone."""
+    """The text between the first and the last cut. A surrogate at a cut in between has no other half."""
     pieces: list[str] = [decode_whole(b'"%b"' % data[start:end]) for start, end in pairwise(cuts)]
     last = len(pieces) - 1
     for number, piece in enumerate(pieces):

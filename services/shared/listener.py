@@ -267,7 +267,7 @@ class Listener:
 def _bind(server: _GrpcServer, host: str, port: int) -> int:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     # grpc would log C++ traces and no reason.
-    _check_available(host, port)
+    check_port(host, port)
     bound = int(server.add_insecure_port(address.encode()))
     if not bound:
         raise StartupError(f"cannot listen on {address}: it is in use, or no address of this machine")
@@ -276,13 +276,13 @@ def _bind(server: _GrpcServer, host: str, port: int) -> int:
 
 def _is_free(host: str, port: int) -> bool:
     try:
-        _check_available(host, port)
+        check_port(host, port)
     except StartupError:
         return False
     return True
 
 
-def _check_available(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
     """Raises StartupError, with a message of one line, for a port that cannot be bound."""
     if port == 0:
         return

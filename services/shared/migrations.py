@@ -1,7 +1,7 @@
-"""Brings a service's tables to the newest schema, with Alembic.
+"""Migrations: bring a service's tables to the newest schema, with Alembic.
 
-A service keeps its scripts in a folder of its own, in files named `0001_what_it_does.py`, whose `revision` is the
-number. Alembic is imported only when there is something to upgrade, because that takes a good part of a start.
+A service has its scripts in a folder of its own, in files named `0001_description.py`; the number is the `revision`.
+Alembic is imported only for an upgrade, because the import takes a good part of a start.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def known_revisions(migrations: Path) -> list[str]:
 
 
 def version_table(service: str) -> str:
-    """The table that says which schema a service's tables have."""
+    """The name of the table with the schema revision of a service."""
     return f"{service}_schema"
 
 
 async def current_revision(connection: AsyncConnection, service: str) -> str | None:
-    """The revision of a service's tables, or None when there are none yet."""
+    """The revision of a service's tables, or None if it has no tables yet."""
     name = version_table(service)
     if not await connection.run_sync(lambda sync: inspect(sync).has_table(name)):
         return None
@@ -34,7 +34,7 @@ async def current_revision(connection: AsyncConnection, service: str) -> str | N
 
 
 async def has_tables(connection: AsyncConnection) -> bool:
-    """Whether the database has any table at all."""
+    """Whether the database has any table."""
     return bool(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL behind `Database`: for state that several replicas share."""
+"""PostgreSQL behind `Database`, for state that several replicas share."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection as DriverConnection
 
 CONNECTIONS = 5
-"""For reading, and as many again for writing, so that writers who wait for each other do not hold up readers."""
+"""Connections for reading, and as many again for writing, so that waiting writers do not block readers."""
 
 RECYCLE_SECONDS = 1800
 
 ANSWER_SECONDS = 2.0
 CROWDED_SECONDS = 4.0
 POOL_SECONDS = 10.0
-"""How long the pool lets a transaction wait: longer than CROWDED_SECONDS, so that this is the limit."""
+"""The pool's own timeout: longer than CROWDED_SECONDS, which therefore applies."""
 
 PING_SECONDS = 3.0
-"""How long a connection that waits for notices may be silent before it is asked whether it is still there."""
+"""Silence of the listening connection after which it is checked."""
 PONG_SECONDS = 3.0
 
 _SESSION_SETTINGS = {
     "statement_timeout": "5s",
-    # Below ANSWER_SECONDS: who waits for a lock is told so, before the server is taken to be away.
+    # Below ANSWER_SECONDS, so that a wait for a lock is not taken for an unavailable server.
     "lock_timeout": "1500ms",
     "idle_in_transaction_session_timeout": "10s",
 }
@@ -64,7 +64,7 @@ _lock_all = select(func.pg_advisory_xact_lock(bindparam("everything")))
 _lock_one = select(
     func.pg_advisory_xact_lock_shared(bindparam("everything")), func.pg_advisory_xact_lock(bindparam("one"))
 )
-# Sent to those who listen when the transaction commits, and only then.
+# PostgreSQL sends it to the listeners when the transaction commits.
 _announcement = func.pg_notify(bindparam("channel"), "")
 
 
@@ -72,20 +72,20 @@ class PostgreSQL:
     """A database on a PostgreSQL server."""
 
     shared = True
-    """Whether the database is a server's, which others use too and which may be away."""
+    """Whether the database is on a server, which others use, too, and which may be unavailable."""
 
     answer_seconds = ANSWER_SECONDS
-    """A server that has let a new transaction wait so long, and has answered no other, is taken for lost."""
+    """Time limit for the begin of a transaction, after which a server that has not answered others counts as lost."""
 
     crowded_seconds = CROWDED_SECONDS
-    """How long a transaction waits at most until others let it begin."""
+    """Time limit of a transaction's wait for others."""
 
     connections = CONNECTIONS
 
     def __init__(self, url: URL) -> None:
         if not url.database:
             raise StartupError("the database URL must name a database: postgresql://user@host/database")
-        # What the URL itself says wins over the settings here.
+        # Parameters in the URL override the settings here.
         defaults = {name: value for name, value in _CONNECTION_SETTINGS.items() if name not in url.query}
         ours = " ".join(f"-c {name}={value}" for name, value in _SESSION_SETTINGS.items())
         theirs = url.query.get("options", "")
@@ -100,13 +100,13 @@ class PostgreSQL:
         return f"postgresql://{place}/{self._url.database}"
 
     def prepare(self, log: Log) -> None:
-        """Nothing: the server's operator creates the database."""
+        """Does nothing: the server's operator creates the database."""
 
     def is_refusal(self, error: BaseException | None) -> bool:
-        """Whether the server was there, or can never be, and the URL must be changed.
+        """Whether the error means that the URL or the server's configuration must be changed, and not that it is away.
 
-        The driver tells these only by the server's text, which is matched in English; in another language, a refusal
-        is taken for a server that is away.
+        Only the server's text shows this, which is matched in English; in another language, a refusal is taken for an
+        unavailable server.
         """
         return isinstance(error, DBAPIError) and any(words in str(error.orig) for words in _REFUSALS)
 
@@ -127,7 +127,7 @@ class PostgreSQL:
         await connection.execute(lock, values)
 
     async def begin_upgrade(self, connection: AsyncConnection, name: str) -> None:
-        """Begins to write, alone and without time limits, when another replica has finished its upgrade."""
+        """Begins a write transaction, alone and without time limits, after another replica has finished its upgrade."""
         await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         await connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
         await self.begin_write(connection, name)
@@ -135,7 +135,7 @@ class PostgreSQL:
     async def changes(self, name: str) -> AsyncGenerator[None, None]:
         """Yields at once, and after each announced commit of the service (postgresql.org/docs/current/sql-notify.html).
 
-        A proxy between must give each session a connection of its own: notices are lost otherwise.
+        A connection pooler in between must pool by session: otherwise notifications are lost.
         """
         engine = self._create_engine()
         try:
@@ -146,8 +146,8 @@ class PostgreSQL:
                 raw = await connection.get_raw_connection()
                 driver = cast("DriverConnection", raw.driver_connection)
                 while True:
-                    async with contextlib.aclosing(driver.notifies(timeout=PING_SECONDS)) as notices:
-                        async for _ in notices:
+                    async with contextlib.aclosing(driver.notifies(timeout=PING_SECONDS)) as notifications:
+                        async for _ in notifications:
                             yield
                     async with asyncio.timeout(PONG_SECONDS):
                         await driver.execute("SELECT 1")
@@ -155,7 +155,7 @@ class PostgreSQL:
             await engine.dispose()
 
     async def close(self) -> None:
-        """Nothing is left when the engines are disposed of."""
+        """Does nothing: the engines have closed all connections."""
 
     def _create_engine(self) -> AsyncEngine:
         return create_async_engine(
@@ -164,7 +164,7 @@ class PostgreSQL:
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
             pool_recycle=RECYCLE_SECONDS,
-            # A connection that the server has closed is replaced before it is used.
+            # Connections that the server has closed are replaced before use.
             pool_pre_ping=True,
             connect_args=self._connect_args,
             hide_parameters=True,
@@ -172,10 +172,10 @@ class PostgreSQL:
 
 
 def _channel(name: str) -> str:
-    """Where the commits of a service are announced."""
+    """The channel on which the commits of a service are announced."""
     return f"{name}_changes"
 
 
 def _lock_key(name: str) -> int:
-    """A stable number for a name: PostgreSQL's advisory locks are numbered."""
+    """The number of a name's advisory lock; PostgreSQL identifies these locks by numbers."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)

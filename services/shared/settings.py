@@ -31,13 +31,42 @@ class ServiceSettings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    host: str = Field("127.0.0.1", validation_alias="GENAI_HOST")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="GENAI_LOG_LEVEL")
-    grace_seconds: float = Field(30.0, ge=0, le=3600, validation_alias="GENAI_GRACE_SECONDS")
-    data_directory: Path | None = Field(None, validation_alias="GENAI_DATA_DIR")
-    request_memory: int = Field(256, ge=128, validation_alias="GENAI_REQUEST_MEMORY_MIB")
-    event_loop: Literal["uvloop", "asyncio"] | None = Field(None, validation_alias="GENAI_EVENT_LOOP")
-    exposed: Literal["yes", "no"] = Field("no", validation_alias="GENAI_EXPOSED")
+    host: str = Field("127.0.0.1", validation_alias="GENAI_HOST", description="address to listen on")
+    exposed: Literal["yes", "no"] = Field(
+        "no",
+        validation_alias="GENAI_EXPOSED",
+        description="`yes` where others than this machine's user can call, as behind a proxy on the same machine; a"
+        " `GENAI_HOST` beyond this machine means it. Then callers are strangers, and what they register is held to the"
+        " settings for strangers",
+    )
+    data_directory: Path | None = Field(
+        None,
+        validation_alias="GENAI_DATA_DIR",
+        description="directory of the SQLite files",
+        json_schema_extra={"default": "`data` in the project"},
+    )
+    request_memory: int = Field(
+        256,
+        ge=128,
+        validation_alias="GENAI_REQUEST_MEMORY_MIB",
+        description="MiB of large requests, in all their forms, that a process holds at a time; further ones wait",
+    )
+    event_loop: Literal["uvloop", "asyncio"] | None = Field(
+        None,
+        validation_alias="GENAI_EVENT_LOOP",
+        description="event loop that a service runs on: `uvloop`, or `asyncio`, Python's own",
+        json_schema_extra={"default": "`uvloop` where it is installed"},
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", validation_alias="GENAI_LOG_LEVEL", description="`debug`, `info`, `warning` or `error`"
+    )
+    grace_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        validation_alias="GENAI_GRACE_SECONDS",
+        description="seconds that running calls get when a process is stopped",
+    )
 
     def is_exposed(self) -> bool:
         """Whether strangers may call: the service listens beyond this machine, or GENAI_EXPOSED says so, as behind a

@@ -1,7 +1,7 @@
-"""SQLite behind `Database`: one file, one connection that writes, a few that read.
+"""SQLite behind `Database`: one file, one connection for writing, a few for reading.
 
-Every write transaction begins with BEGIN IMMEDIATE: one that turned from reading to writing half-way would fail at
-once, without waiting, when another writer came first (sqlite.org/isolation.html).
+Every write transaction begins with BEGIN IMMEDIATE: one that started reading and wrote later would fail at once,
+without waiting, if another writer was first (sqlite.org/isolation.html).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ CROWDED_SECONDS = 4.0
 
 BUSY_MILLISECONDS = 2000
 UPGRADE_BUSY_MILLISECONDS = 60_000
-LOOK_SECONDS = 0.25
-"""Between two looks at whether something was committed."""
+POLL_SECONDS = 0.25
+"""Interval of the check for new commits."""
 
 PRIVATE = 0o600
 OTHERS = 0o077
-"""Of a file's mode: what its user's group and everybody else may do."""
+"""Bits of a file's mode for its group and all other users."""
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
-"""Made by SQLite beside a database, with the mode of its file (sqlite.org/tempfiles.html)."""
+"""Files that SQLite creates next to a database, with the same mode (sqlite.org/tempfiles.html)."""
 
 _ANY_CONNECTION = ("PRAGMA foreign_keys = ON", f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 _READER = (*_ANY_CONNECTION, "PRAGMA query_only = ON")
@@ -50,13 +50,13 @@ class SQLite:
     """A database in one file of this machine, used by one process."""
 
     shared = False
-    """Whether the database is a server's, which others use too and which may be away."""
+    """Whether the database is on a server, which others use, too, and which may be unavailable."""
 
     answer_seconds = None
-    """There is no server that could fail to answer."""
+    """Unset: there is no server that could fail to answer."""
 
     crowded_seconds = CROWDED_SECONDS
-    """How long a transaction waits at most for one of this process's connections."""
+    """Time limit of a transaction's wait for one of this process's connections."""
 
     connections = READERS
 
@@ -71,7 +71,7 @@ class SQLite:
         return str(self._path)
 
     def prepare(self, log: Log) -> None:
-        """Creates the file and its directory, for their user only, and closes a file that was open to others.
+        """Creates the file and its directory, for their user only, and removes the access of others to existing files.
 
         Raises StartupError when it cannot create them.
         """
@@ -80,18 +80,18 @@ class SQLite:
         except OSError as error:
             reason = (error.strerror or "unknown error").lower()
             raise StartupError(f"the directory {self._path.parent} cannot be created: {reason}") from None
-        # An existing file is not opened here: to close it would give up the locks that others in this process have.
+        # An existing file is not opened here: closing it would release the locks of this process's other connections.
         with contextlib.suppress(OSError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
         try:
-            # The asynchronous driver leaves a thread behind when it cannot open the file.
+            # The asynchronous driver would leave a thread behind if the file cannot be opened.
             sqlite3.connect(self._path).close()
         except sqlite3.Error as error:
             raise StartupError(f"the file {self._path} cannot be opened: {error}") from None
-        # What a link leads to is what SQLite writes, and beside it.
+        # SQLite follows links, and creates its other files next to the target.
         file = self._path.resolve()
         for name in (file.name, *(file.name + suffix for suffix in SIDE_FILES)):
-            _close_to_others(file.with_name(name), log)
+            _remove_access_of_others(file.with_name(name), log)
         if has_wal_reset_bug(sqlite3.sqlite_version_info[:3]):
             log.warning(
                 "this SQLite can corrupt a file that two processes write; give each file one process, or upgrade",
@@ -114,7 +114,7 @@ class SQLite:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     async def begin_upgrade(self, connection: AsyncConnection, name: str) -> None:
-        """Begins to write, when another process has finished its upgrade."""
+        """Begins a write transaction, after another process has finished its upgrade."""
         await connection.exec_driver_sql(f"PRAGMA busy_timeout = {UPGRADE_BUSY_MILLISECONDS}")
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
         await connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
@@ -122,7 +122,7 @@ class SQLite:
     async def changes(self, name: str) -> AsyncGenerator[None, None]:
         """Yields at once, and after each commit of any connection to the file.
 
-        A look costs no reading of it, and waits for no writer (sqlite.org/pragma.html#pragma_data_version).
+        The check neither reads the file nor waits for writers (sqlite.org/pragma.html#pragma_data_version).
         """
         seen = None
         async with self._connect(str(self._path), isolation_level=None) as connection:
@@ -132,17 +132,17 @@ class SQLite:
                 if newest != seen:
                     seen = newest
                     yield
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        """Waits for the threads of connections that were given up, with a statement in progress for one: what they have
-        to tell, they tell the event loop, which must still be there."""
+        """Waits for the threads of abandoned connections, which may be running a statement: they report to the event
+        loop, which must still be open."""
         for driver in list(self._drivers):
-            await driver.ended()
+            await driver.wait_until_ended()
 
     def _connect(self, path: str, **options: Any) -> _Driver:
         driver = _Driver(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
-        # As SQLAlchemy does: a process that ends does not wait for it.
+        # As SQLAlchemy does, so that a process can exit without it.
         driver._thread.daemon = True
         self._drivers.add(driver)
         return driver
@@ -154,7 +154,7 @@ class SQLite:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=CROWDED_SECONDS,
-            # The driver then begins no transaction of its own; every BEGIN is one of ours.
+            # Without an isolation level, the driver begins no transactions of its own.
             connect_args={"isolation_level": None, "factory": _Connection, "async_creator_fn": self._connect},
             hide_parameters=True,
         )
@@ -170,9 +170,9 @@ class SQLite:
 
 
 class _Driver(aiosqlite.Connection):
-    """A connection that can be closed although it was stopped.
+    """A connection whose second `stop` does nothing.
 
-    Who is cancelled twice closes it twice, and waits for a thread that has ended: for ever, and the process with it.
+    A task that is cancelled twice closes it twice; aiosqlite would then wait forever for a thread that has ended.
     """
 
     _stopped = False
@@ -183,17 +183,17 @@ class _Driver(aiosqlite.Connection):
         self._stopped = True
         return super().stop()
 
-    async def ended(self) -> None:
-        """Waits until its thread has ended, for as long as a statement may last."""
+    async def wait_until_ended(self) -> None:
+        """Waits until the thread has ended, for at most as long as a statement may take."""
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, BUSY_MILLISECONDS / 1000)
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that undoes its work before it is closed.
+    """A connection that rolls back before it is closed.
 
-    SQLite keeps a closed connection, with its locks, until the last of its statements is done with
-    (sqlite.org/c3ref/close.html), and a cancelled call leaves one behind.
+    SQLite keeps a closed connection, with its locks, until its last statement is finalized
+    (sqlite.org/c3ref/close.html), and a cancelled call leaves a statement behind.
     """
 
     def close(self) -> None:
@@ -202,8 +202,8 @@ class _Connection(sqlite3.Connection):
         super().close()
 
 
-def _close_to_others(file: Path, log: Log) -> None:
-    """Takes from everybody but its user what they may do with a file of the database."""
+def _remove_access_of_others(file: Path, log: Log) -> None:
+    """Removes all permissions on a database file except its user's."""
     try:
         mode = file.lstat().st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""The one place where faults of the storage become errors of the family.
+"""Storage errors: maps the faults of the databases to PlatformErrors, here and nowhere else.
 
     locked, or no free connection      Unavailable STORAGE_BUSY
     full                               LimitExceeded STORAGE_FULL
@@ -6,13 +6,13 @@
     corrupt                            DataLoss STORAGE_CORRUPT
     a statement took too long          DeadlineExceeded STORAGE_TIMEOUT
     others changed the same            Conflict STORAGE_CONFLICT
-    not there, or lost on the way      Unavailable STORAGE_UNAVAILABLE
-    no descriptor left to reach it by  LimitExceeded DESCRIPTORS_EXHAUSTED
+    unavailable, or lost meanwhile     Unavailable STORAGE_UNAVAILABLE
+    no descriptor left to connect      LimitExceeded DESCRIPTORS_EXHAUSTED
     lost during a commit               Unavailable COMMIT_UNKNOWN
 
-After each of them nothing of the transaction is stored; only after the last that is not known.
+After each of them nothing of the transaction is stored; only after COMMIT_UNKNOWN that is not certain.
 
-Everything else (a broken constraint, a wrong statement) is a fault of the program and stays as it is.
+All other errors (a violated constraint, a wrong statement) are programming errors and are raised unchanged.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ BUSY_RETRY_SECONDS = 0.5
 UNAVAILABLE_RETRY_SECONDS = 1.0
 
 REPETITIONS = {"STORAGE_CONFLICT": 3, "STORAGE_UNAVAILABLE": 1}
-"""How often `retried` runs a transaction again, by the reason of what undid it."""
+"""Repetitions of a transaction by `retried`, by the reason of the error."""
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 def busy() -> errors.PlatformError:
-    """Somebody else holds what is needed."""
+    """The error for a lock or a connection that others hold."""
     return errors.Unavailable("the storage is busy; try again", reason="STORAGE_BUSY", retry_after=BUSY_RETRY_SECONDS)
 
 
@@ -66,7 +66,7 @@ def _slow() -> errors.PlatformError:
 
 
 def unavailable() -> errors.PlatformError:
-    """The storage is away."""
+    """The error for an unavailable storage."""
     return errors.Unavailable(
         "the storage cannot be reached; try again", reason="STORAGE_UNAVAILABLE", retry_after=UNAVAILABLE_RETRY_SECONDS
     )
@@ -122,7 +122,7 @@ POSTGRESQL_FAULTS: dict[str, Callable[[], errors.PlatformError]] = {
 
 @contextlib.contextmanager
 def translated(log: Log) -> Iterator[None]:
-    """Raises what the storage did wrong inside the block as an error of the family, and logs its code."""
+    """Raises faults of the storage inside the block as PlatformErrors, and logs their codes."""
     try:
         yield
     except PoolTimeoutError:
@@ -138,7 +138,7 @@ def translated(log: Log) -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated_commit(log: Log) -> Iterator[None]:
-    """As `translated`, for a block that commits and does nothing else."""
+    """Like `translated`, for a block that only commits: a lost connection then becomes COMMIT_UNKNOWN."""
     try:
         with translated(log):
             yield
@@ -149,7 +149,7 @@ def translated_commit(log: Log) -> Iterator[None]:
 
 
 def is_lost(error: BaseException | None) -> bool:
-    """Whether a driver's error says that the storage is not there, or no longer."""
+    """Whether a driver's error means that the storage is unavailable or was lost."""
     if not isinstance(error, DBAPIError):
         return False
     _, translation = _classify(error)
@@ -159,10 +159,10 @@ def is_lost(error: BaseException | None) -> bool:
 def retried(
     transaction: Callable[Parameters, Coroutine[Any, Any, Result]],
 ) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """Runs a coroutine function that is one transaction again when the storage has undone it for no fault of its own.
+    """Decorates a coroutine function that is one transaction: repeats it when the storage has rolled it back.
 
-    That is three times when others changed the same at the same time, and once when a connection was lost before the
-    commit was sent. When the storage is away, or may have committed, nothing is repeated.
+    It is repeated three times after a conflict with others, and once after a connection was lost before the commit was
+    sent. It is not repeated when the storage is unavailable or may have committed.
     """
 
     @functools.wraps(transaction)
@@ -172,7 +172,7 @@ def retried(
             try:
                 return await transaction(*arguments, **keywords)
             except errors.PlatformError as error:
-                reason = error.reason if _was_undone(error.__cause__) else ""
+                reason = error.reason if _was_rolled_back(error.__cause__) else ""
                 if not repetitions.get(reason):
                     raise
                 repetitions[reason] -= 1
@@ -180,8 +180,8 @@ def retried(
     return run
 
 
-def _was_undone(error: BaseException | None) -> bool:
-    """Whether a driver's error came after the transaction had begun: not when there was no connection to begin on."""
+def _was_rolled_back(error: BaseException | None) -> bool:
+    """Whether a driver's error came after the transaction had begun, and not while connecting."""
     if not isinstance(error, DBAPIError):
         return False
     return error.connection_invalidated or _classify(error)[0] != "CONNECTION_LOST"
@@ -190,7 +190,7 @@ def _was_undone(error: BaseException | None) -> bool:
 def _classify(error: DBAPIError) -> tuple[str, errors.PlatformError | None]:
     code, translation = _translate(error)
     if translation is not None and translation.reason == "STORAGE_UNAVAILABLE":
-        # So drivers put it, too, when it is the process that may not open another file.
+        # Drivers raise the same error when the process has no descriptor left.
         return code, descriptor_shortage() or translation
     return code, translation
 
@@ -201,7 +201,7 @@ def _translate(error: DBAPIError) -> tuple[str, errors.PlatformError | None]:
         return _classify_sqlite(fault)
     state = getattr(fault, "sqlstate", None)
     if state is None:
-        # psycopg, which is not imported where it is not used, has no code for a server that it cannot reach, or lost.
+        # psycopg has no code for an unreachable or lost server. Its classes are compared by name, to avoid its import.
         kinds = {kind.__name__ for kind in type(fault).__mro__}
         lost = error.connection_invalidated or "OperationalError" in kinds
         return "CONNECTION_LOST", unavailable() if lost else None
@@ -213,6 +213,6 @@ def _classify_sqlite(fault: sqlite3.Error) -> tuple[str, errors.PlatformError | 
     code = getattr(fault, "sqlite_errorcode", None)
     if code is None:
         return "UNKNOWN", None
-    # The low byte is the primary code; what is above it says more.
+    # The low byte is the primary result code; the full code is more specific.
     make = SQLITE_FAULTS.get(code) or SQLITE_FAULTS.get(code & 0xFF)
     return str(fault.sqlite_errorname), make() if make else None

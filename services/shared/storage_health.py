@@ -1,7 +1,7 @@
-"""Health that tells what the database behind a service can do, under two names.
+"""Health of a service with a database, under two names.
 
-`SERVICE`          SERVING while its calls can be answered; for one that answers from memory, always
-`SERVICE/writes`   SERVING while the newest write could be stored: not while the database is away, full or read-only
+`SERVICE`          SERVING while its calls can be answered; always, for a service that answers from memory
+`SERVICE/writes`   SERVING while writes can be stored; not while the database is away, full or read-only
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ WRITES = "/writes"
 
 
 class StorageServer(Server):
-    """A server whose health follows `database`, which must be set before `ready`.
+    """A server whose health follows its database.
 
-    Of the whole it says SERVING in any case: the process answers, and a restart would not bring the database back.
-    With `needs_storage` its services say SERVING only while the database can be read.
+    The overall status ("") is always SERVING: the process answers, and a restart would not bring the database back.
+    With `needs_storage`, its services are SERVING only while the database can be read.
     """
 
-    database: Database
-
-    def __init__(self, service_names: Sequence[str], *, needs_storage: bool) -> None:
+    def __init__(self, database: Database, service_names: Sequence[str], *, needs_storage: bool) -> None:
         super().__init__([], service_names)
+        self._database = database
         self._names = tuple(service_names)
         self._needs_storage = needs_storage
         self._following: asyncio.Task[NoReturn] | None = None
 
     async def ready(self) -> None:
-        await self._tell()
+        await self._update()
         await self.health.set("", SERVING)
         self._following = asyncio.create_task(self._follow())
 
@@ -46,12 +45,12 @@ class StorageServer(Server):
     async def _follow(self) -> NoReturn:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            await self._tell()
+            await self._update()
 
-    async def _tell(self) -> None:
-        readable = await self.database.check()
+    async def _update(self) -> None:
+        readable = await self._database.check()
         answers = SERVING if readable or not self._needs_storage else NOT_SERVING
-        writes = SERVING if readable and self.database.writable else NOT_SERVING
+        writes = SERVING if readable and self._database.writable else NOT_SERVING
         for name in self._names:
             await self.health.set(name, answers)
             await self.health.set(name + WRITES, writes)

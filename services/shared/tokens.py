@@ -1,7 +1,7 @@
-"""Tokens, about how many a message has where nobody has counted: one rule for all services, by bytes of UTF-8.
+"""Tokens of a message, estimated by the same rule in all services: by bytes of UTF-8.
 
-Bytes hold for every script better than characters do: a Chinese character has three of them, and takes about as much
-of a tokenizer's vocabulary as three Latin letters.
+Bytes fit all scripts better than characters do: a Chinese character has three bytes, and takes about as many tokens as
+three Latin letters.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from proto.models_pb2 import ChatMessage, ContentPart, ToolCall
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
-"""The frame that a provider puts around each message."""
+"""Tokens of the frame that a provider adds to each message."""
 TOKENS_PER_MEDIA = 1000
-"""About what an image costs."""
+"""Approximate tokens of an image."""
 
 LARGE_BYTES = 1024 * 1024
-"""From here on texts are measured by their serialised form: to make strings of them would hold up other calls."""
+"""Size from which on texts are measured in their serialized form: to decode them would block other calls."""
 
 
 class Measure(NamedTuple):
     """The size of a message, or of a part of one."""
 
     text: int = 0
-    """In bytes."""
+    """Bytes of text."""
     media: int = 0
     parts: int = 0
     """Parts and tool calls, with those of tool results."""
 
     @property
     def tokens(self) -> int:
-        """About how many tokens a message of this size has."""
+        """The estimated tokens of a message of this size."""
         return TOKENS_PER_MESSAGE + estimate_tokens(self.text) + self.media * TOKENS_PER_MEDIA
 
 
 def estimate_tokens(text_bytes: int) -> int:
-    """About how many tokens a text of so many bytes has."""
+    """The estimated tokens of a text of so many bytes."""
     return -(-text_bytes // BYTES_PER_TOKEN)
 
 
@@ -47,7 +47,7 @@ def text_bytes(text: str) -> int:
 
 
 def measure(message: ChatMessage, size: int) -> Measure:
-    """What a message of `size` bytes has."""
+    """Measures a message of `size` bytes."""
     roughly = size >= LARGE_BYTES
     if message.parts:
         text, media, parts = _measure_parts(message.parts, roughly)

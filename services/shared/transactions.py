@@ -1,4 +1,4 @@
-"""Begins transactions, none later than its time limit, and notices when the server is lost."""
+"""Transactions, which begin within a time limit, and the detection of a lost server."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Begin = Callable[[AsyncConnection], Awaitable[None]]
 class _Begun(NamedTuple):
     connection: AsyncConnection
     closing: contextlib.AsyncExitStack
-    """Closes the connection, which undoes what was not committed."""
+    """Closes the connection, which rolls back uncommitted work."""
 
 
 class Transactions:
     """Transactions on one pool of connections.
 
-    `on_loss` is called when one cannot begin because the server is not there.
+    `on_loss` is called when a transaction cannot begin because the server is unavailable.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Transactions:
         self._closings: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def run(self, begin: Begin, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection on which `begin` has begun. What is not committed in the block is undone at its end.
+    async def run(self, begin: Begin, *, has_time_limit: bool = True) -> AsyncIterator[AsyncConnection]:
+        """A connection with a transaction that `begin` has begun. Uncommitted work is rolled back after the block.
 
-        Raises Unavailable when it cannot begin in time; one that is `patient` waits as long as `begin` does.
+        Raises Unavailable when the transaction cannot begin within the time limit.
         """
         with translated(self._log):
             beginning = self._begin(begin)
-            begun = await (beginning if patient else self._in_time(beginning))
+            begun = await (self._in_time(beginning) if has_time_limit else beginning)
             async with begun.closing:
                 self._running += 1
                 try:
@@ -65,7 +65,7 @@ class Transactions:
             await connection.commit()
 
     async def close(self) -> None:
-        """Closes all connections, and gives up what has not begun."""
+        """Closes all connections, and cancels transactions that have not begun."""
         for task in self._beginnings:
             task.cancel()
         await asyncio.gather(*self._beginnings, *self._closings, return_exceptions=True)
@@ -84,7 +84,7 @@ class Transactions:
             raise
 
     async def _in_time(self, beginning: Coroutine[Any, Any, _Begun]) -> _Begun:
-        """Gives a late beginning up without waiting for its end: a server that does not answer does not end it."""
+        """Waits within the time limit, and does not wait for a cancelled begin: a silent server would never end it."""
         if self._backend.answer_seconds is None:
             return await beginning
         task = asyncio.create_task(beginning)
@@ -98,22 +98,22 @@ class Transactions:
             raise
 
     async def _wait(self, task: asyncio.Task[_Begun], answer_seconds: float) -> _Begun:
-        last_look = time.monotonic() + self._backend.crowded_seconds - answer_seconds
+        last_check = time.monotonic() + self._backend.crowded_seconds - answer_seconds
         while not (await asyncio.wait({task}, timeout=answer_seconds))[0]:
             if not self._is_crowded(answer_seconds):
                 self._on_loss()
                 raise unavailable()
-            if time.monotonic() > last_look:
+            if time.monotonic() > last_check:
                 raise busy()
         return task.result()
 
     def _is_crowded(self, seconds: float) -> bool:
-        """Whether it is the other transactions that hold a new one up, and not the server."""
+        """Whether a new transaction waits for other transactions, and not for the server."""
         answered = time.monotonic() - self._last_answer < seconds
         return answered or self._running >= self._backend.connections
 
     def _close(self, task: asyncio.Task[_Begun]) -> None:
-        """Closes what had begun when nobody waited for it any more."""
+        """Closes a transaction that began after its caller had stopped waiting."""
         if not task.cancelled() and task.exception() is None:
             closing = asyncio.create_task(task.result().closing.aclose())
             self._closings.add(closing)

@@ -1,4 +1,4 @@
-"""Tells those who keep a copy of what is stored that it may have changed."""
+"""Watches of the database: copies in memory are refreshed when stored data may have changed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ RECONNECT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
 PAUSE_SECONDS = 0.1
-"""Between two refreshes of one copy, so that many changes at once are one."""
+"""Pause between two refreshes of a copy, so that many changes cause one refresh."""
 
 Refresh = Callable[[], Awaitable[None]]
 Changes = Callable[[], AsyncGenerator[None, None]]
 
 
 class Watches:
-    """Refreshes copies whenever `changes` says so.
+    """Refreshes copies whenever `changes` yields.
 
-    `changes` yields once when it begins to watch, because what happened before is not known, and after each change; it
-    raises when it can no longer watch, and is then begun anew.
+    `changes` yields when it starts, because earlier changes may have been missed, and after each change. When it
+    raises, it is restarted.
     """
 
     def __init__(self, changes: Changes, log: Log) -> None:
@@ -32,7 +32,7 @@ class Watches:
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, refresh: Refresh) -> None:
-        """Awaits `refresh` after each change from now on, never twice at once; again when it raises."""
+        """Awaits `refresh` after each change, never twice at once; when it raises, it is repeated."""
         if not self._tasks:
             self._tasks.append(asyncio.create_task(self._listen()))
         changed = asyncio.Event()
@@ -69,7 +69,7 @@ class Watches:
             try:
                 await refresh()
             except Exception as error:
-                # What is in memory stays as it is until this succeeds.
+                # The copy stays as it is until a refresh succeeds.
                 self._log.warning("a change was not taken in; trying again", error=error)
                 changed.set()
                 await asyncio.sleep(RETRY_SECONDS)

@@ -23,7 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE, open_service
 from services.models.servicer import GENERATING_METHODS
-from services.models.settings import ModelsSettings
+from services.models.settings import ModelsSettings, Settings
 from services.shared.error_details import DETAILS_KEY, ERROR_DOMAIN
 from services.shared.logs import Log, open_log
 from services.shared.metadata import REQUEST_ID_KEY
@@ -31,7 +31,7 @@ from services.shared.rpc import DEFAULT_DEADLINES, DefaultDeadlines, NoSuchMetho
 from services.shared.server import Server, running
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 from tests.services.log_file import LogFile
-from tests.support.empty_databases import provide
+from tests.support.databases import provide
 
 TODAY = datetime.date(2026, 11, 22)
 OPENAI_KEY = "sk-test-openai"
@@ -63,6 +63,7 @@ async def model_service(
     today: datetime.date = TODAY,
     deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     servicer: Callable[[Any], object] = lambda servicer: servicer,
+    settings_type: type[ModelsSettings] = Settings,
     **settings: str | None,
 ) -> AsyncIterator[ModelService]:
     """A Model Service with its data in `directory` and both vendors configured to be at `upstream`.
@@ -87,7 +88,7 @@ async def model_service(
     provide(directory / "models.db", "models")
     server = Server([], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
-    async with open_service(ModelsSettings(**variables), log, lambda: today) as service:
+    async with open_service(settings_type(**variables), log, lambda: today) as service:
         front = servicer(service.servicer)
         server.add(service_handler(front, SERVICE, log, deadlines, generating=GENERATING_METHODS))
         server.add(NoSuchMethod([SERVICE.full_name], log))

@@ -14,7 +14,7 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.database import Database
 from services.shared.errors import NotFound, Unavailable
 from services.shared.logs import open_log
-from tests.support.empty_databases import provide_behind
+from tests.support.databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
 MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"

@@ -18,18 +18,20 @@ from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
-from services.models.health.monitor import Schedule, StatusBoard
-from services.models.settings import ModelsSettings
+from services.models.health.monitor import HealthMonitor
+from services.models.settings import Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
+from services.shared.backoff import Backoff
 from services.shared.database import Database
 from services.shared.logs import open_log
-from tests.support.empty_databases import provide_behind
+from tests.support.databases import provide_behind
 
 LOG = open_log("test", file=io.BytesIO())
 MIGRATIONS = Path(__file__).parents[2] / "services" / "models" / "migrations"
 ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
-SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
+SLOW = Backoff(interval=300.0, first_retry=300.0)
+FRESH_SECONDS = 30.0
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
@@ -37,7 +39,7 @@ class Replica(NamedTuple):
     """What one process holds."""
 
     database: Database
-    board: StatusBoard
+    board: HealthMonitor
     registry: ModelRegistry
     refreshed: asyncio.Condition
 
@@ -47,7 +49,7 @@ class Replica(NamedTuple):
             await self.refreshed.wait_for(lambda: is_so(self.registry))
 
 
-def new_registry(database: Database, board: StatusBoard, **settings: str) -> ModelRegistry:
+def new_registry(database: Database, board: HealthMonitor, **settings: str) -> ModelRegistry:
     """A registry that has loaded nothing yet. `settings` are those of the vendors."""
     names = NameRules(VendorModels())
     return ModelRegistry(database, board, names, ENDPOINTS, credentials(**settings))
@@ -55,9 +57,9 @@ def new_registry(database: Database, board: StatusBoard, **settings: str) -> Mod
 
 def credentials(**settings: str) -> Credentials:
     """What a service with these settings takes for keys."""
-    chosen = ModelsSettings(**settings)  # type: ignore[arg-type]
+    chosen = Settings(**settings)  # type: ignore[arg-type]
     files = KeyFiles(chosen.choose_credentials_directory())
-    return Credentials(files, read_bounds(chosen.credentials, files, ProviderRegistry(chosen).key_urls()))
+    return Credentials(files, read_bounds(chosen.credentials, files, ProviderRegistry(chosen.accounts()).vendor_keys()))
 
 
 def probing_clients() -> ByTrust[HttpClient]:
@@ -70,7 +72,7 @@ async def replica(url: str, *, watching: bool = True) -> AsyncIterator[Replica]:
     """A registry over a database of its own; unless it is watching, it hears of no change."""
     provide_behind(url, "models")
     database = await Database.open(url, MIGRATIONS, LOG)
-    board = StatusBoard(LOG, probing_clients(), SLOW)
+    board = HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     here = Replica(database, board, new_registry(database, board), asyncio.Condition())
 
     async def refresh() -> None:

@@ -27,7 +27,7 @@ from services.shared.logs import Log, open_log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.rpc import service_handler
 from services.shared.server import Server, running
-from tests.support.empty_databases import provide_behind
+from tests.support.databases import provide_behind
 
 START = 1_800_000_000_000_000
 SECOND = 1_000_000

@@ -60,10 +60,8 @@ def sent(upstream: ScriptedUpstream) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_the_second_turn_knows_the_first(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
-) -> None:
-    async with platform(tmp_path, upstream, database_url) as p:
+async def test_the_second_turn_knows_the_first(tmp_path: Path, upstream: ScriptedUpstream, verb: str) -> None:
+    async with platform(tmp_path, upstream) as p:
         first = await chat(p.models, turn("one"), verb)
         second = await chat(p.models, turn("two"), verb)
         assert sent(upstream) == [("user", "one"), ("assistant", "answer to 1"), ("user", "two")]
@@ -126,10 +124,10 @@ async def test_a_failed_stream_stores_nothing_and_lets_the_next_turn_begin_at_on
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_second_turn_at_the_same_time_is_refused_at_once_in_every_replica(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
+    tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     gate = asyncio.Event()
-    async with platform(tmp_path, upstream, database_url) as p:
+    async with platform(tmp_path, upstream) as p:
         upstream.play(streamed_completion(piece("first"), gate))
         first = aiter(p.models.ChatStream(turn("first")))
         await anext(first)
@@ -204,10 +202,10 @@ async def test_after_a_lease_that_nobody_extends_another_turn_begins_and_the_los
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_an_append_by_others_during_a_turn_costs_the_append_and_not_the_answer(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
+    tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     gate = asyncio.Event()
-    async with platform(tmp_path, upstream, database_url) as p:
+    async with platform(tmp_path, upstream) as p:
         answer = json_answer(completion("paid"), before=[gate])
         streamed = streamed_completion(piece("paid"), before=[gate])
         upstream.play(answer if verb == "Chat" else streamed)

@@ -125,12 +125,12 @@ async def test_a_cancelled_turn_stores_nothing_and_frees_the_session(
         assert (await p.replica.Chat(turn())).session_next_sequence == 3
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("verb", "database_kind"), [("Chat", "sqlite"), ("ChatStream", "postgresql")])
 async def test_a_turn_cancelled_at_any_moment_is_whole_or_absent_and_blocks_nobody(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
+    default_database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     upstream.default = whole(verb)
-    async with platform(tmp_path, upstream, database_url) as p:
+    async with platform(tmp_path, upstream, default_database_url) as p:
         await chat(p.models, turn(), verb)
         for number in range(20):
             call, reading = start(p.models, verb)
@@ -180,10 +180,10 @@ async def test_a_caller_in_a_hurry_has_the_answer_before_its_deadline_although_t
 
 
 async def test_an_append_whose_answer_is_lost_is_repeated_and_appends_once(
-    database_url: str, tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     door = LosingDoor()
-    async with platform(tmp_path, upstream, database_url, front=door.before) as p:
+    async with platform(tmp_path, upstream, front=door.before) as p:
         upstream.play(whole("Chat"))
         response = await p.models.Chat(turn())
         assert (response.session_next_sequence, list(response.warnings)) == (3, [])

@@ -92,9 +92,9 @@ def states(message: ChatMessage) -> list[bytes]:
 
 @pytest.mark.parametrize("verb", ["Chat", "ChatStream"])
 async def test_a_tool_loop_of_three_chats_replays_what_the_provider_wrote_byte_for_byte(
-    database_url: str, tmp_path: Path, verb: str
+    tmp_path: Path, verb: str
 ) -> None:
-    async with ScriptedUpstream() as upstream, platform(tmp_path, upstream, database_url) as p:
+    async with ScriptedUpstream() as upstream, platform(tmp_path, upstream) as p:
         if verb == "Chat":
             upstream.play(calls(1), calls(2), said(3, "umbrella"))
         else:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from services.models.sessions.client import SessionClient
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared import descriptors
 from services.shared.admission import Admission
 from services.shared.errors import LimitExceeded, StartupError, Unavailable
@@ -238,7 +238,7 @@ async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.Monke
 
 def test_more_connections_than_files_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "limit", lambda: 1024)
-    assert ModelsSettings(MODELS_MAX_CONNECTIONS="900").choose_max_connections() == 900
-    assert ModelsSettings().choose_max_connections() == 618
+    assert Settings(MODELS_MAX_CONNECTIONS="900").choose_max_connections() == 900
+    assert Settings().choose_max_connections() == 618
     with pytest.raises(StartupError, match="MODELS_MAX_CONNECTIONS: 1024 open files leave room for 928 connections"):
-        ModelsSettings(MODELS_MAX_CONNECTIONS="929").choose_max_connections()
+        Settings(MODELS_MAX_CONNECTIONS="929").choose_max_connections()

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.catalog.discovery import Discovery, Pace
+from services.models.catalog.discovery import EVERY_HOUR, Discovery
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.client import open_probing_client
 from services.models.transport.egress import EndpointPolicy
+from services.shared.backoff import Backoff
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, Step, answer, json_answer
 from tests.services.log_file import LogFile
@@ -29,8 +30,8 @@ from tests.services.model_service import (
     model_service,
 )
 
-QUICK = Pace(usual=0.01, first_retry=0.01, spread=0)
-NEVER_AGAIN = Pace(usual=3600, first_retry=3600)
+QUICK = Backoff(interval=0.01, first_retry=0.01, jitter=0)
+NEVER_AGAIN = Backoff(interval=3600, first_retry=3600)
 REPLACEMENTS = ("gpt-6-luna", "gpt-6.1-sol", "gpt-6.1-terra")
 
 
@@ -73,13 +74,13 @@ def lists(request: Received) -> Script:
 
 
 @asynccontextmanager
-async def discovery(url: str, log: Log, pace: Pace) -> AsyncIterator[VendorModels]:
+async def discovery(url: str, log: Log, backoff: Backoff) -> AsyncIterator[VendorModels]:
     """The models that OpenAI alone is asked for."""
-    settings = ModelsSettings.model_validate({"OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": f"{url}/v1"})
-    providers = ProviderRegistry(settings)
+    settings = Settings.model_validate({"OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": f"{url}/v1"})
+    providers = ProviderRegistry(settings.accounts())
     models = VendorModels()
     client = open_probing_client(EndpointPolicy((), providers.base_urls().values()))
-    asking = Discovery(models, client, open_log("models", file=log), pace)
+    asking = Discovery(models, client, open_log("models", file=log), backoff)
     asking.start(providers.all())
     try:
         yield models
@@ -235,7 +236,7 @@ async def test_close_ends_a_question_in_the_middle() -> None:
 
 
 def test_failures_are_followed_by_growing_pauses_up_to_the_usual_one() -> None:
-    pace = Pace(usual=100, first_retry=10, spread=0)
-    assert [pace.pause(failures) for failures in range(7)] == [100, 10, 20, 40, 80, 100, 100]
-    assert datetime.timedelta(seconds=Pace().usual) == datetime.timedelta(hours=1)
-    assert all(2880 <= Pace().pause(0) <= 4320 for _ in range(100))
+    backoff = Backoff(interval=100, first_retry=10, jitter=0)
+    assert [backoff.pause(failures) for failures in range(7)] == [100, 10, 20, 40, 80, 100, 100]
+    assert datetime.timedelta(seconds=EVERY_HOUR.interval) == datetime.timedelta(hours=1)
+    assert all(2880 <= EVERY_HOUR.pause(0) <= 4320 for _ in range(100))

@@ -1,4 +1,4 @@
-"""Lists of models that are built to do harm: what asks for them ends with a finding, and nothing else suffers."""
+"""Lists of models that are built to do harm: what asks for them ends with a result, and nothing else suffers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.models.catalog.vendor_lists import MAX_MODELS
-from services.models.health.probes import Finding, ModelProbe
+from services.models.catalog.discovery import MAX_MODELS
+from services.models.health.probes import ModelProbe
+from services.models.health.results import ProbeResult
 from services.models.transport.base import MAX_START_BYTES
 from services.models.transport.client import open_probing_client
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, answer, json_answer, raw
@@ -130,25 +131,25 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 
 @pytest.mark.parametrize("case", LISTS)
-async def test_probe_of_a_hostile_list_ends_with_a_finding(upstream: ScriptedUpstream, case: str) -> None:
+async def test_probe_of_a_hostile_list_ends_with_a_result(upstream: ScriptedUpstream, case: str) -> None:
     script, reason, _ = LISTS[case]
     upstream.play(script())
     async with watched_loop() as loop:
-        finding = await ModelProbe(registered(f"{upstream.url}/v1")).ask(open_probing_client(ENDPOINTS.operators))
-    assert finding.reason == reason
-    check_shown(finding)
+        result = await ModelProbe(registered(f"{upstream.url}/v1")).ask(open_probing_client(ENDPOINTS.operators))
+    assert result.reason == reason
+    check_shown(result)
     assert loop.longest < HOLD_SECONDS
     assert {request.path for request in upstream.requests} <= {"/v1/models", "/models"}
 
 
-def check_shown(finding: Finding) -> None:
+def check_shown(result: ProbeResult) -> None:
     """What callers are told is short and readable, and nothing of a stranger's."""
-    assert finding.message.isprintable()
-    assert finding.message.isascii()
-    assert len(finding.message) < 1000
-    if finding.learned:
-        assert finding.learned.context_window is None
-        assert all(len(name) <= 128 and name.isascii() for name in finding.learned.served_names)
+    assert result.message.isprintable()
+    assert result.message.isascii()
+    assert len(result.message) < 1000
+    if result.listed:
+        assert result.listed.context_window is None
+        assert all(len(name) <= 128 and name.isascii() for name in result.listed.served_names)
 
 
 @pytest.mark.parametrize("case", LISTS)

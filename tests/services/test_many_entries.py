@@ -16,17 +16,18 @@ from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
 from services.models.custom_models import model_registry
 from services.models.custom_models.model_registry import ModelRegistry
-from services.models.health.monitor import Schedule, StatusBoard
+from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe
 from services.models.prompts import prompt_registry
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.prompts.record import PromptLine
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
+from services.models.storage.stored_messages import to_json
 from services.models.storage.tables import prompt_events, prompt_versions, registered_model_names, registered_models
-from services.models.storage.writes import to_json
 from services.shared import garbage_collection
+from services.shared.backoff import Backoff
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
@@ -37,7 +38,7 @@ from tests.services.registry_fixtures import MIGRATIONS as SCRIPTS
 COUNT = 1000
 ALIASES = 4
 DAY = "2026-01-01T00:00:00.000Z"
-NEVER = Schedule(fresh=1e6, usable=1e6, first_retry=1e6)
+NEVER = Backoff(interval=1e6, first_retry=1e6)
 
 QUICK_SECONDS = 0.02
 """CPU time of a call that shows one entry, with room of a factor of ten."""
@@ -62,17 +63,17 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, probing_clients(), NEVER)
+async def board() -> AsyncIterator[HealthMonitor]:
+    board = HealthMonitor(LOG, probing_clients(), NEVER, fresh_seconds=1e6)
     yield board
     await board.close()
 
 
 @pytest.fixture
-async def stored(database: Database, board: StatusBoard) -> Stored:
+async def stored(database: Database, board: HealthMonitor) -> Stored:
     await fill(database)
     models, prompts, vendor_models = new_registry(database, board), PromptRegistry(database), VendorModels()
-    providers = ProviderRegistry(ModelsSettings())
+    providers = ProviderRegistry(Settings().accounts())
     router = Router(providers, models, vendor_models, "replace", models._credentials, {})
     directory = ModelDirectory(providers, models, vendor_models, router, board, {})
     async with watched_loop() as loop:
@@ -204,7 +205,7 @@ async def test_one_change_among_many_models_costs_what_it_changes(stored: Stored
 
 
 async def test_models_can_be_registered_up_to_a_number(
-    database: Database, board: StatusBoard, monkeypatch: pytest.MonkeyPatch
+    database: Database, board: HealthMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_registry, "MAX_REGISTERED_MODELS", 2)
     registry = new_registry(database, board)
@@ -222,7 +223,7 @@ async def test_models_can_be_registered_up_to_a_number(
 
 
 async def test_registrations_can_be_large_up_to_a_sum(
-    database: Database, board: StatusBoard, monkeypatch: pytest.MonkeyPatch
+    database: Database, board: HealthMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_registry, "MAX_REGISTERED_BYTES", 50_000)
     registry = new_registry(database, board)

@@ -18,13 +18,14 @@ from sqlalchemy import Connection
 from proto import models_pb2
 from services.models.access.credentials import Credentials
 from services.models.custom_models.model_registry import ModelRegistry
-from services.models.custom_models.registration import define
-from services.models.health.monitor import StatusBoard
+from services.models.custom_models.registration import build_registered_model
+from services.models.health.monitor import HealthMonitor
 from services.models.storage import tables
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
 from tests.services.registry_fixtures import (
+    FRESH_SECONDS,
     LOG,
     MIGRATIONS,
     SLOW,
@@ -49,14 +50,14 @@ async def database(sqlite_file: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, probing_clients(), SLOW)
+async def board() -> AsyncIterator[HealthMonitor]:
+    board = HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     yield board
     await board.close()
 
 
 @pytest.fixture
-async def registry(database: Database, board: StatusBoard) -> ModelRegistry:
+async def registry(database: Database, board: HealthMonitor) -> ModelRegistry:
     return await load(database, board)
 
 
@@ -64,7 +65,7 @@ async def open_database(url: str) -> Database:
     return await Database.open(url, MIGRATIONS, LOG)
 
 
-async def load(database: Database, board: StatusBoard, **settings: str) -> ModelRegistry:
+async def load(database: Database, board: HealthMonitor, **settings: str) -> ModelRegistry:
     registry = new_registry(database, board, **settings)
     await registry.load()
     return registry
@@ -179,7 +180,7 @@ async def test_name_comes_before_alias_and_case_matters(registry: ModelRegistry)
 
 
 async def test_validate_only_checks_and_probes_and_stores_nothing(
-    database: Database, registry: ModelRegistry, board: StatusBoard, upstream: ScriptedUpstream
+    database: Database, registry: ModelRegistry, board: HealthMonitor, upstream: ScriptedUpstream
 ) -> None:
     response = await registry.register(model(endpoint=f"{upstream.url}/v1", validate_only=True))
     assert (response.created, response.model.status, response.model.registered_at) == (False, "healthy", "")
@@ -243,7 +244,7 @@ async def test_of_two_models_that_want_one_alias_at_once_one_gets_it(registry: M
 
 
 async def test_deregistered_model_is_gone_from_memory_disk_and_probing(
-    database: Database, registry: ModelRegistry, board: StatusBoard
+    database: Database, registry: ModelRegistry, board: HealthMonitor
 ) -> None:
     await registry.register(model(aliases=["alias"]))
     response = await registry.deregister(models_pb2.DeregisterModelRequest(name="mine"))
@@ -284,7 +285,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     database_url: str, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENAI_KITCHEN", "canary-key")
-    database, board = await open_database(database_url), StatusBoard(LOG, probing_clients(), SLOW)
+    database, board = await open_database(database_url), HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     registry = await load(database, board)
     await registry.register(full_model(f"{upstream.url}/v1"))
     await registry.register(model("second", f"{upstream.url}/v1"))
@@ -293,7 +294,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     await database.close()
 
     asked = len(upstream.requests)
-    database, board = await open_database(database_url), StatusBoard(LOG, probing_clients(), SLOW)
+    database, board = await open_database(database_url), HealthMonitor(LOG, probing_clients(), SLOW, FRESH_SECONDS)
     reloaded = await load(database, board)
     assert [reloaded.find(name) for name in ("mine", "second")] == stored
     assert reloaded.find("kitchen/fast@1") == stored[0]
@@ -303,7 +304,7 @@ async def test_models_survive_a_restart_and_are_probed_again(
     await database.close()
 
 
-async def test_alias_that_another_process_has_given_away_is_taken(database_url: str, board: StatusBoard) -> None:
+async def test_alias_that_another_process_has_given_away_is_taken(database_url: str, board: HealthMonitor) -> None:
     ours, theirs = [await open_database(database_url) for _ in range(2)]
     here, there = await load(ours, board), await load(theirs, board)
     await there.register(model("theirs", aliases=["alias"]))
@@ -318,7 +319,7 @@ async def test_alias_that_another_process_has_given_away_is_taken(database_url: 
 
 
 async def test_registration_is_in_the_database_before_the_probe_ends(
-    database: Database, registry: ModelRegistry, board: StatusBoard, upstream: ScriptedUpstream
+    database: Database, registry: ModelRegistry, board: HealthMonitor, upstream: ScriptedUpstream
 ) -> None:
     gate = asyncio.Event()
     upstream.play(json_answer({"data": []}, before=[gate]))
@@ -426,7 +427,7 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
 )
 def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(model(endpoint=endpoint), Credentials())
+        build_registered_model(model(endpoint=endpoint), Credentials())
     assert [violation.field for violation in raised.value.violations] == ["endpoint"]
     assert "password" not in raised.value.message.replace("user or password", "")
 
@@ -442,7 +443,7 @@ def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
     ],
 )
 def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
-    assert define(model(endpoint=endpoint), Credentials()).endpoint == endpoint
+    assert build_registered_model(model(endpoint=endpoint), Credentials()).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -455,7 +456,7 @@ def test_endpoint_that_is_a_base_url_is_taken(endpoint: str) -> None:
     ],
 )
 def test_endpoint_has_its_host_in_ascii(written: str, endpoint: str) -> None:
-    assert define(model(endpoint=written), Credentials()).endpoint == endpoint
+    assert build_registered_model(model(endpoint=written), Credentials()).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -501,7 +502,7 @@ def test_endpoint_has_its_host_in_ascii(written: str, endpoint: str) -> None:
 )
 def test_wrong_field_is_named(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(model(**fields), Credentials())
+        build_registered_model(model(**fields), Credentials())
     assert [violation.field for violation in raised.value.violations] == [field]
 
 
@@ -575,7 +576,7 @@ async def test_variables_that_hold_no_model_key_cannot_be_sent_anywhere(
 def test_vendors_key_goes_to_the_vendor_alone(variable: str, adapter_type: str, endpoint: str) -> None:
     request = model(endpoint=endpoint, adapter_type=adapter_type, credential=models_pb2.Credential(env_var=variable))
     with pytest.raises(InvalidRequest) as raised:
-        define(request, credentials(**VENDORS))
+        build_registered_model(request, credentials(**VENDORS))
     assert [violation.field for violation in raised.value.violations] == ["credential.env_var"]
 
 
@@ -592,11 +593,11 @@ def test_vendors_key_goes_to_the_vendor_alone(variable: str, adapter_type: str, 
 )
 def test_vendors_key_goes_to_the_vendor(variable: str, adapter_type: str, endpoint: str) -> None:
     request = model(endpoint=endpoint, adapter_type=adapter_type, credential=models_pb2.Credential(env_var=variable))
-    assert define(request, credentials(**VENDORS)).credential.env_var == variable
+    assert build_registered_model(request, credentials(**VENDORS)).credential.env_var == variable
 
 
 async def test_vendors_key_goes_where_the_operator_has_sent_the_provider(
-    database: Database, board: StatusBoard, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+    database: Database, board: HealthMonitor, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "canary-key")
     registry = await load(database, board, OPENAI_API_KEY="canary-key", OPENAI_BASE_URL=f"{upstream.url}/ours/v1")

@@ -12,7 +12,7 @@ import pytest
 from proto import models_pb2
 from services.models.access.credentials import Credentials
 from services.models.access.key_files import MAX_FILE_BYTES, KeyFiles
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.logs import open_log
 from services.shared.settings import load_settings
@@ -125,7 +125,7 @@ async def test_without_a_directory_the_setting_is_named(tmp_path: Path, upstream
 
 def test_directory_that_is_none_is_told_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELS_CREDENTIALS_DIR", str(tmp_path / "missing"))
-    settings = load_settings(ModelsSettings)
+    settings = load_settings(Settings)
     with pytest.raises(StartupError, match="MODELS_CREDENTIALS_DIR"):
         settings.choose_credentials_directory()
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
 from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import PlatformError
+from tests.built_in_models import BUILT_IN
 from tests.services.registry_fixtures import endpoint_of, model, replica
 
 NAMES = ("a", "b", "c", "gpt-4o", "A")
@@ -83,7 +83,7 @@ class PlainRegistry:
             case Deregister(name):
                 if self.models.pop(name, None) is None:
                     return "MODEL_NOT_FOUND"
-                return name in BUILT_IN_MODELS
+                return name in BUILT_IN
             case Resolve(name):
                 owner = name if name in self.models else self._owner(name)
                 return f"http://127.0.0.1:9/v{self.models[owner][0]}" if owner else None
@@ -94,18 +94,16 @@ class PlainRegistry:
         name, version, aliases, validate_only = operation
         if len({name, *aliases}) <= len(aliases):
             return "INVALID_REQUEST"
-        if BUILT_IN_MODELS.keys() & set(aliases) or any(
-            self._leads_elsewhere(taken, name) for taken in (name, *aliases)
-        ):
+        if BUILT_IN.keys() & set(aliases) or any(self._leads_elsewhere(taken, name) for taken in (name, *aliases)):
             return "ALIAS_TAKEN"
-        codes = {"OVERRIDES_BUILTIN"} if name in BUILT_IN_MODELS else set()
+        codes = {"OVERRIDES_BUILTIN"} if name in BUILT_IN else set()
         before, after = self.models.get(name), (version, tuple(aliases))
         if validate_only:
-            return False, False, name in BUILT_IN_MODELS, codes
+            return False, False, name in BUILT_IN, codes
         self.models[name] = after
         if before and before != after:
             codes.add("REPLACED")
-        return before != after, True, name in BUILT_IN_MODELS, codes
+        return before != after, True, name in BUILT_IN, codes
 
     def _leads_elsewhere(self, name: str, than: str) -> bool:
         owner = name if name in self.models else self._owner(name)
@@ -137,7 +135,7 @@ def test_any_sequence_of_operations_has_the_same_answers_everywhere(sqlite_file:
         stack = contextlib.AsyncExitStack()
         storages = runner.run(open_replicas(stack, (f"sqlite:///{sqlite_file}", postgresql_url)))
 
-        @settings(max_examples=40)
+        @settings(max_examples=25)
         @given(st.lists(st.tuples(operations, st.integers(0, 1)), min_size=3, max_size=12))
         def agree(steps: Sequence[tuple[Operation, int]]) -> None:
             runner.run(compare(storages, steps))

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
 from services.models.catalog.lifecycle import WARNING_DAYS
 from services.shared.logs import open_log
+from tests.built_in_models import BUILT_IN
 from tests.scripted_upstream import ScriptedUpstream, answer
 from tests.services.log_file import LogFile
 from tests.services.model_service import (
@@ -37,7 +37,7 @@ def codes(response: models_pb2.ChatResponse) -> list[str]:
 
 async def test_built_in_models_are_listed_with_what_is_known_of_them(shared_service: ModelService) -> None:
     listed = (await shared_service.stub.ListModels(models_pb2.ListModelsRequest())).models
-    assert [model.name for model in listed] == sorted(BUILT_IN_MODELS)
+    assert [model.name for model in listed] == sorted(BUILT_IN)
     for model in listed:
         assert model.source == models_pb2.MODEL_SOURCE_BUILT_IN
         assert model.configured
@@ -47,7 +47,7 @@ async def test_built_in_models_are_listed_with_what_is_known_of_them(shared_serv
             models_pb2.GetCapabilitiesRequest(model=model.name)
         )
     only = await shared_service.stub.ListModels(models_pb2.ListModelsRequest(provider="openai"))
-    assert [model.name for model in only.models] == [name for name in sorted(BUILT_IN_MODELS) if "claude" not in name]
+    assert [model.name for model in only.models] == [name for name in sorted(BUILT_IN) if "claude" not in name]
 
 
 async def test_capabilities_tell_what_the_model_that_answers_can_do(shared_service: ModelService) -> None:
@@ -267,7 +267,7 @@ async def test_without_a_key_the_call_says_which_variable_to_set(
             assert f"set {variable}" in failure.message
             assert failure.metadata["variable"] == variable
         listed = await service.stub.ListModels(models_pb2.ListModelsRequest())
-        assert [model.configured for model in listed.models] == [False] * len(BUILT_IN_MODELS)
+        assert [model.configured for model in listed.models] == [False] * len(BUILT_IN)
     assert not shared_upstream.requests
 
 
@@ -324,7 +324,7 @@ async def test_list_is_cut_into_pages(shared_service: ModelService) -> None:
         if not page.next_page_token:
             break
         request.page_token = page.next_page_token
-    assert names == sorted(BUILT_IN_MODELS)
+    assert names == sorted(BUILT_IN)
     request.page_token = "nonsense"
     failure = await failure_of(shared_service.stub.ListModels(request))
     assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from proto import models_pb2_grpc
 from services.models import main
 from services.models.main import SERVICE
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.shared.errors import StartupError
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion, piece, streamed_completion
@@ -271,5 +271,5 @@ def _failed_start(directory: Path, **settings: str) -> str:
 def test_help_lists_every_variable_that_is_read(tmp_path: Path) -> None:
     helping = run("models", tmp_path, "--help")
     assert helping.code == 0
-    for field in ModelsSettings.model_fields.values():
+    for field in Settings.model_fields.values():
         assert str(field.validation_alias) in helping.output

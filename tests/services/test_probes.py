@@ -12,10 +12,12 @@ import pytest
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust
-from services.models.health.monitor import Schedule, StatusBoard
-from services.models.health.probes import Finding, ModelProbe, ProviderProbe
+from services.models.health.monitor import HealthMonitor
+from services.models.health.probes import ModelProbe, ProviderProbe
+from services.models.health.results import ProbeResult
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
+from services.shared.backoff import Backoff
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, json_answer, no_answer, raw
 
@@ -23,8 +25,8 @@ LOG = open_log("test", file=io.BytesIO())
 ENDPOINTS = ByTrust(EndpointPolicy(), EndpointPolicy(discreet=True))
 KEY = "canary-key-0123456789"
 
-QUICK = Schedule(fresh=0.0, usable=0.05, first_retry=0.01)
-SLOW = Schedule(fresh=30.0, usable=300.0, first_retry=300.0)
+QUICK = Backoff(interval=0.05, first_retry=0.01)
+SLOW = Backoff(interval=300.0, first_retry=300.0)
 
 
 @pytest.fixture
@@ -38,8 +40,8 @@ def probing_clients() -> ByTrust[HttpClient]:
 
 
 @pytest.fixture
-async def board() -> AsyncIterator[StatusBoard]:
-    board = StatusBoard(LOG, probing_clients(), SLOW)
+async def board() -> AsyncIterator[HealthMonitor]:
+    board = HealthMonitor(LOG, probing_clients(), SLOW, fresh_seconds=30.0)
     yield board
     await board.close()
 
@@ -53,7 +55,7 @@ def served(*names: str) -> Any:
     return json_answer({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
 
 
-async def ask(probe: ModelProbe | ProviderProbe) -> Finding:
+async def ask(probe: ModelProbe | ProviderProbe) -> ProbeResult:
     return await probe.ask(open_probing_client(ENDPOINTS.operators))
 
 
@@ -318,7 +320,7 @@ def test_key_of_a_provider_is_not_in_what_is_printed_of_its_probe() -> None:
 
 
 async def test_watched_model_is_unknown_until_it_has_been_probed(
-    upstream: ScriptedUpstream, board: StatusBoard
+    upstream: ScriptedUpstream, board: HealthMonitor
 ) -> None:
     upstream.play(no_answer())
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
@@ -328,7 +330,7 @@ async def test_watched_model_is_unknown_until_it_has_been_probed(
     assert not status.HasField("last_success")
 
 
-async def test_callers_who_ask_at_once_share_one_probe(upstream: ScriptedUpstream, board: StatusBoard) -> None:
+async def test_callers_who_ask_at_once_share_one_probe(upstream: ScriptedUpstream, board: HealthMonitor) -> None:
     gate = asyncio.Event()
     upstream.default = json_answer({"data": [{"id": "tiny"}]}, before=[gate])
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
@@ -341,7 +343,7 @@ async def test_callers_who_ask_at_once_share_one_probe(upstream: ScriptedUpstrea
     assert len(upstream.requests) == 1
 
 
-async def test_fresh_status_is_not_asked_for_again(upstream: ScriptedUpstream, board: StatusBoard) -> None:
+async def test_fresh_status_is_not_asked_for_again(upstream: ScriptedUpstream, board: HealthMonitor) -> None:
     upstream.play(served("tiny"))
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     first = await board.check(probe)
@@ -351,7 +353,7 @@ async def test_fresh_status_is_not_asked_for_again(upstream: ScriptedUpstream, b
 
 async def test_stale_status_is_asked_for_again_and_counts(upstream: ScriptedUpstream) -> None:
     upstream.play(served("tiny"), answer(b"", status=500), answer(b"", status=500), served("tiny"))
-    board = StatusBoard(LOG, probing_clients(), Schedule(fresh=0.0))
+    board = HealthMonitor(LOG, probing_clients(), fresh_seconds=0.0)
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     healthy, failed, failed_again, recovered = [await board.check(probe) for _ in range(4)]
     await board.close()
@@ -365,7 +367,7 @@ async def test_stale_status_is_asked_for_again_and_counts(upstream: ScriptedUpst
 
 
 async def test_caller_who_leaves_does_not_end_the_probe_of_another(
-    upstream: ScriptedUpstream, board: StatusBoard
+    upstream: ScriptedUpstream, board: HealthMonitor
 ) -> None:
     gate = asyncio.Event()
     upstream.play(json_answer({"data": [{"id": "tiny"}]}, before=[gate]))
@@ -380,7 +382,7 @@ async def test_caller_who_leaves_does_not_end_the_probe_of_another(
 
 async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails(upstream: ScriptedUpstream) -> None:
     upstream.default = answer(b"", status=500)
-    board = StatusBoard(LOG, probing_clients(), Schedule(fresh=0.0, usable=60.0, first_retry=0.01))
+    board = HealthMonitor(LOG, probing_clients(), Backoff(interval=60.0, first_retry=0.01), fresh_seconds=0.0)
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     await upstream.received(4)
     upstream.default = served("tiny")
@@ -391,7 +393,7 @@ async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails
 
 async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> None:
     upstream.default = served("tiny")
-    board = StatusBoard(LOG, probing_clients(), QUICK)
+    board = HealthMonitor(LOG, probing_clients(), QUICK, fresh_seconds=0.0)
     probe = ModelProbe(registered(f"{upstream.url}/v1"))
     board.watch(probe)
     await upstream.received(2)
@@ -405,7 +407,7 @@ async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> N
 
 
 async def test_new_definition_of_a_model_begins_with_a_new_status(
-    upstream: ScriptedUpstream, board: StatusBoard
+    upstream: ScriptedUpstream, board: HealthMonitor
 ) -> None:
     upstream.play(answer(b"", status=500), served("tiny"))
     broken, mended = (ModelProbe(registered(f"{upstream.url}/{path}")) for path in ("v1", "v2"))
@@ -420,7 +422,7 @@ async def test_new_definition_of_a_model_begins_with_a_new_status(
 
 async def test_close_ends_probes_in_the_middle(upstream: ScriptedUpstream) -> None:
     upstream.play(no_answer())
-    board = StatusBoard(LOG, probing_clients())
+    board = HealthMonitor(LOG, probing_clients())
     board.watch(ModelProbe(registered(f"{upstream.url}/v1")))
     received = await upstream.received(1)
     await board.close()
@@ -437,13 +439,13 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
         untrusted = False
         count = 0
 
-        async def ask(self, client: object) -> Finding:
+        async def ask(self, client: object) -> ProbeResult:
             self.count += 1
             if self.count == 3:
                 asked.set()
             raise ValueError(KEY)
 
-    board = StatusBoard(LOG, probing_clients(), QUICK)
+    board = HealthMonitor(LOG, probing_clients(), QUICK, fresh_seconds=0.0)
     board.watch(Broken())
     await asyncio.wait_for(asked.wait(), 5)
     status = board.newest("mine")
@@ -454,7 +456,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
 
 
 def test_pauses_double_with_failures_up_to_the_usual_one_and_never_fall_into_step() -> None:
-    schedule = Schedule(usable=30.0, first_retry=1.0, spread=0.2)
+    backoff = Backoff(interval=30.0, first_retry=1.0, jitter=0.2)
     for failures, seconds in [(0, 30), (1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (5000, 30)]:
-        pauses = [schedule.pause(failures) for _ in range(200)]
+        pauses = [backoff.pause(failures) for _ in range(200)]
         assert 0.8 * seconds <= min(pauses) < max(pauses) <= 1.2 * seconds

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.catalog.model_list import MAX_SERVED_NAMES, ModelList
+from services.models.catalog.listings import MAX_SERVED_NAMES, Listing, listed_facts
 from services.shared import json_text
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer
 from tests.services.model_service import ModelService, model_service, registration
@@ -186,15 +186,14 @@ async def test_only_model_of_a_server_is_advised_and_not_guessed(
 @pytest.mark.parametrize("tokens", [0, -1, 2**31, 4096.0, "4096", True, None, [4096]])
 def test_length_that_is_none_is_not_believed(tokens: Any) -> None:
     body = json_text.encode({"data": [{"id": "mine", "max_model_len": tokens, "meta": {"n_ctx": tokens}}]})
-    served = ModelList.read(body)
-    assert served is not None
-    assert served.learn("mine").context_window is None
+    listing = Listing()
+    assert listed_facts(listing, listing.read(body), "mine").context_window is None
 
 
 def test_names_that_are_somebodys_text_are_not_repeated() -> None:
     names = ["<b>evil</b>", "two words", "x" * 129, "", "fine", *(f"model-{number}" for number in range(100))]
-    served = ModelList.read(json_text.encode({"data": [{"id": name} for name in names] + [7, {"id": 7}, None]}))
-    assert served is not None
-    learned = served.learn("fine").served_names
-    assert learned[:2] == ("fine", "model-0")
-    assert len(learned) == MAX_SERVED_NAMES
+    body = json_text.encode({"data": [{"id": name} for name in names] + [7, {"id": 7}, None]})
+    listing = Listing()
+    served = listed_facts(listing, listing.read(body), "fine").served_names
+    assert served[:2] == ("fine", "model-0")
+    assert len(served) == MAX_SERVED_NAMES

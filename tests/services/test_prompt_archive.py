@@ -24,15 +24,17 @@ from tests.services.prompt_fixtures import (
     unarchive,
     versions,
 )
+from tests.support.databases import on_postgresql_too
 
 
 @pytest.fixture
-async def registry(database_url: str) -> AsyncIterator[PromptRegistry]:
-    database = await open_database(database_url)
+async def registry(default_database_url: str) -> AsyncIterator[PromptRegistry]:
+    database = await open_database(default_database_url)
     yield await load(database)
     await database.close()
 
 
+@on_postgresql_too
 async def test_archived_version_is_hidden_from_lists_and_found_by_its_number(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     assert await archive(registry, 2) == [2]
@@ -52,6 +54,7 @@ async def test_version_in_force_is_the_newest_that_is_not_archived(registry: Pro
     assert (found.version, found.HasField("archived_at")) == (3, False)
 
 
+@on_postgresql_too
 async def test_prompt_that_is_archived_whole_is_hidden_until_it_is_brought_back(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     await registry.register(prompt("other"))

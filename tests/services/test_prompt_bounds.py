@@ -31,13 +31,14 @@ from tests.services.prompt_fixtures import (
     unarchive,
     versions,
 )
+from tests.support.databases import on_postgresql_too
 
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = await open_database(database_url)
+async def database(default_database_url: str) -> AsyncIterator[Database]:
+    database = await open_database(default_database_url)
     yield database
     await database.close()
 
@@ -99,6 +100,7 @@ async def test_a_version_that_was_read_follows_what_becomes_of_it(registry: Prom
     assert list((await get(registry, version=1)).labels) == []
 
 
+@on_postgresql_too
 async def test_large_versions_make_smaller_pages(registry: PromptRegistry) -> None:
     await register_large(registry, 5)
     request = models_pb2.ListPromptVersionsRequest(name=NAME)

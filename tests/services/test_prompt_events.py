@@ -21,11 +21,12 @@ from tests.services.prompt_fixtures import (
     set_label,
     unarchive,
 )
+from tests.support.databases import on_postgresql_too
 
 
 @pytest.fixture
-async def registry(database_url: str) -> AsyncIterator[PromptRegistry]:
-    database = await open_database(database_url)
+async def registry(default_database_url: str) -> AsyncIterator[PromptRegistry]:
+    database = await open_database(default_database_url)
     yield await load(database)
     await database.close()
 
@@ -68,6 +69,7 @@ async def test_what_is_refused_is_no_history(registry: PromptRegistry) -> None:
     assert await events(registry) == before
 
 
+@on_postgresql_too
 async def test_history_is_told_in_pages_that_new_events_do_not_shift(registry: PromptRegistry) -> None:
     await register_versions(registry, 7)
     await register_versions(registry, 2, "other")
@@ -100,6 +102,7 @@ async def test_token_of_another_history_is_refused(registry: PromptRegistry) -> 
             await events(registry, name, page_token=token)
 
 
+@on_postgresql_too
 @pytest.mark.parametrize("name", ["a\0b", "A", "\ud7ff", "a" * 5_000_000])
 async def test_what_no_prompt_is_called_is_not_found_and_never_asked_of_the_database(
     registry: PromptRegistry, name: str

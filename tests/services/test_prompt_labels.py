@@ -22,15 +22,17 @@ from tests.services.prompt_fixtures import (
     register_versions,
     set_label,
 )
+from tests.support.databases import on_postgresql_too
 
 
 @pytest.fixture
-async def registry(database_url: str) -> AsyncIterator[PromptRegistry]:
-    database = await open_database(database_url)
+async def registry(default_database_url: str) -> AsyncIterator[PromptRegistry]:
+    database = await open_database(default_database_url)
     yield await load(database)
     await database.close()
 
 
+@on_postgresql_too
 async def test_label_is_set_moved_and_removed_and_each_answer_says_where_it_was(registry: PromptRegistry) -> None:
     await register_versions(registry, 2)
     response = await set_label(registry, "staging", 1)
@@ -94,6 +96,7 @@ async def test_mover_who_has_not_seen_the_newest_move_is_told_where_the_label_is
     assert (await set_label(registry, "production", 0, expected_version=2)).previous_version == 2
 
 
+@on_postgresql_too
 async def test_one_of_many_movers_at_once_wins(registry: PromptRegistry) -> None:
     await register_versions(registry, 5)
     await set_label(registry, "production", 1)
@@ -189,6 +192,7 @@ async def test_registration_of_a_known_content_sets_its_labels_too(registry: Pro
     assert (await get(registry)).resolved_label == "production"
 
 
+@on_postgresql_too
 async def test_registration_that_is_refused_moves_no_label(registry: PromptRegistry) -> None:
     await registry.register(prompt(labels=["staging"]))
     with pytest.raises(InvalidRequest):

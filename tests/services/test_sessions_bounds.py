@@ -14,6 +14,7 @@ from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
 from tests.services.sessions_fixtures import Failure, Service, failure, said, served
+from tests.support.databases import on_postgresql_too
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
@@ -21,8 +22,8 @@ EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         await service.create()
         yield service
 
@@ -57,6 +58,7 @@ async def test_a_session_takes_messages_until_it_is_full_and_again_when_it_is_tr
     assert await service.sequences() == [1, 2, 3]
 
 
+@on_postgresql_too
 async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_truncated(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +89,7 @@ async def test_a_turn_that_could_never_be_appended_does_not_begin(
     assert (refused.code, refused.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
 
 
+@on_postgresql_too
 async def test_the_newest_request_ids_are_remembered_and_the_oldest_forgotten(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +115,7 @@ async def test_a_user_has_so_many_values_and_may_change_each(service: Service, m
     await service.call("PutMemory", put("c"))
 
 
+@on_postgresql_too
 async def test_a_user_s_data_is_removed_by_and_by(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PURGE_BATCH", 3)
     monkeypatch.setattr(store, "PURGE_MESSAGES", 4)

@@ -17,6 +17,7 @@ from services.sessions.main import MIGRATIONS
 from services.shared.database import Database
 from tests.services.database_fixtures import quiet_log
 from tests.services.sessions_fixtures import START, Service, said, served
+from tests.support.databases import on_postgresql_too
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
@@ -24,8 +25,8 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         yield service
 
 
@@ -42,6 +43,7 @@ async def list_ids(service: Service, page_size: int = 0, **fields: str) -> list[
             return pages
 
 
+@on_postgresql_too
 async def test_a_session_comes_back_as_it_was_created(service: Service) -> None:
     created = await service.create(
         "chat:1.a_b-c", user_id="zoë", title="Über uns 🙂", metadata={"k": "v", "ключ": ""}, ttl=Duration(seconds=60)
@@ -62,6 +64,7 @@ async def test_an_empty_request_makes_a_session_with_an_id_of_its_own(service: S
     assert not first.HasField("expire_time")
 
 
+@on_postgresql_too
 async def test_an_id_can_be_had_once(service: Service) -> None:
     await service.create("mine", title="first")
     failure = await service.fail("CreateSession", pb.CreateSessionRequest(session_id="mine", title="second"))
@@ -92,6 +95,7 @@ async def test_another_user_s_session_looks_exactly_like_none(
     assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
 
 
+@on_postgresql_too
 async def test_each_user_has_ids_of_their_own(service: Service) -> None:
     """Nobody learns of another's session by making one of the same id, and nobody's messages come into another's."""
     for user in ("ann", "bob"):
@@ -139,6 +143,7 @@ async def test_whoever_names_no_user_gets_the_only_one_or_nobody_s_or_must_name_
     assert (await service.call("GetSession", whose)).user_id == ""
 
 
+@on_postgresql_too
 async def test_sessions_of_one_id_used_at_the_same_instant_are_listed_once_each(service: Service) -> None:
     for user in ("ann", "bob", "cid"):
         service.clock.now = START
@@ -185,6 +190,7 @@ async def test_the_owner_finds_the_session_and_nobody_s_session_is_no_user_s(ser
     assert failure.code is NOT_FOUND
 
 
+@on_postgresql_too
 async def test_a_removed_session_is_gone_with_its_messages(service: Service) -> None:
     await service.create("s")
     await service.append("a secret")
@@ -199,6 +205,7 @@ async def test_a_removed_session_is_gone_with_its_messages(service: Service) -> 
     assert await service.sequences() == []
 
 
+@on_postgresql_too
 async def test_sessions_are_listed_by_their_last_use_page_by_page(service: Service) -> None:
     for name in ("a", "b", "c", "d", "e"):
         await service.create(name)
@@ -280,6 +287,7 @@ async def test_a_clock_set_back_makes_no_session_older(service: Service) -> None
     assert session.update_time == created.update_time
 
 
+@on_postgresql_too
 async def test_expired_sessions_are_removed_for_good_and_others_stay(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +301,7 @@ async def test_expired_sessions_are_removed_for_good_and_others_stay(
     assert await list_ids(service) == [["for-ever", "long"]]
 
 
+@on_postgresql_too
 async def test_the_migrations_leave_the_tables_that_the_program_knows(service: Service) -> None:
     def describe(connection: Connection) -> dict[str, tuple[set[str], list[str]]]:
         inspector = inspect(connection)

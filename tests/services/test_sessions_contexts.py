@@ -15,13 +15,14 @@ from services.sessions import contexts
 from services.sessions.contents import StoredMessage
 from services.sessions.windows import Entry, Limits, Window
 from tests.services.sessions_fixtures import Service, said, served
+from tests.support.databases import on_postgresql_too
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         await service.create()
         yield service
 
@@ -129,6 +130,7 @@ async def test_a_window_can_be_of_tokens(service: Service) -> None:
     assert (await fetch_context(service, max_tokens=450, max_messages=3)).dropped_messages == 4
 
 
+@on_postgresql_too
 async def test_a_window_far_into_a_long_history_is_found(service: Service) -> None:
     await service.append(said("user"), *[said("assistant")] * 350)
     await service.append(said("user"))

@@ -218,7 +218,7 @@ async def services(
         yield first, second
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @example(
     first=("create", {"session": "x", "user": "ann", "ttl": 10.0}),
     operations=[("advance", {"seconds": 11.0}), ("delete_user", {"user": "ann"})],

@@ -10,13 +10,14 @@ import pytest
 
 from proto import sessions_pb2 as pb
 from tests.services.sessions_fixtures import Service, served
+from tests.support.databases import on_postgresql_too
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         yield service
 
 
@@ -36,6 +37,7 @@ async def list_keys(service: Service, page_size: int = 0, **fields: str) -> list
     return pages
 
 
+@on_postgresql_too
 @pytest.mark.parametrize(
     "value", ['{"a":  1.0, "b": [null, true]}', '"\\u0000 🙂"', "-0.0e+5", "[" * 50 + "]" * 50, "1" * 5000]
 )
@@ -54,11 +56,13 @@ async def test_a_value_takes_the_place_of_the_one_before(service: Service) -> No
     assert second.update_time.ToMicroseconds() > first.update_time.ToMicroseconds()
 
 
+@on_postgresql_too
 async def test_many_who_store_the_same_key_at_once_store_it_once(service: Service) -> None:
     await asyncio.gather(*(put(service, "k", str(number)) for number in range(16)))
     assert await list_keys(service) == [["k"]]
 
 
+@on_postgresql_too
 async def test_values_are_listed_in_the_order_of_code_points_page_by_page(service: Service) -> None:
     for key in ("b", "ä", "B", "a/1", "a"):
         await put(service, key)
@@ -66,6 +70,7 @@ async def test_values_are_listed_in_the_order_of_code_points_page_by_page(servic
     assert await list_keys(service, page_size=2) == [["B", "a"], ["a/1", "b"], ["ä"]]
 
 
+@on_postgresql_too
 async def test_a_list_can_be_of_keys_that_begin_alike(service: Service) -> None:
     for key in ("a%b", "a_b", "axb", "A%b", "a%", "ä%b"):
         await put(service, key)

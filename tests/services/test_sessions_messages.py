@@ -11,13 +11,14 @@ import pytest
 from proto import models_pb2 as models
 from proto import sessions_pb2 as pb
 from tests.services.sessions_fixtures import Service, failure, said, served
+from tests.support.databases import on_postgresql_too
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         await service.create()
         yield service
 
@@ -38,6 +39,7 @@ def rich_message() -> models.ChatMessage:
     )
 
 
+@on_postgresql_too
 async def test_messages_come_back_byte_for_byte(service: Service) -> None:
     await service.append(rich_message(), said("user"))
     page = await service.call("ListMessages", pb.ListMessagesRequest(session_id="s"))
@@ -68,12 +70,14 @@ async def test_an_append_with_one_bad_message_appends_none(service: Service) -> 
     assert await service.sequences() == []
 
 
+@on_postgresql_too
 async def test_a_thousand_messages_go_in_at_once(service: Service) -> None:
     appended = await service.append(*["x"] * 1000)
     assert appended.next_sequence == 1001
     assert await service.sequences() == list(range(1, 1001))
 
 
+@on_postgresql_too
 async def test_64_writers_at_once_leave_no_gap_and_no_twin(service: Service) -> None:
     answers = await asyncio.gather(*(service.append(str(number)) for number in range(64)))
     assert sorted(answer.messages[0].sequence for answer in answers) == list(range(1, 65))
@@ -82,6 +86,7 @@ async def test_64_writers_at_once_leave_no_gap_and_no_twin(service: Service) -> 
     assert stored == {answer.messages[0].sequence: answer.messages[0].message.content for answer in answers}
 
 
+@on_postgresql_too
 async def test_writers_of_many_sessions_do_not_disturb_each_other(service: Service) -> None:
     for number in range(8):
         await service.create(f"s{number}")
@@ -101,6 +106,7 @@ async def test_a_repeated_request_appends_nothing_and_is_answered_as_the_first_t
     assert await service.sequences() == [1, 2, 3]
 
 
+@on_postgresql_too
 async def test_a_request_repeated_at_the_same_time_appends_once(service: Service) -> None:
     answers = await asyncio.gather(*(service.append("a", request_id="r") for _ in range(10)))
     assert sorted(answer.duplicate for answer in answers) == [False] + [True] * 9
@@ -130,6 +136,7 @@ async def test_an_append_that_expects_another_sequence_conflicts(service: Servic
     assert await service.sequences() == [1]
 
 
+@on_postgresql_too
 async def test_of_many_who_expect_the_same_sequence_one_wins(service: Service) -> None:
     async def attempt() -> str:
         try:
@@ -147,6 +154,7 @@ async def test_a_repeated_request_does_not_conflict_with_itself(service: Service
     assert (await service.append("a", request_id="r", expected_next_sequence=1)).duplicate
 
 
+@on_postgresql_too
 async def test_a_cancelled_append_is_whole_or_absent_and_blocks_nobody(service: Service) -> None:
     for number in range(20):
         request = pb.AppendMessagesRequest(session_id="s", messages=[said("user", "x")] * 3)
@@ -206,6 +214,7 @@ async def test_a_token_of_the_other_direction_is_refused(service: Service) -> No
     assert (await service.fail("ListMessages", request)).fields == ["page_token"]
 
 
+@on_postgresql_too
 async def test_truncating_removes_the_end_and_gives_its_place_to_the_next(service: Service) -> None:
     await service.append(*"abcde")
     answer = await service.call("TruncateMessages", pb.TruncateMessagesRequest(session_id="s", from_sequence=4))

@@ -14,6 +14,7 @@ from proto import sessions_pb2, turns_pb2
 from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
 from tests.services.sessions_fixtures import Failure, Service, failure, said, served
+from tests.support.databases import on_postgresql_too
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
@@ -21,8 +22,8 @@ ABORTED = grpc.StatusCode.ABORTED
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    async with served(database_url) as service:
+async def service(default_database_url: str) -> AsyncIterator[Service]:
+    async with served(default_database_url) as service:
         await service.create(user_id="ann")
         yield service
 
@@ -66,6 +67,7 @@ async def test_the_same_turn_begins_again(service: Service) -> None:
     await begin(service)
 
 
+@on_postgresql_too
 async def test_of_many_turns_one_begins(service: Service) -> None:
     async def attempt(number: int) -> str:
         try:
@@ -156,6 +158,7 @@ async def test_a_turn_says_whose_its_session_is_and_stays_there(service: Service
     assert told(await failure(begin(service, "v", user_id="bob"))) == (ABORTED, "SESSION_BUSY")
 
 
+@on_postgresql_too
 async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
     await begin(service)
     await service.call("DeleteSession", sessions_pb2.DeleteSessionRequest(session_id="s"))

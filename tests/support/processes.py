@@ -73,6 +73,7 @@ class Process:
         """Starts `python ARGUMENTS` in the directory. The log is appended to the file."""
         output, written = os.pipe()
         with log_path.open("ab") as log, os.fdopen(written, "wb") as out:
+            log_start = log.tell()
             child = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=directory,
@@ -83,7 +84,7 @@ class Process:
                 # Ctrl-C is for the tests.
                 process_group=0,
             )
-            return cls(child, output, log_path, log.tell())
+            return cls(child, output, log_path, log_start)
 
     @classmethod
     def fork(
@@ -99,8 +100,9 @@ class Process:
         """Runs the `main` of a module in a child of the fork server, after the program `before`."""
         output, written = os.pipe()
         with log_path.open("ab") as log, os.fdopen(written, "wb") as out:
+            log_start = log.tell()
             child = fork_server().start(module, arguments, directory, variables, before, (out.fileno(), log.fileno()))
-            return cls(child, output, log_path, log.tell())
+            return cls(child, output, log_path, log_start)
 
     def read_line(self, seconds: float = START_SECONDS) -> str:
         """The next line on standard output, "" at the end. Fails when none comes in time."""

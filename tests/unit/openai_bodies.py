@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage, ChatRequest
-from services.models.catalog.families import COMPATIBLE_FACTS, facts_for
+from services.models.catalog.families import COMPATIBLE_FACTS
+from services.models.catalog.vendors import openai
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.encoding import encode as encode_for
@@ -21,7 +22,7 @@ HELLO = ChatMessage(role="user", content="Hello")
 
 
 def openai_target(model: str, facts: ModelFacts | None = None) -> Target:
-    known = facts or facts_for("openai", model)
+    known = facts or openai.VENDOR.facts(model)
     return Target(OPENAI, "openai", model, "https://api.openai.com/v1", {}, known, state_owner="openai")
 
 

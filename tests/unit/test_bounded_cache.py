@@ -136,7 +136,7 @@ def test_threads_may_ask_at_once() -> None:
     [
         request_head.request_head,
         request_head._encode_headers,
-        json_text._cached_problem_with_object,
+        json_text._cached_object_problem,
         fitting._cached_fit,
     ],
 )

@@ -12,53 +12,47 @@ import typing
 import pytest
 
 from proto import models_pb2
-from services.models.catalog.built_in_models import BUILT_IN_MODELS, BuiltInModel
-from services.models.catalog.deprecations import ANNOUNCED_ENDS
-from services.models.catalog.families import (
-    AS_OF,
-    COMPATIBLE_FACTS,
-    LOGPROBS,
-    PENALTIES,
-    SAMPLING,
-    facts_for,
-    vendor_of,
-)
+from services.models.catalog.families import COMPATIBLE_FACTS, LOGPROBS, PENALTIES, SAMPLING
+from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendor_models import VendorModels
+from services.models.catalog.vendors import VENDORS, anthropic, openai
+from tests.built_in_models import BUILT_IN
 
 DAY = datetime.timedelta(days=1)
 NAMES_OF_THE_README = {"gpt-4o", "gpt-4o-mini", "claude-3-5-sonnet", "claude-3-5-haiku"}
 
-every_built_in = pytest.mark.parametrize("model", BUILT_IN_MODELS.values(), ids=BUILT_IN_MODELS)
+every_built_in = pytest.mark.parametrize("model", BUILT_IN.values(), ids=BUILT_IN)
 
 
 def test_names_of_the_readme_are_there_and_lead_to_a_successor_once_they_end() -> None:
-    assert set(BUILT_IN_MODELS) >= NAMES_OF_THE_README
+    assert set(BUILT_IN) >= NAMES_OF_THE_README
     for name in NAMES_OF_THE_README:
-        assert BUILT_IN_MODELS[name].calendar.shutdown
-        assert BUILT_IN_MODELS[name].calendar.replacement
+        assert BUILT_IN[name].lifecycle.shutdown
+        assert BUILT_IN[name].lifecycle.replacement
 
 
 def test_built_in_models_fit_on_the_first_page() -> None:
     """Programs that ask for no page size look for the names of the README there."""
-    assert len(BUILT_IN_MODELS) <= 50
+    assert len(BUILT_IN) <= 50
 
 
 @every_built_in
-def test_replacement_is_in_the_catalogue_and_outlives_what_it_replaces(model: BuiltInModel) -> None:
-    calendar = model.calendar
-    if not calendar.replacement:
+def test_replacement_is_in_the_catalogue_and_outlives_what_it_replaces(model: VendorModel) -> None:
+    lifecycle = model.lifecycle
+    if not lifecycle.replacement:
         return
-    successor = BUILT_IN_MODELS[calendar.replacement]
+    successor = BUILT_IN[lifecycle.replacement]
     assert successor.vendor == model.vendor
-    assert calendar.shutdown
-    day = max(calendar.shutdown, datetime.date.fromisoformat(AS_OF))
-    assert not successor.calendar.is_retired(day)
-    assert not successor.calendar.is_ending(day)
+    assert lifecycle.shutdown
+    day = max(lifecycle.shutdown, datetime.date.fromisoformat(model.vendor.as_of))
+    assert not successor.lifecycle.is_retired(day)
+    assert not successor.lifecycle.is_ending(day)
 
 
 @every_built_in
-def test_id_of_a_built_in_model_is_plainly_its_vendors(model: BuiltInModel) -> None:
-    assert vendor_of(model.name) == model.vendor
-    assert vendor_of(model.upstream) == model.vendor
+def test_id_of_a_built_in_model_is_plainly_its_vendors(model: VendorModel) -> None:
+    for model_id in (model.name, model.upstream):
+        assert model.vendor.id_pattern.fullmatch(model_id)
 
 
 def test_built_in_models_are_those_that_the_vendors_sdks_name() -> None:
@@ -68,21 +62,21 @@ def test_built_in_models_are_those_that_the_vendors_sdks_name() -> None:
     openai_ids = set(typing.get_args(ChatModel))
     anthropic_ids = set(typing.get_args(typing.get_args(Model)[0]))
     replaced = {"claude-3-5-sonnet", "claude-3-5-haiku"}
-    assert set(BUILT_IN_MODELS) - replaced <= openai_ids | anthropic_ids
+    assert set(BUILT_IN) - replaced <= openai_ids | anthropic_ids
 
 
 def test_shutdown_days_are_those_of_openais_sdk() -> None:
     announced = _announced_by_openai()
-    for model in BUILT_IN_MODELS.values():
-        if model.vendor == "openai":
-            assert model.calendar.shutdown == announced.get(model.upstream), model.name
+    for model in BUILT_IN.values():
+        if model.vendor is openai.VENDOR:
+            assert model.lifecycle.shutdown == announced.get(model.upstream), model.name
 
 
 def test_shutdown_days_are_those_of_anthropics_sdk() -> None:
     announced = _announced_by_anthropic()
-    for model in BUILT_IN_MODELS.values():
+    for model in BUILT_IN.values():
         if model.upstream in announced:
-            assert model.calendar.shutdown == announced[model.upstream], model.name
+            assert model.lifecycle.shutdown == announced[model.upstream], model.name
 
 
 def _announced_by_anthropic() -> dict[str, datetime.date]:
@@ -94,7 +88,7 @@ def _announced_by_anthropic() -> dict[str, datetime.date]:
 
 def _ids_with_a_row(announced: dict[str, datetime.date]) -> set[str]:
     """The ids that are built in, or that a date makes of such a one and that end on its day."""
-    rows = {id_: model.calendar.shutdown for model in BUILT_IN_MODELS.values() for id_ in (model.name, model.upstream)}
+    rows = {id_: model.lifecycle.shutdown for model in BUILT_IN.values() for id_ in (model.name, model.upstream)}
     dated = re.compile(r"-(\d{4}-\d\d-\d\d|\d{8})$")
     return {name for name, day in announced.items() if name in rows or rows.get(dated.sub("", name)) == day}
 
@@ -118,7 +112,7 @@ def test_unsupported_parameters_are_fields_of_the_config() -> None:
         ("anthropic", "x"),
     ]
     for vendor, model in [*models, ("anthropic", "claude-opus-4-7"), ("anthropic", "claude-opus-4-6")]:
-        assert facts_for(vendor, model).unsupported <= names  # type: ignore[arg-type]
+        assert VENDORS[vendor].facts(model).unsupported <= names
 
 
 @pytest.mark.parametrize(
@@ -140,7 +134,8 @@ def test_unsupported_parameters_are_fields_of_the_config() -> None:
     ],
 )
 def test_vendors_are_known_by_their_ids(model: str, vendor: str | None) -> None:
-    assert vendor_of(model) == vendor
+    found = VendorModels().look_up(model)
+    assert (found.vendor.name if found else None) == vendor
 
 
 @pytest.mark.parametrize(
@@ -169,7 +164,7 @@ def test_vendors_are_known_by_their_ids(model: str, vendor: str | None) -> None:
     ],
 )
 def test_what_openais_models_take(model: str, sampling: bool, penalties: bool, stop: bool, length: str) -> None:
-    facts = facts_for("openai", model)
+    facts = openai.VENDOR.facts(model)
     assert ("temperature" not in facts.unsupported) is sampling
     assert facts.unsupported.isdisjoint(PENALTIES) is penalties
     assert ("stop_sequences" not in facts.unsupported) is stop
@@ -199,7 +194,7 @@ def test_what_openais_models_take(model: str, sampling: bool, penalties: bool, s
     ],
 )
 def test_what_anthropics_models_take(model: str, sampling: bool, both_samplers: bool, length: int) -> None:
-    facts = facts_for("anthropic", model)
+    facts = anthropic.VENDOR.facts(model)
     assert facts.unsupported.isdisjoint(SAMPLING) is sampling
     assert (facts.exclusive is None) is both_samplers
     assert facts.default_max_tokens == length
@@ -223,8 +218,8 @@ def test_what_anthropics_models_take(model: str, sampling: bool, both_samplers: 
         ("anthropic", "somebody-elses", None),
     ],
 )
-def test_media_that_a_model_reads(vendor: typing.Any, model: str, media: set[str] | None) -> None:
-    assert facts_for(vendor, model).media == media
+def test_media_that_a_model_reads(vendor: str, model: str, media: set[str] | None) -> None:
+    assert VENDORS[vendor].facts(model).media == media
 
 
 @pytest.mark.parametrize(
@@ -243,7 +238,7 @@ def test_media_that_a_model_reads(vendor: typing.Any, model: str, media: set[str
     ],
 )
 def test_how_openais_models_reason(model: str, efforts: str, by_default: bool) -> None:
-    facts = facts_for("openai", model)
+    facts = openai.VENDOR.facts(model)
     assert facts.can_reason
     assert facts.reasoning
     assert " ".join(facts.reasoning.efforts) == efforts
@@ -267,7 +262,7 @@ def test_how_openais_models_reason(model: str, efforts: str, by_default: bool) -
     ],
 )
 def test_how_claude_reasons(model: str, efforts: str, budget: bool, adaptive: bool, by_default: bool) -> None:
-    facts = facts_for("anthropic", model)
+    facts = anthropic.VENDOR.facts(model)
     assert facts.can_reason
     assert facts.reasoning
     assert " ".join(facts.reasoning.efforts) == efforts
@@ -277,8 +272,8 @@ def test_how_claude_reasons(model: str, efforts: str, budget: bool, adaptive: bo
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1-mini", "gpt-3.5-turbo", "ft:gpt-4o-mini:acme::id"])
 def test_openais_models_that_do_not_reason(model: str) -> None:
-    assert facts_for("openai", model).can_reason is False
-    assert facts_for("anthropic", "claude-3-5-haiku-latest").can_reason is False
+    assert openai.VENDOR.facts(model).can_reason is False
+    assert anthropic.VENDOR.facts("claude-3-5-haiku-latest").can_reason is False
 
 
 @pytest.mark.parametrize(
@@ -296,7 +291,7 @@ def test_openais_models_that_do_not_reason(model: str) -> None:
     ],
 )
 def test_tools_beside_reasoning_need_responses_from_gpt_5_4_on(model: str, together: bool) -> None:
-    assert facts_for("openai", model).tools_with_reasoning_need_responses is together
+    assert openai.VENDOR.facts(model).tools_with_reasoning_need_responses is together
 
 
 def test_models_that_openais_sdk_names_for_responses_alone_are_asked_there() -> None:
@@ -306,27 +301,27 @@ def test_models_that_openais_sdk_names_for_responses_alone_are_asked_there() -> 
     # `Literal` of the ids that are no ChatModel.
     alone = {name for kind in typing.get_args(ResponsesModel) for name in typing.get_args(kind)}
     for name in alone - set(typing.get_args(ChatModel)):
-        assert facts_for("openai", name).responses_only, name
-    assert facts_for("openai", "gpt-5.2-pro-2025-12-11").responses_only
+        assert openai.VENDOR.facts(name).responses_only, name
+    assert openai.VENDOR.facts("gpt-5.2-pro-2025-12-11").responses_only
     for name in ("gpt-4o", "gpt-5.5", "gpt-6-luna", "o3", "gpt-5-mini-2025-08-07", "ft:gpt-4o:acme:sales-pro-v2:id"):
-        assert not facts_for("openai", name).responses_only
+        assert not openai.VENDOR.facts(name).responses_only
 
 
 def test_optional_reasoning_excludes_sampling_while_it_lasts() -> None:
-    reasoning = facts_for("openai", "gpt-5.4").reasoning
+    reasoning = openai.VENDOR.facts("gpt-5.4").reasoning
     assert reasoning
     assert reasoning.excludes == {"temperature", "top_p", "stop_sequences", *PENALTIES, *LOGPROBS}
 
 
 def test_models_of_the_o_series_do_not_let_parallel_calls_be_chosen() -> None:
-    assert all("parallel_tool_calls" in facts_for("openai", model).unsupported for model in ("o1", "o3", "o4-mini"))
+    assert all("parallel_tool_calls" in openai.VENDOR.facts(model).unsupported for model in ("o1", "o3", "o4-mini"))
 
 
 def test_announced_ends_are_those_of_the_vendors_sdks() -> None:
     """But for models that have a row, and their snapshots, which end with them."""
     announced = _announced_by_openai() | _announced_by_anthropic()
     told = {name: day for name, day in announced.items() if name not in _ids_with_a_row(announced)}
-    assert dict(ANNOUNCED_ENDS) == told
+    assert {**openai.VENDOR.shutdowns, **anthropic.VENDOR.shutdowns} == told
 
 
 @pytest.mark.parametrize(
@@ -345,7 +340,7 @@ def test_announced_ends_are_those_of_the_vendors_sdks() -> None:
     ],
 )
 def test_what_claude_can_be_held_to(model: str, schema_output: str, forced: bool, prefill: bool) -> None:
-    facts = facts_for("anthropic", model)
+    facts = anthropic.VENDOR.facts(model)
     assert (facts.schema_output, facts.forced_tool_choice, facts.prefill) == (schema_output, forced, prefill)
 
 
@@ -373,7 +368,7 @@ def test_what_claude_can_be_held_to(model: str, schema_output: str, forced: bool
     ],
 )
 def test_system_messages_within_the_conversation(model: str, taken: bool) -> None:
-    assert facts_for("anthropic", model).system_turns is taken
+    assert anthropic.VENDOR.facts(model).system_turns is taken
 
 
 def test_compatible_servers_take_everything_but_the_role() -> None:

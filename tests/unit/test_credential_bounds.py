@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from proto.models_pb2 import Credential
-from services.models.access.credential_bounds import CredentialBounds, read_bounds
+from services.models.access.credential_bounds import CredentialBounds, VendorKey, read_bounds
 from services.models.access.credentials import Credentials, source_of
 from services.models.access.key_files import KeyFiles
 from services.shared.errors import StartupError
 
-VENDORS = {"OPENAI_API_KEY": ["https://api.openai.com/v1", "https://proxy.internal/ours/v1"]}
+VENDORS = {"OPENAI_API_KEY": VendorKey(["https://api.openai.com/v1", "https://proxy.internal/ours/v1"], "openai")}
 
 
 def read(text: str, directory: Path | None = None) -> CredentialBounds:
@@ -86,8 +86,8 @@ def test_file_is_the_same_however_it_is_written(tmp_path: Path, file: str) -> No
     files = KeyFiles(tmp_path)
     keys = Credentials(files, read_bounds("file:team/key=https://a.internal/v1", files, {}))
     credential = Credential(file=file.format(directory=tmp_path))
-    assert keys.problem(credential, "https://a.internal/v1", by_stranger=True) is None
-    assert keys.problem(credential, "https://b.internal/v1", by_stranger=False)
+    assert keys.problem(credential, "https://a.internal/v1", "vllm", by_stranger=True) is None
+    assert keys.problem(credential, "https://b.internal/v1", "vllm", by_stranger=False)
 
 
 @pytest.mark.parametrize(

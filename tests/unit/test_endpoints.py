@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.address_ranges import Kind, addresses_reached, range_of
 from services.models.transport.egress import EndpointPolicy, ends_in_number
 from services.shared.errors import PreconditionFailed, StartupError
@@ -181,7 +181,7 @@ def test_private_ranges_are_the_default_only_of_a_server_on_the_loopback_address
 ) -> None:
     monkeypatch.setenv("GENAI_HOST", host)
     monkeypatch.setenv("MODELS_ALLOWED_ENDPOINTS", setting or "")
-    settings = load_settings(ModelsSettings)
+    settings = load_settings(Settings)
     assert allows(EndpointPolicy(settings.choose_allowed_endpoints().operators), "10.0.0.1") is expected
 
 

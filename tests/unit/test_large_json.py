@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.shared import large_json
 from services.shared.json_values import Malformed, decode_whole
-from services.shared.large_json import MAX_STRETCH_BYTES, MAX_VALUES, PIECE_BYTES, decode_in_steps
+from services.shared.large_json import MAX_TOKEN_BYTES, MAX_VALUES, PIECE_BYTES, decode_in_steps
 
 MIB = 1024 * 1024
 
@@ -127,10 +127,10 @@ UNCUT = {
 
 @pytest.mark.parametrize(("before", "filling", "behind"), UNCUT.values(), ids=UNCUT.keys())
 def test_what_is_never_cut_has_a_bound_by_bytes(before: bytes, filling: bytes, behind: bytes) -> None:
-    fitting = before + filling * (MAX_STRETCH_BYTES - PIECE_BYTES) + behind
+    fitting = before + filling * (MAX_TOKEN_BYTES - PIECE_BYTES) + behind
     assert outcome(decode_in_steps, fitting) == outcome(decode_whole, fitting) != "malformed"
     with pytest.raises(Malformed):
-        decode_in_steps(before + filling * (MAX_STRETCH_BYTES + PIECE_BYTES) + behind)
+        decode_in_steps(before + filling * (MAX_TOKEN_BYTES + PIECE_BYTES) + behind)
 
 
 def test_depth_has_a_bound() -> None:

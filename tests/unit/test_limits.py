@@ -27,7 +27,7 @@ from proto.models_pb2 import (
 )
 from services.models.access.credentials import Credentials
 from services.models.chat.system_prompt import fill
-from services.models.custom_models.registration import define
+from services.models.custom_models.registration import build_registered_model
 from services.models.prompts.record import Resolved
 from services.models.prompts.requests import check_list, check_reference
 from services.models.prompts.version import define as define_prompt
@@ -79,7 +79,7 @@ def in_messages(count: int, each: Callable[[int], ChatMessage]) -> list[ChatMess
 
 
 def define_model(request: models_pb2.RegisterModelRequest) -> None:
-    define(request, Credentials(), by_stranger=False)
+    build_registered_model(request, Credentials(), by_stranger=False)
 
 
 def violations_of(check: Callable[..., object], *arguments: Any) -> dict[str, str]:

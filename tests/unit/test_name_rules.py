@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import RegisteredModel
-from services.models.catalog.vendor_lists import ToldModel
+from services.models.catalog.listings import ListedModel
 from services.models.catalog.vendor_models import VendorModels
+from services.models.catalog.vendors import openai
 from services.models.custom_models.name_rules import NameRules, Overrides
 from services.shared.errors import AlreadyExists, PreconditionFailed
 
@@ -18,7 +19,7 @@ ALIASES = {"fast": "gpt-4o-mini", "Smart": "team-large"}
 
 def rules(overrides: Overrides | None = None) -> NameRules:
     vendor_models = VendorModels()
-    vendor_models.learn("openai", [ToldModel("Whisper-Large")], datetime.date(2026, 11, 22))
+    vendor_models.learn(openai.VENDOR, [ListedModel("Whisper-Large")], datetime.date(2026, 11, 22))
     return NameRules(vendor_models, ALIASES, overrides)
 
 

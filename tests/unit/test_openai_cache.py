@@ -18,7 +18,7 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
-from services.models.catalog.families import facts_for
+from services.models.catalog.vendors import openai
 from services.models.providers.base import Conversation, Dialect, Encoded, Target
 from services.models.providers.dialects import OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
@@ -30,7 +30,7 @@ both_dialects = pytest.mark.parametrize("dialect", [OPENAI, OPENAI_RESPONSES], i
 
 
 def encoded(dialect: Dialect, *messages: ChatMessage, model: str = "gpt-5.6", **fields: Any) -> Encoded:
-    target = Target(dialect, "openai", model, "https://api.openai.com/v1", {}, facts_for("openai", model))
+    target = Target(dialect, "openai", model, "https://api.openai.com/v1", {}, openai.VENDOR.facts(model))
     request = ChatRequest(model=model, messages=messages, **fields)
     return encode(Conversation(request, request.messages), target, stream=False)
 

@@ -9,7 +9,7 @@ import pytest
 from docs.features import vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
 from services.models.access.credentials import Credentials
-from services.models.custom_models.registration import define
+from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Conversation
 from services.models.providers.dialects import ANTHROPIC
 from services.models.providers.encoding import encode
@@ -89,7 +89,7 @@ def test_registration_may_not_set_them(written: str, meant: str) -> None:
         name="m", endpoint="http://127.0.0.1/v1", adapter_type="vllm", default_options_json=f"{{{written}:1}}"
     )
     with pytest.raises(InvalidRequest) as raised:
-        define(request, Credentials())
+        build_registered_model(request, Credentials())
     (violation,) = raised.value.violations
     assert violation.field == "default_options_json"
     assert violation.description == f"must not set {meant}: each request says them itself"

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
 from services.models.validation.fields import MAX_SUGGESTIONS, shorten, suggest
 from services.shared.ordered_names import OrderedNames
+from tests.built_in_models import BUILT_IN
 
 RANDOM = random.Random(7)
 
@@ -53,13 +53,13 @@ def test_what_was_removed_is_suggested_no_more() -> None:
     ],
 )
 def test_typo_is_answered_with_what_was_meant_among_thousands_of_other_names(wrong: str, meant: str) -> None:
-    hint = suggest(wrong, OTHERS, OrderedNames(BUILT_IN_MODELS))
+    hint = suggest(wrong, OTHERS, OrderedNames(BUILT_IN))
     assert meant in hint.removesuffix("?").split("did you mean ")[1].split(", ")
 
 
 @pytest.mark.parametrize("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
 def test_nothing_is_suggested_where_nothing_is_near(name: str) -> None:
-    assert suggest(name, OrderedNames(BUILT_IN_MODELS), OrderedNames()) == ""
+    assert suggest(name, OrderedNames(BUILT_IN), OrderedNames()) == ""
 
 
 ALIKE = {

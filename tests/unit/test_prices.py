@@ -11,12 +11,14 @@ from genai_prices.types import Usage
 
 from proto import models_pb2
 from services.models.catalog import price_table, prices
-from services.models.catalog.built_in_models import BUILT_IN_MODELS, BuiltInModel
+from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendors import anthropic, openai
+from tests.built_in_models import BUILT_IN
 
 TODAY = datetime.date(2026, 11, 22)
 WITHOUT_A_PRICE = {"claude-mythos-5", "claude-mythos-5-1", "gpt-6.2-astra", "gpt-6.2-sol"}
 
-every_built_in = pytest.mark.parametrize("model", BUILT_IN_MODELS.values(), ids=BUILT_IN_MODELS)
+every_built_in = pytest.mark.parametrize("model", BUILT_IN.values(), ids=BUILT_IN)
 
 
 def usage(prompt: int, completion: int, cached: int | None = None, written: int | None = None) -> models_pb2.TokenUsage:
@@ -31,7 +33,7 @@ def test_table_is_what_the_pinned_library_says() -> None:
 
 
 @every_built_in
-def test_cost_is_what_the_library_makes_of_the_same_usage(model: BuiltInModel) -> None:
+def test_cost_is_what_the_library_makes_of_the_same_usage(model: VendorModel) -> None:
     period = prices.period_on(model.vendor, model.upstream, TODAY)
     if model.name in WITHOUT_A_PRICE:
         assert period is None
@@ -50,7 +52,7 @@ def test_cost_is_what_the_library_makes_of_the_same_usage(model: BuiltInModel) -
         )
         when = datetime.datetime.combine(TODAY, datetime.time(12), datetime.UTC)
         expected = genai_prices.calc_price(
-            told, model.upstream, provider_id=model.vendor, genai_request_timestamp=when
+            told, model.upstream, provider_id=model.vendor.price_list, genai_request_timestamp=when
         ).total_price
         cost = period.cost(usage(prompt, completion, cached, written))
         assert cost is not None
@@ -58,8 +60,8 @@ def test_cost_is_what_the_library_makes_of_the_same_usage(model: BuiltInModel) -
 
 
 def test_price_is_that_of_the_day() -> None:
-    before = prices.period_on("openai", "o3", datetime.date(2025, 6, 9))
-    after = prices.period_on("openai", "o3", datetime.date(2025, 6, 10))
+    before = prices.period_on(openai.VENDOR, "o3", datetime.date(2025, 6, 9))
+    after = prices.period_on(openai.VENDOR, "o3", datetime.date(2025, 6, 10))
     assert before
     assert after
     assert before.cost(usage(1, 0)) == 10_000
@@ -67,7 +69,7 @@ def test_price_is_that_of_the_day() -> None:
 
 
 def test_long_prompt_costs_its_higher_rate_whole() -> None:
-    period = prices.period_on("openai", "gpt-6-luna", TODAY)
+    period = prices.period_on(openai.VENDOR, "gpt-6-luna", TODAY)
     assert period
     assert period.cost(usage(272_000, 0)) == 272_000 * 100
     assert period.cost(usage(272_001, 0)) == 272_001 * 200
@@ -75,13 +77,13 @@ def test_long_prompt_costs_its_higher_rate_whole() -> None:
 
 @pytest.mark.parametrize("model", ["gpt-99", "gpt-audio-mini", "gpt-image-1"])
 def test_price_that_is_not_known_or_not_of_text_alone_is_none(model: str) -> None:
-    assert prices.period_on("openai", model, TODAY) is None
+    assert prices.period_on(openai.VENDOR, model, TODAY) is None
 
 
 def test_context_window_is_known_of_snapshots_too() -> None:
-    assert prices.context_window("openai", "gpt-4o-2024-11-20") == 128_000
-    assert prices.context_window("anthropic", "claude-haiku-4-5-20251001") == 200_000
-    assert prices.context_window("openai", "gpt-99") is None
+    assert prices.context_window(openai.VENDOR, "gpt-4o-2024-11-20") == 128_000
+    assert prices.context_window(anthropic.VENDOR, "claude-haiku-4-5-20251001") == 200_000
+    assert prices.context_window(openai.VENDOR, "gpt-99") is None
 
 
 def test_told_prices_cost_nothing_only_where_that_is_told() -> None:
@@ -102,7 +104,7 @@ def test_cached_tokens_cost_their_own_rate_or_else_that_of_the_prompt() -> None:
 
 def test_tokens_that_the_cache_keeps_for_an_hour_cost_twice_those_of_the_prompt_at_anthropic() -> None:
     """https://platform.claude.com/docs/en/about-claude/pricing#prompt-caching"""
-    period = prices.period_on("anthropic", "claude-opus-5", TODAY)
+    period = prices.period_on(anthropic.VENDOR, "claude-opus-5", TODAY)
     assert period
     written = usage(100, 0, written=60)
     assert period.cost(written) == 40 * 5_000 + 60 * 6_250

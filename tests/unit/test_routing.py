@@ -14,18 +14,19 @@ import pytest
 from proto import models_pb2
 from services.models.access.credentials import Credentials
 from services.models.access.trust import ByTrust
-from services.models.catalog.families import COMPATIBLE_FACTS, facts_for
+from services.models.catalog.families import COMPATIBLE_FACTS
+from services.models.catalog.listings import ListedModel
 from services.models.catalog.provider_registry import ProviderRegistry
-from services.models.catalog.vendor_lists import ToldModel
 from services.models.catalog.vendor_models import VendorModels
+from services.models.catalog.vendors import anthropic, openai
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
-from services.models.health.monitor import StatusBoard
+from services.models.health.monitor import HealthMonitor
 from services.models.main import MIGRATIONS
 from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.routing.router import Router, registered_target
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.client import open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database, sqlite_url
@@ -48,7 +49,7 @@ def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
     database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
     endpoints = ByTrust(EndpointPolicy(), EndpointPolicy())
-    board = StatusBoard(LOG, ByTrust(*map(open_probing_client, endpoints)))
+    board = HealthMonitor(LOG, ByTrust(*map(open_probing_client, endpoints)))
     registry = ModelRegistry(database, board, NameRules(VendorModels()), endpoints, Credentials())
     await registry.load()
     yield registry
@@ -57,7 +58,7 @@ async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
 
 
 def providers(**variables: str) -> ProviderRegistry:
-    return ProviderRegistry(ModelsSettings.model_validate(variables))
+    return ProviderRegistry(Settings.model_validate(variables).accounts())
 
 
 def router(
@@ -91,7 +92,7 @@ def test_openai_by_its_sdks_variables() -> None:
     registry = providers(
         OPENAI_API_KEY="sk-1", OPENAI_ORG_ID="org-1", OPENAI_PROJECT_ID="proj-1", OPENAI_BASE_URL="http://proxy:8/x/v1/"
     )
-    target = registry.get("openai", "gpt-4o").target("gpt-4o-2024-11-20")
+    target = registry.get(openai.VENDOR, "gpt-4o").target("gpt-4o-2024-11-20")
     assert (target.dialect, target.provider, target.model) == (OPENAI, "openai", "gpt-4o-2024-11-20")
     assert target.endpoint == "http://proxy:8/x/v1"
     assert target.headers == {
@@ -99,13 +100,13 @@ def test_openai_by_its_sdks_variables() -> None:
         "openai-organization": "org-1",
         "openai-project": "proj-1",
     }
-    assert target.facts == facts_for("openai", "gpt-4o-2024-11-20")
+    assert target.facts == openai.VENDOR.facts("gpt-4o-2024-11-20")
     assert not target.streams_unary
 
 
 def test_anthropic_by_its_sdks_variables() -> None:
     registry = providers(ANTHROPIC_API_KEY="sk-1", ANTHROPIC_BASE_URL="http://proxy/")
-    target = registry.get("anthropic", "x").target("claude-opus-4-7")
+    target = registry.get(anthropic.VENDOR, "x").target("claude-opus-4-7")
     assert (target.dialect, target.provider, target.endpoint) == (ANTHROPIC, "anthropic", "http://proxy/v1")
     assert target.headers == {"x-api-key": "sk-1", "anthropic-version": API_VERSION}
     assert not target.streams_unary
@@ -152,7 +153,7 @@ async def test_names_lead_to_their_vendor(models: ModelRegistry, name: str, prov
 async def test_retired_model_is_served_by_its_replacement_and_the_caller_is_told(models: ModelRegistry) -> None:
     target = router(models).resolve("claude-3-5-sonnet")
     assert target.model == "claude-sonnet-4-6"
-    assert target.facts == dataclasses.replace(facts_for("anthropic", "claude-sonnet-4-6"), max_output_tokens=64_000)
+    assert target.facts == dataclasses.replace(anthropic.VENDOR.facts("claude-sonnet-4-6"), max_output_tokens=64_000)
     assert [warning.code for warning in target.warnings] == ["MODEL_RETIRED"]
     assert router(models, AFTER).resolve("gpt-4o").model == "gpt-6-luna"
 
@@ -205,9 +206,9 @@ async def test_found_target_is_kept_for_its_day_and_until_something_is_learned(m
     routing = Router(providers(**KEYS), models, vendor_models, "replace", Credentials(), {}, lambda: day)
     first = routing.resolve("gpt-4o")
     assert routing.resolve("gpt-4o") is first
-    vendor_models.learn("openai", [ToldModel("gpt-4o", shutdown=day)], day)
+    vendor_models.learn(openai.VENDOR, [ListedModel("gpt-4o", shutdown=day)], day)
     assert routing.resolve("gpt-4o").model == "gpt-6-luna"
-    vendor_models.learn("openai", [ToldModel("gpt-4o", shutdown=AFTER)], day)
+    vendor_models.learn(openai.VENDOR, [ListedModel("gpt-4o", shutdown=AFTER)], day)
     assert routing.resolve("gpt-4o").model == "gpt-4o"
     day = AFTER
     assert routing.resolve("gpt-4o").model == "gpt-6-luna"
@@ -217,7 +218,7 @@ async def test_discovered_id_is_callable_although_it_does_not_look_like_its_vend
     vendor_models = VendorModels()
     with pytest.raises(NotFound):
         router(models, vendor_models=vendor_models).resolve("chat-latest")
-    vendor_models.learn("openai", [ToldModel("chat-latest"), ToldModel("claude-house-model")], BEFORE)
+    vendor_models.learn(openai.VENDOR, [ListedModel("chat-latest"), ListedModel("claude-house-model")], BEFORE)
     for name in ("chat-latest", "claude-house-model"):
         target = router(models, vendor_models=vendor_models).resolve(name)
         assert (target.provider, target.model) == ("openai", name)
@@ -350,7 +351,7 @@ def test_missing_key_of_a_registered_model_names_its_variable(monkeypatch: pytes
 
 def test_facts_of_a_registered_model_are_its_adapters_and_its_own() -> None:
     assert registered_target(registered("vllm")).facts == COMPATIBLE_FACTS
-    assert registered_target(registered("openai", upstream_model="o3")).facts == facts_for("openai", "o3")
+    assert registered_target(registered("openai", upstream_model="o3")).facts == openai.VENDOR.facts("o3")
     own = models_pb2.ModelCapabilities(unsupported_parameters=["seed"])
     assert registered_target(registered("vllm", capabilities=own)).facts.unsupported == {"seed"}
 

@@ -1,4 +1,4 @@
-"""Writes of a registry: one at a time, whole, and none that nobody waits for any more."""
+"""Serial writes: one at a time, each whole, and none for a caller that was cancelled before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.models.storage.writes import SerialWrites
+from services.shared.serial_writes import SerialWrites
 
 
 class Writes:
@@ -34,7 +34,7 @@ async def leave(call: asyncio.Task[str]) -> None:
         await call
 
 
-async def test_whoever_leaves_leaves_a_whole_write_or_none() -> None:
+async def test_cancelled_caller_leaves_a_whole_write_or_none() -> None:
     writes, serial = Writes(), SerialWrites()
     first, second, third = (asyncio.create_task(serial.run(writes.write(name))) for name in ("a", "b", "c"))
     await writes.one_has_begun.wait()
@@ -57,9 +57,9 @@ async def test_a_write_that_raises_lets_the_next_one_begin() -> None:
 
 
 async def test_write_that_fails_when_its_caller_has_left_is_no_error_of_the_loop() -> None:
-    """Nobody is left to be told, and asyncio would log an exception that was never retrieved."""
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    """asyncio would log an exception that was never retrieved."""
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
     begun, going_on = asyncio.Event(), asyncio.Event()
     writes = SerialWrites()
 
@@ -77,4 +77,4 @@ async def test_write_that_fails_when_its_caller_has_left_is_no_error_of_the_loop
     await writes.run(asyncio.sleep(0))
     del caller, writes
     gc.collect()
-    assert told == []
+    assert logged == []

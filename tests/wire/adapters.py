@@ -13,11 +13,12 @@ import pytest
 
 from proto import models_pb2
 from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Conversation, Target
 from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
 from services.models.routing.router import registered_target
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.client import HttpClient, HttpTimeouts
 from services.shared import errors
 from tests.scripted_upstream import (
@@ -58,8 +59,8 @@ def vendor_target(vendor: Literal["openai", "anthropic"], model: str) -> Callabl
     def target(url: str) -> Target:
         urls = {"OPENAI_BASE_URL": f"{url}/v1", "ANTHROPIC_BASE_URL": url}
         keys = {"OPENAI_API_KEY": f"sk-{CANARY}", "ANTHROPIC_API_KEY": f"sk-{CANARY}"}
-        settings = ModelsSettings.model_validate(urls | keys)
-        return ProviderRegistry(settings).get(vendor, model).target(model)
+        settings = Settings.model_validate(urls | keys)
+        return ProviderRegistry(settings.accounts()).get(VENDORS[vendor], model).target(model)
 
     return target
 

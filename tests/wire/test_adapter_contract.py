@@ -1083,8 +1083,8 @@ async def test_answer_goes_back_untouched(subject: Subject) -> None:
 
 
 def test_every_adapter_type_is_under_this_contract() -> None:
-    from services.models.routing.router import DIALECTS
+    from services.models.catalog.vendors import ADAPTER_TYPES
 
     under_contract = {adapter.target("http://localhost").dialect for adapter in ADAPTERS}
     # No adapter type has Responses: a target of OpenAI's takes it where a request needs it.
-    assert under_contract == {*DIALECTS.values(), OPENAI_RESPONSES}
+    assert under_contract == {*(adapter.dialect for adapter in ADAPTER_TYPES.values()), OPENAI_RESPONSES}

@@ -11,13 +11,13 @@ import pytest
 from proto import models_pb2
 from services.models.access.credential_bounds import CredentialBounds
 from services.models.access.credentials import Credentials
-from services.models.catalog.families import Vendor
 from services.models.catalog.provider_registry import ProviderRegistry
-from services.models.custom_models.registration import define
+from services.models.catalog.vendors import VENDORS
+from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.router import registered_target
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.api_roots import RootMemory, api_roots, normalize_base_url
 from services.models.transport.base_urls import BaseUrl
 from services.models.transport.client import HttpClient
@@ -73,7 +73,7 @@ def serving(path: str, adapter: str, elsewhere: Script = NOT_FOUND["FastAPI"]) -
 
 def target_of(url: str, adapter: str, credentials: Credentials | None = None, **fields: Any) -> Target:
     request = models_pb2.RegisterModelRequest(name="mine", endpoint=url, adapter_type=adapter, **fields)
-    return registered_target(define(request, credentials or Credentials()), credentials)
+    return registered_target(build_registered_model(request, credentials or Credentials()), credentials)
 
 
 def paths(upstream: ScriptedUpstream) -> list[str]:
@@ -207,12 +207,12 @@ def test_places_are_remembered_within_bounds() -> None:
 @pytest.mark.parametrize("written", ["", "/", "/v1", "/v1/", "/v1/{call}"])
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
 async def test_vendors_base_url_works_however_it_is_written(
-    upstream: ScriptedUpstream, transport: HttpClient, vendor: Vendor, written: str
+    upstream: ScriptedUpstream, transport: HttpClient, vendor: str, written: str
 ) -> None:
     call = ADAPTERS[vendor][0]
     url = upstream.url + written.format(call=call.strip("/"))
     upstream.default = serving(f"/v1{call}", vendor)
     settings = {f"{vendor.upper()}_BASE_URL": url, f"{vendor.upper()}_API_KEY": "sk-test"}
-    provider = ProviderRegistry(ModelsSettings.model_validate(settings)).get(vendor, "m")
+    provider = ProviderRegistry(Settings.model_validate(settings).accounts()).get(VENDORS[vendor], "m")
     await ask_both(transport, provider.target("m"))
     assert all(place.startswith(upstream.url) for place in provider.api_roots)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatMessage
-from services.models.catalog.families import facts_for
+from services.models.catalog.vendors import anthropic
 from tests.scripted_upstream import answer, event_stream, json_answer
 from tests.wire.adapters import ANTHROPIC_LIKE, JSON, Adapter, Subject, Verb, both_verbs
 from tests.wire.dialects import Call, Sample, encode
@@ -37,7 +37,7 @@ def answer_of(subject: Subject, verb: Verb) -> Any:
 async def test_thoughts_go_back_where_they_are_taken(
     subject: Subject, verb: Verb, model: str, kinds: list[str]
 ) -> None:
-    subject.target = dataclasses.replace(subject.target, model=model, facts=facts_for("anthropic", model))
+    subject.target = dataclasses.replace(subject.target, model=model, facts=anthropic.VENDOR.facts(model))
     subject.upstream.play(answer_of(subject, verb))
     first = (await subject.ask(verb)).response
     assert first is not None

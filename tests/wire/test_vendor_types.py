@@ -30,10 +30,11 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.catalog.provider_registry import Provider, ProviderRegistry
+from services.models.catalog.vendors import VENDORS
 from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Conversation
 from services.models.providers.exchange import chat
-from services.models.settings import ModelsSettings
+from services.models.settings import Settings
 from services.models.transport.client import HttpClient
 from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
@@ -155,7 +156,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def provider(vendor: Any) -> Provider:
-    return ProviderRegistry(ModelsSettings.model_validate({})).get(vendor, "any")
+    return ProviderRegistry(Settings().accounts()).get(VENDORS[vendor], "any")
 
 
 def body_of(vendor: str, model: str, conversation: str, settings: str, *, stream: bool) -> Any:

@@ -1,10 +1,11 @@
-"""Where credentials may go: MODELS_CREDENTIALS="MY_LLAMA_API_KEY=https://llama.internal/v1,file:team/key=https://…"."""
+"""The bounds of credentials, the servers that each may go to: MODELS_CREDENTIALS="MY_LLAMA_API_KEY=https://llama.internal/v1,file:team/key=https://…"."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from services.models.access.key_files import KeyFiles
 from services.models.transport.base_urls import BaseUrl, base_url_problem, is_plain_path
@@ -13,31 +14,41 @@ from services.shared.errors import StartupError
 SETTING = "MODELS_CREDENTIALS"
 
 FILE = "file:"
-"""What the source of a key begins with that is a file; any other is a variable."""
+"""The beginning of a source that is a file; any other source is a variable."""
 
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 
 Urls = Mapping[str, Sequence[BaseUrl]]
 
 
-class CredentialBounds:
-    """`mapped` says for each source of a key to which servers its operator has allowed it, and `vendors` the same of
-    the vendors' own variables, for which the operator need not say it."""
+class VendorKey(NamedTuple):
+    """The bounds of a vendor's own key, which the operator need not map."""
 
-    def __init__(self, mapped: Urls | None = None, vendors: Urls | None = None) -> None:
+    urls: Sequence[str]
+    """The base URLs that it may go to, and below."""
+    adapter_type: str
+    """Of the registrations that may name it."""
+
+
+class CredentialBounds:
+    """The servers that keys may go to: of `mapped` keys as their operator says, and of the `vendors` keys their own.
+    Both by the sources of the keys."""
+
+    def __init__(self, mapped: Urls | None = None, vendors: Mapping[str, VendorKey] | None = None) -> None:
         self._mapped = mapped or {}
-        self._bounds = {**(vendors or {}), **self._mapped}
+        self._vendors = vendors or {}
+        self._bounds = {**_urls(self._vendors), **self._mapped}
 
     def sources(self) -> list[str]:
         """The sources of all keys that are bound."""
         return list(self._bounds)
 
     def is_mapped(self, source: str) -> bool:
-        """Whether the operator has said where this key may go: no other one is for strangers."""
+        """Whether the operator has mapped this key: strangers may name no other one."""
         return source in self._mapped
 
     def allow(self, source: str, url: str) -> bool:
-        """Whether this key may be sent to a URL. One that nobody has bound goes wherever a registration says."""
+        """Whether this key may be sent to a URL. A key without bounds goes wherever a registration says."""
         bounds = self._bounds.get(source)
         return bounds is None or any(bound.covers(url) for bound in bounds)
 
@@ -50,19 +61,30 @@ class CredentialBounds:
         bounds = " or ".join(map(str, self._bounds[source]))
         return f"is the built-in provider's own, and goes only below {bounds}; use a variable of its own"
 
+    def adapter_problem(self, source: str, adapter_type: str) -> str | None:
+        """Says why a registration of this adapter type may not name this key, or None."""
+        vendor = self._vendors.get(source)
+        if vendor is None or vendor.adapter_type == adapter_type:
+            return None
+        return f"is the built-in provider's own: only for adapter_type {vendor.adapter_type}; use a variable of its own"
 
-def read_bounds(text: str, files: KeyFiles, vendor_urls: Mapping[str, Sequence[str]]) -> CredentialBounds:
-    """Reads the setting. `vendor_urls` are the base URLs that the vendors' keys are for, by variable.
+
+def _urls(vendors: Mapping[str, VendorKey]) -> Urls:
+    return {variable: [BaseUrl.of(url) for url in vendor.urls] for variable, vendor in vendors.items()}
+
+
+def read_bounds(text: str, files: KeyFiles, vendors: Mapping[str, VendorKey]) -> CredentialBounds:
+    """Reads the setting. `vendors` are the vendors' own keys, by variable.
 
     Raises StartupError naming the entry by its place and its variable, and never a value.
     """
-    vendors = {variable: [BaseUrl.of(url) for url in urls] for variable, urls in vendor_urls.items()}
+    bounds = _urls(vendors)
     mapped: defaultdict[str, list[BaseUrl]] = defaultdict(list)
     for number, entry in enumerate(text.split(","), 1):
         if entry.strip():
             source, url = _read_entry(entry, f"{SETTING}: entry {number}", files)
-            if source in vendors and not any(bound.covers(url) for bound in vendors[source]):
-                allowed = " or ".join(map(str, vendors[source]))
+            if source in bounds and not any(bound.covers(url) for bound in bounds[source]):
+                allowed = " or ".join(map(str, bounds[source]))
                 raise StartupError(f"{SETTING}: entry {number} ({source}): a vendor's key goes only below {allowed}")
             mapped[source].append(BaseUrl.of(url))
     return CredentialBounds(mapped, vendors)

@@ -1,4 +1,4 @@
-"""The secrets that registrations refer to: read at each use, so that a key can be replaced, and never kept."""
+"""Credentials: the secrets that registrations refer to, read at each use so that they can be rotated, never kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from proto.models_pb2 import Credential, RegisteredModel
 from services.models.access import key_files
 from services.models.access.credential_bounds import FILE, SETTING, VARIABLE, CredentialBounds
 from services.models.access.key_files import MAX_FILE_BYTES, KeyFiles
-from services.models.transport.api_roots import api_roots
 from services.shared.errors import PreconditionFailed
 
 _NAMES_A_KEY = re.compile(r"_API_KEY\Z|\AGENAI_.*(?:KEY|TOKEN|SECRET|PASSWORD)")
@@ -26,15 +25,22 @@ class Credentials:
         self._files = files or KeyFiles()
         self._bounds = bounds or CredentialBounds()
 
-    def problem(self, credential: Credential, endpoint: str | None, *, by_stranger: bool) -> str | None:
-        """Says why no registration may refer to this credential, or have it sent to this endpoint, or None.
+    def problem(
+        self, credential: Credential, endpoint: str | None, adapter_type: str, *, by_stranger: bool
+    ) -> str | None:
+        """Says why no registration of this adapter type may refer to this credential, or have it sent to this endpoint,
+        or None.
 
-        A stranger is told the same of all that is not mapped, whether it is there or not.
+        A stranger is told the same of every key that is not mapped, whether it is there or not.
         """
         source = self._source(credential)
         if not source:
             return None
-        return self._problem_with_bounds(source, endpoint, by_stranger) or self._problem_with_source(credential, source)
+        return (
+            self._problem_with_bounds(source, endpoint, by_stranger)
+            or self._problem_with_source(credential, source)
+            or self._bounds.adapter_problem(source, adapter_type)
+        )
 
     def key_for(self, model: RegisteredModel) -> str:
         """The key that goes to a registered model, or "" when it needs none.
@@ -49,24 +55,22 @@ class Credentials:
             _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
         return self.read(model.credential)
 
-    def api_roots(self, model: RegisteredModel) -> Sequence[str]:
-        """Where the server of a registered model may be asked: the places that its endpoint may mean, the likeliest
-        first, as far as its key may go there."""
-        places = api_roots(model.endpoint, without_version=model.adapter_type == "anthropic")
-        source = self._source(model.credential)
+    def permitted_roots(self, credential: Credential, roots: Sequence[str]) -> Sequence[str]:
+        """The roots that a credential may go to, of those that an API may have; all, if it may go to none."""
+        source = self._source(credential)
         if not source:
-            return places
-        return tuple(place for place in places if self._bounds.allow(source, place)) or places
+            return roots
+        return tuple(root for root in roots if self._bounds.allow(source, root)) or roots
 
     def may_go_to(self, url: str, credential: Credential) -> bool:
-        """Whether a credential that may go to its model's endpoint may go to this URL, too."""
+        """Whether a credential that may go to its model's endpoint may go to this URL too."""
         return self._bounds.allow(self._source(credential), url)
 
     def read(self, credential: Credential) -> str:
         """The key without blanks around it, or "" when no credential is set.
 
         Raises PreconditionFailed, naming the variable or the file and never what is in it: CREDENTIAL_MISSING when
-        there is no key, CREDENTIAL_INVALID when what is there cannot be one.
+        there is no key, CREDENTIAL_INVALID when the text there cannot be one.
         """
         if credential.HasField("file"):
             return self._read_file(credential.file)
@@ -75,7 +79,7 @@ class Credentials:
         return ""
 
     def keys(self) -> list[str]:
-        """All keys that a registration may name, as far as they are there: what no error may quote."""
+        """All keys that a registration may name, as far as they are there. No error may quote them."""
         sources = self._bounds.sources()
         variables = {name for name in os.environ if _NAMES_A_KEY.search(name)} | {*sources}
         found = [os.environ.get(name, "") for name in variables]
@@ -119,7 +123,7 @@ class Credentials:
 
 
 def source_of(credential: Credential) -> str:
-    """Where a credential is found, as it may be logged: what is no variable's name may be a key that was pasted."""
+    """The source of a credential, fit to be logged: a text that cannot name a variable may be a key that was pasted."""
     if credential.HasField("file"):
         return FILE + credential.file[: key_files.MAX_PATH_LENGTH]
     is_name = not credential.env_var or VARIABLE.fullmatch(credential.env_var)

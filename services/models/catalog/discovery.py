@@ -1,4 +1,4 @@
-"""What the providers themselves list, asked for in the background: at the start, and every hour from then on.
+"""Discovery: the providers' own lists of models, asked for in the background at the start and every hour.
 
 Nothing waits for it. A provider that cannot be asked is taken as its last list described it, and asked again.
 
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
-from urllib.parse import quote
 
 from services.models.catalog.lifecycle import Today, today_utc
+from services.models.catalog.listings import ListedModel, ListUnavailable
 from services.models.catalog.provider_registry import Provider
-from services.models.catalog.vendor_lists import MAX_MODELS, NoList, ToldModel, read_page
 from services.models.catalog.vendor_models import VendorModels
 from services.models.transport.api_roots import RootSearch
 from services.models.transport.base import Transport
-from services.shared.backoff import pause_after
+from services.shared.backoff import Backoff
 from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed
 from services.shared.json_text import decoding_work
 from services.shared.logs import Log
@@ -27,25 +25,14 @@ from services.shared.offload import run_in_thread_if_large
 LIST_SECONDS = 10.0
 """For a whole list, all its pages."""
 
-PAGE_LIMIT = 1000
 MAX_PAGES = 10
+MAX_MODELS = 2000
+"""Of one provider: several times the models of those that list all others' too."""
 
 WORK_PER_MODEL = 10_000
 """How many bytes of plain text take as long as it takes to describe a model anew."""
 
-
-class Pace(NamedTuple):
-    """How often providers are asked, in seconds."""
-
-    usual: float = 3600.0
-    first_retry: float = 30.0
-    """After the first failure. The pause doubles with each further one, up to `usual`."""
-    spread: float = 0.2
-    """Every pause is longer or shorter by up to this share, so that replicas do not fall into step."""
-
-    def pause(self, failures: int) -> float:
-        """The time until the next question after this many failures in a row."""
-        return pause_after(failures, usual=self.usual, first_retry=self.first_retry, spread=self.spread)
+EVERY_HOUR = Backoff(interval=3600.0, first_retry=30.0)
 
 
 class Refused(Exception):
@@ -60,13 +47,13 @@ class Discovery:
         models: VendorModels,
         client: Transport,
         log: Log,
-        pace: Pace | None = None,
+        backoff: Backoff = EVERY_HOUR,
         today: Today = today_utc,
     ) -> None:
         self._models = models
         self._client = client
         self._log = log
-        self._pace = pace or Pace()
+        self._backoff = backoff
         self._today = today
         self._learning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,7 +63,7 @@ class Discovery:
     def start(self, providers: Sequence[Provider]) -> None:
         """Begins to ask them."""
         for provider in providers:
-            self._tasks.append(asyncio.create_task(self._follow(provider), name=f"discover {provider.vendor}"))
+            self._tasks.append(asyncio.create_task(self._follow(provider), name=f"discover {provider.vendor.name}"))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -88,19 +75,19 @@ class Discovery:
         while True:
             problem = await self._refresh(provider)
             if problem and not failures:
-                self._log.warning("models not discovered", provider=provider.vendor, reason=problem)
+                self._log.warning("models not discovered", provider=provider.vendor.name, reason=problem)
             failures = failures + 1 if problem else 0
-            await asyncio.sleep(self._pace.pause(failures))
+            await asyncio.sleep(self._backoff.pause(failures))
 
     async def _refresh(self, provider: Provider) -> str:
-        """Learns the provider's list. Returns why it could not, as a stable word, or nothing."""
+        """Learns the provider's list. Returns the reason why it could not, or nothing."""
         try:
             async with asyncio.timeout(LIST_SECONDS):
-                told = await self._ask(provider)
-            await self._learn(provider, told)
+                listed = await self._ask(provider)
+            count = await self._learn(provider, listed)
         except TimeoutError:
             return "TIMEOUT"
-        except NoList:
+        except ListUnavailable:
             return "BAD_RESPONSE"
         except Refused as refusal:
             return f"HTTP_STATUS_{refusal}"
@@ -110,37 +97,39 @@ class Discovery:
             return "CONNECT_FAILED"
         except Exception as error:
             # One bad list must not be the last.
-            self._log.error("discovery failed unexpectedly", error=error, provider=provider.vendor)
+            self._log.error("discovery failed unexpectedly", error=error, provider=provider.vendor.name)
             return "UNEXPECTED"
-        self._log.info("models discovered", provider=provider.vendor, count=len(told))
+        self._log.info("models discovered", provider=provider.vendor.name, count=count)
         self._report_missing(provider)
         return ""
 
-    async def _learn(self, provider: Provider, told: Sequence[ToldModel]) -> None:
-        # One at a time: each makes the whole directory anew of what all providers have told by then.
+    async def _learn(self, provider: Provider, listed: Sequence[ListedModel]) -> int:
+        # One at a time: each makes the whole directory anew, of the newest lists of all providers.
         async with self._learning:
-            work = WORK_PER_MODEL * len(told)
-            await run_in_thread_if_large(work, self._models.learn, provider.vendor, told, self._today())
+            work = WORK_PER_MODEL * len(listed)
+            return await run_in_thread_if_large(work, self._models.learn, provider.vendor, listed, self._today())
 
-    async def _ask(self, provider: Provider) -> list[ToldModel]:
-        """The whole list. Raises NoList, Refused, and what `Transport.get` raises."""
-        told: list[ToldModel] = []
-        after = ""
-        search = RootSearch(provider.api_roots, "/models")
+    async def _ask(self, provider: Provider) -> list[ListedModel]:
+        """The whole list. Raises ListUnavailable, Refused, and what `Transport.get` raises."""
+        listing = provider.vendor.adapter.listing
+        listed: list[ListedModel] = []
+        count, token = 0, ""
+        search = RootSearch(provider.api_roots, listing.path)
         for _ in range(MAX_PAGES):
-            body = await self._ask_page(provider, after, search)
-            page = await run_in_thread_if_large(decoding_work(body), read_page, provider.vendor, body)
-            told += page.models
-            if len(told) > MAX_MODELS:
+            body = await self._ask_page(provider, listing.query(token), search)
+            page = await run_in_thread_if_large(decoding_work(body), listing.read, body)
+            count += len(page.entries)
+            if count > MAX_MODELS:
                 break
-            if not page.next_id or page.next_id == after:
-                return told
-            after = page.next_id
-        raise NoList("it has no end")
+            listed += listing.models(page)
+            if not page.next_page or page.next_page == token:
+                return listed
+            token = page.next_page
+        raise ListUnavailable("it has no end")
 
-    async def _ask_page(self, provider: Provider, after: str, search: RootSearch) -> bytes:
+    async def _ask_page(self, provider: Provider, query: str, search: RootSearch) -> bytes:
         while True:
-            async with self._client.get(_url(provider, after, search.url), provider.headers) as answer:
+            async with self._client.get(search.url + query, provider.headers) as answer:
                 if answer.status == 200:
                     search.confirm()
                     return await answer.read_start()
@@ -153,9 +142,3 @@ class Discovery:
             if self._missing.get(model) != replacement:
                 self._log.warning("replacement is not listed", model=model, replacement=replacement)
         self._missing = {**self._missing, **missing}
-
-
-def _url(provider: Provider, after: str, url: str) -> str:
-    if provider.vendor != "anthropic":
-        return url
-    return f"{url}?limit={PAGE_LIMIT}" + (f"&after_id={quote(after, safe='')}" if after else "")

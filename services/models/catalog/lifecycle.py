@@ -1,4 +1,4 @@
-"""A model's place in its vendor's calendar, and what callers are told of it."""
+"""The lifecycle of a model: the dates that its vendor has announced, and its state on a day."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from proto import models_pb2
 WARNING_DAYS = 60
 """How long before a vendor's shutdown every answer warns of it."""
 
-Today = Callable[[], datetime.date]
-"""The day that it is, which tests choose."""
-
 State: TypeAlias = models_pb2.LifecycleState
 
 ACTIVE = models_pb2.LIFECYCLE_STATE_ACTIVE
@@ -22,14 +19,16 @@ DEPRECATED = models_pb2.LIFECYCLE_STATE_DEPRECATED
 RETIRED = models_pb2.LIFECYCLE_STATE_RETIRED
 UNKNOWN = models_pb2.LIFECYCLE_STATE_UNSPECIFIED
 
+Today = Callable[[], datetime.date]
+
 
 def today_utc() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date()
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
-    """The days that a vendor has announced for a model, as far as known."""
+class Lifecycle:
+    """The dates that a vendor has announced for a model, as far as known."""
 
     shutdown: datetime.date | None = None
     """The first day on which the vendor no longer serves it."""
@@ -37,12 +36,12 @@ class Calendar:
     """The vendor's id to use instead."""
     deprecated: datetime.date | None = None
     """The day on which the shutdown was announced."""
-    told: State = UNKNOWN
-    """Where the vendor itself says that the model stands. Then a shutdown in the past is overdue, and no more."""
+    listed_state: State = UNKNOWN
+    """The state that the vendor itself lists. It wins over the dates: a shutdown in the past is then overdue."""
 
     def state(self, today: datetime.date) -> State:
-        if self.told != UNKNOWN:
-            return self.told
+        if self.listed_state != UNKNOWN:
+            return self.listed_state
         if self.shutdown is None:
             return UNKNOWN
         return RETIRED if today >= self.shutdown else DEPRECATED
@@ -51,7 +50,7 @@ class Calendar:
         return self.state(today) == RETIRED
 
     def is_ending(self, today: datetime.date) -> bool:
-        """Whether the end is near enough to warn of it."""
+        """Whether the shutdown is near enough to warn of it."""
         if self.shutdown is None or self.is_retired(today):
             return False
         return today >= self.shutdown - datetime.timedelta(days=WARNING_DAYS)
@@ -63,3 +62,7 @@ class Calendar:
             shutdown_date=self.shutdown.isoformat() if self.shutdown else "",
             replacement=self.replacement,
         )
+
+
+NO_DATES = Lifecycle()
+SERVED = Lifecycle(listed_state=ACTIVE)

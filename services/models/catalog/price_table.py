@@ -31,7 +31,7 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-from services.models.catalog.families import VENDORS
+from services.models.catalog.vendors import VENDORS
 
 PATH = Path(__file__).with_name("price_table.json")
 
@@ -43,18 +43,17 @@ RATES = {
 }
 """Our name and the library's, whose unit is US dollars for a million tokens. Cache writes are those of five minutes."""
 
-LONG_CACHE_WRITE = 2
-"""What Anthropic charges for a token that its cache is to keep for an hour, in tokens of the prompt; the library does
-not tell (https://platform.claude.com/docs/en/about-claude/pricing#prompt-caching)."""
-
 NANO = Decimal(10**9)
 
 
 def write_table() -> str:
     """The text of the table."""
     providers = {provider.id: provider for provider in get_snapshot().providers}
-    vendors = {vendor: list(_models(providers[vendor])) for vendor in VENDORS}
-    _add_long_cache_writes(vendors["anthropic"])
+    priced = [vendor for _, vendor in sorted(VENDORS.items()) if vendor.price_list]
+    vendors = {vendor.name: list(_models(providers[vendor.price_list])) for vendor in priced}
+    for vendor in priced:
+        if vendor.long_cache_write:
+            _add_long_cache_writes(vendors[vendor.name], vendor.long_cache_write)
     return json.dumps({"source": f"genai-prices {__version__}", "vendors": vendors}, indent=1) + "\n"
 
 
@@ -71,12 +70,12 @@ def _models(provider: Provider) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def _add_long_cache_writes(models: list[dict[str, Any]]) -> None:
+def _add_long_cache_writes(models: list[dict[str, Any]], factor: int) -> None:
     for model in models:
         for period in model.get("prices", ()):
             for tier in period["tiers"]:
                 if "cache_write" in tier:
-                    tier["long_cache_write"] = LONG_CACHE_WRITE * tier["prompt"]
+                    tier["long_cache_write"] = factor * tier["prompt"]
 
 
 def _matches(clause: object) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""What the vendors' models cost, at their standard rates, and how large their context windows are.
+"""Prices of the vendors' models, at their standard rates, and their context windows.
 
 The facts are those of genai-prices (https://github.com/pydantic/genai-prices), as `price_table` has written them down.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from proto import models_pb2
-from services.models.catalog.families import Vendor
+from services.models.catalog.vendor import Vendor
 
 PATH = Path(__file__).with_name("price_table.json")
 
@@ -30,13 +30,13 @@ class Tier(msgspec.Struct, frozen=True):
     cached_prompt: int | None = None
     cache_write: int | None = None
     long_cache_write: int | None = None
-    """Of what is to be kept for an hour."""
+    """Of tokens that the cache keeps for an hour."""
 
     def cost(self, usage: models_pb2.TokenUsage) -> int | None:
         """In nano-USD, rounded. Tokens that have no rate of their own are charged as those of the prompt are.
 
-        None when tokens were used whose rate is not known, and for more than can be said: what is told of rates and
-        tokens comes from outside.
+        None when tokens were used whose rate is not known, and for a cost beyond `MAX_COST`: rates and counts of tokens
+        come from outside.
         """
         in_prompt, in_completion = usage.prompt_tokens, usage.completion_tokens
         if (in_prompt and self.prompt is None) or (in_completion and self.completion is None):
@@ -58,7 +58,7 @@ class Tier(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, prices: models_pb2.ModelPrices) -> Tier:
-        """The rates that somebody has told."""
+        """The rates in a registration."""
         return cls(**{field.name.removesuffix("_nano_usd"): rate for field, rate in prices.ListFields()})
 
     def message(self) -> models_pb2.ModelPrices:
@@ -72,7 +72,7 @@ class Tier(msgspec.Struct, frozen=True):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """What is charged from a day on (YYYY-MM-DD, empty: from ever), the rates for the shortest prompts first."""
+    """The rates from a day on (YYYY-MM-DD, empty: from the beginning), those for the shortest prompts first."""
 
     since: str
     tiers: tuple[Tier, ...]
@@ -122,11 +122,12 @@ def _table() -> _Table:
 
 @lru_cache(maxsize=1024)
 def _find(vendor: Vendor, model_id: str) -> _Entry | None:
-    return next((entry for entry in _table().vendors[vendor] if entry.matches(model_id.lower())), None)
+    entries = _table().vendors.get(vendor.name, ())
+    return next((entry for entry in entries if entry.matches(model_id.lower())), None)
 
 
 def period_on(vendor: Vendor, model_id: str, day: datetime.date) -> Period | None:
-    """What a vendor charges for a model on a day, at the standard rate; None where that is not known."""
+    """The prices of a vendor's model on a day, at the standard rate; None where they are not known."""
     entry = _find(vendor, model_id)
     if entry is None:
         return None
@@ -134,6 +135,6 @@ def period_on(vendor: Vendor, model_id: str, day: datetime.date) -> Period | Non
 
 
 def context_window(vendor: Vendor, model_id: str) -> int | None:
-    """In tokens."""
+    """The context window of a vendor's model, in tokens."""
     entry = _find(vendor, model_id)
     return entry.context_window if entry else None

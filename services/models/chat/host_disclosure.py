@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from services.models.catalog.provider_registry import VENDOR_URLS
+from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Target
 from services.models.transport.failures import CAUSE, UPSTREAM_HOST
 from services.shared.errors import PlatformError
 
-VENDOR_HOSTS = frozenset(urlsplit(url).hostname for url in VENDOR_URLS.values())
+VENDOR_HOSTS = frozenset(vendor.host for vendor in VENDORS.values())
 
 
 class HostDisclosure:

@@ -19,14 +19,14 @@ from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
 from services.models.access.credentials import Credentials
 from services.models.access.trust import ByTrust
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
-from services.models.catalog.model_list import LearnedFacts, complete
+from services.models.catalog.listings import ListedFacts, with_listed_facts
 from services.models.custom_models.name_rules import NameRules
-from services.models.custom_models.registration import define
-from services.models.health.monitor import StatusBoard
-from services.models.health.probes import HEALTHY, UNKNOWN, ModelProbe
+from services.models.custom_models.registration import build_registered_model
+from services.models.health.monitor import HealthMonitor
+from services.models.health.probes import ModelProbe
+from services.models.health.results import HEALTHY, UNKNOWN
+from services.models.storage.stored_messages import from_json, now, to_json
 from services.models.storage.tables import registered_model_names, registered_models
-from services.models.storage.writes import SerialWrites, from_json, now, to_json
 from services.models.transport.egress import EndpointPolicy
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_REGISTERED_BYTES, MAX_REGISTERED_MODELS
@@ -44,6 +44,7 @@ from services.shared.garbage_collection import count_new_entry
 from services.shared.ordered_names import OrderedNames
 from services.shared.page_tokens import Text, read_page_token
 from services.shared.paging import cut_page
+from services.shared.serial_writes import SerialWrites
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS, retried
 
 ROWS_AT_ONCE = 50
@@ -73,13 +74,13 @@ class ModelRegistry:
     def __init__(
         self,
         database: Database,
-        statuses: StatusBoard,
+        monitor: HealthMonitor,
         name_rules: NameRules,
         endpoints: ByTrust[EndpointPolicy],
         credentials: Credentials,
     ) -> None:
         self._database = database
-        self._statuses = statuses
+        self._monitor = monitor
         self._name_rules = name_rules
         self._endpoints = endpoints
         self._credentials = credentials
@@ -140,7 +141,7 @@ class ModelRegistry:
         status and warnings say so. Raises InvalidRequest naming every field that is wrong, or ENDPOINT_NOT_ALLOWED,
         what `NameRules.check` raises, and AlreadyExists when the name or an alias leads to another model.
         """
-        definition = define(request, self._credentials, by_stranger=by_stranger)
+        definition = build_registered_model(request, self._credentials, by_stranger=by_stranger)
         await self._endpoints.of(by_stranger).check_registration(definition.endpoint)
         try:
             if request.validate_only:
@@ -152,7 +153,7 @@ class ModelRegistry:
         status = await self.check(model)
         created = replaced is None or replaced != model
         return models_pb2.RegisterModelResponse(
-            model=self._describe(model, status.status, self._statuses.learned(model.name)),
+            model=self._describe(model, status.status, self._monitor.listed_facts(model.name)),
             created=created,
             warnings=[*self._warnings(model, status), *(_replaced_warnings(model) if created and replaced else ())],
         )
@@ -169,7 +170,7 @@ class ModelRegistry:
         if not self._name_rules.may_override(by_stranger):
             await self._refuse_removal(request.name)
         await self._writes.run(self._remove(request.name))
-        return models_pb2.DeregisterModelResponse(builtin_restored=request.name in BUILT_IN_MODELS)
+        return models_pb2.DeregisterModelResponse(builtin_restored=self._name_rules.is_built_in(request.name))
 
     async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
         """A page of the registered models, in the order of their names. Raises what `require_loaded` raises."""
@@ -180,11 +181,11 @@ class ModelRegistry:
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:
         """The fresh status of a model that `find` has found."""
-        return await self._statuses.check(ModelProbe(model, self._credentials))
+        return await self._monitor.check(ModelProbe(model, self._credentials))
 
     def capabilities(self, model: RegisteredModel) -> models_pb2.ModelCapabilities:
         """What is known of a model: by its registration, and where that is silent, by its own server."""
-        return complete(model.capabilities, self._statuses.learned(model.name))
+        return with_listed_facts(model.capabilities, self._monitor.listed_facts(model.name))
 
     def find(self, name: str) -> RegisteredModel | None:
         """The model that this name or alias stands for. Not to be changed; `status` and `overrides_builtin` are
@@ -202,7 +203,7 @@ class ModelRegistry:
 
     async def _tell_endpoint_too(self, definition: RegisteredModel, refusal: PreconditionFailed) -> None:
         """Adds what a probe says of the endpoint, so that whoever chooses another name hears of both at once."""
-        status, _ = await self._statuses.inspect(ModelProbe(definition, self._credentials))
+        status, _ = await self._monitor.inspect(ModelProbe(definition, self._credentials))
         refusal.metadata |= {"endpoint_status": status.status, "endpoint_reason": status.reason}
 
     async def _validate(self, definition: RegisteredModel) -> models_pb2.RegisterModelResponse:
@@ -211,8 +212,8 @@ class ModelRegistry:
             before = await _read(connection, definition.name)
             if before is None or not _stays(before, definition):
                 await self._refuse_names(connection, definition, replaces=before is not None)
-        status, learned = await self._statuses.inspect(ModelProbe(definition, self._credentials))
-        model = self._describe(definition, status.status, learned)
+        status, listed = await self._monitor.inspect(ModelProbe(definition, self._credentials))
+        model = self._describe(definition, status.status, listed)
         return models_pb2.RegisterModelResponse(model=model, warnings=self._warnings(definition, status))
 
     async def _store(self, model: RegisteredModel) -> tuple[RegisteredModel, RegisteredModel | None]:
@@ -288,7 +289,7 @@ class ModelRegistry:
         self._names.add(row.name)
         self._bytes += model.ByteSize()
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
-        self._statuses.watch(ModelProbe(model, self._credentials))
+        self._monitor.watch(ModelProbe(model, self._credentials))
         count_new_entry()
 
     def _withdraw(self, name: str) -> None:
@@ -302,24 +303,24 @@ class ModelRegistry:
                 del self._aliases[alias]
         self._names.remove(name)
         self._bytes -= model.ByteSize()
-        self._statuses.forget(name)
+        self._monitor.forget(name)
 
     def _describe_newest(self, model: RegisteredModel) -> RegisteredModel:
-        status = self._statuses.newest(model.name)
-        return self._describe(model, status.status if status else UNKNOWN, self._statuses.learned(model.name))
+        status = self._monitor.newest(model.name)
+        return self._describe(model, status.status if status else UNKNOWN, self._monitor.listed_facts(model.name))
 
-    def _describe(self, model: RegisteredModel, status: str, learned: LearnedFacts | None) -> RegisteredModel:
+    def _describe(self, model: RegisteredModel, status: str, listed: ListedFacts | None) -> RegisteredModel:
         """The model as callers see it."""
         described = RegisteredModel()
         described.CopyFrom(model)
-        if learned:
-            described.capabilities.CopyFrom(complete(model.capabilities, learned))
+        if listed:
+            described.capabilities.CopyFrom(with_listed_facts(model.capabilities, listed))
         described.status = status
         described.overrides_builtin = self._overrides_builtin(model)
         return described
 
     def _overrides_builtin(self, model: RegisteredModel) -> bool:
-        return model.name in BUILT_IN_MODELS and self._name_rules.serves(model, model.name)
+        return self._name_rules.is_built_in(model.name) and self._name_rules.serves(model, model.name)
 
     def _warnings(self, model: RegisteredModel, status: models_pb2.ModelStatus) -> Iterator[models_pb2.Notice]:
         if self._overrides_builtin(model):

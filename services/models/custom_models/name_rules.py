@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from proto.models_pb2 import RegisteredModel
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
-from services.models.catalog.provider_registry import TITLES
 from services.models.catalog.vendor_models import VendorModels
 from services.models.validation.fields import shorten
 from services.shared.errors import AlreadyExists, PreconditionFailed
@@ -38,7 +36,7 @@ class NameRules:
     def check(self, model: RegisteredModel, *, replaces: bool) -> None:
         """Raises PreconditionFailed NAME_TAKEN or NAME_RESERVED for a name that this registration may not take, and
         AlreadyExists ALIAS_TAKEN for an alias that is a built-in name. `replaces` another definition of its name."""
-        _refuse_built_in_aliases(model.aliases)
+        self._refuse_built_in_aliases(model.aliases)
         if self.may_override(model.untrusted):
             return
         if replaces:
@@ -52,6 +50,9 @@ class NameRules:
                     reason="NAME_RESERVED",
                     metadata={"name": name, "setting": SETTING},
                 )
+
+    def is_built_in(self, name: str) -> bool:
+        return self._vendor_models.is_built_in(name)
 
     def taken(self, name: str) -> PreconditionFailed:
         """The error for whoever would change or remove the registration of a name and may not."""
@@ -72,7 +73,7 @@ class NameRules:
         if name in self._aliases:
             return "an alias of the operator's"
         vendor_model = self._vendor_models.look_up(name)
-        return f"a model of {TITLES[vendor_model.vendor]}'s" if vendor_model else ""
+        return f"a model of {vendor_model.vendor.title}'s" if vendor_model else ""
 
     def _reserved_for(self, name: str, listed: Mapping[str, str]) -> str:
         """What a name could be taken for, as names that differ in upper and lower case alone are; `listed` are those of
@@ -84,10 +85,8 @@ class NameRules:
             return "what an alias of the operator's stands for"
         return self.hidden_by(listed.get(lower, lower))
 
-
-def _refuse_built_in_aliases(aliases: Iterable[str]) -> None:
-    for alias in aliases:
-        if alias in BUILT_IN_MODELS:
+    def _refuse_built_in_aliases(self, aliases: Iterable[str]) -> None:
+        for alias in filter(self.is_built_in, aliases):
             raise AlreadyExists(
                 f"{alias} is a built-in model; to serve it in its place, register the model under that name",
                 reason="ALIAS_TAKEN",

@@ -1,4 +1,4 @@
-"""What a model registration must be: checked and completed here, stored and served by the registry."""
+"""Registrations: a request to register a model, checked and completed; the registry stores and serves it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 
 from proto import models_pb2
 from services.models.access.credentials import Credentials, source_of
-from services.models.catalog.provider_registry import KEY_VARIABLES
+from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.transport.api_roots import normalize_base_url
 from services.models.transport.base_urls import base_url_problem, redact_url
 from services.models.validation.extra_body import reserved_in
@@ -18,7 +18,6 @@ from services.models.validation.request import EFFORT
 from services.shared import json_text
 from services.shared.errors import FieldViolation
 
-ADAPTER_TYPES = ("openai", "openai-compatible", "anthropic", "vllm")
 NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 
 MAX_PATH_LENGTH = 512
@@ -27,9 +26,6 @@ MAX_PROVIDER_LENGTH = 64
 MAX_OPTIONS_LENGTH = 64 * 1024
 MAX_CAPABILITY_TEXT_LENGTH = 128
 
-VENDOR_OF_KEY: dict[str, str] = {variable: vendor for vendor, variable in KEY_VARIABLES.items()}
-"""The built-in providers by the variables of their keys."""
-
 EXAMPLE = "http://localhost:8000/v1"
 
 _URL_TEXT = re.compile(r"[!-~]+")
@@ -37,11 +33,11 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LIFECYCLE_STATES = frozenset(models_pb2.LifecycleState.values())
 
 Definition = models_pb2.RegisteredModel
-"""A registration with what its maker says, and `untrusted`. The platform adds `status`, `registered_at` and
+"""A registration as its caller wrote it, with `untrusted`. The platform adds `status`, `registered_at` and
 `overrides_builtin` later."""
 
 
-def define(
+def build_registered_model(
     request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool = False
 ) -> Definition:
     """The definition that `request` asks for, with its defaults filled in and the endpoint as a base URL.
@@ -175,18 +171,15 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
 def _credential_violations(
     request: models_pb2.RegisterModelRequest, endpoint: str | None, credentials: Credentials, *, by_stranger: bool
 ) -> Iterator[FieldViolation]:
-    """Keeps a caller from having a secret of this machine sent to a server of the caller's own."""
+    """Keeps callers from having a secret of this machine sent to servers of their own."""
     credential = request.credential
-    problem = credentials.problem(credential, endpoint, by_stranger=by_stranger)
-    vendor = VENDOR_OF_KEY.get(credential.env_var)
-    if not problem and vendor and request.adapter_type != vendor:
-        problem = f"is the built-in provider's own: only for adapter_type {vendor}; use a variable of its own"
+    problem = credentials.problem(credential, endpoint, request.adapter_type, by_stranger=by_stranger)
     if problem:
         yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
 
 
-def describe(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
-    """What is logged of a registration, whatever becomes of it: never a secret."""
+def log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
+    """The log fields of a registration, of a refused one too; none of them is a secret."""
     facts: dict[str, object] = {
         "model": shorten(request.name),
         "endpoint": redact_url(request.endpoint),

@@ -1,56 +1,44 @@
-"""The newest status of every model, kept fresh by probes."""
+"""The health monitor: the newest status of every model, kept fresh by probes."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust
-from services.models.catalog.model_list import LearnedFacts
-from services.models.health import probes
-from services.models.health.probes import Finding, Probe
+from services.models.catalog.listings import ListedFacts
+from services.models.health.probes import Probe
+from services.models.health.results import DEGRADED, HEALTHY, UNKNOWN, ProbeResult
 from services.models.transport.base import Transport
-from services.shared.backoff import pause_after
+from services.shared.backoff import Backoff
 from services.shared.logs import Log
 
 MAX_PROBES_AT_ONCE = 16
-"""Of those in the background; what a caller asks for is never held up."""
+"""Of those in the background; a caller's own is never held up."""
 
 MAX_UNWATCHED = 1024
 
 
-class Schedule(NamedTuple):
-    """How often models are probed, in seconds."""
+FRESH_SECONDS = 1.0
+"""A younger result answers a caller; with an older one the model is probed again."""
 
-    fresh: float = 1.0
-    """A result that is younger answers a caller; with an older one the model is probed again."""
-    usable: float = 30.0
-    """Between the probes of a model that can be used."""
-    first_retry: float = 1.0
-    """After the first failure. The pause doubles with each further one, up to `usable`."""
-    spread: float = 0.2
-    """Every pause is longer or shorter by up to this share, so that probes do not fall into step."""
-
-    def pause(self, failures: int) -> float:
-        """The time until the next probe after this many failures in a row."""
-        return pause_after(failures, usual=self.usable, first_retry=self.first_retry, spread=self.spread)
+BETWEEN_PROBES = Backoff(interval=30.0, first_retry=1.0)
 
 
 class _Record:
-    """What is known of one model."""
+    """The newest status of one model."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.checked_at: float | None = None
         """When the newest result came, in the loop's time."""
         self.running: asyncio.Task[None] | None = None
-        self.learned: LearnedFacts | None = None
-        """The newest that the server has told; a server that falls silent is still what it was."""
+        self.listed: ListedFacts | None = None
+        """The newest that the server has listed; they stay when it falls silent."""
         self.status = models_pb2.ModelStatus(
             name=probe.model,
-            status=probes.UNKNOWN,
+            status=UNKNOWN,
             endpoint=probe.url,
             reason="NOT_PROBED",
             message="the model has not been probed yet",
@@ -60,31 +48,38 @@ class _Record:
     def is_fresh(self, now: float, seconds: float) -> bool:
         return self.checked_at is not None and now - self.checked_at < seconds
 
-    def note(self, finding: Finding) -> None:
-        """Takes over what a probe found. A probe has failed when the model cannot be used: degraded is usable."""
+    def note(self, result: ProbeResult) -> None:
+        """Takes over a result. A probe has failed when the model cannot be used: degraded is usable."""
         now = datetime.now(UTC)
         status = self.status
-        if finding.status != status.status:
+        if result.status != status.status:
             status.since.FromDatetime(now)
-        usable = finding.status in (probes.HEALTHY, probes.DEGRADED)
+        usable = result.status in (HEALTHY, DEGRADED)
         if usable:
             status.last_success.FromDatetime(now)
         status.consecutive_failures = 0 if usable else status.consecutive_failures + 1
-        status.status, status.reason, status.message, status.endpoint, learned = finding
-        self.learned = learned or self.learned
+        status.status, status.reason, status.message, status.endpoint, listed = result
+        self.listed = listed or self.listed
         status.last_checked = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class StatusBoard:
-    """Probes models, and keeps what the newest probe of each has found.
+class HealthMonitor:
+    """Probes models, and keeps the newest result of each.
 
     Watched models (the registered ones) are probed in the background until they are forgotten; others only when
     somebody asks for them. `close` ends all probing.
     """
 
-    def __init__(self, log: Log, clients: ByTrust[Transport], schedule: Schedule | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clients: ByTrust[Transport],
+        backoff: Backoff = BETWEEN_PROBES,
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
         self._log = log
-        self._schedule = schedule or Schedule()
+        self._backoff = backoff
+        self._fresh_seconds = fresh_seconds
         self._clients = clients
         self._watched: dict[str, _Record] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -93,7 +88,7 @@ class StatusBoard:
         self._background = asyncio.Semaphore(MAX_PROBES_AT_ONCE)
 
     def watch(self, probe: Probe) -> None:
-        """Probes a model in the background, from now on; what was known of the name before is forgotten."""
+        """Probes a model in the background from now on, and forgets the status of another one of its name."""
         self.forget(probe.model)
         record = self._watched[probe.model] = _Record(probe)
         self._watchers[probe.model] = asyncio.create_task(self._watch(record), name=f"watch {probe.model}")
@@ -106,26 +101,26 @@ class StatusBoard:
             watcher.cancel()
 
     def newest(self, model: str) -> models_pb2.ModelStatus | None:
-        """What is known of a watched model, without a new probe; None when it is not watched."""
+        """The newest status of a watched model, without a new probe; None when it is not watched."""
         record = self._watched.get(model)
         return _copy(record.status) if record else None
 
-    def learned(self, model: str) -> LearnedFacts | None:
-        """What the server of a watched model has told of it."""
+    def listed_facts(self, model: str) -> ListedFacts | None:
+        """The facts that the server of a watched model lists of it."""
         record = self._watched.get(model)
-        return record.learned if record else None
+        return record.listed if record else None
 
     async def check(self, probe: Probe) -> models_pb2.ModelStatus:
-        """A fresh status: at most `Schedule.fresh` old. Callers who ask at the same time share one probe."""
+        """A status that is at most `fresh_seconds` old. Callers who ask at the same time share one probe."""
         record = self._record(probe)
         await self._refresh(record)
         return _copy(record.status)
 
-    async def inspect(self, probe: Probe) -> tuple[models_pb2.ModelStatus, LearnedFacts | None]:
-        """What a probe finds and learns now; nothing of it is kept."""
+    async def inspect(self, probe: Probe) -> tuple[models_pb2.ModelStatus, ListedFacts | None]:
+        """The status of a new probe, and the facts that the server lists; nothing of them is kept."""
         record = _Record(probe)
         await self._refresh(record)
-        return record.status, record.learned
+        return record.status, record.listed
 
     async def close(self) -> None:
         """Ends all probing, in the middle of probes if need be."""
@@ -154,16 +149,16 @@ class StatusBoard:
         while True:
             async with self._background:
                 await self._refresh(record)
-            await asyncio.sleep(self._schedule.pause(record.status.consecutive_failures))
+            await asyncio.sleep(self._backoff.pause(record.status.consecutive_failures))
 
     async def _refresh(self, record: _Record) -> None:
-        if record.is_fresh(asyncio.get_running_loop().time(), self._schedule.fresh):
+        if record.is_fresh(asyncio.get_running_loop().time(), self._fresh_seconds):
             return
         if record.running is None:
             record.running = asyncio.create_task(self._probe(record), name=f"probe {record.probe.model}")
             self._running.add(record.running)
             record.running.add_done_callback(self._running.discard)
-        # Whoever waits may be cancelled; the probe goes on for the others, and ends by its own limit.
+        # A caller who waits may be cancelled; the probe goes on for the others, and ends by its own limit.
         await asyncio.shield(record.running)
 
     async def _probe(self, record: _Record) -> None:
@@ -177,14 +172,14 @@ class StatusBoard:
         if status.status != before:
             self._log.info("model status", model=status.name, status=status.status, reason=status.reason, before=before)
 
-    async def _ask(self, probe: Probe) -> Finding:
+    async def _ask(self, probe: Probe) -> ProbeResult:
         try:
             return await probe.ask(self._clients.of(probe.untrusted))
         except Exception as error:
             # One bad probe must not end the watch of its model.
             self._log.error("probe failed unexpectedly", error=error, model=probe.model)
             message = "the probe itself failed; the log of the Model Service says where"
-            return Finding(probes.UNKNOWN, "PROBE_FAILED", message, probe.url)
+            return ProbeResult(UNKNOWN, "PROBE_FAILED", message, probe.url)
 
 
 def _copy(status: models_pb2.ModelStatus) -> models_pb2.ModelStatus:

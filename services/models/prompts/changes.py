@@ -17,8 +17,8 @@ from proto.models_pb2 import Prompt
 from services.models.prompts.events import ARCHIVED, LABEL_REMOVED, LABEL_SET, REGISTERED, UNARCHIVED, Account, record
 from services.models.prompts.record import PromptLine
 from services.models.prompts.rows import is_archived, to_row
+from services.models.storage.stored_messages import now
 from services.models.storage.tables import prompt_labels, prompt_versions
-from services.models.storage.writes import now
 from services.shared.errors import Conflict, PreconditionFailed
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
+from services.models.storage.stored_messages import now
 from services.models.storage.tables import prompt_events
-from services.models.storage.writes import now
 from services.shared.page_tokens import Number, read_page_size, read_page_token
 from services.shared.paging import cut_page
 

@@ -25,7 +25,6 @@ from services.models.prompts.requests import check_archive, check_get, check_lis
 from services.models.prompts.rows import Key, read_outlines, read_page, read_sizes, read_version, read_versions
 from services.models.prompts.version import define, is_name, warn
 from services.models.prompts.version_cache import RecentVersions
-from services.models.storage.writes import SerialWrites
 from services.models.validation.fields import shorten, suggest
 from services.models.validation.limits import MAX_PROMPTS
 from services.shared.database import Database
@@ -34,6 +33,7 @@ from services.shared.offload import run_in_thread_if_large
 from services.shared.ordered_names import OrderedNames
 from services.shared.page_tokens import MAX_PAGE_BYTES, Text, read_page_size, read_page_token
 from services.shared.paging import cut_page
+from services.shared.serial_writes import SerialWrites
 from services.shared.storage_errors import retried
 
 WRITERS = "prompts"

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proto import models_pb2
 from proto.models_pb2 import Prompt
 from services.models.prompts.templates import find_variables
+from services.models.storage.stored_messages import from_json, to_json
 from services.models.storage.tables import prompt_labels, prompt_versions
-from services.models.storage.writes import from_json, to_json
 from services.shared.page_tokens import Number, read_page_size, read_page_token, write_page_token
 from services.shared.row_pages import fetch_page
 from services.shared.time_slices import TimeSlices

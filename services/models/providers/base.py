@@ -39,9 +39,6 @@ from services.models.transport.sse import Event
 from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
 from services.shared.offload import LARGE_BYTES
 
-PUBLIC_HEADERS = frozenset({"anthropic-version"})
-"""Of a target: all others are keys, or name an account."""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -77,6 +74,8 @@ class Target:
     """Whether a stranger has registered it."""
     other_roots: Sequence[str] = ()
     """Where else the API may lie, if it is not at `endpoint`."""
+    secrets: Collection[str] = ()
+    """The keys, and the names of accounts, in the headers."""
     other_keys: Callable[[], Collection[str]] = list
     """The keys of the platform that are not this server's."""
 
@@ -87,12 +86,7 @@ class Target:
 
     def keys(self) -> list[str]:
         """All that no error may quote, whichever server it comes from."""
-        return [*keys_in(self.headers), *self.other_keys()]
-
-
-def keys_in(headers: Mapping[str, str]) -> list[str]:
-    """The keys, and the names of accounts, in the headers of a target."""
-    return [value.removeprefix("Bearer ") for name, value in headers.items() if name not in PUBLIC_HEADERS]
+        return [*self.secrets, *self.other_keys()]
 
 
 HISTORY_FIELD = "session_id"

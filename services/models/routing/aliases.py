@@ -1,11 +1,10 @@
-"""Names that the operator gives to models: MODELS_ALIASES="fast=gpt-4o-mini,smart=anthropic/claude-opus-5-5"."""
+"""Aliases, the operator's own names of models: MODELS_ALIASES="fast=gpt-4o-mini,smart=anthropic/claude-opus-5-5"."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.models.catalog.built_in_models import BUILT_IN_MODELS
-from services.models.catalog.families import VENDORS
+from services.models.catalog.vendor_models import VendorModels
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.validation.request import check_model_name
 from services.shared.errors import StartupError
@@ -14,17 +13,17 @@ from services.shared.logs import Log
 SETTING = "MODELS_ALIASES"
 
 
-def read_aliases(text: str) -> Mapping[str, str]:
+def read_aliases(text: str, vendor_models: VendorModels) -> Mapping[str, str]:
     """The model that each alias stands for. Raises StartupError.
 
-    Whether a model is there is not known at the start: it may be registered later.
+    The model need not be there at the start: it may be registered later.
     """
     aliases: dict[str, str] = {}
     for entry in filter(None, (entry.strip() for entry in text.split(","))):
         alias, equals, model = (part.strip() for part in entry.partition("="))
         if not equals or _is_no_name(alias) or _is_no_name(model):
             raise StartupError(f"{SETTING}: each entry must be alias=model, with commas between them")
-        if alias.startswith(tuple(f"{vendor}/" for vendor in VENDORS)):
+        if vendor_models.named_vendor(alias):
             raise StartupError(f"{SETTING}: {alias} would hide a model of that provider; choose a name without it")
         if alias in aliases:
             raise StartupError(f"{SETTING}: {alias} is there twice; leave one of them")
@@ -41,12 +40,12 @@ def by_model(aliases: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def tell_hidden(aliases: Mapping[str, str], models: ModelRegistry, log: Log) -> None:
+def log_hidden(aliases: Mapping[str, str], models: ModelRegistry, vendor_models: VendorModels, log: Log) -> None:
     """Logs which aliases take the place of a built-in model, and which are out of use because a model is registered."""
     for alias, model in aliases.items():
         if models.find(alias):
             log.warning("alias is hidden by a registered model", alias=alias)
-        elif alias in BUILT_IN_MODELS:
+        elif vendor_models.is_built_in(alias):
             log.warning("alias hides a built-in model", alias=alias, model=model)
 
 

@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 from proto import models_pb2
 from services.models.catalog.lifecycle import Today, today_utc
-from services.models.catalog.provider_registry import KEY_VARIABLES, ProviderRegistry
-from services.models.catalog.vendor_models import VendorModel, VendorModels
+from services.models.catalog.provider_registry import ProviderRegistry
+from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendor_models import VendorModels
 from services.models.custom_models.model_registry import ModelRegistry
-from services.models.health.monitor import StatusBoard
-from services.models.health.probes import UNHEALTHY, ProviderProbe
+from services.models.health.monitor import HealthMonitor
+from services.models.health.probes import ProviderProbe
+from services.models.health.results import UNHEALTHY
 from services.models.routing.aliases import by_model
 from services.models.routing.router import Router
 from services.models.transport.api_roots import PROCESS_ROOTS
@@ -36,7 +38,7 @@ class ModelDirectory:
         models: ModelRegistry,
         vendor_models: VendorModels,
         router: Router,
-        board: StatusBoard,
+        monitor: HealthMonitor,
         aliases: Mapping[str, str],
         today: Today = today_utc,
     ) -> None:
@@ -44,7 +46,7 @@ class ModelDirectory:
         self._models = models
         self._vendor_models = vendor_models
         self._router = router
-        self._board = board
+        self._monitor = monitor
         self._aliases = aliases
         self._aliases_by_model = by_model(aliases)
         self._today = today
@@ -81,16 +83,16 @@ class ModelDirectory:
         if not is_plain_path(f"/{answering.upstream}"):
             message = "no provider has a model whose id holds such characters, so none was asked"
             return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)
-        path = f"/models/{quote(answering.upstream, safe='')}"
+        path = f"{model.vendor.adapter.listing.path}/{quote(answering.upstream, safe='')}"
         url, *others = [place + path for place in PROCESS_ROOTS.in_order(provider.api_roots)] if provider else [""]
         probe = ProviderProbe(
             model=name,
             url=url,
             other_urls=tuple(others),
             headers=provider.headers if provider else None,
-            variable=KEY_VARIABLES[model.vendor],
+            variable=model.vendor.key_variable,
         )
-        return await self._board.check(probe)
+        return await self._monitor.check(probe)
 
     def _behind(self, name: str | None) -> Iterator[Model]:
         """All models behind a name, in the order of their names."""
@@ -130,7 +132,7 @@ class ModelDirectory:
     def _vendor_info(self, model: VendorModel) -> models_pb2.ModelInfo:
         return models_pb2.ModelInfo(
             name=model.name,
-            provider=model.vendor,
+            provider=model.vendor.name,
             capabilities=self._vendor_models.capabilities(model, self._today()),
             aliases=sorted({*self._operators_aliases(model.name), *self._operators_aliases(model.pinned_name)}),
             source=model.source,
@@ -142,4 +144,4 @@ class ModelDirectory:
 
 
 def _provider(model: Model) -> str:
-    return model.vendor if isinstance(model, VendorModel) else model.provider
+    return model.vendor.name if isinstance(model, VendorModel) else model.provider

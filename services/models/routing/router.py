@@ -5,34 +5,24 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from proto import models_pb2
 from services.models.access.credentials import Credentials
 from services.models.catalog import prices
-from services.models.catalog.families import facts_for, facts_of_server, vendor_of
 from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import Provider, ProviderRegistry, preview
-from services.models.catalog.vendor_models import VendorModel, VendorModels
+from services.models.catalog.vendor import AdapterType
+from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendor_models import VendorModels
+from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.custom_models.model_registry import ModelRegistry
-from services.models.providers.anthropic.dialect import API_VERSION
-from services.models.providers.base import Dialect, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
+from services.models.providers.base import Target
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
 from services.models.validation.fields import shorten, suggest
 from services.shared.errors import NotFound, PreconditionFailed
 from services.shared.ordered_names import OrderedNames
-
-DIALECTS: dict[str, Dialect] = {
-    "openai": OPENAI,
-    "openai-compatible": OPENAI_COMPATIBLE,
-    "anthropic": ANTHROPIC,
-    "vllm": VLLM,
-}
-
-STOPS_ON_DISCONNECT = frozenset({"openai", "vllm"})
-"""Adapter types whose servers stop an answer that is not streamed when the caller has left."""
 
 
 class _Route(NamedTuple):
@@ -155,7 +145,7 @@ class Router:
     def _refuse_retired(self, model: VendorModel, answering: VendorModel, today: datetime.date) -> None:
         if self._retired_policy == "reject" and model.is_replaced(today):
             replacement = answering.upstream
-            when = f" on {model.calendar.shutdown}" if model.calendar.shutdown else ""
+            when = f" on {model.lifecycle.shutdown}" if model.lifecycle.shutdown else ""
             raise PreconditionFailed(
                 f"{model.name} was retired by its vendor{when}; use {replacement}",
                 reason="MODEL_RETIRED",
@@ -176,21 +166,23 @@ def registered_target(
 
     Without secrets its credential is not read.
     """
-    told = model.capabilities
+    adapter, told = ADAPTER_TYPES[model.adapter_type], model.capabilities
     can_stream = told.supports_streaming or not told.HasField("supports_streaming")
     credentials = credentials or Credentials()
-    endpoint, *other_roots = credentials.api_roots(model)
+    endpoint, *other_roots = credentials.permitted_roots(model.credential, adapter.api_roots(model.endpoint))
+    key = _key(model, credentials) if with_secrets else ""
     return Target(
-        dialect=DIALECTS[model.adapter_type],
+        dialect=adapter.dialect,
         provider=model.provider,
         model=model.upstream_model,
         endpoint=endpoint,
         other_roots=other_roots,
-        headers=dict(_headers(model, credentials, with_secrets)),
-        facts=_facts(model),
+        headers=adapter.headers(key),
+        secrets=(key,) if key else (),
+        facts=_facts(model, adapter),
         state_owner=_state_owner(model),
         default_options_json=model.default_options_json,
-        streams_unary=can_stream and model.adapter_type not in STOPS_ON_DISCONNECT,
+        streams_unary=can_stream and not adapter.stops_on_disconnect,
         can_stream=can_stream,
         price=_price(model.capabilities),
         warnings=warnings,
@@ -211,29 +203,17 @@ def _state_owner(model: models_pb2.RegisteredModel) -> str:
     return f"{model.adapter_type}:{hashlib.sha256(model.endpoint.encode()).hexdigest()[:12]}"
 
 
-def _headers(
-    model: models_pb2.RegisteredModel, credentials: Credentials, with_secrets: bool
-) -> Iterator[tuple[str, str]]:
-    if model.adapter_type == "anthropic":
-        yield "anthropic-version", API_VERSION
-    if not with_secrets:
-        return
+def _key(model: models_pb2.RegisteredModel, credentials: Credentials) -> str:
     try:
-        key = credentials.key_for(model)
+        return credentials.key_for(model)
     except PreconditionFailed as problem:
         facts = {"model": model.name, **problem.metadata}
         raise PreconditionFailed(f"{model.name}: {problem.message}", reason=problem.reason, metadata=facts) from None
-    if not key:
-        return
-    if model.adapter_type == "anthropic":
-        yield "x-api-key", key
-    else:
-        yield "authorization", f"Bearer {key}"
 
 
-def _facts(model: models_pb2.RegisteredModel) -> ModelFacts:
-    """What the adapter knows of such models, and what the registration says of this one, which wins."""
-    facts, told = _adapter_facts(model), model.capabilities
+def _facts(model: models_pb2.RegisteredModel, adapter: AdapterType) -> ModelFacts:
+    """The facts that the adapter type knows of such models, and those of the registration, which win."""
+    facts, told = adapter.facts(model.upstream_model), model.capabilities
     return dataclasses.replace(
         facts,
         unsupported=facts.unsupported.union(told.unsupported_parameters),
@@ -257,12 +237,3 @@ def _media(known: frozenset[MediaKind] | None, told: models_pb2.ModelCapabilitie
         return None
     kept = MEDIA_KINDS if known is None else known
     return frozenset({kind for kind in kept if said.get(kind, True)} | {kind for kind in said if said[kind]})
-
-
-def _adapter_facts(model: models_pb2.RegisteredModel) -> ModelFacts:
-    # Another server's models behind the same adapter are not what their vendor's families are.
-    if model.adapter_type == "openai" and vendor_of(model.upstream_model) == "openai":
-        return facts_for("openai", model.upstream_model)
-    if model.adapter_type == "anthropic":
-        return facts_for("anthropic", model.upstream_model)
-    return facts_of_server(model.upstream_model)

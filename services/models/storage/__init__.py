@@ -1,1 +1,1 @@
-"""Storage: the tables of prompts and models, and the order of a registry's writes."""
+"""Storage: the tables of prompts and models, and the stored form of messages."""

@@ -1,7 +1,7 @@
-"""The tables of the Model Service, as the newest script in `migrations` leaves them.
+"""The tables of the Model Service, as of the newest script in `migrations`.
 
-Messages are kept as JSON of their protobuf form: what the contract adds to them needs no new schema. Times are
-RFC 3339 in UTC, as the contract tells them.
+Messages are stored as protobuf JSON, so that new fields in the contract need no new schema. Times are RFC 3339 in UTC,
+as in the contract.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ prompt_versions = Table(
     Column("content_hash", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("archived_at", Text),
-    # Of the version as a message.
+    # The size of the version as a message.
     Column("bytes", Integer, nullable=False),
-    # What is asked of many versions at once is read from here alone: their rows may have a megabyte each.
+    # Queries over many versions read this index only, because rows may have a megabyte each.
     Index("prompt_version_facts", "name", "version", "archived_at", "bytes", "content_hash", "created_at"),
 )
 
@@ -37,8 +37,8 @@ prompt_labels = Table(
     ForeignKeyConstraint(["name", "version"], ["prompt_versions.name", "prompt_versions.version"]),
 )
 
-# Whatever changes a prompt adds a row here in the same transaction. Prompts are changed by one writer at a time, so a
-# higher id was committed later, and what stands behind an id is all that has changed since.
+# Each change of a prompt adds a row here in the same transaction. Prompts have one writer at a time, so a higher id was
+# committed later, and the rows after an id are all changes since then.
 prompt_events = Table(
     "prompt_events",
     metadata,
@@ -61,11 +61,11 @@ registered_models = Table(
     Column("name", Text, primary_key=True),
     Column("definition_json", Text, nullable=False),
     Column("registered_at", Text, nullable=False),
-    # Registered by a stranger, and held to the rules for strangers.
+    # Registered by a stranger, and subject to the rules for strangers.
     Column("untrusted", Boolean, nullable=False, server_default=false()),
 )
 
-# Every name that leads to a registered model, its own and its aliases: no two models share one.
+# All names of registered models, with their aliases; each name belongs to one model.
 registered_model_names = Table(
     "registered_model_names",
     metadata,

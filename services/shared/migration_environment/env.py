@@ -1,4 +1,4 @@
-"""What Alembic runs to upgrade: the scripts, on the connection and in the transaction that it is given."""
+"""Alembic's environment: runs the scripts on the given connection, in its transaction."""
 
 from __future__ import annotations
 

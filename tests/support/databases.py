@@ -10,11 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from services.shared.database import Database
 from services.shared.logs import LineWriter, Log
 from services.shared.migrations import version_table
 from tests.support.postgresql import dump_schema, is_served, schema_of
+
+on_postgresql_too = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
+"""For tests of what each kind of database does in its own way: order, locks, constraints, bytes. That all answers are
+the same otherwise, random operations show."""
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 MIGRATIONS = {"models": "models/migrations", "sessions": "sessions/migrations"}

@@ -1,0 +1,200 @@
+"""Listings: how APIs list their models, and what they say of each.
+
+Sources: `openai.types.Model` of openai 3.54 (with `shutdown_date`), `anthropic.types.ModelInfo` of anthropic 2.12,
+`ModelCard` in vLLM's vllm/entrypoints/openai (`max_model_len`), and `get_res_model_info` in llama.cpp's tools/server
+(`meta.n_ctx`). A member that is missing or of another type is taken as not listed: a list must not fail for one entry.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from proto.models_pb2 import ModelCapabilities
+from services.models.catalog.lifecycle import UNKNOWN, State
+from services.models.validation.limits import MAX_SERVED_NAMES
+from services.shared import json_text
+
+MAX_TOKENS = 2**31 - 1
+
+MAX_NEXT_PAGE_LENGTH = 1024
+
+Entry: TypeAlias = Mapping[str, Any]
+"""A model in a list, as its server writes it."""
+
+# Names in a list are shown to callers and written into requests.
+FIT_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
+
+# OpenAI and those that imitate it list models of all kinds, and say of none which kind it is.
+_OTHER_KINDS = re.compile(
+    r"embedding|tts|whisper|dall-e|image|realtime|transcribe|translate|moderation|sora|instruct|gpt-live"
+    r"|\A(babbage|davinci)-"
+)
+
+
+class ListUnavailable(ValueError):
+    """The answer is not a list of models."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as its server lists it. None means that the list does not say."""
+
+    id: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    shutdown: datetime.date | None = None
+    deprecated: datetime.date | None = None
+    state: State = UNKNOWN
+    images: bool | None = None
+    documents: bool | None = None
+    json_schema: bool | None = None
+    """Whether it has the provider's own field for an answer's schema."""
+    reasons: bool | None = None
+    takes_budget: bool | None = None
+    adaptive: bool | None = None
+    efforts: tuple[str, ...] | None = None
+
+
+class ListPage(NamedTuple):
+    """One answer of a list."""
+
+    entries: Mapping[str, Entry]
+    """By the ids of the models."""
+    next_page: str
+    """The token of the next page; empty on the last one."""
+
+
+def one_page(_: Entry) -> str:
+    """The next page of a list that has one page only."""
+    return ""
+
+
+def no_query(_: str) -> str:
+    """The query of a list that takes none."""
+    return ""
+
+
+def is_for_chat(model_id: str, _: Entry) -> bool:
+    """Whether a model chats, as far as its id tells."""
+    return not _OTHER_KINDS.search(model_id)
+
+
+def describe(model_id: str, entry: Entry) -> ListedModel:
+    """A model as OpenAI, vLLM and llama.cpp list it."""
+    return ListedModel(model_id, context_window=served_window(entry), shutdown=listed_day(entry.get("shutdown_date")))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """How an API lists its models: where, in which pages, and in which members. By default as OpenAI does."""
+
+    describe: Callable[[str, Entry], ListedModel] = describe
+    is_for_chat: Callable[[str, Entry], bool] = is_for_chat
+    query: Callable[[str], str] = no_query
+    """The query of the page that a token stands for, with its `?`; of the first page for an empty token."""
+    next_page: Callable[[Entry], str] = one_page
+    """The token of the page behind an answer, or nothing."""
+    path: str = "/models"
+    """Below the base URL. The model itself is at its id below that."""
+    entries_member: str = "data"
+    id_member: str = "id"
+    id_prefix: str = ""
+    """What stands before each id in the list and not in a request, such as Google's `models/`."""
+
+    def read(self, body: bytes) -> ListPage:
+        """Reads an answer. Raises ListUnavailable."""
+        try:
+            answer = json_text.decode(body)
+        except json_text.Malformed:
+            raise ListUnavailable from None
+        listed = answer.get(self.entries_member) if isinstance(answer, dict) else None
+        if not isinstance(listed, list):
+            raise ListUnavailable
+        named = ((entry.get(self.id_member), entry) for entry in listed if isinstance(entry, dict))
+        entries = {name.removeprefix(self.id_prefix): entry for name, entry in named if isinstance(name, str)}
+        return ListPage(entries, _checked(self.next_page(answer)))
+
+    def models(self, page: ListPage) -> list[ListedModel]:
+        """The models of a page that chat, as far as their ids are fit to be shown."""
+        return [
+            self.describe(model_id, entry)
+            for model_id, entry in page.entries.items()
+            if FIT_NAME.fullmatch(model_id) and self.is_for_chat(model_id, entry)
+        ]
+
+
+def _checked(next_page: str) -> str:
+    if len(next_page) > MAX_NEXT_PAGE_LENGTH:
+        raise ListUnavailable
+    return next_page
+
+
+def served_window(entry: Entry) -> int | None:
+    """The tokens that vLLM or llama.cpp has room for, which may be fewer than the model was trained for."""
+    meta = entry.get("meta")
+    return listed_tokens(entry.get("max_model_len")) or listed_tokens(
+        meta.get("n_ctx") if isinstance(meta, dict) else None
+    )
+
+
+def listed_tokens(value: object) -> int | None:
+    return value if type(value) is int and 0 < value <= MAX_TOKENS else None
+
+
+def listed_day(value: object) -> datetime.date | None:
+    """The day of a date, or of a time, as RFC 3339 writes them."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return datetime.date.fromisoformat(value[:10])
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------------------------- lists of registered models' servers
+
+
+class ListedFacts(NamedTuple):
+    """The facts that a server lists of a registered model."""
+
+    context_window: int | None
+    """In tokens."""
+    served_names: tuple[str, ...]
+    """The names in the list that are fit to be shown."""
+    day: str
+    """The day of the list, YYYY-MM-DD in UTC."""
+
+
+def names_fit_to_show(page: ListPage, count: int) -> list[str]:
+    """The first names that are fit to be shown: any other text in a list is a stranger's."""
+    return list(itertools.islice(filter(FIT_NAME.fullmatch, page.entries), count))
+
+
+def listed_facts(listing: Listing, page: ListPage, model_id: str) -> ListedFacts:
+    """The facts that a page has of a model, which may be missing from it."""
+    window = listing.describe(model_id, page.entries.get(model_id, {})).context_window
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return ListedFacts(window, tuple(names_fit_to_show(page, MAX_SERVED_NAMES)), day)
+
+
+def with_listed_facts(capabilities: ModelCapabilities, listed: ListedFacts | None) -> ModelCapabilities:
+    """The capabilities in a registration, with the facts that its server lists where the registration is silent."""
+    completed = ModelCapabilities()
+    completed.CopyFrom(capabilities)
+    completed.source = capabilities.source or "registration"
+    if listed is None:
+        return completed
+    if not completed.HasField("context_window") and listed.context_window:
+        completed.context_window = listed.context_window
+    if not completed.served_names:
+        completed.served_names.extend(listed.served_names)
+    now = (completed.context_window, list(completed.served_names))
+    if now != (capabilities.context_window, list(capabilities.served_names)):
+        completed.source += "+provider"
+        completed.as_of = listed.day
+    return completed

@@ -1,0 +1,140 @@
+"""Vendors and adapter types: the values that say all that differs between one and another."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from services.models.catalog.families import facts_of_server
+from services.models.catalog.lifecycle import SERVED, Lifecycle
+from services.models.catalog.listings import Listing
+from services.models.providers.base import Dialect
+from services.models.providers.facts import ModelFacts
+from services.models.transport.api_roots import api_roots
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Authentication by a key in a header. Keys in URLs have no place here: URLs are logged on their way."""
+
+    header: str
+    prefix: str = ""
+
+    def headers(self, key: str) -> dict[str, str]:
+        """The header with the key; none without a key."""
+        return {self.header: self.prefix + key} if key else {}
+
+
+BEARER = Auth("authorization", "Bearer ")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AdapterType:
+    """A kind of server, as `RegisterModel` and the vendors name it: how it is called, and how it lists its models."""
+
+    name: str
+    dialect: Dialect
+    auth: Auth = BEARER
+    fixed_headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of every call. They are no secrets."""
+    listing: Listing = field(default_factory=Listing)
+    facts: Callable[[str], ModelFacts] = facts_of_server
+    """The facts of a registered model, by its id at the server."""
+    base_urls_omit_version: bool = False
+    """Whether base URLs usually end before the version path, as Anthropic's do."""
+    stops_on_disconnect: bool = False
+    """Whether such servers stop an answer that is not streamed when the caller has left."""
+    health_path: str = ""
+    """The path beside the version path that says whether the server lives, where its list of models does not."""
+
+    def headers(self, key: str) -> dict[str, str]:
+        """The headers of a call with this key, or without one."""
+        return {**self.fixed_headers, **self.auth.headers(key)}
+
+    def api_roots(self, base_url: str) -> Sequence[str]:
+        """The roots of the API that a base URL may mean, the likeliest first."""
+        return api_roots(base_url, without_version=self.base_urls_omit_version)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltInModel:
+    """A vendor's model that the platform knows by name."""
+
+    name: str
+    max_output_tokens: int | None = None
+    lifecycle: Lifecycle = SERVED
+    upstream: str = ""
+    """The vendor's id for it, where that is another one than `name`."""
+    context_window: int | None = None
+    """Where the table of prices does not have it."""
+
+    @property
+    def id(self) -> str:
+        """The vendor's id for it."""
+        return self.upstream or self.name
+
+
+_NO_ID = re.compile(r"(?!)")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vendor:
+    """A commercial provider. One that is compatible with an adapter type needs the first five fields and no others."""
+
+    name: str
+    """The name in `vendor/model`, in answers and in logs."""
+    title: str
+    """The name that it gives itself."""
+    key_variable: str
+    base_url: str
+    """As its own SDK has it, and as the variable of its base URL may replace it."""
+    adapter: AdapterType
+    url_variable: str = ""
+    """By default, that of the key with `BASE_URL` in place of `API_KEY`."""
+    header_variables: Mapping[str, str] = field(default_factory=dict)
+    """Headers that name an account, by their variables."""
+    fixed_headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of every call, beside those of the adapter type."""
+    stops_on_disconnect: bool = False
+    """Whether it stops an answer that is not streamed when the caller has left."""
+    id_pattern: re.Pattern[str] = _NO_ID
+    """The ids that are plainly its own, listed or not."""
+    facts: Callable[[str], ModelFacts] = facts_of_server
+    """The facts of its models, by their ids."""
+    as_of: str = ""
+    """The day on which its facts and models were checked, YYYY-MM-DD."""
+    models: Sequence[BuiltInModel] = ()
+    shutdowns: Mapping[str, datetime.date] = field(default_factory=dict)
+    """The first day without it, of other models, by their ids."""
+    price_list: str = ""
+    """The provider's id in genai-prices, where its prices are known."""
+    long_cache_write: int | None = None
+    """The price of a token that its cache keeps for an hour, in tokens of the prompt."""
+
+    def __post_init__(self) -> None:
+        if not self.url_variable:
+            object.__setattr__(self, "url_variable", self.key_variable.replace("_API_KEY", "_BASE_URL"))
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    def headers(self, key: str) -> dict[str, str]:
+        """The headers of a call with this key, or without one."""
+        return {**self.fixed_headers, **self.adapter.headers(key)}
+
+    def api_roots(self, base_url: str) -> Sequence[str]:
+        """The roots of its API that a base URL may mean, the likeliest first."""
+        roots = self.adapter.api_roots(base_url)
+        if self.adapter.base_urls_omit_version:
+            return roots[:1]
+        # The URL as it was written comes first, as in the vendor's SDK, and the key stays below it.
+        return (base_url, *(root for root in roots if root.startswith(f"{base_url}/")))
+
+
+def shutdown_days(ids_by_day: Mapping[str, Sequence[str]]) -> Mapping[str, datetime.date]:
+    """The day of each id, of a table by days."""
+    return {model_id: datetime.date.fromisoformat(day) for day, ids in ids_by_day.items() for model_id in ids}

@@ -1,0 +1,11 @@
+"""The adapter types of servers that speak OpenAI's API and are not OpenAI."""
+
+from __future__ import annotations
+
+from services.models.catalog.vendor import AdapterType
+from services.models.providers.dialects import OPENAI_COMPATIBLE, VLLM
+
+COMPATIBLE = AdapterType("openai-compatible", OPENAI_COMPATIBLE)
+
+# vLLM lists its models although its engine is dead.
+VLLM_SERVER = AdapterType("vllm", VLLM, stops_on_disconnect=True, health_path="/health")
