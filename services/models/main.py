@@ -27,7 +27,7 @@ from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.servicer import GENERATING_METHODS, ModelServicer
 from services.models.sessions.client import SessionClient
-from services.models.sessions.turn import Turns
+from services.models.sessions.turn import TurnFactory
 from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
@@ -94,7 +94,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await database.watch(models.load)
         router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
         directory = ModelDirectory(providers, models, vendor_models, router, monitor, aliases, today)
-        turns = Turns(sessions, directory.capabilities)
+        turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         chats = ChatService(transports, router, prompts, turns, trust)
         servicer = ModelServicer(chats, directory, models, prompts, trust)

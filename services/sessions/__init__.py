@@ -1,1 +1,1 @@
-"""The Session Service: conversations, whose turn it is in them, and what is remembered between them."""
+"""The Session Service: conversations, the turn that runs in each, and the memory of users between them."""

@@ -1,4 +1,4 @@
-"""What an append writes: its messages, and the id by which its repetition is known."""
+"""Appends: the messages that they insert, and the request ids that make them idempotent."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from services.shared.time_slices import TimeSlices
 
 MAX_STATEMENT_ROWS = 100
 MAX_STATEMENT_BYTES = 1024 * 1024
-"""Of one INSERT: while the driver packs what it is given, nobody else has their turn."""
+"""Limits for one INSERT: the driver blocks other tasks while it encodes the values."""
 
 REMEMBERED_REQUESTS = 1000
-"""How many of a session's request ids are kept at least. When there are twice as many, the older ones are forgotten."""
+"""Request ids that a session keeps at least. When it has twice as many, the older ones are deleted."""
 
 HASHED_BYTES = 1024 * 1024
 
 
 class Appended(NamedTuple):
-    """Where appended messages begin, and when that was; `duplicate` when it was an earlier call that appended them."""
+    """The first sequence of appended messages and their time; `duplicate`: an earlier call appended them."""
 
     first_sequence: int
     create_time: int
@@ -43,7 +43,7 @@ async def insert_messages(
 
 
 def _statements(contents: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Where each statement begins and ends."""
+    """The start and end of each statement's messages."""
     start = size = 0
     for index, content in enumerate(contents):
         if index > start and (index - start == MAX_STATEMENT_ROWS or size + len(content) > MAX_STATEMENT_BYTES):
@@ -56,9 +56,9 @@ def _statements(contents: Sequence[bytes]) -> Iterator[tuple[int, int]]:
 async def find_request(
     connection: AsyncConnection, session_key: str, request_id: str, content_hash: bytes
 ) -> Appended | None:
-    """What the earlier append with this id did, if there was one.
+    """The earlier append with this id, if there was one.
 
-    Raises AlreadyExists REQUEST_ID_REUSED when that came with other messages.
+    Raises AlreadyExists REQUEST_ID_REUSED when it had other messages.
     """
     c = appends.c
     result = await connection.execute(
@@ -99,7 +99,7 @@ async def remember_request(
 
 
 async def hash_contents(contents: Sequence[bytes]) -> bytes:
-    """What tells the messages of one append from those of another."""
+    """A hash of an append's messages, which identifies them."""
     digest = hashlib.sha256()
     slices = TimeSlices()
     for content in contents:

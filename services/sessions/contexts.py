@@ -1,4 +1,4 @@
-"""Reads, out of a session's history, the window that a model is sent."""
+"""Contexts: the window of a session's history that is sent to a model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from services.shared.time_slices import TimeSlices
 
 FIRST_BATCH = 100
 MAX_BATCH = 1000
-"""How many messages are read at once: more and more, because most windows are short and some histories long."""
+"""Messages that are read at once: a number that doubles, because most windows are short and some histories long."""
 
 MAX_CONTEXT_BYTES = 30 * 1024 * 1024
-"""What the largest message between services leaves room for."""
+"""Limit that fits into the largest message between services."""
 MAX_CONTEXT_MESSAGES = 10_000
-"""As many as a chat may bring by itself."""
+"""Limit that is the same as for a chat's own messages."""
 
 
 class Context(NamedTuple):
-    """A window as a serialised GetContextResponse, and what the log is told of it."""
+    """A window as the pieces of a serialized GetContextResponse, with the numbers for the log."""
 
     pieces: Sequence[bytes]
     messages: int
@@ -33,53 +33,53 @@ class Context(NamedTuple):
 
 
 async def read_context(history: History, window: WindowPolicy) -> Context:
-    """The window, and what is known of it. Raises LimitExceeded CONTEXT_TOO_LARGE."""
+    """Reads the window. Raises LimitExceeded CONTEXT_TOO_LARGE."""
     entries = await fetch_window(history, Limits.read(window))
     next_sequence = history.session.next_sequence
-    # There are no gaps, so the next sequence tells the count.
+    # Sequences have no gaps, so the next one gives the count.
     dropped = next_sequence - 1 - len(entries)
-    told = GetContextResponse(
+    summary = GetContextResponse(
         next_sequence=next_sequence,
         dropped_messages=dropped,
         estimated_tokens=sum(entry.tokens for entry in entries),
     )
     return Context(
-        [*await to_entries(entry.stored for entry in entries), told.SerializeToString()], len(entries), dropped
+        [*await to_entries(entry.stored for entry in entries), summary.SerializeToString()], len(entries), dropped
     )
 
 
 async def fetch_window(history: History, limits: Limits) -> Sequence[Entry]:
     """The messages of the window, oldest first.
 
-    Raises LimitExceeded CONTEXT_TOO_LARGE when they are more than one answer can carry.
+    Raises LimitExceeded CONTEXT_TOO_LARGE when they do not fit into one response.
     """
-    room = _Room()
-    # The instructions that stand at its beginning, or all of it.
+    budget = _ResponseBudget()
+    # The instructions at the beginning; all messages, if there are no limits.
     head: list[Entry] = []
     async with contextlib.aclosing(_walk(history, descending=False)) as entries:
         async for entry in entries:
             if limits.bounded and not entry.is_instruction:
                 break
-            head.append(room.take(entry))
-    left = limits.without(head)
-    if left is None:
+            head.append(budget.take(entry))
+    remaining = limits.minus(head)
+    if remaining is None:
         return []
     if len(head) == history.session.next_sequence - 1:
         return head
-    window = Window(left)
+    window = Window(remaining)
     async with contextlib.aclosing(_walk(history, descending=True)) as entries:
         async for entry in entries:
             if entry.sequence <= len(head):
                 break
             if not window.add(entry):
                 return head + window.entries
-            room.take(entry)
+            budget.take(entry)
     window.close_turn()
     return head + window.entries
 
 
-class _Room:
-    """What one answer can still carry."""
+class _ResponseBudget:
+    """The remaining capacity of one response."""
 
     def __init__(self) -> None:
         self._bytes = MAX_CONTEXT_BYTES

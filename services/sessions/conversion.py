@@ -1,4 +1,4 @@
-"""Rows of the store as the messages of the contract."""
+"""Conversion of the store's rows to the messages of the contract."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto import sessions_pb2
-from services.sessions.contents import StoredMessage
 from services.sessions.memories import Memory
 from services.sessions.rows import Session
+from services.sessions.stored_messages import StoredMessage
 from services.shared.serialized_messages import field_header
 from services.shared.time_slices import TimeSlices
 
 MESSAGES_FIELD = 1
-"""The number of the field `messages` in each response that has it."""
+"""The number of the field `messages` in all responses that have it."""
 
 MESSAGE_FIELD = sessions_pb2.SessionMessage.DESCRIPTOR.fields_by_name["message"].number
 
@@ -27,7 +27,7 @@ def to_session(session: Session) -> sessions_pb2.Session:
         metadata=session.metadata,
         create_time=to_timestamp(session.create_time),
         update_time=to_timestamp(session.update_time),
-        # There are no gaps, so the next sequence tells the count.
+        # Sequences have no gaps, so the next one gives the count.
         message_count=session.next_sequence - 1,
         next_sequence=session.next_sequence,
     )
@@ -37,17 +37,17 @@ def to_session(session: Session) -> sessions_pb2.Session:
 
 
 async def to_entries(messages: Iterable[StoredMessage], *, check: bool = False) -> list[bytes]:
-    """Messages as the entries of a response's `messages`, serialised.
+    """The serialized entries of a response's `messages`.
 
-    With `check`, raises DataLoss for the first whose stored bytes are no message.
+    With `check`, raises DataLoss for the first message whose stored bytes cannot be parsed.
     """
     pieces: list[bytes] = []
     slices = TimeSlices()
     for stored in messages:
         if check:
             stored.parse()
-        place = sessions_pb2.SessionMessage(sequence=stored.sequence, create_time=to_timestamp(stored.create_time))
-        head = place.SerializeToString() + field_header(MESSAGE_FIELD, len(stored.message))
+        entry = sessions_pb2.SessionMessage(sequence=stored.sequence, create_time=to_timestamp(stored.create_time))
+        head = entry.SerializeToString() + field_header(MESSAGE_FIELD, len(stored.message))
         pieces += (field_header(MESSAGES_FIELD, len(head) + len(stored.message)), head, stored.message)
         await slices.yield_if_over()
     return pieces

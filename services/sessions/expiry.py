@@ -1,4 +1,4 @@
-"""Removes, for good, the sessions that have expired."""
+"""Expiry: deletes expired sessions in the background."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from services.shared.logs import Log
 PURGE_SECONDS = 60.0
 
 
-async def purge_expired_sessions(sessions: SessionStore, log: Log, every_seconds: float = PURGE_SECONDS) -> None:
-    """Removes them now and then, until it is cancelled. They have been invisible since they expired."""
+async def purge_expired_sessions(sessions: SessionStore, log: Log, interval_seconds: float = PURGE_SECONDS) -> None:
+    """Deletes expired sessions at an interval, until cancelled. They have been invisible since they expired."""
     while True:
         try:
-            while removed := await sessions.purge_expired():
-                log.info("expired sessions removed", count=removed)
+            while deleted := await sessions.purge_expired():
+                log.info("expired sessions removed", count=deleted)
         except Exception as error:
-            # They stay invisible, and the next round tries again; a service must not stop for that.
+            # They stay invisible, and the next round tries again; the service continues.
             log.error("expired sessions not removed", error=error)
-        await asyncio.sleep(every_seconds)
+        await asyncio.sleep(interval_seconds)

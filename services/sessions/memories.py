@@ -1,4 +1,4 @@
-"""What is remembered for users: JSON values by key."""
+"""Memories of users: JSON values by key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.shared.row_pages import RowPage, fetch_page
 from services.shared.storage_errors import retried
 
 MAX_MEMORIES = 10_000
-"""How many values a user has at most."""
+"""Limit for the values of a user."""
 
 
 class Memory(NamedTuple):
@@ -29,7 +29,7 @@ class Memory(NamedTuple):
 
 
 class MemoryStore:
-    """Each user's values."""
+    """The store of all users' values."""
 
     def __init__(self, database: Database, now: Callable[[], int] = read_clock) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class MemoryStore:
 
     @retried
     async def put(self, user_id: str, key: str, value_json: bytes) -> Memory:
-        """Stores a value, in place of the one that the key had. Raises LimitExceeded MEMORY_FULL."""
+        """Stores a value; replaces the key's earlier one. Raises LimitExceeded MEMORY_FULL."""
         async with self._database.write(f"user/{user_id}") as connection:
             memory = Memory(user_id, key, value_json, self._now())
             replaced = await connection.execute(
@@ -46,12 +46,12 @@ class MemoryStore:
                 .values(value_json=value_json, update_time=memory.update_time)
             )
             if replaced.rowcount == 0:
-                await _require_room(connection, user_id)
+                await _require_capacity(connection, user_id)
                 await connection.execute(insert(memories).values(memory._asdict()))
         return memory
 
     async def list_memories(self, user_id: str, key_prefix: str, after: str | None, size: int) -> RowPage[Memory]:
-        """The values whose key begins with `key_prefix`, in the order of keys, from behind `after` on."""
+        """A page of values whose keys begin with `key_prefix` and follow the key `after`, ordered by key."""
         c = memories.c
         statement = select(memories).where(c.user_id == user_id)
         if key_prefix:
@@ -65,16 +65,16 @@ class MemoryStore:
 
     @retried
     async def delete(self, user_id: str, key: str) -> None:
-        """Raises NotFound MEMORY_NOT_FOUND."""
+        """Deletes a value. Raises NotFound MEMORY_NOT_FOUND."""
         async with self._database.write(f"user/{user_id}") as connection:
-            removed = await connection.execute(
+            deleted = await connection.execute(
                 delete(memories).where(memories.c.user_id == user_id, memories.c.key == key)
             )
-        if removed.rowcount == 0:
+        if deleted.rowcount == 0:
             raise NotFound("nothing is stored under this user's key", reason="MEMORY_NOT_FOUND")
 
 
-async def _require_room(connection: AsyncConnection, user_id: str) -> None:
+async def _require_capacity(connection: AsyncConnection, user_id: str) -> None:
     count = await connection.scalar(select(func.count()).select_from(memories).where(memories.c.user_id == user_id))
     if count and count >= MAX_MEMORIES:
         raise LimitExceeded(

@@ -1,4 +1,4 @@
-"""A session's own row: how it is found, what it has room for, and what each use of the session changes in it."""
+"""Rows of sessions: their queries, size limits, and updates after each use."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Session(NamedTuple):
     def metadata(self) -> dict[str, str]:
         return msgspec.json.decode(self.metadata_json, type=dict[str, str])
 
-    def expect(self, next_sequence: int | None) -> None:
-        """Raises Conflict SEQUENCE_CONFLICT, with the session's `next_sequence`, when that is not this one."""
+    def require_next_sequence(self, next_sequence: int | None) -> None:
+        """Raises Conflict SEQUENCE_CONFLICT, with the session's `next_sequence`, if it differs. None: any."""
         if next_sequence is None or next_sequence == self.next_sequence:
             return
         facts = {"next_sequence": str(self.next_sequence), "expected_next_sequence": str(next_sequence)}
@@ -47,8 +47,8 @@ class Session(NamedTuple):
             metadata=facts,
         )
 
-    def require_room(self, messages: int, size: int) -> None:
-        """Raises LimitExceeded SESSION_FULL unless so many more messages, of so many bytes, fit."""
+    def require_capacity(self, messages: int, size: int) -> None:
+        """Raises LimitExceeded SESSION_FULL if so many more messages, of so many bytes, do not fit."""
         count = self.next_sequence - 1
         if count + messages > MAX_SESSION_MESSAGES:
             held = f"{count} messages, and holds {MAX_SESSION_MESSAGES}"
@@ -62,17 +62,19 @@ class Session(NamedTuple):
 
 
 async def is_taken(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> bool:
-    """Whether there is a session of this id that is the user's, or anybody's where `user_id` is empty."""
-    return bool((await connection.execute(_wanted(session_id, user_id, now).limit(1))).all())
+    """Whether the user has a session of this id; without a user, whether any user has one."""
+    return bool((await connection.execute(_select_session(session_id, user_id, now).limit(1))).all())
 
 
 async def get_session(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> Session:
-    """The session of this id that is the user's; where `user_id` is empty, nobody's, else the only one there is.
+    """The user's session of this id; for an empty `user_id`, the session without a user, else the only one.
 
-    Raises NotFound SESSION_NOT_FOUND, for a session of another user too, and InvalidRequest SESSION_AMBIGUOUS.
+    Raises NotFound SESSION_NOT_FOUND, for a session of another user, too, and InvalidRequest SESSION_AMBIGUOUS.
     """
-    # Nobody's would come first.
-    found = (await connection.execute(_wanted(session_id, user_id, now).order_by(sessions.c.user_id).limit(2))).all()
+    # The session without a user sorts first.
+    found = (
+        await connection.execute(_select_session(session_id, user_id, now).order_by(sessions.c.user_id).limit(2))
+    ).all()
     if not found:
         raise NotFound(f"session {session_id} does not exist; create it first", reason="SESSION_NOT_FOUND")
     session = Session(*found[0])
@@ -92,10 +94,10 @@ async def touch(
     message_bytes: int,
     turn_id: str | None,
 ) -> None:
-    """Records that the session was written to: where it ends now, how much it holds, and whose turn it is."""
-    # A clock that was set back must not make a session that is in use look old.
+    """Updates the row after a write: the time of use, next sequence, size, and turn."""
+    # A clock that was set back must not make a session in use look old.
     used = max(now, session.update_time)
-    await change(
+    await update_session(
         connection,
         session,
         update_time=used,
@@ -106,16 +108,16 @@ async def touch(
     )
 
 
-async def change(connection: AsyncConnection, session: Session, **values: Any) -> None:
+async def update_session(connection: AsyncConnection, session: Session, **values: Any) -> None:
     await connection.execute(update(sessions).where(sessions.c.session_key == session.session_key).values(values))
 
 
-def _wanted(session_id: str, user_id: str, now: int) -> Select[Any]:
-    wanted = select(sessions).where(sessions.c.session_id == session_id, is_alive(now))
-    return wanted.where(sessions.c.user_id == user_id) if user_id else wanted
+def _select_session(session_id: str, user_id: str, now: int) -> Select[Any]:
+    statement = select(sessions).where(sessions.c.session_id == session_id, is_unexpired(now))
+    return statement.where(sessions.c.user_id == user_id) if user_id else statement
 
 
-def is_alive(now: int) -> ColumnElement[bool]:
+def is_unexpired(now: int) -> ColumnElement[bool]:
     return or_(sessions.c.expire_time.is_(None), sessions.c.expire_time > now)
 
 

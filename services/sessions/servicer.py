@@ -1,4 +1,4 @@
-"""The Session Service's calls: what is asked is checked here, what is stored is the stores' business."""
+"""The calls of the Session Service: requests are checked here; the stores do the rest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from google.protobuf.message import Message
 
 from proto import sessions_pb2 as pb
 from services.sessions import validation
-from services.sessions.contents import StoredMessage, to_contents
 from services.sessions.contexts import Context, read_context
 from services.sessions.conversion import to_entries, to_memory, to_session
 from services.sessions.memories import MemoryStore
 from services.sessions.store import SessionStore
+from services.sessions.stored_messages import StoredMessage, serialize_messages
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
 from services.shared.rpc import Call
 from services.shared.serialized_messages import SerializedMessage
@@ -63,21 +63,21 @@ class SessionServicer:
         user_id = validation.check_user_id(request.user_id)
         request_id = validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID)
         turn_id = validation.check_text("turn_id", request.turn_id, validation.MAX_TURN_ID)
-        contents = await to_contents(request.messages)
+        contents = await serialize_messages(request.messages)
         appended = await self._sessions.append(
             session_id, user_id, contents, request_id, validation.read_expected_sequence(request), turn_id
         )
         call.log_fields.update(appended=len(contents), duplicate=appended.duplicate)
-        told = pb.AppendMessagesResponse(
+        summary = pb.AppendMessagesResponse(
             next_sequence=appended.first_sequence + len(contents), duplicate=appended.duplicate
         )
-        # A repeated request has brought the same messages again: the answer can be made of them.
-        sent = [] if request.omit_messages else contents
+        # A repeated request contains the same messages as the first one, and so the response can return them.
+        returned = [] if request.omit_messages else contents
         stored = (
             StoredMessage(sequence, content, appended.create_time)
-            for sequence, content in enumerate(sent, appended.first_sequence)
+            for sequence, content in enumerate(returned, appended.first_sequence)
         )
-        return SerializedMessage([*await to_entries(stored), told.SerializeToString()])
+        return SerializedMessage([*await to_entries(stored), summary.SerializeToString()])
 
     async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
@@ -87,8 +87,8 @@ class SessionServicer:
         async with self._sessions.history(session_id, user_id) as history:
             stored, more = await history.fetch(after, size, request.descending)
             token = write_page_token(request, stored[-1].sequence) if more else ""
-            told = pb.ListMessagesResponse(next_page_token=token)
-            return SerializedMessage([*await to_entries(stored, check=True), told.SerializeToString()])
+            summary = pb.ListMessagesResponse(next_page_token=token)
+            return SerializedMessage([*await to_entries(stored, check=True), summary.SerializeToString()])
 
     async def GetContext(self, request: pb.GetContextRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
@@ -97,7 +97,7 @@ class SessionServicer:
         expected = validation.read_expected_sequence(request)
         async with self._sessions.history(session_id, user_id, expected) as history:
             context = await read_context(history, request.window)
-            note_context(context, call)
+            log_context(context, call)
             return SerializedMessage(context.pieces)
 
     async def TruncateMessages(self, request: pb.TruncateMessagesRequest, call: Call) -> pb.TruncateMessagesResponse:
@@ -105,7 +105,7 @@ class SessionServicer:
         user_id = validation.check_user_id(request.user_id)
         from_sequence = validation.check_sequence("from_sequence", request.from_sequence)
         truncated = await self._sessions.truncate(session_id, user_id, from_sequence)
-        return pb.TruncateMessagesResponse(removed_count=truncated.removed, next_sequence=truncated.next_sequence)
+        return pb.TruncateMessagesResponse(removed_count=truncated.deleted, next_sequence=truncated.next_sequence)
 
     async def PutMemory(self, request: pb.PutMemoryRequest, call: Call) -> pb.Memory:
         user_id = validation.check_user_id(request.user_id, required=True)
@@ -141,6 +141,6 @@ def read_session_id(request: Message, call: Call) -> str:
     return session_id
 
 
-def note_context(context: Context, call: Call) -> None:
-    """Tells the log how much was read."""
+def log_context(context: Context, call: Call) -> None:
+    """Adds the size of a context to the call's log line."""
     call.log_fields.update(messages=context.messages, dropped_messages=context.dropped_messages)

@@ -1,10 +1,10 @@
-"""Sessions and their messages in the database. Knows SQL, and nothing of gRPC or of what is in a message.
+"""The store of sessions and their messages in the database. It knows SQL, but neither gRPC nor the fields of a message.
 
-Every change of a session happens in a write transaction of that session's scope, so that what was read there holds
-until it is committed: sequences have no gaps and no twins, however many write at once. A session that has expired is
-as good as gone; `purge_expired` removes it for good.
+Every change of a session is a write transaction in that session's scope, so that the rows it has read are unchanged
+until it commits: sequences have no gaps and no duplicates, however many writers there are. Expired sessions are
+invisible; `purge_expired` deletes them.
 
-`user_id` names whose the session must be; empty when that is not to be checked.
+`user_id` is the user that the session must belong to; empty: not checked.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sessions.appends import Appended, find_request, hash_contents, insert_messages, remember_request
-from services.sessions.contents import StoredMessage
-from services.sessions.rows import Session, change, expiry, get_session, is_alive, is_taken, touch
+from services.sessions.rows import Session, expiry, get_session, is_taken, is_unexpired, touch, update_session
+from services.sessions.stored_messages import StoredMessage
 from services.sessions.tables import memories, messages, sessions
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, Conflict, NotFound
@@ -32,41 +32,41 @@ from services.shared.storage_errors import retried
 
 PURGE_BATCH = 200
 PURGE_MESSAGES = 20_000
-"""How many sessions one transaction removes, and of how many messages about: others wait for it."""
+"""Limits for one transaction of a purge, in sessions and approximately in messages: other writers wait for it."""
 
 TURN_LEASE_SECONDS = 10.0
-"""How long a turn lasts that is not extended: after a killed Model Service a session is blocked for no longer."""
+"""Lease of a turn: a killed Model Service blocks a session for at most this time."""
 
 LARGE_BYTES = 1024 * 1024
 LARGE_MESSAGES = 1000
-"""From here on the messages of sessions are read by a few at a time: one context has up to 30 MiB."""
+"""Size from which on only a batch sessions are read at a time: a context has up to 30 MiB."""
 
 LARGE_READS = 2
 
 Position = tuple[int, str, str]
-"""A session's place in a list: when it was last used, its id, and whose it is."""
+"""A session's position in a list: the time of its last use, its id, and its user."""
 
 
-class Appending(NamedTuple):
-    """What a turn will append."""
+class PlannedAppend(NamedTuple):
+    """The append that a turn plans."""
 
     messages: int
     size: int
-    """In bytes, as far as they are known."""
+    """Bytes, as far as known."""
 
 
 class Truncated(NamedTuple):
-    removed: int
+    deleted: int
     next_sequence: int
 
 
 def read_clock() -> int:
-    """Microseconds since 1970, UTC."""
+    """The time in microseconds since 1970, UTC."""
     return time.time_ns() // 1000
 
 
 class SessionStore:
-    """Conversations, each a gap-free list of messages."""
+    """The store of conversations, each of which is a list of messages without gaps."""
 
     def __init__(
         self, database: Database, now: Callable[[], int] = read_clock, lease_seconds: float = TURN_LEASE_SECONDS
@@ -78,16 +78,17 @@ class SessionStore:
 
     @property
     def lease_seconds(self) -> float:
-        """How long a turn lasts that is not extended."""
+        """The duration of a turn that is not extended."""
         return self._lease / 1_000_000
 
     @retried
     async def create(
         self, session_id: str, user_id: str, title: str, metadata: Mapping[str, str], lifetime: int | None
     ) -> Session:
-        """Raises AlreadyExists SESSION_EXISTS when the user has one of this id; for nobody, when anybody has.
+        """Creates a session. The lifetime is in microseconds.
 
-        Whether another user has one is not told: each has ids of their own. The lifetime is in microseconds.
+        Raises AlreadyExists SESSION_EXISTS when the user has a session of this id; without a user, when any user has
+        one. With a user, the sessions of other users do not matter: each user has ids of their own.
         """
         async with self._write(session_id) as connection:
             now = self._now()
@@ -106,21 +107,21 @@ class SessionStore:
                 lifetime=lifetime,
                 expire_time=expiry(now, lifetime),
             )
-            # One of the same id that has expired may still be there.
+            # An expired session of the same id may not be purged yet.
             c = sessions.c
             await connection.execute(delete(sessions).where(c.session_id == session_id, c.user_id == user_id))
             await connection.execute(insert(sessions).values(session._asdict()))
         return session
 
     async def get(self, session_id: str, user_id: str) -> Session:
-        """Raises NotFound SESSION_NOT_FOUND, as every method here that takes the id of a session."""
+        """The session. Raises NotFound SESSION_NOT_FOUND, as every method here that takes a session's id."""
         async with self._database.read() as connection:
             return await get_session(connection, session_id, user_id, self._now())
 
     async def list_sessions(self, user_id: str, after: Position | None, size: int) -> RowPage[Session]:
-        """The most recently used first, from behind `after` on."""
+        """A page of sessions after the position `after`, the most recently used first."""
         c = sessions.c
-        statement = select(sessions).where(is_alive(self._now()))
+        statement = select(sessions).where(is_unexpired(self._now()))
         if user_id:
             statement = statement.where(c.user_id == user_id)
         if after:
@@ -134,7 +135,7 @@ class SessionStore:
 
     @retried
     async def delete(self, session_id: str, user_id: str) -> None:
-        """Removes a session with everything in it."""
+        """Deletes a session with all its messages."""
         async with self._write(session_id) as connection:
             session = await get_session(connection, session_id, user_id, self._now())
             await connection.execute(delete(sessions).where(sessions.c.session_key == session.session_key))
@@ -149,7 +150,7 @@ class SessionStore:
         expected_next_sequence: int | None = None,
         turn_id: str = "",
     ) -> Appended:
-        """Appends all of the messages and ends the turn, or, when `request_id` was here before, does nothing.
+        """Appends all messages and ends the turn. Does nothing if this `request_id` has already been appended.
 
         Raises AlreadyExists REQUEST_ID_REUSED when that id came with other messages, Conflict SEQUENCE_CONFLICT, with
         the session's `next_sequence`, when that is not the expected one, Conflict TURN_LOST, and LimitExceeded
@@ -163,10 +164,10 @@ class SessionStore:
             key = session.session_key
             if request_id and (earlier := await find_request(connection, key, request_id, content_hash)):
                 return earlier
-            session.expect(expected_next_sequence)
+            session.require_next_sequence(expected_next_sequence)
             if turn_id:
-                _check_turn(session, turn_id)
-            session.require_room(len(contents), size)
+                _require_turn(session, turn_id)
+            session.require_capacity(len(contents), size)
             appended = Appended(session.next_sequence, now, duplicate=False)
             await insert_messages(connection, key, appended.first_sequence, contents, now)
             if request_id:
@@ -185,10 +186,10 @@ class SessionStore:
     async def history(
         self, session_id: str, user_id: str, expected_next_sequence: int | None = None
     ) -> AsyncIterator[History]:
-        """The session's messages as they are at one moment, for as long as the block lasts.
+        """A snapshot of the session's messages, valid inside the block.
 
-        Raises Conflict SEQUENCE_CONFLICT, as `append` does. Of sessions that hold much only a few are read at a time,
-        in the order in which they were asked for, so that neither memory nor connections go to them alone.
+        Raises Conflict SEQUENCE_CONFLICT, as `append` does. Only a batch large sessions are read at a time, in the
+        order of the calls, so that memory and connections are left for the others.
         """
         async with self._read(session_id, user_id, expected_next_sequence) as history:
             session = history.session
@@ -200,27 +201,27 @@ class SessionStore:
 
     @retried
     async def truncate(self, session_id: str, user_id: str, from_sequence: int) -> Truncated:
-        """Removes the messages from `from_sequence` on; its place is the next one's."""
+        """Deletes the messages from `from_sequence` on, which becomes the next sequence."""
         async with self._write(session_id) as connection:
             now = self._now()
             session = await get_session(connection, session_id, user_id, now)
-            removed = session.next_sequence - from_sequence
-            if removed <= 0:
+            deleted = session.next_sequence - from_sequence
+            if deleted <= 0:
                 return Truncated(0, session.next_sequence)
             c = messages.c
             end = (c.session_key == session.session_key) & (c.sequence >= from_sequence)
             size = await connection.scalar(select(func.sum(func.length(c.message))).where(end))
             await connection.execute(delete(messages).where(end))
             left = session.message_bytes - int(size or 0)
-            # A turn that answers what is gone is over: appended to what may be said instead, it would make no sense.
+            # Ends the running turn: its answer would not fit a history without the deleted messages.
             await touch(connection, session, now, from_sequence, message_bytes=left, turn_id=None)
-        return Truncated(removed, from_sequence)
+        return Truncated(deleted, from_sequence)
 
     @retried
-    async def begin_turn(self, session_id: str, user_id: str, turn_id: str, append: Appending) -> Session:
-        """Makes it this turn's session for a lease.
+    async def begin_turn(self, session_id: str, user_id: str, turn_id: str, append: PlannedAppend) -> Session:
+        """Begins a turn with a lease.
 
-        Raises Conflict SESSION_BUSY while it is another's, and LimitExceeded SESSION_FULL when what the turn will
+        Raises Conflict SESSION_BUSY while another turn has the lease, and LimitExceeded SESSION_FULL when the planned
         append does not fit.
         """
         async with self._write(session_id) as connection:
@@ -230,74 +231,74 @@ class SessionStore:
                 raise Conflict(
                     "another turn of this session is being answered; try again when it has ended", reason="SESSION_BUSY"
                 )
-            session.require_room(append.messages, append.size)
-            await change(connection, session, turn_id=turn_id, turn_expire_time=now + self._lease)
+            session.require_capacity(append.messages, append.size)
+            await update_session(connection, session, turn_id=turn_id, turn_expire_time=now + self._lease)
         return session
 
     @retried
     async def extend_turn(self, session_id: str, user_id: str, turn_id: str) -> None:
-        """Makes the turn last for another lease. Raises Conflict TURN_LOST."""
+        """Renews the lease of the turn. Raises Conflict TURN_LOST."""
         async with self._write(session_id) as connection:
             now = self._now()
             session = await get_session(connection, session_id, user_id, now)
-            _check_turn(session, turn_id)
-            await change(connection, session, turn_expire_time=now + self._lease)
+            _require_turn(session, turn_id)
+            await update_session(connection, session, turn_expire_time=now + self._lease)
 
     @retried
     async def end_turn(self, session_id: str, user_id: str, turn_id: str) -> None:
-        """Ends the turn, if it is this one's and the session is there."""
+        """Ends the turn. Does nothing if the session has another turn or does not exist."""
         with contextlib.suppress(NotFound):
             async with self._write(session_id) as connection:
                 session = await get_session(connection, session_id, user_id, self._now())
                 if session.turn_id == turn_id:
-                    await change(connection, session, turn_id=None)
+                    await update_session(connection, session, turn_id=None)
 
     async def delete_user(self, user_id: str) -> tuple[int, int]:
-        """Removes all sessions and memories of a user; returns how many of each there were, expired ones left out.
+        """Deletes all sessions and memories of a user; returns their numbers, without expired sessions.
 
-        It is done by and by, so that no other write waits for all of it; when it fails, what is left can be removed by
-        another attempt.
+        The sessions are deleted in batches, so that other writes wait for one batch only. After a failure, a repeated
+        call deletes the rest.
         """
-        alive = 0
-        while removed := await self._remove_some(sessions.c.user_id == user_id):
+        unexpired = 0
+        while deleted := await self._delete_batch(sessions.c.user_id == user_id):
             now = self._now()
-            alive += sum(row.expire_time is None or row.expire_time > now for row in removed)
-        return alive, await self._remove_memories(user_id)
+            unexpired += sum(row.expire_time is None or row.expire_time > now for row in deleted)
+        return unexpired, await self._delete_memories(user_id)
 
     async def purge_expired(self) -> int:
-        """Removes some of the sessions that have expired; returns how many."""
+        """Deletes a batch of expired sessions; returns their number."""
         expired = sessions.c.expire_time <= self._now()
         async with self._database.read() as connection:
             if not (await connection.scalars(select(sessions.c.session_key).where(expired).limit(1))).all():
                 return 0
-        return len(await self._remove_some(expired))
+        return len(await self._delete_batch(expired))
 
     @retried
-    async def _remove_some(self, which: ColumnElement[bool]) -> Sequence[Any]:
-        """Removes some of these sessions, with no more messages than one transaction can remove in a short time.
+    async def _delete_batch(self, condition: ColumnElement[bool]) -> Sequence[Any]:
+        """Deletes a batch of the sessions, with as many messages as a short transaction can delete.
 
-        Returns the rows of those that it removed.
+        Returns the rows of the deleted sessions.
         """
         c = sessions.c
-        wanted = select(c.session_key, c.next_sequence, c.expire_time).where(which).limit(PURGE_BATCH)
+        statement = select(c.session_key, c.next_sequence, c.expire_time).where(condition).limit(PURGE_BATCH)
         async with self._database.write() as connection:
-            found = (await connection.execute(wanted)).all()
+            found = (await connection.execute(statement)).all()
             messages_before = itertools.accumulate((row.next_sequence for row in found), initial=0)
-            few = [row for row, before in zip(found, messages_before, strict=False) if before < PURGE_MESSAGES]
-            await connection.execute(delete(sessions).where(c.session_key.in_([row.session_key for row in few])))
-        return few
+            batch = [row for row, before in zip(found, messages_before, strict=False) if before < PURGE_MESSAGES]
+            await connection.execute(delete(sessions).where(c.session_key.in_([row.session_key for row in batch])))
+        return batch
 
     @retried
-    async def _remove_memories(self, user_id: str) -> int:
+    async def _delete_memories(self, user_id: str) -> int:
         async with self._database.write(f"user/{user_id}") as connection:
-            removed = await connection.execute(delete(memories).where(memories.c.user_id == user_id))
-        return removed.rowcount
+            deleted = await connection.execute(delete(memories).where(memories.c.user_id == user_id))
+        return deleted.rowcount
 
     @contextlib.asynccontextmanager
     async def _read(self, session_id: str, user_id: str, expected_next_sequence: int | None) -> AsyncIterator[History]:
         async with self._database.read() as connection:
             session = await get_session(connection, session_id, user_id, self._now())
-            session.expect(expected_next_sequence)
+            session.require_next_sequence(expected_next_sequence)
             yield History(connection, session)
 
     def _write(self, session_id: str) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
@@ -305,14 +306,14 @@ class SessionStore:
 
 
 class History:
-    """A session and its messages at one moment."""
+    """A snapshot of a session and its messages."""
 
     def __init__(self, connection: AsyncConnection, session: Session) -> None:
         self._connection = connection
         self.session = session
 
     async def fetch(self, after: int | None, size: int, descending: bool) -> RowPage[StoredMessage]:
-        """Messages from behind `after` on; None: from the end that the order begins with."""
+        """A page of messages after the sequence `after` in the given order; None: the first page."""
         c = messages.c
         statement = select(c.sequence, c.message, c.create_time).where(c.session_key == self.session.session_key)
         if after is not None:
@@ -322,8 +323,11 @@ class History:
         return RowPage([StoredMessage(*row) for row in rows.entries], rows.more)
 
 
-def _check_turn(session: Session, turn_id: str) -> None:
-    """A turn whose lease is over still is the session's until another one begins."""
+def _require_turn(session: Session, turn_id: str) -> None:
+    """Raises Conflict TURN_LOST for a turn that the session no longer has.
+
+    An expired lease stays valid until another turn takes the session.
+    """
     if session.turn_id != turn_id:
         raise Conflict(
             "the turn is over: it was not extended in time, or the session was truncated; read the session again",

@@ -1,6 +1,6 @@
-"""The tables, as the newest migration leaves them.
+"""The tables of the Session Service, as of the newest migration.
 
-Times are in microseconds since 1970, UTC. Messages and JSON are bytes, so that they come back as they were given.
+Times are in microseconds since 1970, UTC. Messages and JSON are bytes, so that they are returned unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ metadata = MetaData()
 sessions = Table(
     "sessions",
     metadata,
-    # What its messages are kept under: no caller ever sees it.
+    # The key of its messages; callers never see it.
     Column("session_key", Text, primary_key=True),
     # Unique among the sessions of its user.
     Column("session_id", Text, nullable=False),
@@ -21,12 +21,12 @@ sessions = Table(
     Column("metadata_json", LargeBinary, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     Column("update_time", BigInteger, nullable=False),
-    # How long it lives after a write; no value: for ever. Each write moves expire_time.
+    # The time to live after a write; NULL: unlimited. Each write moves expire_time.
     Column("lifetime", BigInteger),
     Column("expire_time", BigInteger),
     Column("next_sequence", BigInteger, nullable=False),
     Column("message_bytes", BigInteger, nullable=False),
-    # The turn that was begun last and has not ended; others wait for it until turn_expire_time.
+    # The turn that began last, if it has not ended; other turns are refused until turn_expire_time.
     Column("turn_id", Text),
     Column("turn_expire_time", BigInteger),
 )
@@ -40,7 +40,7 @@ messages = Table(
     Column("create_time", BigInteger, nullable=False),
 )
 
-# One row for each request_id: enough to answer its repetition, because that brings the same messages again.
+# One row for each request_id: enough to answer its repetition, which contains the same messages again.
 appends = Table(
     "appends",
     metadata,

@@ -1,4 +1,4 @@
-"""The calls of the TurnService: one at a time answers in a session."""
+"""The calls of the TurnService, which gives a session to one turn at a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from proto import turns_pb2 as pb
 from services.sessions import validation
 from services.sessions.contexts import read_context
-from services.sessions.servicer import note_context, read_session_id
-from services.sessions.store import Appending, SessionStore
+from services.sessions.servicer import log_context, read_session_id
+from services.sessions.store import PlannedAppend, SessionStore
 from services.shared.errors import PlatformError
 from services.shared.rpc import Call
 from services.shared.serialized_messages import SerializedMessage, field_header
@@ -29,18 +29,19 @@ class TurnServicer:
         validation.check_window(request.window)
         validation.check_append_plan(request.append_messages, request.append_bytes)
         expected = validation.read_expected_sequence(request)
-        append = Appending(request.append_messages, request.append_bytes)
-        # From here on it is this session, whichever others of the same id there are.
+        append = PlannedAppend(request.append_messages, request.append_bytes)
+        # Names the session's user from here on: other users may have sessions of the same id.
         user_id = (await self._sessions.begin_turn(session_id, user_id, turn_id, append)).user_id
         try:
             async with self._sessions.history(session_id, user_id, expected) as history:
                 context = await read_context(history, request.window)
-                note_context(context, call)
+                log_context(context, call)
                 head = field_header(CONTEXT_FIELD, sum(map(len, context.pieces)))
-                told = pb.BeginTurnResponse(lease=self._lease(), user_id=user_id)
-                return SerializedMessage([head, *context.pieces, told.SerializeToString()])
+                rest = pb.BeginTurnResponse(lease=self._lease(), user_id=user_id)
+                return SerializedMessage([head, *context.pieces, rest.SerializeToString()])
         except PlatformError:
-            # Whoever is refused holds nothing. (Whoever leaves ends the turn by itself, or lets it run out.)
+            # Releases the lease if the context cannot be read. A cancelled caller ends its turn itself, or the lease
+            # expires.
             await self._sessions.end_turn(session_id, user_id, turn_id)
             raise
 

@@ -1,4 +1,4 @@
-"""What a request must look like. Every function raises InvalidRequest that names the field."""
+"""Validation of requests. Every function raises InvalidRequest, which names the field."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from proto.models_pb2 import ChatMessage, ContentPart, WindowPolicy
 from services.shared.characters import INVISIBLE
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest
+from services.shared.session_ids import session_id_problem
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -24,11 +25,11 @@ MAX_METADATA_KEY = 64
 MAX_METADATA_VALUE = 1024
 MAX_MESSAGES = 1000
 MAX_PARTS = 2000
-"""Of a message, and of a tool result; and tool calls of a message: as many as a chat may have."""
+"""Limit for the parts of a message or of a tool result, and for the tool calls of a message; the same as in a chat."""
 MAX_PARTS_IN_ALL = 22_000
-"""Of one append, the calls and the contents of results included: what a chat may bring, and an answer."""
+"""Limit for the parts, calls and contents of results of one append: those of a chat and its answer."""
 MAX_APPEND_BYTES = 30 * 1024 * 1024
-"""As much as one context can carry: more could be stored, but never be sent to a model."""
+"""Limit that is the same as for a context: more could be stored, but not sent to a model."""
 MAX_REQUEST_ID = 64
 MAX_TURN_ID = 64
 MAX_KEY = 256
@@ -37,7 +38,7 @@ MAX_TTL_SECONDS = 100 * 366 * 24 * 3600
 
 
 class ExpectingRequest(Protocol):
-    """A request that may say which sequence it expects."""
+    """A request with an optional expected sequence."""
 
     expected_next_sequence: int
 
@@ -46,14 +47,12 @@ class ExpectingRequest(Protocol):
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
-_SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
 
 def check_session_id(session_id: str) -> str:
     if not session_id:
         raise InvalidRequest.field("session_id", "is required")
-    if not _SESSION_ID.fullmatch(session_id):
-        raise InvalidRequest.field("session_id", "must be letters, digits and ._:- only, at most 128 of them")
+    if problem := session_id_problem(session_id):
+        raise InvalidRequest.field("session_id", problem)
     return session_id
 
 
@@ -86,7 +85,7 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_lifetime(ttl: Duration) -> int:
-    """A duration in microseconds, rounded up."""
+    """The duration in microseconds, rounded up."""
     nanoseconds = nanoseconds_of(ttl)
     if nanoseconds is None:
         raise InvalidRequest.field("ttl", "is not a valid duration")
@@ -104,33 +103,33 @@ def check_count(messages: Sequence[ChatMessage]) -> None:
         raise _too_many("messages", len(messages), MAX_MESSAGES)
 
 
-def check_message(field: str, message: ChatMessage, room: int) -> int:
-    """How many parts and tool calls fit behind the message, of the `room` that there was before it."""
+def check_message(field: str, message: ChatMessage, allowed: int) -> int:
+    """Checks a message with at most `allowed` parts and tool calls. Returns the number allowed after it."""
     if not message.role:
         raise InvalidRequest.field(f"{field}.role", "is required")
     if message.role not in ROLES:
         raise InvalidRequest.field(f"{field}.role", f"must be one of {', '.join(ROLES)}")
     if not message.parts and not message.tool_calls:
-        return room
+        return allowed
     if len(message.tool_calls) > MAX_PARTS:
         raise _too_many(f"{field}.tool_calls", len(message.tool_calls), MAX_PARTS)
-    return _check_parts(f"{field}.parts", message.parts, room - len(message.tool_calls))
+    return _check_parts(f"{field}.parts", message.parts, allowed - len(message.tool_calls))
 
 
-def _check_parts(field: str, parts: Sequence[ContentPart], room: int) -> int:
+def _check_parts(field: str, parts: Sequence[ContentPart], allowed: int) -> int:
     if len(parts) > MAX_PARTS:
         raise _too_many(field, len(parts), MAX_PARTS)
-    room -= len(parts)
-    if room < 0:
+    allowed -= len(parts)
+    if allowed < 0:
         raise InvalidRequest.field("messages", f"have more than {MAX_PARTS_IN_ALL} parts and tool calls in all")
     for index, part in enumerate(parts):
         if part.HasField("tool_result"):
-            room = _check_parts(f"{field}[{index}].tool_result.content", part.tool_result.content, room)
-    return room
+            allowed = _check_parts(f"{field}[{index}].tool_result.content", part.tool_result.content, allowed)
+    return allowed
 
 
 def check_append_size(size: int) -> None:
-    """Checks the messages of an append together, as far as they have been read."""
+    """Checks the size of an append's messages, as far as they have been read."""
     if size > MAX_APPEND_BYTES:
         raise InvalidRequest.field("messages", f"have more than {MAX_APPEND_BYTES} bytes in all")
 
@@ -140,7 +139,7 @@ def _too_many(field: str, count: int, limit: int) -> InvalidRequest:
 
 
 def check_append_plan(messages: int, size: int) -> None:
-    """Checks what a turn says that it will append."""
+    """Checks the append that a turn plans."""
     if messages < 0:
         raise InvalidRequest.field("append_messages", "must be 0 or more")
     if size < 0:
@@ -157,7 +156,7 @@ def check_sequence(field: str, sequence: int) -> int:
 
 
 def read_expected_sequence(request: ExpectingRequest) -> int | None:
-    """The sequence that the request expects to be the next; None: any."""
+    """The next sequence that the request expects; None: any."""
     if not request.HasField("expected_next_sequence"):
         return None
     return check_sequence("expected_next_sequence", request.expected_next_sequence)
@@ -171,14 +170,14 @@ def check_window(window: WindowPolicy) -> None:
 
 
 def check_json(field: str, text: str, limit: int) -> bytes:
-    """The JSON text as the bytes that it is kept as."""
+    """Checks that a text is JSON, and returns its bytes."""
     if not text:
         raise InvalidRequest.field(field, "is required")
     data = text.encode()
     if len(data) > limit:
         raise InvalidRequest.field(field, f"has {len(data)} bytes; at most {limit} are allowed")
     try:
-        # A value that is kept as it is is only looked at. Half a surrogate pair is JSON, too.
+        # The value is stored unchanged, and so it is checked without decoding. Lone surrogates are valid JSON.
         msgspec.json.decode(_SURROGATE.sub(r"\\u0000", text), type=msgspec.Raw)
     except (msgspec.MsgspecError, RecursionError):
         raise InvalidRequest.field(field, "is not JSON") from None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
 
 from tests.fuzz.fuzzed_platform import CANARY, FuzzedPlatform, Stall, fuzzed_platform
 from tests.fuzz.heartbeat import LATE_SECONDS, cpu_seconds
@@ -232,18 +231,6 @@ class Fuzzer(ABC):
 def kind_of(case: Any) -> str:
     """What a case is called among those of its cause."""
     return str(getattr(case, "kind", "a case"))
-
-
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """The reason in an error's google.rpc.ErrorInfo; empty without one."""
-    for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
-            continue
-        for detail in status_pb2.Status.FromString(value).details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                return str(info.reason)
-    return ""
 
 
 def tells_key(error: grpc.aio.AioRpcError) -> bool:

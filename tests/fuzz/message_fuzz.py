@@ -18,10 +18,11 @@ from google.protobuf.message import Message
 
 from proto import models_pb2, sessions_pb2
 from tests.fuzz.fuzzed_platform import CHANNEL_OPTIONS, MIB, NAMES
-from tests.fuzz.fuzzer import BAD_CODES, OWN_CODES, SPARE_SECONDS, Fuzzer, reason_of, run_fuzzer, tells_key
+from tests.fuzz.fuzzer import BAD_CODES, OWN_CODES, SPARE_SECONDS, Fuzzer, run_fuzzer, tells_key
 from tests.fuzz.message_cases import TIMEOUT_SECONDS, MessageCase, MessageCases
 from tests.fuzz.report import Report
 from tests.fuzz.seeds import Rpc, rpcs, seeds
+from tests.support.errors import reason_in
 
 CHANNELS = 4
 LARGE_BYTES = MIB
@@ -90,7 +91,7 @@ class MessageFuzzer(Fuzzer):
         return "OK"
 
     def _judge(self, case: MessageCase, error: grpc.aio.AioRpcError, seconds: float) -> None:
-        code, details, reason = error.code(), error.details() or "", reason_of(error)
+        code, details, reason = error.code(), error.details() or "", reason_in(error.trailing_metadata())
         hop = "the gateway" if case.target == "gateway" else "the service"
         told = f"{code.name} {reason or details[:60]}"
         if code in BAD_CODES:

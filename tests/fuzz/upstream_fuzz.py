@@ -18,12 +18,13 @@ import grpc
 from docs.feature_requests import FIND
 from proto import models_pb2, models_pb2_grpc
 from tests.fuzz.fuzzed_platform import CHANNEL_OPTIONS
-from tests.fuzz.fuzzer import BAD_CODES, OWN_CODES, SPARE_SECONDS, Fuzzer, reason_of, run_fuzzer, tells_key
+from tests.fuzz.fuzzer import BAD_CODES, OWN_CODES, SPARE_SECONDS, Fuzzer, run_fuzzer, tells_key
 from tests.fuzz.http_answers import Answer, make_answer, make_list
 from tests.fuzz.json_mutations import SECRET
 from tests.fuzz.report import Report
 from tests.fuzz.seeds import ADAPTER_TYPES
 from tests.fuzz.upstream import Last, Request, Step, answer_well
+from tests.support.errors import reason_in
 
 UNTOLD_CODES = frozenset(
     {
@@ -111,7 +112,7 @@ class UpstreamFuzzer(Fuzzer):
             outcome = "OK"
             self._judge_ok(case)
         except grpc.aio.AioRpcError as error:
-            outcome = f"{error.code().name} {reason_of(error)}"
+            outcome = f"{error.code().name} {reason_in(error.trailing_metadata())}"
             self._judge(case, error)
         except TimeoutError:
             outcome = "no answer"
@@ -170,7 +171,7 @@ class UpstreamFuzzer(Fuzzer):
             self.find(f"OK from {case.verb} for an answer without its end", case)
 
     def _judge(self, case: UpstreamCase, error: grpc.aio.AioRpcError) -> None:
-        code, reason, details = error.code(), reason_of(error), error.details() or ""
+        code, reason, details = error.code(), reason_in(error.trailing_metadata()), error.details() or ""
         if code in BAD_CODES and reason != "UPSTREAM_PROTOCOL_ERROR":
             self.find(f"{code.name} {reason or details[:60]} from {case.kind}", case)
         elif code not in OWN_CODES and not reason:

@@ -6,18 +6,15 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
 
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, open_backends
-from services.shared.error_details import DETAILS_KEY
 from services.shared.logs import Log
 from services.shared.server import Server, running
 
@@ -109,25 +106,3 @@ def open_channel(address: str) -> grpc.aio.Channel:
     """A caller's channel without limits of its own, and with fixed windows."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     return grpc.aio.insecure_channel(address, options=[*unlimited, ("grpc.http2.bdp_probe", 0)])
-
-
-def reason_in(trailers: Iterable[tuple[str, str | bytes]]) -> str:
-    """The reason that the details in a call's trailers name."""
-    status = status_pb2.Status.FromString(dict(trailers)[DETAILS_KEY])
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return info.reason
-
-
-def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo | None]:
-    """The ErrorInfo of an error, and its RetryInfo when it has one."""
-    status = status_pb2.Status.FromString(dict(error.trailing_metadata())[DETAILS_KEY])
-    assert status.code == error.code().value[0]
-    assert status.message == error.details()
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    retry: Message | None = None
-    for detail in status.details[1:]:
-        retry = error_details_pb2.RetryInfo()
-        assert detail.Unpack(retry)
-    return info, retry

@@ -11,27 +11,24 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
-import pytest
-from google.rpc import error_details_pb2, status_pb2
 
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE, open_service
 from services.models.servicer import GENERATING_METHODS
 from services.models.settings import ModelsSettings, Settings
-from services.shared.error_details import DETAILS_KEY, ERROR_DOMAIN
 from services.shared.logs import Log, open_log
-from services.shared.metadata import REQUEST_ID_KEY
 from services.shared.rpc import DEFAULT_DEADLINES, DefaultDeadlines, NoSuchMethod, service_handler
 from services.shared.server import Server, running
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, Step, answer, event, event_stream, json_answer
 from tests.services.log_file import LogFile
 from tests.support.databases import provide
+from tests.support.errors import Failure, failure_of, stream_failure
 
 TODAY = datetime.date(2026, 11, 22)
 OPENAI_KEY = "sk-test-openai"
@@ -203,68 +200,6 @@ def answered(request: Received) -> Script:
 
 
 # ------------------------------------------------------------------------------------------------------ errors
-
-
-class Failure(NamedTuple):
-    """A non-OK status, as its caller sees it."""
-
-    code: grpc.StatusCode
-    message: str
-    reason: str
-    metadata: dict[str, str]
-    fields: dict[str, str]
-    """Field violations: the field's path and what is wrong."""
-    retry_seconds: float | None
-    request_id: str
-
-
-async def failure_of(call: Awaitable[Any]) -> Failure:
-    """The error in which a call ends."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return explain(caught.value)
-
-
-async def stream_failure(call: Any) -> tuple[list[models_pb2.ChatChunk], Failure]:
-    """What a stream delivered, and the error in which it ended."""
-    chunks: list[models_pb2.ChatChunk] = []
-    try:
-        async for chunk in call:
-            chunks.append(chunk)  # noqa: PERF401 what came before the error counts
-    except grpc.aio.AioRpcError as error:
-        return chunks, explain(error)
-    pytest.fail("the stream ended as if the answer were whole")
-
-
-def explain(error: grpc.aio.AioRpcError) -> Failure:
-    """Reads an error's details, and checks what every error of the services has."""
-    trailers = dict(error.trailing_metadata())
-    status = status_pb2.Status.FromString(trailers[DETAILS_KEY])
-    assert (status.code, status.message) == (error.code().value[0], error.details())
-    info, bad_request, retry = (
-        error_details_pb2.ErrorInfo(),
-        error_details_pb2.BadRequest(),
-        error_details_pb2.RetryInfo(),
-    )
-    found = {
-        type(message)
-        for detail in status.details
-        for message in (info, bad_request, retry)
-        if detail.Is(message.DESCRIPTOR) and detail.Unpack(message)
-    }
-    assert info.domain == ERROR_DOMAIN
-    assert info.reason.replace("_", "").isalnum()
-    assert info.reason == info.reason.upper()
-    assert trailers[REQUEST_ID_KEY]
-    return Failure(
-        error.code(),
-        error.details(),
-        info.reason,
-        dict(info.metadata),
-        {violation.field: violation.description for violation in bad_request.field_violations},
-        retry.retry_delay.ToTimedelta().total_seconds() if error_details_pb2.RetryInfo in found else None,
-        trailers[REQUEST_ID_KEY],
-    )
 
 
 async def refusal_of(service: ModelService, data: bytes) -> Failure:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
-import pytest
-from google.rpc import error_details_pb2, status_pb2
 
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import ChatMessage
@@ -22,12 +20,12 @@ from services.sessions.servicer import SessionServicer
 from services.sessions.store import TURN_LEASE_SECONDS, SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database
-from services.shared.error_details import DETAILS_KEY
 from services.shared.logs import Log, open_log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 from tests.support.databases import provide_behind
+from tests.support.errors import Failure, failure_of
 
 START = 1_800_000_000_000_000
 SECOND = 1_000_000
@@ -48,16 +46,6 @@ class Clock:
         self.now += int(seconds * SECOND)
 
 
-class Failure(NamedTuple):
-    """A status as a caller sees it."""
-
-    code: grpc.StatusCode
-    message: str
-    reason: str
-    metadata: dict[str, str]
-    fields: list[str]
-
-
 class Service:
     """The service and a stub that calls it over a socket."""
 
@@ -76,7 +64,7 @@ class Service:
 
     async def fail(self, name: str, request: Any) -> Failure:
         """Makes a call that must fail."""
-        return await failure(self.call(name, request))
+        return await failure_of(self.call(name, request))
 
     async def create(self, session_id: str = "s", **fields: Any) -> pb.Session:
         session: pb.Session = await self.call("CreateSession", pb.CreateSessionRequest(session_id=session_id, **fields))
@@ -104,20 +92,6 @@ class Service:
 
 def said(role: str, content: str = "", **fields: Any) -> ChatMessage:
     return ChatMessage(role=role, content=content, **fields)
-
-
-async def failure(call: Awaitable[Any]) -> Failure:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    error = caught.value
-    trailers = dict(error.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(trailers[DETAILS_KEY])
-    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(bad_request)
-    fields = [violation.field for violation in bad_request.field_violations]
-    return Failure(error.code(), error.details() or "", info.reason, dict(info.metadata), fields)
 
 
 @contextlib.asynccontextmanager

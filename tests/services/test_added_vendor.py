@@ -22,7 +22,8 @@ from services.models.settings import settings_with
 from services.shared.logs import open_log
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import ModelService, answered, chat_request, failure_of, model_service
+from tests.services.model_service import ModelService, answered, chat_request, model_service
+from tests.support.errors import failure_of
 
 ACME = Vendor(
     "acme",

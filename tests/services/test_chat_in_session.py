@@ -20,14 +20,13 @@ from tests.services.log_file import LogFile
 from tests.services.model_service import (
     chat_request,
     completion,
-    failure_of,
     model_service,
     piece,
     registration,
-    stream_failure,
     streamed_completion,
 )
 from tests.services.sessions_fixtures import said
+from tests.support.errors import failure_of, stream_failure
 
 VERBS = ["Chat", "ChatStream"]
 ABORTED = grpc.StatusCode.ABORTED

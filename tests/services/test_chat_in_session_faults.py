@@ -22,15 +22,9 @@ from services.shared.errors import Unavailable
 from services.shared.rpc import Call
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.chat_in_session import SESSION, chat, platform, turn
-from tests.services.model_service import (
-    chat_request,
-    completion,
-    failure_of,
-    model_service,
-    piece,
-    streamed_completion,
-)
+from tests.services.model_service import chat_request, completion, model_service, piece, streamed_completion
 from tests.services.sessions_fixtures import Service, served
+from tests.support.errors import failure_of
 
 VERBS = ["Chat", "ChatStream"]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

@@ -21,8 +21,9 @@ from services.models.transport.egress import EndpointPolicy
 from services.shared.errors import InvalidRequest, PlatformError
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer
-from tests.services.model_service import chat_request, completion, failure_of, model_service
+from tests.services.model_service import chat_request, completion, model_service
 from tests.support.certificates import Authority
+from tests.support.errors import failure_of
 
 LOG = open_log("test", file=io.BytesIO())
 NOTHING_PRIVATE = EndpointPolicy(["none"])

@@ -16,10 +16,10 @@ from tests.services.model_service import (
     STRANGER,
     answered,
     chat_request,
-    failure_of,
     model_service,
     registration,
 )
+from tests.support.errors import failure_of
 
 KEY = "canary-key-0123456789"
 CALLERS = pytest.mark.parametrize("caller", [(), STRANGER], ids=["operator", "stranger"])

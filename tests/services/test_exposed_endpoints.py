@@ -17,15 +17,13 @@ from tests.scripted_upstream import ScriptedUpstream, answer, no_answer
 from tests.services.gateway_fixtures import refusing_address
 from tests.services.model_service import (
     STRANGER,
-    Failure,
     ModelService,
     answered,
     chat_request,
-    failure_of,
     model_service,
     registration,
-    stream_failure,
 )
+from tests.support.errors import Failure, failure_of, stream_failure
 
 NOT_ALLOWED = (grpc.StatusCode.FAILED_PRECONDITION, "ENDPOINT_NOT_ALLOWED")
 

@@ -22,12 +22,12 @@ from tests.services.model_service import (
     ModelService,
     answered,
     chat_request,
-    failure_of,
     model_service,
     registration,
 )
 from tests.services.registry_fixtures import model as registered
 from tests.services.registry_fixtures import replica
+from tests.support.errors import failure_of
 
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 ALIASES = "fast=gpt-4o-mini,best=team-large"

@@ -12,16 +12,8 @@ import pytest
 from google.rpc import status_pb2
 
 from tests.services.gateway_backend import running_backend
-from tests.services.gateway_fixtures import (
-    MODELS,
-    SESSIONS,
-    Gateway,
-    details_of,
-    gateway,
-    refusing_address,
-    serving,
-    unary,
-)
+from tests.services.gateway_fixtures import MODELS, SESSIONS, Gateway, gateway, refusing_address, serving, unary
+from tests.support.errors import explain
 
 AT_ONCE = 5.0
 """Of a busy machine: less than what grpc waits by itself, and than the deadlines here."""
@@ -51,15 +43,9 @@ async def test_backend_that_is_not_there_is_unavailable_at_once(kind: str) -> No
         began = time.perf_counter()
         error = await failure(method(b"", timeout=30))
         assert time.perf_counter() - began < AT_ONCE
-    info, retry = details_of(error)
-    assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert (info.reason, info.domain, dict(info.metadata)) == (
-        "BACKEND_UNAVAILABLE",
-        "genai-platform",
-        {"backend": "models"},
-    )
-    assert retry is not None
-    assert retry.retry_delay.ToMilliseconds() == 1000
+    told = explain(error)
+    assert told.code is grpc.StatusCode.UNAVAILABLE
+    assert (told.reason, told.metadata, told.retry_seconds) == ("BACKEND_UNAVAILABLE", {"backend": "models"}, 1)
 
 
 async def test_message_names_the_backend_and_its_address() -> None:
@@ -83,7 +69,7 @@ async def test_strangers_are_not_told_the_address_of_a_backend() -> None:
 async def test_host_that_does_not_exist_is_unavailable() -> None:
     async with gateway("no-such-host.invalid:50053") as front:
         error = await failure(front.unary()(b"", timeout=30))
-        assert details_of(error)[0].reason == "BACKEND_UNAVAILABLE"
+        assert explain(error).reason == "BACKEND_UNAVAILABLE"
 
 
 async def test_backend_that_accepts_and_says_nothing_is_unavailable() -> None:
@@ -92,7 +78,7 @@ async def test_backend_that_accepts_and_says_nothing_is_unavailable() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         async with gateway(f"127.0.0.1:{silent.getsockname()[1]}") as front:
-            assert details_of(await failure(front.unary()(b"", timeout=30)))[0].reason == "BACKEND_UNAVAILABLE"
+            assert explain(await failure(front.unary()(b"", timeout=30))).reason == "BACKEND_UNAVAILABLE"
             began = time.perf_counter()
             for _ in range(20):
                 await failure(front.unary()(b"", timeout=30))
@@ -142,7 +128,7 @@ async def test_backend_that_dies_before_it_answers_is_unavailable_at_once(tmp_pa
             models.kill()
             error = await asyncio.wait_for(failure(call), AT_ONCE)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert details_of(error)[0].reason == "BACKEND_UNAVAILABLE"
+    assert explain(error).reason == "BACKEND_UNAVAILABLE"
 
 
 async def test_backend_that_dies_in_mid_stream_is_told_apart(tmp_path: Path) -> None:
@@ -152,13 +138,10 @@ async def test_backend_that_dies_in_mid_stream_is_told_apart(tmp_path: Path) -> 
             call = await begun(front, "stream after its first message")
             models.kill()
             error = await asyncio.wait_for(failure(call), AT_ONCE)
-    info, retry = details_of(error)
-    assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert error.details() == (
-        f"the Model Service at {models.address} was lost in mid-stream; the answer so far is incomplete"
-    )
-    assert (info.reason, dict(info.metadata)) == ("BACKEND_LOST", {"backend": "models", "phase": "mid_stream"})
-    assert retry is None
+    told = explain(error)
+    assert told.code is grpc.StatusCode.UNAVAILABLE
+    assert (told.reason, told.metadata) == ("BACKEND_LOST", {"backend": "models", "phase": "mid_stream"})
+    assert told.retry_seconds is None
 
 
 async def test_backend_that_returns_is_used_within_a_second(tmp_path: Path) -> None:

@@ -8,15 +8,8 @@ import grpc
 import pytest
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from tests.services.gateway_fixtures import (
-    MODELS,
-    SESSIONS,
-    gateway,
-    reason_in,
-    serving,
-    stream,
-    unary,
-)
+from tests.services.gateway_fixtures import MODELS, SESSIONS, gateway, serving, stream, unary
+from tests.support.errors import reason_in
 
 NOT_PROTOBUF = b"\xff\xfe\x00 not protobuf \x80"
 

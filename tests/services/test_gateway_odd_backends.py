@@ -5,8 +5,9 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from tests.services.gateway_fixtures import Gateway, gateway, reason_in
+from tests.services.gateway_fixtures import Gateway, gateway
 from tests.services.raw_backend import GRPC, Answer, head, message, raw_backend, reset, trailers
+from tests.support.errors import reason_in
 
 SMALL, LARGE = b"small", b"l" * 1024 * 1024
 

@@ -20,13 +20,13 @@ from services.shared.health import NOT_SERVING, SERVING
 from tests.services.gateway_fixtures import (
     MODELS,
     SESSIONS,
-    details_of,
     open_channel,
     refusing_address,
     serving,
     stream,
     unary,
 )
+from tests.support.errors import explain
 from tests.support.processes import EXIT_CONFIG, By, Service, run, running
 
 
@@ -59,7 +59,7 @@ async def test_started_gateway_says_where_it_listens_and_serves_there(tmp_path: 
                 assert await channel.unary_unary(f"/{MODELS}/Chat")(b"through") == b"through"
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await channel.unary_unary(f"/{SESSIONS}/GetSession")(b"")
-                assert details_of(caught.value)[0].reason == "BACKEND_UNAVAILABLE"
+                assert explain(caught.value).reason == "BACKEND_UNAVAILABLE"
                 gateway.send(signal.SIGTERM)
                 code = await gateway.end()
     assert code == 0

@@ -16,7 +16,8 @@ from services.shared.intake import COPIES, SMALL_BYTES, Intake
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
-from tests.services.model_service import LOG, chat_request, explain, failure_of
+from tests.services.model_service import LOG, chat_request
+from tests.support.errors import explain, failure_of
 
 CHAT = f"/{SERVICE.full_name}/Chat"
 ANSWER = models_pb2.ChatResponse(text="Hi.").SerializeToString()

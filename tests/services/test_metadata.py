@@ -26,8 +26,9 @@ from tests.fuzz.h2_wire import (
     headers,
     opening,
 )
-from tests.services.gateway_fixtures import MODELS, gateway, reason_in, serving, unary
+from tests.services.gateway_fixtures import MODELS, gateway, serving, unary
 from tests.services.model_service import LOG
+from tests.support.errors import reason_in
 
 Field = tuple[bytes, bytes]
 

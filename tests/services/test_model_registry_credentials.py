@@ -21,11 +21,11 @@ from tests.services.log_file import LogFile
 from tests.services.model_service import (
     chat_request,
     completion,
-    failure_of,
     model_service,
     registration,
     streamed_completion,
 )
+from tests.support.errors import failure_of
 
 KEY = "canary-key-0123456789"
 

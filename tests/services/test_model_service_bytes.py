@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.models.main import SERVICE
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.model_service import (
-    ModelService,
-    chat_request,
-    explain,
-    refusal_of,
-)
+from tests.services.model_service import ModelService, chat_request, refusal_of
+from tests.support.errors import explain
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

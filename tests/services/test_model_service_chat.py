@@ -21,13 +21,12 @@ from tests.services.model_service import (
     anthropic_message,
     chat_request,
     completion,
-    failure_of,
     model_service,
     piece,
-    stream_failure,
     streamed_completion,
     streamed_message,
 )
+from tests.support.errors import failure_of, stream_failure
 
 TOOL = models_pb2.ToolDefinition(name="weather", parameters_json='{"type": "object"}')
 TOOL_CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Ulm"}'}}

@@ -14,14 +14,8 @@ from services.shared.logs import open_log
 from tests.built_in_models import BUILT_IN
 from tests.scripted_upstream import ScriptedUpstream, answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import (
-    ModelService,
-    chat_request,
-    failure_of,
-    model_service,
-    registration,
-    stream_failure,
-)
+from tests.services.model_service import ModelService, chat_request, model_service, registration
+from tests.support.errors import failure_of, stream_failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,13 +12,8 @@ import pytest
 from proto import models_pb2
 from services.models.chat.system_prompt import with_defaults
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.model_service import (
-    ModelService,
-    answered,
-    chat_request,
-    failure_of,
-    model_service,
-)
+from tests.services.model_service import ModelService, answered, chat_request, model_service
+from tests.support.errors import failure_of
 
 
 @pytest.fixture

@@ -16,13 +16,12 @@ from tests.services.model_service import (
     ModelService,
     answered,
     chat_request,
-    failure_of,
     model_service,
     piece,
     registration,
-    stream_failure,
     streamed_completion,
 )
+from tests.support.errors import failure_of, stream_failure
 
 
 @pytest.fixture

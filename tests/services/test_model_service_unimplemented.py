@@ -11,12 +11,8 @@ from proto import models_pb2
 from services.models.providers.encoding import CHANGES
 from services.models.validation.request import UNIMPLEMENTED_FIELDS
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.model_service import (
-    ModelService,
-    chat_request,
-    failure_of,
-    stream_failure,
-)
+from tests.services.model_service import ModelService, chat_request
+from tests.support.errors import failure_of, stream_failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

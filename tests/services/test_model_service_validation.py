@@ -15,13 +15,8 @@ from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared.error_details import DETAILS_KEY, MAX_VIOLATIONS
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.model_service import (
-    ModelService,
-    chat_request,
-    explain,
-    failure_of,
-    refusal_of,
-)
+from tests.services.model_service import ModelService, chat_request, refusal_of
+from tests.support.errors import explain, failure_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -21,12 +21,11 @@ from tests.services.model_service import (
     STRANGER,
     answered,
     chat_request,
-    failure_of,
     model_service,
     registration,
-    stream_failure,
 )
 from tests.support.certificates import Authority
+from tests.support.errors import failure_of, stream_failure
 
 VENDOR = "vendor.example"
 MINE = "mine.example"

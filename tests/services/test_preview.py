@@ -16,10 +16,10 @@ from tests.services.model_service import (
     OPENAI_KEY,
     ModelService,
     chat_request,
-    failure_of,
     model_service,
     registration,
 )
+from tests.support.errors import failure_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

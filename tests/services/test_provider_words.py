@@ -20,12 +20,11 @@ from tests.services.model_service import (
     STRANGER,
     ModelService,
     chat_request,
-    failure_of,
     model_service,
     piece,
     registration,
-    stream_failure,
 )
+from tests.support.errors import failure_of, stream_failure
 
 MAPPED_KEY = "mapped-key-0123456789"
 SAYS = "This model takes no pictures of cats."

@@ -20,8 +20,9 @@ from services.shared.metadata import REQUEST_ID_KEY
 from services.shared.rpc import DEFAULT_DEADLINES, STATUS_CODES, Call, DefaultDeadlines, service_handler
 from services.shared.server import Server, running
 from tests.services.log_file import LogFile
-from tests.services.model_service import LOG, chat_request, failure_of, stream_failure
+from tests.services.model_service import LOG, chat_request
 from tests.services.raw_http2 import call_with, send
+from tests.support.errors import failure_of, stream_failure
 
 Behaviour = Callable[[Any, Call], Awaitable[Any]]
 SECRET = "CANARY-of-an-exception"

@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
-from tests.services.sessions_fixtures import Failure, Service, failure, said, served
+from tests.services.sessions_fixtures import Service, said, served
 from tests.support.databases import on_postgresql_too
+from tests.support.errors import Failure, failure_of
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
@@ -46,14 +47,14 @@ async def test_a_session_takes_messages_until_it_is_full_and_again_when_it_is_tr
 ) -> None:
     monkeypatch.setattr(rows, "MAX_SESSION_MESSAGES", 3)
     await service.append("a", "b")
-    refused = await failure(service.append("c", "d"))
+    refused = await failure_of(service.append("c", "d"))
     assert told(refused) == (EXHAUSTED, "SESSION_FULL")
     assert "go on in a new session, or truncate this one" in refused.message
     await service.append("c")
-    assert told(await failure(begin(service, 1))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(begin(service, 1))) == (EXHAUSTED, "SESSION_FULL")
     await truncate(service, 2)
     await begin(service, 2)
-    assert told(await failure(begin(service, 3))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(begin(service, 3))) == (EXHAUSTED, "SESSION_FULL")
     await service.append("b", "c")
     assert await service.sequences() == [1, 2, 3]
 
@@ -67,10 +68,10 @@ async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_trunc
     await service.append("x" * 100, request_id="r")
     await service.append("x" * 100, request_id="r")
     await service.append("x" * 100, "x" * 100)
-    assert told(await failure(service.append(""))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(service.append(""))) == (EXHAUSTED, "SESSION_FULL")
     await truncate(service, 3)
     await begin(service, 2, size)
-    assert told(await failure(begin(service, 2, size + 1))) == (EXHAUSTED, "SESSION_FULL")
+    assert told(await failure_of(begin(service, 2, size + 1))) == (EXHAUSTED, "SESSION_FULL")
     await service.append("x" * 100)
     await truncate(service, 1)
     await service.append("x" * 100, "x" * 100, "x" * 100)
@@ -85,8 +86,8 @@ async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_trunc
 async def test_a_turn_that_could_never_be_appended_does_not_begin(
     service: Service, messages: int, size: int, field: str
 ) -> None:
-    refused = await failure(begin(service, messages, size))
-    assert (refused.code, refused.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    refused = await failure_of(begin(service, messages, size))
+    assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
 
 
 @on_postgresql_too

@@ -91,7 +91,7 @@ async def test_another_user_s_session_looks_exactly_like_none(
     await service.call(name, request_type(session_id="s", **fields))
     await service.call("DeleteUserData", pb.DeleteUserDataRequest(user_id="ann"))
     none = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
-    assert theirs == none
+    assert theirs._replace(request_id="") == none._replace(request_id="")
     assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
 
 
@@ -131,7 +131,7 @@ async def test_whoever_names_no_user_gets_the_only_one_or_nobody_s_or_must_name_
     assert (await service.call("GetSession", whose)).user_id == "ann"
     await service.create("main", user_id="bob")
     failure = await service.fail("GetSession", whose)
-    assert (failure.code, failure.reason, failure.fields) == (
+    assert (failure.code, failure.reason, list(failure.fields)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "SESSION_AMBIGUOUS",
         ["user_id"],
@@ -242,9 +242,9 @@ async def test_a_token_of_another_question_is_refused(service: Service) -> None:
         await service.create(name, user_id="ann")
     token = (await service.call("ListSessions", pb.ListSessionsRequest(page_size=1))).next_page_token
     failure = await service.fail("ListSessions", pb.ListSessionsRequest(user_id="ann", page_token=token))
-    assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])
+    assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])
     failure = await service.fail("ListMessages", pb.ListMessagesRequest(session_id="a", page_token=token))
-    assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])
+    assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["page_token"])
     other_size = pb.ListSessionsRequest(page_size=2, page_token=token)
     assert len((await service.call("ListSessions", other_size)).sessions) == 2
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult, WindowPolicy
 from services.sessions import contexts
-from services.sessions.contents import StoredMessage
+from services.sessions.stored_messages import StoredMessage
 from services.sessions.windows import Entry, Limits, Window
 from tests.services.sessions_fixtures import Service, said, served
 from tests.support.databases import on_postgresql_too

@@ -18,7 +18,8 @@ from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from proto.models_pb2 import ChatMessage, ToolCall, WindowPolicy
 from tests.services.session_model import Outcome, SessionModel
-from tests.services.sessions_fixtures import START, Service, failure, said, served
+from tests.services.sessions_fixtures import START, Service, said, served
+from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,7 +89,7 @@ class Subject:
         try:
             return await getattr(self, name)(**arguments)
         except grpc.aio.AioRpcError as error:
-            return (await failure(_raising(error))).reason
+            return (await failure_of(_raising(error))).reason
 
     async def advance(self, seconds: float) -> Outcome:
         self._service.clock.advance(seconds)

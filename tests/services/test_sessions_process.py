@@ -93,7 +93,7 @@ async def test_expired_sessions_are_removed_in_the_background(sqlite_file: Path)
         await service.create("s", ttl=Duration(seconds=1))
         service.clock.advance(2)
         log = open_log("sessions", level="error")
-        purging = asyncio.create_task(purge_expired_sessions(service.store, log, every_seconds=0.01))
+        purging = asyncio.create_task(purge_expired_sessions(service.store, log, interval_seconds=0.01))
         deadline = time.monotonic() + 10
         while await count_rows(service):
             assert time.monotonic() < deadline

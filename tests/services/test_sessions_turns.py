@@ -13,8 +13,9 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2, turns_pb2
 from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
-from tests.services.sessions_fixtures import Failure, Service, failure, said, served
+from tests.services.sessions_fixtures import Service, said, served
 from tests.support.databases import on_postgresql_too
+from tests.support.errors import Failure, failure_of
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
 
@@ -57,7 +58,7 @@ async def test_a_turn_begins_with_what_it_answers(service: Service) -> None:
 async def test_a_second_turn_is_refused_until_the_first_has_ended(service: Service) -> None:
     await begin(service)
     for _ in range(2):
-        assert told(await failure(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
+        assert told(await failure_of(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
     await end(service)
     await begin(service, "other")
 
@@ -88,12 +89,12 @@ async def test_an_append_of_the_turn_ends_it(service: Service) -> None:
 async def test_an_append_of_nobody_does_not_end_the_turn(service: Service) -> None:
     await begin(service)
     await service.append("a")
-    assert told(await failure(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
+    assert told(await failure_of(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
 
 
 async def test_an_append_of_a_turn_that_is_not_the_session_s_is_refused(service: Service) -> None:
     await begin(service)
-    assert told(await failure(service.append("a", turn_id="other"))) == (ABORTED, "TURN_LOST")
+    assert told(await failure_of(service.append("a", turn_id="other"))) == (ABORTED, "TURN_LOST")
     assert await service.sequences() == []
 
 
@@ -108,11 +109,11 @@ async def test_a_repeated_append_of_a_turn_is_answered_as_the_first_time(service
 async def test_a_turn_lasts_for_its_lease(service: Service) -> None:
     await begin(service)
     service.clock.advance(TURN_LEASE_SECONDS - 1)
-    assert told(await failure(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
+    assert told(await failure_of(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
     service.clock.advance(1)
     await begin(service, "other")
-    assert told(await failure(extend(service))) == (ABORTED, "TURN_LOST")
-    assert told(await failure(service.append("a", turn_id="t"))) == (ABORTED, "TURN_LOST")
+    assert told(await failure_of(extend(service))) == (ABORTED, "TURN_LOST")
+    assert told(await failure_of(service.append("a", turn_id="t"))) == (ABORTED, "TURN_LOST")
     await end(service)
     await service.append("a", turn_id="other")
 
@@ -122,7 +123,7 @@ async def test_an_extended_turn_lasts_for_another_lease(service: Service) -> Non
     for _ in range(3):
         service.clock.advance(TURN_LEASE_SECONDS - 1)
         await extend(service)
-    assert told(await failure(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
+    assert told(await failure_of(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
 
 
 async def test_a_turn_whose_lease_is_over_is_appended_when_no_other_has_begun(service: Service) -> None:
@@ -137,7 +138,7 @@ async def test_a_session_that_is_truncated_takes_the_turn_back(service: Service)
     request = sessions_pb2.TruncateMessagesRequest(session_id="s", from_sequence=1)
     await service.call("TruncateMessages", request)
     await service.append("b")
-    assert told(await failure(service.append("answer", turn_id="t", expected_next_sequence=2))) == (
+    assert told(await failure_of(service.append("answer", turn_id="t", expected_next_sequence=2))) == (
         ABORTED,
         "TURN_LOST",
     )
@@ -149,13 +150,13 @@ async def test_a_turn_says_whose_its_session_is_and_stays_there(service: Service
     begun = await begin(service)
     assert begun.user_id == "ann"
     await service.create("s", user_id="bob")
-    assert (await failure(extend(service))).reason == "SESSION_AMBIGUOUS"
+    assert (await failure_of(extend(service))).reason == "SESSION_AMBIGUOUS"
     mine = {"session_id": "s", "user_id": "ann", "turn_id": "t"}
     await service.turns.ExtendTurn(turns_pb2.ExtendTurnRequest(**mine))
     await service.append("a", user_id="ann", turn_id="t")
     await begin(service, "u", user_id="bob")
     await service.turns.EndTurn(turns_pb2.EndTurnRequest(session_id="s", user_id="ann", turn_id="u"))
-    assert told(await failure(begin(service, "v", user_id="bob"))) == (ABORTED, "SESSION_BUSY")
+    assert told(await failure_of(begin(service, "v", user_id="bob"))) == (ABORTED, "SESSION_BUSY")
 
 
 @on_postgresql_too
@@ -163,9 +164,9 @@ async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
     await begin(service)
     await service.call("DeleteSession", sessions_pb2.DeleteSessionRequest(session_id="s"))
     await end(service)
-    assert (await failure(extend(service))).reason == "SESSION_NOT_FOUND"
+    assert (await failure_of(extend(service))).reason == "SESSION_NOT_FOUND"
     await service.create()
-    assert told(await failure(service.append("a", turn_id="t"))) == (ABORTED, "TURN_LOST")
+    assert told(await failure_of(service.append("a", turn_id="t"))) == (ABORTED, "TURN_LOST")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
     ],
 )
 async def test_a_turn_that_is_refused_holds_nothing(service: Service, fields: dict[str, Any], reason: str) -> None:
-    assert (await failure(begin(service, **fields))).reason == reason
+    assert (await failure_of(begin(service, **fields))).reason == reason
     await begin(service, "other")
 
 

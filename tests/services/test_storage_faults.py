@@ -24,8 +24,8 @@ from tests.services.commit_proxy import CommitProxy
 from tests.services.database_fixtures import names, notes, opened, put
 from tests.services.registry_fixtures import model
 from tests.services.registry_fixtures import replica as registries
-from tests.services.sessions_fixtures import failure as failure_of
 from tests.services.sessions_fixtures import served
+from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 
 CUTS = int(os.environ.get("GENAI_TEST_WAL_POINTS", "150"))
@@ -84,7 +84,7 @@ async def test_a_writer_who_waits_for_another_s_lock_is_told_to_come_back(postgr
 async def test_two_writers_who_lock_each_other_out_both_get_through(
     postgresql_url: str, tmp_path: Path, patient_storage: None
 ) -> None:
-    """PostgreSQL ends one of the two; it is run again. Nothing else does, however long that takes."""
+    """PostgreSQL ends one of the two; it is run again, and once more if it was quicker than the other."""
     runs = 0
     meeting = asyncio.Barrier(2)
 
@@ -104,7 +104,7 @@ async def test_two_writers_who_lock_each_other_out_both_get_through(
         await asyncio.gather(move(database, "a", "left", "right"), move(database, "b", "right", "left"))
         async with database.read() as connection:
             assert (await connection.scalars(select(notes.c.number))).all() == [2, 2]
-    assert runs == 3
+    assert runs >= 3
 
 
 @pytest.mark.parametrize("state", ["40001", "40P01"])

@@ -13,14 +13,13 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from services.shared.error_details import DETAILS_KEY
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion
 from tests.services.sessions_fixtures import said
+from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 from tests.support.processes import EXIT_CONFIG, Process, Service, run, running, start
 
@@ -74,16 +73,9 @@ async def connected(service: Service) -> AsyncIterator[Client]:
 async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str, float | None]:
     """Code, reason and retry hint, in seconds, of a call that must fail in time."""
     begin = time.monotonic()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
+    failure = await failure_of(call)
     assert time.monotonic() - begin < REFUSED_SECONDS
-    trailers = dict(caught.value.trailing_metadata() or ())
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    hinted = False
-    for detail in status_pb2.Status.FromString(trailers[DETAILS_KEY]).details:
-        detail.Unpack(info)
-        hinted |= detail.Unpack(retry)
-    return caught.value.code(), info.reason, retry.retry_delay.ToTimedelta().total_seconds() if hinted else None
+    return failure.code, failure.reason, failure.retry_seconds
 
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", 1.0)

@@ -7,7 +7,7 @@ from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation
 from services.models.providers.estimates import estimate_usage
 from services.models.sessions.history import default_window
-from services.sessions.contents import StoredMessage
+from services.sessions.stored_messages import StoredMessage
 from services.sessions.windows import Entry
 
 IMAGE = ContentPart(media=Media(data=b"x", mime_type="image/png"))

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from services.models.health.probes import UNKNOWN, ModelProbe
+from services.models.health.probes import ModelProbe
+from services.models.health.results import UNKNOWN
 from services.models.transport.base import HttpResponse
 from services.models.transport.client import HttpClient, HttpTimeouts, open_probing_client
 from services.models.transport.connector import Network

@@ -16,7 +16,7 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.router import Router
-from services.models.sessions.turn import Turns
+from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import work_to_check
@@ -33,7 +33,7 @@ class ChatService:
         transports: ByTrust[Transport],
         router: Router,
         prompts: PromptRegistry,
-        turns: Turns,
+        turns: TurnFactory,
         trust: TrustPolicy,
     ) -> None:
         self._transports = transports

@@ -1,4 +1,4 @@
-"""The Session Service as the Model Service calls it, its failures told in the platform's own errors."""
+"""The client of the Session Service, which raises its failures as PlatformErrors."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from services.shared.serialized_messages import SerializedMessage, field_header
 from services.shared.time_slices import TimeSlices
 
 CALL_SECONDS = 5.0
-"""How long the Session Service may take to answer; the caller's own deadline may be sooner."""
+"""Deadline of calls to the Session Service; the caller's own deadline may be sooner."""
 
 RETRY_SECONDS = 1.0
-"""When to try again: a Session Service that has come back is connected to within this time."""
+"""Retry delay for callers; the channel reconnects to a Session Service that is back within this time."""
 
 MESSAGES_FIELD = sessions_pb2.AppendMessagesRequest.DESCRIPTOR.fields_by_name["messages"].number
 
-Answer = TypeVar("Answer", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 _ERRORS = {code: error for error, code in STATUS_CODES.items()}
 
 
-class Read(NamedTuple, Generic[Answer]):
-    """An answer that holds a history, and how many bytes it has."""
+class HistoryResponse(NamedTuple, Generic[Response]):
+    """A response that contains a history, with its size in bytes."""
 
-    answer: Answer
+    response: Response
     size: int
 
 
 async def build_append(
     request: sessions_pb2.AppendMessagesRequest, messages: Sequence[models_pb2.ChatMessage]
 ) -> SerializedMessage:
-    """`request` with these messages, serialised one by one: they are large together, and copied nowhere else."""
+    """`request` with these messages, serialized one by one, without a copy of them in the request."""
     pieces = [request.SerializeToString()]
     slices = TimeSlices()
     for message in messages:
@@ -54,17 +54,17 @@ async def build_append(
 
 
 class SessionClient:
-    """The calls that a chat in a session makes. Connects at the first one, never for chats without a session.
+    """The client for chats in sessions. It connects at the first call, and so never for chats without a session.
 
-    Every method raises the error that the Session Service answered with, and Unavailable SESSIONS_UNAVAILABLE, at once,
-    when it cannot be reached. `request_id` is the id under which both services log the call.
+    Every method raises the error of the Session Service, or Unavailable SESSIONS_UNAVAILABLE, at once, when it cannot
+    be reached. `request_id` is the id under which both services log the call.
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
         self._channel = open_channel(address)
         self._turns = turns_pb2_grpc.TurnServiceStub(self._channel)
-        # Histories are parsed here and not in grpc: beside the event loop when they are large.
+        # Histories are parsed here and not in grpc: large ones in a thread.
         self._get_context = self._channel.unary_unary(
             "/genai_platform.v1.SessionService/GetContext", sessions_pb2.GetContextRequest.SerializeToString
         )
@@ -82,18 +82,18 @@ class SessionClient:
 
     async def get_context(
         self, request: sessions_pb2.GetContextRequest, request_id: str
-    ) -> Read[sessions_pb2.GetContextResponse]:
+    ) -> HistoryResponse[sessions_pb2.GetContextResponse]:
         data = await self._call(self._get_context, request, request_id)
         return await _parse(sessions_pb2.GetContextResponse, data)
 
     async def begin_turn(
         self, request: turns_pb2.BeginTurnRequest, request_id: str
-    ) -> Read[turns_pb2.BeginTurnResponse]:
+    ) -> HistoryResponse[turns_pb2.BeginTurnResponse]:
         data = await self._call(self._begin_turn, request, request_id)
         return await _parse(turns_pb2.BeginTurnResponse, data)
 
     async def append_messages(self, append: SerializedMessage, request_id: str) -> sessions_pb2.AppendMessagesResponse:
-        """`append` comes from `build_append`."""
+        """Sends an append, which `build_append` has built."""
         response: sessions_pb2.AppendMessagesResponse = await self._call(self._append_messages, append, request_id)
         return response
 
@@ -104,20 +104,20 @@ class SessionClient:
         await self._call(self._turns.EndTurn, request, request_id, seconds)
 
     async def _call(self, method: Any, request: Any, request_id: str, seconds: float = CALL_SECONDS) -> Any:
-        # To the Session Service all chats come from one address; it must know whose they are, to be fair to all.
+        # All chats come from one address; to be fair to their callers, the Session Service must know these.
         metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()))
         try:
             return await method(request, timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            self._raise(error)
+            self._raise_error(error)
 
-    def _raise(self, error: grpc.aio.AioRpcError) -> NoReturn:
+    def _raise_error(self, error: grpc.aio.AioRpcError) -> NoReturn:
         details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
         if details:
             raise _read_error(error.code(), status_pb2.Status.FromString(details)) from None
         if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
             raise errors.LimitExceeded("the turn is too large for one message", reason="MESSAGE_TOO_LARGE") from None
-        # Without details it was grpc that spoke.
+        # Without details, the status was made by grpc.
         raise errors.Unavailable(
             "the Session Service cannot be reached; is it running?",
             reason="SESSIONS_UNAVAILABLE",
@@ -127,12 +127,12 @@ class SessionClient:
         ) from None
 
 
-async def _parse(kind: type[Answer], data: bytes) -> Read[Answer]:
-    return Read(await run_in_thread_if_large(len(data), kind.FromString, data), len(data))
+async def _parse(kind: type[Response], data: bytes) -> HistoryResponse[Response]:
+    return HistoryResponse(await run_in_thread_if_large(len(data), kind.FromString, data), len(data))
 
 
 def _read_error(code: grpc.StatusCode, status: status_pb2.Status) -> errors.PlatformError:
-    """The error of which the Session Service made this status."""
+    """The error that the Session Service raised, from its status."""
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     retry_after = None
     for detail in status.details:

@@ -1,4 +1,4 @@
-"""The history of a session within a conversation: how much of it is asked for, and where it goes."""
+"""The history of a session in a chat: its default window, and its place in the conversation."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from services.models.validation.request import check_history
 from services.models.validation.work import Contents, message_work
 from services.shared.errors import InvalidRequest
 from services.shared.offload import LARGE_BYTES
+from services.shared.tool_calls import answered_ids, calls_of
 
 MARGIN = 0.1
-"""Of a context window: what estimates of tokens may be wrong by."""
+"""Share of a context window that is left free, because tokens are estimated."""
 
 
 def default_window(
     conversation: Conversation, capabilities: models_pb2.ModelCapabilities
 ) -> models_pb2.WindowPolicy | None:
-    """What the model's context window has room for beside the request and its longest answer, less a tenth.
+    """The tokens of the model's context window that the request and its longest answer leave free, less a margin.
 
-    None, which means everything, where that window is not known. The answer is never left more than half of it.
+    None, which means the whole history, if the context window is unknown. At most half of it is reserved for the
+    answer.
     """
     if not capabilities.HasField("context_window"):
         return None
     whole = capabilities.context_window
     answer = conversation.request.config.max_tokens or capabilities.max_output_tokens
-    room = whole * (1 - MARGIN) - min(answer, whole // 2) - estimate_prompt_tokens(conversation)
-    return models_pb2.WindowPolicy(max_tokens=max(int(room), 0))
+    free = whole * (1 - MARGIN) - min(answer, whole // 2) - estimate_prompt_tokens(conversation)
+    return models_pb2.WindowPolicy(max_tokens=max(int(free), 0))
 
 
 def history_work(context: sessions_pb2.GetContextResponse, size: int) -> int:
-    """About how much there is to check in a history of `size` bytes, in bytes of plain text."""
+    """The estimated work to check a history of `size` bytes, in bytes of plain text."""
     return size if size >= LARGE_BYTES else message_work([entry.message for entry in context.messages], size)
 
 
 def with_history(conversation: Conversation, context: sessions_pb2.GetContextResponse) -> Conversation:
-    """The conversation with the history before the request's messages, and behind the prompt's.
+    """The conversation with the history between the prompt's and the request's messages.
 
     Raises PreconditionFailed SESSION_HISTORY_INVALID for a history that cannot be sent, and InvalidRequest for the
-    result of a tool call that is nowhere: providers refuse it, in words of their own.
+    result of a tool call that is not in the conversation: providers would refuse it.
     """
     own, earlier = conversation.contents, check_history(context.messages)
     contents = Contents(own.parts + earlier.parts, own.are_plain and earlier.are_plain)
@@ -52,19 +54,19 @@ def with_history(conversation: Conversation, context: sessions_pb2.GetContextRes
 
 
 def history_notices(notices: Iterable[models_pb2.Notice]) -> Iterator[models_pb2.Notice]:
-    """The notices of an answer, of which what was left out of several earlier messages is told once."""
-    told: dict[str, models_pb2.Notice] = {}
+    """The notices of an answer, with those about the history reduced to one for each code."""
+    merged: dict[str, models_pb2.Notice] = {}
     for notice in notices:
         if notice.field.startswith(HISTORY_FIELD):
             message = f"in the history of the session: {notice.message}"
-            told.setdefault(notice.code, models_pb2.Notice(code=notice.code, field=HISTORY_FIELD, message=message))
+            merged.setdefault(notice.code, models_pb2.Notice(code=notice.code, field=HISTORY_FIELD, message=message))
         else:
             yield notice
-    yield from told.values()
+    yield from merged.values()
 
 
-def cut_notice(context: sessions_pb2.GetContextResponse, model: str) -> models_pb2.Notice:
-    """Says that the default window is not the whole history."""
+def truncation_notice(context: sessions_pb2.GetContextResponse, model: str) -> models_pb2.Notice:
+    """The notice that the default window leaves out a part of the history."""
     return models_pb2.Notice(
         code="SESSION_HISTORY_CUT",
         field="session.window",
@@ -76,9 +78,9 @@ def cut_notice(context: sessions_pb2.GetContextResponse, model: str) -> models_p
 
 
 def _check_results(request: models_pb2.ChatRequest, history: Sequence[models_pb2.ChatMessage]) -> None:
-    made = {call_id for message in history for call_id in _made_calls(message)}
+    made = {call.id for message in history for call in calls_of(message)}
     for index, message in enumerate(request.messages):
-        for call_id in _answered_calls(message):
+        for call_id in answered_ids(message):
             if call_id not in made:
                 raise InvalidRequest.field(
                     f"messages[{index}]",
@@ -86,15 +88,4 @@ def _check_results(request: models_pb2.ChatRequest, history: Sequence[models_pb2
                     " request; answer the calls of the session's last message, or set a larger session.window",
                     reason="TOOL_CALL_NOT_IN_CONTEXT",
                 )
-        made.update(_made_calls(message))
-
-
-def _made_calls(message: models_pb2.ChatMessage) -> Iterator[str]:
-    yield from (call.id for call in message.tool_calls)
-    yield from (part.tool_call.id for part in message.parts if part.HasField("tool_call"))
-
-
-def _answered_calls(message: models_pb2.ChatMessage) -> Iterator[str]:
-    if message.tool_call_id:
-        yield message.tool_call_id
-    yield from (part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result"))
+        made.update(call.id for call in calls_of(message))

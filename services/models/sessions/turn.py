@@ -1,7 +1,7 @@
-"""Turns: a chat in a session, from reading the history to appending what was said.
+"""TurnFactory of chats in a session: they read the history, and append the request's messages with the answer.
 
-Whoever asks gets an answer, or an error before anything is sent to a provider. An answer that is whole is appended with
-the messages that it answers, all at once; a turn that fails or is cancelled leaves nothing behind.
+Errors of the session are raised before the provider is called. A complete answer is appended together with the messages
+that it answers; a turn that fails or is cancelled appends nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import TypeVar
 from proto import models_pb2, sessions_pb2, turns_pb2
 from services.models.providers.base import Conversation
 from services.models.sessions.client import SessionClient, build_append
-from services.models.sessions.history import cut_notice, default_window, history_notices, history_work, with_history
+from services.models.sessions.history import (
+    default_window,
+    history_notices,
+    history_work,
+    truncation_notice,
+    with_history,
+)
 from services.models.sessions.lease import Lease
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 from services.shared.offload import run_in_thread_if_large
@@ -24,33 +30,32 @@ from services.shared.time_slices import TimeSlices
 
 APPEND_SECONDS = 2.0
 APPEND_BYTES_PER_SECOND = 8 * 1024 * 1024
-"""How long a whole answer may wait until it is appended; a large turn, for as long as its bytes take besides."""
+"""Time limit for appending a complete answer; large turns get additional time for their bytes."""
 
 APPEND_PAUSE_SECONDS = 0.1
-"""Between two attempts, while the Session Service or its storage cannot be reached."""
+"""Pause between two attempts, while the Session Service or its storage is unavailable."""
 
 LARGE_HISTORY_BYTES = 1024 * 1024
 MAX_HISTORY_BYTES = 128 * 1024 * 1024
-"""Of the histories, from the size above on, that chats hold at once: each is there several times, as messages and as
-the provider's text."""
+"""Limit for all large histories in memory: each has several copies, as messages and as the provider's text."""
 HISTORY_RETRY_SECONDS = 1.0
 
-Wanted = TypeVar("Wanted", sessions_pb2.GetContextRequest, turns_pb2.BeginTurnRequest)
+HistoryRequest = TypeVar("HistoryRequest", sessions_pb2.GetContextRequest, turns_pb2.BeginTurnRequest)
 Capabilities = Callable[[models_pb2.GetCapabilitiesRequest], models_pb2.ModelCapabilities]
 
 
 class Turn:
-    """What is sent for a chat, and what becomes of its answer. Without a session: nothing."""
+    """The turn of a chat without a session: it sends the conversation, and does nothing with the answer."""
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
 
     async def complete(self, response: models_pb2.ChatResponse) -> None:
-        """Keeps a whole answer, and tells in it what was kept. To be called once, before the answer is sent."""
+        """Stores a complete answer, and sets the session's fields in it. Call it once, before the answer is sent."""
 
 
-class ReadingTurn(Turn):
-    """A chat that knows what was said in its session, and leaves it as it is. `conversation` has the history in it."""
+class ReadOnlyTurn(Turn):
+    """The turn of a chat that reads its session and does not append. `conversation` contains the history."""
 
     def __init__(self, conversation: Conversation, context: sessions_pb2.GetContextResponse, call: Call) -> None:
         super().__init__(conversation)
@@ -66,13 +71,13 @@ class ReadingTurn(Turn):
         response.session_id = request.session_id
         notices = list(history_notices(response.warnings))
         if self._context.dropped_messages and not request.session.HasField("window"):
-            notices.append(cut_notice(self._context, request.model))
+            notices.append(truncation_notice(self._context, request.model))
         del response.warnings[:]
         response.warnings.extend(notices)
 
 
-class AppendingTurn(ReadingTurn):
-    """A chat whose messages become part of its session."""
+class AppendingTurn(ReadOnlyTurn):
+    """The turn of a chat whose messages and answer are appended to its session."""
 
     def __init__(
         self,
@@ -93,7 +98,7 @@ class AppendingTurn(ReadingTurn):
         try:
             await asyncio.shield(appending)
         except asyncio.CancelledError:
-            # The answer is whole and paid for: it is kept, although whoever asked has just left.
+            # The answer is complete and paid for: it is stored although its caller has just left.
             await asyncio.wait({appending})
             raise
 
@@ -102,7 +107,7 @@ class AppendingTurn(ReadingTurn):
         header = sessions_pb2.AppendMessagesRequest(
             session_id=request.session_id,
             user_id=self._lease.user_id,
-            # An attempt whose answer was lost may have been the one that appended.
+            # Makes a repeated attempt safe: an earlier one may have appended although its response was lost.
             request_id=self._lease.turn_id,
             expected_next_sequence=self._context.next_sequence,
             turn_id=self._lease.turn_id,
@@ -119,7 +124,7 @@ class AppendingTurn(ReadingTurn):
                 message=f"neither messages nor answer were appended to the session: {error.message}",
             )
             return
-        self._lease.spent = True
+        self._lease.is_appended = True
         self._call.log_fields["session_append"] = "OK"
         response.session_next_sequence = appended.next_sequence
 
@@ -141,16 +146,16 @@ class AppendingTurn(ReadingTurn):
         raise failure
 
 
-class Turns:
-    """Opens the turns of chats. `capabilities` tells how much history a model has room for."""
+class TurnFactory:
+    """Opens the turns of chats. `capabilities` returns those of a model, with its context window."""
 
     def __init__(self, client: SessionClient, capabilities: Capabilities) -> None:
         self._client = client
         self._capabilities = capabilities
-        self._held_bytes = 0
+        self._history_bytes = 0
 
     def open(self, conversation: Conversation, call: Call) -> contextlib.AbstractAsyncContextManager[Turn]:
-        """The turn of a chat, for the length of a block. Left without `complete`, nothing was ever said.
+        """The turn of a chat, as a context manager. Without `complete`, the session stays unchanged.
 
         Raises, before anything is sent to a provider: NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or
         SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL or HISTORIES_TOO_LARGE, Unavailable SESSIONS_UNAVAILABLE, and as
@@ -165,55 +170,55 @@ class Turns:
         request = conversation.request
         call.log_fields["session_id"] = request.session_id
         if request.session.skip_append:
-            wanted = self._complete(sessions_pb2.GetContextRequest(), conversation)
-            context, size = await self._client.get_context(wanted, call.request_id)
-            with self._holding(size):
+            query = self._fill_in(sessions_pb2.GetContextRequest(), conversation)
+            context, size = await self._client.get_context(query, call.request_id)
+            with self._counted_history(size):
                 conversation = await _with_history(conversation, context, size)
-                yield ReadingTurn(conversation, context, call)
+                yield ReadOnlyTurn(conversation, context, call)
             return
         lease = Lease(self._client, request.session_id, request.session.user_id, call.request_id)
-        begin = self._complete(turns_pb2.BeginTurnRequest(), conversation)
+        begin = self._fill_in(turns_pb2.BeginTurnRequest(), conversation)
         begin.append_messages = len(request.messages) + 1
         begin.append_bytes = await _count_bytes(request.messages)
-        async with lease.held(begin) as (begun, size):
-            with self._holding(size):
+        async with lease.hold(begin) as (begun, size):
+            with self._counted_history(size):
                 conversation = await _with_history(conversation, begun.context, size)
                 yield AppendingTurn(conversation, begun.context, lease, self._client, call)
 
-    def _complete(self, wanted: Wanted, conversation: Conversation) -> Wanted:
-        """Fills in which history is asked for."""
+    def _fill_in(self, query: HistoryRequest, conversation: Conversation) -> HistoryRequest:
+        """Sets the session, the window and the expected sequence in a request for the history."""
         request = conversation.request
-        wanted.session_id = request.session_id
-        wanted.user_id = request.session.user_id
+        query.session_id = request.session_id
+        query.user_id = request.session.user_id
         window = request.session.window if request.session.HasField("window") else self._default_window(conversation)
         if window is not None:
-            wanted.window.CopyFrom(window)
+            query.window.CopyFrom(window)
         if request.session.HasField("expected_next_sequence"):
-            wanted.expected_next_sequence = request.session.expected_next_sequence
-        return wanted
+            query.expected_next_sequence = request.session.expected_next_sequence
+        return query
 
     def _default_window(self, conversation: Conversation) -> models_pb2.WindowPolicy | None:
         model = conversation.request.model
         return default_window(conversation, self._capabilities(models_pb2.GetCapabilitiesRequest(model=model)))
 
     @contextlib.contextmanager
-    def _holding(self, size: int) -> Iterator[None]:
-        """Counts a large history for as long as its turn lasts. Raises LimitExceeded HISTORIES_TOO_LARGE."""
+    def _counted_history(self, size: int) -> Iterator[None]:
+        """Counts a large history in memory inside the block. Raises LimitExceeded HISTORIES_TOO_LARGE."""
         if size < LARGE_HISTORY_BYTES:
             yield
             return
-        if self._held_bytes + size > MAX_HISTORY_BYTES:
+        if self._history_bytes + size > MAX_HISTORY_BYTES:
             raise LimitExceeded(
                 "other chats with large histories take all the memory there is for these; try again, or choose a"
                 " smaller session.window",
                 reason="HISTORIES_TOO_LARGE",
                 retry_after=HISTORY_RETRY_SECONDS,
             )
-        self._held_bytes += size
+        self._history_bytes += size
         try:
             yield
         finally:
-            self._held_bytes -= size
+            self._history_bytes -= size
 
 
 async def _with_history(

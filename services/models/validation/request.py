@@ -24,6 +24,7 @@ from services.models.validation.work import Contents, count_parts
 from services.shared import characters
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
 from services.shared.json_text import object_problem
+from services.shared.session_ids import session_id_problem
 
 PARAMETER_POLICIES = frozenset(models_pb2.ParameterPolicy.values())
 RESPONSE_FORMATS = frozenset({"text", "json_object", "json_schema"})
@@ -36,7 +37,6 @@ MAX_CACHE_KEY_LENGTH = 64
 
 # What OpenAI and Anthropic both take of schemas, and what Gemini takes of tools: whoever takes less is given another.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
 
@@ -139,8 +139,8 @@ def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolat
         if request.HasField("session"):
             yield FieldViolation("session", "needs a session_id")
         return
-    if not SESSION_ID.fullmatch(request.session_id):
-        yield FieldViolation("session_id", "must be letters, digits and ._:- only, at most 128 of them")
+    if problem := session_id_problem(request.session_id):
+        yield FieldViolation("session_id", problem)
     if len(request.messages) > MAX_TURN_MESSAGES:
         yield FieldViolation("messages", f"holds more than {MAX_TURN_MESSAGES} messages for one turn of a session")
     for name in ("max_messages", "max_tokens"):

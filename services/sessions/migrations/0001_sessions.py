@@ -1,4 +1,4 @@
-"""Sessions, their messages, the appends that may be repeated, and what is remembered for users."""
+"""Sessions, their messages, the request ids of appends, and the memories of users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# Names are compared and ordered by their code points, on every machine alike.
+# Names are compared and ordered by code points, so that the order is the same on every machine.
 Name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 

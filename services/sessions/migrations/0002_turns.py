@@ -1,4 +1,4 @@
-"""Whose turn it is in a session."""
+"""The running turn of a session."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Each user has session ids of their own, so messages are kept under a key that is not the id; and how much a session
-holds is known without reading it."""
+"""Session ids per user: messages are stored under a key other than the id. And the size of a session's messages."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ Name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def upgrade() -> None:
     op.drop_index("sessions_by_use", "sessions")
     op.drop_index("sessions_by_user", "sessions")
-    # What is there keeps its id as its key. SQLite then follows the name wherever it is referred to.
+    # Existing sessions use their ids as keys. SQLite also renames the column in references.
     for table in ("sessions", "messages", "appends"):
         op.execute(f"ALTER TABLE {table} RENAME COLUMN session_id TO session_key")
     op.add_column("sessions", sa.Column("session_id", Name, nullable=False, server_default=""))

@@ -11,12 +11,13 @@ import hashlib
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.state.member_state import is_wrapped
+from services.shared.tool_calls import answered_ids, calls_of
 
 if TYPE_CHECKING:
     from services.models.providers.base import Conversation
@@ -87,7 +88,7 @@ class _Renaming:
 
     def _see(self, message: models_pb2.ChatMessage) -> None:
         kept = {part.tool_call.id for part in message.parts if self._is_kept(part)}
-        for call_id in dict.fromkeys(call.id for call in _calls_in(message)):
+        for call_id in dict.fromkeys(call.id for call in calls_of(message)):
             self._times_seen[call_id] += 1
             self._names[call_id] = call_id if call_id in kept else self._name(call_id)
 
@@ -104,10 +105,12 @@ class _Renaming:
     def _renamed(self, message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
         renamed = models_pb2.ChatMessage()
         renamed.CopyFrom(message)
-        for call in _calls_in(renamed):
+        for call in calls_of(renamed):
             call.id = self._names[call.id]
-        for result in _results_in(renamed):
-            result.tool_call_id = self._names.get(result.tool_call_id, result.tool_call_id)
+        for part in renamed.parts:
+            if part.HasField("tool_result"):
+                result = part.tool_result
+                result.tool_call_id = self._names.get(result.tool_call_id, result.tool_call_id)
         if renamed.tool_call_id:
             renamed.tool_call_id = self._names.get(renamed.tool_call_id, renamed.tool_call_id)
         return renamed
@@ -118,21 +121,9 @@ def _made_ids(messages: Sequence[models_pb2.ChatMessage]) -> list[str]:
     made: list[str] = []
     for message in messages:
         if message.role == "assistant":
-            parts = message.parts
-            calls = (part.tool_call for part in parts if part.HasField("tool_call")) if parts else message.tool_calls
-            made += [call.id for call in calls]
+            made += [call.id for call in calls_of(message)]
     return made
 
 
-def _calls_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:
-    yield from message.tool_calls
-    yield from (part.tool_call for part in message.parts if part.HasField("tool_call"))
-
-
-def _results_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolResult]:
-    return (part.tool_result for part in message.parts if part.HasField("tool_result"))
-
-
 def _ids_in(message: models_pb2.ChatMessage) -> Sequence[str]:
-    calls = [call.id for call in _calls_in(message)]
-    return [*calls, *(result.tool_call_id for result in _results_in(message)), message.tool_call_id]
+    return [*(call.id for call in calls_of(message)), *answered_ids(message)]

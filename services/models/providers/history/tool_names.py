@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
-from services.models.providers.history.tool_turns import Notices, calls_of
+from services.models.providers.history.tool_turns import Notices
+from services.shared.tool_calls import calls_of
 
 if TYPE_CHECKING:
     from services.models.providers.base import Conversation

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from proto import models_pb2
+from services.shared.tool_calls import answered_ids, calls_of, has_own_result
 
 NOT_RUN = "This call was not run: it was never answered."
 CAME_LATE = "The result of the tool call has come; it stands behind the call."
@@ -38,29 +39,9 @@ def fit_results(messages: Sequence[PlacedMessage], notices: Notices) -> Sequence
     return messages if _are_answered(messages) else _Arrangement(messages, notices).arranged()
 
 
-def calls_of(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:
-    """The calls that a message makes."""
-    if message.parts:
-        yield from (part.tool_call for part in message.parts if part.HasField("tool_call"))
-    else:
-        yield from message.tool_calls
-
-
-def _results_of(message: models_pb2.ChatMessage) -> Iterator[str]:
-    """The ids of the calls that a tool's message answers; its own one once."""
-    if _has_own_result(message):
-        yield message.tool_call_id
-    yield from (part.tool_result.tool_call_id for part in message.parts if part.HasField("tool_result"))
-
-
-def _has_own_result(message: models_pb2.ChatMessage) -> bool:
-    """Whether a tool's message answers the call of its own id, by its text or by parts that are no results."""
-    return not message.parts or not all(part.HasField("tool_result") for part in message.parts)
-
-
 def _result_parts(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ContentPart]:
     """The results in a tool's message, its own one too as a part."""
-    if _has_own_result(message):
+    if has_own_result(message):
         content = [part for part in message.parts if not part.HasField("tool_result")]
         content = content or [models_pb2.ContentPart(text=message.content)] * bool(message.content)
         own = models_pb2.ToolResult(tool_call_id=message.tool_call_id, content=content, name=message.name)
@@ -73,7 +54,7 @@ def _are_answered(messages: Sequence[PlacedMessage]) -> bool:
     waiting: set[str] = set()
     for _, message in messages:
         if message.role == "tool":
-            for call_id in _results_of(message):
+            for call_id in answered_ids(message):
                 if call_id not in waiting:
                     return False
                 waiting.remove(call_id)
@@ -130,7 +111,7 @@ class _Arrangement:
 
     def _split(self, place: int, message: models_pb2.ChatMessage) -> dict[int | None, models_pb2.ChatMessage]:
         """A tool's message, by the messages whose calls it answers."""
-        homes = {call_id: self._home_of(call_id, place) for call_id in dict.fromkeys(_results_of(message))}
+        homes = {call_id: self._home_of(call_id, place) for call_id in dict.fromkeys(answered_ids(message))}
         if len(set(homes.values())) == 1:
             return {next(iter(homes.values())): message}
         pieces: dict[int | None, models_pb2.ChatMessage] = {}
@@ -168,7 +149,7 @@ class _Arrangement:
 
     def _once_each(self, results: Sequence[PlacedMessage]) -> Sequence[PlacedMessage]:
         """The results behind one message, with those of the same call joined in their order."""
-        call_ids = [call_id for _, message in results for call_id in _results_of(message)]
+        call_ids = [call_id for _, message in results for call_id in answered_ids(message)]
         if len(set(call_ids)) == len(call_ids):
             return results
         wholes: dict[str, PlacedMessage] = {}

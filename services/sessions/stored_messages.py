@@ -1,4 +1,4 @@
-"""Messages as they are kept: the bytes of their serialised form."""
+"""Stored messages: the bytes of their serialized form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoredMessage(NamedTuple):
     create_time: int
 
     def parse(self) -> ChatMessage:
-        """Raises DataLoss when the stored bytes are no message."""
+        """The message. Raises DataLoss when the stored bytes cannot be parsed."""
         try:
             return ChatMessage.FromString(self.message)
         except DecodeError:
@@ -29,15 +29,15 @@ class StoredMessage(NamedTuple):
             ) from None
 
 
-async def to_contents(messages: Sequence[ChatMessage]) -> list[bytes]:
-    """What is kept of the messages of one append. Raises InvalidRequest."""
+async def serialize_messages(messages: Sequence[ChatMessage]) -> list[bytes]:
+    """Checks the messages of one append and serializes them. Raises InvalidRequest."""
     validation.check_count(messages)
     slices = TimeSlices()
     contents: list[bytes] = []
-    room = validation.MAX_PARTS_IN_ALL
+    allowed = validation.MAX_PARTS_IN_ALL
     size = 0
     for index, message in enumerate(messages):
-        room = validation.check_message(f"messages[{index}]", message, room)
+        allowed = validation.check_message(f"messages[{index}]", message, allowed)
         contents.append(message.SerializeToString(deterministic=True))
         size += len(contents[-1])
         validation.check_append_size(size)
