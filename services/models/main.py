@@ -20,6 +20,7 @@ from services.models.catalog.vendor_models import VendorModels
 from services.models.chat.chat import ChatService
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
+from services.models.custom_models.registration_service import RegistrationService
 from services.models.health.monitor import HealthMonitor
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import log_hidden, read_aliases
@@ -97,7 +98,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         chats = ChatService(transports, router, prompts, turns, trust)
-        servicer = ModelServicer(chats, directory, models, prompts, trust)
+        servicer = ModelServicer(chats, directory, models, RegistrationService(models, trust), prompts)
         log_hidden(aliases, models, vendor_models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proto import models_pb2
-from services.models.access.trust import TrustPolicy
 from services.models.chat.chat import ChatService
 from services.models.chat.system_prompt import render_prompt
-from services.models.custom_models.model_registry import REPLACED, ModelRegistry
-from services.models.custom_models.registration import log_fields
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.registration_service import RegistrationService
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
-from services.models.validation.fields import shorten
 from services.shared.rpc import Call
 
 GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
@@ -27,14 +25,14 @@ class ModelServicer:
         chats: ChatService,
         directory: ModelDirectory,
         models: ModelRegistry,
+        registrations: RegistrationService,
         prompts: PromptRegistry,
-        trust: TrustPolicy,
     ) -> None:
         self._chats = chats
         self._directory = directory
         self._models = models
+        self._registrations = registrations
         self._prompts = prompts
-        self._trust = trust
 
     # ---------------------------------------------------------------------------------------------- chat
 
@@ -65,11 +63,7 @@ class ModelServicer:
     async def RegisterModel(
         self, request: models_pb2.RegisterModelRequest, call: Call
     ) -> models_pb2.RegisterModelResponse:
-        by_stranger = self._trust.is_stranger(call)
-        call.log_fields.update(caller=call.caller, untrusted=by_stranger, **log_fields(request))
-        response = await self._models.register(request, by_stranger=by_stranger)
-        call.log_fields["outcome"] = _outcome(request, response)
-        return response
+        return await self._registrations.register(request, call)
 
     async def ListRegisteredModels(
         self, request: models_pb2.ListRegisteredModelsRequest, call: Call
@@ -79,11 +73,7 @@ class ModelServicer:
     async def DeregisterModel(
         self, request: models_pb2.DeregisterModelRequest, call: Call
     ) -> models_pb2.DeregisterModelResponse:
-        by_stranger = self._trust.is_stranger(call)
-        call.log_fields.update(caller=call.caller, model=shorten(request.name), untrusted=by_stranger)
-        response = await self._models.deregister(request, by_stranger=by_stranger)
-        call.log_fields["outcome"] = "removed"
-        return response
+        return await self._registrations.deregister(request, call)
 
     # ------------------------------------------------------------------------------------------- prompts
 
@@ -122,11 +112,3 @@ class ModelServicer:
         self, request: models_pb2.ListPromptEventsRequest, call: Call
     ) -> models_pb2.ListPromptEventsResponse:
         return await self._prompts.list_events(request)
-
-
-def _outcome(request: models_pb2.RegisterModelRequest, response: models_pb2.RegisterModelResponse) -> str:
-    if request.validate_only:
-        return "validated"
-    if not response.created:
-        return "unchanged"
-    return "replaced" if any(warning.code == REPLACED for warning in response.warnings) else "created"

@@ -77,6 +77,7 @@ class Provider:
             source=source,
             other_keys=other_keys,
             other_roots=self.other_roots,
+            host_is_public=urlsplit(self.endpoint).hostname == self.vendor.host,
         )
 
 

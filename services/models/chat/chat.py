@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.chat.ending import RunningChat, record_usage
-from services.models.chat.host_disclosure import HostDisclosure
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
+from services.models.providers.errors.host_disclosure import HostDisclosure
 from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from proto import models_pb2
-from services.models.access.credentials import Credentials, source_of
+from services.models.access.credentials import Credentials
 from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.transport.api_roots import normalize_base_url
-from services.models.transport.base_urls import base_url_problem, redact_url
+from services.models.transport.base_urls import base_url_problem
 from services.models.validation.extra_body import reserved_in
-from services.models.validation.fields import problem_with_line, refuse, shorten
+from services.models.validation.fields import problem_with_line, refuse
 from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
 from services.models.validation.request import EFFORT
 from services.shared import json_text
@@ -176,16 +176,3 @@ def _credential_violations(
     problem = credentials.problem(credential, endpoint, request.adapter_type, by_stranger=by_stranger)
     if problem:
         yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
-
-
-def log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
-    """The log fields of a registration, of a refused one too; none of them is a secret."""
-    facts: dict[str, object] = {
-        "model": shorten(request.name),
-        "endpoint": redact_url(request.endpoint),
-        "adapter": shorten(request.adapter_type),
-        "credential": source_of(request.credential),
-        "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],
-        "validate_only": request.validate_only,
-    }
-    return {name: fact for name, fact in facts.items() if fact}

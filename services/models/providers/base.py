@@ -72,6 +72,8 @@ class Target:
     """The name of the registration that leads here, if one does."""
     untrusted: bool = False
     """Whether a stranger has registered it."""
+    host_is_public: bool = False
+    """Whether its host is a vendor's own, which every caller may know."""
     other_roots: Sequence[str] = ()
     """Where else the API may lie, if it is not at `endpoint`."""
     secrets: Collection[str] = ()

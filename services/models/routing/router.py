@@ -16,7 +16,7 @@ from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.catalog.vendor import AdapterType
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendor_models import VendorModels
-from services.models.catalog.vendors import ADAPTER_TYPES
+from services.models.catalog.vendors import ADAPTER_TYPES, is_vendor_host
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.providers.base import Target
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
@@ -189,6 +189,7 @@ def registered_target(
         source=models_pb2.MODEL_SOURCE_REGISTERED,
         registered_model=model.name,
         untrusted=model.untrusted,
+        host_is_public=is_vendor_host(endpoint),
         other_keys=other_keys,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from services.models.catalog.vendor import AdapterType, Vendor
 from services.models.catalog.vendors import anthropic, openai
@@ -25,3 +26,10 @@ VENDORS = by_name(
 ADAPTER_TYPES: Mapping[str, AdapterType] = {
     adapter.name: adapter for adapter in (openai.ADAPTER, COMPATIBLE, anthropic.ADAPTER, VLLM_SERVER)
 }
+
+_HOSTS = frozenset(vendor.host for vendor in VENDORS.values())
+
+
+def is_vendor_host(url: str) -> bool:
+    """Whether a URL leads to a vendor's own host."""
+    return urlsplit(url).hostname in _HOSTS

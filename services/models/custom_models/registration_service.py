@@ -1,0 +1,57 @@
+"""Registrations as callers ask for them: trust decides what a caller may register, and the log says who has."""
+
+from __future__ import annotations
+
+from proto import models_pb2
+from services.models.access.credentials import source_of
+from services.models.access.trust import TrustPolicy
+from services.models.custom_models.model_registry import REPLACED, ModelRegistry
+from services.models.transport.base_urls import redact_url
+from services.models.validation.fields import shorten
+from services.models.validation.limits import MAX_ALIASES
+from services.shared.rpc import Call
+
+
+class RegistrationService:
+    """The calls that change the ModelRegistry. Each raises what the registry raises."""
+
+    def __init__(self, models: ModelRegistry, trust: TrustPolicy) -> None:
+        self._models = models
+        self._trust = trust
+
+    async def register(self, request: models_pb2.RegisterModelRequest, call: Call) -> models_pb2.RegisterModelResponse:
+        by_stranger = self._trust.is_stranger(call)
+        call.log_fields.update(caller=call.caller, untrusted=by_stranger, **_log_fields(request))
+        response = await self._models.register(request, by_stranger=by_stranger)
+        call.log_fields["outcome"] = _outcome(request, response)
+        return response
+
+    async def deregister(
+        self, request: models_pb2.DeregisterModelRequest, call: Call
+    ) -> models_pb2.DeregisterModelResponse:
+        by_stranger = self._trust.is_stranger(call)
+        call.log_fields.update(caller=call.caller, model=shorten(request.name), untrusted=by_stranger)
+        response = await self._models.deregister(request, by_stranger=by_stranger)
+        call.log_fields["outcome"] = "removed"
+        return response
+
+
+def _log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
+    """The log fields of a registration, of a refused one too; none of them is a secret."""
+    fields: dict[str, object] = {
+        "model": shorten(request.name),
+        "endpoint": redact_url(request.endpoint),
+        "adapter": shorten(request.adapter_type),
+        "credential": source_of(request.credential),
+        "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],
+        "validate_only": request.validate_only,
+    }
+    return {name: field for name, field in fields.items() if field}
+
+
+def _outcome(request: models_pb2.RegisterModelRequest, response: models_pb2.RegisterModelResponse) -> str:
+    if request.validate_only:
+        return "validated"
+    if not response.created:
+        return "unchanged"
+    return "replaced" if any(warning.code == REPLACED for warning in response.warnings) else "created"
