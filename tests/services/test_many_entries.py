@@ -31,9 +31,9 @@ from services.shared.backoff import Backoff
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
-from tests.services.prompt_fixtures import prompt
-from tests.services.registry_fixtures import LOG, NOWHERE, model, new_registry, probing_clients
-from tests.services.registry_fixtures import MIGRATIONS as SCRIPTS
+from tests.services.model_registries import LOG, NOWHERE, model, new_registry, probing_clients
+from tests.services.model_registries import MIGRATIONS as SCRIPTS
+from tests.services.prompt_registries import prompt
 
 COUNT = 1000
 ALIASES = 4
