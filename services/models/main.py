@@ -71,6 +71,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     vendor_models = VendorModels(settings.vendors)
     aliases = read_aliases(settings.aliases, vendor_models)
     allowed = settings.choose_allowed_endpoints()
+    network = settings.choose_network()
     endpoints = ByTrust(
         EndpointPolicy(allowed.operators, providers.base_urls().values()),
         EndpointPolicy(allowed.strangers, discreet=True),
@@ -78,11 +79,13 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
-    probing = ByTrust(*map(open_probing_client, endpoints))
+    probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     monitor = HealthMonitor(log, probing)
     # Apart, so that no stranger's call goes over a connection that only the operator's may have.
     connections = FairQuota(settings.choose_max_connections())
-    transports = ByTrust(*(HttpClient(endpoints=policy, connections=connections) for policy in endpoints))
+    transports = ByTrust(
+        *(HttpClient(endpoints=policy, connections=connections, network=network) for policy in endpoints)
+    )
     sessions = SessionClient(settings.sessions_address)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
@@ -103,7 +106,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         if settings.discovery == "on":
             discovery.start(providers.all())
         providers_text = _describe_providers(providers.configured(), settings)
-        yield Service(servicer, f"data in {database.location}, {providers_text}", database)
+        proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
+        yield Service(servicer, f"data in {database.location}, {providers_text}{proxies}", database)
     finally:
         await discovery.close()
         await monitor.close()

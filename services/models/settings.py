@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
 from services.models.transport import egress
+from services.models.transport.connector import Network
+from services.models.transport.proxies import read_proxies
+from services.models.transport.tls_trust import TlsTrust, check_trust
 from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
@@ -93,6 +97,23 @@ class ModelsSettings(ServiceSettings):
         " registration, or remove one: `allow` or `refuse`, to everybody",
         json_schema_extra={"default": "`allow`, and `refuse` to strangers", "example": "allow"},
     )
+    proxy: SecretStr | None = Field(
+        None,
+        validation_alias="MODELS_PROXY",
+        description="the HTTP proxy of all connections to models' servers, `http://user:password@host:port`, or `none`;"
+        " hosts in `NO_PROXY` are reached without it",
+        json_schema_extra={
+            "default": "`HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`",
+            "example": "http://proxy.internal:3128",
+        },
+    )
+    ca_file: Path | None = Field(
+        None,
+        validation_alias="MODELS_CA_FILE",
+        description="PEM file of certificate authorities that are trusted beside the system's, or beside those in"
+        " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+        json_schema_extra={"example": "/etc/ssl/company-ca.pem"},
+    )
     max_connections: int | None = Field(
         None,
         ge=2,
@@ -130,6 +151,13 @@ class ModelsSettings(ServiceSettings):
             told = self.allowed_endpoints.split(",")
             return ByTrust(told, told)
         return ByTrust([egress.PRIVATE if is_loopback(self.host) else egress.NONE], [egress.NONE])
+
+    def choose_network(self) -> Network:
+        """The proxies and authorities of this service's settings and of the environment. Raises StartupError."""
+        ca_file = self.ca_file.expanduser().absolute() if self.ca_file else None
+        check_trust(os.environ, ca_file)
+        setting = self.proxy.get_secret_value() if self.proxy else ""
+        return Network(read_proxies(os.environ, setting), TlsTrust(ca_file))
 
     def choose_max_connections(self) -> int:
         """How many connections to providers there may be. Raises StartupError when a process may not have so many."""

@@ -9,7 +9,7 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -243,13 +243,15 @@ def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
         yield batch
 
 
-async def _fuzz(kind: type[Fuzzer], report: Report, seed: int, numbers: Iterable[int], seconds: float) -> None:
-    async with fuzzed_platform(report) as platform:
-        fuzzer = kind(platform, report, seed)
-        try:
-            await fuzzer.run(numbers, seconds)
-        finally:
-            await fuzzer.close()
+async def _fuzz(runs: Sequence[tuple[type[Fuzzer], Report]], numbers: Iterable[int] | None, seconds: float) -> None:
+    async with fuzzed_platform(runs[0][1]) as platform:
+        for kind, report in runs:
+            platform.report = report
+            fuzzer = kind(platform, report, report.seed)
+            try:
+                await fuzzer.run(range(report.count) if numbers is None else numbers, seconds)
+            finally:
+                await fuzzer.close()
         await platform.finish()
 
 
@@ -258,5 +260,12 @@ def run_fuzzer(
 ) -> Report:
     """Runs `count` cases, or the one of the number `only`, for at most about `seconds`."""
     report = Report(kind.name, seed, count, folder)
-    asyncio.run(_fuzz(kind, report, seed, range(count) if only is None else [only], seconds))
+    asyncio.run(_fuzz([(kind, report)], None if only is None else [only], seconds))
     return report
+
+
+def run_in_turn(counts: Mapping[type[Fuzzer], int], seed: int, folder: Path) -> list[Report]:
+    """Runs so many cases of each of several fuzzers, one after another, at one platform."""
+    runs = [(kind, Report(kind.name, seed, count, folder)) for kind, count in counts.items()]
+    asyncio.run(_fuzz(runs, None, float("inf")))
+    return [report for _, report in runs]

@@ -8,19 +8,29 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.__main__ import FUZZERS, OF_PROCESSES, judge_all
+from tests.fuzz.__main__ import FUZZERS, judge_all
+from tests.fuzz.fuzzer import run_in_turn
+from tests.fuzz.h2_fuzz import H2Fuzzer
+from tests.fuzz.message_fuzz import MessageFuzzer
 from tests.fuzz.report import Report
+from tests.fuzz.upstream_fuzz import UpstreamFuzzer
 
 SEED = 1
-COUNTS = {"messages": 300, "frames": 200, "upstreams": 250, "answers": 500, "streams": 500, "schemas": 40}
+COUNTS = {"answers": 500, "streams": 500, "schemas": 40}
 
 
-@pytest.mark.parametrize("name", FUZZERS)
+def test_a_short_run_at_processes_finds_nothing(tmp_path: Path) -> None:
+    """Messages last: they leave registrations behind that take the names of others."""
+    for report in run_in_turn({UpstreamFuzzer: 250, H2Fuzzer: 200, MessageFuzzer: 300}, SEED, tmp_path):
+        check(report)
+
+
+@pytest.mark.parametrize("name", COUNTS)
 def test_a_short_run_finds_nothing(name: str, tmp_path: Path) -> None:
     module: Any = importlib.import_module(f"tests.fuzz.{FUZZERS[name][0]}")
-    if name in OF_PROCESSES:
-        report: Report = module.main(COUNTS[name], SEED, folder=tmp_path)
-    else:
-        report = judge_all(module.main(range(COUNTS[name]), SEED), Report(name, SEED, COUNTS[name], tmp_path))
+    check(judge_all(module.main(range(COUNTS[name]), SEED), Report(name, SEED, COUNTS[name], tmp_path)))
+
+
+def check(report: Report) -> None:
     cases = [case for finding in report.findings.values() for case in finding.cases]
     assert not report.findings, "\n".join([*report.lines(), *cases])

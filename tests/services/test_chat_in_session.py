@@ -25,7 +25,7 @@ from tests.services.model_service import (
     registration,
     streamed_completion,
 )
-from tests.services.sessions_fixtures import said
+from tests.services.session_service import said
 from tests.support.errors import failure_of, stream_failure
 
 VERBS = ["Chat", "ChatStream"]

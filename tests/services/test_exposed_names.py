@@ -15,8 +15,10 @@ from proto.models_pb2 import MODEL_SOURCE_BUILT_IN, MODEL_SOURCE_REGISTERED, Cha
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.chat_in_session import chat, platform, turn
-from tests.services.gateway_fixtures import gateway
+from tests.services.gateway.gateways import gateway
 from tests.services.log_file import LogFile
+from tests.services.model_registries import model as registered
+from tests.services.model_registries import replica
 from tests.services.model_service import (
     STRANGER,
     ModelService,
@@ -25,8 +27,6 @@ from tests.services.model_service import (
     model_service,
     registration,
 )
-from tests.services.registry_fixtures import model as registered
-from tests.services.registry_fixtures import replica
 from tests.support.errors import failure_of
 
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION

@@ -20,7 +20,7 @@ from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe
 from services.models.prompts import prompt_registry
 from services.models.prompts.prompt_registry import PromptRegistry
-from services.models.prompts.record import PromptLine
+from services.models.prompts.record import PromptRecord
 from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
 from services.models.settings import Settings
@@ -31,9 +31,9 @@ from services.shared.backoff import Backoff
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
-from tests.services.prompt_fixtures import prompt
-from tests.services.registry_fixtures import LOG, NOWHERE, model, new_registry, probing_clients
-from tests.services.registry_fixtures import MIGRATIONS as SCRIPTS
+from tests.services.model_registries import LOG, NOWHERE, model, new_registry, probing_clients
+from tests.services.model_registries import MIGRATIONS as SCRIPTS
+from tests.services.prompt_registries import prompt
 
 COUNT = 1000
 ALIASES = 4
@@ -95,7 +95,7 @@ def test_entries_are_nothing_to_the_collector_of_garbage(nothing_apart: None, st
     """It looks at whatever lives, for as long as nothing else runs."""
     assert list(stored.models.names)
     assert not [
-        each for each in gc.get_objects() if isinstance(each, PromptLine | models_pb2.RegisteredModel | ModelProbe)
+        each for each in gc.get_objects() if isinstance(each, PromptRecord | models_pb2.RegisteredModel | ModelProbe)
     ]
 
 

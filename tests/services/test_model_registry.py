@@ -24,7 +24,7 @@ from services.models.storage import tables
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
-from tests.services.registry_fixtures import (
+from tests.services.model_registries import (
     FRESH_SECONDS,
     LOG,
     MIGRATIONS,

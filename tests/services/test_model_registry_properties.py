@@ -16,7 +16,7 @@ from proto import models_pb2
 from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import PlatformError
 from tests.built_in_models import BUILT_IN
-from tests.services.registry_fixtures import endpoint_of, model, replica
+from tests.services.model_registries import endpoint_of, model, replica
 
 NAMES = ("a", "b", "c", "gpt-4o", "A")
 

@@ -15,8 +15,8 @@ from proto import models_pb2
 from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import AlreadyExists, NotFound, Unavailable
 from tests.scripted_upstream import ScriptedUpstream, json_answer
+from tests.services.model_registries import NOWHERE, endpoint_of, model, replica
 from tests.services.model_service import chat_request, completion, model_service
-from tests.services.registry_fixtures import NOWHERE, endpoint_of, model, replica
 from tests.support.errors import failure_of
 
 ELSEWHERE = "http://127.0.0.1:9/v2"

@@ -22,12 +22,6 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
         yield server
 
 
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
-    async with model_service(tmp_path, upstream) as running:
-        yield running
-
-
 async def register(service: ModelService, content: str, name: str = "support", **fields: Any) -> int:
     """Registers a prompt and returns its version."""
     request = models_pb2.RegisterPromptRequest(name=name, content=content, **fields)

@@ -30,12 +30,6 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
         yield server
 
 
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
-    async with model_service(tmp_path, upstream) as running:
-        yield running
-
-
 def chats(upstream: ScriptedUpstream) -> list[Received]:
     """The generating requests, without the probes."""
     return [request for request in upstream.requests if request.method == "POST"]

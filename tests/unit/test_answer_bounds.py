@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from services.models.providers.dialects import ANTHROPIC, OPENAI_COMPATIBLE, OPE
 from services.models.providers.errors.faults import MAX_WORD_LENGTH, Fault
 from services.models.transport.sse import Event
 from services.models.validation.limits import MAX_PARTS
+from tests.timing import is_in_proportion
 
 LONG = "x" * (MAX_WORD_LENGTH + 1)
 
@@ -69,16 +69,6 @@ def fed(dialect: Dialect, events: Iterable[Event]) -> Decoder:
         decoder.feed([one])
         decoder.answer.take_chunks()
     return decoder
-
-
-def seconds_for(dialect: Dialect, events: Sequence[Event]) -> float:
-    """CPU, the least of several times."""
-    taken = []
-    for _ in range(3):
-        began = time.thread_time()
-        fed(dialect, events).answer.complete()
-        taken.append(time.thread_time() - began)
-    return min(taken)
 
 
 # ------------------------------------------------------------------------------------------------------- by time
@@ -151,7 +141,9 @@ def test_twice_the_pieces_take_twice_the_time(
 ) -> None:
     """With its square, eight times as many would take 64 times as long."""
     few, many = events(count // 8), events(count)
-    assert seconds_for(dialect, many) < 28 * max(seconds_for(dialect, few), 0.0005)
+    assert is_in_proportion(
+        lambda: fed(dialect, few).answer.complete(), lambda: fed(dialect, many).answer.complete(), 28, least=0.0005
+    )
 
 
 SHORTER: dict[str, tuple[Dialect, list[Event], Event]] = {

@@ -3,9 +3,7 @@ without an end."""
 
 from __future__ import annotations
 
-import gc
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +29,7 @@ from tests.fuzz.schema_fuzz import (
     targets,
 )
 from tests.fuzz.schema_recipes import LISTS, MAPS, SINGLES
+from tests.timing import cpu_seconds
 
 BOTH = pytest.mark.parametrize("rules", [ANTHROPIC_OUTPUT, OPENAI_STRICT], ids=["anthropic", "openai"])
 
@@ -141,7 +140,7 @@ def test_schema_of_twice_the_size_costs_twice_as_much(name: str) -> None:
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
 def test_keywords_may_be_nested_in_each_other_as_deep_as_is_let_in(keyword: str) -> None:
-    for other in KEYWORDS:
+    for other in KEYWORDS[KEYWORDS.index(keyword) :]:
         for beside in ("", ',"type":"object"', ',"anyOf":[{"type":"null"}]'):
             levels = 31 if keyword in (*MAPS, *LISTS) or other in (*MAPS, *LISTS) else 62
             schema = nested(levels, keyword, other, beside=beside if f'"{keyword}"' not in beside else "")
@@ -151,7 +150,7 @@ def test_keywords_may_be_nested_in_each_other_as_deep_as_is_let_in(keyword: str)
 
 
 def test_random_schemas_grow_in_proportion() -> None:
-    found = [problem for number in range(150) if (problem := problem_of(4, number))]
+    found = [problem for number in range(50) if (problem := problem_of(4, number))]
     assert not found
 
 
@@ -274,16 +273,6 @@ def test_notices_are_short_whatever_things_are_called(rules: SchemaRules) -> Non
 
 
 # ------------------------------------------------------------------------------------------------- beside the loop
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    gc.disable()
-    try:
-        begin = time.thread_time()
-        work()
-        return time.thread_time() - begin
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("name", GROWING)

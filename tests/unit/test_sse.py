@@ -10,14 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.models.transport.sse import (
-    MAX_EMPTY_BYTES,
-    MAX_EVENT_BYTES,
-    MAX_EVENT_LINES,
-    Event,
-    EventStream,
-)
+from services.models.transport import sse
+from services.models.transport.sse import Event, EventStream
 from services.shared import errors
+from tests.rows import row
 
 EXAMPLES: list[tuple[str, bytes, list[Event]]] = [
     ("nothing", b"", []),
@@ -175,49 +171,61 @@ def test_errors_are_told_in_every_dress(block: bytes, event: Event) -> None:
     assert decode([b"data: a\n\n", block, b"\n\n"])[0] == [Event("", b"a"), event]
 
 
-def test_largest_event_passes_in_small_reads() -> None:
+MAX_EVENT_BYTES, MAX_EVENT_LINES, MAX_EMPTY_BYTES = 20_000, 100, 100_000
+
+
+@pytest.fixture
+def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds themselves are met by tests/wire/test_endless_answers.py."""
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", MAX_EVENT_BYTES)
+    monkeypatch.setattr(sse, "MAX_EVENT_LINES", MAX_EVENT_LINES)
+    monkeypatch.setattr(sse, "MAX_EMPTY_BYTES", MAX_EMPTY_BYTES)
+
+
+def in_reads(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def test_largest_event_passes_in_small_reads(small_bounds: None) -> None:
     data = b"data: " + b"x" * (MAX_EVENT_BYTES - 7)
-    pieces = [data[start : start + 100] for start in range(0, len(data), 100)]
-    assert decode([*pieces, b"\n", b"\n"])[0] == [Event("", data[6:])]
+    assert decode([*in_reads(data, 100), b"\n", b"\n"])[0] == [Event("", data[6:])]
 
 
-@pytest.mark.parametrize("size", [100, 65_536, 10 * MAX_EVENT_BYTES], ids=["small reads", "large reads", "one read"])
-@pytest.mark.parametrize("start", [b"data: ", b": ", b"data: a\ndata: "], ids=["data", "comment", "second line"])
-def test_larger_event_is_refused(start: bytes, size: int) -> None:
-    data = b"data: before\n\n" + start + b"x" * MAX_EVENT_BYTES + b"\n\n"
-    with pytest.raises(errors.Internal) as caught:
-        decode([data[at : at + size] for at in range(0, len(data), size)])
-    assert caught.value.reason == "UPSTREAM_PROTOCOL_ERROR"
+@pytest.mark.parametrize("size", [100, 6000, 1_000_000], ids=["small reads", "large reads", "one read"])
+def test_larger_event_is_refused(small_bounds: None, size: int) -> None:
+    for start in (b"data: ", b": ", b"data: a\ndata: "):
+        data = b"data: before\n\n" + start + b"x" * MAX_EVENT_BYTES + b"\n\n"
+        with row(start), pytest.raises(errors.Internal) as caught:
+            decode(in_reads(data, size))
+        assert caught.value.reason == "UPSTREAM_PROTOCOL_ERROR"
 
 
-def test_many_events_may_be_larger_together() -> None:
-    data = (b"data: " + b"x" * 1000 + b"\n\n") * 3000
-    assert len(decode([data])[0]) == 3000
+def test_many_events_may_be_larger_together(small_bounds: None) -> None:
+    data = (b"data: " + b"x" * 1000 + b"\n\n") * 300
+    assert len(decode([data])[0]) == 300
 
 
-@pytest.mark.parametrize("size", [1000, 10_000_000], ids=["small reads", "one read"])
-@pytest.mark.parametrize("line", [b"data", b":", b"data: a", b"event: a"])
-def test_event_of_too_many_lines_is_refused(line: bytes, size: int) -> None:
-    data = (line + b"\n") * MAX_EVENT_LINES + b"\n"
-    pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    decode(pieces)
-    data = line + b"\n" + data
-    with pytest.raises(errors.Internal):
-        decode([data[at : at + size] for at in range(0, len(data), size)])
+@pytest.mark.parametrize("size", [10, 1_000_000], ids=["small reads", "one read"])
+def test_event_of_too_many_lines_is_refused(small_bounds: None, size: int) -> None:
+    for line in (b"data", b":", b"data: a", b"event: a"):
+        data = (line + b"\n") * MAX_EVENT_LINES + b"\n"
+        with row(line):
+            decode(in_reads(data, size))
+            with pytest.raises(errors.Internal):
+                decode(in_reads(line + b"\n" + data, size))
 
 
-@pytest.mark.parametrize(
-    "empty", [b"\n\n", b":\n\n", b": " + b"x" * 50_000 + b"\n\n", b"event: a\n\n", b"id: 1\r\n\r\n"]
-)
-def test_what_is_no_event_has_a_bound_in_all(empty: bytes) -> None:
+def test_what_is_no_event_has_a_bound_in_all(small_bounds: None) -> None:
     """However often an event comes between."""
-    stream = EventStream()
-    block = (empty * (20_000 // len(empty) + 1)) + b"data: a\n\n"
-    size = len(block.replace(b"\r", b"")) - len(b"data: a\n\n")
-    for _ in range(MAX_EMPTY_BYTES // size):
-        assert stream.feed(block) == [Event("", b"a")]
-    with pytest.raises(errors.Internal):
-        stream.feed(block + block)
+    for empty in (b"\n\n", b":\n\n", b": " + b"x" * 1000 + b"\n\n", b"event: a\n\n", b"id: 1\r\n\r\n"):
+        stream = EventStream()
+        block = (empty * (2000 // len(empty) + 1)) + b"data: a\n\n"
+        size = len(block.replace(b"\r", b"")) - len(b"data: a\n\n")
+        with row(empty):
+            for _ in range(MAX_EMPTY_BYTES // size):
+                assert stream.feed(block) == [Event("", b"a")]
+            with pytest.raises(errors.Internal):
+                stream.feed(block + block)
 
 
 def test_event_that_comes_by_the_byte_is_held_in_its_own_size() -> None:

@@ -1,4 +1,4 @@
-"""The corpus in tests/wire/bodies: for every feature and every kind of provider, the body that must be sent."""
+"""The corpus in tests/wire/bodies: for every feature, the bodies that must be sent, and to which kinds of provider."""
 
 from __future__ import annotations
 
@@ -19,38 +19,34 @@ from services.shared.errors import InvalidRequest
 
 FOLDER = Path(__file__).parent / "bodies"
 
+MODEL = "<model>"
+"""In a stored body: the id of the column's model, which tests/wire/bodies/README.md has."""
+
 MODEL_GROUPS = frozenset({"Reasoning", "Form of the answer", "Parameters"})
 """Where one provider's models differ from each other."""
 
 
 class Column(NamedTuple):
-    """One folder: a target, and the groups of features that it has something to say about."""
+    """A target, and the groups of features that it has something to say about."""
 
-    folder: str
+    name: str
     target: Target
     groups: frozenset[str] | None = None
     """None for all."""
 
 
 class Case(NamedTuple):
-    """One file."""
+    """One feature, as it is said to one column."""
 
     column: Column
     feature: Feature
 
     @property
     def name(self) -> str:
-        return f"{self.column.folder}/{_slug(self.feature.group)}/{_slug(self.feature.name)}"
-
-    @property
-    def file(self) -> Path:
-        return FOLDER / f"{self.name}.json"
-
-    def text(self) -> str:
-        """What the file must hold: the body as it is encoded now, or the fields that are refused."""
-        return pretty(self.body())
+        return f"{self.column.name}/{place(self.feature)}"
 
     def body(self, *, stream: bool = False) -> Any:
+        """The body as it is encoded now, or the fields that are refused."""
         conversation = Conversation(self.feature.request, self.feature.request.messages)
         try:
             return msgspec.json.decode(encode(conversation, self.column.target, stream=stream).request.body)
@@ -81,13 +77,38 @@ def cases() -> Iterator[Case]:
                 yield Case(column, feature)
 
 
+def place(feature: Feature) -> str:
+    return f"{_slug(feature.group)}/{_slug(feature.name)}"
+
+
+def texts() -> dict[Path, str]:
+    """What each file must hold: the distinct bodies of one feature, each under the columns that share it."""
+    shared: dict[Path, dict[str, list[str]]] = {}
+    for case in cases():
+        file = FOLDER / f"{place(case.feature)}.json"
+        shared.setdefault(file, {}).setdefault(_without_model(case), []).append(case.column.name)
+    return {
+        file: pretty({", ".join(names): json.loads(body) for body, names in bodies.items()})
+        for file, bodies in shared.items()
+    }
+
+
 def files() -> set[Path]:
-    """Every body that is there."""
+    """Every file that is there."""
     return set(FOLDER.rglob("*.json"))
 
 
 def pretty(body: Any) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+
+
+def _without_model(case: Case) -> str:
+    """A body, its members in their order, with a placeholder for the model's id."""
+    body = case.body()
+    if "model" in body:
+        assert body["model"] == case.column.target.model
+        body["model"] = MODEL
+    return json.dumps(body, ensure_ascii=False)
 
 
 def _slug(title: str) -> str:

@@ -46,12 +46,6 @@ NOT_FOUND: dict[str, Script] = {
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def transport() -> AsyncIterator[HttpClient]:
     transport = HttpClient()
     yield transport

@@ -5,17 +5,14 @@ The SDKs are imported by the tests that need them: they take seconds to load.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, TypeAdapter
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolResult
 from tests.rows import row
-from tests.wire import test_vendor_types
-from tests.wire.body_corpus import FOLDER, Case, cases, columns, files
-from tests.wire.test_vendor_types import OF_THE_OLDER_VERSION
+from tests.wire.body_corpus import FOLDER, Case, cases, columns, files, texts
+from tests.wire.vendor_types import OF_THE_OLDER_VERSION, validated
 
 CASES = {case.name: case for case in cases()}
 
@@ -25,7 +22,7 @@ VENDORS = {
     "openai_reasoning": "openai",
     "openai_marks": "openai",
 }
-"""Of folders that are not called as their vendor."""
+"""Of columns that are not called as their vendor."""
 
 SERVERS_OWN_MEMBERS = {
     "vllm": {
@@ -46,8 +43,8 @@ SERVERS_OWN_PARTS = {"video_url"}
 PASSED_ON = "parameters/all_sampling_passed_through"
 OF_NO_TYPE = {
     # What a caller wants sent as it is, and another provider's tools, are for the provider to judge.
-    *(f"{folder}/{PASSED_ON}" for folder in ("openai", "openai_reasoning", "openai_responses")),
-    *(f"{folder}/{PASSED_ON}" for folder in ("anthropic", "anthropic_budgets", "anthropic_old")),
+    *(f"{column}/{PASSED_ON}" for column in ("openai", "openai_reasoning", "openai_responses")),
+    *(f"{column}/{PASSED_ON}" for column in ("anthropic", "anthropic_budgets", "anthropic_old")),
     "openai_responses/tools/tools_of_anthropic",
     "anthropic/tools/tools_of_openai",
     "anthropic/tools/a_custom_tool_of_openai_by_name",
@@ -62,43 +59,42 @@ OF_NO_TYPE = {
 STREAMS = {"openai_responses": {"stream": True}, "anthropic": {"stream": True}}
 STREAM_WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
-every_column = pytest.mark.parametrize("folder", [column.folder for column in columns()])
+every_column = pytest.mark.parametrize("column", [column.name for column in columns()])
 
 
 def vendor_of(case: Case) -> str:
-    return VENDORS.get(case.column.folder, case.column.folder)
+    return VENDORS.get(case.column.name, case.column.name)
 
 
 def is_refused(body: Any) -> bool:
     return set(body) == {"refused"}
 
 
-def cases_of(folder: str) -> list[Case]:
-    return [case for case in CASES.values() if case.column.folder == folder]
+def cases_of(column: str) -> list[Case]:
+    return [case for case in CASES.values() if case.column.name == column]
 
 
-@every_column
-def test_body_is_the_one_in_its_file(folder: str) -> None:
-    """Its members in their order, too: what is cached by its beginning must begin alike."""
-    for case in cases_of(folder):
-        with row(case.name):
-            assert case.text() == case.file.read_text(encoding="utf-8")
+def test_bodies_are_those_in_their_files() -> None:
+    """Their members in their order, too: what is cached by its beginning must begin alike."""
+    for file, text in texts().items():
+        with row(file.relative_to(FOLDER)):
+            assert text == file.read_text(encoding="utf-8")
 
 
 def test_every_feature_has_its_file_and_every_file_its_feature() -> None:
-    assert {case.file for case in CASES.values()} == files()
-    assert len({case.file for case in CASES.values()}) == len(list(cases()))
+    assert texts().keys() == files()
+    assert len({case.name for case in cases()}) == len(list(cases()))
 
 
-def test_every_folder_names_its_source() -> None:
+def test_every_column_names_its_source() -> None:
     told = (FOLDER / "README.md").read_text(encoding="utf-8")
     for column in columns():
-        assert f"| `{column.folder}` | `{column.target.model}` | https://" in told
+        assert f"| `{column.name}` | `{column.target.model}` | https://" in told
 
 
 @every_column
-def test_stream_is_asked_for_with_the_same_body(folder: str) -> None:
-    for case in cases_of(folder):
+def test_stream_is_asked_for_with_the_same_body(column: str) -> None:
+    for case in cases_of(column):
         body = case.body()
         streamed = {} if is_refused(body) else STREAMS.get(vendor_of(case), STREAM_WITH_USAGE)
         assert case.body(stream=True) == body | streamed, case.name
@@ -117,8 +113,8 @@ def in_parts(message: ChatMessage) -> ChatMessage:
 
 
 @every_column
-def test_parts_say_the_same_as_the_short_form(folder: str) -> None:
-    for case in cases_of(folder):
+def test_parts_say_the_same_as_the_short_form(column: str) -> None:
+    for case in cases_of(column):
         request = ChatRequest()
         request.CopyFrom(case.feature.request)
         del request.messages[:]
@@ -128,23 +124,6 @@ def test_parts_say_the_same_as_the_short_form(folder: str) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- vendors' types
-
-
-@functools.cache
-def request_type(vendor: str) -> TypeAdapter[Any]:
-    if vendor == "openai_responses":
-        from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
-
-        return TypeAdapter(ResponseCreateParamsNonStreaming)
-    return test_vendor_types.request_type("anthropic" if vendor == "anthropic" else "openai", False)
-
-
-def plain(value: Any) -> Any:
-    """A validated value as JSON has it."""
-    if isinstance(value, BaseModel):
-        # Blocks of answers can be sent back as the SDK's own objects.
-        value = value.model_dump(exclude_unset=True)
-    return test_vendor_types.plain(value)
 
 
 def without_the_servers_own(body: dict[str, Any], vendor: str) -> dict[str, Any]:
@@ -163,20 +142,30 @@ def without_the_servers_own(body: dict[str, Any], vendor: str) -> dict[str, Any]
 
 
 @every_column
-def test_body_is_of_the_vendors_type(folder: str) -> None:
+def test_body_is_of_the_vendors_type(column: str) -> None:
     """Also that nothing is in it which the type does not know: validation drops such members."""
-    for case in cases_of(folder):
+    for case in cases_of(column):
         body, vendor = case.body(), vendor_of(case)
         if is_refused(body):
             continue
         ours = without_the_servers_own(body, vendor)
         with row(case.name):
-            assert (plain_or_none(request_type(vendor), ours) == ours) == (case.name not in OF_NO_TYPE)
+            assert (known_of(vendor, ours) == ours) == (case.name not in OF_NO_TYPE)
 
 
-def plain_or_none(kind: TypeAdapter[Any], body: dict[str, Any]) -> Any:
+def known_of(vendor: str, body: dict[str, Any]) -> Any:
     """What the type knows of a body; None where the body is not of the type at all."""
     try:
-        return plain(kind.validate_python(body, strict=True))
+        return validated(vendor if vendor in ("anthropic", "openai_responses") else "openai", body)
     except ValueError:
         return None
+
+
+@pytest.mark.parametrize(
+    ("column", "member"), [("openai", "messages"), ("openai_responses", "tools"), ("anthropic", "max_tokens")]
+)
+def test_types_would_notice(column: str, member: str) -> None:
+    body = CASES[f"{column}/tools/tools"].body()
+    assert known_of(column, body) == body
+    body[member] = {"odd": True}
+    assert known_of(column, body) != body

@@ -17,6 +17,7 @@ import pytest
 from services.models.providers import exchange
 from services.models.providers.answers import framing
 from services.models.providers.exchange import MAX_CHARACTERS, MAX_STREAM_BYTES
+from services.models.transport import sse
 from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.sse import MAX_EMPTY_BYTES, MAX_EVENT_BYTES
 from tests.scripted_upstream import Ending, Pause, Script, answer, event, event_stream
@@ -28,6 +29,9 @@ MIB = 1024 * 1024
 STEP_BYTES = 256 * 1024
 ON_THE_WAY_BYTES = 16 * MIB
 """What a server may have written before it notices that nobody reads: it stands in the buffers of the system."""
+
+MAX_EVENTS = 4000
+"""In place of a bound that it takes seconds to reach."""
 
 HOLD_SECONDS = 0.1
 """CPU time of the loop's thread, the scripted server's included."""
@@ -66,11 +70,8 @@ def repeated(piece: str | bytes) -> bytes:
 
 ENDLESS = {
     "blank lines": ("\n", MAX_EMPTY_BYTES),
-    "blank lines of two bytes": ("\r\n", 2 * MAX_EMPTY_BYTES),
     "comments": (": ping\n\n", MAX_EMPTY_BYTES),
     "one comment": (":", MAX_EVENT_BYTES),
-    "fields that nobody knows": ("id: 1\nretry: 5\n\n", MAX_EMPTY_BYTES),
-    "names of events": ("event: ping\n\n", MAX_EMPTY_BYTES),
     "an event": ("data: x", MAX_EVENT_BYTES),
     "lines of an event": ("data\n", MAX_EVENT_BYTES),
 }
@@ -114,7 +115,8 @@ SAYING_NOTHING = {
 async def test_stream_that_never_says_anything_is_left(
     subject: Subject, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "MAX_EVENTS", 20_000)
+    monkeypatch.setattr(exchange, "MAX_EVENTS", MAX_EVENTS)
+    monkeypatch.setattr(sse, "MAX_EMPTY_BYTES", MAX_EMPTY_BYTES // 16)
     nothing = repeated(SAYING_NOTHING[case](subject.speech))
     subject.upstream.play(event_stream(*[nothing] * 200))
     async with bounded(50 * MIB):
@@ -149,7 +151,7 @@ async def test_body_of_events_without_number_is_none(
 ) -> None:
     """Told as a whole answer, whatever it is."""
     start = b'{"id":"a"}\n' if "documents" in case else b""
-    await check_many(subject, verb, start + repeated(MANY_EVENTS[case]) * 4, monkeypatch)
+    await check_many(subject, verb, start + repeated(MANY_EVENTS[case]), monkeypatch)
 
 
 @one_dialect
@@ -158,12 +160,12 @@ async def test_body_of_events_without_number_is_none(
 async def test_body_of_nothing_without_number_is_none(
     subject: Subject, verb: Verb, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_many(subject, verb, repeated(MANY_OF_NOTHING[case]) * 4, monkeypatch)
+    await check_many(subject, verb, repeated(MANY_OF_NOTHING[case]), monkeypatch)
 
 
 async def check_many(subject: Subject, verb: Verb, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (exchange, framing):
-        monkeypatch.setattr(module, "MAX_EVENTS", 20_000)
+        monkeypatch.setattr(module, "MAX_EVENTS", MAX_EVENTS)
     subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
     async with bounded(len(body) + 4 * MIB):
         outcome = await subject.ask(verb)
@@ -218,7 +220,7 @@ NOTHING_PACKED = {"blank lines": b"\n", "comments": b": ping\n\n", "small events
 @one_dialect
 @pytest.mark.parametrize("case", NOTHING_PACKED)
 async def test_packed_stream_of_nothing_is_left(subject: Subject, case: str) -> None:
-    await check_packed(subject, repeated(NOTHING_PACKED[case]) * 100)
+    await check_packed(subject, repeated(NOTHING_PACKED[case]) * 30)
 
 
 @every_dialect
@@ -256,15 +258,15 @@ TEXTS = {"plain": "x", "escapes": "\n", "characters": "中", "pairs": "\U0001f60
 @both_verbs
 @pytest.mark.parametrize("filling", TEXTS.values(), ids=TEXTS.keys())
 async def test_large_answer_is_read_without_holding_the_loop(subject: Subject, verb: Verb, filling: str) -> None:
-    """One event of a stream, or one body, of a MiB."""
-    text = filling * (MIB // len(filling.encode()))
+    """One event of a stream, or one body, of half a MiB."""
+    text = filling * (MIB // 2 // len(filling.encode()))
     await check_large(subject, verb, Sample(text=[text]), lambda response: response.text == text)
 
 
 @every_dialect
 @both_verbs
 async def test_large_answer_may_end_in_half_a_character(subject: Subject, verb: Verb) -> None:
-    text = "x" * (2 * MIB)
+    text = "x" * MIB
     await check_large(
         subject, verb, Sample(text=[text + HALF]), lambda response: response.text == text + "\ufffd", HALF, "\\ud83d"
     )
@@ -273,7 +275,7 @@ async def test_large_answer_may_end_in_half_a_character(subject: Subject, verb: 
 @every_dialect
 @both_verbs
 async def test_arguments_in_thousands_of_pieces(subject: Subject, verb: Verb) -> None:
-    pieces = ['{"a": "', *["x" * 50] * 20_000, '"}']
+    pieces = ['{"a": "', *["x" * 50] * 5000, '"}']
     call = Call("call_1", "lookup", pieces)
     await check_large(
         subject, verb, Sample(calls=[call]), lambda response: response.tool_calls[0].arguments_json == "".join(pieces)

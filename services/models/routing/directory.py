@@ -15,7 +15,7 @@ from services.models.health.results import UNHEALTHY
 from services.models.routing.all_models import AllModels, Model
 from services.models.transport.api_roots import PROCESS_ROOTS
 from services.models.transport.base_urls import is_plain_path
-from services.models.validation.fields import refuse
+from services.models.validation.fields import raise_if_invalid
 from services.models.validation.request import check_model_name
 from services.shared.page_tokens import Text, read_page_token
 from services.shared.paging import cut_page
@@ -43,12 +43,12 @@ class ModelDirectory:
 
     def capabilities(self, request: models_pb2.GetCapabilitiesRequest) -> models_pb2.ModelCapabilities:
         """The capabilities of a model, as far as known. Raises NotFound with the nearest names."""
-        refuse(check_model_name("model", request.model))
+        raise_if_invalid(check_model_name("model", request.model))
         return self._models.capabilities(self._models.find(request.model))
 
     async def status(self, request: models_pb2.GetModelStatusRequest) -> models_pb2.ModelStatus:
         """The status of a model, freshly probed. Raises NotFound with the nearest names."""
-        refuse(check_model_name("name", request.name))
+        raise_if_invalid(check_model_name("name", request.name))
         found = self._models.find(request.name)
         if isinstance(found, RegisteredModel):
             return await self._registry.check(found)
