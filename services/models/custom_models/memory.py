@@ -1,4 +1,4 @@
-"""The registered models in memory, where chats find them: kept at what the database holds."""
+"""The registered models in memory, where chats find them, kept equal to the database."""
 
 from __future__ import annotations
 

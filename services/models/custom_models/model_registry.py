@@ -62,7 +62,7 @@ class ModelRegistry:
     # -------------------------------------------------------------------------------------------------- reads
 
     async def load(self) -> None:
-        """Takes over what the database holds now, and begins to probe the models that are new."""
+        """Makes memory equal to the database, and begins to probe the models that are new."""
         await self._memory.load()
 
     def require_loaded(self) -> None:

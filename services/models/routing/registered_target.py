@@ -28,8 +28,8 @@ def registered_target(
 
     Raises PreconditionFailed when the credential is missing, or may not go to the endpoint.
     """
-    adapter, told = ADAPTER_TYPES[model.adapter_type], model.capabilities
-    can_stream = told.supports_streaming or not told.HasField("supports_streaming")
+    adapter, stated = ADAPTER_TYPES[model.adapter_type], model.capabilities
+    can_stream = stated.supports_streaming or not stated.HasField("supports_streaming")
     credentials = credentials or Credentials()
     endpoint, *other_roots = credentials.permitted_roots(model.credential, adapter.api_roots(model.endpoint))
     key = _key(model, credentials) if with_secrets else ""
@@ -76,27 +76,27 @@ def _key(model: models_pb2.RegisteredModel, credentials: Credentials) -> str:
 
 def _facts(model: models_pb2.RegisteredModel, adapter: AdapterType) -> ModelFacts:
     """The facts that the adapter type knows of such models, and those of the registration, which win."""
-    facts, told = adapter.facts(model.upstream_model), model.capabilities
+    facts, stated = adapter.facts(model.upstream_model), model.capabilities
     return dataclasses.replace(
         facts,
-        unsupported=facts.unsupported.union(told.unsupported_parameters),
-        media=_media(facts.media, told),
-        tools=told.supports_tools if told.HasField("supports_tools") else facts.tools,
-        json_schema=told.supports_json_schema if told.HasField("supports_json_schema") else facts.json_schema,
-        can_reason=told.supports_reasoning if told.HasField("supports_reasoning") else facts.can_reason,
-        max_output_tokens=told.max_output_tokens if told.HasField("max_output_tokens") else facts.max_output_tokens,
+        unsupported=facts.unsupported.union(stated.unsupported_parameters),
+        media=_media(facts.media, stated),
+        tools=stated.supports_tools if stated.HasField("supports_tools") else facts.tools,
+        json_schema=stated.supports_json_schema if stated.HasField("supports_json_schema") else facts.json_schema,
+        can_reason=stated.supports_reasoning if stated.HasField("supports_reasoning") else facts.can_reason,
+        max_output_tokens=stated.max_output_tokens if stated.HasField("max_output_tokens") else facts.max_output_tokens,
     )
 
 
-def _media(known: frozenset[MediaKind] | None, told: models_pb2.ModelCapabilities) -> frozenset[MediaKind] | None:
+def _media(known: frozenset[MediaKind] | None, stated: models_pb2.ModelCapabilities) -> frozenset[MediaKind] | None:
     """The kinds that the model reads. Its server judges those that are mentioned nowhere."""
     fields: dict[MediaKind, str] = {
         "image": "supports_vision",
         "document": "supports_documents",
         "audio": "supports_audio",
     }
-    said = {kind: bool(getattr(told, field)) for kind, field in fields.items() if told.HasField(field)}
-    if known is None and all(said.values()):
+    states = {kind: bool(getattr(stated, field)) for kind, field in fields.items() if stated.HasField(field)}
+    if known is None and all(states.values()):
         return None
     kept = MEDIA_KINDS if known is None else known
-    return frozenset({kind for kind in kept if said.get(kind, True)} | {kind for kind in said if said[kind]})
+    return frozenset({kind for kind in kept if states.get(kind, True)} | {kind for kind in states if states[kind]})
