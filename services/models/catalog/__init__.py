@@ -1,1 +1,1 @@
-"""The catalog: the vendors and their models, with facts, prices, dates and replacements, from our rows and their lists."""
+"""The catalog: the vendors and their models, with facts, prices, dates and replacements; rows and listings."""
