@@ -18,7 +18,7 @@ from services.models.providers.base import Conversation, Target
 from services.models.providers.chat import chat, chat_stream
 from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
-from services.models.routing.router import registered_target
+from services.models.routing.registered_target import registered_target
 from services.models.settings import Settings
 from services.models.transport.client import HttpClient, HttpTimeouts
 from services.shared import errors

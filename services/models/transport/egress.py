@@ -88,7 +88,7 @@ class EndpointPolicy:
         except LimitExceeded:
             return
         except OSError:
-            if self.discreet:
+            if self.discreet and not self._names(_plain(host)):
                 unresolved = self._refusal("its name does not resolve")
                 raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
 
@@ -101,6 +101,28 @@ class EndpointPolicy:
         addresses = await resolver.resolve(host, port, queued=queued)
         self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
+
+    async def resolve_for_proxy(self, host: str, port: int) -> str:
+        """What a proxy is told to connect to for a host: its name, where what the name leads to there may be left to
+        the proxy, else the address of it that was checked here.
+
+        It is left to it for trusted servers and named hosts, which are not even resolved here. Where private addresses
+        are allowed to everybody who may ask, it is for all names, after a look at what they lead to from here, if to
+        anything. Raises what `resolve` raises but ResolveError: a name that must be checked and cannot be is refused.
+        """
+        host = _plain(host)
+        self.check(host, port, ())
+        if (host, port) in self._trusted or self._names(host):
+            return host
+        leaves_it = self._allows_private and not self.discreet
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                addresses = await self.resolve(host, port)
+        except OSError:
+            if leaves_it:
+                return host
+            raise self._refusal("its name does not resolve here, so that nobody knows where it leads") from None
+        return host if leaves_it else str(addresses[0][4][0])
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """Raises PreconditionFailed ENDPOINT_NOT_ALLOWED unless a host with these addresses may be connected to."""
