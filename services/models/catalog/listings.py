@@ -1,4 +1,4 @@
-"""Listings: how APIs list their models, and what they say of each.
+"""Listings: how APIs list their models, with which facts of each.
 
 Sources: `openai.types.Model` of openai 3.54 (with `shutdown_date`), `anthropic.types.ModelInfo` of anthropic 2.12,
 `ModelCard` in vLLM's vllm/entrypoints/openai (`max_model_len`), and `get_res_model_info` in llama.cpp's tools/server
@@ -80,7 +80,7 @@ def no_query(_: str) -> str:
 
 
 def is_for_chat(model_id: str, _: Entry) -> bool:
-    """Whether a model chats, as far as its id tells."""
+    """Whether a model chats, as far as its id shows."""
     return not _OTHER_KINDS.search(model_id)
 
 

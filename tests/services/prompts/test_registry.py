@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.prompts.templates import VARIABLE, find_lookalikes, find_variables, render, rendered_size
-from services.models.prompts.version import define
+from services.models.prompts.version import build_version
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
 from tests.rows import row
@@ -258,7 +258,7 @@ def test_wrong_field_is_named() -> None:
     ]:
         with row(field):
             with pytest.raises(InvalidRequest) as raised:
-                define(request_)
+                build_version(request_)
             assert [violation.field for violation in raised.value.violations] == [field]
 
 
