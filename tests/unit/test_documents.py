@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("services", "genai_platform", "proto", "examples", "tests", "benchmarks", "docs", "requirements", "tools")
-NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|proto|json|md|lock))`")
+NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|proto|json|lock))`")
 
 
 @pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
