@@ -24,6 +24,7 @@ from services.models.custom_models.registration_service import RegistrationServi
 from services.models.health.monitor import HealthMonitor
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import log_hidden, read_aliases
+from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.servicer import GENERATING_METHODS, ModelServicer
@@ -90,16 +91,18 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     try:
         prompts = PromptRegistry(database)
         names = NameRules(vendor_models, aliases, settings.overrides)
-        models = ModelRegistry(database, monitor, names, endpoints, credentials)
+        registry = ModelRegistry(database, monitor, names, endpoints, credentials)
         await database.watch(prompts.load)
-        await database.watch(models.load)
-        router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
-        directory = ModelDirectory(providers, models, vendor_models, router, monitor, aliases, today)
+        await database.watch(registry.load)
+        models = AllModels(registry, vendor_models, aliases, today)
+        router = Router(models, providers, credentials, settings.retired_policy)
+        directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         chats = ChatService(transports, router, prompts, turns, trust)
-        servicer = ModelServicer(chats, directory, models, RegistrationService(models, trust), prompts)
-        log_hidden(aliases, models, vendor_models, log)
+        registrations = RegistrationService(registry, trust)
+        servicer = ModelServicer(chats, directory, registry, registrations, prompts)
+        log_hidden(aliases, registry, vendor_models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())
         providers_text = _describe_providers(providers.configured(), settings)

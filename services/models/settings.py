@@ -128,7 +128,7 @@ class ModelsSettings(ServiceSettings):
 
     def _account(self, vendor: Vendor) -> Account:
         key: SecretStr | None = getattr(self, _key_field(vendor))
-        headers = {header: getattr(self, _header_field(header)) for header in vendor.header_variables}
+        headers = {header: getattr(self, _header_field(vendor, header)) for header in vendor.header_variables}
         return Account(
             vendor,
             key.get_secret_value() if key else "",
@@ -144,12 +144,12 @@ class ModelsSettings(ServiceSettings):
     def choose_allowed_endpoints(self) -> ByTrust[Sequence[str]]:
         """The entries of each `EndpointPolicy`.
 
-        A server that only its own machine can reach may connect to that machine and its networks for its operator,
-        unless told otherwise; one that others can reach must be told, and so must any for strangers.
+        Without the setting, a server that listens on loopback may connect to its machine and networks for its operator.
+        A server that others can reach may not, and none may for strangers.
         """
         if self.allowed_endpoints is not None:
-            told = self.allowed_endpoints.split(",")
-            return ByTrust(told, told)
+            entries = self.allowed_endpoints.split(",")
+            return ByTrust(entries, entries)
         return ByTrust([egress.PRIVATE if is_loopback(self.host) else egress.NONE], [egress.NONE])
 
     def choose_network(self) -> Network:
@@ -207,7 +207,7 @@ def _account_fields(vendor: Vendor) -> dict[str, Any]:
     fields: dict[str, Any] = {_key_field(vendor): (SecretStr | None, key), _url_field(vendor): (str, url)}
     for header, variable in vendor.header_variables.items():
         description = f"header `{header}` of calls to {title}"
-        fields[_header_field(header)] = (str, Field("", validation_alias=variable, description=description))
+        fields[_header_field(vendor, header)] = (str, Field("", validation_alias=variable, description=description))
     return fields
 
 
@@ -219,8 +219,8 @@ def _url_field(vendor: Vendor) -> str:
     return f"{_identifier(vendor.name)}_base_url"
 
 
-def _header_field(header: str) -> str:
-    return _identifier(header)
+def _header_field(vendor: Vendor, header: str) -> str:
+    return _identifier(f"{vendor.name}_{header}")
 
 
 def _identifier(name: str) -> str:

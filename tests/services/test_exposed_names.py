@@ -157,7 +157,7 @@ async def test_other_replicas_know_whose_a_registration_is(database_url: str) ->
     async with replica(database_url) as here, replica(database_url) as there:
         await here.registry.register(registered("ours"))
         await here.registry.register(registered("theirs"), by_stranger=True)
-        await there.sees(lambda registry: set(registry.names()) == {"ours", "theirs"})
+        await there.sees(lambda registry: set(registry.names) == {"ours", "theirs"})
         trust = {name: model.untrusted for name in ("ours", "theirs") if (model := there.registry.find(name))}
     assert trust == {"ours": False, "theirs": True}
 

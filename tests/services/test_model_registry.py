@@ -183,11 +183,12 @@ async def test_validate_only_checks_and_probes_and_stores_nothing(
     database: Database, registry: ModelRegistry, board: HealthMonitor, upstream: ScriptedUpstream
 ) -> None:
     response = await registry.register(model(endpoint=f"{upstream.url}/v1", validate_only=True))
+    assert (response.name, response.status, response.registered_at) == ("mine", "healthy", "")
     assert (response.created, response.model.status, response.model.registered_at) == (False, "healthy", "")
     assert len(upstream.requests) == 1
     assert registry.find("mine") is None
     assert board.newest("mine") is None
-    assert list((await load(database, board)).names()) == []
+    assert list((await load(database, board)).names) == []
 
 
 async def test_validate_only_refuses_what_registering_would(registry: ModelRegistry) -> None:
@@ -251,7 +252,7 @@ async def test_deregistered_model_is_gone_from_memory_disk_and_probing(
     assert not response.builtin_restored
     assert registry.find("mine") is registry.find("alias") is None
     assert board.newest("mine") is None
-    assert list((await load(database, board)).names()) == []
+    assert list((await load(database, board)).names) == []
 
 
 async def test_deregistering_an_override_restores_the_built_in(registry: ModelRegistry) -> None:
@@ -326,7 +327,7 @@ async def test_registration_is_in_the_database_before_the_probe_ends(
     registering = asyncio.create_task(registry.register(model(endpoint=f"{upstream.url}/v1")))
     await upstream.received(1)
     assert registry.find("mine") is not None
-    assert list((await load(database, board)).names()) == ["mine"]
+    assert list((await load(database, board)).names) == ["mine"]
     gate.set()
     await registering
 

@@ -174,5 +174,5 @@ async def answer_of(operation: Operation, registry: ModelRegistry) -> object:
 async def clear(replicas: Sequence[ModelRegistry]) -> None:
     for registry in replicas:
         await registry.load()
-        for name in list(registry.names()):
+        for name in list(registry.names):
             await registry.deregister(models_pb2.DeregisterModelRequest(name=name))

@@ -29,6 +29,14 @@ async def register(service: ModelService, content: str, name: str = "support", *
     return int(response.version)
 
 
+async def test_registration_tells_at_its_top_when_the_version_was_stored(service: ModelService) -> None:
+    request = models_pb2.RegisterPromptRequest(name="support", content="Be brief.")
+    first = await service.stub.RegisterPrompt(request)
+    assert first.created_at
+    assert first.created_at == first.prompt.created_at
+    assert (await service.stub.RegisterPrompt(request)).created_at == first.created_at
+
+
 async def test_prompt_in_force_is_sent_first_and_the_answer_names_it(
     service: ModelService, upstream: ScriptedUpstream
 ) -> None:

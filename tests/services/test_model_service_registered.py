@@ -49,6 +49,9 @@ async def test_registered_model_is_called_at_once_by_name_and_alias(
     registered = await service.stub.RegisterModel(request)
     assert registered.created
     assert registered.model.status == "healthy"
+    model = registered.model
+    assert (registered.name, registered.status, registered.registered_at) == ("mine", "healthy", model.registered_at)
+    assert registered.registered_at
     for name in ("mine", "also-mine"):
         response = await service.stub.Chat(chat_request(name))
         assert (response.text, response.provider) == ("Hi.", "acme")

@@ -35,7 +35,7 @@ ROOMS = {
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
     "settings": {"catalog", "access", "transport"},
-    "catalog": {"providers", "access", "transport", "validation"},
+    "catalog": {"providers", "transport"},
     "sessions": {"providers", "validation"},
     "prompts": {"storage", "validation"},
     "providers": {"transport", "validation"},

@@ -29,7 +29,7 @@ from services.models.chat.system_prompt import fill
 from services.models.custom_models.registration import build_registered_model
 from services.models.prompts.record import Resolved
 from services.models.prompts.requests import check_list, check_reference
-from services.models.prompts.version import define as define_prompt
+from services.models.prompts.version import build_version
 from services.models.providers.base import Conversation, Target
 from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import MAX_NOTICES, encode
@@ -145,9 +145,9 @@ def test_variables_have_a_limit_in_prompts_and_in_references() -> None:
     def content(count: int) -> str:
         return "".join(f"{{{{v{number}}}}}" for number in range(count))
 
-    define_prompt(models_pb2.RegisterPromptRequest(name="a", content=content(MAX_VARIABLES)))
+    build_version(models_pb2.RegisterPromptRequest(name="a", content=content(MAX_VARIABLES)))
     more = models_pb2.RegisterPromptRequest(name="a", content=content(MAX_VARIABLES + 1))
-    assert violations_of(define_prompt, more) == {"content": f"has more than {MAX_VARIABLES} variables"}
+    assert violations_of(build_version, more) == {"content": f"has more than {MAX_VARIABLES} variables"}
     values = {f"v{number}": "" for number in range(MAX_VARIABLES + 1)}
     assert violations_of(check_reference, PromptRef(name="a", variables=values)) == {
         "prompt.variables": f"holds more than {MAX_VARIABLES} entries"
@@ -207,12 +207,12 @@ def test_content_is_of_any_characters_and_names_of_people_of_those_that_they_are
     check_chat_request(ask(ChatMessage(role="user", content=text), ChatMessage(role="user", parts=[{"text": text}])))
     persian = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
     metadata = models_pb2.PromptMetadata(author=persian, reviewed_by=persian)
-    define_prompt(models_pb2.RegisterPromptRequest(name="a", content="x", metadata=metadata))
+    build_version(models_pb2.RegisterPromptRequest(name="a", content="x", metadata=metadata))
     named = Media(data=b"x", mime_type="image/png", filename=persian)
     check_chat_request(ask(ChatMessage(role="user", parts=[ContentPart(media=named)])))
     metadata.author = "a\u202eb"
     request = models_pb2.RegisterPromptRequest(name="a", content="x", metadata=metadata)
-    assert list(violations_of(define_prompt, request)) == ["metadata.author"]
+    assert list(violations_of(build_version, request)) == ["metadata.author"]
 
 
 NO_DURATIONS = [
@@ -244,7 +244,7 @@ def test_duration_that_is_none_is_refused_wherever_one_is_taken(ttl: Duration) -
         assert violations_of(check_chat_request, request) == {field: "is not a valid duration"}
     defaults = models_pb2.PromptDefaults(tools=[tool])
     prompt = models_pb2.RegisterPromptRequest(name="a", content="x", defaults=defaults)
-    assert list(violations_of(define_prompt, prompt)) == ["defaults.tools[0].cache.ttl"]
+    assert list(violations_of(build_version, prompt)) == ["defaults.tools[0].cache.ttl"]
 
 
 # -------------------------------------------------------------------------------------------------------------- costs

@@ -17,7 +17,7 @@ from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Conversation, Target
 from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
-from services.models.routing.router import registered_target
+from services.models.routing.registered_target import registered_target
 from services.models.settings import Settings
 from services.models.transport.client import HttpClient, HttpTimeouts
 from services.shared import errors

@@ -36,7 +36,7 @@ from services.models.providers.http_request import HttpRequest
 from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event
-from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
+from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNCHECKED, Contents
 from services.shared.offload import LARGE_BYTES
 
 
@@ -103,7 +103,7 @@ class Conversation:
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
-    contents: Contents = UNSEEN
+    contents: Contents = UNCHECKED
     paths: Sequence[str] = ()
     """Of all messages, where some were added, moved or left out."""
 

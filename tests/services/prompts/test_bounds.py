@@ -47,9 +47,9 @@ async def refused(call: Awaitable[Any]) -> tuple[str, str]:
     return raised.value.reason, raised.value.message
 
 
-def held(registry: PromptRegistry) -> dict[str, list[int]]:
+def loaded(registry: PromptRegistry) -> dict[str, list[int]]:
     """The versions in memory."""
-    return {name: sorted(line.held) for name, line in registry._lines.items()}
+    return {name: sorted(line.loaded) for name, line in registry._records.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------- memory
@@ -64,7 +64,7 @@ async def test_what_is_newest_or_labelled_is_in_memory_and_nothing_else(
     await register_versions(registry, 2, "archived")
     await archive(registry, name="archived")
     for known in (registry, await load(database)):
-        assert held(known) == {NAME: [2, 4], "archived": []}
+        assert loaded(known) == {NAME: [2, 4], "archived": []}
         for version in range(1, 6):
             found = await get(known, version=version)
             assert (found.version, found.content) == (version, f"text {version}")
@@ -72,7 +72,7 @@ async def test_what_is_newest_or_labelled_is_in_memory_and_nothing_else(
             assert found.HasField("archived_at") == (version == 5)
     await unarchive(registry, 5)
     await set_label(registry, "production", 0)
-    assert held(registry)[NAME] == [5]
+    assert loaded(registry)[NAME] == [5]
 
 
 async def test_a_version_that_was_read_follows_what_becomes_of_it(registry: PromptRegistry) -> None:
@@ -135,7 +135,7 @@ async def test_versions_from_before_their_sizes_were_known_are_paged_by_them(dat
 
     database = await open_database(database_url)
     registry = await load(database)
-    assert held(registry) == {NAME: [4]}
+    assert loaded(registry) == {NAME: [4]}
     assert await versions(registry) == [4, 3, 2]
     await database.close()
 
@@ -185,7 +185,7 @@ async def test_versions_have_so_many_bytes(
 async def test_what_is_in_memory_has_so_many_bytes_and_archiving_makes_room(
     database: Database, registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MAX_HELD_BYTES", 3_500_000)
+    monkeypatch.setattr(bounds, "MAX_MEMORY_BYTES", 3_500_000)
     for name in ("a", "b", "c"):
         await register_large(registry, 3, name)
     for known in (registry, await load(database)):

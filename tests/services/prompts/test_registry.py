@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.prompts.templates import VARIABLE, find_lookalikes, find_variables, render, rendered_size
-from services.models.prompts.version import define
+from services.models.prompts.version import build_version
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
 from tests.services.prompt_registries import load, open_database, prompt
@@ -259,7 +259,7 @@ async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegist
 )
 def test_wrong_field_is_named(request_: Any, field: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        define(request_)
+        build_version(request_)
     assert [violation.field for violation in raised.value.violations] == [field]
 
 

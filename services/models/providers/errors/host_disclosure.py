@@ -1,4 +1,4 @@
-"""The host of a failed connection in the error: shown to the operator, and to all callers where it is a vendor's."""
+"""Disclosure of the host of a failed connection: to the operator, and to all callers if it is a vendor's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from services.shared.errors import PlatformError
 
 
 class HostDisclosure:
-    """A block whose errors name the host that they log, where this caller may know it."""
+    """A context manager that adds the logged host to errors inside the block, if the caller may know it."""
 
     def __init__(self, target: Target, *, to_stranger: bool) -> None:
         self._target = target
