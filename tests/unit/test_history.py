@@ -5,7 +5,7 @@ from __future__ import annotations
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, Media, ModelCapabilities, ToolResult
 from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation
-from services.models.providers.estimates import estimate_usage
+from services.models.providers.usage import estimate_usage
 from services.models.sessions.history import default_window
 from services.sessions.stored_messages import StoredMessage
 from services.sessions.windows import Entry

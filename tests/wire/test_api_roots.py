@@ -15,7 +15,7 @@ from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendors import VENDORS
 from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Target
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
 from services.models.routing.registered_target import registered_target
 from services.models.settings import Settings
 from services.models.transport.api_roots import RootMemory, api_roots, normalize_base_url

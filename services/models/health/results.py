@@ -49,7 +49,7 @@ NO_ANSWER_REASONS = {
 
 NO_ANSWER_MESSAGES = {
     "TIMEOUT": f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it",
-    "TLS_FAILED": "no TLS connection; check that the server speaks https and that its certificate is trusted here",
+    "TLS_FAILED": "no TLS connection; check that the server speaks https; name a private authority in MODELS_CA_FILE",
     "CONNECT_FAILED": "no connection; start the server, or register the model with the endpoint where it listens",
     "BAD_RESPONSE": "the connection broke, or what answers does not speak HTTP; check the endpoint and the server",
 }

@@ -12,7 +12,7 @@ from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
-from services.models.transport.base import Hold, HttpResponse
+from services.models.transport.base import HttpResponse, SizeCheck
 from services.models.transport.connection import Connection, ConnectionClosedIdle
 from services.models.transport.connector import RESOLVED_SECONDS, Connector, Network
 from services.models.transport.egress import EndpointPolicy
@@ -94,12 +94,12 @@ class HttpClient:
         self._discreet = endpoints.discreet
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload, hold: Hold | None = None
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, check_size: SizeCheck | None = None
     ) -> HttpResponse:
         """Sends `body` and returns the response, whatever its status: up to MAX_BODY_BYTES of its body, and the first
         MAX_START_BYTES of one that is an error.
 
-        Raises what opening a call (see the class), reading a body (`IncomingResponse.read_all`) and `hold` raise.
+        Raises what opening a call (see the class), reading a body (`IncomingResponse.read_all`) and `check_size` raise.
         """
         origin, connection = await self._send(url, headers, body, self._timeouts.answer)
         try:
@@ -110,7 +110,7 @@ class HttpClient:
                 return HttpResponse(connection.status, headers, connection.take())
             response = IncomingResponse(connection, self._timeouts.idle)
             is_error = response.status >= 400
-            read = await (response.read_start() if is_error else response.read_all(hold=hold))
+            read = await (response.read_start() if is_error else response.read_all(check_size=check_size))
             return HttpResponse(response.status, headers, read)
         finally:
             self._pool.leave(origin, connection)

@@ -25,7 +25,7 @@ Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 
 RESOLVED_SECONDS = 30.0
 MAX_RESOLVED = 1024
-"""As many servers' addresses are remembered."""
+"""Of servers, the most recently used."""
 
 SECOND_ADDRESS_SECONDS = 0.25
 """How long one address is tried alone before the next is tried beside it (RFC 8305, section 8)."""
@@ -41,7 +41,7 @@ class Network(NamedTuple):
 
 
 class Route(NamedTuple):
-    """The way to a server."""
+    """The way to a server: its addresses, or a proxy and what to ask it for."""
 
     origin: Origin
     addresses: Sequence[AddressInfo]
@@ -52,9 +52,8 @@ class Route(NamedTuple):
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether the proxy takes each request itself and sends it on: by the name of the server, which is in the
-        request, and only where nothing is secret on the way in any case."""
-        return self.proxy is not None and not self.origin.tls and self.told_host == self.origin.host
+        """Whether the proxy reads each request and forwards it, which needs no tunnel: for http URLs by name."""
+        return self.proxy is not None and not self.origin.tls and self.told_host == self.origin.host.rstrip(".")
 
 
 class Connector:
@@ -77,12 +76,12 @@ class Connector:
         self._proxies, self._trust = network or Network(Proxies(), TlsTrust())
         self._resolved_seconds = resolved_seconds
         self._routes: dict[Origin, tuple[float, Route]] = {}
-        """Until when they may be used, the last that were used last."""
+        """Each with the time when it expires, the most recently used last."""
         # The loop has every byte taken out before it reads the next socket.
         self._receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
 
     async def route(self, origin: Origin) -> Route:
-        """The way to a server, whose addresses were checked and are the very ones that are connected to next.
+        """The route to a server. Its addresses were checked, and `open` connects to these very ones.
 
         Raises PreconditionFailed as `EndpointPolicy.check` does, LimitExceeded, ResolveError, or ProxyError.
         """

@@ -1,7 +1,7 @@
-"""Proxies: which servers are reached through one, by the variables of the environment that other programs read, too.
+"""Proxies: which servers are reached through one, by the variables that curl, Python and Go programs read.
 
-Conventions differ where nothing is written down; here it is curl's (everything.curl.dev/usingcurl/proxies/env.html),
-but that this machine itself is never asked for through a proxy, as in Go (pkg.go.dev/golang.org/x/net/http/httpproxy).
+No standard defines them. The conventions here are curl's (everything.curl.dev/usingcurl/proxies/env.html), except that
+loopback never goes through a proxy, as in Go (pkg.go.dev/golang.org/x/net/http/httpproxy).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from services.shared.errors import StartupError
 
 SETTING = "MODELS_PROXY"
 NONE = "none"
-"""The value of the setting that stands for no proxy, whatever the environment says."""
+"""The value of the setting for no proxy at all."""
 
 VARIABLES = {"http": ("http_proxy", "HTTP_PROXY"), "https": ("https_proxy", "HTTPS_PROXY")}
-"""By the scheme of the URL that is asked for, the variable that wins first."""
+"""By the scheme of the requested URL, in order of precedence."""
 FALLBACKS = ("all_proxy", "ALL_PROXY")
 EXCEPTIONS = ("no_proxy", "NO_PROXY")
 
@@ -36,15 +36,15 @@ class Proxy(NamedTuple):
     """An HTTP proxy."""
 
     origin: Origin
-    """With TLS, it is spoken to in TLS itself."""
+    """Its address; with `tls`, the connection to the proxy is itself in TLS."""
     authorization: str
-    """The value of Proxy-Authorization, or nothing."""
+    """The value of Proxy-Authorization, or empty."""
     variable: str
-    """Where it was named."""
+    """The variable or setting that names it."""
 
     @property
     def header_lines(self) -> bytes:
-        """The lines for it in the head of a request."""
+        """The header lines that authenticate a request to it."""
         return f"Proxy-Authorization: {self.authorization}\r\n".encode() if self.authorization else b""
 
     def __repr__(self) -> str:
@@ -52,7 +52,7 @@ class Proxy(NamedTuple):
 
 
 class Proxies:
-    """The proxies of a process, and the servers that are reached without one.
+    """The proxies of a process, and the exceptions from them.
 
     `by_scheme` are those for URLs of http and https; `exceptions` is written like NO_PROXY.
     """
@@ -74,7 +74,7 @@ class Proxies:
         return None if any(one.covers(host, address, origin.port) for one in self._exceptions) else proxy
 
     def shown(self) -> list[str]:
-        """Each with its variable, for the operator: without what is secret in their URLs."""
+        """Address and variable of each proxy, for the operator; without credentials."""
         return list({f"{proxy.origin.authority} ({proxy.variable})": None for proxy in self._by_scheme.values()})
 
 
@@ -110,7 +110,7 @@ class _Exception(NamedTuple):
 
 
 def _read_exception(entry: str) -> _Exception:
-    """What an entry means. One that means nothing covers nothing, as everywhere."""
+    """Reads an entry. One that cannot be read matches no host, as in other programs."""
     with contextlib.suppress(ValueError):
         return _Exception("", ipaddress.ip_network(entry.removeprefix("[").removesuffix("]"), strict=False), None)
     with_port = _PORT.fullmatch(entry)
@@ -125,7 +125,7 @@ def _read_exception(entry: str) -> _Exception:
 
 
 def _is_this_machine(host: str, address: Address | None) -> bool:
-    """Whether a proxy would understand something else by it: loopback and link-local addresses."""
+    """Loopback and link-local hosts: to a proxy they would mean its own machine."""
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
@@ -141,7 +141,7 @@ def _address(host: str) -> Address | None:
 
 
 def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
-    """The first of these variables that has a value, and the value."""
+    """The first of these variables that is set and not blank, with its value."""
     for name in names:
         if value := environment.get(name, "").strip():
             return name, value

@@ -1,4 +1,4 @@
-"""TLS trust: the certificate authorities whose servers are believed to be who they say.
+"""TLS trust: the certificate authorities that servers' certificates are verified against.
 
 They are the system's, or those in SSL_CERT_FILE and SSL_CERT_DIR, which replace the system's file and directory as in
 OpenSSL (docs.openssl.org/master/man3/SSL_CTX_load_verify_locations), and beside them those in MODELS_CA_FILE.
@@ -23,7 +23,7 @@ DIRECTORY_VARIABLE = "SSL_CERT_DIR"
 
 
 class TlsTrust:
-    """Whom TLS connections trust. Clients may share one; it belongs to the event loop of its first use.
+    """The context of TLS connections. Clients may share one; it belongs to the event loop of its first use.
 
     `ca_file` is a PEM file of authorities that are trusted beside all others.
     """
@@ -33,7 +33,7 @@ class TlsTrust:
         self._context: asyncio.Future[ssl.SSLContext] | None = None
 
     async def context(self) -> ssl.SSLContext:
-        """What to connect with. Raises LimitExceeded where there is no descriptor to read the authorities with, or
+        """The context, loaded once. Raises LimitExceeded where there is no descriptor to read the authorities with, or
         OSError."""
         # In a thread, because reading the system's authorities takes some 50 ms.
         if self._context is None:

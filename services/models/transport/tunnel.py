@@ -1,6 +1,7 @@
-"""Tunnel through a proxy: CONNECT (RFC 9110, section 9.3.6), after which every byte goes on to the server.
+"""Tunnels and forwarding: the two ways through an HTTP proxy.
 
-And the other way through one, for http URLs: requests whose target is the whole URL (RFC 9112, section 3.2.2).
+A tunnel (CONNECT, RFC 9110, section 9.3.6) passes every byte on to the server. A forwarded request has the whole URL as
+its target (absolute form, RFC 9112, section 3.2.2).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _END = re.compile(rb"\r?\n\r?\n")
 
 
 class ProxyError(TransportError):
-    """A proxy that no connection can be had through.
+    """A proxy that cannot be reached, or that refuses to connect.
 
     `status` is the HTTP status with which it refuses; None where it cannot be reached, or what it says is not HTTP.
     """
@@ -37,7 +38,7 @@ class ProxyError(TransportError):
 
 
 class Tunnel(asyncio.Protocol):
-    """A connection to a proxy that becomes one to a server."""
+    """Tunnel: a connection to a proxy, which passes everything on to a server once it is open."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -49,8 +50,8 @@ class Tunnel(asyncio.Protocol):
     async def open(
         self, connection: Connection, host: str, port: int, tls: ssl.SSLContext | None, server_name: str
     ) -> None:
-        """Has the proxy connect to the host, and `connection` go through it. Raises ProxyError, ssl.SSLError or
-        another OSError."""
+        """Opens the tunnel to a host and makes `connection` use it, in TLS if `tls` is given. Raises ProxyError,
+        ssl.SSLError or another OSError."""
         transport = self._transport
         if transport is None:
             raise ProxyError(self._proxy)
@@ -104,12 +105,12 @@ class Tunnel(asyncio.Protocol):
     def _fail(self, status: int | None = None) -> None:
         if not self._opened.done():
             self._opened.set_exception(ProxyError(self._proxy, status))
-            # Looked at, because the one who wanted to know may have left.
+            # Marks it as retrieved: a cancelled caller does not look at it.
             self._opened.exception()
 
 
 class ForwardedConnection(Connection):
-    """A connection to a proxy that sends requests on to one server, which each of them names."""
+    """Connection to a proxy that forwards requests to one server, by the whole URL in each."""
 
     def __init__(
         self, proxy: Proxy, origin: Origin, receive_buffer: memoryview, on_lost: Callable[[Connection], None]
@@ -119,7 +120,7 @@ class ForwardedConnection(Connection):
         self._server = f"http://{origin.authority}".encode()
 
     async def send(self, head: bytes, body: Payload, due: float) -> None:
-        """Raises ProxyError, too, where the proxy wants to know who asks."""
+        """As `Connection.send`. Also raises ProxyError when the proxy demands other credentials (407)."""
         method, path, rest = head.split(b" ", 2)
         version, fields = rest.split(b"\r\n", 1)
         first_line = b"%b %b%b %b\r\n" % (method, self._server, path, version)

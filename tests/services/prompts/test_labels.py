@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound
+from tests.rows import row
 from tests.services.prompt_registries import (
     NAME,
     archive,
@@ -123,26 +123,27 @@ async def test_missing_prompt_and_missing_version_are_not_found(registry: Prompt
         await get(registry, label="staging")
 
 
-@pytest.mark.parametrize("label", ["a", "0", "production", "v1.2_x-y", "a" * 64])
-async def test_label_of_the_contract_is_taken(registry: PromptRegistry, label: str) -> None:
-    await register_versions(registry, 1)
-    assert list((await set_label(registry, label, 1)).prompt.labels) == [label]
+async def test_label_of_the_contract_is_taken(registry: PromptRegistry) -> None:
+    for label in ["a", "0", "production", "v1.2_x-y", "a" * 64]:
+        with row(label):
+            await register_versions(registry, 1)
+            assert label in (await set_label(registry, label, 1)).prompt.labels
 
 
-@pytest.mark.parametrize("label", ["", "latest", "Prod", "-a", ".a", "a b", "a/b", "a\n", "é", "a" * 65])
-async def test_any_other_label_is_refused(registry: PromptRegistry, label: str) -> None:
-    await register_versions(registry, 1)
-    with pytest.raises(InvalidRequest) as raised:
-        await set_label(registry, label, 1)
-    assert [violation.field for violation in raised.value.violations] == ["label"]
-    with pytest.raises(InvalidRequest) as raised:
-        await registry.register(prompt(labels=["ok", label]))
-    assert [violation.field for violation in raised.value.violations] == ["labels[1]"]
+async def test_any_other_label_is_refused(registry: PromptRegistry) -> None:
+    for label in ["", "latest", "Prod", "-a", ".a", "a b", "a/b", "a\n", "é", "a" * 65]:
+        with row(label):
+            await register_versions(registry, 1)
+            with pytest.raises(InvalidRequest) as raised:
+                await set_label(registry, label, 1)
+            assert [violation.field for violation in raised.value.violations] == ["label"]
+            with pytest.raises(InvalidRequest) as raised:
+                await registry.register(prompt(labels=["ok", label]))
+            assert [violation.field for violation in raised.value.violations] == ["labels[1]"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
+async def test_wrong_field_of_a_move_is_named(registry: PromptRegistry) -> None:
+    for fields, field in [
         ({"name": ""}, "name"),
         ({"version": -1}, "version"),
         ({"expected_version": -1}, "expected_version"),
@@ -150,13 +151,12 @@ async def test_any_other_label_is_refused(registry: PromptRegistry, label: str) 
         ({"actor": "a" * 257}, "actor"),
         ({"reason": "a\0"}, "reason"),
         ({"reason": "a" * 1025}, "reason"),
-    ],
-)
-async def test_wrong_field_of_a_move_is_named(registry: PromptRegistry, fields: dict[str, Any], field: str) -> None:
-    request = models_pb2.SetPromptLabelRequest(**({"name": NAME, "label": "staging", "version": 1} | fields))
-    with pytest.raises(InvalidRequest) as raised:
-        await registry.set_label(request)
-    assert [violation.field for violation in raised.value.violations] == [field]
+    ]:
+        with row(fields, field):
+            request = models_pb2.SetPromptLabelRequest(**({"name": NAME, "label": "staging", "version": 1} | fields))
+            with pytest.raises(InvalidRequest) as raised:
+                await registry.set_label(request)
+            assert [violation.field for violation in raised.value.violations] == [field]
 
 
 async def test_label_of_an_archived_version_is_refused(registry: PromptRegistry) -> None:

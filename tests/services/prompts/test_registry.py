@@ -22,6 +22,7 @@ from services.models.prompts.templates import VARIABLE, find_lookalikes, find_va
 from services.models.prompts.version import build_version
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
+from tests.rows import row
 from tests.services.prompt_registries import load, open_database, prompt
 
 
@@ -217,9 +218,8 @@ async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegist
 # ------------------------------------------------------------------------------------------------------ validation
 
 
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
+def test_wrong_field_is_named() -> None:
+    for request_, field in [
         (prompt(name=""), "name"),
         (prompt(name="Support"), "name"),
         (prompt(name="-a"), "name"),
@@ -255,12 +255,11 @@ async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegist
             ),
             "defaults.response_format.schema_json",
         ),
-    ],
-)
-def test_wrong_field_is_named(request_: Any, field: str) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        build_version(request_)
-    assert [violation.field for violation in raised.value.violations] == [field]
+    ]:
+        with row(field):
+            with pytest.raises(InvalidRequest) as raised:
+                build_version(request_)
+            assert [violation.field for violation in raised.value.violations] == [field]
 
 
 async def test_every_wrong_field_is_named_at_once_and_nothing_is_stored(registry: PromptRegistry) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
+from tests.rows import row
 from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
@@ -75,15 +76,16 @@ async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_trunc
         assert await connection.scalar(select(tables.sessions.c.message_bytes)) == 3 * size
 
 
-@pytest.mark.parametrize(
-    ("messages", "size", "field"),
-    [(-1, 0, "append_messages"), (1, -1, "append_bytes"), (1001, 0, "messages"), (1, 2**40, "messages")],
-)
-async def test_a_turn_that_could_never_be_appended_does_not_begin(
-    service: Service, messages: int, size: int, field: str
-) -> None:
-    refused = await failure_of(begin(service, messages, size))
-    assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+async def test_a_turn_that_could_never_be_appended_does_not_begin(service: Service) -> None:
+    for messages, size, field in [
+        (-1, 0, "append_messages"),
+        (1, -1, "append_bytes"),
+        (1001, 0, "messages"),
+        (1, 2**40, "messages"),
+    ]:
+        with row(messages, size, field):
+            refused = await failure_of(begin(service, messages, size))
+            assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
 
 
 @on_postgresql_too

@@ -14,6 +14,7 @@ from proto import sessions_pb2 as pb
 from services.sessions import store, tables
 from services.sessions.main import MIGRATIONS
 from services.shared.database import Database
+from tests.rows import row
 from tests.services.session_service import START, Service, said, served
 from tests.services.storage.notes import quiet_log
 from tests.support.databases import on_postgresql_too
@@ -63,27 +64,23 @@ async def test_an_id_can_be_had_once(service: Service) -> None:
     assert (await service.call("GetSession", pb.GetSessionRequest(session_id="mine"))).title == "first"
 
 
-@pytest.mark.parametrize(
-    ("name", "request_type", "fields"),
-    [
+async def test_another_user_s_session_looks_exactly_like_none(service: Service) -> None:
+    for name, request_type, fields in [
         ("GetSession", pb.GetSessionRequest, {}),
         ("DeleteSession", pb.DeleteSessionRequest, {}),
         ("AppendMessages", pb.AppendMessagesRequest, {"messages": [{"role": "user"}]}),
         ("ListMessages", pb.ListMessagesRequest, {}),
         ("GetContext", pb.GetContextRequest, {}),
         ("TruncateMessages", pb.TruncateMessagesRequest, {"from_sequence": 1}),
-    ],
-)
-async def test_another_user_s_session_looks_exactly_like_none(
-    service: Service, name: str, request_type: type, fields: dict[str, object]
-) -> None:
-    await service.create("s", user_id="ann")
-    theirs = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
-    await service.call(name, request_type(session_id="s", **fields))
-    await service.call("DeleteUserData", pb.DeleteUserDataRequest(user_id="ann"))
-    none = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
-    assert theirs._replace(request_id="") == none._replace(request_id="")
-    assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
+    ]:
+        with row(name):
+            await service.create("s", user_id="ann")
+            theirs = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
+            await service.call(name, request_type(session_id="s", **fields))
+            await service.call("DeleteUserData", pb.DeleteUserDataRequest(user_id="ann"))
+            none = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
+            assert theirs._replace(request_id="") == none._replace(request_id="")
+            assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
 
 
 @on_postgresql_too

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2, turns_pb2
 from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
+from tests.rows import row
 from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
@@ -165,20 +166,19 @@ async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
     assert told(await failure_of(service.append("a", turn_id="t"))) == (ABORTED, "TURN_LOST")
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
+async def test_a_turn_that_is_refused_holds_nothing(service: Service) -> None:
+    for fields, reason in [
         ({"session_id": "none"}, "SESSION_NOT_FOUND"),
         ({"user_id": "bob"}, "SESSION_NOT_FOUND"),
         ({"expected_next_sequence": 7}, "SEQUENCE_CONFLICT"),
         ({"turn_id": ""}, "INVALID_REQUEST"),
         ({"turn_id": "t" * 65}, "INVALID_REQUEST"),
         ({"window": WindowPolicy(max_messages=-1)}, "INVALID_REQUEST"),
-    ],
-)
-async def test_a_turn_that_is_refused_holds_nothing(service: Service, fields: dict[str, Any], reason: str) -> None:
-    assert (await failure_of(begin(service, **fields))).reason == reason
-    await begin(service, "other")
+    ]:
+        with row(fields, reason):
+            assert (await failure_of(begin(service, **fields))).reason == reason
+            await begin(service, "other")
+            await end(service, "other")
 
 
 async def test_a_turn_is_no_use_of_the_session(service: Service) -> None:
