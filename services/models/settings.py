@@ -158,7 +158,8 @@ class ModelsSettings(ServiceSettings):
         return Network(read_proxies(os.environ, setting), TlsTrust(ca_file))
 
     def choose_max_connections(self) -> int:
-        """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
+        """The limit for connections to providers. Raises StartupError when the process has too few descriptors for
+        it."""
         possible = descriptors.connection_limit()
         if self.max_connections is None:
             return possible * 2 // 3

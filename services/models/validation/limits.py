@@ -37,7 +37,7 @@ MAX_ALIASES = 32
 MAX_EFFORTS = 32
 
 MAX_REGISTERED_MODELS = 10_000
-"""Registered models, each of which is probed."""
+"""Registered models, which are all probed."""
 MAX_REGISTERED_BYTES = 32 * 1024 * 1024
 """Bytes of all registrations, which are in memory."""
 
