@@ -70,11 +70,10 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     providers = ProviderRegistry(settings.accounts())
     vendor_models = VendorModels(settings.vendors)
     aliases = read_aliases(settings.aliases, vendor_models)
-    allowed = settings.choose_allowed_endpoints()
     network = settings.choose_network()
     endpoints = ByTrust(
-        EndpointPolicy(allowed.operators, providers.base_urls().values()),
-        EndpointPolicy(allowed.strangers, discreet=True),
+        EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False), providers.base_urls().values()),
+        EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=True), discreet=True),
     )
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
