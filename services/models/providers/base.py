@@ -42,11 +42,11 @@ from services.shared.offload import LARGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one call goes."""
+    """The place where one call goes: server, model, keys and what is known of them."""
 
     dialect: Dialect
     provider: str
-    """What ChatResponse.provider says."""
+    """The provider's name, as in ChatResponse.provider."""
     model: str
     """The model's id at the provider."""
     endpoint: str
@@ -54,20 +54,21 @@ class Target:
     headers: Mapping[str, str]
     facts: ModelFacts
     state_owner: str = ""
-    """Whose opaque state this server takes back: what ContentPart.provider_state.provider says of its answers."""
+    """The owner of the opaque state that this server takes back, as in ContentPart.provider_state.provider of its
+    answers."""
     default_options_json: str = ""
     """A JSON object that is merged under the request body."""
     streams_unary: bool = False
-    """Whether Chat, too, is asked for as a stream: some servers notice only then that nobody listens any more, and
-    would generate to the end for a caller who has left."""
+    """True for servers that notice only in a stream that their caller has left, and would otherwise generate to the
+    end: Chat is sent to them as a stream too."""
     can_stream: bool = True
-    """Whether it streams at all; otherwise a stream is a whole answer in one piece."""
+    """False for a server without streams: a stream is then one whole answer."""
     price: Callable[[models_pb2.TokenUsage], int | None] | None = None
-    """What a usage costs, in nano-USD; None where that is not known."""
+    """The cost of a usage in nano-USD; None if it is unknown."""
     warnings: Sequence[models_pb2.Notice] = field(default=())
-    """What routing wants the caller to know, such as a replacement."""
+    """Warnings of routing for the caller, such as a replacement."""
     source: models_pb2.ModelSource = models_pb2.MODEL_SOURCE_UNSPECIFIED
-    """Where the platform knows the model from."""
+    """The origin of the model's entry in the platform."""
     registered_model: str = ""
     """The name of the registration that leads here, if one does."""
     untrusted: bool = False
@@ -75,7 +76,7 @@ class Target:
     host_is_public: bool = False
     """Whether its host is a vendor's own, which every caller may know."""
     other_roots: Sequence[str] = ()
-    """Where else the API may lie, if it is not at `endpoint`."""
+    """Other base URLs at which the API may lie, if it is not at `endpoint`."""
     secrets: Collection[str] = ()
     """The keys, and the names of accounts, in the headers."""
     other_keys: Callable[[], Collection[str]] = list
@@ -97,15 +98,15 @@ HISTORY_FIELD = "session_id"
 
 @dataclass(slots=True)
 class Conversation:
-    """What is to be said: the request, with its messages as they go out (a system prompt put first)."""
+    """A conversation to encode: the request, with its messages as they go out (a system prompt put first)."""
 
     request: models_pb2.ChatRequest
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
-    """Of the first messages, which are not the request's own, the field that each came through."""
+    """The request fields that the first messages came through, if they are not the request's own messages."""
     contents: Contents = UNCHECKED
     paths: Sequence[str] = ()
-    """Of all messages, where some were added, moved or left out."""
+    """The path of every message, if some were added, moved or left out."""
 
     def work(self) -> int:
         """About how much there is to encode, in bytes of plain text."""
@@ -126,7 +127,7 @@ class Conversation:
         return work
 
     def _state_bytes(self) -> int:
-        """Of the opaque state of all parts, which is read as JSON where it goes back to whoever made it."""
+        """Bytes of the opaque state of all parts, which is read as JSON where it goes back to its owner."""
         return sum(len(part.provider_state.data) for message in self.messages for part in message.parts)
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
@@ -145,18 +146,18 @@ class Encoded(NamedTuple):
     request: HttpRequest
     notices: list[models_pb2.Notice]
     streams: bool
-    """Whether it asks for a stream, as a dialect may for a whole answer that takes long."""
+    """True if it asks for a stream, as a dialect may for a whole answer that takes long."""
     tool_names: Mapping[str, str] = {}
-    """What the caller calls the tools that go by other names in it."""
+    """The caller's name for each tool that the provider knows by another one."""
 
 
 class HistoryRules(NamedTuple):
-    """What a provider takes of earlier messages, unless the facts of a model say otherwise."""
+    """Rules of a provider for earlier messages, unless the facts of a model say otherwise."""
 
     call_ids: CallIdRules | None = None
-    """Which ids of tool calls; None where any."""
+    """Rules for ids of tool calls; None if any id is taken."""
     tool_names: ToolNameRules | None = None
-    """Which names of tools; None where any."""
+    """Rules for names of tools; None if any name is taken."""
     object_arguments: bool = True
     """Whether the arguments of calls must be JSON objects."""
 
@@ -177,14 +178,14 @@ class Decoder(Protocol):
 
 
 class Dialect(Protocol):
-    """How one family of providers says things."""
+    """The wire format of one family of providers."""
 
     name: str
     """The key of ChatRequest.provider_options_json."""
 
     @property
     def history(self) -> HistoryRules:
-        """What it takes of earlier messages."""
+        """Its rules for earlier messages."""
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         """The dialect of the same provider that carries this conversation: nearly always this one."""
@@ -202,4 +203,4 @@ class Dialect(Protocol):
         """A decoder for one stream."""
 
     def fault(self, status: int, body: bytes) -> Fault:
-        """What the body of an error response says, in words of ours."""
+        """The fault in the body of an error response."""

@@ -26,13 +26,14 @@ from services.shared.json_text import decoding_work
 from services.shared.offload import run_in_thread_if_large
 
 SUCCESSES = range(200, 300)
-"""Frameworks answer a POST with 201 where nobody says otherwise."""
+"""Statuses of an answer. Frameworks answer a POST with 201 by default."""
 
 ENCODED_COPIES = 3
-"""Copies of a request while it is sent: parsed, and as a body, which with media is larger by a third."""
+"""Forms in which a request is held while it is sent: parsed, and as a body, which is larger by a third if it has media.
+"""
 
 PARSED_COPY = 1
-"""Copies of a request while its answer is awaited."""
+"""Forms in which a request is held while its answer is awaited."""
 
 JSON = {"content-type": "application/json"}
 
@@ -60,9 +61,9 @@ class Exchange:
         self.held = PROCESS_ANSWERS.begin()
         """The memory that the response takes."""
         self.chunks_sent = 0
-        """How many pieces of the answer its caller has taken."""
+        """The number of chunks that the caller has taken."""
         self.error_metadata: dict[str, str] = {}
-        """What an error tells beside what it tells of itself."""
+        """Entries for the metadata of errors, beside the errors' own."""
         self._transport = transport
         self._target = target
         self._reservation = reservation
@@ -113,7 +114,7 @@ class Exchange:
             await self._stack.aclose()
 
     async def read(self, head: Head, body: bytes, read: Callable[[bytes], Result]) -> Result:
-        """What `read` makes of the body of a success. A Fault that it raises becomes the provider's error."""
+        """Reads the body of a success with `read`. A Fault that it raises becomes the provider's error."""
         try:
             return await run_in_thread_if_large(decoding_work(body), read, body)
         except Fault as fault:
@@ -137,7 +138,8 @@ class Exchange:
         return {**self._target.headers, **request.headers, **JSON}
 
     def _take_payload(self, request: HttpRequest) -> Payload:
-        """The body on its way, of which nobody else keeps anything where it is large: answers may take minutes."""
+        """The body as a payload. A large one is taken out of the request, so that it can be freed once it is written:
+        answers may take minutes."""
         payload = Payload(request.body, self._keep_parsed_form)
         if not payload.is_kept:
             request.body = b""
@@ -148,8 +150,8 @@ class Exchange:
             self._reservation.shrink_to(PARSED_COPY)
 
     async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
-        """Returns where the request is to be sent to another root, since nothing is at the path below this one: nobody
-        has begun to answer there. Raises the refusal otherwise."""
+        """Returns if the request is to be sent to the next root: nothing is at the path below this one, so no answer
+        has begun. Raises the refusal otherwise."""
         fault = await run_in_thread_if_large(decoding_work(body), self._target.dialect.fault, head.status, body)
         if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
             search.confirm()

@@ -15,7 +15,7 @@ from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.offload import run_in_thread_if_large
 
 MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
-"""With room for what the service adds to a response, and for the chunk that a stream's comes in."""
+"""Limit of a response, which leaves room for fields that the service adds and for the chunk around it in a stream."""
 
 Interrupted = Callable[[models_pb2.TokenUsage], None]
 """Is told what an answer had used that did not come to its end, before the error is raised. Never numbers of the
@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 class Completion:
     """The last step of one chat. `notices` are those of its translation.
 
-    Both methods raise Internal (UPSTREAM_PROTOCOL_ERROR) for an answer that calls a tool without a name: nobody could
-    run it, and no provider takes it back. And LimitExceeded (OUTPUT_LIMIT) for one that is too large for its caller, so
-    that nobody keeps an answer that was never received; what it had used is told to `interrupted`.
+    Both methods raise Internal (UPSTREAM_PROTOCOL_ERROR) for an answer that calls a tool without a name: no caller
+    could run it, and no provider takes it back. They raise LimitExceeded (OUTPUT_LIMIT) for an answer that is too large
+    for its caller, so that no session keeps an answer that was never received; its usage is told to `interrupted`.
     """
 
     def __init__(

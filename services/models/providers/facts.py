@@ -1,6 +1,6 @@
-"""What a model takes and can do, as data: every difference between models that the adapters act upon.
+"""Facts of a model, as data: every difference between models that the adapters act upon.
 
-Where a fact is None it is not known, and what depends on it is sent for the provider to judge.
+A fact that is None is unknown, and the provider judges what depends on it.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))
 
 @dataclass(frozen=True, slots=True)
 class ReasoningFacts:
-    """How a model is told to reason."""
+    """Facts of a model's reasoning."""
 
     efforts: tuple[str, ...] = ()
     """The words it takes, the weakest first; empty where they are not known."""
     takes_budget: bool = False
-    """Whether it can be given a number of tokens to think with."""
+    """True if it takes a number of tokens to think with."""
     adaptive: bool = False
-    """Whether it decides by itself how long to think (Anthropic's `thinking: adaptive`)."""
+    """True if it decides by itself how long to think (Anthropic's `thinking: adaptive`)."""
     on_by_default: bool = False
-    """Whether it reasons although nobody asks for it."""
+    """True if it reasons without being asked."""
     excludes: frozenset[str] = frozenset()
     """Fields of ChatConfig that it refuses while it reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a model takes, in the names of the contract."""
+    """Facts of a model, in the names of the contract."""
 
     unsupported: frozenset[str] = frozenset()
     """Fields of ChatConfig that it refuses."""
     exclusive: tuple[str, str] | None = None
-    """Two parameters of which only one may be sent; the first is kept."""
+    """Two parameters that exclude each other; the first is kept."""
     max_temperature: float | None = None
     length_parameter: str = "max_tokens"
-    """What the provider calls `max_tokens` for this model."""
+    """The provider's name of `max_tokens` for this model."""
     default_max_tokens: int | None = None
     """Sent when the request sets none, where the provider requires one."""
     developer_role: bool = True
@@ -48,10 +48,11 @@ class ModelFacts:
     media: frozenset[MediaKind] | None = None
     """The kinds of media that it reads."""
     reasoning: ReasoningFacts | None = None
-    """How it reasons; None where that is not known. A model that does not reason has `can_reason` False."""
+    """Facts of its reasoning; None if they are unknown. A model that does not reason has `can_reason` False."""
     can_reason: bool | None = None
     schema_output: Literal["native", "tool"] = "native"
-    """How an answer is held to a JSON Schema: by the provider's own field, or by a tool that must be called."""
+    """The means by which an answer is held to a JSON Schema: the provider's own field, or a tool that must be called.
+    """
     forced_tool_choice: bool = True
     """Whether a call of a tool can be required."""
     prefill: bool = True
@@ -65,17 +66,17 @@ class ModelFacts:
     responses_only: bool = False
     """Whether OpenAI serves it on /v1/responses only."""
     call_ids: CallIdRules | None = None
-    """Which ids of tool calls it takes, where they are fewer than its dialect's."""
+    """Rules for ids of tool calls, if they are narrower than its dialect's."""
     tool_names: ToolNameRules | None = None
-    """The same of the names of tools."""
+    """Rules for names of tools, if they are narrower than its dialect's."""
     returned_reasoning: str | None = None
     """The member of an assistant's message in which it wants its earlier reasoning, at least before calls of tools."""
     max_output_tokens: int | None = None
     """The longest answer, thoughts included."""
     tools: bool | None = None
-    """Whether it calls tools."""
+    """True if it calls tools."""
     json_schema: bool | None = None
-    """Whether it keeps to a JSON Schema, by whichever way `schema_output` names."""
+    """True if it keeps to a JSON Schema, by the means that `schema_output` names."""
     prompt_caching: bool | None = None
     """Whether its provider caches prompts."""
     cache_marks: bool = False

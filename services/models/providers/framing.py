@@ -1,7 +1,7 @@
-"""How the body of an answer is cut into events, whatever its content type says.
+"""Framing of a response's body: it is cut into events as it is, whatever its content type says.
 
-What begins as JSON does is one document, or one on each line; anything else is server-sent events. Proxies hand on a
-backend's JSON under the type of a stream, and servers send streams as `application/json`, or without any type.
+A body that begins as JSON is one document, or one on each line; any other body is server-sent events. Proxies hand on a
+backend's JSON under the type of a stream, and servers send streams as `application/json`, or without a type.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ BLANKS = b" \t\r\n"
 DOCUMENT_STARTS = (b"{", b"[")
 
 MAX_BLANK_BYTES = 4096
-"""Before a document, on its line: behind more there are events, or nothing."""
+"""Blanks before a document, on its line; behind more of them there are events, or nothing."""
 
 MAX_FIRST_LINE_BYTES = 64 * 1024
-"""Of documents on lines: the first is a piece of an answer."""
+"""Size of the first document on a line of its own, which is a piece of an answer."""
 
 MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 
 MAX_EVENTS = 2**19
-"""Of one answer: one that says nothing takes nine bytes to send, and three microseconds to read."""
+"""Events of one answer. An event without content takes nine bytes to send, and three microseconds to read."""
 
 SLICE_BYTES = 64 * 1024
-"""Of a body that has come whole, what is cut into events at a time."""
+"""Size of a slice in which a whole body is cut into events."""
 
 
 class Framing:
@@ -44,7 +44,7 @@ class Framing:
 
     @property
     def held_bytes(self) -> int:
-        """Of an event that has begun and not ended, what has come."""
+        """Bytes of an event that has begun and not ended."""
         return self._frames.held_bytes if self._frames else len(self._start)
 
     @property

@@ -19,7 +19,7 @@ class HttpRequest:
     body: bytes
     """A large one is let go of as it is sent."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Beside the target's own, of which these take the place."""
+    """Headers beside the target's own, which they override."""
     method: Literal["POST"] = "POST"
 
 

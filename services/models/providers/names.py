@@ -14,7 +14,7 @@ _NOT_PLAIN = re.compile("[^A-Za-z0-9_-]")
 
 
 class CallIdRules(NamedTuple):
-    """Which ids a provider takes."""
+    """Rules of a provider for ids of tool calls."""
 
     pattern: re.Pattern[str]
     are_unique: bool = False
@@ -41,7 +41,7 @@ def made_id(content: str) -> str:
 
 
 class ToolNameRules(NamedTuple):
-    """Which names a provider takes."""
+    """Rules of a provider for names of tools."""
 
     pattern: re.Pattern[str]
     max_length: int

@@ -22,14 +22,14 @@ from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
 
 FEW_BYTES = 4096
-"""What is decoded at once: many tokens that have come together."""
+"""Bytes that are decoded at once: many tokens that have come together."""
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
-"""Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
+"""Bytes of one streamed answer, far above the output of any model: only a faulty provider sends more."""
 
 
 class StreamTimeouts(NamedTuple):
-    """How long a stream may say nothing, in seconds."""
+    """Timeouts of the silences in a stream, in seconds."""
 
     content: float = 300.0
     """Between two pieces of the answer: a provider that only sends pings has stopped.
@@ -37,17 +37,17 @@ class StreamTimeouts(NamedTuple):
     Long, because reasoning may be silent.
     """
     usage: float = 2.0
-    """From the end of the answer to its usage, which is nice to have."""
+    """Time from the end of the answer to its usage, which is optional."""
     close: float = 0.1
-    """From the provider's last word to the end of the body, after which the connection can be used again."""
+    """Time from the provider's last word to the end of the body, after which the connection can be used again."""
 
 
 STREAM_TIMEOUTS = StreamTimeouts()
 
 
 StreamState = Literal["content", "usage", "failed", "ended"]
-"""What a stream is in: its content; behind it, where only the usage may be missing, which is not waited for long; a
-failure, which is raised once all that came before it has been returned; or its end, behind which nothing is read."""
+"""State of a stream: its content goes on; only its usage may be missing, which has a short timeout; it has failed, and
+the error is raised once all chunks before it have been returned; or it has ended."""
 
 
 class StreamReader:
@@ -81,7 +81,7 @@ class StreamReader:
 
     @property
     def answer(self) -> Answer:
-        """What has been read of it."""
+        """The answer so far."""
         return self.decoder.answer
 
     async def read(self) -> Sequence[models_pb2.ChatChunk]:
@@ -156,8 +156,7 @@ class StreamReader:
         return held > LIGHT_BYTES or answer.waiting_bytes > LARGE_BYTES
 
     async def _feed_large(self, data: bytes) -> None:
-        """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it
-        takes."""
+        """Feeds bytes that may end a large event, or a block that is large, in a thread if that takes long."""
         events = self._framing.feed(data)
         await run_in_thread_if_large(self._work(events), _feed_and_flush, self.decoder, events)
 

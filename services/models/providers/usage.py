@@ -36,7 +36,7 @@ def estimate_prompt_tokens(conversation: Conversation) -> int:
 
 
 def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
-    """What is logged of a usage, and told beside an error."""
+    """Fields of a usage for logs and for the metadata of errors."""
     facts: dict[str, int | bool] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

@@ -23,20 +23,21 @@ from services.models.validation.limits import MAX_PARTS
 from services.shared.tokens import estimate_tokens, text_bytes
 
 MAX_CHARACTERS = 16 * 1024 * 1024
-"""Of an answer, whose text its response says twice."""
+"""Characters of an answer, whose text its response has twice."""
 
 MAX_BLOCKS = MAX_PARTS
-"""Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
+"""Blocks of an answer: far above the output of any model, even if every piece of text has sources of its own. No
+request takes back more parts."""
 
 MAX_PARTS_BYTES = 31 * 1024 * 1024
-"""Of all parts that are given out whole, and so of each: the opaque state of one item may belong to many."""
+"""Bytes of all parts that are given out whole, and so of each: one item's opaque state may belong to many."""
 
 MAX_COMPARED = 4 * 1024 * 1024
-"""How many characters of an answer are looked at once more because a text came that should be all of a block, and is
-much shorter: to look through a long block with each of many short events would take hours."""
+"""Characters that are compared again because of texts that should equal a block and are much shorter: comparing a long
+block with each of many short events would take hours."""
 
 MAX_CITED_BYTES = 8 * 1024 * 1024
-"""Of the citations that come in pieces: what was quoted, in the end, is a part of the answer."""
+"""Bytes of citations that come in pieces; the quoted text is in the end a part of the answer."""
 
 
 class Answer:
@@ -53,10 +54,10 @@ class Answer:
         self.finish_reason = ""
         self.raw_finish_reason = ""
         self.stop_sequence = ""
-        """Which of the request's stop sequences ended it, where the provider says so."""
+        """The stop sequence of the request that ended it, if the provider says so."""
         self.usage: models_pb2.TokenUsage | None = None
         self.counts = CountedTokens()
-        """What was told of the usage so far, as it was told."""
+        """Counts of the usage so far, as the provider told them."""
         self.counts_agree = True
         """False where what was told of the usage contradicts itself."""
         self.at_standard_rates = True
@@ -64,14 +65,14 @@ class Answer:
         self.warnings: list[models_pb2.Notice] = []
         self.state_owner = ""
         self.tool_names: Mapping[str, str] = {}
-        """What the caller calls the tools that the provider knows by other names."""
+        """The caller's name for each tool that the provider knows by another one."""
         self.characters = 0
         self.text_bytes = 0
-        """Of all text that was given out, arguments of tool calls included."""
+        """UTF-8 bytes of all text that was given out, arguments of tool calls included."""
         self.parts_bytes = 0
-        """Of all parts that were given out whole."""
+        """Bytes of all parts that were given out whole."""
         self.waiting_bytes = 0
-        """Of what its decoder holds until more has come."""
+        """Bytes that its decoder holds until more has come."""
         self._blocks: dict[int, Block] = {}
         self._call_ids: set[str] = set()
         self._free_call_key = 0
@@ -96,7 +97,7 @@ class Answer:
 
     @property
     def has_logprobs(self) -> bool:
-        """Whether it tells how likely its tokens were."""
+        """True if it has logprobs of its tokens."""
         return self._logprobs is not None
 
     @property
@@ -157,7 +158,8 @@ class Answer:
         return self._text(block)
 
     def close_to_compare(self, key: int, text: str) -> str:
-        """The same, to be compared with `text`, which should be all of it; nothing of it where there is no text.
+        """Ends the block `key` and returns its text, for a comparison with `text`, which should equal it; "" if `text`
+        is empty.
 
         Raises Fault as `count_compared` does.
         """
@@ -188,7 +190,7 @@ class Answer:
         self._logprobs.add(key, told)
 
     def complete_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
-        """The same of the whole block `key`, whatever its pieces told."""
+        """Sets the logprobs of the whole block `key`, in place of those of its pieces."""
         if self._logprobs is None:
             self._logprobs = HeldLogprobs()
         self._logprobs.complete(key, told)
@@ -281,7 +283,7 @@ class Answer:
         return chunk
 
     def text_of(self, key: int) -> str:
-        """What the block `key` holds so far, if it has begun, arguments of a tool call included."""
+        """The text of the block `key` so far, if it has begun, arguments of a tool call included."""
         block = self._blocks.get(key)
         return self._text(block) if block else ""
 

@@ -1,4 +1,4 @@
-"""What the data of an event says that is no JSON object, as servers and proxies write it."""
+"""Data of events that are no JSON object, as servers and proxies write them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ DONE = b"[DONE]"
 """The end of a stream of Chat Completions; servers of other dialects close theirs with it too."""
 NOTHING = frozenset({b"", b"null", b"[]", b'""'})
 KEEP_ALIVES = frozenset({"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat"})
-"""The names of events that say nothing, whatever text they have."""
+"""Names of events without content, whatever their text."""
 _PREFIXES = re.compile(rb"(?:data:\s*+)++")
-"""More than once in a line where a server wraps events that are some already."""
+"""Prefixes of data, more than one on a line if a server wraps events that are framed already."""
 
 
 def read_data(event: Event) -> bytes:

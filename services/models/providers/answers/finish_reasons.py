@@ -97,7 +97,7 @@ FINISH_REASONS: dict[str, str] = {
 """The platform's word for each of theirs."""
 
 UNFINISHED = frozenset({"", "null", "none", "notfinished", "finishreasonunspecified"})
-"""What some servers say in place of null, while an answer goes on: Qwen, watsonx, Gemini."""
+"""Words of some servers in place of null, while an answer goes on: Qwen, watsonx, Gemini."""
 
 FAILURES = (
     ("timeout", "UPSTREAM_TIMEOUT"),
@@ -120,7 +120,7 @@ FAILURES = (
     ("unexpectedtoolcall", "UPSTREAM_SERVER_ERROR"),
     ("toomanytoolcalls", "UPSTREAM_SERVER_ERROR"),
 )
-"""What is in the words for an answer that broke off, or that the model itself spoiled, and what each means: DeepSeek's
+"""Parts of the words for an answer that broke off, or that the model itself spoiled, each with its reason: DeepSeek's
 insufficient_system_resource, GLM's network_error, Cohere's ERROR and TIMEOUT, vLLM's abort, Gemini's
 MALFORMED_FUNCTION_CALL, Bedrock's malformed_model_output."""
 
@@ -138,10 +138,8 @@ def finish_word(value: Any) -> str:
 
 
 def finish_reason_of(word: str) -> str:
-    """The platform's word for a server's, in whatever case and spelling, and `other` for one that is not known.
-
-    Raises Fault for one that says that the answer is not whole.
-    """
+    """The platform's word for a server's, in any case and spelling; `other` for an unknown one. Raises Fault for a word
+    that means that the answer is incomplete."""
     known = FINISH_REASONS.get(word)
     if known:
         return known

@@ -19,7 +19,7 @@ WHOLE_TEXTS = frozenset({"id", "type", "index", "format", "name", "role", "signa
 """Members whose text is never cut: one that comes again is the same, or the newer one."""
 
 MAX_DEPTH = 32
-"""Of values within values that are joined; below it the newest counts."""
+"""Depth to which values within values are joined; below it the newest counts."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -27,7 +27,7 @@ _text = msgspec.json.Decoder(str)
 
 
 class _Entry(msgspec.Struct):
-    """What tells the entries of a list apart."""
+    """Identity of an entry of a list."""
 
     index: Any = None
     type: Any = None
@@ -36,7 +36,7 @@ class _Entry(msgspec.Struct):
     """An image comes whole, and another one may have its index."""
 
     def continues(self, earlier: _Entry) -> bool:
-        """Whether it is a later piece of the same one. Some servers count the entries of each type by themselves."""
+        """True if this is a later piece of the same entry. Some servers count the entries of each type apart."""
         if not isinstance(self.index, int) or self.index != earlier.index:
             return False
         pairs = ((self.type, earlier.type), (self.id, earlier.id), (self.image_url, earlier.image_url))
@@ -58,7 +58,7 @@ def _entry_of(item: bytes) -> _Entry:
 
 MIN_GROWING_PIECES = 3
 MIN_GROWING_LENGTH = 16
-"""How many pieces must each begin with the one before it, or how long that must be, to be a text as it grows."""
+"""Number of pieces, or their length, from which pieces that each begin with the one before are a text as it grows."""
 
 
 def _grows(pieces: list[str]) -> bool:
@@ -137,7 +137,7 @@ class JoinedValue:
                 self._items[place].add(item)
 
     def _place_of(self, entry: _Entry) -> int | None:
-        """Where the entry is that one goes on. Only the newest ones are asked: pieces come in their order."""
+        """The index of the entry that this one continues. Only the newest are asked: pieces come in their order."""
         for place in range(len(self._entries) - 1, max(-1, len(self._entries) - 17), -1):
             if entry.continues(self._entries[place]):
                 return place

@@ -1,7 +1,7 @@
-"""Documents that are too many values to be read, for their logprobs alone: these are cut out, and the rest is read.
+"""Documents whose logprobs have too many values to be read: these are cut out, and the rest is read.
 
-Every token is told with as many others as were asked for, each with its bytes, so that eight hundred tokens may be too
-many. The events of a stream tell them a few at a time; those at its end repeat them all.
+Every token comes with as many alternatives as were asked for, each with its bytes, so that eight hundred tokens may be
+too many. The events of a stream tell them a few at a time; those at its end repeat them all.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _OTHER = rb'\{(?:[^\[\]{}"]++|%b|%b)*+\}' % (_TEXT, _BYTES)
 _OTHERS = rb'\[(?:[^\[\]{}"]++|%b)*+\]' % _OTHER
 _TOKEN = re.compile(rb'[\s,]*+\{(?:[^\[\]{}"]++|%b|%b|%b)*+\}' % (_TEXT, _BYTES, _OTHERS), re.DOTALL)
 _BEGINNING = re.compile(rb'"(?:logprobs|content|refusal)"\s*+:\s*+\[(?=\s*+\{\s*+\Z)')
-"""What stands before the first token of a list, that of Responses or one of Chat Completions."""
+"""The text before the first token of a list, in Responses and in Chat Completions."""
 BEGINNING_BYTES = 64
 _END = re.compile(rb"\s*+\]")
 
 MAX_LOOKS = 8192
-"""For a list: answers have no more parts, and what is no list of tokens must not be worth more."""
+"""Searches for a list: answers have no more parts, and other text must not cost more."""
 
 MAX_TOKENS = 2**17
-"""Of a list: no model writes as many."""
+"""Tokens of a list: no model writes as many."""
 
 
 def read_large_object(data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -43,7 +43,7 @@ def read_large_object(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def read_without_logprobs(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The same of one that could not be read as it is."""
+    """A document without its logprobs, for one that is too large to be read whole."""
     light = b"".join(_without_logprobs(data)) if len(data) > PIECE_BYTES else data
     if len(light) == len(data):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
@@ -51,7 +51,7 @@ def read_without_logprobs(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _without_logprobs(data: bytes) -> Iterator[bytes]:
-    """What is between the tokens, in pieces. It is searched a token at a time, so that nothing is held up."""
+    """The pieces between the tokens. They are searched a token at a time, so that the event loop is not blocked."""
     start = position = 0
     for _ in range(MAX_LOOKS):
         name = data.find(b'"token"', position)
@@ -71,7 +71,7 @@ def _without_logprobs(data: bytes) -> Iterator[bytes]:
 
 
 def _end_of_list(data: bytes, position: int) -> int:
-    """Where the bracket is that ends the list of tokens; 0 where there is other than tokens in it, or too many."""
+    """The index of the bracket that ends the list of tokens; 0 if the list holds other values, or too many."""
     for _ in range(MAX_TOKENS):
         token = _TOKEN.match(data, position, position + PIECE_BYTES)
         if not token:

@@ -1,4 +1,4 @@
-"""How likely the tokens of an answer were: read from OpenAI's dialects, and held until the answer is whole.
+"""Logprobs of an answer's tokens: read from OpenAI's dialects, and held until the answer is whole.
 
 https://platform.openai.com/docs/api-reference/chat/object and …/responses/object; Together and Fireworks have the lists
 of completions before chat (https://docs.together.ai/docs/logprobs).
@@ -15,11 +15,11 @@ from services.models.providers.errors.faults import Fault
 from services.shared.json_text import items_of, text_of
 
 MAX_BYTES = 24 * 1024 * 1024
-"""Of one answer, as it is in a message: some 50,000 tokens with twenty others for each."""
+"""Bytes of one answer's logprobs, as in a message: some 50,000 tokens with twenty alternatives each."""
 
 
 def read_logprobs(told: Any) -> models_pb2.Logprobs | None:
-    """What the member `logprobs` of a choice tells; None where that is nothing."""
+    """The logprobs in a choice's member `logprobs`; None if there are none."""
     if not isinstance(told, dict):
         return None
     logprobs = models_pb2.Logprobs()
@@ -31,20 +31,20 @@ def read_logprobs(told: Any) -> models_pb2.Logprobs | None:
 
 
 def read_tokens(told: Any) -> models_pb2.Logprobs | None:
-    """The same of a list of tokens of a text."""
+    """The logprobs in a list of a text's tokens."""
     return read_logprobs({"content": told})
 
 
 class HeldLogprobs:
-    """Those of one answer, as messages are written, which takes the least memory and is joined by being put together;
+    """Logprobs of one answer, held as serialized messages, which take the least memory and are joined by concatenation;
     and those that no chunk has told yet."""
 
     def __init__(self) -> None:
         self.size = 0
-        """How many bytes are held."""
+        """Bytes that are held."""
         self._held: dict[int, bytearray] = {}
         self._told: dict[int, tuple[int, int]] = {}
-        """Of each block: how many tokens of its text and of its refusal chunks tell."""
+        """For each block, the number of tokens of its text and of its refusal that chunks have told."""
         self._untold: models_pb2.Logprobs | None = None
 
     def add(self, key: int, told: models_pb2.Logprobs) -> None:
@@ -62,7 +62,7 @@ class HeldLogprobs:
             self._tell(key, rest)
 
     def take_untold(self) -> models_pb2.Logprobs | None:
-        """Those that came since this was asked before."""
+        """The logprobs that came since the last call."""
         untold, self._untold = self._untold, None
         return untold
 

@@ -7,11 +7,11 @@ from services.shared.errors import LimitExceeded
 from services.shared.fair_quota import FairQuota
 
 HELD_BYTES = 160 * 1024 * 1024
-"""Of all answers that are being gathered and read. Two threads read at a time what is large, and hold several times
-that for as long as it takes."""
+"""Bytes of all answers that are being gathered and read. Two threads read large ones at a time, and hold several times
+their size meanwhile."""
 
 FREE_BYTES = 16 * 1024
-"""Of each answer, which are not counted: thousands of such may be held at a time, each in several forms."""
+"""Bytes of each answer that are not counted: thousands of such answers may be held at a time, each in several forms."""
 
 STEP_BYTES = 64 * 1024
 RETRY_SECONDS = 1.0
@@ -29,7 +29,7 @@ class HeldAnswers:
 
 
 class HeldAnswer:
-    """What one answer holds, for the length of a block."""
+    """The memory of one answer, for the length of a block."""
 
     __slots__ = ("_caller", "_counted", "_quota")
 

@@ -1,9 +1,8 @@
-"""What a provider tells with an answer that the platform has no place for: named in a notice, never lost in silence.
+"""Members of answers that the platform has no place for: each is named in a notice, so that none is lost in silence.
 
-Members of answers are those of openai 3.54 and anthropic 2.12, beside which stand Perplexity's and xAI's sources
-(https://docs.perplexity.ai/api-reference/chat-completions-post) and what vLLM tells of tokens
-(ChatCompletionResponse in vllm/entrypoints/openai). Whatever only keeps the books, such as dates, fingerprints and
-what the request said, is no part of an answer.
+They are those of openai 3.54 and anthropic 2.12, Perplexity's and xAI's sources
+(https://docs.perplexity.ai/api-reference/chat-completions-post) and vLLM's about tokens (ChatCompletionResponse in
+vllm/entrypoints/openai). Bookkeeping, such as dates, fingerprints and copies of the request, is no part of an answer.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ OF_MESSAGES = ("diagnostics", "context_management")
 
 COUNTS_OF_OPENAI = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
 AT_OTHER_RATES = frozenset({"audio_tokens"})
-"""Of the counts: what costs more than text."""
+"""Counts of tokens that cost more than text."""
 
 
 def tell_members(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
@@ -49,7 +48,7 @@ def tell_counts(answer: Answer, holder: dict[str, Any], names: Iterable[str]) ->
 
 
 def tell_counts_of_details(answer: Answer, usage: dict[str, Any]) -> None:
-    """The same of what OpenAI tells beside the counts of a usage."""
+    """Names the counts in the details of an OpenAI usage that are not zero."""
     for side in ("prompt", "completion", "input", "output"):
         details = usage.get(f"{side}_tokens_details")
         if isinstance(details, dict):
@@ -57,7 +56,7 @@ def tell_counts_of_details(answer: Answer, usage: dict[str, Any]) -> None:
 
 
 def tell_tool_usage(answer: Answer, response: dict[str, Any]) -> None:
-    """The same of the images that OpenAI made for a response. How often a tool was called, its calls tell."""
+    """Names the images that OpenAI made for a response. The calls of a tool tell themselves how many they are."""
     used = object_of(object_of(response.get("tool_usage")).get("image_gen"))
     tell_counts(answer, used, ["total_tokens"])
 

@@ -1,7 +1,7 @@
-"""What a call used and whether it is charged as usual, as OpenAI's dialects tell it, and servers that imitate them.
+"""Usage of a call and its rates, as OpenAI's dialects and servers that imitate them tell it.
 
 OpenAI counts in `usage`, prompt and completion on Chat Completions, input and output on Responses, with details beside
-them. Others use the names of the other dialect, or tell details at the top: DeepSeek what the cache hit and missed
+them. Others use the names of the other dialect, or tell details at the top: DeepSeek the hits and misses of its cache
 (https://api-docs.deepseek.com/guides/kv_cache), Moonshot `cached_tokens`, proxies of Claude its own names.
 """
 
@@ -16,7 +16,8 @@ from services.models.providers.answers.usage_counts import CountedTokens
 from services.shared.json_text import count_of, object_of
 
 TIERS_AT_OTHER_RATES = frozenset({"flex", "scale", "priority", "fast", "ultrafast"})
-"""Of `service_tier`, which tells how a request was served (https://developers.openai.com/api/docs/pricing)."""
+"""Values of `service_tier`, the tier that served a request (https://developers.openai.com/api/docs/pricing), at other
+rates."""
 
 PROMPT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 COMPLETION = ("completion_tokens", "output_tokens", "eval_count")
@@ -26,13 +27,13 @@ ELSEWHERE = frozenset({*PROMPT, *COMPLETION, "x_groq", "timings"})
 
 
 class _Terms(NamedTuple):
-    """What OpenAI calls its counts in one of its dialects."""
+    """Names of OpenAI's counts in one of its dialects."""
 
     prompt: str
     completion: str
 
     of_prompt: str
-    """Where the parts of the prompt are told, and of the completion."""
+    """The members with the parts of the prompt, and of the completion."""
     of_completion: str
 
     members: frozenset[str]
@@ -70,7 +71,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
 
 
 def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:
-    """The counts of an object that has OpenAI's own members and no others; none of another one."""
+    """The counts of an object that has OpenAI's own members and no others; empty for any other object."""
     terms = CHAT_TERMS if CHAT_TERMS.prompt in usage else RESPONSES_TERMS
     if not usage.keys() <= terms.members:
         return {}

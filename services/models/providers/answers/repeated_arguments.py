@@ -10,22 +10,22 @@ import re
 from typing import NamedTuple
 
 MAX_LENGTH = 64 * 1024
-"""Of the two texts that are looked at: to read them takes some milliseconds."""
+"""Characters of the two texts that are compared: reading them takes some milliseconds."""
 
 # Python makes no int of thousands of digits.
 _decode = json.JSONDecoder(strict=False, parse_int=float).decode
 _CUT_VALUE = re.compile(r"-|t(?:r(?:u)?)?|f(?:a(?:l(?:s)?)?)?|n(?:u(?:l)?)?|\.?[0-9]*(?:[eE][-+]?)?")
 CUT_ESCAPE = 6
-"""How long an escape is."""
+"""Length of an escape."""
 
 
 class Repetition(NamedTuple):
-    """What a piece is that begins with all that was told before it."""
+    """A piece that begins with all that was told before it."""
 
     rest: str
-    """What it adds."""
+    """The text that it adds."""
     is_certain: bool
-    """Whether it can be nothing else: an object may hold another one that begins as it does itself."""
+    """True if it can only be a repetition: an object may also hold another one that begins as it does itself."""
 
 
 def find_repetition(told: str, piece: str) -> Repetition | None:

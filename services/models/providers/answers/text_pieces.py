@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.shared.json_text import join_surrogates
 
 MAX_PIECES = 1024
-"""Before they are joined: in a list, a piece of one character takes fifty bytes."""
+"""Pieces in a list before they are joined: there, a piece of one character takes fifty bytes."""
 
 
 class Pieces:
@@ -34,8 +34,8 @@ class Pieces:
         return self.text()
 
     def fit(self, piece: str) -> str:
-        """What a piece adds to the text, for protobuf, which takes no lone halves: those become U+FFFD, and one at the
-        end waits for the next piece."""
+        """The text that a piece adds. Protobuf takes no lone surrogates: they become U+FFFD, and a high one at the end
+        waits for the next piece."""
         if piece.isascii() and not self.carry:
             return piece
         piece = self.carry + piece
@@ -53,14 +53,14 @@ class Pieces:
             self._pieces.clear()
 
     def settle(self) -> str:
-        """What is added when nothing more comes: half a character that the other half did not follow is none."""
+        """The text that is added at the end: U+FFFD for a high surrogate without its other half."""
         if not self.carry:
             return ""
         self.carry = ""
         return "\ufffd"
 
     def utf8_bytes(self) -> int:
-        """How many bytes the text takes in a message."""
+        """UTF-8 bytes of the text."""
         return sum(len(piece) if piece.isascii() else len(piece.encode()) for piece in (*self._runs, *self._pieces))
 
     def text(self) -> str:

@@ -1,9 +1,9 @@
-"""What a call used, out of counts that servers tell once or again and again, in whatever terms they count.
+"""Usage of a call, out of counts that servers tell once or repeatedly, in different terms.
 
 The platform's terms: the prompt includes what was read from the cache and written to it, the completion includes
-reasoning. Counts of a stream are cumulative, so the largest of each holds, and none is ever taken back. Where a total
-tells that reasoning or the cache stand beside the other counts, they are added. Counts that contradict one another are
-told as they come, without a cost: it is right or unset.
+reasoning. Counts of a stream are cumulative, so the largest of each holds, and none is ever taken back. If a total
+shows that reasoning or the cache stand beside the other counts, they are added. Counts that contradict one another are
+passed on without a cost: a cost is right or unset.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Counts(NamedTuple):
     """Usage in the platform's terms."""
 
     usage: models_pb2.TokenUsage | None
-    """None where nobody has counted."""
+    """None if there are no counts."""
     agree: bool
     """Whether no count contradicts another, so that they can be charged for."""
 
 
 class _Reading(NamedTuple):
-    """What the counts may come to."""
+    """A possible reading of the counts."""
 
     prompt: int
     completion: int
@@ -72,7 +72,8 @@ class CountedTokens:
         return None
 
     def settle(self, *, cache_is_beside: bool = False) -> Counts:
-        """What the counts come to. `cache_is_beside` says that by protocol the prompt does not include the cache."""
+        """The usage that the counts amount to. `cache_is_beside` says that by protocol the prompt does not include the
+        cache."""
         if not self._largest.keys() & {"prompt", "completion"}:
             return Counts(None, True)
         self._fill_in()
@@ -112,7 +113,7 @@ class CountedTokens:
         return sum(reading) == self["total"] and self._fits(reading)
 
     def _likeliest(self, own: _Reading) -> _Reading:
-        """The same, with beside it what cannot be a part of it."""
+        """The reading, plus the counts that cannot be a part of it."""
         cache, reasoning = self["cached"] + self["written"], self["reasoning"]
         return _Reading(
             own.prompt if cache <= own.prompt else own.prompt + cache,

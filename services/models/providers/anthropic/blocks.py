@@ -47,9 +47,9 @@ class BlockEncoder:
     # -------------------------------------------------------------------------------------------- text and media
 
     def plain(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
-        """Those of a message that has text and media only. Refuses one that says nothing.
+        """The blocks of a message that has text and media only. Refuses an empty one.
 
-        One that is history would make every later request fail, so there are no blocks of it.
+        An empty one in the history would make every later request fail, so it has no blocks.
         """
         if message.parts:
             blocks, _ = self._plain_blocks(_place(message, path))
@@ -95,7 +95,7 @@ class BlockEncoder:
     # -------------------------------------------------------------------------------------------------- assistant
 
     def assistant(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
-        """Those of an assistant's message; white space alone, as other models say before a call, is left out."""
+        """The blocks of an assistant's message, without white space alone, which other models say before a call."""
         if message.parts:
             return [block for here, part in _place(message, path) for block in self._assistant_block(part, here)]
         content = message.content
@@ -137,7 +137,8 @@ class BlockEncoder:
         return part.provider_state.provider == self._state_owner
 
     def _take_container(self, container: Container, part: models_pb2.ContentPart, path: str) -> None:
-        """Another provider's is left out without a notice: nothing of the conversation is lost with it."""
+        """Takes the id of a container. Another provider's is left out without a notice: the conversation loses nothing
+        with it."""
         self._marks.refuse(part, path, "a container")
         if self._is_own(part):
             self.container = container.id or self.container
@@ -171,7 +172,7 @@ class BlockEncoder:
     # ----------------------------------------------------------------------------------------------- tool results
 
     def tool_results(self, message: models_pb2.ChatMessage, path: str) -> Iterator[Block]:
-        """Those of a tool's message. What it holds itself is one result, in the place of the first such part."""
+        """The blocks of a tool's message. Its own content is one result, in the place of the first such part."""
         if not message.parts:
             # It may be white space here.
             yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
@@ -197,7 +198,8 @@ class BlockEncoder:
         return self._marks.mark(block, part, path)
 
     def _result_content(self, pieces: Sequence[PlacedPart]) -> str | list[Block]:
-        """What a tool answered: one plain text, which may be white space here, as a text; anything else as blocks."""
+        """The content of a tool's result: a single plain text, which may be white space here, as a text; any other
+        content as blocks."""
         blocks, white_space = self._plain_blocks(pieces)
         if not blocks:
             return white_space

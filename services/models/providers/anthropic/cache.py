@@ -99,7 +99,7 @@ def bare(block: Block) -> Block:
 
 
 def _marked_places(blocks: list[Block]) -> Iterator[tuple[list[Block], int]]:
-    """Where the marked blocks of a list are, those within tool results included, in their order."""
+    """The places of the marked blocks in a list, those within tool results included, in their order."""
     for index, block in enumerate(blocks):
         inner = bare(block)
         content = inner.get("content") if isinstance(inner, dict) else None

@@ -39,12 +39,12 @@ def container_in_body(message: dict[str, Any], body: bytes) -> bytes:
 
 
 def container_in_start(message: dict[str, Any], data: bytes) -> bytes:
-    """The same of the message in the event that starts a stream."""
+    """The container in the message of the event that starts a stream."""
     return _written(message, data, lambda data: json_text.decode_exactly(data, _Start).message)
 
 
 def container_in_delta(delta: dict[str, Any], data: bytes) -> bytes:
-    """The same of the delta in an event of a stream."""
+    """The container in the delta of an event of a stream."""
     return _written(delta, data, lambda data: json_text.decode_exactly(data, _Delta).delta)
 
 

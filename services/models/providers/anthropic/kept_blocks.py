@@ -13,8 +13,8 @@ THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
 
 OWN_BLOCKS = THINKING_BLOCKS | {"tool_use", "container_upload", "compaction", "fallback", "mcp_tool_listing"}
 TOOL_BLOCKS = ("_tool_use", "_tool_result")
-"""What an answer holds beside texts (`ContentBlock` and `BetaContentBlock` of anthropic 2.12), and the ends of names of
-what the provider's own tools are asked and what they answer, later ones too. A `tool_result` is the caller's."""
+"""Types of an answer's blocks beside texts (`ContentBlock` and `BetaContentBlock` of anthropic 2.12), and the ends of
+the types of the provider's own tool calls and their results, later ones too. A `tool_result` is the caller's."""
 
 
 class _Block(msgspec.Struct):
@@ -35,7 +35,7 @@ def is_answer_block(part: models_pb2.ContentPart) -> bool:
 
 
 def is_unsigned_thought(part: models_pb2.ContentPart) -> bool:
-    """Whether the state of a part is a thought that nobody signed, as servers of other models than Claude give."""
+    """True if the state of a part is an unsigned thought, as servers of other models than Claude give."""
     block = _read(part.provider_state.data)
     return block.type == "thinking" and not block.signature
 
@@ -51,7 +51,7 @@ def has_mark(block: msgspec.Raw) -> bool:
 
 
 def _read(data: bytes) -> _Block:
-    """What is read of a block, which may be large. Empty for what cannot be read."""
+    """The members of a block that are read; the block may be large. Empty if it cannot be read."""
     try:
         return json_text.decode_exactly(data, _Block)
     except json_text.Malformed:

@@ -20,7 +20,7 @@ from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT
 from services.shared import json_text
 
 ANSWER_TOOL = "genai_platform_answer_"
-"""How the names of such tools begin."""
+"""The beginning of the names of such tools."""
 MAX_NAME_LENGTH = 64
 
 SCHEMA_FIELD = "response_format.schema_json"
@@ -28,7 +28,7 @@ ANY_OBJECT = '{"type":"object","additionalProperties":true}'
 """The schema of JSON that is held to none."""
 
 OutputMode = Literal["text", "schema", "tool"]
-"""How the answer comes: as it likes, held to the schema by the provider, or taken by a tool."""
+"""Mode of the answer: free text, held to the schema by the provider, or taken by a tool."""
 
 
 def choose_mode(facts: ModelFacts, translation: Translation) -> OutputMode:
@@ -46,7 +46,7 @@ def choose_mode(facts: ModelFacts, translation: Translation) -> OutputMode:
 
 
 def _limit_of(request: models_pb2.ChatRequest) -> str:
-    """What of the schema would be emptied where it is enforced."""
+    """The part of the schema that would be emptied by enforcing it."""
     return first_limit(request.response_format.schema_json, typed=ANTHROPIC_OUTPUT.typed)
 
 

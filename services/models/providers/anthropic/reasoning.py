@@ -29,18 +29,18 @@ MIN_TOP_P = 0.95
 
 
 class Reasoning(NamedTuple):
-    """How the model is told to think; what is None is not sent."""
+    """The members of the body about thinking; those that are None are not sent."""
 
     thinking: dict[str, Any] | None = None
     effort: str | None = None
     max_tokens: int | None = None
     """The length of the whole answer, where the budget asks for more than there is by default."""
     changes: tuple[models_pb2.Notice, ...] = ()
-    """What is to be told of the thinking, if it is sent."""
+    """Notices about the thinking, for the case that it is sent."""
 
 
 class Length(NamedTuple):
-    """How long the answer may be, thoughts included."""
+    """Limits of the answer's length, thoughts included."""
 
     asked: int | None
     default: int | None
@@ -49,8 +49,8 @@ class Length(NamedTuple):
 
 
 def choose_reasoning(facts: ModelFacts, length: Length, translation: Translation) -> Reasoning:
-    """What to send for the request's reasoning; what changed in the effort is told. Refuses an effort that no model
-    knows."""
+    """The members for the request's reasoning; changes of the effort are told. Refuses an effort that is unknown to
+    every model."""
     wanted = translation.request.reasoning
     if facts.can_reason is False:
         if wanted.effort not in ("", "none") or wanted.HasField("budget_tokens") or wanted.include_text:
@@ -60,7 +60,7 @@ def choose_reasoning(facts: ModelFacts, length: Length, translation: Translation
 
 
 def pass_reasoning(translation: Translation) -> Reasoning:
-    """What to send for the request's reasoning when the provider is to judge it as it is."""
+    """The members for the request's reasoning, if the provider is to judge it as it is."""
     wanted = translation.request.reasoning
     if wanted.effort == "none":
         if wanted.HasField("budget_tokens"):
@@ -87,7 +87,7 @@ def fit_sampling(parameters: dict[str, Any], translation: Translation) -> None:
 
 
 def without_thinking(reasoning: Reasoning, why: str, translation: Translation) -> Reasoning:
-    """The same without thinking, where something else in the request rules that out; an effort needs none."""
+    """The reasoning without thinking, if another part of the request rules thinking out; an effort needs none."""
     if reasoning.effort is None:
         translation.tell_dropped("reasoning", f"{why}; it was not sent")
     else:

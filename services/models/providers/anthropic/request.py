@@ -38,7 +38,7 @@ LONG_ANSWER_TOKENS = 21_333
 (`_calculate_nonstreaming_timeout` in anthropic/_base_client.py)."""
 
 MAX_END_USER_LENGTH = 256
-"""Of `metadata.user_id` (https://platform.claude.com/docs/en/api/messages/create)."""
+"""Characters of `metadata.user_id` (https://platform.claude.com/docs/en/api/messages/create)."""
 
 
 def encode_request(conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
@@ -164,7 +164,7 @@ class _Encoding:
 
 
 def _default_length(facts: ModelFacts) -> int | None:
-    """How long an answer may be of which nobody says it, which is never longer than the model can."""
+    """The default length of an answer, which never exceeds the model's limit."""
     default, limit = facts.default_max_tokens, facts.max_output_tokens
     if default is None or limit is None:
         return limit if default is None else default
@@ -179,5 +179,5 @@ def _is_long(max_tokens: Any) -> bool:
 
 
 def _unknown(facts: ModelFacts) -> ModelFacts:
-    """A model of which nothing is known but what must be sent: the provider judges all the rest."""
+    """Facts of a model of which only the members that must be sent are known: the provider judges all the rest."""
     return dataclasses.replace(ModelFacts(), default_max_tokens=facts.default_max_tokens)

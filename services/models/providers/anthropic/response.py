@@ -33,7 +33,7 @@ KNOWN_MEMBERS: dict[str, Set[str]] = {
     "thinking": {"type", "thinking", "signature"},
     "tool_use": {"type", "id", "name", "input", "caller", "toolset_name"},
 }
-"""Of blocks with a form of ours (`TextBlock`, `ThinkingBlock` and `ToolUseBlock` of anthropic 2.12)."""
+"""Members of blocks with a form of ours (`TextBlock`, `ThinkingBlock` and `ToolUseBlock` of anthropic 2.12)."""
 
 
 class _RawBlock(msgspec.Struct):
@@ -159,7 +159,7 @@ def tell_left_out(answer: Answer) -> None:
 
 
 def arguments_in(block: dict[str, Any]) -> str:
-    """What a tool is called with, as JSON. Some servers write that as a text of JSON, or leave it blank."""
+    """The arguments of a tool call, as JSON. Some servers write them as a text of JSON, or leave them blank."""
     arguments = written(block.get("input"))
     return arguments if arguments.strip() else "{}"
 

@@ -34,7 +34,7 @@ from services.shared import json_text
 from services.shared.json_text import items_of, object_of, written
 
 KINDS_OF_DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "tool_use": "input_json_delta"}
-"""What blocks with a form of ours grow by."""
+"""The kinds of deltas by which blocks with a form of ours grow."""
 TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 """Blocks with a form of ours."""
 PLACEHOLDER = "{}"

@@ -32,10 +32,9 @@ class _AnyDelta(msgspec.Struct):
 
 
 WHOLE_MEMBERS = frozenset({"encrypted_content"})
-"""Members of other blocks of which a later piece is a newer value, and no continuation (`_beta_messages.py` of
-anthropic 2.12)."""
+"""Members of other blocks that a later piece replaces instead of continuing (`_beta_messages.py` of anthropic 2.12)."""
 NOTHING = (b"null", b'""')
-"""What a member begins as that comes in pieces."""
+"""The beginnings of a member that comes in pieces."""
 
 
 class StreamedBlock:
@@ -64,14 +63,14 @@ class StreamedBlock:
         self.call_id = read_word(content.get("id")) if self.kind == "tool_use" else ""
         self.takes_answer = takes_answer(content)
         self.is_left_out = False
-        """Whether it is an answer behind the first."""
+        """True for an answer behind the first."""
         self.key = key
         self.start = _block_json(content, data)
         self.is_whole = True
         self.is_closed = False
         self.is_hidden = is_hidden(content)
         self.size = 0
-        """How many characters a tool is called with so far."""
+        """Characters of the tool's arguments so far."""
         self.holds_placeholder = False
         """Whether what came of that is an empty object."""
         self.json = Pieces()
@@ -81,7 +80,7 @@ class StreamedBlock:
         """Its members that come in pieces, where it has no form of ours."""
 
     def content(self) -> dict[str, Any]:
-        """What the block began with."""
+        """The content with which the block began."""
         return read_object(self.start)
 
     def begins_again(self, content: dict[str, Any], data: bytes) -> bool:

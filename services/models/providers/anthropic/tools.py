@@ -25,7 +25,7 @@ FORCED = frozenset({"any", "tool"})
 
 NO_PARAMETERS = '{"type":"object"}'
 NO_PARAMETERS_ENFORCED = '{"type":"object","properties":{},"additionalProperties":false}'
-"""The schemas of a tool that says nothing of its parameters, as it is and in the form that can be enforced."""
+"""The schemas of a tool without parameters, plain and in the form that can be enforced."""
 
 MCP_TOOLSET = "mcp_toolset"
 """The tools of an MCP server, which goes by the name that the request gives it."""
@@ -110,7 +110,7 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, translation: Tran
 
 
 def _is_toolset(kind: str) -> bool:
-    """Whether it is a set of tools, which the API gives no name."""
+    """True for a set of tools, which the API gives no name."""
     return _DATE.sub("", kind).endswith("toolset")
 
 

@@ -91,10 +91,10 @@ class _Gathering:
         self._system: list[Block] = []
         self._turns: list[dict[str, Any]] = []
         self._mixed: set[int] = set()
-        """Which turns have results behind what else the user said."""
+        """Indexes of turns that have results behind other content of the user's."""
         self._waiting: list[_SystemMessage] = []
         self._overtaken = 0
-        """How many of those that wait had more of the user's come behind them, which they will follow."""
+        """The number of waiting messages that have later content of the user's behind them, which they will follow."""
         self._newest = ""
 
     def gather(self, conversation: Conversation) -> Turns:

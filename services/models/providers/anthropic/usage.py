@@ -1,7 +1,7 @@
-"""What a call used and whether it is charged as usual, as Messages tells it.
+"""Usage of a call and its rates, as Messages tells it.
 
-https://platform.claude.com/docs/en/api/messages: the input does not include what the cache gave and took. Over a stream
-usage is told again and again, cumulatively, never to be added up; at its beginning the output is a guess.
+https://platform.claude.com/docs/en/api/messages: the input does not include the tokens that the cache gave and took. A
+stream tells its usage repeatedly, cumulatively, never to be added up; at its beginning the output is a guess.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from services.models.providers.answers.openai_usage import read_usage as read_us
 from services.shared.json_text import count_of, object_of
 
 OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "inference_geo": ("us",)}
-"""What usage says of a call that is not charged as usual (https://platform.claude.com/docs/en/about-claude/pricing)."""
+"""Values of usage for a call at other rates (https://platform.claude.com/docs/en/about-claude/pricing)."""
 
 
 def read_usage(answer: Answer, usage: Any) -> None:

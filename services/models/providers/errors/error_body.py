@@ -1,4 +1,4 @@
-"""What a provider's error means: its words, its sentences and its status, in the platform's terms.
+"""Meaning of a provider's error, out of its words, its sentences and its status, in the platform's terms.
 
 OpenAI: {"error": {"message", "type", "param", "code"}}, https://platform.openai.com/docs/guides/error-codes
 Anthropic: {"type": "error", "error": {"type", "message", "details"}}, https://platform.claude.com/docs/en/api/errors
@@ -159,20 +159,20 @@ REFUSALS = frozenset(
 )
 """Why a caller's request was refused: what a 4xx other than 401, 403 and 429 means."""
 OF_ITS_STATUS = frozenset({"UPSTREAM_BILLING", "UPSTREAM_QUOTA_EXHAUSTED", "UPSTREAM_TIMEOUT"})
-"""Those that belong to other statuses as well."""
+"""Reasons that belong to other statuses as well."""
 
 GENERAL = frozenset({"UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR"})
-"""What a word that says nothing particular means."""
+"""Reasons of words that are general."""
 
 UNREAD_STATUSES = frozenset({401, 402, 403, 408, 429})
-"""They say all by themselves, whatever length a sentence speaks of."""
+"""Statuses that are unambiguous, even if a sentence mentions a length."""
 
 TEXT_TOO_LONG = "string_above_max_length"
 """OpenAI's code for a text that is too long wherever it stands, in a prompt or in an id."""
 
 PROMPT_MEMBERS = frozenset({"messages", "input"})
 CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", "arguments", "output"})
-"""Where the text of a prompt stands, such as `messages[1].content[0].text` and `input[2].output`."""
+"""Paths of a prompt's text, such as `messages[1].content[0].text` and `input[2].output`."""
 
 # What comes as a plain 400: only the sentence tells.
 REASONS_BY_SENTENCE = (
@@ -199,7 +199,7 @@ _ANSWERS_ANYTHING = re.compile(r"unexpected endpoint or method", re.IGNORECASE)
 
 MAX_PARAM_LENGTH = 1024
 MAX_SENTENCE_LENGTH = 4096
-"""What is longer quotes something."""
+"""Characters of a sentence; a longer one quotes something."""
 _NAMES = re.compile(r"[^.\[\]]+")
 
 # The body's members whose names a caller knows too.
@@ -238,7 +238,7 @@ def fault_in(error: Any) -> Fault:
 
 
 def _fault(told: ToldError, answered: int) -> Fault:
-    """What an error means that came with an HTTP status, or within a success, which is 0."""
+    """The fault of an error that came with an HTTP status, or within a success, which is 0."""
     status = answered or told.status
     by_status = reason_for_status(status) if status else "UPSTREAM_SERVER_ERROR"
     reason = _reason_by_word(told.words) or by_status
@@ -255,8 +255,8 @@ def _fault(told: ToldError, answered: int) -> Fault:
 
 
 def _is_callers(reason: str, answered: int, named: int) -> bool:
-    """Whether what a provider says is its caller's to know: why it refuses the caller's request, and nothing of the
-    operator's key, of what others use, or of what fails behind it."""
+    """True if the provider's message is for the caller: the reason of a refused request, and not a matter of the
+    operator's key, of other users, or of a failure behind the provider."""
     statuses = [status for status in (answered, named) if status]
     if reason not in REFUSALS or any(status in UNTOLD_STATUSES or status >= 500 for status in statuses):
         return False
@@ -270,7 +270,7 @@ def _reason_by_word(words: Sequence[str]) -> str:
 
 
 def _reason_by_sentence(told: ToldError, reason: str, status: int) -> str:
-    """What a sentence says where words and status say nothing more particular."""
+    """The reason in a sentence, if words and status give none that is more specific."""
     message = told.message[:MAX_SENTENCE_LENGTH]
     if reason in NOT_FOUND:
         return "UPSTREAM_PATH_NOT_FOUND" if _tells_of_path(told, message, status) else "UPSTREAM_MODEL_NOT_FOUND"
@@ -294,7 +294,7 @@ def _names_in(param: Any) -> list[str]:
 
 
 def _tells_of_path(told: ToldError, message: str, status: int) -> bool:
-    """Whether it is the path that is not there, and not the model: a router says so in words, or says nothing."""
+    """True if the path is missing, and not the model: a router says so in words, or sends an empty body."""
     if status == 405 or "UPSTREAM_PATH_NOT_FOUND" in (_reason_by_word([word]) for word in told.words):
         return True
     return bool(_NAMES_A_PATH.search(message)) or (status == 404 and not message and not told.words)

@@ -1,4 +1,4 @@
-"""What an error says, out of whatever it is wrapped in.
+"""Words and sentences of an error, taken out of its wrappings.
 
 Servers put an error into an object, a list, a text or another error, and proxies put that into theirs:
 
@@ -30,13 +30,13 @@ from typing import Any, NamedTuple
 from services.shared import json_text
 
 MAX_WRAPPINGS = 8
-"""How deep an error is looked for."""
+"""Depth to which an error is unwrapped."""
 MAX_ENTRIES = 16
-"""Of a list of errors, and of the words and sentences of all."""
+"""Entries of a list of errors, and words and sentences of all of them."""
 MAX_VALUES = 1024
-"""How many values are looked at, of a tree that is wide and deep."""
+"""Values of a tree that is wide and deep."""
 MAX_TEXT = 16 * 1024
-"""Of a sentence, in characters, and of a text that is read as JSON or as a page."""
+"""Characters of a sentence, and of a text that is read as JSON or as a page."""
 
 WRAPPINGS = (
     "error",
@@ -90,7 +90,7 @@ _PYTHON_BYTES = re.compile(r"b(?=['\"][\[{])")
 
 
 class ToldError(NamedTuple):
-    """What a server said of an error."""
+    """An error as a server said it."""
 
     words: tuple[str, ...] = ()
     """Its codes and types, the most telling first."""
@@ -103,7 +103,7 @@ class ToldError(NamedTuple):
 
 
 def read_error(body: bytes) -> ToldError:
-    """What the body of an error response says."""
+    """The error in the body of an error response."""
     try:
         return find_error(json_text.decode(body))
     except json_text.Malformed:
@@ -111,7 +111,7 @@ def read_error(body: bytes) -> ToldError:
 
 
 def find_error(value: Any) -> ToldError:
-    """What a JSON value says that is an error, or holds one."""
+    """The error in a JSON value that is one, or holds one."""
     found = _Findings()
     found.search(value, MAX_WRAPPINGS)
     return ToldError(tuple(found.words), "; ".join(found.sentences), found.param, found.status)
@@ -126,7 +126,7 @@ def _read_text(text: str) -> ToldError:
 
 
 def _shown(text: str) -> str:
-    """What a reader is shown of a page, or a text as it is."""
+    """The visible text of a page; other text as it is."""
     text = text.strip()
     if not text.startswith("<"):
         return text
@@ -149,7 +149,7 @@ def _decoded(text: str) -> Any:
 
 
 class _Findings:
-    """What was found so far, the innermost first."""
+    """The findings so far, the innermost first."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -225,7 +225,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _location(error: dict[str, Any]) -> str:
-    """Where FastAPI says that a member is wrong: `["body", "messages", 0, "role"]`."""
+    """The path of a member that FastAPI refuses: `["body", "messages", 0, "role"]`."""
     path = json_text.items_of(error.get("loc"))[:MAX_ENTRIES]
     return ".".join(str(step) for step in path if isinstance(step, str | int))[:256]
 

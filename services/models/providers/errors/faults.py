@@ -1,7 +1,7 @@
-"""What goes wrong at a provider, and the one table that says what it means for the caller.
+"""Faults of a provider, and the one table of their meanings for the caller.
 
-The code says what the caller can do. Of the provider pass its HTTP status, its request id, words of a closed list, and
-what it says of a request that it refuses, as `provider_words` makes it fit to be told.
+The status code says what the caller can do. Of the provider's own data only these pass: its HTTP status, its request
+id, words of a closed list, and its message about a request that it refuses, which `provider_messages` sanitizes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ class Fault(Exception):
     field: str = ""
     """The request field that the provider complains about, when it names one of ours."""
     message: str = ""
-    """What the provider says of it, in its own words, which may quote anything; "" where that is not the caller's to
-    know."""
+    """The provider's own message, which may quote anything; "" if it is not for the caller."""
 
 
 class Meaning(NamedTuple):
     error: type[errors.PlatformError]
     message: str
-    """With `{provider}` for its name."""
+    """The text of the error, with `{provider}` for the provider's name."""
 
 
 MEANINGS: dict[str, Meaning] = {

@@ -1,8 +1,8 @@
-"""How servers say that a conversation is longer than their model's context.
+"""Sentences by which servers say that a conversation is longer than their model's context.
 
-Few have a code for it, and no two the same sentence, so the sentence is looked for: the known ones, each with who says
-it, and whatever speaks of the length of a context and of too much of it. Sentences about rates, money and the length of
-an answer mention tokens too, and are none.
+Few have a code for it, and no two the same sentence, so the sentence is looked for: the known ones, each with its
+server, and any other that speaks of the length of a context and of an excess. Sentences about rates, money and the
+length of an answer mention tokens too, and do not count.
 
 Sources, beside the vendors' own pages: the error strings in the sources of vLLM, SGLang, text-generation-inference,
 llama.cpp, Ollama, LocalAI, KoboldCpp, TensorRT-LLM, LMDeploy and mlx-lm, LiteLLM's `ExceptionCheckers`, the lists of
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 
 MAX_LENGTH = 4096
-"""Of what is looked at, in characters: what is longer quotes something."""
+"""Characters of a sentence that is searched; a longer one quotes something."""
 
 SENTENCES: dict[str, str] = {
     # Numbers are "#", and what is no letter or digit is a blank.
@@ -99,7 +99,7 @@ SENTENCES: dict[str, str] = {
     "token limit exceeded": "MiniMax, OpenRouter: token limit exceeded",
     "context length exceeded": "SambaNova, Databricks, Replicate, and as a code many: context_length_exceeded",
 }
-"""What is said, and by whom, with the whole of it."""
+"""The known sentences, each with its server and its whole text."""
 
 LENGTHS = (
     "context length",
@@ -132,13 +132,13 @@ LENGTHS = (
     "上下文",
     "输入内容",
 )
-"""What a sentence speaks of."""
+"""Words for a length."""
 
 CARRIERS = ("prompt", "input", "message", "conversation", "history", "request", "number of tokens", "total tokens")
-"""What it may speak of where it counts tokens as well."""
+"""Words for a text, in sentences that count tokens as well."""
 
 ANSWER_LIMITS = ("max tokens", "max completion tokens", "max output tokens", "max new tokens", "max gen len")
-"""What limits the answer, and is not what is too long where it is what a sentence counts."""
+"""Words for a limit of the answer, which is no limit of the context."""
 
 EXCESSES = (
     "exceed",
@@ -174,7 +174,7 @@ EXCESSES = (
     "超长",
     "超限",
 )
-"""What it says of that."""
+"""Words for an excess."""
 
 RATES_AND_MONEY = (
     "rate limit",
@@ -204,7 +204,7 @@ RATES_AND_MONEY = (
     "频率",
     "余额",
 )
-"""Of what a sentence speaks that is no overflow, whatever else is in it."""
+"""Words of sentences that are about rates and money, whatever else is in them."""
 
 OTHER_LENGTHS = (
     "output token",

@@ -1,8 +1,8 @@
-"""What a provider says of an error, as its caller may read it: bounded, in visible characters, without any key.
+"""Messages of providers about errors, sanitized for the caller: bounded, in visible characters, without any key.
 
-A provider may quote what it was sent, and a proxy whatever it holds. So every key of the platform is masked, in each
+A provider may quote its request, and a proxy anything that it holds. So every key of the platform is masked, in each
 form that a key takes on its way (plain, percent-encoded, escaped for JSON and HTML, in hexadecimal digits and in
-base64, also within a longer text), its beginning too, and whatever looks like a key of a known vendor.
+base64, also within a longer text), its beginning too, and any text that looks like a key of a known vendor.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from urllib.parse import quote, quote_plus
 from services.shared.characters import INVISIBLE
 
 MAX_BYTES = 1024
-"""Of what is told, in UTF-8."""
+"""UTF-8 bytes of the sanitized message."""
 
 MASK = b"***"
 
 LOOKED_AT_BYTES = 4096
-"""Of what is masked; a mask may be shorter than what it hides."""
+"""Bytes that are searched for keys; a mask may be shorter than the key."""
 
 LONG_KEY = 6
 """The length from which a key is found within words; a shorter one only as a word of its own."""
 SHOWN_BEGINNING = 8
-"""How much of the beginning of a key is enough to hide what follows it."""
+"""Characters of a key's beginning that suffice to mask all that follows them."""
 
 KEY_SHAPES = re.compile(
     rb"\b(?:sk|pk|rk)[-_][\w*.-]{6,}"  # OpenAI, Anthropic, DeepSeek, Moonshot, OpenRouter, Qwen and others
@@ -46,8 +46,8 @@ _WORD = re.compile(rb"\w")
 
 
 def words_to_tell(message: str, keys: Collection[str]) -> str:
-    """As much of a provider's message as its caller may read, "" where nothing is left. `keys` are all that it must
-    not quote."""
+    """The part of a provider's message that its caller may read; "" if nothing is left. `keys` are all that it must not
+    quote."""
     data = _visible(message).encode("utf-8", "replace")
     forms = sorted({form for key in keys for form in _forms(key)}, key=len, reverse=True)
     beginnings = {key[:SHOWN_BEGINNING].encode().lower() for key in keys if len(key) > 2 * SHOWN_BEGINNING}
@@ -64,7 +64,7 @@ def _visible(message: str) -> str:
 
 
 def _forms(key: str) -> Iterator[bytes]:
-    """What a key looks like, in small letters."""
+    """The forms of a key, in lower case."""
     key = _visible(key)
     if not key:
         return

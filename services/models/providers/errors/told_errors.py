@@ -16,14 +16,14 @@ from services.shared import json_text
 SENTENCES = ("message", "msg", "errmsg")
 STATUSES = ("status", "status_code", "statusCode", "errcode")
 FAILURES = frozenset({"error", "fail", "failed", "failure"})
-"""What `status` says of an error where it is a word, as of JSend."""
+"""Words of `status` for an error, as in JSend."""
 BASE_RESP = "base_resp"
 MIN_STATUS = 400
-"""Of the numbers of errors: lower ones are those of HTTP for what is none, or say that all is well."""
+"""The lowest number of an error: lower ones are HTTP's for successes, or mean success."""
 
 
 def fault_of_event(data: bytes) -> Fault:
-    """The fault in an event that is named `error`, whatever its data are."""
+    """The fault in an event named `error`, from data of any form."""
     try:
         told = json_text.decode(data)
     except json_text.Malformed:
@@ -38,8 +38,8 @@ def error_in(told: dict[str, Any]) -> Any:
 
 
 def bare_error_in(told: dict[str, Any]) -> Any:
-    """The same of an object that holds nothing of an answer: there an empty error is one, and so are the members of one
-    without anything around them."""
+    """The error in an object that holds no part of an answer: there an empty error counts, and so do the members of an
+    error without a wrapping."""
     if error := error_in(told):
         return error
     is_empty_error = told.get("error") not in (None, False)

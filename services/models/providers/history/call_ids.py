@@ -1,8 +1,8 @@
-"""Ids of tool calls as a provider takes them.
+"""Ids of tool calls, fitted to a provider.
 
-A conversation may have been held with several providers and servers, each of which makes ids of its own kind. Where
-one of them would be refused, it is replaced by one that is made of it, in the call and in its result, so that the same
-history always gives the same body.
+A conversation may have been held with several providers and servers, each of which makes ids of its own kind. An id
+that this provider would refuse is replaced by one that is derived from it, in the call and in its result, so that the
+same history always gives the same body.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Renaming:
         self._state_owner = state_owner
         self._times_seen: Counter[str] = Counter()
         self._names: dict[str, str] = {}
-        """What the newest call of an id is called now."""
+        """The present id of the newest call with each given id."""
         self.has_renamed = False
 
     def fit(self, message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:

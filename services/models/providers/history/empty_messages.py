@@ -20,7 +20,7 @@ NO_ANSWER = "(no answer)"
 def fit_empty_messages(
     messages: Sequence[PlacedMessage], state_owner: str, notices: Notices
 ) -> Sequence[PlacedMessage]:
-    """The messages with none of an assistant's that says nothing, the same sequence where there was none."""
+    """The messages without the assistant's empty ones; the same sequence if there are none."""
     empty = [place for place, (_, message) in enumerate(messages) if _is_empty(message, state_owner)]
     if not empty or len(messages) == 1:
         return messages

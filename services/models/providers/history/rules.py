@@ -1,5 +1,6 @@
-"""What every conversation must be before it is written in a dialect: the rules of a history, each in one place for all
-providers. What they change is told, and is the same in every request, so that cached prompts are found.
+"""Rules of a history, each in one place for all providers, applied to every conversation before it is encoded.
+
+Their changes are told, and are the same in every request, so that cached prompts are found.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Fitted(NamedTuple):
     conversation: Conversation
     notices: Notices
     tool_names: Mapping[str, str]
-    """What the caller calls the tools that go by other names."""
+    """The caller's name for each tool that goes by another one."""
 
 
 def fit_conversation(conversation: Conversation, target: Target) -> Fitted:
-    """The same conversation where nothing had to change."""
+    """The conversation as the target takes it; the same object if nothing had to change."""
     notices: Notices = []
     tool_names: Mapping[str, str] = {}
     rules = target.dialect.history

@@ -1,10 +1,11 @@
-"""Results of tools behind their calls: providers refuse a conversation in which a call has none, or has it elsewhere.
+"""Results of tools, placed behind their calls: providers refuse a conversation in which a call has none, or has it
+elsewhere.
 
-A program may have been stopped between a call and its result, or its user may have said something else instead. No such
-conversation ends there: a call that nobody answered gets a result that says so, and a result that stands elsewhere is
-moved behind its call. Of a call that was answered more than once the answers go as one: Anthropic refuses all later
-turns otherwise ("each tool_use must have a single result"). Where an answer stands behind the call of the last result,
-a message says that the result has come: models would go on with their answer otherwise, and those of Claude refuse to.
+A program may have been stopped between a call and its result, or its user may have said something else instead. Such a
+conversation goes on: a call without a result gets one that says so, and a result that stands elsewhere is moved behind
+its call. Several results of one call are joined: Anthropic refuses all later turns otherwise ("each tool_use must have
+a single result"). If an answer stands behind the call of the last result, a message says that the result has come:
+models would go on with their answer otherwise, and those of Claude refuse to.
 
 A call belongs to the latest earlier message that made one of its id: servers count from 0 in every answer.
 """
@@ -71,7 +72,7 @@ class _Arrangement:
         self._messages = messages
         self._notices = notices
         self._calls: dict[str, list[_Call]] = defaultdict(list)
-        """By their ids, in their order."""
+        """The calls by id, in their order."""
         self._answered: set[_Call] = set()
         self._behind: dict[int, list[PlacedMessage]] = defaultdict(list)
         """The results behind the message of their calls."""
@@ -124,7 +125,7 @@ class _Arrangement:
         return pieces
 
     def _home_of(self, call_id: str, place: int) -> int | None:
-        """Where the call is that a result at `place` answers."""
+        """The message of the call that a result at `place` answers."""
         calls = self._calls.get(call_id, ())
         earlier = [call for call in calls if call.message < place]
         open_ones = [call for call in earlier if call not in self._answered]

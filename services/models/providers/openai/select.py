@@ -1,6 +1,6 @@
-"""Which of OpenAI's two dialects carries a request: Chat Completions, or Responses where only that can.
+"""Choice between OpenAI's two dialects: Chat Completions, or Responses for a request that only that can carry.
 
-Chat Completions is the default: it is the cheaper to translate, and what models of every age take. A request goes to
+Chat Completions is the default: it is the cheaper to translate, and models of every age take it. A request goes to
 Responses when
 
   * the model is served there only;
@@ -71,7 +71,7 @@ def _reasons(target: Target, request: models_pb2.ChatRequest) -> bool:
 
 
 def _asked_in_options(request: models_pb2.ChatRequest) -> bool | None:
-    """Whether the caller's own options ask for reasoning, or against it; None where they say nothing of it."""
+    """True if the caller's own options ask for reasoning, False if they ask for none; None without a mention."""
     options = request.provider_options_json.get(OPENAI_TRAITS.name)
     if not options:
         return None

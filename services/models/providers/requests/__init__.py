@@ -1,1 +1,2 @@
-"""What all dialects share in writing a request: media, parameters, options, and what its caller must be told."""
+"""Parts of a request that all dialects write alike: media, parameters, options, and the notices and refusals of a
+translation."""

@@ -16,9 +16,9 @@ KINDS_OF_TYPES: dict[str, MediaKind] = {"image": "image", "audio": "audio", "vid
 
 
 def media_kind(media: models_pb2.Media) -> MediaKind:
-    """What a media part is: the one rule for every provider.
+    """The kind of a media part: the one rule for every provider.
 
-    The media type decides: `image/…`, `audio/…` and `video/…` are what they say, everything else (`application/…`,
+    The media type decides: `image/…`, `audio/…` and `video/…` are those kinds, every other type (`application/…`,
     `text/…`) is a document. Without one, a URL whose path ends in a known image extension is an image; any other URL,
     and a file id, is a document.
     """
@@ -30,7 +30,7 @@ def media_kind(media: models_pb2.Media) -> MediaKind:
 
 
 MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
-"""What many programs call them, and what providers take."""
+"""Common misnomers of media types, and the names that providers know."""
 
 
 def fit_media_type(media: models_pb2.Media, path: str, notices: Notices) -> str:

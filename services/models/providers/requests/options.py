@@ -19,12 +19,12 @@ def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, default
 
     Members of the body that are objects themselves are merged too: one that the platform writes in part (such as
     Anthropic's `output_config`, for the response format) keeps its part. Lists that the platform writes (`tools`,
-    `include`, stop sequences) are kept as well, and those of the options are joined to them, what is in both only
-    once. Whatever else the options hold takes the place of the body's, `null` in place of a list included.
+    `include`, stop sequences) are kept as well, and those of the options are joined to them, common entries only once.
+    Any other member of the options takes the place of the body's, `null` in place of a list included.
 
     A default that is `null` takes its member out of every body, for a server that refuses it, and so it does within an
-    object that the platform writes in part. Returns the notices of what was taken out so; nobody misses what only asks
-    for the usage of a stream.
+    object that the platform writes in part. Returns the notices of members that were taken out so, except for
+    `stream_options`, which only asks for the usage of a stream.
     """
     taken_out: list[str] = []
     if defaults_json:

@@ -54,15 +54,15 @@ from services.shared.json_text import CACHED_TEXT_LENGTH
 
 FIT_WORK = 64
 JOIN_WORK = 512
-"""Of a schema, how many times as long it takes as plain text, at worst, and where definitions are joined."""
+"""Work to fit a schema, as a multiple of its length as plain text, at worst, and with definitions to be joined."""
 
 MAX_CHANGES_SHOWN = 10
 MAX_CHANGE_LENGTH = 2000
 MAX_NAME_LENGTH = 128
-"""Of what a notice says: a property's name may be as long as the schema."""
+"""Characters of a property's name in a notice: a name may be as long as the schema."""
 
 MAX_NESTING = 32
-"""How many schemas may be around one that definitions are joined to in place."""
+"""Depth to which definitions are joined in place."""
 
 SCHEMA_MAPS = ("properties", "$defs", "definitions")
 SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -78,9 +78,9 @@ def work_to_fit(schema_json: str) -> int:
 class _Fitted(NamedTuple):
     text: str
     changes: tuple[str, ...] = ()
-    """What was changed, each with its place: the first of it."""
+    """The first changes, each with its path."""
     untold: int = 0
-    """How many changes there are beside those."""
+    """The number of further changes."""
 
 
 def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, Notices]:
@@ -182,7 +182,7 @@ class _Fitting:
         return [self._definitions.part(schema) for schema in schemas] if len(schemas) > 1 else ()
 
     def _excludes_itself(self, node: Node) -> bool:
-        """Whether it must be several objects at once, which take nothing together once each of them is closed."""
+        """True if it must be several objects at once, which exclude each other once each of them is closed."""
         return any(part.is_object for part in self._parts(node))
 
     def _fit_children(self, given: Node, gone: Collection[str]) -> Node:

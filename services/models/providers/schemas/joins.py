@@ -18,8 +18,8 @@ from services.models.providers.schemas.nodes import Node, Value, items_in, membe
 
 MAX_JOINED_BYTES = 64 * 1024
 MAX_JOINED_FOLD = 4
-"""What is written again in place has at most so many bytes, and so many times those of the schema; what becomes a
-definition has as many once more."""
+"""Limit of text that is repeated in place, in bytes and as a multiple of the schema; definitions have the same limit
+once more."""
 
 PLAIN_OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties", "title", "description"})
 """All that a schema says which can be joined with others to one object."""
@@ -34,7 +34,7 @@ class Part(NamedTuple):
     plain: Node | None
     """The schema, if it says no more than which properties an object has."""
     size: int
-    """Of a definition that it refers to, in bytes."""
+    """Bytes of a definition that it refers to."""
 
 
 class Definitions:
@@ -49,7 +49,7 @@ class Definitions:
         return members_of(self._schemas.get(reference)) if reference else None
 
     def part(self, schema: Value) -> Part:
-        """What a schema, or the one that it refers to with nothing beside it, asks for."""
+        """The demands of a schema, or of the definition that it only refers to."""
         node = members_of(schema)
         if node is None or node.keys() != {"$ref"}:
             return _part(node, 0)
@@ -108,7 +108,7 @@ def describe(node: Node, told: str) -> Node:
 
 
 class Repeats:
-    """What is written again: in place while that is little, else in definitions that are written once."""
+    """Repeated definitions: in place while they are small, else in definitions that are written once."""
 
     def __init__(self, size: int, taken: Collection[str]) -> None:
         self._room_in_place = self._room_in_definitions = min(MAX_JOINED_BYTES, MAX_JOINED_FOLD * size)
@@ -116,7 +116,7 @@ class Repeats:
         self._names: dict[bytes, str] = {}
         self._free_names = (name for name in map("joined_{}".format, itertools.count(1)) if name not in taken)
         self.definitions: list[tuple[str, Node]] = []
-        """By their names, as they were given. Grows while they are fitted."""
+        """The definitions by name, as they were given. Grows while they are fitted."""
 
     def begin(self, schema: msgspec.Raw, size: int) -> bool:
         """Whether `schema` may be written in place with `size` bytes of definitions: never within itself."""

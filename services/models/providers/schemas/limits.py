@@ -1,7 +1,7 @@
-"""What of a JSON Schema nobody can enforce who wants every object closed and every schema typed.
+"""Parts of a JSON Schema that cannot be enforced by providers that want every object closed and every schema typed.
 
-A map (`dict[str, int]`) would become an object that has no members, so that the only answer would be an empty one. Such
-a schema is sent without being enforced, or in another way, and never emptied.
+A map (`dict[str, int]`) would become an object without members, so that the only answer would be an empty one. Such a
+schema is sent without being enforced, or in another way, and never emptied.
 
 OpenAI refuses both ("schema must have a 'type' key"; https://developers.openai.com/api/docs/guides/structured-outputs,
 `additionalProperties: false` must always be set), Anthropic the first
@@ -30,15 +30,13 @@ SAYS_PROPERTIES = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
 """Keywords beside which an object may have properties that it does not name itself."""
 
 MAX_NAME_LENGTH = 128
-"""Of what is told: a property's name may be as long as the schema."""
+"""Characters of a property's name in a message: a name may be as long as the schema."""
 
 
 def first_limit(schema_json: str, *, typed: bool, is_of_tool: bool = False) -> str:
-    """Where a schema is the first thing that cannot be enforced, and what it is there; "" where all can be.
-
-    Schemas without a type are such only where all must be `typed`. An object of which nothing is said is a tool without
-    arguments where the schema `is_of_tool`, and an object of any members elsewhere.
-    """
+    """The path and the kind of the first part that cannot be enforced; "" if all can be. Schemas without a type count
+    only if all must be `typed`. An empty object schema is a tool without arguments if the schema `is_of_tool`, and an
+    object with any members elsewhere."""
     find = _cached_limit if len(schema_json) <= CACHED_TEXT_LENGTH else _find_limit
     return find(schema_json, (typed, is_of_tool))
 
@@ -83,7 +81,7 @@ def _limits_within(node: Node, path: str, *, typed: bool) -> Iterator[str]:
 
 
 def _problem_with(node: Node) -> str:
-    """What is wrong with an object that is a map, says that it is open, or is open to anything and nothing else."""
+    """The problem with an object that is a map, is declared open, or has no properties but open ones."""
     if "patternProperties" in node:
         return "has properties of any name"
     if not is_object(node):

@@ -38,8 +38,8 @@ MAX_DEPTH = 64
 
 MEND_WORK = 64
 FIRST_MEND_WORK = 16
-"""How many times as long it takes as plain text, at worst, of a schema that is mended anew each time, and of one that
-seldom is."""
+"""Work to mend a schema, as a multiple of its length as plain text, at worst: of one that is mended each time, and of
+one that seldom is."""
 
 
 def work_to_mend(schema_json: str) -> int:

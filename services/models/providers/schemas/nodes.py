@@ -1,7 +1,7 @@
-"""JSON Schemas taken apart one level at a time, so that whatever is not changed stays as its exact bytes.
+"""JSON Schemas taken apart one level at a time, so that unchanged parts keep their exact bytes.
 
-What was not taken apart is `msgspec.Raw`, a view of the given text. What was, or was written anew, is a dict, a list or
-a text, and is encoded once, with all that is in it, at the end.
+A part that was not taken apart is `msgspec.Raw`, a view of the given text. Any other part is a dict, a list or a text,
+and is encoded once, with all that is in it, at the end.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "dis
 
 
 TYPE_NAMES = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
-"""By the first byte of a value; all others are numbers."""
+"""Names of types by the first byte of a value; all other values are numbers."""
 
 
 NULL_SCHEMA = msgspec.Raw(b'{"type":"null"}')

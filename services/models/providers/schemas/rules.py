@@ -24,20 +24,20 @@ LOOKAROUND_OR_REFERENCE = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9bB]")
 
 @dataclass(frozen=True, slots=True)
 class SchemaRules:
-    """What a provider takes of JSON Schema."""
+    """Rules of a provider for the schemas that it enforces."""
 
     closed_objects: bool = True
     """Every object must say `additionalProperties: false`."""
     all_required: bool = False
     """Every property must be required; one that was optional may then be null, unless it has a default."""
     keywords: frozenset[str] = COMMON_KEYWORDS
-    """What is enforced. Everything else is taken out."""
+    """The keywords that are enforced. All others are taken out."""
     formats: frozenset[str] = COMMON_FORMATS
     """The formats of strings that are enforced."""
     max_min_items: int | None = None
     """The largest `minItems`."""
     refused_patterns: re.Pattern[str] = LOOKAROUND
-    """What a `pattern` must not contain."""
+    """Constructs that a `pattern` must not contain."""
     typed: bool = False
     """Every schema must say its type."""
 

@@ -66,7 +66,7 @@ def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bo
 
 
 def _joined(root: dict[str, Value], alternatives: Sequence[str], definitions: Definitions) -> dict[str, Value]:
-    """The object with the properties of its alternatives, of which those are required that each of them requires."""
+    """The object with the properties of its alternatives; a property is required if every alternative requires it."""
     properties: dict[str, Value] = dict(members_of(root.get("properties")) or {})
     required = dict.fromkeys(_required(root))
     told = []

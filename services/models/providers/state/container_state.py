@@ -14,7 +14,7 @@ _START = b'{"container":'
 
 
 class Container(msgspec.Struct):
-    """What is read of a container."""
+    """The part of a container that is read."""
 
     id: str | None = None
 
@@ -29,7 +29,7 @@ def wrap_container(container_json: bytes) -> bytes:
 
 
 def container_in(part: models_pb2.ContentPart) -> Container | None:
-    """The container that a part is, whoever made it; None for any other part."""
+    """The container that a part is, of any provider; None for any other part."""
     data = part.provider_state.data
     # What state there is otherwise may be large, and need not be read.
     if part.WhichOneof("kind") is not None or not data.startswith(_START):

@@ -1,13 +1,14 @@
-"""What a server adds to a message, to a tool call or to its function beyond the protocol, kept as its opaque state.
+"""Members that a server adds to a message, to a tool call or to its function beyond the protocol, kept as its opaque
+state.
 
 Such are Gemini's thought signatures (`extra_content` of a call, https://ai.google.dev/gemini-api/docs/openai), the
 reasoning that DeepSeek and others want back under the name that it came with
 (https://api-docs.deepseek.com/guides/thinking_mode), Mistral's thoughts within the content
 (https://docs.mistral.ai/capabilities/reasoning), and OpenRouter's `reasoning_details`
-(https://openrouter.ai/docs/guides/best-practices/reasoning-tokens). Each goes back to the same server, byte for byte,
-to where it was.
+(https://openrouter.ai/docs/guides/best-practices/reasoning-tokens).
 
-It comes in a wrapping of ours, whose only member it is. Items and blocks of providers have a type, so it is neither.
+Each goes back to the same server, byte for byte, to its place. It is kept as the only member of a wrapping of ours,
+which differs from the items and blocks of providers: those have a type.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from services.shared import json_text
 Members = Mapping[str, msgspec.Raw]
 
 REASONING_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
-"""What servers call the text of the reasoning: vLLM renamed the first to the second, Copilot has the third."""
+"""Servers' names for the text of the reasoning: vLLM renamed the first to the second, Copilot has the third."""
 
 MESSAGE_MEMBERS = frozenset(
     {"role", "content", "refusal", "tool_calls", "function_call", "audio", "annotations", "name", "tool_call_id"}
 )
 CALL_MEMBERS = frozenset({"index", "id", "type", "function", "custom"})
 FUNCTION_MEMBERS = frozenset({"name", "arguments", "input", "parameters"})
-"""What the protocol itself says there."""
+"""Members of the protocol itself."""
 
 THOUGHT = "thinking"
 """The type of a part of content."""
@@ -40,7 +41,7 @@ _START = b'{"chat_completion":'
 
 
 class KeptMembers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What is beyond the protocol in a message, in a call and in its function."""
+    """Members beyond the protocol in a message, in a call and in its function."""
 
     message: dict[str, msgspec.Raw] = {}
     call: dict[str, msgspec.Raw] = {}
@@ -51,7 +52,7 @@ class KeptMembers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     """The parts of the message's content that are thoughts; they stand before its text."""
 
     def are_own(self) -> bool:
-        """Whether none of them can be taken for a member of the protocol, whoever wrote them."""
+        """True if none of them can be taken for a member of the protocol."""
         return not (
             reserved_in(self.message, MESSAGE_MEMBERS)
             or reserved_in(self.reasoning, MESSAGE_MEMBERS)
@@ -83,7 +84,7 @@ def wrap_members(kept: KeptMembers) -> bytes:
 
 
 def is_wrapped(part: models_pb2.ContentPart) -> bool:
-    """Whether the state of a part is such members, whoever made it."""
+    """True if the state of a part is such members, of any server."""
     return part.provider_state.data.startswith(_START)
 
 

@@ -1,7 +1,7 @@
-"""What opaque state is that goes back to a provider: anybody may have written it, and it is embedded byte for byte.
+"""Opaque state that goes back to a provider: a caller may have forged it, and it is embedded byte for byte.
 
-Only its type, and its role if it has one, can make it somebody else's word than the model's. They must be readable in
-one way alone: servers differ in which of two members with one name counts, and in whether `Role` is `role`.
+Only its type, and its role if it has one, can make it appear as another's word than the model's. They must be readable
+in one way alone: servers differ in which of two members with one name counts, and in whether `Role` is `role`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NOT_OWN = "is not what the provider gave, or of no kind that goes back to it; le
 
 
 class Head(NamedTuple):
-    """What says whose word it is."""
+    """The members that tell whose word it is."""
 
     type: str
     role: str

@@ -1,4 +1,4 @@
-"""Which tool is called, and with what, in the tool calls of a message or in pieces of them."""
+"""Name and arguments of the called tool, in the tool calls of a message or in pieces of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ KINDS = {"function": "arguments", "custom": "input"}
 """The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
 
 OTHER_NAMES = ("parameters", "input")
-"""What arguments are called in the models' own formats, which servers hand on (Llama's, Anthropic's)."""
+"""Names of arguments in the models' own formats, which servers hand on (Llama's, Anthropic's)."""
 NULL = "null"
 
 
 class Called(NamedTuple):
-    """What a call, or a piece of one, tells."""
+    """A call, or a piece of one, as far as it tells them."""
 
     name: str
     arguments: str
@@ -74,7 +74,7 @@ def _decoded(calls: str) -> Any:
 
 
 def read_call(call: Any) -> Called:
-    """What a whole call tells. Raises Fault for what is none of a tool that the caller has."""
+    """The name and arguments of a whole call. Raises Fault for a call of no tool of the caller's."""
     called = _read(call)
     if called is None:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
@@ -82,7 +82,7 @@ def read_call(call: Any) -> Called:
 
 
 def read_piece(delta: Any) -> Called:
-    """What a piece of a call tells, which may be its id alone. Raises Fault for what is a piece of none."""
+    """The name and arguments in a piece of a call, which may be its id alone. Raises Fault for a piece of no call."""
     called = _read(delta)
     if called is not None:
         return called
@@ -93,7 +93,7 @@ def read_piece(delta: Any) -> Called:
 
 
 def _arguments_in(holder: dict[str, Any], member: str) -> str:
-    """What a tool is called with, for which some servers have another name."""
+    """The arguments of a call, which some servers call otherwise."""
     name = next((name for name in (member, *OTHER_NAMES) if holder.get(name) is not None), member)
     return written(holder.get(name))
 

@@ -31,25 +31,25 @@ from services.shared.json_text import items_of, object_of, text_of
 REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
-"""Of what is kept beyond the protocol: no more is taken back."""
+"""Bytes of members beyond the protocol that are kept: no more is taken back."""
 PIECE_BYTES = 128
-"""What a piece takes beside its own bytes, about."""
+"""Memory of a piece beside its own bytes, about."""
 
 BARE_CALL_MEMBERS = CALL_MEMBERS | FUNCTION_MEMBERS
-"""Of a call without anything around its name and arguments."""
+"""Members of a bare call, with nothing around its name and arguments."""
 
 KNOWN_MEMBERS = MESSAGE_MEMBERS | frozenset(REASONING_NAMES) | {"usage"}
 IMAGES = "images"
-"""In which OpenRouter and servers that speak for Gemini give them
+"""The member in which OpenRouter and servers that speak for Gemini give images
 (https://openrouter.ai/docs/guides/overview/multimodal/image-generation)."""
 THOUGHTS = ("reasoning", "thinking")
-"""How names of members begin that are about reasoning."""
+"""Beginnings of the names of members about reasoning."""
 
 Values = dict[str, JoinedValue]
 
 
 class KeptOfCall:
-    """What is beyond the protocol in a call."""
+    """Members beyond the protocol in a call."""
 
     __slots__ = ("call", "function")
 
@@ -59,13 +59,13 @@ class KeptOfCall:
 
 
 class ChatAnswer(Answer):
-    """An answer whose annotations, and whatever else its server wants back with it, may come in pieces: before the
-    finish reason, with it or behind it."""
+    """An answer whose annotations, and other members that its server wants back, may come in pieces: before the finish
+    reason, with it or behind it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._reasoning_names: dict[str, bool] = {}
-        """What the server calls the text of the reasoning, and whether there is any under that name."""
+        """The server's names for the text of the reasoning, each with whether there is any under it."""
         self._annotations: list[bytes] = []
         self._kept: Values = {}
         self._kept_of_calls: dict[int, KeptOfCall] = {}
@@ -121,7 +121,8 @@ class ChatAnswer(Answer):
     def keep_of_call(
         self, kept: KeptOfCall | None, data: bytes, message: dict[str, Any], index: int
     ) -> KeptOfCall | None:
-        """The same of the call at `index`; what was kept of it before comes back with it."""
+        """Keeps members beyond the protocol of the call at `index`, beside those that were kept of it before, and
+        returns all."""
         calls = items_of(message.get("tool_calls"))
         if index >= len(calls):
             # A call in the form before `tool_calls`.

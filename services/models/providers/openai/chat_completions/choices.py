@@ -1,4 +1,4 @@
-"""Which of several choices is the answer: the first. The others are told of, and mixed into nothing.
+"""Several choices, of which the first is the answer. The others are told of in a notice, and never mixed into it.
 
 The platform asks for one, and takes no option that asks for more; some servers give several all the same. Others number
 the pieces of the only one (text-generation-inference #1648, microsoft/foundry-local #263).
@@ -14,11 +14,11 @@ from services.models.providers.errors.faults import Fault
 from services.shared import json_text
 
 MAX_HELD_BYTES = 16 * 1024 * 1024
-"""Of the pieces of which it is not known yet whose they are."""
+"""Bytes of pieces whose choice is not known yet."""
 PIECE_BYTES = 128
-"""What one takes beside its own bytes, about."""
+"""Memory of a piece beside its own bytes, about."""
 BEHIND_ALL = 2**40
-"""What no number of a choice is above."""
+"""A number above those of all choices."""
 
 Choice = dict[str, Any]
 
@@ -47,11 +47,8 @@ def tell_of_others(answer: Answer) -> None:
 
 
 class OtherChoices:
-    """What a stream tells that is numbered as another choice than the first.
-
-    It is held until that choice goes on, and the answer is known to be one of several; where it never does, all of it
-    may have been the answer.
-    """
+    """Pieces of a stream that are numbered as another choice than the first. They are held until that choice goes on,
+    and the answer is known to be one of several; if it never does, they may all have been the answer."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -64,8 +61,8 @@ class OtherChoices:
         return bool(self._held)
 
     def sift(self, chunk: dict[str, Any], data: bytes, *, is_finished: bool) -> tuple[Choice, bytes]:
-        """What the chunk says of the first choice, empty where that is nothing, and the JSON in which it is the only
-        one. `is_finished` says whether that has ended."""
+        """The pieces of the first choice in the chunk, empty if there are none, and the JSON in which it is the only
+        one. `is_finished` says that it has ended."""
         choices = _choices_in(chunk)
         others = sorted(number for number in choices if number)
         if others and (0 in choices or is_finished):
@@ -79,8 +76,8 @@ class OtherChoices:
         return {}, data
 
     def take_back(self, *, has_first: bool) -> list[bytes]:
-        """What turns out to be the answer at the end of a stream: pieces that were numbered one by one, or the first
-        choice that there is. `has_first` says whether there was any of the first."""
+        """The pieces that turn out to be the answer at the end of a stream: those that were numbered one by one, or
+        those of the first choice that there is. `has_first` says that there were some of the first."""
         held, numbers = self._held, self._numbers
         self._held, self._numbers = [], []
         in_order = itertools.pairwise([0, *numbers] if has_first else numbers)

@@ -18,7 +18,7 @@ from services.models.providers.state.member_state import REASONING_NAMES
 Message = dict[str, Any]
 
 NO_REASONING = " "
-"""What stands for reasoning where a model wants some and there is none. Kimi takes no empty one."""
+"""Stand-in for missing reasoning, for a model that wants some. Kimi takes no empty one."""
 REASONING_MEMBERS = frozenset(REASONING_NAMES) | {"reasoning_details"}
 
 

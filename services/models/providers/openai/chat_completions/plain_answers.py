@@ -23,7 +23,7 @@ NoEntries = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True):
-    """What may stand beside the text without saying anything."""
+    """Members that may stand beside the text without content."""
 
     content: str
     role: str | None = None

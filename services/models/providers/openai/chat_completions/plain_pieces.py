@@ -12,11 +12,11 @@ import msgspec
 from services.shared.json_text import LIGHT_BYTES
 
 MAX_MISSES = 8
-"""After so many pieces of a stream that were not plain, each of which costs a try, none of it is tried any more."""
+"""Pieces that were not plain, after which no further piece of a stream is tried: each costs a try."""
 
 
 class Delta(msgspec.Struct, forbid_unknown_fields=True):
-    """What may stand beside the text without saying anything."""
+    """Members that may stand beside the text without content."""
 
     content: str
     role: str | None = None

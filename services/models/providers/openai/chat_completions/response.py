@@ -41,7 +41,7 @@ STOPPED = frozenset({"stop", "tool_calls"})
 """Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
 
 TEXTS = (*REASONING_NAMES, "refusal")
-"""Of a message, beside its content."""
+"""Members of a message with text beside its content."""
 TEXT_PARTS = ("text", "output_text")
 """The types of parts of content that are text; the second is that of Responses."""
 
@@ -86,7 +86,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
 
 
 def message_of(choice: dict[str, Any]) -> dict[str, Any] | None:
-    """What a choice says, in whichever member: `text` is that of completions before chat. None for what is no choice.
+    """The message of a choice, in any member: `text` is that of completions before chat. None for a value that is no
+    choice.
 
     An answer that ended before its first word has no message with some servers, only a finish reason.
     """

@@ -1,4 +1,4 @@
-"""What goes back to a server with an assistant's message, beyond what the message says."""
+"""Members beyond the protocol that go back to a server with an assistant's message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Returned:
         self._members: dict[str, Any] = {}
         self._reasoning: dict[str, list[str]] = {}
         self.thoughts: list[Any] = []
-        """What stands in the content before its text."""
+        """The thoughts in the content before its text."""
 
     def take(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
         """Takes what goes back with the part at `path`, and returns it as far as it belongs to the part's call."""
@@ -52,7 +52,8 @@ class Returned:
         return self._members | {name: "".join(texts) for name, texts in self._reasoning.items()}
 
     def _own_members(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
-        """What this server attached to a part. What only says so is refused; in a session's history it is lost."""
+        """The members that this server attached to a part. Forged ones are refused; in a session's history they are
+        left out."""
         if not is_wrapped(part) or part.provider_state.provider != self._translation.target.state_owner:
             return None
         kept = members_in(part)
@@ -71,5 +72,5 @@ class Returned:
             self._translation.tell("PROVIDER_STATE_DROPPED", path, problem)
 
     def _says_no_more(self, part: models_pb2.ContentPart) -> bool:
-        """Whether nothing of the conversation is lost with a part's state."""
+        """True if the conversation loses nothing with a part's state."""
         return container_in(part) is not None or is_told_by_its_part(owned_item(part, self._translation.target))

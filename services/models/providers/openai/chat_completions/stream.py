@@ -38,11 +38,11 @@ from services.models.transport.sse import ERROR, Event
 from services.shared.json_text import text_of
 
 WHOLE = "chat.completion"
-"""What `object` is of whole answers; of pieces it is `chat.completion.chunk`."""
+"""The value of `object` for whole answers; for pieces it is `chat.completion.chunk`."""
 
 
 USUAL_TIERS = (None, "default")
-"""Of `service_tier`, which OpenAI tells with every piece."""
+"""Usual values of `service_tier`, which OpenAI tells with every piece."""
 
 
 class ChatCompletionDecoder:
@@ -67,7 +67,7 @@ class ChatCompletionDecoder:
         """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
         self._told_by_messages = False
         self._message_length = 0
-        """Of the texts of such messages, all together."""
+        """Characters of the texts of such messages, all together."""
         self._finishes_early = False
         """Whether content has come behind a finish reason, or one before all content."""
         self._stop_sequence_member = stop_sequence_member

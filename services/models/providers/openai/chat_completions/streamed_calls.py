@@ -23,7 +23,7 @@ from services.shared import json_text
 from services.shared.json_values import are_same_json
 
 HEAD_LENGTH = len(NULL) + 1
-"""Of arguments, what tells an object from null, and from an empty one."""
+"""Characters of arguments that tell an object from null, and from an empty one."""
 
 
 class StreamedCalls:
@@ -37,7 +37,7 @@ class StreamedCalls:
         self._first_key = first_key
         self._calls: list[_StreamedCall] = []
         self._told = 0
-        """Of how many of them, from the first on, the answer knows."""
+        """The number of calls, from the first on, that the answer has."""
         self._by_index: dict[int, _StreamedCall] = {}
         self._by_id: dict[str, _StreamedCall] = {}
         self._newest: _StreamedCall | None = None
@@ -274,7 +274,7 @@ class _StreamedCall:
         self.key: int | None = None
         """Its block in the answer, once that knows it."""
         self.size = 0
-        """How many characters its arguments have, and halves of characters."""
+        """Characters of its arguments, halves of surrogate pairs included."""
         self.is_blank = True
         """Whether its arguments have not begun: white space and `null` are none."""
         self.is_doubtful = False
@@ -284,9 +284,9 @@ class _StreamedCall:
         self.seems_whole = False
         """Whether its arguments end as an object does."""
         self.end: ObjectEnd | None = None
-        """Where they do, once that matters."""
+        """The index at which its arguments end, once that matters."""
         self.kept: KeptOfCall | None = None
-        """What is beyond the protocol in it."""
+        """Members beyond the protocol in it."""
         self._start = ""
 
     @property
@@ -323,7 +323,7 @@ class _StreamedCall:
 
 
 def _head(text: str) -> str:
-    """As much of a text as tells what it begins as; the rest may be long, and come in many pieces."""
+    """The beginning of a text that tells its type; the rest may be long, and come in many pieces."""
     words = text.strip()
     return words[:HEAD_LENGTH] if len(words) > HEAD_LENGTH or not text[-1:].isspace() else f"{words} ".lstrip()
 

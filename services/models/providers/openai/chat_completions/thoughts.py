@@ -36,7 +36,7 @@ def join_thoughts(pieces: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
 
 
 def _joined(items: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """The items of a thought, of which those are one that follow one another and are nothing but text."""
+    """The items of a thought, with neighbours that are only text joined to one."""
     objects = (item for item in items if isinstance(item, dict))
     for is_text, group in itertools.groupby(objects, _is_text):
         if is_text:

@@ -18,10 +18,8 @@ from services.models.providers.state.member_state import REASONING_NAMES
 
 
 def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str, Any]) -> dict[str, Any]:
-    """What a whole message says beyond what was told of it in pieces, as a piece; of its calls, those that are new.
-
-    Raises Fault where a call is another one than its pieces were of.
-    """
+    """The rest of a whole message beyond the pieces that were told of it, as a piece; of its calls, the new ones.
+    Raises Fault if a call differs from its pieces."""
     whole = ChatAnswer()
     add_delta(whole, message)
     reasoning_name = next((name for name in REASONING_NAMES if message.get(name)), REASONING_NAMES[0])

@@ -10,7 +10,7 @@ from services.shared import json_text
 from services.shared.json_text import items_of, object_of
 
 MAX_EXACT_BYTES = 1024 * 1024
-"""Of JSON that is read once more for its exact bytes: of what is larger the values are kept."""
+"""Bytes of JSON that is read once more for its exact bytes; of larger JSON the values are kept."""
 
 _NOTHING = msgspec.Raw(b"")
 
@@ -46,7 +46,7 @@ class WrittenMessage:
         self._calls: list[msgspec.Raw] | None = None
 
     def is_of(self, message: dict[str, Any]) -> bool:
-        """Whether it is the one that was decoded to this very object."""
+        """True if this JSON is the one that was decoded to this very object."""
         return self._message is message
 
     def member(self, name: str) -> bytes:

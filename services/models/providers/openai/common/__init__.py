@@ -1,1 +1,1 @@
-"""What OpenAI's two dialects share."""
+"""Parts that OpenAI's two dialects share."""

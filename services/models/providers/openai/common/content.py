@@ -1,4 +1,4 @@
-"""What a message holds, in the forms that both of OpenAI's dialects share."""
+"""Content of a message, in the forms that both of OpenAI's dialects share."""
 
 from __future__ import annotations
 

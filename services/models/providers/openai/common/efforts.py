@@ -16,7 +16,7 @@ BUDGETS = ((2_048, "low"), (8_192, "medium"))
 
 
 def nearest_effort(effort: str, taken: Sequence[str]) -> str | None:
-    """Of the words that a model takes, the one nearest to `effort`, of two the weaker; None where none is comparable.
+    """The effort nearest to `effort` among those that a model takes, the weaker of two; None if none is comparable.
 
     Reasoning that was asked for is not turned off, unless the model takes nothing else.
     """

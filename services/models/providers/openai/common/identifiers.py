@@ -1,4 +1,4 @@
-"""Who asks, and which requests begin alike, as both of OpenAI's dialects say it."""
+"""Identifiers of the end user and of the prompt cache, as both of OpenAI's dialects send them."""
 
 from __future__ import annotations
 

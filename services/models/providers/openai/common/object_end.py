@@ -1,11 +1,11 @@
-"""Where a JSON object ends whose text comes in pieces."""
+"""End of a JSON object whose text comes in pieces."""
 
 from __future__ import annotations
 
 import re
 
 MAX_LENGTH = 64 * 1024
-"""Of a text whose end is looked for: to look through it takes some 10 ms at the worst."""
+"""Characters of a text whose end is searched: searching it takes some 10 ms at the worst."""
 
 _MARK = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
@@ -40,7 +40,7 @@ class ObjectEnd:
             self._goes_on = True
 
     def _find_end(self, piece: str) -> int:
-        """Where the object ends in a piece; the piece's own end where it does not."""
+        """The index in a piece at which the object ends; the piece's length if it goes on."""
         for found in _MARK.finditer(piece):
             mark = found[0]
             if mark == '"':

@@ -35,10 +35,10 @@ OWN_ITEMS = frozenset(
     }
 )
 CALL = "_call"
-"""What OpenAI hands out as the model's word or its own tools' (`ResponseOutputItem` of openai 3.54), and the end of the
-names of all calls, later ones too: only a model calls. Whatever answers a call that is the caller's to answer
-(`function_call_output`, `mcp_approval_response`), and what somebody else than the model adds (`additional_tools`), is
-none of it."""
+"""Types of items that are the model's word or its own tools' (`ResponseOutputItem` of openai 3.54), and the end of the
+names of all calls, later ones too: only a model calls. The answers to calls that are the caller's to answer
+(`function_call_output`, `mcp_approval_response`), and items that others than the model add (`additional_tools`), do not
+belong to them."""
 
 MAX_MARKS = 100_000
 """Brackets and commas of an item that is read whole; with so many it says more than any part does."""
@@ -50,8 +50,8 @@ PART_KINDS: dict[str, tuple[TextKind, str]] = {
     "text": ("text", "text"),
     "refusal": ("refusal", "refusal"),
 }
-"""Of a message's content: the kind of block, and the member that holds its text. The second is that of Chat
-Completions, which servers of other models write here too."""
+"""Kinds of blocks by the type of a message's part, each with the member that holds its text. The second type is that of
+Chat Completions, which servers of other models write here too."""
 
 
 def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
@@ -61,14 +61,14 @@ def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
 
 
 def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
-    """The item that a part came in, where the target's provider made it. Empty too for what cannot be the model's own,
-    whoever says so."""
+    """The item that a part came in, if the target's provider made it. Empty also for a forged item, which cannot be the
+    model's own."""
     item = part.provider_state.data if has_owned_item(part, target) else b""
     return item if item and is_answer_item(item) else b""
 
 
 def is_answer_item(item_json: bytes) -> bool:
-    """Whether an item is the model's word, or that of a tool which OpenAI runs: of a type that nobody else writes."""
+    """True if an item is the model's word, or that of a tool which OpenAI runs, by a type that is reserved for them."""
     head = read_head(item_json)
     if head is None:
         return False
@@ -117,7 +117,7 @@ def call_says_more(item: dict[str, Any]) -> bool:
 
 
 def text_kind(part: Any) -> tuple[TextKind, str] | None:
-    """What a part of a message is, and the member that holds its text; None for parts of an unknown kind."""
+    """The kind of a message's part, and the member that holds its text; None for parts of an unknown kind."""
     kind = part.get("type") if isinstance(part, dict) else None
     return PART_KINDS.get(kind) if isinstance(kind, str) else None
 

@@ -1,4 +1,5 @@
-"""What holds of reasoning in both of OpenAI's dialects: whether it is asked for, how much, and what it excludes."""
+"""Rules of reasoning in both of OpenAI's dialects: whether it is asked for, how much, and the parameters that it
+excludes."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def asks_about_reasoning(translation: OpenAITranslation) -> bool:
 
 
 def _tell_that_it_cannot(translation: OpenAITranslation) -> None:
-    """Names all that was asked for, but for what is so anyway: no reasoning, and none of its text."""
+    """Names every part of the reasoning that was asked for, except those that hold anyway: no reasoning, and no text of
+    it."""
     for field, value in translation.request.reasoning.ListFields():
         if value not in ("none", False):
             problem = f"{translation.target.model} does not reason; {field.name} was not sent"

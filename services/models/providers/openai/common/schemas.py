@@ -48,7 +48,7 @@ def embed_schema(
 
 
 def embed_parameters(parameters_json: str, path: str, translation: OpenAITranslation, *, strict: bool) -> Embedded:
-    """The same of a tool's arguments, which are an object."""
+    """The schema of a tool's arguments as the server takes it: one of an object."""
     if translation.adapts:
         title, plain_root = translation.traits.title, translation.traits.strict_schemas is not None
         fitted = fit_root(parameters_json, path, title, with_properties=True, plain_root=plain_root)

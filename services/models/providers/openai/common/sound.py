@@ -1,4 +1,4 @@
-"""Sound as an answer, which no answer of the platform has a place for: refused before it is paid for.
+"""Audio as an answer, which the platform's answers cannot carry: refused before it is paid for.
 
 https://developers.openai.com/api/docs/guides/audio
 """

@@ -1,4 +1,4 @@
-"""What tools answered, as both of OpenAI's dialects read it out of a message."""
+"""Results of tools, as both of OpenAI's dialects read them out of a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.models.providers.openai.common.translation import OpenAITranslatio
 
 
 class Result(NamedTuple):
-    """What one tool call was answered."""
+    """The result of one tool call."""
 
     call_id: str
     content: Sequence[PlacedPart]

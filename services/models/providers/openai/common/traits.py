@@ -1,4 +1,4 @@
-"""What tells the servers that speak Chat Completions apart: data that the one translation acts upon."""
+"""Traits of the servers that speak Chat Completions: data that the one translation acts upon."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Traits:
     name: str
     """The key of ChatRequest.provider_options_json."""
     title: str
-    """What callers read it as."""
+    """Its name for callers."""
     media_by_url: Mapping[MediaKind, str]
     """The kinds of media that go as `{"type": x, x: {"url": …}}`, by their URL or as a data URL, each with its x."""
     takes_files: bool = True
@@ -41,22 +41,23 @@ class Traits:
     takes_cache_key: bool = False
     """Whether cached prompts are found by `prompt_cache_key`."""
     end_user_member: str = "user"
-    """What it calls the id of the end user."""
+    """Its name for the id of the end user."""
     max_end_user_length: int | None = None
-    """Of that id, in characters; a longer one is shortened."""
+    """Characters of that id; a longer one is shortened."""
     history: HistoryRules = field(default_factory=HistoryRules)
-    """What it takes of earlier messages."""
+    """Its rules for earlier messages."""
     max_tools: int | None = None
-    """How many tools it takes; None where that is not known."""
+    """The number of tools that it takes; None if unknown."""
     strict_schemas: SchemaRules | None = None
     """The rules of schemas that are strict; None where every schema is taken as it is."""
     shows_reasoning: bool = True
     """Whether the text of reasoning can be in an answer at all."""
     reasoning: ReasoningMembers = ReasoningMembers()
     continuation: Mapping[str, bool] = field(default_factory=dict)
-    """What makes it go on with an answer that the conversation ends in the middle of; none where it does so anyway."""
+    """Members that make it go on with an answer that the conversation ends in the middle of; empty if it does so
+    anyway."""
     stop_sequence_member: str | None = None
-    """Where a choice says which stop sequence ended it."""
+    """The member of a choice with the stop sequence that ended it."""
 
 
 OPENAI_TRAITS = Traits(

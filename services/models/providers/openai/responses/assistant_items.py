@@ -29,7 +29,7 @@ Item = Any
 
 
 def encode_answer(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Iterator[Item]:
-    """What an assistant said, in its order; nothing where it said nothing."""
+    """The items of an assistant's message, in its order; empty for an empty message."""
     if not message.parts:
         # The common form; as parts it says the same.
         if message.content:
@@ -68,7 +68,7 @@ def encode_message(content: str | list[Any]) -> Item:
 def _returned_items(
     message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: OpenAITranslation
 ) -> list[bytes]:
-    """For each part the item that goes back in its place, if one does. What is lost of the others is told."""
+    """The returned item for each part that has one. Losses of the others are told."""
     if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
         return [b""] * len(parts)
     target = translation.target
@@ -121,7 +121,7 @@ def _tell_of_loss(
 
 
 def _spoken(parts: Sequence[models_pb2.ContentPart]) -> Iterator[Item]:
-    """What an assistant said in one go, as one message; nothing where it said nothing."""
+    """Consecutive texts of an assistant as one message; empty if there are none."""
     spoken = [part for part in parts if part.text or part.refusal]
     if any(part.refusal for part in spoken):
         yield encode_message([_spoken_part(part) for part in spoken])

@@ -19,11 +19,11 @@ from services.shared import json_text
 
 FUNCTION_OUTPUT = "function_call_output"
 OUTPUT_TYPES = {"custom_tool_call": "custom_tool_call_output"}
-"""What answers a call of a type; all others are answered by a `function_call_output`."""
+"""Types of outputs by type of call; all other calls are answered by a `function_call_output`."""
 
 
 class _KeptCall(msgspec.Struct):
-    """What the answer to a call that was kept as OpenAI's state takes over from it."""
+    """Members of a kept call that its output takes over."""
 
     type: str = ""
     caller: msgspec.Raw = msgspec.Raw(b"")
@@ -31,7 +31,7 @@ class _KeptCall(msgspec.Struct):
 
 
 KeptCalls = dict[str, _KeptCall]
-"""By their ids."""
+"""Kept calls by their ids."""
 
 
 def encode_input(conversation: Conversation, translation: OpenAITranslation) -> list[Item]:

@@ -1,8 +1,8 @@
-"""Where in the output the item is that an event of a stream is about.
+"""Places in the output of the items that the events of a stream are about.
 
-By protocol `output_index` says so in every event, and the response that ends the stream has the items in that order. In
-the wild the numbers may be missing or the same for all, ids may be missing or be others in every event, and the last
-response may have other ids and other places (BerriAI/litellm #22102, vllm-project/vllm #56285).
+By protocol every event has the place in `output_index`, and the response that ends the stream has the items in that
+order. In the wild the numbers may be missing or the same for all, ids may be missing or differ in every event, and the
+last response may have other ids and other places (BerriAI/litellm #22102, vllm-project/vllm #56285).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.responses.output_items import OutputItems, index_of, kind_of, name_of, parts_of
 
 MESSAGE, REASONING, CALL = "message", "reasoning", "call"
-"""What an item that is told in pieces can be."""
+"""Kinds of items that come in pieces."""
 
 MAX_COMPARED = 256
-"""How many pairs of items may be compared by what they say: those that servers number otherwise at the end are few."""
+"""Pairs of items that may be compared by their content: servers that number otherwise at the end have few."""
 
 
 class ItemPlaces:
@@ -27,21 +27,21 @@ class ItemPlaces:
     def __init__(self, items: OutputItems) -> None:
         self._items = items
         self._by_id: dict[str, int] = {}
-        """Of items, by their ids and those of their calls."""
+        """Places of items by their ids and by those of their calls."""
         self._shared_ids: set[str] = set()
-        """Those that several items have, which tell nothing."""
+        """Ids that several items share, which identify none."""
         self._opened: set[int] = set()
-        """Of items that an event has begun, and not a piece."""
+        """Places of items that an event has begun, and not a piece."""
         self._kinds: dict[int, str] = {}
-        """Of the items that have begun."""
+        """Kinds of the items that have begun, by place."""
         self._last = -1
         """The last place of them."""
         self._compared = 0
-        """How many items the parts of those of the last response may have been compared with by content."""
+        """Items with which the parts of the last response may have been compared by content."""
         self._moved: dict[int, int] = {}
-        """Where the newest item is whose number was taken."""
+        """The place of the newest item whose number was taken."""
         self._unnumbered: dict[str, int] = {}
-        """Where the item of each kind is whose pieces say nothing of their place."""
+        """The place of the item of each kind whose pieces have no place."""
         self._newest: int | None = None
         """The item that has begun last, until it is whole."""
 
@@ -104,7 +104,7 @@ class ItemPlaces:
         return self._with_new(places, len(output))
 
     def _with_new(self, places: dict[int, int], count: int) -> list[int]:
-        """The places of so many items, of which some are known."""
+        """The places of so many items, with those that are known kept."""
         taken, free = set(self._kinds), self._last + 1
         for order in range(count):
             if order not in places:
@@ -165,7 +165,7 @@ class ItemPlaces:
         return self._items.is_whole(place) or (is_beginning and place in self._opened)
 
     def _has_another(self, place: int, item: dict[str, Any], item_id: str, *, is_beginning: bool) -> bool:
-        """Whether it is another item that has begun at a place."""
+        """True if another item has begun at a place."""
         if self._kinds[place] != kind_of(item):
             return True
         is_known = self._by_id.get(item_id) == place

@@ -23,7 +23,7 @@ from services.shared.json_text import items_of, text_of, written
 from services.shared.json_values import are_same_json
 
 PARTS_PER_ITEM = 1 << 20
-"""More than an item has parts: keys of blocks are in the order of items, then of their parts."""
+"""A number above that of an item's parts: keys of blocks are in the order of items, then of their parts."""
 
 SUMMARY, REASONING_TEXT = 0, 1
 """The two texts of a reasoning item: what OpenAI shows of it, and what servers of open models show."""
@@ -31,7 +31,7 @@ SUMMARY, REASONING_TEXT = 0, 1
 BETWEEN_THOUGHTS = "\n\n"
 
 MAX_SPACED = 64 * 1024
-"""Of a text that is compared without its white space, which takes ten times as long."""
+"""Characters of a text that is compared without its white space, which takes ten times as long."""
 
 CALL_INPUTS = {"function_call": "arguments", "custom_tool_call": "input"}
 """Calls that are the caller's to answer, each with the member that holds what its tool is called with; custom ones
@@ -121,7 +121,7 @@ class OutputItems:
         self._answer.add(key, "reasoning", piece)
 
     def add_whole_thought(self, index: int, channel: int, number: int, text: str) -> None:
-        """Adds one of these texts of which no piece has come."""
+        """Adds a text of a reasoning item that came without pieces."""
         if index not in self._whole and (_key(index, channel), number) not in self._told_thoughts:
             self.add_thought(index, channel, number, text)
 

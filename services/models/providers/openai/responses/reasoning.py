@@ -14,7 +14,7 @@ EFFORT_IN_CHAT_COMPLETIONS = "reasoning_effort"
 
 
 def encode_reasoning(translation: OpenAITranslation) -> dict[str, Any]:
-    """How much the model thinks and whether that is shown; empty where nothing is asked or the model cannot."""
+    """The members for effort and summary of reasoning; empty if none is asked for or the model cannot reason."""
     if not asks_about_reasoning(translation):
         return {}
     said: dict[str, Any] = {}

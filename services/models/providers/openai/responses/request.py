@@ -30,7 +30,7 @@ MEMBERS = {
     "logprobs": "logprobs",
     "top_logprobs": "top_logprobs",
 }
-"""What Responses calls the fields of ChatConfig that it takes."""
+"""Names in Responses of the fields of ChatConfig that it takes."""
 
 MIN_OUTPUT_TOKENS = 16
 """Responses refuses less: "integer below minimum value. Expected a value >= 16"."""

@@ -47,8 +47,8 @@ THOUGHTS = {
     "response.reasoning_text": (REASONING_TEXT, "content_index"),
     "response.reasoning": (REASONING_TEXT, "content_index"),
 }
-"""What events about reasoning are called but for their ends, each with its text and the member that numbers it. The
-second and the last are those of servers that keep to an early form of the protocol (openai 1.76)."""
+"""Beginnings of the names of events about reasoning, each with its text and the member that numbers it. The second and
+the last are those of servers that keep to an early form of the protocol (openai 1.76)."""
 PART_ENDS = frozenset({"response.content_part.done", "response.reasoning_summary_part.done"})
 OPENINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
 
@@ -199,7 +199,7 @@ def _member_json(event_json: bytes, event_type: type[msgspec.Struct], name: str,
 
 
 def _part(event: dict[str, Any], name: str) -> int:
-    """Which part of its item an event is about; where it does not say, there is but one."""
+    """The part of its item that an event is about; 0 if the event has none."""
     number = event.get(name)
     return 0 if number is None else index_of(number)
 

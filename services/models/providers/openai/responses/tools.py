@@ -14,7 +14,8 @@ from services.shared.json_text import raw_members
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
 
 NAMED_BY = ("name", "server_label")
-"""What tells OpenAI's tools of one type apart, where there can be several: custom tools, namespaces, MCP servers."""
+"""Members that tell OpenAI's tools of one type apart, if there can be several: custom tools, namespaces, MCP servers.
+"""
 
 NAMELESS = frozenset(
     {
