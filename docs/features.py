@@ -25,7 +25,7 @@ from services.models.catalog.vendors import VENDORS  # noqa: E402
 from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
 from services.models.providers.dialects import ANTHROPIC, OPENAI  # noqa: E402
 from services.models.providers.encoding import prepare  # noqa: E402
-from services.models.routing.router import registered_target  # noqa: E402
+from services.models.routing.registered_target import registered_target  # noqa: E402
 from services.shared.errors import PlatformError  # noqa: E402
 
 FILE = ROOT / "docs" / "features.md"

@@ -671,18 +671,20 @@ class RegisterPromptRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., content: _Optional[str] = ..., metadata: _Optional[_Union[PromptMetadata, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., commit_message: _Optional[str] = ..., defaults: _Optional[_Union[PromptDefaults, _Mapping]] = ...) -> None: ...
 
 class RegisterPromptResponse(_message.Message):
-    __slots__ = ("name", "version", "prompt", "created", "warnings")
+    __slots__ = ("name", "version", "prompt", "created", "warnings", "created_at")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     prompt: Prompt
     created: bool
     warnings: _containers.RepeatedCompositeFieldContainer[Notice]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ...) -> None: ...
+    created_at: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., prompt: _Optional[_Union[Prompt, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., created_at: _Optional[str] = ...) -> None: ...
 
 class Prompt(_message.Message):
     __slots__ = ("name", "content", "metadata", "version", "created_at", "labels", "commit_message", "defaults", "variables", "content_hash", "archived_at", "resolved_label")
@@ -899,14 +901,20 @@ class RegisterModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class RegisterModelResponse(_message.Message):
-    __slots__ = ("model", "created", "warnings")
+    __slots__ = ("model", "created", "warnings", "name", "status", "registered_at")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     model: RegisteredModel
     created: bool
     warnings: _containers.RepeatedCompositeFieldContainer[Notice]
-    def __init__(self, model: _Optional[_Union[RegisteredModel, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ...) -> None: ...
+    name: str
+    status: str
+    registered_at: str
+    def __init__(self, model: _Optional[_Union[RegisteredModel, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., registered_at: _Optional[str] = ...) -> None: ...
 
 class RegisteredModel(_message.Message):
     __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "status", "registered_at", "overrides_builtin", "untrusted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +14,7 @@ import pytest
 from examples.local_model import LocalModel
 from services.models.transport.api_roots import PROCESS_ROOTS
 from services.shared.event_loop import LoopFactory, choose_loop
+from tests.scripted_upstream import ScriptedUpstream
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
@@ -98,6 +99,13 @@ def new_database_url(request: pytest.FixtureRequest, kind: str) -> str:
         return f"sqlite:///{request.getfixturevalue('sqlite_file')}"
     url: str = request.getfixturevalue("postgresql_url")
     return url
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    """A provider that answers what the test plays to it. Modules may have one that answers by itself."""
+    async with ScriptedUpstream() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from services.models.custom_models.registration_service import RegistrationServi
 from services.models.health.monitor import HealthMonitor
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import log_hidden, read_aliases
+from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.router import Router
 from services.models.servicer import GENERATING_METHODS, ModelServicer
@@ -59,48 +60,53 @@ class Service(NamedTuple):
 
     servicer: ModelServicer
     description: str
-    """Where its data is, and which providers it has; for the operator."""
+    """The location of its data and its providers, for the operator."""
     database: Database
 
 
 @contextlib.asynccontextmanager
 async def open_service(settings: ModelsSettings, log: Log, today: Today = today_utc) -> AsyncIterator[Service]:
-    """The service and all that stands behind it, for the length of a block. Raises StartupError."""
+    """Opens the service with all its parts, for the length of a block. Raises StartupError."""
     providers = ProviderRegistry(settings.accounts())
     vendor_models = VendorModels(settings.vendors)
     aliases = read_aliases(settings.aliases, vendor_models)
-    allowed = settings.choose_allowed_endpoints()
+    network = settings.choose_network()
     endpoints = ByTrust(
-        EndpointPolicy(allowed.operators, providers.base_urls().values()),
-        EndpointPolicy(allowed.strangers, discreet=True),
+        EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False), providers.base_urls().values()),
+        EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=True), discreet=True),
     )
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
-    probing = ByTrust(*map(open_probing_client, endpoints))
+    probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     monitor = HealthMonitor(log, probing)
-    # Apart, so that no stranger's call goes over a connection that only the operator's may have.
+    # Separate clients, so that strangers' calls never use the operator's connections.
     connections = FairQuota(settings.choose_max_connections())
-    transports = ByTrust(*(HttpClient(endpoints=policy, connections=connections) for policy in endpoints))
+    transports = ByTrust(
+        *(HttpClient(endpoints=policy, connections=connections, network=network) for policy in endpoints)
+    )
     sessions = SessionClient(settings.sessions_address)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
         prompts = PromptRegistry(database)
         names = NameRules(vendor_models, aliases, settings.overrides)
-        models = ModelRegistry(database, monitor, names, endpoints, credentials)
+        registry = ModelRegistry(database, monitor, names, endpoints, credentials)
         await database.watch(prompts.load)
-        await database.watch(models.load)
-        router = Router(providers, models, vendor_models, settings.retired_policy, credentials, aliases, today)
-        directory = ModelDirectory(providers, models, vendor_models, router, monitor, aliases, today)
+        await database.watch(registry.load)
+        models = AllModels(registry, vendor_models, aliases, today)
+        router = Router(models, providers, credentials, settings.retired_policy)
+        directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         chats = ChatService(transports, router, prompts, turns, trust)
-        servicer = ModelServicer(chats, directory, models, RegistrationService(models, trust), prompts)
-        log_hidden(aliases, models, vendor_models, log)
+        registrations = RegistrationService(registry, trust)
+        servicer = ModelServicer(chats, directory, registry, registrations, prompts)
+        log_hidden(aliases, registry, vendor_models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())
         providers_text = _describe_providers(providers.configured(), settings)
-        yield Service(servicer, f"data in {database.location}, {providers_text}", database)
+        proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
+        yield Service(servicer, f"data in {database.location}, {providers_text}{proxies}", database)
     finally:
         await discovery.close()
         await monitor.close()
@@ -151,7 +157,7 @@ async def migrate() -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the Model Service from the command line."""
     parser = argparse.ArgumentParser(
         prog="models",
         description=__doc__,

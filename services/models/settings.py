@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model
 
-from services.models.access.trust import ByTrust
 from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
 from services.models.transport import egress
+from services.models.transport.connector import Network
+from services.models.transport.proxies import read_proxies
+from services.models.transport.tls_trust import TlsTrust, check_trust
 from services.shared import descriptors
 from services.shared.channels import Address
 from services.shared.database import sqlite_url
@@ -93,6 +96,23 @@ class ModelsSettings(ServiceSettings):
         " registration, or remove one: `allow` or `refuse`, to everybody",
         json_schema_extra={"default": "`allow`, and `refuse` to strangers", "example": "allow"},
     )
+    proxy: SecretStr | None = Field(
+        None,
+        validation_alias="MODELS_PROXY",
+        description="the HTTP proxy of all connections to models' servers, `http://user:password@host:port`, or `none`;"
+        " hosts in `NO_PROXY` are reached without it",
+        json_schema_extra={
+            "default": "`HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`",
+            "example": "http://proxy.internal:3128",
+        },
+    )
+    ca_file: Path | None = Field(
+        None,
+        validation_alias="MODELS_CA_FILE",
+        description="PEM file of certificate authorities that are trusted beside the system's, or beside those in"
+        " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+        json_schema_extra={"example": "/etc/ssl/company-ca.pem"},
+    )
     max_connections: int | None = Field(
         None,
         ge=2,
@@ -107,7 +127,7 @@ class ModelsSettings(ServiceSettings):
 
     def _account(self, vendor: Vendor) -> Account:
         key: SecretStr | None = getattr(self, _key_field(vendor))
-        headers = {header: getattr(self, _header_field(header)) for header in vendor.header_variables}
+        headers = {header: getattr(self, _header_field(vendor, header)) for header in vendor.header_variables}
         return Account(
             vendor,
             key.get_secret_value() if key else "",
@@ -120,19 +140,26 @@ class ModelsSettings(ServiceSettings):
             return self.database_url.get_secret_value()
         return sqlite_url(self.data_path(), "models")
 
-    def choose_allowed_endpoints(self) -> ByTrust[Sequence[str]]:
-        """The entries of each `EndpointPolicy`.
+    def choose_allowed_endpoints(self, *, by_stranger: bool) -> Sequence[str]:
+        """The entries of the `EndpointPolicy` of registrations by strangers, or by the operator.
 
-        A server that only its own machine can reach may connect to that machine and its networks for its operator,
-        unless told otherwise; one that others can reach must be told, and so must any for strangers.
+        Without the setting, a server that listens on loopback may connect to its machine and networks for its operator.
+        A server that others can reach may not, and none may for strangers.
         """
         if self.allowed_endpoints is not None:
-            told = self.allowed_endpoints.split(",")
-            return ByTrust(told, told)
-        return ByTrust([egress.PRIVATE if is_loopback(self.host) else egress.NONE], [egress.NONE])
+            return self.allowed_endpoints.split(",")
+        return [egress.PRIVATE if is_loopback(self.host) and not by_stranger else egress.NONE]
+
+    def choose_network(self) -> Network:
+        """The proxies and authorities of this service's settings and of the environment. Raises StartupError."""
+        ca_file = self.ca_file.expanduser().absolute() if self.ca_file else None
+        check_trust(os.environ, ca_file)
+        setting = self.proxy.get_secret_value() if self.proxy else ""
+        return Network(read_proxies(os.environ, setting), TlsTrust(ca_file))
 
     def choose_max_connections(self) -> int:
-        """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
+        """The limit for connections to providers. Raises StartupError when the process has too few descriptors for
+        it."""
         possible = descriptors.connection_limit()
         if self.max_connections is None:
             return possible * 2 // 3
@@ -179,7 +206,7 @@ def _account_fields(vendor: Vendor) -> dict[str, Any]:
     fields: dict[str, Any] = {_key_field(vendor): (SecretStr | None, key), _url_field(vendor): (str, url)}
     for header, variable in vendor.header_variables.items():
         description = f"header `{header}` of calls to {title}"
-        fields[_header_field(header)] = (str, Field("", validation_alias=variable, description=description))
+        fields[_header_field(vendor, header)] = (str, Field("", validation_alias=variable, description=description))
     return fields
 
 
@@ -191,8 +218,8 @@ def _url_field(vendor: Vendor) -> str:
     return f"{_identifier(vendor.name)}_base_url"
 
 
-def _header_field(header: str) -> str:
-    return _identifier(header)
+def _header_field(vendor: Vendor, header: str) -> str:
+    return _identifier(f"{vendor.name}_{header}")
 
 
 def _identifier(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The bytes of an answer, in given pieces, where the exchange expects a transport."""
+"""A `Transport` without a network: the bytes of a response, in given pieces."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from services.models.transport.base import HttpResponse
+from services.models.transport.base import MAX_START_BYTES, HttpResponse
 from services.shared import errors
 
 
 class PlayedTransport:
-    """Gives every request the same answer. `breaks` says that the connection breaks behind the last piece."""
+    """Gives every request the same response. `breaks` says that the connection breaks behind the last piece."""
 
     def __init__(self, pieces: Sequence[bytes], content_type: str, *, breaks: bool = False) -> None:
         self._pieces = pieces
@@ -24,11 +24,17 @@ class PlayedTransport:
         return HttpResponse(200, self._headers, b"".join(self._pieces))
 
     @contextlib.asynccontextmanager
-    async def stream(self, *_: Any) -> AsyncIterator[PlayedAnswer]:
-        yield PlayedAnswer(self._pieces, self._headers, breaks=self._breaks)
+    async def stream(self, *_: Any) -> AsyncIterator[PlayedResponse]:
+        yield PlayedResponse(self._pieces, self._headers, breaks=self._breaks)
+
+    @contextlib.asynccontextmanager
+    async def get(self, *_: Any) -> AsyncIterator[PlayedResponse]:
+        yield PlayedResponse(self._pieces, self._headers, breaks=self._breaks)
 
 
-class PlayedAnswer:
+class PlayedResponse:
+    """The pieces, one for each read."""
+
     status = 200
     goes_on = False
 
@@ -44,6 +50,12 @@ class PlayedAnswer:
         if self._breaks:
             raise broken()
         return b""
+
+    async def read_start(self, limit: int = MAX_START_BYTES) -> bytes:
+        body = b""
+        while len(body) < limit and (data := await self.read()):
+            body += data
+        return body[:limit]
 
 
 def broken() -> errors.Unavailable:

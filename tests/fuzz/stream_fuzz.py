@@ -11,11 +11,11 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.base import Target
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
 from services.models.transport.base import Transport
 from services.shared.errors import PlatformError
 from tests.fuzz.http_answers import TERMINAL_WORDS, make_body
@@ -169,7 +169,7 @@ def _cuts(rng: random.Random, body: bytes) -> Iterator[list[bytes]]:
 
 
 async def _hear(target: Target, pieces: Sequence[bytes], label: str, breaks: bool, is_stream: bool) -> Heard:
-    transport = cast(Transport, PlayedTransport(pieces, label, breaks=breaks))
+    transport: Transport = PlayedTransport(pieces, label, breaks=breaks)
     chunks: list[models_pb2.ChatChunk] = []
     response: models_pb2.ChatResponse | None = None
     reason = "OK"

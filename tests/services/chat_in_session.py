@@ -22,7 +22,7 @@ from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.log_file import LogFile
 from tests.services.model_service import chat_request, model_service
-from tests.services.sessions_fixtures import Service, served
+from tests.services.session_service import Service, served
 
 SESSION = "s"
 Stub = models_pb2_grpc.ModelServiceStub

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from genai_platform import AsyncGenAIPlatform, GenAIPlatform
 from services.shared import postgresql, sqlite
 from services.shared.postgresql import PostgreSQL
 from tests.scripted_upstream import ScriptedUpstream
-from tests.services.in_thread import in_thread
 from tests.services.model_service import ModelService, model_service
-from tests.services.sdk_backend import Backend, serving
 from tests.services.vendor_answers import answered_in_any_dialect
 
 PATIENCE_SECONDS = 60.0
@@ -52,26 +50,8 @@ def shared_upstream(module_upstream: ScriptedUpstream) -> ScriptedUpstream:
     return module_upstream
 
 
-@pytest.fixture(scope="module")
-def module_backend() -> Iterator[Backend]:
-    with in_thread(serving()) as backend:
-        yield backend
-
-
 @pytest.fixture
-def backend(module_backend: Backend) -> Iterator[Backend]:
-    """A platform with nothing scripted, for tests of the SDK."""
-    yield module_backend
-    module_backend.forget()
-
-
-@pytest.fixture
-def platform(backend: Backend) -> Iterator[GenAIPlatform]:
-    with GenAIPlatform(backend.address) as platform:
-        yield platform
-
-
-@pytest.fixture
-async def async_platform(backend: Backend) -> AsyncIterator[AsyncGenAIPlatform]:
-    async with AsyncGenAIPlatform(backend.address) as platform:
-        yield platform
+async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
+    """A Model Service in front of the upstream of the same test."""
+    async with model_service(tmp_path, upstream) as service:
+        yield service

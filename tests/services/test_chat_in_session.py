@@ -14,6 +14,7 @@ from proto import models_pb2
 from proto import sessions_pb2 as pb
 from proto.models_pb2 import ChatMessage, SessionOptions, ToolCall, WindowPolicy
 from services.shared.logs import open_log
+from tests.rows import row
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services.chat_in_session import SESSION, Platform, chat, platform, turn
 from tests.services.log_file import LogFile
@@ -25,7 +26,7 @@ from tests.services.model_service import (
     registration,
     streamed_completion,
 )
-from tests.services.sessions_fixtures import said
+from tests.services.session_service import said
 from tests.support.errors import failure_of, stream_failure
 
 VERBS = ["Chat", "ChatStream"]
@@ -265,17 +266,18 @@ async def test_a_turn_that_expects_another_sequence_conflicts_before_anything_is
     await p.models.Chat(turn())
 
 
-@pytest.mark.parametrize("skip_append", [False, True])
-@pytest.mark.parametrize("fields", [{"session_id": "nowhere"}, {"session": {"user_id": "bob"}}], ids=["none", "other"])
 async def test_no_session_and_somebody_else_s_are_both_not_found_before_anything_is_sent(
-    p: Platform, upstream: ScriptedUpstream, fields: dict[str, Any], skip_append: bool
+    p: Platform, upstream: ScriptedUpstream
 ) -> None:
-    request = turn()
-    request.MergeFrom(models_pb2.ChatRequest(**fields))
-    request.session.skip_append = skip_append
-    failure = await failure_of(p.models.Chat(request))
-    assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
-    assert not upstream.requests
+    for skip_append in [False, True]:
+        for fields in [{"session_id": "nowhere"}, {"session": {"user_id": "bob"}}]:
+            with row(skip_append, fields):
+                request = turn()
+                request.MergeFrom(models_pb2.ChatRequest(**fields))
+                request.session.skip_append = skip_append
+                failure = await failure_of(p.models.Chat(request))
+                assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
+                assert not upstream.requests
 
 
 async def test_the_owner_chats_in_their_session(p: Platform) -> None:
@@ -303,13 +305,12 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("fields", "field"), INVALID.values(), ids=INVALID.keys())
-async def test_what_is_wrong_with_a_session_is_named(
-    p: Platform, upstream: ScriptedUpstream, fields: dict[str, Any], field: str
-) -> None:
-    failure = await failure_of(p.models.Chat(chat_request(**fields)))
-    assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
-    assert not upstream.requests
+async def test_what_is_wrong_with_a_session_is_named(p: Platform, upstream: ScriptedUpstream) -> None:
+    for fields, field in INVALID.values():
+        with row(fields, field):
+            failure = await failure_of(p.models.Chat(chat_request(**fields)))
+            assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+            assert not upstream.requests
 
 
 async def test_the_window_of_the_request_is_what_is_sent(p: Platform, upstream: ScriptedUpstream) -> None:

@@ -23,7 +23,7 @@ from services.shared.rpc import Call
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.chat_in_session import SESSION, chat, platform, turn
 from tests.services.model_service import chat_request, completion, model_service, piece, streamed_completion
-from tests.services.sessions_fixtures import Service, served
+from tests.services.session_service import Service, served
 from tests.support.errors import failure_of
 
 VERBS = ["Chat", "ChatStream"]
@@ -64,12 +64,6 @@ class LosingDoor(Door):
         if len(self.appends) == 1:
             raise Unavailable("lost", reason="STORAGE_UNAVAILABLE", retry_after=1.0)
         return response
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 def whole(verb: str, text: str = "paid") -> Script:

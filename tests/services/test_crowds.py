@@ -29,9 +29,9 @@ from services.shared.logs import open_log
 from services.shared.rpc import Call
 from services.shared.storage_errors import translated_commit
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, no_answer
-from tests.services.database_fixtures import names, opened, put
 from tests.services.log_file import LogFile
 from tests.services.model_service import answered, chat_request, registration
+from tests.services.storage.notes import names, opened, put
 from tests.support.errors import explain
 from tests.support.processes import Service, running
 

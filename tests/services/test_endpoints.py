@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import io
 import socket
-import ssl
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from services.shared.errors import InvalidRequest, PlatformError
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer
 from tests.services.model_service import chat_request, completion, model_service
+from tests.support.certificates import Authority
 from tests.support.errors import failure_of
 
 LOG = open_log("test", file=io.BytesIO())
@@ -392,14 +391,10 @@ async def test_probe_goes_on_to_the_next_address_of_a_name(upstream: ScriptedUps
 async def test_probe_checks_the_certificate_against_the_name_and_not_the_address(
     tmp_path: Path, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=secure.example", "-addext", "subjectAltName=DNS:secure.example"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     names["secure.example"] = names["other.example"] = ["127.0.0.1"]
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    context = authority.issue("DNS:secure.example")
     asked_for: list[str | None] = []
     context.sni_callback = lambda connection, name, context: asked_for.append(name)
 

@@ -14,7 +14,7 @@ import pytest
 
 from proto import models_pb2
 from tests.scripted_upstream import ScriptedUpstream, answer, no_answer
-from tests.services.gateway_fixtures import refusing_address
+from tests.services.gateway.gateways import refusing_address
 from tests.services.model_service import (
     STRANGER,
     ModelService,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -122,12 +122,6 @@ LISTS: dict[str, tuple[Callable[[], Script], str, str]] = {
         "HTTP_STATUS_503",
     ),
 }
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 @pytest.mark.parametrize("case", LISTS)

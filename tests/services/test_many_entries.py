@@ -14,15 +14,15 @@ from sqlalchemy import insert
 from proto import models_pb2
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
-from services.models.custom_models import model_registry
+from services.models.custom_models import memory
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe
 from services.models.prompts import prompt_registry
 from services.models.prompts.prompt_registry import PromptRegistry
-from services.models.prompts.record import PromptLine
+from services.models.prompts.record import PromptRecord
+from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
-from services.models.routing.router import Router
 from services.models.settings import Settings
 from services.models.storage.stored_messages import to_json
 from services.models.storage.tables import prompt_events, prompt_versions, registered_model_names, registered_models
@@ -31,9 +31,9 @@ from services.shared.backoff import Backoff
 from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
-from tests.services.prompt_fixtures import prompt
-from tests.services.registry_fixtures import LOG, NOWHERE, model, new_registry, probing_clients
-from tests.services.registry_fixtures import MIGRATIONS as SCRIPTS
+from tests.services.model_registries import LOG, NOWHERE, model, new_registry, probing_clients
+from tests.services.model_registries import MIGRATIONS as SCRIPTS
+from tests.services.prompt_registries import prompt
 
 COUNT = 1000
 ALIASES = 4
@@ -51,7 +51,7 @@ class Stored(NamedTuple):
 
     models: ModelRegistry
     prompts: PromptRegistry
-    router: Router
+    every: AllModels
     directory: ModelDirectory
 
 
@@ -74,13 +74,13 @@ async def stored(database: Database, board: HealthMonitor) -> Stored:
     await fill(database)
     models, prompts, vendor_models = new_registry(database, board), PromptRegistry(database), VendorModels()
     providers = ProviderRegistry(Settings().accounts())
-    router = Router(providers, models, vendor_models, "replace", models._credentials, {})
-    directory = ModelDirectory(providers, models, vendor_models, router, board, {})
+    every = AllModels(models, vendor_models, {})
+    directory = ModelDirectory(every, models, providers, board)
     async with watched_loop() as loop:
         await models.load()
         await prompts.load()
     assert loop.longest < HOLD_SECONDS
-    return Stored(models, prompts, router, directory)
+    return Stored(models, prompts, every, directory)
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_entries_are_nothing_to_the_collector_of_garbage(nothing_apart: None, stored: Stored) -> None:
     """It looks at whatever lives, for as long as nothing else runs."""
-    assert list(stored.models.names())
+    assert list(stored.models.names)
     assert not [
-        each for each in gc.get_objects() if isinstance(each, PromptLine | models_pb2.RegisteredModel | ModelProbe)
+        each for each in gc.get_objects() if isinstance(each, PromptRecord | models_pb2.RegisteredModel | ModelProbe)
     ]
 
 
@@ -146,7 +146,7 @@ async def list_prompts(stored: Stored, **fields: Any) -> Any:
 
 async def find_no_model(stored: Stored, **_: Any) -> None:
     with pytest.raises(NotFound, match="did you mean"):
-        stored.router.find(f"model{'0' * 100}x")
+        stored.every.find(f"model{'0' * 100}x")
 
 
 async def deregister_no_model(stored: Stored, **_: Any) -> None:
@@ -191,13 +191,13 @@ async def test_what_no_entry_has_is_found_nowhere_without_holding_the_loop(store
 
 async def test_one_change_among_many_models_costs_what_it_changes(stored: Stored) -> None:
     """Without the database: what becomes of memory."""
-    rows = [stored.models._rows[name] for name in list(stored.models.names())[:100]]
+    rows = [stored.models._memory._rows[name] for name in list(stored.models.names)[:100]]
     started = time.thread_time()
     for row in rows:
-        stored.models._withdraw(row.name)
-        stored.models._apply(row)
+        stored.models._memory.withdraw(row.name)
+        stored.models._memory.apply(row)
     assert time.thread_time() - started < 100 * 0.0005 * 10
-    assert len(list(stored.models.names())) == COUNT
+    assert len(list(stored.models.names)) == COUNT
     assert stored.models.find("alias7-1") is stored.models.find(f"model{7:0120}")
 
 
@@ -207,7 +207,7 @@ async def test_one_change_among_many_models_costs_what_it_changes(stored: Stored
 async def test_models_can_be_registered_up_to_a_number(
     database: Database, board: HealthMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_registry, "MAX_REGISTERED_MODELS", 2)
+    monkeypatch.setattr(memory, "MAX_REGISTERED_MODELS", 2)
     registry = new_registry(database, board)
     await registry.load()
     await registry.register(model("a"))
@@ -225,7 +225,7 @@ async def test_models_can_be_registered_up_to_a_number(
 async def test_registrations_can_be_large_up_to_a_sum(
     database: Database, board: HealthMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_registry, "MAX_REGISTERED_BYTES", 50_000)
+    monkeypatch.setattr(memory, "MAX_REGISTERED_BYTES", 50_000)
     registry = new_registry(database, board)
     await registry.load()
     large = {"default_options_json": f'{{"a":"{"x" * 30_000}"}}'}

@@ -26,7 +26,7 @@ from tests.fuzz.h2_wire import (
     headers,
     opening,
 )
-from tests.services.gateway_fixtures import MODELS, gateway, serving, unary
+from tests.services.gateway.gateways import MODELS, gateway, serving, unary
 from tests.services.model_service import LOG
 from tests.support.errors import reason_in
 

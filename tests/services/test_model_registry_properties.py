@@ -16,7 +16,7 @@ from proto import models_pb2
 from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import PlatformError
 from tests.built_in_models import BUILT_IN
-from tests.services.registry_fixtures import endpoint_of, model, replica
+from tests.services.model_registries import endpoint_of, model, replica
 
 NAMES = ("a", "b", "c", "gpt-4o", "A")
 
@@ -174,5 +174,5 @@ async def answer_of(operation: Operation, registry: ModelRegistry) -> object:
 async def clear(replicas: Sequence[ModelRegistry]) -> None:
     for registry in replicas:
         await registry.load()
-        for name in list(registry.names()):
+        for name in list(registry.names):
             await registry.deregister(models_pb2.DeregisterModelRequest(name=name))

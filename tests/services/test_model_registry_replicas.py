@@ -15,8 +15,8 @@ from proto import models_pb2
 from services.models.custom_models.model_registry import ModelRegistry
 from services.shared.errors import AlreadyExists, NotFound, Unavailable
 from tests.scripted_upstream import ScriptedUpstream, json_answer
+from tests.services.model_registries import NOWHERE, endpoint_of, model, replica
 from tests.services.model_service import chat_request, completion, model_service
-from tests.services.registry_fixtures import NOWHERE, endpoint_of, model, replica
 from tests.support.errors import failure_of
 
 ELSEWHERE = "http://127.0.0.1:9/v2"
@@ -102,7 +102,7 @@ async def test_loading_again_leaves_unchanged_models_and_their_probes_alone(data
         await there.registry.register(model("other"))
         for _ in range(3):
             await here.registry.load()
-        assert list(here.registry.names()) == ["mine", "other"]
+        assert list(here.registry.names) == ["mine", "other"]
         assert here.registry.find("mine") is found
         assert here.board.newest("mine") == status
         assert len(upstream.requests) == 1
@@ -120,7 +120,7 @@ async def test_before_anything_is_loaded_the_registry_says_that_it_does_not_know
         assert (await here.registry.register(model("ours"))).created
         assert here.registry.find("ours") is not None
         await here.registry.load()
-        assert list(here.registry.names()) == ["ours", "theirs"]
+        assert list(here.registry.names) == ["ours", "theirs"]
         here.registry.require_loaded()
 
 

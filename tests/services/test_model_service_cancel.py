@@ -25,7 +25,7 @@ from tests.scripted_upstream import (
     json_answer,
     no_answer,
 )
-from tests.services.gateway_fixtures import gateway
+from tests.services.gateway.gateways import gateway
 from tests.services.model_service import LogFile, chat_request, completion, model_service, piece, registration
 
 SECONDS = 1.0
@@ -47,12 +47,6 @@ STREAMED = ["before the head", "before the first token", "in mid-stream"]
 WHOLE = ["before the head", "in the middle of a whole answer"]
 
 Stub = models_pb2_grpc.ModelServiceStub
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 @pytest.fixture(params=["directly", "through the gateway"])

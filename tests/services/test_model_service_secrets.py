@@ -79,12 +79,6 @@ class Watched:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def watched(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Watched]:
     log_file = LogFile()
     log = open_log("models", "debug", log_file)

@@ -29,12 +29,6 @@ QUICK = Backoff(interval=0.05, first_retry=0.01)
 SLOW = Backoff(interval=300.0, first_retry=300.0)
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
 def probing_clients() -> ByTrust[HttpClient]:
     return ByTrust(*map(open_probing_client, ENDPOINTS))
 

@@ -18,12 +18,6 @@ from tests.services.model_service import ModelService, model_service, registrati
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
 async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
     async with model_service(tmp_path) as service:
         yield service

@@ -31,12 +31,6 @@ SAYS = "This model takes no pictures of cats."
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
 def log_file() -> LogFile:
     return LogFile()
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.shared.intake import COPIES, MEMORY_BYTES, PROCESS_INTAKE
 from tests.scripted_upstream import Received, Script, ScriptedUpstream
-from tests.services.model_service import ModelService, answered, chat_request, model_service
+from tests.services.model_service import ModelService, answered, chat_request
 
 SIZE = 3 * 1024 * 1024
 COUNT = 6
@@ -33,12 +32,6 @@ async def upstream(waiting: asyncio.Event) -> AsyncIterator[ScriptedUpstream]:
 
     async with ScriptedUpstream(default=answered_later) as upstream:
         yield upstream
-
-
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[ModelService]:
-    async with model_service(tmp_path, upstream) as service:
-        yield service
 
 
 @pytest.fixture

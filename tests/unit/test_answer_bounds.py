@@ -13,9 +13,10 @@ import pytest
 from proto.models_pb2 import ProviderState
 from services.models.providers.answers.answer import MAX_CITED_BYTES, MAX_COMPARED, MAX_PARTS_BYTES, Answer
 from services.models.providers.answers.text_pieces import Pieces
+from services.models.providers.answers.values import MAX_WORD_LENGTH
 from services.models.providers.base import Decoder, Dialect
 from services.models.providers.dialects import ANTHROPIC, OPENAI_COMPATIBLE, OPENAI_RESPONSES
-from services.models.providers.errors.faults import MAX_WORD_LENGTH, Fault
+from services.models.providers.errors.faults import Fault
 from services.models.transport.sse import Event
 from services.models.validation.limits import MAX_PARTS
 from tests.timing import is_in_proportion
@@ -67,7 +68,7 @@ def fed(dialect: Dialect, events: Iterable[Event]) -> Decoder:
     decoder = dialect.decoder()
     for one in events:
         decoder.feed([one])
-        decoder.answer.take_chunks()
+        decoder.answer.drain_chunks()
     return decoder
 
 
@@ -323,7 +324,7 @@ def test_decoder_holds_no_more_than_came_and_says_how_much(
     try:
         for _ in range(20):
             decoder.feed([Event("", bytes(bytearray(piece.data)))])
-            decoder.answer.take_chunks()
+            decoder.answer.drain_chunks()
         held = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

@@ -121,7 +121,7 @@ def test_chunks_of_a_tool_use() -> None:
         delta(0, "input_json_delta", partial_json=": 1}"),
         stop(0),
     )
-    assert [chunk.tool_call_delta for chunk in decoder.answer.take_chunks()] == [
+    assert [chunk.tool_call_delta for chunk in decoder.answer.drain_chunks()] == [
         ToolCallDelta(index=0, id="a", name="find"),
         ToolCallDelta(index=0, arguments_json='{"n": 1}'),
     ]
@@ -159,9 +159,9 @@ def test_signed_block_is_a_completed_part_once_it_ends() -> None:
         delta(0, "thinking_delta", thinking="Hm"),
         delta(0, "signature_delta", signature="c2ln"),
     )
-    assert decoder.answer.take_chunks() == [ChatChunk(reasoning="Hm")]
+    assert decoder.answer.drain_chunks() == [ChatChunk(reasoning="Hm")]
     decoder.feed([stop(0)])
-    (chunk,) = decoder.answer.take_chunks()
+    (chunk,) = decoder.answer.drain_chunks()
     assert chunk.completed_part.reasoning.text == "Hm"
     assert json.loads(chunk.completed_part.provider_state.data)["signature"] == "c2ln"
 
@@ -278,9 +278,9 @@ def test_container_is_told_once_at_the_end_byte_for_byte() -> None:
         Event("message_delta", told.encode()),
         event("message_delta", delta={"container": None}),
     )
-    assert decoder.answer.take_chunks() == []
+    assert decoder.answer.drain_chunks() == []
     decoder.feed([STOP])
-    (chunk,) = decoder.answer.take_chunks()
+    (chunk,) = decoder.answer.drain_chunks()
     data = f'{{"container":{newest}}}'.encode()
     kept = ContentPart(provider_state=ProviderState(provider="anthropic", model="m", data=data))
     assert chunk.completed_part == kept
@@ -305,10 +305,10 @@ CALLED = event("message_delta", delta={"stop_reason": "tool_use"})
 
 def test_answer_by_a_tool_comes_as_tokens() -> None:
     decoder = fed(start(0, **ANSWER), delta(0, "input_json_delta", partial_json=""))
-    assert decoder.answer.take_chunks() == []
+    assert decoder.answer.drain_chunks() == []
     decoder.feed([delta(0, "input_json_delta", partial_json='{"n"')])
     decoder.feed([delta(0, "input_json_delta", partial_json=": 1}")])
-    assert decoder.answer.take_chunks() == [ChatChunk(token='{"n": 1}')]
+    assert decoder.answer.drain_chunks() == [ChatChunk(token='{"n": 1}')]
     decoder.feed([stop(0), CALLED, STOP])
     decoder.answer.complete()
     response = decoder.answer.response()
@@ -382,7 +382,7 @@ def test_what_is_no_event(data: bytes) -> None:
     with pytest.raises(Fault) as raised:
         decoder.feed([start(0, type="text", text="Hi"), Event("", data)])
     assert raised.value.reason == "UPSTREAM_PROTOCOL_ERROR"
-    assert decoder.answer.take_chunks() == [ChatChunk(token="Hi")]
+    assert decoder.answer.drain_chunks() == [ChatChunk(token="Hi")]
 
 
 @pytest.mark.parametrize(
@@ -396,12 +396,12 @@ def test_error_event(data: bytes) -> None:
 
 def test_what_says_nothing() -> None:
     unknown = [event("ping"), event("a_new_event", index=7), Event("", b""), Event("", b"{}"), stop(5)]
-    assert fed(*unknown, start(0, type="text"), delta(0, "a_new_delta", x=1)).answer.take_chunks() == []
+    assert fed(*unknown, start(0, type="text"), delta(0, "a_new_delta", x=1)).answer.drain_chunks() == []
 
 
 def test_what_follows_message_stop_is_not_read() -> None:
     decoder = fed(STOP, start(0, type="text", text="late"), Event("", b"{"))
-    assert decoder.answer.take_chunks() == []
+    assert decoder.answer.drain_chunks() == []
 
 
 def test_name_of_a_member_with_half_a_character_is_kept_as_it_can_be_written() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.providers.answers.framing import (
+from services.models.providers.dialects import OPENAI_COMPATIBLE
+from services.models.providers.errors.faults import Fault
+from services.models.providers.framing import (
     MAX_BLANK_BYTES,
     MAX_DOCUMENT_BYTES,
     MAX_FIRST_LINE_BYTES,
     Framing,
     feed_rest,
 )
-from services.models.providers.dialects import OPENAI_COMPATIBLE
-from services.models.providers.errors.faults import Fault
 from services.models.transport.sse import MAX_EMPTY_BYTES, Event
 from services.shared import errors
 

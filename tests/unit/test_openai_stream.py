@@ -90,7 +90,7 @@ def test_short_way_and_long_way_are_the_same() -> None:
         chunk({"content": "a\ud83d", "refusal": None}),
         chunk({"content": "\ude00", "tool_calls": None}),
     )
-    assert short.answer.take_chunks() == long.answer.take_chunks() == [ChatChunk(token="a\U0001f600")]
+    assert short.answer.drain_chunks() == long.answer.drain_chunks() == [ChatChunk(token="a\U0001f600")]
 
 
 def test_header_comes_once() -> None:
@@ -130,7 +130,7 @@ def test_name_repeated_after_whole_arguments_begins_no_call() -> None:
         call(index=0, id="a", function={"name": "find", "arguments": '{"n": 1}'}),
         call(index=0, id="a", function={"name": "find", "arguments": ""}),
     )
-    assert [found.tool_call_delta for found in decoder.answer.take_chunks()] == [
+    assert [found.tool_call_delta for found in decoder.answer.drain_chunks()] == [
         ToolCallDelta(index=0, id="a", name="find"),
         ToolCallDelta(index=0, arguments_json='{"n": 1}'),
     ]
@@ -209,7 +209,7 @@ def test_what_is_no_chunk(data: bytes) -> None:
     with pytest.raises(Fault) as raised:
         decoder.feed([chunk({"content": "Hi"}), Event("", data)])
     assert raised.value.reason == "UPSTREAM_PROTOCOL_ERROR"
-    assert decoder.answer.take_chunks() == [ChatChunk(token="Hi")]
+    assert decoder.answer.drain_chunks() == [ChatChunk(token="Hi")]
     assert not decoder.finished
 
 
@@ -226,11 +226,11 @@ def test_error_event(choices: Any) -> None:
     "data", [b"", b'{"choices": []}', b'{"choices": null}', b'{"choices": [{"delta": null}]}', b"{}"]
 )
 def test_what_says_nothing(data: bytes) -> None:
-    assert fed(Event("", data), Event("ping", b"{}")).answer.take_chunks() == []
+    assert fed(Event("", data), Event("ping", b"{}")).answer.drain_chunks() == []
 
 
 def test_what_follows_done_is_not_read() -> None:
-    assert fed(DONE, chunk({"content": "late"}), Event("", b"{")).answer.take_chunks() == []
+    assert fed(DONE, chunk({"content": "late"}), Event("", b"{")).answer.drain_chunks() == []
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_what_says_nothing_behind_a_finish_reason_leaves_the_answer_whole(delta:
 
 def test_texts_in_a_list_of_content_are_text() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "output_text", "text": "b"}]
-    assert fed(chunk({"content": parts})).answer.take_chunks() == [ChatChunk(token="ab")]
+    assert fed(chunk({"content": parts})).answer.drain_chunks() == [ChatChunk(token="ab")]
 
 
 def test_member_whose_name_is_half_a_character_is_kept_under_one_that_can_be_sent() -> None:

@@ -12,8 +12,8 @@ from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import fit
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import fit
 from services.shared.errors import InvalidRequest
 
 ADAPT = models_pb2.PARAMETER_POLICY_ADAPT

@@ -79,7 +79,7 @@ def test_plain_answer_gives_what_it_gives_at_length(body: bytes, monkeypatch: py
     for answer in (plainly, at_length):
         answer.complete()
     assert plainly.response() == at_length.response()
-    assert plainly.take_chunks() == at_length.take_chunks()
+    assert plainly.drain_chunks() == at_length.drain_chunks()
     rates = [(answer.at_standard_rates, answer.counts_agree, answer.usage) for answer in (plainly, at_length)]
     assert rates[0] == rates[1]
 

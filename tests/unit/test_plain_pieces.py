@@ -54,7 +54,7 @@ def test_plain_piece_gives_what_it_gives_at_length(piece: dict[str, Any]) -> Non
     for decoder in (plainly, at_length):
         decoder.feed([Event("", json.dumps(each).encode()) for each in (FIRST, piece, piece, LAST)])
         decoder.answer.complete()
-        chunks = [each.SerializeToString() for each in decoder.answer.take_chunks()]
+        chunks = [each.SerializeToString() for each in decoder.answer.drain_chunks()]
         answers.append((chunks, decoder.answer.response().SerializeToString(), decoder.answer.at_standard_rates))
     assert answers[0] == answers[1]
     assert plainly.answer.response().text == "éé"

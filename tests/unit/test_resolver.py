@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import pytest
 
 from services.models.transport import resolver as module
+from services.models.transport.connector import MAX_RESOLVED, Connector
 from services.models.transport.egress import EndpointPolicy
-from services.models.transport.pool import MAX_RESOLVED, Pool
 from services.models.transport.request_head import Origin
 from services.models.transport.resolver import MAX_ADDRESSES, THREADS, ResolveError, Resolver
 from services.shared.admission import CALLER
@@ -206,10 +206,10 @@ async def test_resolver_without_a_descriptor_is_not_taken_for_a_name_that_nobody
 
 
 async def test_addresses_are_remembered_of_a_bounded_number_of_servers(name_server: NameServer) -> None:
-    pool = Pool(EndpointPolicy(), FairQuota(10))
+    connector = Connector(EndpointPolicy(), FairQuota(10))
     for number in range(2 * MAX_RESOLVED):
-        await pool._resolve(Origin(False, f"{number}.example", 80))
-    assert len(pool._resolved) == MAX_RESOLVED
+        await connector.route(Origin(False, f"{number}.example", 80))
+    assert len(connector._routes) == MAX_RESOLVED
     name_server.asked.clear()
-    await pool._resolve(Origin(False, f"{2 * MAX_RESOLVED - 1}.example", 80))
+    await connector.route(Origin(False, f"{2 * MAX_RESOLVED - 1}.example", 80))
     assert name_server.asked == []

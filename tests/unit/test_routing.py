@@ -25,7 +25,9 @@ from services.models.health.monitor import HealthMonitor
 from services.models.main import MIGRATIONS
 from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
-from services.models.routing.router import Router, registered_target
+from services.models.routing.all_models import AllModels
+from services.models.routing.registered_target import registered_target
+from services.models.routing.router import Router
 from services.models.settings import Settings
 from services.models.transport.client import open_probing_client
 from services.models.transport.egress import EndpointPolicy
@@ -69,15 +71,8 @@ def router(
     aliases: dict[str, str] | None = None,
     **variables: str,
 ) -> Router:
-    return Router(
-        providers(**(variables or KEYS)),
-        models,
-        vendor_models or VendorModels(),
-        policy,
-        Credentials(),
-        aliases or {},
-        lambda: today,
-    )
+    every = AllModels(models, vendor_models or VendorModels(), aliases or {}, lambda: today)
+    return Router(every, providers(**(variables or KEYS)), Credentials(), policy)
 
 
 def registered(adapter_type: str, **fields: Any) -> models_pb2.RegisteredModel:
@@ -203,7 +198,7 @@ async def test_id_of_a_vendor_is_never_replaced_but_its_end_is_told(models: Mode
 async def test_found_target_is_kept_for_its_day_and_until_something_is_learned(models: ModelRegistry) -> None:
     day = BEFORE
     vendor_models = VendorModels()
-    routing = Router(providers(**KEYS), models, vendor_models, "replace", Credentials(), {}, lambda: day)
+    routing = Router(AllModels(models, vendor_models, {}, lambda: day), providers(**KEYS), Credentials())
     first = routing.resolve("gpt-4o")
     assert routing.resolve("gpt-4o") is first
     vendor_models.learn(openai.VENDOR, [ListedModel("gpt-4o", shutdown=day)], day)

@@ -1,4 +1,4 @@
-"""The scripted provider and the adapter in front of it, which nearly all of these tests are about."""
+"""The adapter in front of the scripted provider, which nearly all of these tests are about."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ import pytest
 
 from tests.scripted_upstream import ScriptedUpstream
 from tests.wire.adapters import Adapter, Subject
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple, get_args
 import pytest
 
 from proto import models_pb2
-from services.models.providers import exchange
+from services.models.providers import stream
 from services.models.providers.base import Conversation
+from services.models.providers.chat import chat, chat_stream
 from services.models.providers.dialects import OPENAI_RESPONSES
-from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
+from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
 from services.models.transport import sse
 from services.models.transport.client import HttpTimeouts
 from services.shared import errors
@@ -313,7 +314,7 @@ async def test_usage_is_waited_for_shortly(subject: Subject) -> None:
     pings = [step for _ in range(100) for step in (Pause(0.01), subject.speech.ping)]
     for rest in ([], pings):
         subject.upstream.default = event_stream(*events, *rest, ending=Ending.STALL)
-        outcome = await asyncio.wait_for(subject.ask("chat_stream", Patience(content=20, usage=0.05)), 10)
+        outcome = await asyncio.wait_for(subject.ask("chat_stream", StreamTimeouts(content=20, usage=0.05)), 10)
         assert outcome.response is not None
         assert outcome.response.usage.estimated
 
@@ -669,10 +670,10 @@ def two_pieces(speech: Speech) -> list[str]:
 
 
 async def fault_after_two_pieces(
-    subject: Subject, patience: Patience = PATIENCE, opens: asyncio.Event | None = None
+    subject: Subject, timeouts: StreamTimeouts = STREAM_TIMEOUTS, opens: asyncio.Event | None = None
 ) -> errors.PlatformError:
     """The error that ends a stream after both pieces were delivered, which opens the gate, if there is one."""
-    outcome = await subject.ask("chat_stream", patience, opens)
+    outcome = await subject.ask("chat_stream", timeouts, opens)
     assert outcome.error is not None
     assert "".join(chunk.token for chunk in outcome.chunks) == "one two"
     check_nothing_leaks(outcome.error)
@@ -808,7 +809,7 @@ async def test_server_that_falls_silent(restless: Subject) -> None:
 async def test_pings_are_no_content(subject: Subject) -> None:
     pings = [step for _ in range(500) for step in (Pause(0.01), subject.speech.ping)]
     subject.upstream.play(event_stream(*two_pieces(subject.speech), *pings, ending=Ending.STALL))
-    error = await fault_after_two_pieces(subject, Patience(content=0.1))
+    error = await fault_after_two_pieces(subject, StreamTimeouts(content=0.1))
     assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_IDLE")
     await subject.upstream.requests[0].closed_by_peer(SECONDS_TO_CLOSE)
 
@@ -817,13 +818,13 @@ async def test_pings_are_no_content(subject: Subject) -> None:
 async def test_pings_before_the_first_piece(subject: Subject) -> None:
     pings = [step for _ in range(500) for step in (Pause(0.01), subject.speech.ping)]
     subject.upstream.play(event_stream(*pings, ending=Ending.STALL))
-    error = await subject.refused("chat_stream", Patience(content=0.1))
+    error = await subject.refused("chat_stream", StreamTimeouts(content=0.1))
     assert (error.reason, error.metadata["phase"]) == ("UPSTREAM_IDLE", "pre_stream")
 
 
 @every_adapter
 async def test_answer_without_end_is_cut(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "MAX_STREAM_BYTES", 10_000)
+    monkeypatch.setattr(stream, "MAX_STREAM_BYTES", 10_000)
     subject.upstream.play(event_stream(*subject.speech.opening(), *[subject.speech.piece("more ")] * 1_000))
     outcome = await subject.ask("chat_stream")
     assert isinstance(outcome.error, errors.LimitExceeded)

@@ -15,8 +15,8 @@ from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendors import VENDORS
 from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Target
-from services.models.providers.exchange import chat, chat_stream
-from services.models.routing.router import registered_target
+from services.models.providers.chat import chat, chat_stream
+from services.models.routing.registered_target import registered_target
 from services.models.settings import Settings
 from services.models.transport.api_roots import RootMemory, api_roots, normalize_base_url
 from services.models.transport.base_urls import BaseUrl
@@ -43,12 +43,6 @@ NOT_FOUND: dict[str, Script] = {
     ),
     "another method": json_answer({"detail": "Method Not Allowed"}, status=405),
 }
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as server:
-        yield server
 
 
 @pytest.fixture

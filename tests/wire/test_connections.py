@@ -20,7 +20,10 @@ from services.models.health.probes import ModelProbe
 from services.models.health.results import UNKNOWN
 from services.models.transport.base import HttpResponse
 from services.models.transport.client import HttpClient, HttpTimeouts, open_probing_client
+from services.models.transport.connector import Network
 from services.models.transport.egress import EndpointPolicy
+from services.models.transport.proxies import Proxies
+from services.models.transport.tls_trust import TlsTrust
 from services.shared import errors
 from services.shared.fair_quota import FairQuota
 from tests.scripted_upstream import ScriptedUpstream, json_answer, no_answer
@@ -185,9 +188,9 @@ async def test_name_with_many_addresses_has_no_more_sockets_than_a_server_may_ha
     port = int(full.rpartition(":")[2])
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 16
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    monkeypatch.setattr("services.models.transport.pool.SECOND_ADDRESS_SECONDS", 0.001)
-    async with transporting(timeouts=HttpTimeouts(connect=0.3)) as transport:
-        places = transport._pool._quota = Counted(LIMIT)
+    monkeypatch.setattr("services.models.transport.connector.SECOND_ADDRESS_SECONDS", 0.001)
+    places = Counted(LIMIT)
+    async with transporting(timeouts=HttpTimeouts(connect=0.3), connections=places) as transport:
         with pytest.raises(errors.PlatformError):
             await post(transport, f"http://many.example:{port}")
         assert places.most == ONE_SERVERS
@@ -263,11 +266,12 @@ async def test_machine_without_ipv6_has_not_run_out_of_ports(monkeypatch: pytest
 
 
 async def test_trust_that_could_not_be_loaded_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with transporting() as transport:
+    trust = TlsTrust()
+    async with transporting(network=Network(Proxies(), trust)) as transport:
         with no_descriptor_left(), pytest.raises(errors.LimitExceeded) as refused:
             await post(transport, "https://127.0.0.1:1")
         assert refused.value.reason == "DESCRIPTORS_EXHAUSTED"
-        context = await transport._pool._context()
+        context = await trust.context()
         assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
 
 

@@ -308,7 +308,7 @@ def test_answers_call_tools_by_the_callers_names(name: str) -> None:
     decoder.feed([Event("", line.removeprefix("data:").strip().encode()) for line in events])
     for answer in (whole, decoder.answer):
         answer.complete()
-        chunks = answer.take_chunks()
+        chunks = answer.drain_chunks()
         assert [c.tool_call_delta.name for c in chunks if c.tool_call_delta.name] == ["files.read"]
         response = answer.response()
         assert [call.name for call in response.tool_calls] == ["files.read"]

@@ -141,7 +141,7 @@ def test_each_chunk_has_those_of_its_tokens(adapter: Adapter) -> None:
         decoder.feed(events.feed(step.encode()))
         told += [
             (piece.token, b"".join(token.token_bytes for token in piece.logprobs.content))
-            for piece in decoder.answer.take_chunks()
+            for piece in decoder.answer.drain_chunks()
         ]
     assert told == [("Hel", b"Hel"), ("lo w", b"lo w"), ("", b"\xc3"), ("ö", b"\xb6"), ("r", b"r")]
 

@@ -10,7 +10,7 @@ import pytest
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
 from services.models.providers.facts import ModelFacts
 from services.models.providers.http_request import HttpRequest, path_segment
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect

@@ -55,10 +55,10 @@ def decode(dialect: Dialect, reads: Iterable[bytes]) -> Decoded:
     chunks = []
     for data in reads:
         decoder.feed(events.feed(data))
-        chunks += decoder.answer.take_chunks()
+        chunks += decoder.answer.drain_chunks()
     assert decoder.finished
     decoder.answer.complete()
-    chunks += decoder.answer.take_chunks()
+    chunks += decoder.answer.drain_chunks()
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
     return Decoded(joined(chunks), decoder.answer.response())
 
@@ -222,5 +222,5 @@ def test_foreign_values_give_an_answer_or_a_fault(case: str, number: int, where:
     except Fault:
         return
     decoder.answer.complete()
-    decoder.answer.take_chunks()
+    decoder.answer.drain_chunks()
     decoder.answer.response()

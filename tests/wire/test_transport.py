@@ -7,7 +7,6 @@ import contextlib
 import gzip
 import socket
 import ssl
-import subprocess
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +16,13 @@ import pytest
 from services.models.transport import pool
 from services.models.transport.base import HttpResponse
 from services.models.transport.client import HttpClient, HttpTimeouts
+from services.models.transport.connector import Network
 from services.models.transport.payload import KEPT_BYTES, Payload
+from services.models.transport.proxies import Proxies
 from services.models.transport.request_head import Origin, encode_headers, request_head
 from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.response_parser import MAX_HEAD_BYTES
+from services.models.transport.tls_trust import TlsTrust
 from services.shared import errors
 from tests.scripted_upstream import (
     Ending,
@@ -36,6 +38,7 @@ from tests.scripted_upstream import (
     paced,
     raw,
 )
+from tests.support.certificates import Authority
 
 HEADERS = {"Authorization": "Bearer secret", "Content-Type": "application/json"}
 BODY = b'{"model": "test"}'
@@ -52,10 +55,8 @@ CUT_SHORT = {
 
 
 @contextlib.asynccontextmanager
-async def transporting(
-    timeouts: HttpTimeouts | None = None, authorities: Path | None = None
-) -> AsyncIterator[HttpClient]:
-    transport = HttpClient(timeouts, authorities=authorities)
+async def transporting(timeouts: HttpTimeouts | None = None, ca_file: Path | None = None) -> AsyncIterator[HttpClient]:
+    transport = HttpClient(timeouts, network=Network(Proxies(), TlsTrust(ca_file)))
     try:
         yield transport
     finally:
@@ -739,44 +740,36 @@ async def fill_pool(upstream: ScriptedUpstream, transport: HttpClient, count: in
 # TLS
 
 
-class Certificate:
-    """A self-signed certificate, which is its own authority."""
-
-    def __init__(self, directory: Path, subject: str) -> None:
-        self.path = directory / "certificate.pem"
-        key = directory / "key.pem"
-        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
-        files = ["-addext", f"subjectAltName={subject}", "-keyout", str(key), "-out", str(self.path)]
-        subprocess.run([*command.split(), *files], check=True, capture_output=True)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.path, key)
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return Certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
+def context(authority: Authority) -> ssl.SSLContext:
+    return authority.issue("IP:127.0.0.1")
 
 
-async def test_trusted_certificate(certificate: Certificate) -> None:
+async def test_trusted_certificate(authority: Authority, context: ssl.SSLContext) -> None:
     async with (
-        ScriptedUpstream(tls=certificate.context) as upstream,
-        transporting(authorities=certificate.path) as ours,
+        ScriptedUpstream(tls=context) as upstream,
+        transporting(ca_file=authority.path) as ours,
     ):
         upstream.play(answer(b"one"), no_answer(Ending.CUT), answer(b"two"))
         assert (await post(ours, upstream)).body == b"one"
         assert (await post(ours, upstream)).body == b"two"
 
 
-async def test_untrusted_certificate(certificate: Certificate, transport: HttpClient) -> None:
-    async with ScriptedUpstream(tls=certificate.context) as upstream:
+async def test_untrusted_certificate(context: ssl.SSLContext, transport: HttpClient) -> None:
+    async with ScriptedUpstream(tls=context) as upstream:
         with fails(errors.PreconditionFailed, "UPSTREAM_TLS"):
             await post(transport, upstream)
         assert upstream.requests == []
 
 
-async def test_certificate_of_another_host(tmp_path: Path) -> None:
-    other = Certificate(tmp_path, "DNS:other.example")
-    async with ScriptedUpstream(tls=other.context) as upstream, transporting(authorities=other.path) as ours:
+async def test_certificate_of_another_host(authority: Authority) -> None:
+    other = authority.issue("DNS:other.example")
+    async with ScriptedUpstream(tls=other) as upstream, transporting(ca_file=authority.path) as ours:
         with fails(errors.PreconditionFailed, "UPSTREAM_TLS"):
             await post(ours, upstream)
         assert upstream.requests == []
@@ -792,7 +785,9 @@ async def test_server_without_tls(transport: HttpClient) -> None:
             await transport.post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", HEADERS, BODY)
 
 
-async def test_leaving_closes_a_tls_connection_without_waiting_for_its_goodbye(certificate: Certificate) -> None:
+async def test_leaving_closes_a_tls_connection_without_waiting_for_its_goodbye(
+    authority: Authority, context: ssl.SSLContext
+) -> None:
     """A provider that is generating answers no close_notify."""
     serving = asyncio.Event()
     handshake_then_silence = socket.create_server(("127.0.0.1", 0))
@@ -802,13 +797,13 @@ async def test_leaving_closes_a_tls_connection_without_waiting_for_its_goodbye(c
     def accept() -> ssl.SSLSocket:
         connection, _ = handshake_then_silence.accept()
         connection.settimeout(5)
-        secured = certificate.context.wrap_socket(connection, server_side=True)
+        secured = context.wrap_socket(connection, server_side=True)
         secured.recv(65_536)
         secured.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
         loop.call_soon_threadsafe(serving.set)
         return secured
 
-    async with transporting(authorities=certificate.path) as transport:
+    async with transporting(ca_file=authority.path) as transport:
         accepting = loop.run_in_executor(None, accept)
         url = f"https://127.0.0.1:{handshake_then_silence.getsockname()[1]}"
         async with transport.stream(url, HEADERS, BODY) as answered:

@@ -69,7 +69,7 @@ class Credentials:
     def read(self, credential: Credential) -> str:
         """The key without blanks around it, or "" when no credential is set.
 
-        Raises PreconditionFailed, naming the variable or the file and never what is in it: CREDENTIAL_MISSING when
+        Raises PreconditionFailed, naming the variable or the file and never its content: CREDENTIAL_MISSING when
         there is no key, CREDENTIAL_INVALID when the text there cannot be one.
         """
         if credential.HasField("file"):

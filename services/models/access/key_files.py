@@ -1,4 +1,4 @@
-"""Keys in files below the one directory that the operator names."""
+"""Key files: keys in files below the one directory that the operator names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class KeyFiles:
         return f"leads out of the directory that {SETTING} names" if leads_out else None
 
     def name(self, file: str) -> str:
-        """The path in the directory: one word for a file, however it was written. Of what is none, itself."""
+        """The path in the directory: the same for a file however it was written. A path that is too long stays."""
         if len(file) > MAX_PATH_LENGTH:
             return file
         path = PurePosixPath(file)

@@ -1,1 +1,1 @@
-"""The catalog: the vendors' models, with what they take, cost and are replaced by, and what the vendors list."""
+"""The catalog: the vendors and their models, with facts, prices, dates and replacements; rows and listings."""

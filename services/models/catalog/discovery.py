@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class Discovery:
-    """Keeps `models` at what the providers list. `close` ends it, in the middle of a question if need be."""
+    """Keeps `models` at what the providers list. `close` ends it, in the middle of a request if need be."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Discovery:
             await asyncio.sleep(self._backoff.pause(failures))
 
     async def _refresh(self, provider: Provider) -> str:
-        """Learns the provider's list. Returns the reason why it could not, or nothing."""
+        """Takes over the provider's list. Returns the reason of a failure, or nothing."""
         try:
             async with asyncio.timeout(LIST_SECONDS):
                 listed = await self._ask(provider)

@@ -9,8 +9,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from services.models.providers.facts import MediaKind, ModelFacts
-from services.models.providers.history.call_ids import MISTRAL_IDS
-from services.models.providers.history.tool_names import GEMINI_NAMES
+from services.models.providers.names import GEMINI_NAMES, MISTRAL_IDS
 
 SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 PENALTIES = frozenset({"frequency_penalty", "presence_penalty"})
@@ -26,7 +25,7 @@ EFFORTS = ("low", "medium", "high", "xhigh", "max")
 EFFORTS_OR_NONE = ("none", *EFFORTS)
 
 Families: TypeAlias = Sequence[tuple[re.Pattern[str], ModelFacts]]
-"""The first pattern that matches an id says what its model takes."""
+"""Patterns of ids, with the facts of their models. The first one that matches an id holds."""
 
 COMPATIBLE_FACTS = ModelFacts(developer_role=False)
 """vLLM and other servers: their chat templates seldom know `developer`, and they take all the rest."""
@@ -49,7 +48,7 @@ def first_match(families: Families, model_id: str) -> ModelFacts:
 
 @lru_cache(maxsize=1024)
 def facts_of_server(model_id: str) -> ModelFacts:
-    """The facts of a model that another server than its vendor's may serve, as far as its name tells them."""
+    """The facts of a model that another server than its vendor's may serve, as far as its name shows them."""
     facts = COMPATIBLE_FACTS
     if _MISTRAL.search(model_id):
         facts = replace(facts, call_ids=MISTRAL_IDS)

@@ -1,4 +1,4 @@
-"""Listings: how APIs list their models, and what they say of each.
+"""Listings: how APIs list their models, with which facts of each.
 
 Sources: `openai.types.Model` of openai 3.54 (with `shutdown_date`), `anthropic.types.ModelInfo` of anthropic 2.12,
 `ModelCard` in vLLM's vllm/entrypoints/openai (`max_model_len`), and `get_res_model_info` in llama.cpp's tools/server
@@ -16,12 +16,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from proto.models_pb2 import ModelCapabilities
 from services.models.catalog.lifecycle import UNKNOWN, State
-from services.models.validation.limits import MAX_SERVED_NAMES
 from services.shared import json_text
 
 MAX_TOKENS = 2**31 - 1
 
 MAX_NEXT_PAGE_LENGTH = 1024
+
+MAX_SERVED_NAMES = 32
+"""Of one model, as its server lists it and as a registration says."""
 
 Entry: TypeAlias = Mapping[str, Any]
 """A model in a list, as its server writes it."""
@@ -80,7 +82,7 @@ def no_query(_: str) -> str:
 
 
 def is_for_chat(model_id: str, _: Entry) -> bool:
-    """Whether a model chats, as far as its id tells."""
+    """Whether a model chats, as far as its id shows."""
     return not _OTHER_KINDS.search(model_id)
 
 

@@ -104,7 +104,7 @@ def _alternatives(clause: object) -> Iterator[tuple[str, str]]:
 
 
 def _periods(model: ModelInfo) -> list[dict[str, Any]]:
-    """What the model costs from which day on, the newest last."""
+    """The rates of a model by the day from which they hold, the newest last."""
     conditional = model.prices if isinstance(model.prices, list) else [ConditionalPrice(prices=model.prices)]
     return [
         {"since": _since(price.constraint), "tiers": tiers} for price in conditional if (tiers := _tiers(price.prices))
@@ -121,7 +121,7 @@ def _since(constraint: object) -> str:
 
 
 def _tiers(price: ModelPrice) -> list[dict[str, int]]:
-    """The rates by the length of the prompt. Empty where tokens are not all that is counted, or not all alike."""
+    """The rates by the length of the prompt. Empty where more than tokens is counted, or tokens of media differ."""
     rates = {name: getattr(price, key) for name, key in RATES.items()}
     if rates["prompt"] is None or rates["completion"] is None or _counts_other_media(price):
         return []

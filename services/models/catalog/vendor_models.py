@@ -57,7 +57,7 @@ class VendorModels:
 
     def look_up(self, name: str) -> VendorModel | None:
         """The model of this name or id, listed or not: of `vendor/id` too, and of an id that is plainly a vendor's."""
-        known = self.find(name)
+        known = self._models.get(name)
         if known:
             return known
         vendor = self.named_vendor(name)
@@ -115,7 +115,7 @@ class VendorModels:
 
     def learn(self, vendor: Vendor, listed: Iterable[ListedModel], today: datetime.date) -> int:
         """Takes over a vendor's whole list, or the first `MAX_LISTED_MODELS` of it. Returns how many there are."""
-        # An id that begins with a vendor's name leads to that vendor, whoever lists it.
+        # An id that begins with a vendor's name leads to that vendor, even if another one lists it.
         own = (model for model in listed if not self.named_vendor(model.id))
         models = {model.id: model for model in islice(own, MAX_LISTED_MODELS)}
         self._lists[vendor.name] = _List(today, models)

@@ -1,1 +1,1 @@
-"""A chat: prompt, checks, target, session, dialect, exchange and end, in this order, for all three of its calls."""
+"""Chats: prompt, checks, target, session, dialect, exchange and end, in this order, for all three calls."""

@@ -13,8 +13,8 @@ from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
-from services.models.providers.errors.host_disclosure import HostDisclosure
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
+from services.models.providers.host_disclosure import HostDisclosure
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
@@ -26,7 +26,7 @@ from services.shared.rpc import Call
 
 
 class ChatService:
-    """Chats with any model: answered whole, streamed, or shown as what would be sent."""
+    """The service for chats with any model: answers them, streams the answers, or previews the requests."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ChatService:
         self._trust = trust
 
     async def answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
-        """The whole answer. Raises PlatformErrors; after one, nothing of the chat is kept in its session."""
+        """The complete answer. Raises PlatformErrors; the session is then unchanged."""
         async with self._begin(request, call) as running:
             response = await chat(
                 self._transports.of(running.target.untrusted),
@@ -56,7 +56,7 @@ class ChatService:
         return response
 
     async def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        """The answer in chunks, of which the last has the whole response. Raises as `answer` does."""
+        """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
         async with self._begin(request, call) as running:
             chunks = chat_stream(
                 self._transports.of(running.target.untrusted),
@@ -73,7 +73,7 @@ class ChatService:
                     yield chunk
 
     async def preview(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
-        """The upstream request that `answer`, or `stream`, would send. Nothing is sent and no session is read."""
+        """The upstream request that `answer` or `stream` would send. Sends no request and reads no session."""
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
@@ -83,7 +83,7 @@ class ChatService:
 
     @contextlib.asynccontextmanager
     async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[RunningChat]:
-        """A chat that is ready to be sent. Its turn in the session ends with the block."""
+        """Prepares a chat for its exchange. Its turn in the session ends with the block."""
         prompted = await self._prepare(request, call)
         target = self._resolve(prompted.conversation.request, call)
         with HostDisclosure(target, to_stranger=self._trust.is_stranger(call)):
@@ -91,7 +91,7 @@ class ChatService:
                 yield RunningChat(prompted, target, turn, call)
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
-        """The conversation with its prompt, checked."""
+        """Adds the prompt to the conversation, and checks it."""
         prompted = await with_system_prompt(request, self._prompts)
         conversation = prompted.conversation
         request = conversation.request

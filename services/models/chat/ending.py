@@ -1,4 +1,4 @@
-"""The end of a chat: what is kept of it, added to its response and logged."""
+"""The end of a chat: its answer is appended to the session, completed, and logged."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from google.protobuf.duration_pb2 import Duration
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Target
-from services.models.providers.exchange import usage_facts
+from services.models.providers.usage import usage_facts
 from services.models.sessions.turn import Turn
 from services.shared.rpc import Call, new_request_id
 
 
 class RunningChat:
-    """A chat that has been sent, or is about to be."""
+    """A chat from its exchange to its end."""
 
     def __init__(self, prompted: Prompted, target: Target, turn: Turn, call: Call) -> None:
         self.target = target
@@ -24,16 +24,16 @@ class RunningChat:
 
     @property
     def conversation(self) -> Conversation:
-        """What is sent, with the session's history."""
+        """The conversation that is sent, with the session's history."""
         return self._turn.conversation
 
     def note_output(self) -> None:
-        """Takes the time of a stream's first chunk. Does nothing for those after it."""
+        """Records the time of a stream's first chunk; call it for each chunk."""
         if self._first_output_seconds is None:
             self._first_output_seconds = self._call.elapsed_seconds()
 
     async def complete(self, response: models_pb2.ChatResponse) -> None:
-        """Keeps a whole answer in its session, adds what only the service knows, and logs what was used."""
+        """Appends a complete answer to its session, sets the service's own fields in it, and logs the usage."""
         await self._turn.complete(response)
         self._describe(response)
         log_fields = self._call.log_fields
@@ -59,7 +59,7 @@ class RunningChat:
 
 
 def record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
-    """Logs what was used, also of an answer that broke off."""
+    """Adds the usage to the call's log line, also that of an interrupted answer."""
     call.log_fields.update(usage_facts(usage))
 
 

@@ -1,4 +1,4 @@
-"""What Chat would send, without sending it."""
+"""Previews: the upstream request of a chat, without sending it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from services.models.providers.encoding import prepare
 from services.shared.errors import LimitExceeded
 
 MAX_BODY_BYTES = 30 * 1024 * 1024
-"""What fits into an answer of 32 MiB beside the rest of it. Only media make a body so large."""
+"""Limit that leaves space for the rest of a response of 32 MiB. Only bodies with media are so large."""
 
 
 def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.PreviewChatResponse:
-    """The upstream request of `chat`, or of `chat_stream`, without its headers. Raises as `prepare` does,
-    and LimitExceeded for a body that does not fit into an answer."""
+    """The upstream request of `chat` or `chat_stream`, without its headers.
+
+    Raises as `prepare` does, and LimitExceeded for a body that does not fit into a response.
+    """
     conversation = prompted.conversation
     target, encoded = prepare(conversation, target, stream=stream)
     request = encoded.request
@@ -29,7 +31,7 @@ def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.P
         method=request.method,
         path=request.path,
         body_json=request.body.decode(),
-        warnings=[*target.warnings, *encoded.notices, *prompted.warnings, *_left_out(conversation.request)],
+        warnings=[*target.warnings, *encoded.notices, *prompted.warnings, *_session_notices(conversation.request)],
         provider=target.provider,
         model=target.model,
         source=target.source,
@@ -37,7 +39,7 @@ def preview(prompted: Prompted, target: Target, *, stream: bool) -> models_pb2.P
     )
 
 
-def _left_out(request: models_pb2.ChatRequest) -> Iterator[models_pb2.Notice]:
+def _session_notices(request: models_pb2.ChatRequest) -> Iterator[models_pb2.Notice]:
     if request.session_id:
         yield models_pb2.Notice(
             code="SESSION_NOT_PREVIEWED",

@@ -1,4 +1,4 @@
-"""Puts a registered prompt, with its variables filled, before a conversation."""
+"""System prompts: a registered prompt, with its variables filled in, as the first message of a conversation."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.offload import run_in_thread_if_large
 
 MAX_RENDERED_BYTES = 16 * 1024 * 1024
-"""Of a text with its variables filled: a long value in many places must not fill the memory."""
+"""Limit for a text with its variables filled in: a long value that is used often must not fill the memory."""
 
 MAX_UNUSED_SHOWN = 100
 FILL_WORK = 8
-"""How many times as long a text may take that has variables, wherever they are, as one without."""
+"""Work of a text with variables, at worst, as a multiple of one without."""
 
 
 class Prompted(NamedTuple):
     conversation: Conversation
     prompt: models_pb2.ResolvedPrompt | None
-    """The prompt that was used, if any."""
+    """The prompt in use, if any."""
     warnings: Sequence[models_pb2.Notice] = ()
-    """What its caller should know of the prompt."""
+    """Warnings about the prompt."""
 
 
 class Filled(NamedTuple):
@@ -37,8 +37,10 @@ class Filled(NamedTuple):
 
 
 async def with_system_prompt(request: models_pb2.ChatRequest, prompts: PromptRegistry) -> Prompted:
-    """The conversation that is to be sent: its system prompt first, and the prompt's defaults wherever the request
-    says nothing itself. Raises NotFound for an unknown prompt, and InvalidRequest for variables without values."""
+    """The conversation with its system prompt first, and with the prompt's defaults for fields that are not set.
+
+    Raises NotFound for an unknown prompt, and InvalidRequest for variables without values.
+    """
     if request.HasField("prompt"):
         if request.system_prompt_name:
             raise InvalidRequest.field("system_prompt_name", "excludes prompt; set one of the two")
@@ -74,15 +76,15 @@ async def _resolve(reference: models_pb2.PromptRef, prompts: PromptRegistry) -> 
 
 
 async def _fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
-    """As `fill`, beside the loop where there is much to fill."""
+    """Calls `fill`, in a thread if there is much to fill in."""
     work = FILL_WORK * len(found.prompt.content) + sum(map(len, variables.values()))
     return await run_in_thread_if_large(work, fill, found, variables)
 
 
 def fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
-    """The prompt's text with a value in the place of each variable, and a warning for each value without a place.
+    """The prompt's text with its variables replaced by values, and a warning for each unused value.
 
-    Raises InvalidRequest naming all that have none.
+    Raises InvalidRequest naming all variables without values.
     """
     prompt = found.prompt
     values = dict(variables)
@@ -97,7 +99,7 @@ def fill(found: Resolved, variables: Mapping[str, str]) -> Filled:
 
 
 def _refuse_variables(prompt: models_pb2.Prompt) -> None:
-    """A prompt that is asked for by its name alone comes without values."""
+    """Raises InvalidRequest for a prompt with variables: a reference by name alone has no values for them."""
     if prompt.variables:
         description = "has variables; ask for it with the field prompt, which takes their values"
         raise _missing(prompt, prompt.variables, [FieldViolation("system_prompt_name", description)])
@@ -119,7 +121,7 @@ def _unused(prompt: models_pb2.Prompt, name: str) -> models_pb2.Notice:
 
 
 def with_defaults(request: models_pb2.ChatRequest, defaults: models_pb2.PromptDefaults) -> models_pb2.ChatRequest:
-    """The request, with the prompt's defaults wherever it says nothing itself."""
+    """The request, with the prompt's defaults for fields that are not set."""
     merged = models_pb2.ChatRequest()
     merged.CopyFrom(request)
     merged.model = request.model or defaults.model

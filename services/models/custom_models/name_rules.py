@@ -1,4 +1,4 @@
-"""Which names a registration may take, and which it may be served under."""
+"""Name rules: the names that a registration may take, and those that it is served under."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Overrides = Literal["allow", "refuse"]
 
 
 class NameRules:
-    """Keeps strangers from taking names that others use: those of vendors' models, those that the operator gives, and
-    those of registered models. Strangers cannot be told apart, so what one has registered no other may change either.
+    """Keeps strangers from taking names in use: those of vendors' models, of the operator's aliases and of registered
+    models. Strangers are anonymous, so no stranger may change the registration of another one either.
 
     `overrides` allows or refuses it for everybody; None allows it to the operator alone.
     """
@@ -30,7 +30,7 @@ class NameRules:
         self._overrides = overrides
 
     def may_override(self, by_stranger: bool) -> bool:
-        """Whether a name may be taken away from what has it."""
+        """Whether a registration may take a name that is in use."""
         return self._overrides == "allow" or (self._overrides is None and not by_stranger)
 
     def check(self, model: RegisteredModel, *, replaces: bool) -> None:
@@ -55,7 +55,7 @@ class NameRules:
         return self._vendor_models.is_built_in(name)
 
     def taken(self, name: str) -> PreconditionFailed:
-        """The error for whoever would change or remove the registration of a name and may not."""
+        """The error for a caller who may not change or remove the registration of a name."""
         return PreconditionFailed(
             f"{shorten(name)} is registered, and as callers cannot be told apart none of them may change or remove it,"
             f" unless the operator sets {SETTING}=allow; register the model under another name",
@@ -64,20 +64,20 @@ class NameRules:
         )
 
     def serves(self, model: RegisteredModel, name: str) -> bool:
-        """Whether a registration is what its name or alias `name` stands for. A stranger's one stands back wherever the
-        name leads somewhere without it, which it may not have done when it was registered."""
+        """Whether its name or alias `name` leads to this registration. A stranger's gives way to any other model of the
+        name, which a vendor may have listed later."""
         return not model.untrusted or self._overrides == "allow" or not self.hidden_by(name)
 
     def hidden_by(self, name: str) -> str:
-        """What a name leads to without any registration; empty when that is nothing."""
+        """The owner of a name without any registration, in words; empty when there is none."""
         if name in self._aliases:
             return "an alias of the operator's"
         vendor_model = self._vendor_models.look_up(name)
         return f"a model of {vendor_model.vendor.title}'s" if vendor_model else ""
 
     def _reserved_for(self, name: str, listed: Mapping[str, str]) -> str:
-        """What a name could be taken for, as names that differ in upper and lower case alone are; `listed` are those of
-        vendors by themselves in lower case."""
+        """The owner of a name that differs from this one at most in upper and lower case, in words; empty when there
+        is none. `listed` are the names of vendors' models by themselves in lower case."""
         lower = name.lower()
         if lower in {alias.lower() for alias in self._aliases}:
             return "an alias of the operator's"

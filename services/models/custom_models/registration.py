@@ -8,12 +8,13 @@ from itertools import islice
 
 from proto import models_pb2
 from services.models.access.credentials import Credentials
+from services.models.catalog.listings import MAX_SERVED_NAMES
 from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.transport.api_roots import normalize_base_url
 from services.models.transport.base_urls import base_url_problem
 from services.models.validation.extra_body import reserved_in
-from services.models.validation.fields import problem_with_line, refuse
-from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
+from services.models.validation.fields import line_problem, raise_if_invalid
+from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS
 from services.models.validation.request import EFFORT
 from services.shared import json_text
 from services.shared.errors import FieldViolation
@@ -45,7 +46,7 @@ def build_registered_model(
     `credentials` knows which keys may be named. Where the endpoint leads is not looked at. Raises InvalidRequest naming
     every field that is wrong.
     """
-    refuse(_violations(request, credentials, by_stranger=by_stranger))
+    raise_if_invalid(_violations(request, credentials, by_stranger=by_stranger))
     definition = Definition(
         name=request.name,
         endpoint=normalize_base_url(request.endpoint),
@@ -96,10 +97,10 @@ def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[Fi
         yield FieldViolation("health_check", f"is longer than {MAX_PATH_LENGTH} characters")
     elif path and not (path.startswith("/") and _URL_TEXT.fullmatch(path) and not set("?#\\") & set(path)):
         yield FieldViolation("health_check", "must be a path that begins with /, such as /health, without a query")
-    problem = problem_with_line(request.upstream_model, MAX_UPSTREAM_MODEL_LENGTH)
+    problem = line_problem(request.upstream_model, MAX_UPSTREAM_MODEL_LENGTH)
     if problem:
         yield FieldViolation("upstream_model", problem)
-    problem = problem_with_line(request.provider, MAX_PROVIDER_LENGTH)
+    problem = line_problem(request.provider, MAX_PROVIDER_LENGTH)
     if problem or not request.provider.isprintable():
         yield FieldViolation("provider", problem or "contains characters that cannot be shown")
     problem = _problem_with_options(request.default_options_json) if request.default_options_json else None
@@ -163,7 +164,7 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
     names = enumerate(capabilities.served_names[:MAX_SERVED_NAMES])
     texts |= {f"served_names[{index}]": name for index, name in names}
     for field, text in texts.items():
-        problem = problem_with_line(text, MAX_CAPABILITY_TEXT_LENGTH)
+        problem = line_problem(text, MAX_CAPABILITY_TEXT_LENGTH)
         if problem:
             yield FieldViolation(f"capabilities.{field}", problem)
 

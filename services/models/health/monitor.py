@@ -19,7 +19,6 @@ MAX_PROBES_AT_ONCE = 16
 
 MAX_UNWATCHED = 1024
 
-
 FRESH_SECONDS = 1.0
 """A younger result answers a caller; with an older one the model is probed again."""
 
@@ -35,7 +34,7 @@ class _Record:
         """When the newest result came, in the loop's time."""
         self.running: asyncio.Task[None] | None = None
         self.listed: ListedFacts | None = None
-        """The newest that the server has listed; they stay when it falls silent."""
+        """The newest facts that the server has listed; they stay when it falls silent."""
         self.status = models_pb2.ModelStatus(
             name=probe.model,
             status=UNKNOWN,
@@ -67,7 +66,7 @@ class HealthMonitor:
     """Probes models, and keeps the newest result of each.
 
     Watched models (the registered ones) are probed in the background until they are forgotten; others only when
-    somebody asks for them. `close` ends all probing.
+    a caller asks for them. `close` ends all probing.
     """
 
     def __init__(

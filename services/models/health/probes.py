@@ -25,10 +25,10 @@ from services.models.health.results import (
     UNREACHABLE_REASONS,
     ProbeResult,
     healthy,
+    is_missing_path,
     is_success,
     judge_failure,
     judge_list,
-    tells_of_path,
     within_time,
 )
 from services.models.transport.api_roots import VERSION, RootSearch
@@ -39,7 +39,7 @@ from services.shared.offload import run_in_thread_if_large
 
 
 class Probe(Protocol):
-    """One free question about one model. Probes that ask the same are equal."""
+    """A question about one model, without cost. Probes with the same question are equal."""
 
     @property
     def model(self) -> str:
@@ -51,7 +51,7 @@ class Probe(Protocol):
 
     @property
     def untrusted(self) -> bool:
-        """Whether a stranger has said where to ask."""
+        """Whether a stranger has registered the URL."""
 
     async def ask(self, client: Transport) -> ProbeResult:
         """Asks, for at most `PROBE_SECONDS`. A failure of the server is a result, never an error."""
@@ -178,7 +178,7 @@ class ProviderProbe:
 
     model: str
     url: str
-    """Where it is likeliest; `other_urls` are asked in turn where there is no such path."""
+    """The likeliest URL; `other_urls` are asked in turn where the server has no such path."""
     variable: str
     """The environment variable that the provider's key comes from."""
     headers: Mapping[str, str] | None = field(repr=False)
@@ -204,7 +204,7 @@ class ProviderProbe:
         async with client.get(url, headers) as answer:
             if is_success(answer):
                 return healthy(url)
-            if answer.status == 404 and not await tells_of_path(answer):
+            if answer.status == 404 and not await is_missing_path(answer):
                 message = "the provider does not serve this model to this key; call one that ListModels names"
                 return ProbeResult(UNHEALTHY, "MODEL_NOT_SERVED", message, url)
             hint = f"the provider refuses the key in {self.variable}; set that variable to a valid one"

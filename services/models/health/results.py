@@ -49,7 +49,7 @@ NO_ANSWER_REASONS = {
 
 NO_ANSWER_MESSAGES = {
     "TIMEOUT": f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it",
-    "TLS_FAILED": "no TLS connection; check that the server speaks https and that its certificate is trusted here",
+    "TLS_FAILED": "no TLS connection; check that the server speaks https; name a private authority in MODELS_CA_FILE",
     "CONNECT_FAILED": "no connection; start the server, or register the model with the endpoint where it listens",
     "BAD_RESPONSE": "the connection broke, or what answers does not speak HTTP; check the endpoint and the server",
 }
@@ -98,29 +98,29 @@ async def judge_failure(answer: StreamedResponse, url: str, key_hint: str) -> Pr
     return ProbeResult(DEGRADED, "HTTP_STATUS", message, url)
 
 
-async def tells_of_path(answer: StreamedResponse) -> bool:
+async def is_missing_path(answer: StreamedResponse) -> bool:
     """Whether a 404 says that there is no such path, and not only that the model is not there."""
     body = await answer.read_start()
-    return await run_in_thread_if_large(decoding_work(body), _tells_that_a_path_is_not_there, body)
+    return await run_in_thread_if_large(decoding_work(body), _names_the_path, body)
 
 
-def _tells_that_a_path_is_not_there(body: bytes) -> bool:
-    told = read_error(body)
-    return bool(told.message or told.words) and read_fault(404, body).reason == "UPSTREAM_PATH_NOT_FOUND"
+def _names_the_path(body: bytes) -> bool:
+    error = read_error(body)
+    return bool(error.message or error.words) and read_fault(404, body).reason == "UPSTREAM_PATH_NOT_FOUND"
 
 
 async def _is_loading(answer: StreamedResponse) -> bool:
     """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
     body = await answer.read_start()
-    return await run_in_thread_if_large(decoding_work(body), _tells_of_loading, body)
+    return await run_in_thread_if_large(decoding_work(body), _says_loading, body)
 
 
-def _tells_of_loading(body: bytes) -> bool:
+def _says_loading(body: bytes) -> bool:
     try:
-        told = json_text.decode(body)
+        answer = json_text.decode(body)
     except json_text.Malformed:
         return False
-    error = told.get("error") if isinstance(told, dict) else None
+    error = answer.get("error") if isinstance(answer, dict) else None
     return isinstance(error, dict) and error.get("type") == "unavailable_error"
 
 

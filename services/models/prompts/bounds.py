@@ -1,4 +1,4 @@
-"""How much may be kept of prompts, checked where it is stored. What is there already, however much, is served."""
+"""Bounds of stored prompts, checked when they are written. Prompts that exceed them already are still served."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.models.prompts.record import PromptLine
+from services.models.prompts.record import PromptRecord
 from services.shared.errors import LimitExceeded
 
 MEBIBYTE = 1024 * 1024
@@ -15,40 +15,40 @@ MEBIBYTE = 1024 * 1024
 MAX_VERSIONS = 10_000
 MAX_LABELS = 256
 MAX_PROMPT_BYTES = 1024 * MEBIBYTE
-"""Of one prompt."""
+"""Limit for one prompt."""
 
 MAX_STORED_BYTES = 8 * 1024 * MEBIBYTE
-MAX_HELD_BYTES = 64 * MEBIBYTE
-"""Of all prompts: in the database, and in the memory of each process."""
+MAX_MEMORY_BYTES = 64 * MEBIBYTE
+"""Limits for all prompts, in the database and in the memory of each process."""
 
 
-class Extent(NamedTuple):
-    """How much there is of one prompt, or of several."""
+class PromptUsage(NamedTuple):
+    """The size of one prompt, or of several together."""
 
     versions: int = 0
     labels: int = 0
     stored_bytes: int = 0
-    held_bytes: int = 0
+    memory_bytes: int = 0
 
     @classmethod
-    def of(cls, line: PromptLine | None) -> Extent:
-        return cls(line.count, len(line.labels), line.stored_bytes, line.held_bytes) if line else cls()
+    def of(cls, record: PromptRecord | None) -> PromptUsage:
+        return cls(record.count, len(record.labels), record.stored_bytes, record.memory_bytes) if record else cls()
 
     @classmethod
-    def of_all(cls, lines: Iterable[PromptLine]) -> Extent:
-        return functools.reduce(cls.plus, map(cls.of, lines), cls())
+    def of_all(cls, records: Iterable[PromptRecord]) -> PromptUsage:
+        return functools.reduce(cls.plus, map(cls.of, records), cls())
 
-    def plus(self, other: Extent) -> Extent:
-        return Extent(*map(operator.add, self, other))
+    def plus(self, other: PromptUsage) -> PromptUsage:
+        return PromptUsage(*map(operator.add, self, other))
 
-    def minus(self, other: Extent) -> Extent:
-        return Extent(*map(operator.sub, self, other))
+    def minus(self, other: PromptUsage) -> PromptUsage:
+        return PromptUsage(*map(operator.sub, self, other))
 
 
-def refuse_excess(name: str, before: Extent, after: Extent, others: Extent) -> None:
-    """Raises LimitExceeded when a change of one prompt makes more of it than may be kept.
+def check_bounds(name: str, before: PromptUsage, after: PromptUsage, others: PromptUsage) -> None:
+    """Raises LimitExceeded when a change of one prompt exceeds a bound.
 
-    `others` are all other prompts together, as far as this process knows them.
+    `others` are all other prompts together, as far as this process has loaded them.
     """
     if after.versions > max(before.versions, MAX_VERSIONS):
         raise _full(
@@ -64,10 +64,10 @@ def refuse_excess(name: str, before: Extent, after: Extent, others: Extent) -> N
             f"all prompts together may have {MAX_STORED_BYTES // MEBIBYTE} MiB; their operator must make room",
             reason="PROMPTS_LIMIT",
         )
-    if after.held_bytes > max(before.held_bytes, MAX_HELD_BYTES - others.held_bytes):
+    if after.memory_bytes > max(before.memory_bytes, MAX_MEMORY_BYTES - others.memory_bytes):
         raise LimitExceeded(
             "the newest versions of all prompts, and those with labels, may have"
-            f" {MAX_HELD_BYTES // MEBIBYTE} MiB together; archive prompts that nobody uses, or remove labels",
+            f" {MAX_MEMORY_BYTES // MEBIBYTE} MiB together; archive prompts that nobody uses, or remove labels",
             reason="PROMPTS_LIMIT",
         )
 

@@ -1,4 +1,5 @@
-"""The history of prompts: who did what, when and why. Rows are added beside what they tell, and never changed."""
+"""Events of prompts: an audit log of all changes. Events are added in the transaction of the change, and never
+changed."""
 
 from __future__ import annotations
 
@@ -21,31 +22,31 @@ ARCHIVED = "archived"
 UNARCHIVED = "unarchived"
 
 
-class Account(NamedTuple):
-    """Who changes something, and why, as they say."""
+class Actor(NamedTuple):
+    """The actor of a change and the reason, as given by the caller."""
 
-    actor: str
+    name: str
     reason: str
 
 
-async def record(
+async def add_event(
     connection: AsyncConnection,
     kind: str,
     name: str,
     version: int,
-    by: Account,
+    by: Actor,
     *,
     label: str = "",
     previous_version: int = 0,
 ) -> None:
-    """Adds an event to the history, in the transaction of what it tells."""
+    """Adds an event, in the transaction of the change."""
     event = {
         "type": kind,
         "name": name,
         "version": version,
         "label": label,
         "previous_version": previous_version,
-        "actor": by.actor,
+        "actor": by.name,
         "reason": by.reason,
         "time": now(),
     }
@@ -53,7 +54,7 @@ async def record(
 
 
 async def newest_id(connection: AsyncConnection) -> int:
-    """The id of the newest event of all; 0 when there is none."""
+    """The id of the newest event of all prompts; 0 if there is none."""
     newest: int | None = await connection.scalar(select(func.max(prompt_events.c.id)))
     return newest or 0
 
@@ -61,7 +62,7 @@ async def newest_id(connection: AsyncConnection) -> int:
 async def read_page(
     connection: AsyncConnection, request: models_pb2.ListPromptEventsRequest
 ) -> models_pb2.ListPromptEventsResponse:
-    """A page of one prompt's history, newest first; empty for a prompt that never was."""
+    """A page of one prompt's events, newest first; empty for an unknown prompt."""
     start = read_page_token(request, Number)
     query = select(prompt_events).where(prompt_events.c.name == request.name)
     if start is not None:

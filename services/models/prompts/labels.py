@@ -1,20 +1,20 @@
-"""The labels of prompts: what may be one, and which names mean something."""
+"""Labels of prompts: their syntax, and the labels with a meaning."""
 
 from __future__ import annotations
 
 import re
 
 PRODUCTION = "production"
-"""The label whose version is in force."""
+"""The label of the version in force."""
 
 LATEST = "latest"
-"""Reserved: elsewhere it is a label that moves by itself, and here a label moves only when somebody moves it."""
+"""A reserved label: in other systems it moves by itself, and here labels move only on request."""
 
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def problem_with_label(label: str) -> str | None:
-    """Says why `label` cannot be set, or None when it can."""
+def label_problem(label: str) -> str | None:
+    """The reason why `label` cannot be set, or None if it can."""
     if not label:
         return "is required"
     if label == LATEST:

@@ -1,7 +1,7 @@
-"""One prompt as it is held in memory: the line of its versions, and the labels that point into it.
+"""The record of a prompt in memory: its versions, labels, and archive state.
 
-Of its versions only those are held whole that a chat may ask for at any moment: the one in force, the newest, and those
-with labels. Of the others only their number is known.
+The texts of only those versions are in memory that a chat is likely to use: the version in force, the newest, and those
+with labels. Of all others, only the numbers are known.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from services.shared.errors import NotFound
 
 
 class Choice(NamedTuple):
-    """The version that a question leads to."""
+    """The number of the version that a reference resolves to."""
 
     version: int
     label: str
-    """The label through which it was found; empty when it was asked by number or is the newest."""
+    """The label by which it was found; empty if it was requested by number or is the newest."""
 
 
 class Resolved(NamedTuple):
-    """The version that a question led to, whole."""
+    """The version that a reference resolves to."""
 
     prompt: Prompt
-    """Shared by all who ask: not to be changed."""
+    """The shared message: do not change it."""
     label: str
-    """The label through which it was found; empty when it was asked by number or is the newest."""
+    """The label by which it was found; empty if it was requested by number or is the newest."""
 
     def describe(self) -> Prompt:
-        """The version as callers see it, as a copy."""
+        """A copy of the version for callers, with the resolved label."""
         prompt = Prompt()
         prompt.CopyFrom(self.prompt)
         prompt.resolved_label = self.label
@@ -41,39 +41,39 @@ class Resolved(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PromptLine:
-    """One prompt at one moment. Never changes: whoever holds one sees one consistent state."""
+class PromptRecord:
+    """An immutable snapshot of one prompt."""
 
     name: str
     count: int
-    """How many versions there are; they are numbered from 1, without gaps."""
+    """The number of versions; they are numbered from 1, without gaps."""
     newest: int
-    """The newest version that is not archived; 0 when all are."""
+    """The newest unarchived version; 0 if all are archived."""
     labels: Mapping[str, int]
-    held: Mapping[int, Prompt]
-    """The versions with labels, and the newest that is not archived. Each says its labels."""
+    loaded: Mapping[int, Prompt]
+    """The versions with labels and the newest unarchived one, each with its labels."""
     sizes: Mapping[int, int]
-    """How many bytes each of these has."""
-    outline: Prompt | None
-    """Of a prompt that is archived whole, the newest version without its texts: it stands for it in lists."""
+    """The sizes of these versions in bytes."""
+    summary: Prompt | None
+    """The newest version without its texts, if all versions are archived: the prompt's entry in lists."""
     stored_bytes: int
-    """Of all versions."""
-    held_bytes: int
-    """Of all that is in memory."""
+    """The size of all versions in the database."""
+    memory_bytes: int
+    """The size of the record in memory."""
     revision: int
-    """The id of its newest event: of two lines of one prompt the one with the higher is the newer."""
+    """The id of the newest event: of two records of one prompt, the one with the higher revision is newer."""
 
     def choose(self, version: int = 0, label: str = "") -> Choice:
         """The version with this number, else with this label, else the one in force. Raises NotFound."""
         if version:
-            self.require(version)
+            self.require_version(version)
             return Choice(version, "")
         if label:
-            return Choice(self.at_label(label), label)
+            return Choice(self.version_at_label(label), label)
         return self.in_force()
 
     def in_force(self) -> Choice:
-        """What label `production` points at if it is set, else the newest that is not archived. Raises NotFound."""
+        """The version with the label `production`, else the newest unarchived one. Raises NotFound."""
         if PRODUCTION in self.labels:
             return Choice(self.labels[PRODUCTION], PRODUCTION)
         if not self.newest:
@@ -84,32 +84,32 @@ class PromptLine:
             )
         return Choice(self.newest, "")
 
-    def listed(self, *, include_archived: bool) -> Prompt | None:
-        """The version that stands for the prompt in a list: the one in force; where all are archived, none or the
-        newest, without its texts."""
+    def list_entry(self, *, include_archived: bool) -> Prompt | None:
+        """The prompt's entry in a list: the version in force. If all versions are archived: None, or with
+        `include_archived` the newest one without its texts."""
         if self.newest:
-            return self.held[self.in_force().version]
-        return self.outline if include_archived else None
+            return self.loaded[self.in_force().version]
+        return self.summary if include_archived else None
 
     def newest_prompt(self) -> Prompt | None:
-        """The newest version that is not archived, if there is one."""
-        return self.held.get(self.newest)
+        """The newest unarchived version, if there is one."""
+        return self.loaded.get(self.newest)
 
-    def require(self, version: int) -> None:
-        """Raises NotFound, naming the newest version, unless there is this one, archived or not."""
+    def require_version(self, version: int) -> None:
+        """Raises NotFound, naming the newest version, if there is no such version. It may be archived."""
         if not 1 <= version <= self.count:
-            raise self.missing(version)
+            raise self.version_not_found(version)
 
-    def missing(self, version: int) -> NotFound:
-        """The error that says so."""
+    def version_not_found(self, version: int) -> NotFound:
+        """The error for an unknown version."""
         return NotFound(
             f"prompt {self.name} has no version {version}; its newest is {self.count}",
             reason="PROMPT_NOT_FOUND",
             metadata={"prompt": self.name, "newest_version": str(self.count)},
         )
 
-    def at_label(self, label: str) -> int:
-        """The version that a label points at. Raises NotFound naming the labels there are; nothing else is tried."""
+    def version_at_label(self, label: str) -> int:
+        """The version that a label points at. Raises NotFound naming the prompt's labels; there is no fallback."""
         version = self.labels.get(label)
         if version is not None:
             return version

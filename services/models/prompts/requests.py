@@ -1,12 +1,12 @@
-"""Checks of the requests that ask for prompts or change them. All raise InvalidRequest naming every wrong field."""
+"""Checks of requests that read or change prompts. All raise InvalidRequest, which names every wrong field."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from proto import models_pb2
-from services.models.prompts.labels import problem_with_label
-from services.models.validation.fields import MAX_NAME_LENGTH, problem_with_line, problem_with_lines, refuse
+from services.models.prompts.labels import label_problem
+from services.models.validation.fields import MAX_NAME_LENGTH, line_problem, raise_if_invalid, text_problem
 from services.models.validation.limits import MAX_PROMPT_TAGS, MAX_VARIABLES
 from services.shared.errors import FieldViolation
 
@@ -17,25 +17,25 @@ Change = models_pb2.SetPromptLabelRequest | models_pb2.ArchivePromptRequest
 
 
 def check_get(request: models_pb2.GetPromptRequest) -> None:
-    """What names one version: the prompt, and a version or a label or neither."""
-    refuse(_question_violations(request))
+    """Checks the reference to one version: a prompt's name, with a version, a label, or neither."""
+    raise_if_invalid(_question_violations(request))
 
 
 def check_list(request: models_pb2.ListPromptsRequest) -> None:
-    refuse(_list_violations(request))
+    raise_if_invalid(_list_violations(request))
 
 
 def check_reference(reference: models_pb2.PromptRef) -> None:
-    """The same for a reference in the field `prompt`."""
-    refuse(_reference_violations(reference))
+    """Checks the reference to one version in the field `prompt`."""
+    raise_if_invalid(_reference_violations(reference))
 
 
 def check_set_label(request: models_pb2.SetPromptLabelRequest) -> None:
-    refuse(_label_violations(request))
+    raise_if_invalid(_label_violations(request))
 
 
 def check_archive(request: models_pb2.ArchivePromptRequest) -> None:
-    refuse(_change_violations(request))
+    raise_if_invalid(_change_violations(request))
 
 
 def _question_violations(request: models_pb2.GetPromptRequest) -> Iterator[FieldViolation]:
@@ -66,7 +66,7 @@ def _reference_violations(reference: models_pb2.PromptRef) -> Iterator[FieldViol
 
 def _label_violations(request: models_pb2.SetPromptLabelRequest) -> Iterator[FieldViolation]:
     yield from _change_violations(request)
-    problem = problem_with_label(request.label)
+    problem = label_problem(request.label)
     if problem:
         yield FieldViolation("label", problem)
     if request.expected_version < 0:
@@ -78,9 +78,9 @@ def _change_violations(request: Change) -> Iterator[FieldViolation]:
         yield FieldViolation("name", "is required")
     if request.version < 0:
         yield FieldViolation("version", "must be 0 or more")
-    problem = problem_with_lines(request.reason, MAX_REASON_LENGTH)
+    problem = text_problem(request.reason, MAX_REASON_LENGTH)
     if problem:
         yield FieldViolation("reason", problem)
-    problem = problem_with_line(request.actor, MAX_ACTOR_LENGTH, joiners=True)
+    problem = line_problem(request.actor, MAX_ACTOR_LENGTH, joiners=True)
     if problem:
         yield FieldViolation("actor", problem)

@@ -1,6 +1,6 @@
-"""The versions of prompts between the tables and memory.
+"""Rows of prompt versions: their queries, and their conversion to messages.
 
-A version may have a megabyte of text, so each is read whole only where it is asked for, after how large it is.
+A version may have a megabyte of text, so texts are read only where they are needed, and after their sizes.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from services.shared.row_pages import fetch_page
 from services.shared.time_slices import TimeSlices
 
 KEYS_AT_ONCE = (1, 10, 100)
-"""How many versions a query asks for: whoever has fewer names one repeatedly, so that there are few queries."""
+"""Numbers of versions in a query. Smaller batches are padded with repetitions, so that there are only three queries."""
 BYTES_AT_ONCE = 2 * 1024 * 1024
-"""Of how many bytes of versions one query answers, beyond the first."""
+"""Limit for the versions in the result of one query, except the first."""
 
 Key = tuple[str, int]
 """A version: the name of its prompt, and its number."""
 
 _c = prompt_versions.c
 _SIZE = (_c.name, _c.version, _c.bytes)
-_OUTLINE = (_c.name, _c.version, _c.archived_at, _c.content_hash, _c.created_at)
+_SUMMARY = (_c.name, _c.version, _c.archived_at, _c.content_hash, _c.created_at)
 _WHOLE = tuple(_c)
 
 
 class Version(NamedTuple):
-    """A version whole, but for its labels."""
+    """A version without its labels, and its size in bytes."""
 
     prompt: Prompt
     size: int
 
 
 async def read_version(connection: AsyncConnection, key: Key) -> Prompt | None:
-    """One version whole, with its labels."""
+    """One version, with its texts and labels."""
     found = await read_versions(connection, [key])
     if key not in found:
         return None
     labels = await read_labels(connection, prompt_labels.c.name == key[0])
-    return labelled(found[key].prompt, labels[key[0]])
+    return with_labels(found[key].prompt, labels[key[0]])
 
 
 async def read_page(
@@ -59,17 +59,17 @@ async def read_page(
 ) -> models_pb2.ListPromptVersionsResponse:
     """A page of the versions of one prompt, newest first."""
     start = read_page_token(request, Number)
-    wanted = select(prompt_versions).where(_c.name == request.name).order_by(_c.version.desc())
+    query = select(prompt_versions).where(_c.name == request.name).order_by(_c.version.desc())
     if not request.include_archived:
-        wanted = wanted.where(_c.archived_at.is_(None))
+        query = query.where(_c.archived_at.is_(None))
     if start is not None:
-        wanted = wanted.where(_c.version < -start)
-    rows, more = await fetch_page(connection, wanted, _c.bytes, read_page_size(request))
+        query = query.where(_c.version < -start)
+    rows, more = await fetch_page(connection, query, _c.bytes, read_page_size(request))
     labels = await read_labels(connection, prompt_labels.c.name == request.name)
     response = models_pb2.ListPromptVersionsResponse()
     slices = TimeSlices()
     for row in rows:
-        response.prompts.append(labelled(_from_row(row), labels[request.name]))
+        response.prompts.append(with_labels(_from_row(row), labels[request.name]))
         await slices.yield_if_over()
     if more:
         response.next_page_token = write_page_token(request, -rows[-1].version)
@@ -77,32 +77,32 @@ async def read_page(
 
 
 async def read_sizes(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Key, int]:
-    """How many bytes each of these versions has."""
+    """The sizes of versions in bytes."""
     return {(row.name, row.version): row.bytes async for row in _rows(connection, _SIZE, keys)}
 
 
 async def read_versions(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Key, Version]:
-    """Versions whole, but for their labels."""
+    """Versions with their texts, but without their labels."""
     sizes = await read_sizes(connection, keys) if len(keys) > 1 else {}
     rows = _rows(connection, _WHOLE, keys, sizes)
     return {(row.name, row.version): Version(_from_row(row), row.bytes) async for row in rows}
 
 
-async def read_outlines(
+async def read_summaries(
     connection: AsyncConnection, keys: Sequence[Key], *, with_metadata: bool = False
 ) -> dict[Key, Prompt]:
     """Versions without their texts."""
-    columns = (*_OUTLINE, _c.metadata_json) if with_metadata else _OUTLINE
+    columns = (*_SUMMARY, _c.metadata_json) if with_metadata else _SUMMARY
     return {
-        (row.name, row.version): _outline(row, row.metadata_json if with_metadata else "")
+        (row.name, row.version): _summary(row, row.metadata_json if with_metadata else "")
         async for row in _rows(connection, columns, keys)
     }
 
 
-async def read_labels(connection: AsyncConnection, wanted: ColumnElement[bool]) -> Mapping[str, dict[str, int]]:
-    """The labels of each prompt, and the versions that they point at."""
+async def read_labels(connection: AsyncConnection, query: ColumnElement[bool]) -> Mapping[str, dict[str, int]]:
+    """The labels of the prompts that fulfil the condition, with the versions that they point at."""
     labels: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in await connection.execute(select(prompt_labels).where(wanted)):
+    for row in await connection.execute(select(prompt_labels).where(query)):
         labels[row.name][row.label] = row.version
     return labels
 
@@ -112,8 +112,8 @@ async def is_archived(connection: AsyncConnection, key: Key) -> bool:
     return await connection.scalar(archived_at) is not None
 
 
-def labelled(prompt: Prompt, labels: Mapping[str, int]) -> Prompt:
-    """The version with its labels. One whose labels differ is copied, never changed."""
+def with_labels(prompt: Prompt, labels: Mapping[str, int]) -> Prompt:
+    """The version with its labels, as a copy if they differ."""
     own = sorted(label for label, version in labels.items() if version == prompt.version)
     if prompt.labels == own:
         return prompt
@@ -125,7 +125,7 @@ def labelled(prompt: Prompt, labels: Mapping[str, int]) -> Prompt:
 
 
 def to_row(prompt: Prompt) -> dict[str, Any]:
-    """What is kept of a new version."""
+    """The row of a new version."""
     return {
         "name": prompt.name,
         "version": prompt.version,
@@ -145,45 +145,45 @@ async def _rows(
     keys: Sequence[Key],
     sizes: Mapping[Key, int] = MappingProxyType({}),
 ) -> AsyncGenerator[Row[Any], None]:
-    """These columns of these versions, as far as they are there, in no order."""
+    """The columns of the versions that exist, in any order."""
     slices = TimeSlices()
     for batch in _batches(keys, sizes):
         count = next(count for count in KEYS_AT_ONCE if count >= len(batch))
         padded = [*batch, *[batch[-1]] * (count - len(batch))]
-        values: dict[str, str | int] = {f"name_{place}": name for place, (name, _) in enumerate(padded)}
-        values |= {f"version_{place}": version for place, (_, version) in enumerate(padded)}
+        values: dict[str, str | int] = {f"name_{index}": name for index, (name, _) in enumerate(padded)}
+        values |= {f"version_{index}": version for index, (_, version) in enumerate(padded)}
         for row in await connection.execute(_query(columns, count), values):
             yield row
             await slices.yield_if_over()
 
 
 def _batches(keys: Sequence[Key], sizes: Mapping[Key, int]) -> Iterator[Sequence[Key]]:
-    """The keys in batches of what one query may answer with."""
+    """The keys in batches, each for one query."""
     batch: list[Key] = []
-    room = BYTES_AT_ONCE
+    free_bytes = BYTES_AT_ONCE
     for key in keys:
         size = sizes.get(key, 0)
-        if batch and (len(batch) == KEYS_AT_ONCE[-1] or size > room):
+        if batch and (len(batch) == KEYS_AT_ONCE[-1] or size > free_bytes):
             yield batch
-            batch, room = [], BYTES_AT_ONCE
+            batch, free_bytes = [], BYTES_AT_ONCE
         batch.append(key)
-        room -= size
+        free_bytes -= size
     if batch:
         yield batch
 
 
 @functools.cache
 def _query(columns: tuple[ColumnElement[Any], ...], count: int) -> Select[Any]:
-    """Asks for `count` versions. (With a comparison of pairs, SQLite would look at every row.)"""
+    """The query for `count` versions. (For a comparison of pairs, SQLite would scan all rows.)"""
     keys = [
-        (_c.name == bindparam(f"name_{place}")) & (_c.version == bindparam(f"version_{place}"))
-        for place in range(count)
+        (_c.name == bindparam(f"name_{index}")) & (_c.version == bindparam(f"version_{index}"))
+        for index in range(count)
     ]
     return select(*columns).where(or_(*keys))
 
 
 def _from_row(row: Row[Any]) -> Prompt:
-    prompt = _outline(row, row.metadata_json)
+    prompt = _summary(row, row.metadata_json)
     prompt.content = row.content
     prompt.commit_message = row.commit_message
     prompt.variables.extend(find_variables(row.content))
@@ -192,7 +192,7 @@ def _from_row(row: Row[Any]) -> Prompt:
     return prompt
 
 
-def _outline(row: Row[Any], metadata_json: str) -> Prompt:
+def _summary(row: Row[Any], metadata_json: str) -> Prompt:
     prompt = Prompt(name=row.name, version=row.version, content_hash=row.content_hash, created_at=row.created_at)
     if row.archived_at:
         archived_at = Timestamp()

@@ -1,4 +1,4 @@
-"""What a version of a prompt must be: checked and made here, numbered and kept by the registry."""
+"""New versions of prompts: checked and built here; the registry numbers and stores them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from itertools import islice
 from google.protobuf.json_format import MessageToDict
 
 from proto import models_pb2
-from services.models.prompts.labels import problem_with_label
+from services.models.prompts.labels import label_problem
 from services.models.prompts.templates import find_lookalikes, find_variables
-from services.models.validation.fields import problem_with_line, problem_with_lines, refuse
+from services.models.validation.fields import line_problem, raise_if_invalid, text_problem
 from services.models.validation.limits import MAX_LABELS, MAX_PROMPT_TAGS, MAX_VARIABLES
 from services.models.validation.request import check_chat_request
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -29,16 +29,16 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
 
 def is_name(name: str) -> bool:
-    """Whether a prompt may be called so."""
+    """Whether a text is a valid name of a prompt."""
     return bool(_NAME.fullmatch(name))
 
 
-def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
-    """The version that `request` asks for, still without its number and time.
+def build_version(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
+    """Builds the version of a request, without its number and time.
 
-    Raises InvalidRequest naming every field that is wrong, or Unimplemented for defaults that a chat cannot use yet.
+    Raises InvalidRequest naming every wrong field, or Unimplemented for defaults that a chat cannot use yet.
     """
-    refuse(_violations(request))
+    raise_if_invalid(_violations(request))
     prompt = models_pb2.Prompt(
         name=request.name,
         content=request.content,
@@ -47,32 +47,32 @@ def define(request: models_pb2.RegisterPromptRequest) -> models_pb2.Prompt:
     )
     if request.HasField("metadata"):
         prompt.metadata.CopyFrom(request.metadata)
-    # Empty defaults are none; otherwise they would make two versions of one content.
+    # Empty defaults equal unset ones; otherwise the same content could have two versions.
     if request.defaults.ByteSize():
         prompt.defaults.CopyFrom(request.defaults)
     prompt.content_hash = _hash(prompt)
     return prompt
 
 
-def warn(
+def registration_warnings(
     request: models_pb2.RegisterPromptRequest, prompt: models_pb2.Prompt, created: bool
 ) -> Sequence[models_pb2.Notice]:
-    """What whoever registered `prompt` should know."""
+    """The warnings for the caller who registered `prompt`."""
     return [*_lookalike_warnings(prompt), *(() if created else _metadata_warnings(request, prompt))]
 
 
 def _lookalike_warnings(prompt: models_pb2.Prompt) -> Iterator[models_pb2.Notice]:
-    lines = list(islice(find_lookalikes(prompt.content), MAX_LINES_SHOWN))
-    if lines:
-        places = ", ".join(map(str, lines))
-        message = f"double braces in line {places} are plain text; a variable is {{{{name}}}}, without blanks or dots"
+    numbers = list(islice(find_lookalikes(prompt.content), MAX_LINES_SHOWN))
+    if numbers:
+        lines = ", ".join(map(str, numbers))
+        message = f"double braces in line {lines} are plain text; a variable is {{{{name}}}}, without blanks or dots"
         yield models_pb2.Notice(code="NOT_A_VARIABLE", field="content", message=message)
 
 
 def _metadata_warnings(
     request: models_pb2.RegisterPromptRequest, prompt: models_pb2.Prompt
 ) -> Iterator[models_pb2.Notice]:
-    """Says so when what came beside an identical content was not stored: versions are immutable."""
+    """Warnings for metadata that were not stored, because an identical version exists and versions are immutable."""
     message = f"not stored: version {prompt.version} already holds this content, and versions never change"
     if request.HasField("metadata") and request.metadata != prompt.metadata:
         yield models_pb2.Notice(code="NOT_STORED", field="metadata", message=message)
@@ -81,7 +81,7 @@ def _metadata_warnings(
 
 
 def _hash(prompt: models_pb2.Prompt) -> str:
-    """The SHA-256 of the canonical JSON of what makes a version's identity: its content and its defaults."""
+    """The SHA-256 of the canonical JSON of a version's identity: its content and defaults."""
     identity = {
         "content": prompt.content,
         "defaults": MessageToDict(prompt.defaults, preserving_proto_field_name=True),
@@ -101,7 +101,7 @@ def _violations(request: models_pb2.RegisterPromptRequest) -> Iterator[FieldViol
         yield FieldViolation("content", f"is larger than {MAX_CONTENT_BYTES} bytes")
     elif len(find_variables(request.content)) > MAX_VARIABLES:
         yield FieldViolation("content", f"has more than {MAX_VARIABLES} variables")
-    problem = problem_with_lines(request.commit_message, MAX_COMMIT_MESSAGE_LENGTH)
+    problem = text_problem(request.commit_message, MAX_COMMIT_MESSAGE_LENGTH)
     if problem:
         yield FieldViolation("commit_message", problem)
     yield from _label_violations(request.labels)
@@ -113,26 +113,26 @@ def _label_violations(labels: Sequence[str]) -> Iterator[FieldViolation]:
     if len(labels) > MAX_LABELS:
         yield FieldViolation("labels", f"are more than {MAX_LABELS}")
     for index, label in enumerate(labels[:MAX_LABELS]):
-        problem = problem_with_label(label)
+        problem = label_problem(label)
         if problem:
             yield FieldViolation(f"labels[{index}]", problem)
 
 
 def _metadata_violations(metadata: models_pb2.PromptMetadata) -> Iterator[FieldViolation]:
     for field in ("author", "reviewed_by"):
-        problem = problem_with_line(getattr(metadata, field), MAX_PERSON_LENGTH, joiners=True)
+        problem = line_problem(getattr(metadata, field), MAX_PERSON_LENGTH, joiners=True)
         if problem:
             yield FieldViolation(f"metadata.{field}", problem)
     if len(metadata.tags) > MAX_PROMPT_TAGS:
         yield FieldViolation("metadata.tags", f"are more than {MAX_PROMPT_TAGS}")
     for index, tag in enumerate(metadata.tags[:MAX_PROMPT_TAGS]):
-        problem = problem_with_line(tag, MAX_TAG_LENGTH) if tag else "is empty"
+        problem = line_problem(tag, MAX_TAG_LENGTH) if tag else "is empty"
         if problem:
             yield FieldViolation(f"metadata.tags[{index}]", problem)
 
 
 def _defaults_violations(defaults: models_pb2.PromptDefaults) -> Iterator[FieldViolation]:
-    """What would be wrong in every chat that uses the defaults: a version that is stored cannot be mended."""
+    """Violations that every chat with these defaults would have: a stored version cannot be corrected."""
     if defaults.ByteSize() > MAX_DEFAULTS_BYTES:
         yield FieldViolation("defaults", f"are larger than {MAX_DEFAULTS_BYTES} bytes")
         return

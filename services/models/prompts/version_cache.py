@@ -1,4 +1,4 @@
-"""The versions of prompts that were asked for by number, kept as long as there is room."""
+"""A cache of prompt versions that were requested by number."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from proto.models_pb2 import Prompt
-from services.models.prompts.record import PromptLine
+from services.models.prompts.record import PromptRecord
 
 MAX_BYTES = 32 * 1024 * 1024
 
 
-class _Kept(NamedTuple):
+class _Entry(NamedTuple):
     prompt: Prompt
     revision: int
     size: int
 
 
 class RecentVersions:
-    """Those that were asked for last, of no more than so many bytes. Knows only what its callers have read."""
+    """A cache of the last used versions, bounded by bytes."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._free = max_bytes
-        self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
+        self._free_bytes = max_bytes
+        self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
 
-    def find(self, line: PromptLine, version: int) -> Prompt | None:
-        """The version as it was when the line was as it is now."""
-        kept = self._kept.get((line.name, version))
-        if kept is None or kept.revision != line.revision:
+    def find(self, record: PromptRecord, version: int) -> Prompt | None:
+        """The cached version, if it belongs to the current revision of the record."""
+        entry = self._entries.get((record.name, version))
+        if entry is None or entry.revision != record.revision:
             return None
-        self._kept.move_to_end((line.name, version))
-        return kept.prompt
+        self._entries.move_to_end((record.name, version))
+        return entry.prompt
 
-    def keep(self, line: PromptLine, prompt: Prompt) -> None:
-        """Keeps a version, and forgets those that were asked for longest ago."""
-        self._forget((line.name, prompt.version))
+    def store(self, record: PromptRecord, prompt: Prompt) -> None:
+        """Stores a version, and evicts the least recently used ones."""
+        self._evict((record.name, prompt.version))
         size = prompt.ByteSize()
-        self._kept[line.name, prompt.version] = _Kept(prompt, line.revision, size)
-        self._free -= size
-        while self._free < 0:
-            self._forget(next(iter(self._kept)))
+        self._entries[record.name, prompt.version] = _Entry(prompt, record.revision, size)
+        self._free_bytes -= size
+        while self._free_bytes < 0:
+            self._evict(next(iter(self._entries)))
 
-    def _forget(self, key: tuple[str, int]) -> None:
-        kept = self._kept.pop(key, None)
-        if kept:
-            self._free += kept.size
+    def _evict(self, key: tuple[str, int]) -> None:
+        entry = self._entries.pop(key, None)
+        if entry:
+            self._free_bytes += entry.size

@@ -7,7 +7,8 @@ An adapter is three things, kept apart:
   translating             a `Dialect`: pure functions between protobuf messages and the provider's JSON, and a
                           `Decoder` that is fed a stream's events. No I/O, no clock, no state but the decoder's.
 
-`exchange.py` drives any dialect through the two verbs, `chat` and `chat_stream`. What a dialect promises:
+`chat.py` drives any dialect through the two verbs, `chat` and `chat_stream`, over the one exchange of `client.py`.
+What a dialect promises:
 
   * Nothing is lost in silence. What cannot be said in the dialect is named in the warnings, or refused.
   * Zero is sent as zero; what is unset is not sent.
@@ -30,13 +31,12 @@ from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.errors.faults import Fault
 from services.models.providers.facts import ModelFacts
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import ToolNameRules
 from services.models.providers.http_request import HttpRequest
+from services.models.providers.names import CallIdRules, ToolNameRules
 from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event
-from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNSEEN, Contents
+from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNCHECKED, Contents
 from services.shared.offload import LARGE_BYTES
 
 
@@ -103,7 +103,7 @@ class Conversation:
     messages: Sequence[models_pb2.ChatMessage]
     added: Sequence[str] = ()
     """Of the first messages, which are not the request's own, the field that each came through."""
-    contents: Contents = UNSEEN
+    contents: Contents = UNCHECKED
     paths: Sequence[str] = ()
     """Of all messages, where some were added, moved or left out."""
 

@@ -40,10 +40,10 @@ def by_model(aliases: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def log_hidden(aliases: Mapping[str, str], models: ModelRegistry, vendor_models: VendorModels, log: Log) -> None:
+def log_hidden(aliases: Mapping[str, str], registry: ModelRegistry, vendor_models: VendorModels, log: Log) -> None:
     """Logs which aliases take the place of a built-in model, and which are out of use because a model is registered."""
     for alias, model in aliases.items():
-        if models.find(alias):
+        if registry.find(alias):
             log.warning("alias is hidden by a registered model", alias=alias)
         elif vendor_models.is_built_in(alias):
             log.warning("alias hides a built-in model", alias=alias, model=model)

@@ -1,1 +1,1 @@
-"""The transport: HTTP/1.1 to providers, and the policy of what may be connected to."""
+"""Transport: HTTP/1.1 to models' servers as bytes, directly or through proxies, within the egress policy."""

@@ -1,4 +1,4 @@
-"""What an IP address leads to: the public network, this machine and its private networks, or something guarded.
+"""Address ranges: which IP addresses are public, private, or guarded because no model is served there.
 
 Sources: the IANA special-purpose registries (iana.org/assignments/iana-ipv4-special-registry and
 iana-ipv6-special-registry), and the metadata services of the clouds: AWS 169.254.169.254, 169.254.170.2 and
@@ -18,12 +18,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Kind(Enum):
+    """Of addresses."""
+
     PUBLIC = auto()
     PRIVATE = auto()
     """This machine, and the networks that are routed only inside an organisation."""
     GUARDED = auto()
-    """Where no model is served: link-local addresses and metadata services, which hand out secrets to whoever asks,
-    and what is no host's address at all."""
+    """Link-local addresses and metadata services, which hand out secrets, and addresses that no host has."""
 
 
 class Range(NamedTuple):

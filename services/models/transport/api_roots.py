@@ -1,9 +1,9 @@
-"""Where an API may lie below the base URL that somebody wrote for it.
+"""API roots: the URLs below which a server's API may lie, given the base URL that was configured for it.
 
 Vendors and servers differ in whether the base URL has the version in it: OpenAI's SDK wants `https://api.openai.com/v1`,
 Anthropic's `https://api.anthropic.com`, Perplexity's API has none at all, and people paste the path of a whole call.
-All of these are understood: the likeliest place is asked first, and the other one where that has no such path, which
-nothing has been generated for then. Where the path was found is asked first from then on.
+All of these are understood: the likeliest root is tried first, and the other one when that has no such path, so that
+nothing was generated. The root that had the path is tried first from then on.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def normalize_base_url(url: str) -> str:
 
 @functools.lru_cache(MAX_REMEMBERED)
 def api_roots(base_url: str, *, without_version: bool = False) -> Sequence[str]:
-    """The places that a base URL may mean, the likeliest first. `without_version` says that such base URLs usually
-    leave the version out, as Anthropic's do."""
+    """The roots that a base URL may mean, the likeliest first. `without_version` says that such base URLs usually leave
+    the version out, as Anthropic's do."""
     base = normalize_base_url(base_url)
     server = _SERVER.fullmatch(base)
     segments = server[2].split("/") if server else []
@@ -48,56 +48,56 @@ def api_roots(base_url: str, *, without_version: bool = False) -> Sequence[str]:
 
 
 class RootMemory:
-    """Remembers which of several places is the one."""
+    """Remembers which of several roots has the API."""
 
     def __init__(self) -> None:
         self._found: dict[Sequence[str], str] = {}
 
-    def in_order(self, places: Sequence[str]) -> Sequence[str]:
-        """The places, the one first that was found to be right."""
-        found = self._found.get(places) if len(places) > 1 else None
-        return places if found is None else (found, *(place for place in places if place != found))
+    def in_order(self, roots: Sequence[str]) -> Sequence[str]:
+        """The roots, with the confirmed one first."""
+        found = self._found.get(roots) if len(roots) > 1 else None
+        return roots if found is None else (found, *(root for root in roots if root != found))
 
-    def remember(self, places: Sequence[str], found: str) -> None:
-        """Says that one of the places is right."""
-        if len(places) == 1 or self._found.get(places, places[0]) == found:
+    def remember(self, roots: Sequence[str], found: str) -> None:
+        """Notes the root that has the API."""
+        if len(roots) == 1 or self._found.get(roots, roots[0]) == found:
             return
-        self._found.pop(places, None)
-        self._found[places] = found
+        self._found.pop(roots, None)
+        self._found[roots] = found
         if len(self._found) > MAX_REMEMBERED:
             del self._found[next(iter(self._found))]
 
 
 PROCESS_ROOTS = RootMemory()
-"""Those of this process: calls and probes find them for each other."""
+"""Shared by the calls and probes of this process."""
 
 
 class RootSearch:
-    """The way of one call through the places, until one of them has its path."""
+    """The search of one call for the root that has its path."""
 
-    def __init__(self, places: Sequence[str], path: str) -> None:
-        self._places = places
-        self._in_order = PROCESS_ROOTS.in_order(places)
+    def __init__(self, roots: Sequence[str], path: str) -> None:
+        self._roots = roots
+        self._in_order = PROCESS_ROOTS.in_order(roots)
         self._path = path
         self._count = 0
-        """Of places that do not have it."""
+        """Of roots that do not have it."""
 
     @property
     def url(self) -> str:
         return self._in_order[self._count] + self._path
 
     def paths(self) -> list[str]:
-        """The paths that were asked for, without their host."""
-        return [urlsplit(place + self._path).path for place in self._in_order[: self._count + 1]]
+        """The paths that have been tried."""
+        return [urlsplit(root + self._path).path for root in self._in_order[: self._count + 1]]
 
     def try_next(self) -> bool:
-        """Says that this place does not have the path. Returns whether there is another one."""
+        """Moves on to the next root, because this one does not have the path. Returns whether there is one."""
         if self._count + 1 == len(self._in_order):
             return False
         self._count += 1
         return True
 
     def confirm(self) -> None:
-        """Says that this place has the path, whatever it answers."""
+        """Notes that this root has the path, whatever the response says."""
         if self._count:
-            PROCESS_ROOTS.remember(self._places, self._in_order[self._count])
+            PROCESS_ROOTS.remember(self._roots, self._in_order[self._count])

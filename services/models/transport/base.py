@@ -14,8 +14,8 @@ from services.models.transport.payload import Payload
 MAX_START_BYTES = 1024 * 1024
 """What is read of a body that is looked at and not handed on: an error, a list of models."""
 
-Hold = Callable[[int], None]
-"""Is told how many bytes of a response are held by now, and raises where that is too many."""
+SizeCheck = Callable[[int], None]
+"""Called with the number of bytes of a response that are held by now; raises when that is too many."""
 
 
 class HttpResponse(NamedTuple):
@@ -57,7 +57,7 @@ class Transport(Protocol):
     """Sends requests to models' servers. `HttpClient` is the one that uses the network, and documents the errors."""
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload, hold: Hold | None = None
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, check_size: SizeCheck | None = None
     ) -> HttpResponse:
         """Sends `body` and returns the whole response, whatever its status."""
 

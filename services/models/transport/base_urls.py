@@ -1,4 +1,4 @@
-"""The base URL of a server: what may be registered as one, and what lies below it."""
+"""Base URLs of servers: which may be registered, and which URLs lie below one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def is_plain_path(path: str) -> bool:
 
 
 def base_url_problem(url: str) -> str | None:
-    """Says why a URL is no server's base URL, or None."""
+    """Why a URL cannot be a base URL, as the end of a sentence about it; None if it can."""
     if len(url) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
     try:

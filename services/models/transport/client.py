@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-from services.models.transport.base import Hold, HttpResponse
+from services.models.transport.base import HttpResponse, SizeCheck
 from services.models.transport.connection import Connection, ConnectionClosedIdle
+from services.models.transport.connector import RESOLVED_SECONDS, Connector, Network
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.failures import (
     body_error,
@@ -25,10 +25,11 @@ from services.models.transport.failures import (
     unsendable,
 )
 from services.models.transport.payload import Payload
-from services.models.transport.pool import RESOLVED_SECONDS, Pool
+from services.models.transport.pool import Pool
 from services.models.transport.request_head import Origin, encode_headers, request_head
 from services.models.transport.response import IncomingResponse
 from services.models.transport.response_parser import TransportError
+from services.models.transport.tunnel import ProxyError
 from services.shared import descriptors
 from services.shared.fair_quota import FairQuota
 
@@ -55,18 +56,20 @@ PROBING = HttpTimeouts(connect=30.0, first_byte=2.0, idle=2.0)
 class HttpClient:
     """Connections to models' servers. Belongs to the event loop of its first call.
 
-    It keeps no cookies, follows no redirects, reads no netrc and always verifies TLS; `authorities` is a PEM file of
-    certificate authorities that are trusted beside the system's, for providers inside a private network. `endpoints`
-    says where it may connect; unless told otherwise, everywhere but to link-local addresses and metadata services. If
-    it is discreet, no caller is told why there is no connection: UPSTREAM_UNREACHABLE stands for UPSTREAM_TLS, too.
+    It keeps no cookies, follows no redirects, reads no netrc and always verifies TLS. `endpoints` says where it may
+    connect; unless told otherwise, everywhere but to link-local addresses and metadata services. If it is discreet, no
+    caller is told why there is no connection: UPSTREAM_UNREACHABLE stands for UPSTREAM_TLS and the proxy's reasons,
+    too. `network` has the proxies and the authorities; unless told otherwise there is no proxy.
     `connections` are those that it may have, together with other clients that share them; no server may have more than
     are left free. Addresses of names are remembered for `resolved_seconds`.
 
     Every call may raise, before there is a response:
 
-      * Unavailable: UPSTREAM_UNREACHABLE (no connection, or it broke), UPSTREAM_TIMEOUT (no head within `first_byte`)
+      * Unavailable: UPSTREAM_UNREACHABLE (no connection, or it broke), UPSTREAM_TIMEOUT (no head within `first_byte`),
+        PROXY_UNREACHABLE, PROXY_REFUSED (the proxy could not connect)
       * PreconditionFailed: UPSTREAM_TLS, UPSTREAM_REDIRECT, UPSTREAM_REQUEST_INVALID (the address or a header, a key
-        with a line break for one, cannot be sent), ENDPOINT_NOT_ALLOWED (`endpoints` forbids the host or an address)
+        with a line break for one, cannot be sent), ENDPOINT_NOT_ALLOWED (`endpoints` forbids the host or an address),
+        PROXY_REFUSED (the proxy wants credentials, or does not allow the host)
       * LimitExceeded: what `Pool.connect` raises when a connection is missing for a lack on our side
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
@@ -78,24 +81,25 @@ class HttpClient:
         self,
         timeouts: HttpTimeouts | None = None,
         *,
-        authorities: Path | None = None,
         endpoints: EndpointPolicy | None = None,
         connections: FairQuota | None = None,
+        network: Network | None = None,
         resolved_seconds: float = RESOLVED_SECONDS,
     ) -> None:
         self._timeouts = timeouts or HttpTimeouts()
         endpoints = endpoints or EndpointPolicy()
         connections = connections or FairQuota(CONNECTIONS)
-        self._pool = Pool(endpoints, connections, authorities=authorities, resolved_seconds=resolved_seconds)
+        connector = Connector(endpoints, connections, network, resolved_seconds=resolved_seconds)
+        self._pool = Pool(connector, connections)
         self._discreet = endpoints.discreet
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload, hold: Hold | None = None
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, check_size: SizeCheck | None = None
     ) -> HttpResponse:
         """Sends `body` and returns the response, whatever its status: up to MAX_BODY_BYTES of its body, and the first
         MAX_START_BYTES of one that is an error.
 
-        Raises what opening a call (see the class), reading a body (`IncomingResponse.read_all`) and `hold` raise.
+        Raises what opening a call (see the class), reading a body (`IncomingResponse.read_all`) and `check_size` raise.
         """
         origin, connection = await self._send(url, headers, body, self._timeouts.answer)
         try:
@@ -106,7 +110,7 @@ class HttpClient:
                 return HttpResponse(connection.status, headers, connection.take())
             response = IncomingResponse(connection, self._timeouts.idle)
             is_error = response.status >= 400
-            read = await (response.read_start() if is_error else response.read_all(hold=hold))
+            read = await (response.read_start() if is_error else response.read_all(check_size=check_size))
             return HttpResponse(response.status, headers, read)
         finally:
             self._pool.leave(origin, connection)
@@ -179,7 +183,7 @@ class HttpClient:
         try:
             async with timeout(self._timeouts.connect):
                 return await self._pool.connect(origin)
-        except OSError as fault:
+        except (OSError, ProxyError) as fault:
             raise connect_error(fault, origin, discreet=self._discreet) from None
 
     async def _exchange(
@@ -195,8 +199,8 @@ class HttpClient:
         return connection
 
 
-def open_probing_client(endpoints: EndpointPolicy) -> HttpClient:
+def open_probing_client(endpoints: EndpointPolicy, network: Network | None = None) -> HttpClient:
     """A client for free questions to servers. It remembers no addresses, and has connections of its own, so that a
     model's status is known when the chats take all of theirs."""
     connections = FairQuota(descriptors.connection_limit() // 18)
-    return HttpClient(PROBING, endpoints=endpoints, connections=connections, resolved_seconds=0)
+    return HttpClient(PROBING, endpoints=endpoints, connections=connections, network=network, resolved_seconds=0)

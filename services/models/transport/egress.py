@@ -1,9 +1,10 @@
-"""Where the Model Service may connect: the allow-list that keeps registrations from reaching into its own network.
+"""Egress policy: which hosts and addresses may be connected to, so that no registration reaches into our own network.
 
 Public addresses are allowed; loopback and private ones where the operator says so; link-local addresses and cloud
 metadata services only where the operator names just them. A name is judged by every address that it resolves to, when
 a model is registered and again at each connection, by the very addresses that are then connected to: what the name
-resolved to at any other time says nothing (DNS rebinding).
+resolved to at any other time says nothing (DNS rebinding). Behind a proxy, names are resolved twice, and the policy
+decides what the proxy is told (`resolve_for_proxy`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ SETTING = "MODELS_ALLOWED_ENDPOINTS"
 REASON = "ENDPOINT_NOT_ALLOWED"
 
 PRIVATE = "private"
-"""The entry that stands for all loopback and private ranges."""
+"""The entry for all loopback and private ranges."""
 NONE = "none"
-"""The entry that stands for nothing: public addresses alone."""
+"""The entry for no further addresses: public ones alone."""
 
 RESOLVE_SECONDS = 2.0
 
@@ -57,7 +58,7 @@ class EndpointPolicy:
     too. The servers of `trusted_urls` are always allowed: the operator has configured them. Raises StartupError for an
     entry that is none of these.
 
-    A policy that is `discreet` tells nobody why it refuses: strangers could find out by it what a network holds.
+    A `discreet` policy, for strangers, does not say why it refuses, which would tell what the network holds.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class EndpointPolicy:
         except LimitExceeded:
             return
         except OSError:
-            if self.discreet:
+            if self.discreet and not self._names(_plain(host)):
                 unresolved = self._refusal("its name does not resolve")
                 raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
 
@@ -101,6 +102,27 @@ class EndpointPolicy:
         addresses = await resolver.resolve(host, port, queued=queued)
         self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
+
+    async def resolve_for_proxy(self, host: str, port: int) -> str:
+        """The host that a proxy is told to connect to: the name, or an address of it that was checked here.
+
+        Trusted servers and named hosts go by name, and are not resolved here. If the policy allows private addresses
+        and is not discreet, other hosts go by name too, unless they resolve here to what it denies. All others go by
+        address. Raises what `resolve` raises, and PreconditionFailed instead of ResolveError.
+        """
+        host = _plain(host)
+        self.check(host, port, ())
+        if (host, port) in self._trusted or self._names(host):
+            return host
+        goes_by_name = self._allows_private and not self.discreet
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                addresses = await self.resolve(host, port)
+        except OSError:
+            if goes_by_name:
+                return host
+            raise self._refusal("its name does not resolve here, so its addresses cannot be checked") from None
+        return host if goes_by_name else str(addresses[0][4][0])
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """Raises PreconditionFailed ENDPOINT_NOT_ALLOWED unless a host with these addresses may be connected to."""

@@ -10,12 +10,15 @@ from services.models.transport.decompression import DecompressionError
 from services.models.transport.request_head import Origin
 from services.models.transport.resolver import ResolveError
 from services.models.transport.response_parser import ProtocolError, TransportError
+from services.models.transport.tunnel import AUTHENTICATION_REQUIRED, ProxyError
 from services.shared import errors
 
 UPSTREAM_HOST = "upstream_host"
 """The log field of the host and port that a connection leads to, or was to lead to."""
 CAUSE = "cause"
 """The log field of why a connection broke or could not be opened."""
+PROXY = "proxy"
+"""The log field of the host and port of a proxy that no connection can be had through."""
 
 CAUSES = {
     errno.ECONNREFUSED: "it refused the connection",
@@ -26,32 +29,72 @@ CAUSES = {
 """Why there is no connection, by the system's number for it."""
 
 TLS_CAUSES = {
-    9: "its certificate is not valid yet",
-    10: "its certificate has expired",
-    62: "its certificate is for another host",
+    9: "its certificate is not valid yet; check the clock of this machine",
+    10: "its certificate has expired; the server needs a new one",
+    62: "its certificate is for another host; write its address with the name in the certificate",
 }
 """The same of a certificate, by OpenSSL's number (x509_vfy.h)."""
+UNTRUSTED = (
+    "its certificate is not trusted; if its authority is your own, or your company's, name the authority's PEM file in"
+    " MODELS_CA_FILE"
+)
 
 
-def connect_error(fault: OSError, origin: Origin, *, discreet: bool) -> errors.PlatformError:
+def connect_error(fault: OSError | TransportError, origin: Origin, *, discreet: bool) -> errors.PlatformError:
     """The error for a connection that could not be opened. A discreet one does not say why."""
     discreet_error = unreachable("nothing that could be talked to is there") if discreet else None
     return with_log_fields(discreet_error or _connect_error(fault), origin, fault)
 
 
-def _connect_error(fault: OSError) -> errors.PlatformError:
+def _connect_error(fault: OSError | TransportError) -> errors.PlatformError:
     match fault:
+        case ProxyError():
+            return proxy_error(fault)
         case ssl.SSLError():
-            why = TLS_CAUSES.get(getattr(fault, "verify_code", 0), "its certificate is not trusted")
-            return errors.PreconditionFailed(
-                f"no secure connection to the provider: {why}, or it does not speak TLS there", reason="UPSTREAM_TLS"
-            )
+            return _tls_error(fault)
         case TimeoutError():
             return unreachable("it did not accept a connection in time")
         case ResolveError():
             return unreachable("its name cannot be resolved")
-        case _:
+        case OSError():
             return unreachable(CAUSES.get(fault.errno or 0, "the connection was refused or broke"))
+        case _:
+            return unreachable("the connection broke")
+
+
+def _tls_error(fault: ssl.SSLError) -> errors.PreconditionFailed:
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        why = TLS_CAUSES.get(fault.verify_code, UNTRUSTED)
+    else:
+        why = "it does not speak TLS there, or no version of it that is safe; check the scheme and port of its address"
+    return errors.PreconditionFailed(f"no secure connection to the provider: {why}", reason="UPSTREAM_TLS")
+
+
+def proxy_error(fault: ProxyError) -> errors.PlatformError:
+    """The error for a proxy that cannot be reached, or that refuses."""
+    variable, status = fault.proxy.variable, fault.status
+    metadata = {"setting": variable}
+    if status is None:
+        return errors.Unavailable(
+            f"the proxy in {variable} cannot be reached, or is none; check its address",
+            reason="PROXY_UNREACHABLE",
+            metadata=metadata,
+        )
+    metadata["http_status"] = str(status)
+    if status >= 500:
+        return errors.Unavailable(
+            f"the proxy in {variable} could not connect to the provider (HTTP status {status}); try again, check the"
+            " provider's address, or name its host in NO_PROXY to go past the proxy",
+            reason="PROXY_REFUSED",
+            metadata=metadata,
+        )
+    if status == AUTHENTICATION_REQUIRED:
+        what = "wants another user and password; put them into its URL, percent-encoded"
+    else:
+        what = (
+            f"does not let the provider's host through (HTTP status {status}); allow it there, or name it in NO_PROXY"
+        )
+    return errors.PreconditionFailed(f"the proxy in {variable} {what}", reason="PROXY_REFUSED", metadata=metadata)
 
 
 def head_error(fault: TransportError, origin: Origin) -> errors.PlatformError:
@@ -61,6 +104,8 @@ def head_error(fault: TransportError, origin: Origin) -> errors.PlatformError:
 
 def _head_error(fault: TransportError) -> errors.PlatformError:
     match fault:
+        case ProxyError():
+            return proxy_error(fault)
         case ReadTimeout():
             return errors.Unavailable(
                 "the provider did not begin to answer in time; try again later", reason="UPSTREAM_TIMEOUT"
@@ -80,6 +125,8 @@ def body_error(fault: TransportError | DecompressionError) -> errors.PlatformErr
 
 def _body_error(fault: TransportError | DecompressionError) -> errors.PlatformError:
     match fault:
+        case ProxyError():
+            return proxy_error(fault)
         case DecompressionError():
             return protocol_error("the provider's answer cannot be unpacked")
         case ReadTimeout():
@@ -132,6 +179,8 @@ def protocol_error(what_happened: str) -> errors.Internal:
 def with_log_fields(error: errors.PlatformError, origin: Origin, cause: BaseException) -> errors.PlatformError:
     """The error, with the log fields of the host and of the cause."""
     error.logged |= {UPSTREAM_HOST: f"{origin.host}:{origin.port}", CAUSE: _cause(cause)}
+    if isinstance(cause, ProxyError):
+        error.logged[PROXY] = cause.proxy.origin.authority
     return error
 
 

@@ -1,4 +1,4 @@
-"""The body of a request on its way."""
+"""Payload: the body of a request, released as soon as it is no longer needed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ KEPT_BYTES = 1024 * 1024
 
 
 class Payload:
-    """A body that is held no longer than it may be needed.
+    """The body of one request.
 
-    One of more than `KEPT_BYTES` is let go of as soon as it is written, which `on_written` is told then: answers may
-    take minutes. So it is sent only once, over a connection that nobody can have closed meanwhile. What is smaller is
-    kept, to be sent once more where a connection turns out to be closed.
+    A body of more than `KEPT_BYTES` is released when it has been written, because the response may take minutes;
+    `on_written` is called then. It can be sent only once, and so goes over a new connection. A smaller one is kept, and
+    sent again where a pooled connection turns out to be closed.
     """
 
     __slots__ = ("_on_written", "data", "is_kept")
@@ -23,7 +23,7 @@ class Payload:
         self._on_written = on_written
 
     def written(self) -> None:
-        """Says that all of it was given to the connection."""
+        """Notes that all of it has been written."""
         if self.is_kept:
             return
         self.data = b""

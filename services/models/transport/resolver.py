@@ -1,4 +1,4 @@
-"""Addresses of host names, asked for in threads of their own: a name server that does not answer holds up nobody else.
+"""Resolver: looks names up in threads of its own, so that a name server that does not answer delays no other name.
 
 Python cannot end a thread that waits in the system's resolver. So one name has one thread, whoever asks; a caller's
 names have only some of the threads, and keep them until the resolver gives up.
@@ -19,13 +19,13 @@ from services.shared.fair_threads import FairThreads, PerLoop, start_thread
 
 THREADS = 32
 WAITING = 1024
-"""Names that may wait for a thread."""
+"""Of names that wait for a thread."""
 
 TURN_SECONDS = 1.0
-"""How long a name waits for a thread until it is told that the server is busy."""
+"""How long a name waits for a thread before its caller gets SERVER_BUSY."""
 
 MAX_ADDRESSES = 16
-"""Of one name, in each family; an answer of a name server has room for thousands."""
+"""Of one name, in each family; a name server can send thousands."""
 
 LOCALHOST = "localhost"
 
@@ -89,7 +89,7 @@ _names = PerLoop(Resolver)
 
 
 async def resolve(host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
-    """`Resolver.resolve`, of those that everybody in the running loop shares."""
+    """`Resolver.resolve` of the running loop's shared resolver."""
     return await _names.get().resolve(host, port, queued=queued)
 
 

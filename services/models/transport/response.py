@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.models.transport.base import MAX_START_BYTES, Hold
+from services.models.transport.base import MAX_START_BYTES, SizeCheck
 from services.models.transport.connection import Connection
 from services.models.transport.decompression import DecompressionError, Decompressor
 from services.models.transport.failures import body_error, protocol_error
@@ -61,10 +61,10 @@ class IncomingResponse:
         self._rest = data[PIECE_BYTES:]
         return data[:PIECE_BYTES]
 
-    async def read_all(self, limit: int = MAX_BODY_BYTES, hold: Hold | None = None) -> bytes:
-        """Returns the rest of the body. Raises what `read` and `hold` raise, and Internal when there is more than
+    async def read_all(self, limit: int = MAX_BODY_BYTES, check_size: SizeCheck | None = None) -> bytes:
+        """Returns the rest of the body. Raises what `read` and `check_size` raise, and Internal when there is more than
         `limit`."""
-        body = await self._gather(limit, hold)
+        body = await self._gather(limit, check_size)
         if len(body) > limit:
             raise protocol_error(f"the provider's answer is larger than {limit} bytes; ask for a shorter one")
         return body
@@ -73,13 +73,13 @@ class IncomingResponse:
         """Returns the rest of the body, or its first `limit` bytes. Raises what `read` raises."""
         return (await self._gather(limit))[:limit]
 
-    async def _gather(self, limit: int, hold: Hold | None = None) -> bytes:
+    async def _gather(self, limit: int, check_size: SizeCheck | None = None) -> bytes:
         # Pieces may be as small as a byte, and a list of them many times as large as they are.
         body = bytearray()
         while len(body) <= limit and (data := await self.read()):
             body += data
-            if hold:
-                hold(len(body))
+            if check_size:
+                check_size(len(body))
         return bytes(body)
 
     async def _decompress(self, decompressor: Decompressor) -> bytes:

@@ -1,4 +1,4 @@
-"""Sockets to other servers, each of which is counted as one of the connections that there may be."""
+"""Sockets to servers: each counts as one of the connections that the quota allows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SocketFactory:
             raise
 
     def explain(self, error: OSError, addresses: Sequence[AddressInfo]) -> LimitExceeded | None:
-        """What to raise when the attempt failed for a lack of our own; None when it is the server's failure."""
+        """The error for an attempt that failed for want of our own resources; None where the server failed."""
         if error.errno == errno.EADDRNOTAVAIL and all(address[0] == socket.AF_INET6 for address in addresses):
             # Says a machine without IPv6, too.
             return self._refusal
@@ -63,7 +63,7 @@ def connections_exhausted(connections: FairQuota) -> LimitExceeded:
 
 
 class _Socket(socket.socket):
-    """A socket that says when it is closed."""
+    """A socket with a callback for its end."""
 
     def __init__(self, family: int, kind: int, protocol: int, on_close: Callable[[], None]) -> None:
         super().__init__(family, kind, protocol)

@@ -1,4 +1,4 @@
-"""Server-sent events, out of bytes that arrive cut anywhere.
+"""Server-sent events, decoded from bytes that arrive in pieces of any size.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream, without what only browsers
 need: `id` and `retry` are read over, and data stays bytes, because whoever parses it as JSON checks its encoding.

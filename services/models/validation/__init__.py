@@ -1,1 +1,1 @@
-"""The checks of a request, made before anything is sent: every problem at once, each by its field's path."""
+"""Validation of requests before anything is sent: all problems at once, each with its field's path."""

@@ -1,4 +1,4 @@
-"""Checks one message of a conversation: its role, its parts, and that its two forms say the same."""
+"""Validation of one message: its role, its parts, and that its short form agrees with its parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from proto import models_pb2
-from services.models.validation.fields import problem_with_line
+from services.models.validation.fields import line_problem
 from services.models.validation.limits import MAX_PARTS
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import FieldViolation
@@ -15,7 +15,7 @@ from services.shared.json_text import is_object
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 TEXT_ROLES = ROLES - {"tool"}
 
-# Which parts a message of each role may have. None is a part of opaque provider state alone.
+# The kinds of parts that each role may have. None is a part with provider state only.
 PARTS_BY_ROLE = {
     "system": frozenset({"text"}),
     "developer": frozenset({"text"}),
@@ -36,7 +36,7 @@ URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f][^\s\x00-\x1f\x7f]*", re.IGNORE
 
 
 def is_plain(message: models_pb2.ChatMessage) -> bool:
-    """Whether a message is what nearly all are, text that is not blank, of one of the roles that need nothing else."""
+    """Whether a message has non-blank text and no other content, as most messages do. False for the role `tool`."""
     content = message.content
     return (
         message.role in TEXT_ROLES
@@ -49,7 +49,7 @@ def is_plain(message: models_pb2.ChatMessage) -> bool:
 
 
 def message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[FieldViolation]:
-    """Everything that is wrong with a message."""
+    """All violations of a message."""
     role = message.role
     if role not in ROLES:
         problem = "is required" if not role else "must be system, developer, user, assistant or tool"
@@ -76,7 +76,7 @@ def message_violations(path: str, message: models_pb2.ChatMessage) -> Iterator[F
 
 
 def _repeated_ids(calls: Sequence[tuple[str, models_pb2.ToolCall]]) -> Iterator[FieldViolation]:
-    """A result could belong to either of two calls with one id."""
+    """The violations of repeated ids: a result could belong to several calls."""
     seen: set[str] = set()
     for path, call in calls:
         if call.id in seen:
@@ -129,7 +129,7 @@ def _part_violations(path: str, role: str, part: models_pb2.ContentPart) -> Iter
         yield from _state_violations(f"{path}.provider_state", role, part.provider_state)
     if part.HasField("cache"):
         yield from cache_violations(f"{path}.cache", part.cache)
-    # What an answer brought is taken back with the message; nobody else has a reason to write it.
+    # Citations come from answers, which may be sent back.
     if part.citations_json and role != "assistant":
         yield FieldViolation(f"{path}.citations_json", "only an assistant message has citations")
 
@@ -141,7 +141,7 @@ def _media_violations(path: str, media: models_pb2.Media) -> Iterator[FieldViola
     elif source == "url":
         yield from _url_violations(f"{path}.url", media.url)
     elif source == "file_id":
-        problem = problem_with_line(media.file_id, MAX_FILE_ID_LENGTH)
+        problem = line_problem(media.file_id, MAX_FILE_ID_LENGTH)
         if problem:
             yield FieldViolation(f"{path}.file_id", problem)
     elif not media.mime_type:
@@ -149,7 +149,7 @@ def _media_violations(path: str, media: models_pb2.Media) -> Iterator[FieldViola
     if media.mime_type and not MIME_TYPE.fullmatch(media.mime_type):
         rule = "must be a media type of application, audio, image, text or video, such as image/png"
         yield FieldViolation(f"{path}.mime_type", rule)
-    problem = problem_with_line(media.filename, MAX_FILENAME_LENGTH, joiners=True)
+    problem = line_problem(media.filename, MAX_FILENAME_LENGTH, joiners=True)
     if problem:
         yield FieldViolation(f"{path}.filename", problem)
     if media.detail not in DETAILS:
@@ -164,7 +164,7 @@ def _url_violations(path: str, url: str) -> Iterator[FieldViolation]:
 
 
 def cache_violations(path: str, cache: models_pb2.PromptCache) -> Iterator[FieldViolation]:
-    """What is wrong with a prompt-cache mark."""
+    """The violations of a cache breakpoint."""
     if not cache.HasField("ttl"):
         return
     nanoseconds = nanoseconds_of(cache.ttl)
@@ -184,7 +184,7 @@ def _state_violations(path: str, role: str, state: models_pb2.ProviderState) -> 
 
 
 def _is_json_object(data: bytes) -> bool:
-    """The dialect that gives it back looks at what is in it."""
+    """Whether provider state is a JSON object, as the dialects expect when they send it back."""
     try:
         return is_object(data.decode())
     except UnicodeDecodeError:

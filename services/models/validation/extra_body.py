@@ -1,4 +1,4 @@
-"""Checks of a provider's own options: an object of any members but those that the platform writes."""
+"""Validation of provider options: JSON objects without the members that the platform writes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ RESERVED = frozenset(
         "n",
     }
 )
-"""Members that only the platform writes: others would ask another question, or for several answers or a later one."""
+"""Members that only the platform writes: they would change the question, or ask for several or deferred answers."""
 
 
 def reserved_in(names: Iterable[str], reserved: frozenset[str] = RESERVED) -> list[str]:
-    """Those of `reserved` that a server may take one of `names` for.
+    """The `reserved` names that a server may read one of `names` as.
 
-    Many match names without case, as Go's encoding/json does, some without `_` and `-` too, and to one that is written
-    in C a name may end at its NUL.
+    Many servers ignore case, as Go's encoding/json does, some ignore `_` and `-`, and in C a name may end at a NUL.
     """
     plain = set(map(_plain, names))
     return [name for name, plainly in _plain_names(reserved) if plainly in plain]
@@ -43,12 +42,12 @@ def reserved_in(names: Iterable[str], reserved: frozenset[str] = RESERVED) -> li
 
 @functools.cache
 def _plain_names(reserved: frozenset[str]) -> Sequence[tuple[str, str]]:
-    """The names in their order, each with how it is compared: of as many sets as the platform has."""
+    """The names in order, each with its form for comparisons. Cached for the few sets of the platform."""
     return [(name, _plain(name)) for name in sorted(reserved)]
 
 
 def _plain(name: str) -> str:
-    # Some letters beyond ASCII are one of ASCII in upper case only.
+    # Some letters beyond ASCII equal an ASCII letter in upper case only.
     return _NO_LETTERS.sub("", name.partition("\0")[0].upper().casefold())
 
 
@@ -60,11 +59,11 @@ def options_violations(options: Mapping[str, str]) -> Iterator[FieldViolation]:
 
 
 def _violations(path: str, options: str) -> Iterator[FieldViolation]:
-    problem = object_problem(options, MAX_SCHEMA_LENGTH) or _problem_with_members(options)
+    problem = object_problem(options, MAX_SCHEMA_LENGTH) or _members_problem(options)
     if problem:
         yield FieldViolation(path, problem)
 
 
-def _problem_with_members(options: str) -> str | None:
+def _members_problem(options: str) -> str | None:
     reserved = reserved_in(raw_members(options))
     return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None

@@ -1,4 +1,4 @@
-"""Checks a ChatRequest before anything is sent: every problem at once, each by its field's path."""
+"""Validation of a ChatRequest before anything is sent: all problems at once, each with its field's path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 from proto import models_pb2, sessions_pb2
 from services.models.validation.content import is_plain, message_violations
 from services.models.validation.extra_body import options_violations
-from services.models.validation.fields import problem_with_line, refuse, shorten
+from services.models.validation.fields import line_problem, raise_if_invalid, shorten
 from services.models.validation.limits import (
     MAX_MESSAGES,
     MAX_PARTS_IN_ALL,
@@ -35,12 +35,12 @@ MAX_USER_ID_LENGTH = 256
 MAX_END_USER_LENGTH = 1024
 MAX_CACHE_KEY_LENGTH = 64
 
-# What OpenAI and Anthropic both take of schemas, and what Gemini takes of tools: whoever takes less is given another.
+# Names of schemas that both OpenAI and Anthropic accept; providers that accept less get another name.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
 
-# Declared in the contract, without behaviour yet.
+# Declared in the contract, and not implemented yet.
 UNIMPLEMENTED_FIELDS = frozenset({"request_id", "fallback_models"})
 
 # The lowest and the highest value of each field; a limit of None is open.
@@ -56,18 +56,18 @@ NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
 
 
 def check_chat_request(request: models_pb2.ChatRequest) -> Contents:
-    """Returns what its messages hold.
+    """Checks a request, and returns the contents of its messages.
 
-    Raises InvalidRequest naming every field that is wrong, or Unimplemented naming one that does nothing yet.
+    Raises InvalidRequest naming every wrong field, or Unimplemented naming a field that is not implemented yet.
     """
     parts: list[int] = []
-    refuse(_violations(request, parts))
+    raise_if_invalid(_violations(request, parts))
     _check_implemented(request)
     return _contents(parts)
 
 
 def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[FieldViolation]:
-    # What is not there is not asked about: this runs before every call.
+    # Hot path: checks only fields that are set.
     yield from check_model_name("model", request.model)
     if not request.messages and not request.system_prompt_name and not request.HasField("prompt"):
         yield FieldViolation("messages", "must hold at least one message")
@@ -93,30 +93,30 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
     if len(request.end_user_id) > MAX_END_USER_LENGTH:
         yield FieldViolation("end_user_id", f"is longer than {MAX_END_USER_LENGTH} characters")
     if request.prompt_cache_key:
-        problem = problem_with_line(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
+        problem = line_problem(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
         if problem:
             yield FieldViolation("prompt_cache_key", problem)
 
 
 def _conversation_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:
-    """Adds to `parts` the number of those of each message that is not plain."""
+    """The violations of the messages. Appends to `parts` the number of parts of each message that is not plain."""
     if len(messages) > MAX_MESSAGES:
         yield FieldViolation("messages", f"holds more than {MAX_MESSAGES} messages")
         return
-    room = MAX_PARTS_IN_ALL
+    allowed = MAX_PARTS_IN_ALL
     for index, message in enumerate(messages):
         if is_plain(message):
             continue
         parts.append(count_parts(message))
-        room -= parts[-1]
-        if room < 0:
+        allowed -= parts[-1]
+        if allowed < 0:
             yield FieldViolation("messages", f"hold more than {MAX_PARTS_IN_ALL} parts and tool calls together")
             return
         yield from message_violations(f"messages[{index}]", message)
 
 
 def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
-    """The violations of a model's name, wherever it is asked for."""
+    """The violations of a model's name, in any request."""
     if not name:
         yield FieldViolation(field, "is required")
     elif len(name) > MAX_MODEL_LENGTH or not MODEL.fullmatch(name):
@@ -124,11 +124,11 @@ def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
 
 
 def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
-    """Tags are logged with every call, so they are kept short."""
+    """The violations of tags, which are short because they are logged with every call."""
     if len(tags) > MAX_TAGS:
         yield FieldViolation("tags", f"holds more than {MAX_TAGS} entries")
     for name, value in islice(tags.items(), MAX_TAGS):
-        problem = problem_with_line(name, MAX_TAG_LENGTH) or problem_with_line(value, MAX_TAG_LENGTH)
+        problem = line_problem(name, MAX_TAG_LENGTH) or line_problem(value, MAX_TAG_LENGTH)
         if problem:
             yield FieldViolation(f"tags[{shorten(name)}]", problem)
 
@@ -153,10 +153,10 @@ def _session_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolat
 
 
 def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> Contents:
-    """Returns what the messages hold.
+    """Checks the messages of a session, and returns their contents.
 
-    Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that no request could have: sessions take
-    messages of programs too that know nothing of providers.
+    Raises PreconditionFailed SESSION_HISTORY_INVALID for a stored message that a request could not have: the Session
+    Service accepts messages that cannot be sent to a model.
     """
     parts: list[int] = []
     for entry in entries:
@@ -175,7 +175,7 @@ def check_history(entries: Sequence[sessions_pb2.SessionMessage]) -> Contents:
 
 
 def _contents(parts: Collection[int]) -> Contents:
-    """Of messages of which those that are not plain have so many parts."""
+    """The contents of messages, from the numbers of parts of those that are not plain."""
     return Contents(sum(parts), are_plain=not parts)
 
 

@@ -1,4 +1,4 @@
-"""Checks of tools and of the choice among them."""
+"""Validation of tools and of the tool choice."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]
         return
     for index, tool in enumerate(tools):
         path = f"tools[{index}]"
-        of_provider = tool.HasField("provider_tool")
-        if not TOOL_NAME.fullmatch(tool.name) and (tool.name or not of_provider):
+        is_provider_tool = tool.HasField("provider_tool")
+        if not TOOL_NAME.fullmatch(tool.name) and (tool.name or not is_provider_tool):
             yield FieldViolation(f"{path}.name", "must be 1 to 128 letters, digits, _, ., : or -")
         elif tool.name in names:
             yield FieldViolation(f"{path}.name", "is used by another tool of this request")
@@ -36,7 +36,7 @@ def tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]
             names.add(tool.name)
         if tool.HasField("cache"):
             yield from cache_violations(f"{path}.cache", tool.cache)
-        if of_provider:
+        if is_provider_tool:
             yield from _provider_tool_violations(path, tool)
         elif tool.parameters_json:
             problem = object_problem(tool.parameters_json, MAX_SCHEMA_LENGTH)

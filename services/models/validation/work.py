@@ -1,4 +1,4 @@
-"""The work that a request makes: how much there is to check and to encode, known before it is begun."""
+"""The work of a request: the estimated effort to check and encode it, in bytes of plain text."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from services.models.validation.limits import MAX_OPTIONS, MAX_PARTS, MAX_TOOLS
 from services.shared.offload import LARGE_BYTES
 
 FEW_BYTES = 4 * 1024
-"""What is no larger is checked within some 2 ms, whatever it is made of: a crowd of such requests holds up nobody."""
+"""Size up to which any request is checked within some 2 ms, so that even many of them do not block the loop."""
 
 JSON_WORK = 16
-"""How many times as long JSON takes to be checked, or taken apart, as plain text, at worst."""
+"""Work of JSON as a multiple of plain text, at worst."""
 PART_WORK = 2048
-"""How much plain text takes as long as a part of a message, or a call."""
+"""Work of a part of a message, or of a call."""
 MESSAGE_WORK = 512
-"""The same of a message."""
+"""Work of a message."""
 
 
 def count_parts(message: models_pb2.ChatMessage) -> int:
-    """How many parts and tool calls a message has, the contents of tools' results included."""
+    """The number of parts and tool calls of a message, with the contents of tool results."""
     count = len(message.parts) + len(message.tool_calls)
     if message.role != "tool" or count > MAX_PARTS:
         return count
@@ -30,20 +30,19 @@ def count_parts(message: models_pb2.ChatMessage) -> int:
 
 
 class Contents(NamedTuple):
-    """What the messages of a conversation hold, as far as somebody has looked."""
+    """The contents of a conversation's messages, as far as they have been checked."""
 
     parts: int = 0
-    """How many parts and tool calls."""
+    """The number of parts and tool calls."""
     are_plain: bool = False
-    """Whether all are text that is not blank, and no results of tools, as nearly all are: of those nothing more needs
-    to be asked."""
+    """Whether all messages are plain (see `content.is_plain`): they need no further checks."""
 
 
-UNSEEN = Contents()
+UNCHECKED = Contents()
 
 
 def work_to_check(request: models_pb2.ChatRequest) -> int:
-    """About how much there is to check, in bytes of plain text."""
+    """The estimated work to check a request."""
     size = request.ByteSize()
     if size <= FEW_BYTES:
         return size
@@ -54,7 +53,7 @@ def work_to_check(request: models_pb2.ChatRequest) -> int:
 
 
 def message_work(messages: Sequence[models_pb2.ChatMessage], size: int) -> int:
-    """The same of messages that have this size, no further than to what is large."""
+    """The estimated work to check messages of this size; counting stops at `LARGE_BYTES`."""
     work = size + MESSAGE_WORK * len(messages)
     for message in messages:
         if work >= LARGE_BYTES:

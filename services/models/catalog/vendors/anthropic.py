@@ -4,7 +4,7 @@ Sources: https://platform.claude.com/docs/en/about-claude/models and .../about-c
 https://platform.claude.com/docs/en/build-with-claude/effort and .../mid-conversation-system-messages,
 https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5, https://platform.claude.com/docs/en/api/models/list,
 and the type files of anthropic 2.12 (`anthropic.types`, and `DEPRECATED_MODELS` in `anthropic.resources.messages`).
-What none of them says is left unknown.
+Facts that none of them has are left unknown.
 """
 
 from __future__ import annotations

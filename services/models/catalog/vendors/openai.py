@@ -1,8 +1,8 @@
-"""OpenAI: its API, its model families, its models with their dates, and what its key goes to.
+"""OpenAI: its API, its model families, and its models with their dates.
 
 Sources: https://developers.openai.com/api/docs/models, https://developers.openai.com/api/docs/deprecations,
-https://developers.openai.com/api/docs/guides/reasoning, and the type files of openai 3.54 (`openai.types.shared`). What
-none of them says is left unknown.
+https://developers.openai.com/api/docs/guides/reasoning, and the type files of openai 3.54 (`openai.types.shared`).
+Facts that none of them has are left unknown.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every dialect builds its answers here, whole or piece by piece, so that Chat and ChatStream cannot disagree. An answer
 is a list of blocks in the order of their keys, which the dialect chooses. Pieces that arrive together leave together:
-`take_chunks` joins neighbours of one block into one chunk.
+`drain_chunks` joins neighbours of one block into one chunk.
 
 Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole parts of at most MAX_PARTS_BYTES.
 """
@@ -19,11 +19,14 @@ from services.models.providers.answers.logprobs import HeldLogprobs
 from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.answers.usage_counts import CountedTokens
 from services.models.providers.errors.faults import Fault
-from services.models.providers.history.call_ids import made_id
+from services.models.providers.names import made_id
 from services.models.validation.limits import MAX_PARTS
 from services.shared.tokens import estimate_tokens, text_bytes
 
 BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
+
+MAX_CHARACTERS = 16 * 1024 * 1024
+"""Of an answer, whose text its response says twice."""
 
 MAX_BLOCKS = MAX_PARTS
 """Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
@@ -267,7 +270,7 @@ class Answer:
 
     # ------------------------------------------------------------------------------------------- reading
 
-    def take_chunks(self) -> list[models_pb2.ChatChunk]:
+    def drain_chunks(self) -> list[models_pb2.ChatChunk]:
         """The chunks for everything that was added since the last call; their `index` goes on from there."""
         self.flush()
         chunks, self._chunks = self._chunks, []
@@ -347,7 +350,7 @@ class Answer:
         return estimate_tokens(self.text_bytes + sum(map(text_bytes, self._pending)))
 
     def flush(self) -> None:
-        """Puts what was added since the last chunk into one, which `take_chunks` gives."""
+        """Puts what was added since the last chunk into one, which `drain_chunks` gives."""
         block = self._pending_block
         if block is None:
             if self._logprobs is not None:

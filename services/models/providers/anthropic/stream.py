@@ -14,6 +14,7 @@ from services.models.providers.answers.joined_values import JoinedValue
 from services.models.providers.answers.not_carried import tell_unknown_part
 from services.models.providers.answers.repeated_arguments import find_repetition
 from services.models.providers.answers.text_pieces import Pieces
+from services.models.providers.answers.values import read_object, read_word
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
     arguments_in,
@@ -31,7 +32,7 @@ from services.models.providers.anthropic.response import (
 )
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.errors.error_body import fault_in
-from services.models.providers.errors.faults import Fault, read_object, word_of
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import BASE_RESP, bare_error_in, fault_of_event
 from services.models.transport.sse import ERROR, Event
 from services.shared import json_text
@@ -197,7 +198,7 @@ class MessageDecoder:
         elif block.takes_answer:
             self._answered_by_tool = True
         elif block.kind == "tool_use":
-            self.answer.open_tool_call(block.key, word_of(content.get("id")), word_of(content.get("name")))
+            self.answer.open_tool_call(block.key, read_word(content.get("id")), read_word(content.get("name")))
         elif block.kind == "text":
             self.answer.add(block.key, "text", piece_of(content, "text"))
         elif block.kind == "thinking":
@@ -310,7 +311,7 @@ def _begins_again(block: _StreamedBlock, content: dict[str, Any], data: bytes) -
     """Whether the call of a block that is open begins once more. Raises Fault if it does with other arguments."""
     if block.is_closed or block.kind != "tool_use" or content.get("type") != "tool_use":
         return False
-    if not block.call_id or word_of(content.get("id")) != block.call_id:
+    if not block.call_id or read_word(content.get("id")) != block.call_id:
         return False
     # The same is as long: to read what is long once more with every short event would take hours.
     if content.get("input") and (len(block.start) > len(data) or content["input"] != block.content().get("input")):
@@ -341,7 +342,7 @@ class _StreamedBlock:
 
     def __init__(self, content: dict[str, Any], key: int, data: bytes) -> None:
         self.kind = text_of(content.get("type"))
-        self.call_id = word_of(content.get("id")) if self.kind == "tool_use" else ""
+        self.call_id = read_word(content.get("id")) if self.kind == "tool_use" else ""
         self.takes_answer = takes_answer(content)
         self.is_left_out = False
         """Whether it is an answer behind the first."""

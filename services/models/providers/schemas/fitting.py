@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from proto import models_pb2
+from services.models.providers.notices import Notices, schema_changed
 from services.models.providers.schemas.joins import (
     DEFINITIONS,
     MAX_JOINED_BYTES,
@@ -134,7 +134,7 @@ class _Fitted(NamedTuple):
     """How many changes there are beside those."""
 
 
-def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, list[models_pb2.Notice]]:
+def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, Notices]:
     """The schema as the provider takes it, byte for byte the given one where nothing had to change, and a
     `SCHEMA_CHANGED` notice for `field` that says what was changed.
 
@@ -148,7 +148,7 @@ def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) 
         return fitted.text, []
     shown = "; ".join(fitted.changes) + (f"; and {fitted.untold} more" if fitted.untold else "")
     message = f"{provider} enforces a part of JSON Schema only, so the schema was changed: {shown}"
-    return fitted.text, [models_pb2.Notice(code="SCHEMA_CHANGED", field=field, message=message)]
+    return fitted.text, [schema_changed(field, message)]
 
 
 def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:

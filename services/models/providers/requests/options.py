@@ -1,0 +1,87 @@
+"""Merges a provider's own options into a request body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from proto import models_pb2
+from services.models.providers.notices import Notices, dropped
+from services.shared.json_text import encode, is_object, raw_members
+
+STREAM_OPTIONS = "stream_options"
+
+
+def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str) -> Notices:
+    """Puts a registration's defaults under the body, and the request's options for `provider` over it.
+
+    Members of the body that are objects themselves are merged too: one that the platform writes in part (such as
+    Anthropic's `output_config`, for the response format) keeps its part. Lists that the platform writes (`tools`,
+    `include`, stop sequences) are kept as well, and those of the options are joined to them, what is in both only
+    once. Whatever else the options hold takes the place of the body's, `null` in place of a list included.
+
+    A default that is `null` takes its member out of every body, for a server that refuses it, and so it does within an
+    object that the platform writes in part. Returns the notices of what was taken out so; nobody misses what only asks
+    for the usage of a stream.
+    """
+    taken_out: list[str] = []
+    if defaults_json:
+        for name, value in raw_members(defaults_json).items():
+            if bytes(value) == b"null":
+                if body.pop(name, None) is not None and name != STREAM_OPTIONS:
+                    taken_out.append(name)
+            else:
+                body[name] = _laid_under(value, body[name]) if name in body else value
+    if request.provider_options_json:
+        options = request.provider_options_json.get(provider)
+        if options:
+            for name, value in raw_members(options).items():
+                under = body.get(name)
+                # A list that the platform writes is a `list`; one of the defaults is raw, and gives way.
+                body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
+    return [_taken_out(name) for name in taken_out if name not in body]
+
+
+def _taken_out(name: str) -> models_pb2.Notice:
+    message = f"the registration of the model leaves {name} out of every request; it was not sent"
+    return dropped(name, message)
+
+
+def _merged(under: Any, over: Any) -> Any:
+    """Both, where both are objects; otherwise `over`."""
+    under_members = _members(under)
+    # Most names are not there yet, and there may be thousands of them.
+    over_members = None if under_members is None else _members(over)
+    if under_members is None or over_members is None:
+        return over
+    return {**under_members, **over_members}
+
+
+def _laid_under(defaults: msgspec.Raw, written: Any) -> Any:
+    """The platform's part of a member over the defaults', without what is null there; otherwise what is written."""
+    merged = _merged(defaults, written)
+    if merged is written:
+        return written
+    unwanted = {name for name, value in (_members(defaults) or {}).items() if bytes(value) == b"null"}
+    return {name: value for name, value in merged.items() if name not in unwanted}
+
+
+def _joined(written: Sequence[Any], over: msgspec.Raw) -> Any:
+    """The entries of both, where `over` is a list too; otherwise `over`."""
+    try:
+        entries = msgspec.json.decode(over, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        return over
+    together = dict.fromkeys([*map(encode, written), *map(bytes, entries)])
+    return [msgspec.Raw(entry) for entry in together]
+
+
+def _members(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, msgspec.Raw):
+        text = bytes(value).decode()
+        return dict(raw_members(text)) if is_object(text) else None
+    return None

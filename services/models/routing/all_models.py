@@ -1,0 +1,134 @@
+"""All models: the registered ones and the vendors', by the names that callers may write."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import TypeAlias
+
+from proto import models_pb2
+from proto.models_pb2 import RegisteredModel
+from services.models.catalog.lifecycle import Today, today_utc
+from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendor_models import VendorModels
+from services.models.custom_models.model_registry import ModelRegistry
+from services.models.routing.aliases import by_model
+from services.models.validation.fields import shorten, suggest
+from services.shared.errors import NotFound
+from services.shared.ordered_names import OrderedNames
+
+Model: TypeAlias = RegisteredModel | VendorModel
+
+
+class AllModels:
+    """Finds the model that a name stands for. In this order: a registered model, an alias of the operator's, a model
+    that is built in or that a vendor lists, `vendor/id`, an id that is plainly a vendor's.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        vendor_models: VendorModels,
+        aliases: Mapping[str, str],
+        today: Today = today_utc,
+    ) -> None:
+        self._registry = registry
+        self._vendor_models = vendor_models
+        self._aliases = aliases
+        self._alias_names = OrderedNames(aliases)
+        self._aliases_by_model = by_model(aliases)
+        self._today = today
+
+    def today(self) -> datetime.date:
+        return self._today()
+
+    def find(self, name: str) -> Model:
+        """The model that a name stands for.
+
+        Raises NotFound with the nearest names, or Unavailable while the registered models are not known yet.
+        """
+        found = self.look_up(name)
+        if found:
+            return found
+        self._registry.require_loaded()
+        raise self._not_found(name)
+
+    def look_up(self, name: str) -> Model | None:
+        """The model that a name stands for now, or None."""
+        registered = self._registry.find(name)
+        if registered:
+            return registered
+        meant = self._aliases.get(name)
+        if meant is None:
+            return self._vendor_models.look_up(name)
+        return self._registry.find(meant) or self._vendor_models.look_up(meant)
+
+    def after(self, name: str | None) -> Iterator[Model]:
+        """All models behind a name, in the order of their names."""
+        found = (self._registered_after(name), self._vendors_after(name), self._meant_by_aliases_after(name))
+        return heapq.merge(*found, key=attrgetter("name"))
+
+    def capabilities(self, model: Model) -> models_pb2.ModelCapabilities:
+        """The capabilities that a caller of a model can count on today, as far as known."""
+        if isinstance(model, VendorModel):
+            return self._vendor_models.capabilities(model, self._today())
+        return self._registry.capabilities(model)
+
+    def aliases_of(self, model: Model) -> list[str]:
+        """The other names of a model."""
+        if isinstance(model, VendorModel):
+            return sorted({*self._operators_aliases(model.name), *self._operators_aliases(model.pinned_name)})
+        return [*model.aliases, *self._operators_aliases(model.name)]
+
+    def answering(self, model: VendorModel) -> VendorModel:
+        """The model that answers calls of a vendor's model today: itself, or its replacement."""
+        return self._vendor_models.answering(model, self._today())
+
+    def is_known(self, model: VendorModel) -> bool:
+        """Whether a vendor's model is the one that is built in or listed under its name."""
+        return self._vendor_models.find(model.name) is model
+
+    def warnings(self, name: str, model: Model) -> Sequence[models_pb2.Notice]:
+        """The notices to a caller who has named a model so: of its lifecycle, or of a model that it hides."""
+        if isinstance(model, VendorModel):
+            return self._vendor_models.warnings(model, self._today())
+        asked = name if self._registry.find(name) else self._aliases[name]
+        hidden = self._registry.hidden_by(asked)
+        if not hidden:
+            return ()
+        message = f"the registered model {model.name} answers in place of {hidden} called {asked}"
+        return [models_pb2.Notice(code="REGISTERED_MODEL_SERVED", field="model", message=message)]
+
+    def _registered_after(self, after: str | None) -> Iterator[Model]:
+        return (model for name in self._registry.names.after(after) if (model := self._registry.find(name)))
+
+    def _vendors_after(self, after: str | None) -> Iterator[Model]:
+        """A registered model hides a vendor's of its name, and so does an alias."""
+        for name in self._vendor_models.names.after(after):
+            model = self._vendor_models.find(name)
+            if model and name not in self._aliases and self._registry.find(name) is None:
+                yield model
+
+    def _meant_by_aliases_after(self, after: str | None) -> Iterator[Model]:
+        """Vendors' models that are listed nowhere, under the names that the operator's aliases stand for."""
+        for name in sorted(self._aliases_by_model):
+            if (after is None or name > after) and not self._vendor_models.lists(name):
+                found = self.look_up(name)
+                if isinstance(found, VendorModel):
+                    yield dataclasses.replace(found, name=name)
+
+    def _operators_aliases(self, model: str) -> list[str]:
+        return [alias for alias in self._aliases_by_model.get(model, ()) if not self._registry.find(alias)]
+
+    def _not_found(self, name: str) -> NotFound:
+        meant = self._aliases.get(name, name)
+        hint = suggest(meant, self._vendor_models.names, self._alias_names, self._registry.names)
+        whose = f", which {shorten(name)} stands for" if meant != name else ""
+        return NotFound(
+            f'no model is called "{shorten(meant)}"{whose}{hint or "; ListModels lists them all"}',
+            reason="MODEL_NOT_FOUND",
+            metadata={"model": shorten(name)},
+        )

@@ -1,0 +1,102 @@
+"""The target of a registered model: its endpoint, its key, and the facts of its adapter type and its registration."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+
+from proto import models_pb2
+from services.models.access.credentials import Credentials
+from services.models.catalog import prices
+from services.models.catalog.vendor import AdapterType
+from services.models.catalog.vendors import ADAPTER_TYPES, is_vendor_host
+from services.models.providers.base import Target
+from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
+from services.shared.errors import PreconditionFailed
+
+
+def registered_target(
+    model: models_pb2.RegisteredModel,
+    credentials: Credentials | None = None,
+    warnings: Sequence[models_pb2.Notice] = (),
+    *,
+    with_secrets: bool = True,
+    other_keys: Callable[[], Collection[str]] = list,
+) -> Target:
+    """The target of a call to a registered model. Without secrets its credential is not read.
+
+    Raises PreconditionFailed when the credential is missing, or may not go to the endpoint.
+    """
+    adapter, stated = ADAPTER_TYPES[model.adapter_type], model.capabilities
+    can_stream = stated.supports_streaming or not stated.HasField("supports_streaming")
+    credentials = credentials or Credentials()
+    endpoint, *other_roots = credentials.permitted_roots(model.credential, adapter.api_roots(model.endpoint))
+    key = _key(model, credentials) if with_secrets else ""
+    return Target(
+        dialect=adapter.dialect,
+        provider=model.provider,
+        model=model.upstream_model,
+        endpoint=endpoint,
+        other_roots=other_roots,
+        headers=adapter.headers(key),
+        secrets=(key,) if key else (),
+        facts=_facts(model, adapter),
+        state_owner=_state_owner(model),
+        default_options_json=model.default_options_json,
+        streams_unary=can_stream and not adapter.stops_on_disconnect,
+        can_stream=can_stream,
+        price=_price(model.capabilities),
+        warnings=warnings,
+        source=models_pb2.MODEL_SOURCE_REGISTERED,
+        registered_model=model.name,
+        untrusted=model.untrusted,
+        host_is_public=is_vendor_host(endpoint),
+        other_keys=other_keys,
+    )
+
+
+def _price(capabilities: models_pb2.ModelCapabilities) -> Callable[[models_pb2.TokenUsage], int | None] | None:
+    """The price in the registration; a vendor's price list says nothing of another server."""
+    return prices.Tier.of(capabilities.prices).cost if capabilities.HasField("prices") else None
+
+
+def _state_owner(model: models_pb2.RegisteredModel) -> str:
+    """A word for the server behind an endpoint: models that share one share the state that it signs."""
+    return f"{model.adapter_type}:{hashlib.sha256(model.endpoint.encode()).hexdigest()[:12]}"
+
+
+def _key(model: models_pb2.RegisteredModel, credentials: Credentials) -> str:
+    try:
+        return credentials.key_for(model)
+    except PreconditionFailed as problem:
+        facts = {"model": model.name, **problem.metadata}
+        raise PreconditionFailed(f"{model.name}: {problem.message}", reason=problem.reason, metadata=facts) from None
+
+
+def _facts(model: models_pb2.RegisteredModel, adapter: AdapterType) -> ModelFacts:
+    """The facts that the adapter type knows of such models, and those of the registration, which win."""
+    facts, stated = adapter.facts(model.upstream_model), model.capabilities
+    return dataclasses.replace(
+        facts,
+        unsupported=facts.unsupported.union(stated.unsupported_parameters),
+        media=_media(facts.media, stated),
+        tools=stated.supports_tools if stated.HasField("supports_tools") else facts.tools,
+        json_schema=stated.supports_json_schema if stated.HasField("supports_json_schema") else facts.json_schema,
+        can_reason=stated.supports_reasoning if stated.HasField("supports_reasoning") else facts.can_reason,
+        max_output_tokens=stated.max_output_tokens if stated.HasField("max_output_tokens") else facts.max_output_tokens,
+    )
+
+
+def _media(known: frozenset[MediaKind] | None, stated: models_pb2.ModelCapabilities) -> frozenset[MediaKind] | None:
+    """The kinds that the model reads. Its server judges those that are mentioned nowhere."""
+    fields: dict[MediaKind, str] = {
+        "image": "supports_vision",
+        "document": "supports_documents",
+        "audio": "supports_audio",
+    }
+    states = {kind: bool(getattr(stated, field)) for kind, field in fields.items() if stated.HasField(field)}
+    if known is None and all(states.values()):
+        return None
+    kept = MEDIA_KINDS if known is None else known
+    return frozenset({kind for kind in kept if states.get(kind, True)} | {kind for kind in states if states[kind]})
