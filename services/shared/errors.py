@@ -14,7 +14,7 @@
     └── Internal             a fault of the platform, or of a provider that broke its own protocol
 
 A message is a sentence for people that says what to do next. It never contains a key or a prompt; it contains a
-provider's text only as `provider_words` has cleaned it, and then the metadata contain it too.
+provider's text only as `provider_messages` has cleaned it, and then the metadata contain it too.
 `reason` is the stable word that programs act on.
 """
 

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Target
-from services.models.providers.usage import usage_facts
+from services.models.providers.usage import usage_fields
 from services.models.sessions.turn import Turn
 from services.shared.rpc import Call, new_request_id
 
@@ -60,7 +60,7 @@ class RunningChat:
 
 def record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
     """Adds the usage to the call's log line, also that of an interrupted answer."""
-    call.log_fields.update(usage_facts(usage))
+    call.log_fields.update(usage_fields(usage))
 
 
 def _duration(seconds: float) -> Duration:

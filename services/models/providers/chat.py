@@ -14,7 +14,7 @@ from services.models.providers.completion import Completion, Interrupted
 from services.models.providers.encoding import prepare
 from services.models.providers.framing import read_body
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader, StreamTimeouts
-from services.models.providers.usage import add_cost, estimate_usage, usage_facts, with_counted_prompt
+from services.models.providers.usage import add_cost, estimate_usage, usage_fields, with_counted_prompt
 from services.models.transport.base import Transport
 from services.shared.errors import PlatformError
 from services.shared.intake import Reservation
@@ -123,7 +123,7 @@ class _Interruption:
         if error is None or self._costs_nothing(error):
             return
         usage = self._usage()
-        self._exchange.error_metadata |= {name: str(value).lower() for name, value in usage_facts(usage).items()}
+        self._exchange.error_metadata |= {name: str(value).lower() for name, value in usage_fields(usage).items()}
         if self._interrupted:
             self._interrupted(usage)
 

@@ -79,5 +79,5 @@ class ModelFacts:
     """True if it keeps to a JSON Schema, by the means that `schema_output` names."""
     prompt_caching: bool | None = None
     """Whether its provider caches prompts."""
-    cache_marks: bool = False
+    cache_breakpoints: bool = False
     """Whether OpenAI lets a request say where cached beginnings end."""

@@ -30,7 +30,7 @@ MISTRAL_IDS = CallIdRules(re.compile("[a-zA-Z0-9]{9}"), are_in_state=False)
 MADE_LENGTH = 9
 
 
-def made_id(content: str) -> str:
+def make_call_id(content: str) -> str:
     """An id that every provider takes, the same for the same content."""
     number = int.from_bytes(hashlib.sha256(content.encode()).digest())
     letters = []

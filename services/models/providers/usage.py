@@ -35,7 +35,7 @@ def estimate_prompt_tokens(conversation: Conversation) -> int:
     return messages + estimate_tokens(tools)
 
 
-def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
+def usage_fields(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
     """Fields of a usage for logs and for the metadata of errors."""
     facts: dict[str, int | bool] = {
         "prompt_tokens": usage.prompt_tokens,

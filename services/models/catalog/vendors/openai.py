@@ -75,7 +75,7 @@ _O_NO_STOP = replace(_O_SERIES, unsupported=_O_SERIES.unsupported | {"stop_seque
 # "Function tools with reasoning_effort are not supported", says Chat Completions of gpt-5.4 and whatever came later.
 _GPT_5_5 = replace(_GPT_REASONING, tools_with_reasoning_need_responses=True)
 # The first to take cache marks (https://developers.openai.com/api/docs/guides/prompt-caching).
-_GPT_5_6 = replace(_GPT_5_5, cache_marks=True)
+_GPT_5_6 = replace(_GPT_5_5, cache_breakpoints=True)
 
 _UP_TO_XHIGH = EFFORTS_OR_NONE[:-1]
 

@@ -18,7 +18,7 @@ from services.models.providers.answers.blocks import Block, fill_call, fill_part
 from services.models.providers.answers.logprobs import HeldLogprobs
 from services.models.providers.answers.usage_counts import CountedTokens
 from services.models.providers.errors.faults import Fault
-from services.models.providers.names import made_id
+from services.models.providers.names import make_call_id
 from services.models.validation.limits import MAX_PARTS
 from services.shared.tokens import estimate_tokens, text_bytes
 
@@ -118,7 +118,7 @@ class Answer:
             if not piece:
                 return
             block = self._begin(key, Block(kind))
-        self._grow(block, piece)
+        self._append(block, piece)
 
     def open_tool_call(self, key: int, call_id: str, name: str) -> int:
         """Begins a tool call at the key `key`, or where that is taken behind all earlier calls; returns the key.
@@ -143,18 +143,18 @@ class Answer:
     def _make_call_id(self, index: int) -> str:
         """An id that every provider takes, the same for the same answer."""
         content = f"{self.provider_response_id or uuid.uuid4().hex}:{index}"
-        return made_id(content)
+        return make_call_id(content)
 
     def add_arguments(self, key: int, piece: str) -> None:
         """Adds a piece to the arguments of the tool call `key`."""
-        self._grow(self._blocks[key], piece)
+        self._append(self._blocks[key], piece)
 
     def close(self, key: int) -> str:
         """Ends the block `key`, if it has begun, and returns what it holds, arguments of a tool call included."""
         block = self._blocks.get(key)
         if block is None:
             return ""
-        self._settle(block)
+        self._flush_carry(block)
         return self._text(block)
 
     def close_to_compare(self, key: int, text: str) -> str:
@@ -168,7 +168,7 @@ class Answer:
             self.count_compared(told, text)
             return told
         if key in self._blocks:
-            self._settle(self._blocks[key])
+            self._flush_carry(self._blocks[key])
         return ""
 
     def count_compared(self, told: str, text: str) -> None:
@@ -217,9 +217,9 @@ class Answer:
     def complete(self) -> None:
         """Closes all blocks: nothing more comes."""
         for block in self._blocks.values():
-            self._settle(block)
+            self._flush_carry(block)
             if block.kind == "tool_call" and not self._text(block).strip():
-                self._grow(block, "{}")
+                self._append(block, "{}")
         self.flush()
         refusals = [block for block in self._blocks.values() if block.kind == "refusal"]
         for block in refusals:
@@ -237,11 +237,11 @@ class Answer:
         self._blocks[key] = block
         return block
 
-    def _settle(self, block: Block) -> None:
+    def _flush_carry(self, block: Block) -> None:
         if block.held.carry:
-            self._grow(block, block.held.settle())
+            self._append(block, block.held.flush_carry())
 
-    def _grow(self, block: Block, piece: str) -> None:
+    def _append(self, block: Block, piece: str) -> None:
         if not piece.isascii() or block.held.carry:
             piece = block.held.fit(piece)
         if not piece:
@@ -344,7 +344,7 @@ class Answer:
         self._pending_block = None
         self.characters += len(piece)
         self.text_bytes += text_bytes(piece)
-        block.held.keep(piece)
+        block.held.append(piece)
         if block.kind == "text":
             self._emit(models_pb2.ChatChunk(token=piece))
         elif block.kind == "reasoning":

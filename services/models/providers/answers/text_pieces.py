@@ -26,11 +26,11 @@ class Pieces:
     def add(self, piece: str) -> None:
         """Takes the next piece."""
         if fitted := self.fit(piece):
-            self.keep(fitted)
+            self.append(fitted)
 
     def end(self) -> str:
         """The whole text: nothing more comes."""
-        self.add(self.settle())
+        self.add(self.flush_carry())
         return self.text()
 
     def fit(self, piece: str) -> str:
@@ -45,14 +45,14 @@ class Pieces:
             piece = piece[:-1]
         return join_surrogates(piece)
 
-    def keep(self, piece: str) -> None:
+    def append(self, piece: str) -> None:
         """Adds what `fit` gave."""
         self._pieces.append(piece)
         if len(self._pieces) > MAX_PIECES:
             self._runs.append("".join(self._pieces))
             self._pieces.clear()
 
-    def settle(self) -> str:
+    def flush_carry(self) -> str:
         """The text that is added at the end: U+FFFD for a high surrogate without its other half."""
         if not self.carry:
             return ""

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.anthropic.cache import Block, CacheMarks, bare
+from services.models.providers.anthropic.cache import Block, CacheBreakpoints, bare
 from services.models.providers.anthropic.kept_blocks import (
     THINKING_BLOCKS,
-    has_mark,
+    has_breakpoint,
     is_answer_block,
     is_unsigned_thought,
     type_of,
@@ -36,8 +36,8 @@ def kind_of(block: Block) -> str:
 class BlockEncoder:
     """The blocks of each message of one request. Refuses media that Messages does not take."""
 
-    def __init__(self, marks: CacheMarks, translation: Translation) -> None:
-        self._marks = marks
+    def __init__(self, breakpoints: CacheBreakpoints, translation: Translation) -> None:
+        self._breakpoints = breakpoints
         self._translation = translation
         self._state_owner = translation.target.state_owner
         self._signs_thoughts = translation.target.facts.signs_thoughts
@@ -78,15 +78,17 @@ class BlockEncoder:
         pieces = leading
         for path, part in parts:
             if part.HasField("media"):
-                blocks.append(self._marks.mark(media_block(part.media, f"{path}.media", self._translation), part, path))
+                blocks.append(
+                    self._breakpoints.mark(media_block(part.media, f"{path}.media", self._translation), part, path)
+                )
                 pieces = leading
             elif part.text.strip():
                 block, pieces = _text_block(part.text), [*leading, part.text]
                 leading = []
                 texts.append((block, pieces))
-                blocks.append(self._marks.mark(block, part, path))
+                blocks.append(self._breakpoints.mark(block, part, path))
             else:
-                self._marks.refuse(part, path, "white space alone")
+                self._breakpoints.refuse(part, path, "white space alone")
                 pieces.append(part.text)
         for block, pieces in texts:
             block["text"] = "".join(pieces)
@@ -118,18 +120,18 @@ class BlockEncoder:
             self._leave_out_state(part, path)
         kind = part.WhichOneof("kind")
         if kind == "tool_call":
-            yield self._marks.mark(_tool_use(part.tool_call), part, path)
+            yield self._breakpoints.mark(_tool_use(part.tool_call), part, path)
         elif kind in ("text", "refusal"):
             text = part.text or part.refusal
             if text.strip():
-                yield self._marks.mark(_text_block(text), part, path)
+                yield self._breakpoints.mark(_text_block(text), part, path)
             else:
-                self._marks.refuse(part, path, "white space alone")
+                self._breakpoints.refuse(part, path, "white space alone")
         elif kind == "reasoning":
             self._leave_out_thought(part, path)
 
     def _leave_out_thought(self, part: models_pb2.ContentPart, path: str) -> None:
-        self._marks.refuse(part, path, "reasoning")
+        self._breakpoints.refuse(part, path, "reasoning")
         text = "reasoning can only go back to the provider that signed it; this part was not sent"
         self._translation.tell("REASONING_DROPPED", path, text)
 
@@ -139,7 +141,7 @@ class BlockEncoder:
     def _take_container(self, container: Container, part: models_pb2.ContentPart, path: str) -> None:
         """Takes the id of a container. Another provider's is left out without a notice: the conversation loses nothing
         with it."""
-        self._marks.refuse(part, path, "a container")
+        self._breakpoints.refuse(part, path, "a container")
         if self._is_own(part):
             self.container = container.id or self.container
 
@@ -155,19 +157,19 @@ class BlockEncoder:
             return
         text = "only the provider that made it can read this part's state; the part was sent without"
         if kind is None:
-            self._marks.refuse(part, path, "what was not sent")
+            self._breakpoints.refuse(part, path, "what was not sent")
             text = "only the provider that made this part can read it, such as a call of its own tool; it was not sent"
         self._translation.tell("PROVIDER_STATE_DROPPED", path, text)
 
     def _replayed(self, part: models_pb2.ContentPart, path: str) -> Block:
-        """The provider's own block, byte for byte, which may have a mark already."""
+        """The provider's own block, byte for byte, which may have a breakpoint already."""
         raw = msgspec.Raw(part.provider_state.data)
         if not part.HasField("cache"):
             return raw
         if type_of(raw) in THINKING_BLOCKS:
-            self._marks.refuse(part, path, "thinking")
+            self._breakpoints.refuse(part, path, "thinking")
             return raw
-        return raw if has_mark(raw) else self._marks.mark(raw, part, path)
+        return raw if has_breakpoint(raw) else self._breakpoints.mark(raw, part, path)
 
     # ----------------------------------------------------------------------------------------------- tool results
 
@@ -195,7 +197,7 @@ class BlockEncoder:
         }
         if result.is_error:
             block["is_error"] = True
-        return self._marks.mark(block, part, path)
+        return self._breakpoints.mark(block, part, path)
 
     def _result_content(self, pieces: Sequence[PlacedPart]) -> str | list[Block]:
         """The content of a tool's result: a single plain text, which may be white space here, as a text; any other

@@ -1,6 +1,6 @@
-"""Prompt-cache marks → `cache_control`. https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+"""Prompt-cache breakpoints → `cache_control`. https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 
-Which marks are taken depends on their order in the body, which is not that of the request: tools come first, then the
+Their order in the body decides which ones are taken, and is not that of the request: tools come first, then the
 system text, then the conversation. So a block is wrapped where its part is encoded, and marked once all have their
 place.
 """
@@ -17,24 +17,24 @@ from services.models.providers.requests.translation import Translation
 from services.shared import json_text
 
 Block = Any
-"""A content block or a tool: a dict to encode, raw JSON to embed, or either of them `Marked`."""
+"""A content block or a tool: a dict to encode, raw JSON to embed, or either of them `MarkedBlock`."""
 
-MAX_MARKS = 4
+MAX_BREAKPOINTS = 4
 FIVE_MINUTES = 300
 ONE_HOUR = 3600
 
 
-class Marked(NamedTuple):
+class MarkedBlock(NamedTuple):
     """A block that its caller wants marked."""
 
     block: Block
     cache: models_pb2.PromptCache
     path: str
-    """The field that holds the mark."""
+    """The field that holds the breakpoint."""
 
 
-class CacheMarks:
-    """The marks of one request: at most four are taken, and none for an hour after one for five minutes."""
+class CacheBreakpoints:
+    """The breakpoints of one request: at most four are taken, and none for an hour after one for five minutes."""
 
     def __init__(self, translation: Translation) -> None:
         self._translation = translation
@@ -42,36 +42,36 @@ class CacheMarks:
         self._short_before = False
 
     def mark(self, block: Block, owner: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str) -> Block:
-        """The block of the part or tool at `path`, wrapped if that has a mark."""
+        """The block of the part or tool at `path`, wrapped if that has a breakpoint."""
         if not owner.HasField("cache"):
             return block
         self._any = True
-        return Marked(block, owner.cache, f"{path}.cache")
+        return MarkedBlock(block, owner.cache, f"{path}.cache")
 
     def refuse(self, part: models_pb2.ContentPart, path: str, what: str) -> None:
-        """Says that a mark stands where none can be."""
+        """Says that a breakpoint stands at a place that takes none."""
         if part.HasField("cache"):
             problem = f"Messages takes no cache mark on {what}; it was sent without"
             self._translation.tell_dropped(f"{path}.cache", problem)
 
     def place(self, *lists: list[Block]) -> None:
-        """Puts the marks on the blocks of `lists`, which stand in the order of the body, and unwraps them.
+        """Puts the breakpoints on the blocks of `lists`, which stand in the order of the body, and unwraps them.
 
-        Each mark covers all that is before it, so of too many the last ones cover most.
+        Each covers all that is before it, so the last ones are kept if there are too many.
         """
         if not self._any:
             return
         places = [place for blocks in lists for place in _marked_places(blocks)]
         for number, (blocks, index) in enumerate(places, 1):
-            marked: Marked = blocks[index]
-            if number > len(places) - MAX_MARKS:
+            marked: MarkedBlock = blocks[index]
+            if number > len(places) - MAX_BREAKPOINTS:
                 blocks[index] = _with_control(marked.block, self._control(marked))
                 continue
             blocks[index] = marked.block
-            message = f"Messages takes at most {MAX_MARKS} cache marks; the last ones were sent"
+            message = f"Messages takes at most {MAX_BREAKPOINTS} cache marks; the last ones were sent"
             self._translation.tell_dropped(marked.path, message)
 
-    def _control(self, marked: Marked) -> dict[str, str]:
+    def _control(self, marked: MarkedBlock) -> dict[str, str]:
         if not marked.cache.HasField("ttl"):
             self._short_before = True
             return {"type": "ephemeral"}
@@ -95,7 +95,7 @@ class CacheMarks:
 
 def bare(block: Block) -> Block:
     """The block itself, marked or not."""
-    return block.block if isinstance(block, Marked) else block
+    return block.block if isinstance(block, MarkedBlock) else block
 
 
 def _marked_places(blocks: list[Block]) -> Iterator[tuple[list[Block], int]]:
@@ -105,12 +105,12 @@ def _marked_places(blocks: list[Block]) -> Iterator[tuple[list[Block], int]]:
         content = inner.get("content") if isinstance(inner, dict) else None
         if isinstance(content, list):
             yield from _marked_places(content)
-        if isinstance(block, Marked):
+        if isinstance(block, MarkedBlock):
             yield blocks, index
 
 
 def _with_control(block: Block, control: dict[str, str]) -> Block:
-    """The block with its mark, which is written behind the last member of raw JSON."""
+    """The block with its breakpoint, which is written behind the last member of raw JSON."""
     if isinstance(block, msgspec.Raw):
         return msgspec.Raw(bytes(block).rstrip()[:-1] + b',"cache_control":' + json_text.encode(control) + b"}")
     return {**block, "cache_control": control}

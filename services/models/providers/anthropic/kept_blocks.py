@@ -9,7 +9,7 @@ from services.models.providers.state.opaque_state import read_head
 from services.shared import json_text
 
 THINKING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
-"""Blocks of reasoning. They take no cache mark."""
+"""Blocks of reasoning. They take no cache breakpoint."""
 
 OWN_BLOCKS = THINKING_BLOCKS | {"tool_use", "container_upload", "compaction", "fallback", "mcp_tool_listing"}
 TOOL_BLOCKS = ("_tool_use", "_tool_result")
@@ -45,7 +45,7 @@ def type_of(block: msgspec.Raw) -> str:
     return _read(bytes(block)).type
 
 
-def has_mark(block: msgspec.Raw) -> bool:
+def has_breakpoint(block: msgspec.Raw) -> bool:
     """Whether such a block says already that a cached prefix ends with it, or that none does."""
     return bool(bytes(_read(bytes(block)).cache_control))
 

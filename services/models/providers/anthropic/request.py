@@ -9,7 +9,7 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.anthropic import output, tools
-from services.models.providers.anthropic.cache import Block, CacheMarks
+from services.models.providers.anthropic.cache import Block, CacheBreakpoints
 from services.models.providers.anthropic.container import as_member
 from services.models.providers.anthropic.reasoning import (
     Length,
@@ -58,7 +58,7 @@ class _Encoding:
         self._facts = target.facts if self._translation.adapts else _unknown(target.facts)
         self._parameters, notices = fit(self._request, target.facts, target.model)
         self._translation.notices.extend(notices)
-        self._marks = CacheMarks(self._translation)
+        self._breakpoints = CacheBreakpoints(self._translation)
 
     def encoded(self, *, stream: bool) -> Encoded:
         request, target = self._request, self._target
@@ -66,7 +66,7 @@ class _Encoding:
         parallel_tool_calls = self._parameters.pop("parallel_tool_calls", None)
         mode = output.choose_mode(self._facts, self._translation)
         tools_and_choice = self._tools(mode, parallel_tool_calls)
-        self._marks.place(tools_and_choice.get("tools", []), *turns.blocks())
+        self._breakpoints.place(tools_and_choice.get("tools", []), *turns.blocks())
         reasoning = self._reasoning(turns, tools_and_choice.get("tool_choice", {}))
         output_config = self._output_config(mode, reasoning)
 
@@ -100,7 +100,7 @@ class _Encoding:
 
     def _turns(self) -> Turns:
         translation = self._translation
-        turns = gather(self._conversation, self._marks, translation)
+        turns = gather(self._conversation, self._breakpoints, translation)
         if not turns.turns and not translation.violations:
             translation.refuse("messages", "must hold a user message; Messages takes no system message alone")
         if not self._facts.prefill and turns.is_prefilled():
@@ -130,7 +130,7 @@ class _Encoding:
 
     def _tool(self, tool: models_pb2.ToolDefinition, path: str) -> Block:
         encoded = tools.encode_tool(tool, path, self._facts, self._translation)
-        return self._marks.mark(encoded, tool, path)
+        return self._breakpoints.mark(encoded, tool, path)
 
     def _reasoning(self, turns: Turns, choice: dict[str, Any]) -> Reasoning:
         model, translation = self._target.model, self._translation

@@ -18,7 +18,7 @@ from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.errors.error_body import fault_in
 from services.models.providers.errors.faults import Fault
-from services.models.providers.errors.told_errors import bare_error_in, error_in
+from services.models.providers.errors.in_band_errors import bare_error_in, error_in
 from services.models.transport.sse import ERROR
 from services.shared import json_text
 from services.shared.json_text import items_of, text_of, written

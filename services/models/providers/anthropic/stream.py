@@ -28,7 +28,7 @@ from services.models.providers.anthropic.streamed_blocks import StreamedBlock, c
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.errors.error_body import fault_in
 from services.models.providers.errors.faults import Fault
-from services.models.providers.errors.told_errors import BASE_RESP, bare_error_in, fault_of_event
+from services.models.providers.errors.in_band_errors import BASE_RESP, bare_error_in, fault_of_event
 from services.models.transport.sse import ERROR, Event
 from services.shared import json_text
 from services.shared.json_text import items_of, object_of, written

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.anthropic.blocks import BlockEncoder, kind_of
-from services.models.providers.anthropic.cache import Block, CacheMarks, bare
+from services.models.providers.anthropic.cache import Block, CacheBreakpoints, bare
 from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS
 from services.models.providers.base import Conversation
 from services.models.providers.requests.translation import Translation
@@ -67,13 +67,13 @@ class Turns(NamedTuple):
         return kinds[-1] not in SPOKEN_BLOCKS or "server_tool_use" in kinds
 
 
-def gather(conversation: Conversation, marks: CacheMarks, translation: Translation) -> Turns:
+def gather(conversation: Conversation, breakpoints: CacheBreakpoints, translation: Translation) -> Turns:
     """The turns of a conversation as the target takes it, with system messages in between where it takes those.
 
     Refuses media that Messages does not take, and a message of the request's own that is white space alone and not the
     assistant's.
     """
-    return _Gathering(BlockEncoder(marks, translation), translation).gather(conversation)
+    return _Gathering(BlockEncoder(breakpoints, translation), translation).gather(conversation)
 
 
 class _SystemMessage(NamedTuple):

@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from services.models.providers.errors.error_wrapping import ToldError, find_error, read_error
+from services.models.providers.errors.error_wrapping import UnwrappedError, find_error, read_error
 from services.models.providers.errors.faults import MEANINGS, Fault, reason_for_status
 from services.models.providers.errors.overflow_sentences import is_overflow
 
@@ -237,7 +237,7 @@ def fault_in(error: Any) -> Fault:
     return _fault(find_error(error), 0)
 
 
-def _fault(told: ToldError, answered: int) -> Fault:
+def _fault(told: UnwrappedError, answered: int) -> Fault:
     """The fault of an error that came with an HTTP status, or within a success, which is 0."""
     status = answered or told.status
     by_status = reason_for_status(status) if status else "UPSTREAM_SERVER_ERROR"
@@ -269,7 +269,7 @@ def _reason_by_word(words: Sequence[str]) -> str:
     return next((reason for reason in reasons if reason not in GENERAL), reasons[0] if reasons else "")
 
 
-def _reason_by_sentence(told: ToldError, reason: str, status: int) -> str:
+def _reason_by_sentence(told: UnwrappedError, reason: str, status: int) -> str:
     """The reason in a sentence, if words and status give none that is more specific."""
     message = told.message[:MAX_SENTENCE_LENGTH]
     if reason in NOT_FOUND:
@@ -293,7 +293,7 @@ def _names_in(param: Any) -> list[str]:
     return [word for word in words if not word.isdigit()]
 
 
-def _tells_of_path(told: ToldError, message: str, status: int) -> bool:
+def _tells_of_path(told: UnwrappedError, message: str, status: int) -> bool:
     """True if the path is missing, and not the model: a router says so in words, or sends an empty body."""
     if status == 405 or "UPSTREAM_PATH_NOT_FOUND" in (_reason_by_word([word]) for word in told.words):
         return True

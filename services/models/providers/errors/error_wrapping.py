@@ -89,7 +89,7 @@ _UNSHOWN = ("script", "style")
 _PYTHON_BYTES = re.compile(r"b(?=['\"][\[{])")
 
 
-class ToldError(NamedTuple):
+class UnwrappedError(NamedTuple):
     """An error as a server said it."""
 
     words: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class ToldError(NamedTuple):
     """The HTTP status that it names itself, which a stream's own does not tell; 0 for none."""
 
 
-def read_error(body: bytes) -> ToldError:
+def read_error(body: bytes) -> UnwrappedError:
     """The error in the body of an error response."""
     try:
         return find_error(json_text.decode(body))
@@ -110,19 +110,19 @@ def read_error(body: bytes) -> ToldError:
         return _read_text(body[: 4 * MAX_TEXT].decode("utf-8", "replace").lstrip("\ufeff")[:MAX_TEXT])
 
 
-def find_error(value: Any) -> ToldError:
+def find_error(value: Any) -> UnwrappedError:
     """The error in a JSON value that is one, or holds one."""
     found = _Findings()
     found.search(value, MAX_WRAPPINGS)
-    return ToldError(tuple(found.words), "; ".join(found.sentences), found.param, found.status)
+    return UnwrappedError(tuple(found.words), "; ".join(found.sentences), found.param, found.status)
 
 
-def _read_text(text: str) -> ToldError:
+def _read_text(text: str) -> UnwrappedError:
     lines = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
     inner = _decoded("\n".join(lines) if lines else text)
     if inner is not None:
         return find_error(inner)
-    return ToldError(message=_shown(text))
+    return UnwrappedError(message=_shown(text))
 
 
 def _shown(text: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.models.providers.errors.provider_words import words_to_tell
+from services.models.providers.errors.provider_messages import sanitize_message
 from services.shared import errors
 
 MAX_RETRY_SECONDS = 1e6
@@ -145,7 +145,7 @@ def error_for(
         metadata["path"] = paths[0]
         message = f"{message}: POST {' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} tried"
     logged: dict[str, str] = {}
-    if fault.message and (words := words_to_tell(fault.message, keys())):
+    if fault.message and (words := sanitize_message(fault.message, keys())):
         message = f"{message}; it says: {words}"
         metadata[errors.PROVIDER_MESSAGE] = logged[errors.PROVIDER_MESSAGE] = words
     return meaning.error(

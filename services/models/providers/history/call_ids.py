@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
-from services.models.providers.names import CallIdRules, made_id
+from services.models.providers.names import CallIdRules, make_call_id
 from services.models.providers.state.member_state import is_wrapped
 from services.shared.tool_calls import answered_ids, calls_of
 
@@ -65,7 +65,7 @@ class _Renaming:
         times = self._times_seen[call_id]
         if self._rules.pattern.fullmatch(call_id) and (times == 1 or not self._rules.are_unique):
             return call_id
-        return made_id(call_id if times == 1 or not self._rules.are_unique else f"{times}:{call_id}")
+        return make_call_id(call_id if times == 1 or not self._rules.are_unique else f"{times}:{call_id}")
 
     def _renamed(self, message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
         renamed = models_pb2.ChatMessage()

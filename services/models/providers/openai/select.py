@@ -20,7 +20,7 @@ from __future__ import annotations
 from proto import models_pb2
 from services.models.providers.base import Conversation, Dialect, Target
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
-from services.models.providers.openai.common.opaque_items import has_owned_item, takes_back
+from services.models.providers.openai.common.opaque_items import accepts_items, has_owned_item
 from services.models.providers.openai.common.traits import OPENAI_TRAITS
 from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.providers.requests.content import media_kind
@@ -84,7 +84,7 @@ def _asked_in_options(request: models_pb2.ChatRequest) -> bool | None:
 
 
 def _message_needs_responses(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
-    if any(has_owned_item(part, target) for part in message.parts) and takes_back(message, target, adapts=adapts):
+    if any(has_owned_item(part, target) for part in message.parts) and accepts_items(message, target, adapts=adapts):
         return True
     return any(_part_needs_responses(part) for part in message.parts)
 

@@ -9,7 +9,7 @@ from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.openai.chat_completions.media import encode_media
 from services.models.providers.openai.chat_completions.returned_members import Call, Returned
-from services.models.providers.openai.common.cache import mark, refuse_mark
+from services.models.providers.openai.common.cache import refuse_breakpoint, with_breakpoint
 from services.models.providers.openai.common.content import PlacedPart, encode_content, join_texts, place
 from services.models.providers.openai.common.tool_results import Result, read_results
 from services.models.providers.openai.common.translation import OpenAITranslation
@@ -89,7 +89,7 @@ def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Open
     calls: list[Call] = []
     returned = Returned(translation)
     for here, part in parts:
-        refuse_mark(part, here, "what an assistant said", translation)
+        refuse_breakpoint(part, here, "what an assistant said", translation)
         kept = returned.take(here, part)
         kind = part.WhichOneof("kind")
         if kind == "text":
@@ -151,6 +151,7 @@ def _moved_media(result: Result, translation: OpenAITranslation) -> list[Any]:
         translation.tell("TOOL_RESULT_MEDIA_MOVED", path, problem)
     introduction = {"type": "text", "text": f"From the result of tool call {result.call_id}:"}
     encoded = (
-        mark(encode_media(part.media, f"{path}.media", translation), part, path, translation) for path, part in media
+        with_breakpoint(encode_media(part.media, f"{path}.media", translation), part, path, translation)
+        for path, part in media
     )
     return [introduction, *encoded]

@@ -10,10 +10,10 @@ from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.chat_completions.messages import continues_answer, encode_messages
 from services.models.providers.openai.chat_completions.reasoning import encode_reasoning
 from services.models.providers.openai.chat_completions.tools import encode_tools
+from services.models.providers.openai.common.audio_output import refuse_audio
 from services.models.providers.openai.common.identifiers import encode_identifiers
 from services.models.providers.openai.common.reasoning_rules import drop_excluded
 from services.models.providers.openai.common.schemas import name_schema
-from services.models.providers.openai.common.sound import refuse_sound
 from services.models.providers.openai.common.traits import Traits
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.requests.options import merge_options
@@ -40,7 +40,7 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
         body["stream"] = True
         # Without this a stream tells no usage at all.
         body["stream_options"] = {"include_usage": True}
-    refuse_sound(translation)
+    refuse_audio(translation)
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)

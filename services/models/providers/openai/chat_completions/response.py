@@ -20,7 +20,7 @@ from services.models.providers.answers.openai_usage import read_counts_elsewhere
 from services.models.providers.answers.values import read_word
 from services.models.providers.errors.error_body import fault_in
 from services.models.providers.errors.faults import Fault
-from services.models.providers.errors.told_errors import bare_error_in, error_in
+from services.models.providers.errors.in_band_errors import bare_error_in, error_in
 from services.models.providers.openai.chat_completions.called import calls_in, is_placeholder, read_call
 from services.models.providers.openai.chat_completions.chat_answer import (
     FIRST_CALL,

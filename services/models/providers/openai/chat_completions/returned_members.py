@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD
-from services.models.providers.openai.common.opaque_items import is_told_by_its_part, owned_item
+from services.models.providers.openai.common.opaque_items import is_represented_by_part, owned_item
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import KeptMembers, is_wrapped, members_in
@@ -73,4 +73,4 @@ class Returned:
 
     def _says_no_more(self, part: models_pb2.ContentPart) -> bool:
         """True if the conversation loses nothing with a part's state."""
-        return container_in(part) is not None or is_told_by_its_part(owned_item(part, self._translation.target))
+        return container_in(part) is not None or is_represented_by_part(owned_item(part, self._translation.target))

@@ -15,7 +15,7 @@ from services.models.providers.answers.logprobs import read_logprobs
 from services.models.providers.answers.openai_usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.answers.values import read_object
 from services.models.providers.errors.faults import Fault
-from services.models.providers.errors.told_errors import BASE_RESP, fault_of_event
+from services.models.providers.errors.in_band_errors import BASE_RESP, fault_of_event
 from services.models.providers.openai.chat_completions.called import calls_in
 from services.models.providers.openai.chat_completions.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
 from services.models.providers.openai.chat_completions.choices import OtherChoices, first_choice

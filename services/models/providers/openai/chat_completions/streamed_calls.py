@@ -207,7 +207,7 @@ class StreamedCalls:
         if call.key is not None:
             self._answer.add_arguments(call.key, piece)
             return
-        call.held.keep(piece)
+        call.held.append(piece)
         self._answer.waiting_bytes += len(piece)
         if not call.has_nothing:
             self._tell_up_to(call)

@@ -1,8 +1,8 @@
-"""Prompt-cache marks → `prompt_cache_breakpoint`, which OpenAI's models take since gpt-5.6; earlier ones, and other
-servers, find by themselves what can be cached, and a mark means nothing to them.
+"""Prompt-cache breakpoints → `prompt_cache_breakpoint`, which OpenAI's models take since gpt-5.6; earlier ones, and
+other servers, find by themselves what can be cached, and ignore breakpoints.
 
-OpenAI writes the latest three marks of a request, and one of its own at the end. An answer's parts can have none, nor
-can tools.
+OpenAI writes the latest three breakpoints of a request, and one of its own at the end. An answer's parts can have none,
+nor can tools.
 https://developers.openai.com/api/docs/guides/prompt-caching
 """
 
@@ -17,14 +17,14 @@ LIFETIMES = {1_800: "30m", 43_200: "12h"}
 """The seconds that a marked prefix can be kept, and OpenAI's words for them."""
 
 
-def is_marked(marked: models_pb2.ContentPart | models_pb2.ToolDefinition, translation: OpenAITranslation) -> bool:
-    """Whether a part, or a tool, has a mark, and the model takes marks."""
-    return translation.target.facts.cache_marks and marked.HasField("cache")
+def has_breakpoint(marked: models_pb2.ContentPart | models_pb2.ToolDefinition, translation: OpenAITranslation) -> bool:
+    """Whether a part, or a tool, has a breakpoint, and the model takes them."""
+    return translation.target.facts.cache_breakpoints and marked.HasField("cache")
 
 
-def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: OpenAITranslation) -> Any:
-    """The encoded part, with the mark of `part` if it has one; None, for a part that was refused, stays None."""
-    if encoded is None or not is_marked(part, translation):
+def with_breakpoint(encoded: Any, part: models_pb2.ContentPart, path: str, translation: OpenAITranslation) -> Any:
+    """The encoded part, with the breakpoint of `part` if it has one; None, for a part that was refused, stays None."""
+    if encoded is None or not has_breakpoint(part, translation):
         return encoded
     end_of_prefix: dict[str, str] = {"mode": "explicit"}
     if part.cache.HasField("ttl"):
@@ -32,11 +32,11 @@ def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: Ope
     return {**encoded, "prompt_cache_breakpoint": end_of_prefix}
 
 
-def refuse_mark(
+def refuse_breakpoint(
     marked: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str, what: str, translation: OpenAITranslation
 ) -> None:
-    """Says that a mark stands where OpenAI takes none."""
-    if is_marked(marked, translation):
+    """Says that a breakpoint stands at a place where OpenAI takes none."""
+    if has_breakpoint(marked, translation):
         translation.tell_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import is_marked, mark, refuse_mark
+from services.models.providers.openai.common.cache import has_breakpoint, refuse_breakpoint, with_breakpoint
 from services.models.providers.openai.common.translation import OpenAITranslation
 
 PlacedPart = tuple[str, models_pb2.ContentPart]
@@ -29,14 +29,16 @@ def encode_content(
     parts: Sequence[PlacedPart], translation: OpenAITranslation, text_type: str, encode_media: EncodeMedia
 ) -> str | list[Any]:
     """One text where there is nothing else, as in the short form; otherwise every part in its place."""
-    if not any(part.HasField("media") or is_marked(part, translation) for _, part in parts):
+    if not any(part.HasField("media") or has_breakpoint(part, translation) for _, part in parts):
         return join_texts(parts)
     content: list[Any] = []
     for path, part in parts:
         if part.HasField("media"):
-            content.append(mark(encode_media(part.media, f"{path}.media", translation), part, path, translation))
+            content.append(
+                with_breakpoint(encode_media(part.media, f"{path}.media", translation), part, path, translation)
+            )
         elif part.text:
-            content.append(mark({"type": text_type, "text": part.text}, part, path, translation))
+            content.append(with_breakpoint({"type": text_type, "text": part.text}, part, path, translation))
         else:
-            refuse_mark(part, path, "an empty text", translation)
+            refuse_breakpoint(part, path, "an empty text", translation)
     return content

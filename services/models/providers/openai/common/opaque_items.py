@@ -77,7 +77,7 @@ def is_answer_item(item_json: bytes) -> bool:
     return head.role in ("", "assistant") and (head.type in OWN_ITEMS or head.type.endswith(CALL))
 
 
-def takes_back(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
+def accepts_items(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
     """Whether the items of an assistant's message go back to the target as they are.
 
     "Reasoning input items can only be provided to a reasoning or computer use model", says OpenAI; and what came
@@ -88,7 +88,7 @@ def takes_back(message: models_pb2.ChatMessage, target: Target, *, adapts: bool)
     return not any(part.HasField("reasoning") and has_owned_item(part, target) for part in message.parts)
 
 
-def is_told_by_its_part(item_json: bytes) -> bool:
+def is_represented_by_part(item_json: bytes) -> bool:
     """Whether an item is a message or a call that says no more than a part without state does."""
     if sum(map(item_json.count, (b"{", b"[", b","))) > MAX_MARKS:
         return False
@@ -99,21 +99,21 @@ def is_told_by_its_part(item_json: bytes) -> bool:
     if not isinstance(item, dict):
         return False
     if item.get("type") == "message":
-        return not message_says_more(item)
-    return item.get("type") == "function_call" and not call_says_more(item)
+        return not message_carries_more(item)
+    return item.get("type") == "function_call" and not call_carries_more(item)
 
 
-def message_says_more(item: dict[str, Any]) -> bool:
+def message_carries_more(item: dict[str, Any]) -> bool:
     """Whether a message holds what text alone does not tell: a phase, annotations, parts of an unknown kind."""
     parts = items_of(item.get("content"))
-    return _says_more(item, MESSAGE_MEMBERS) or any(
-        text_kind(part) is None or _says_more(part, PART_MEMBERS) for part in parts
+    return _carries_more(item, MESSAGE_MEMBERS) or any(
+        text_kind(part) is None or _carries_more(part, PART_MEMBERS) for part in parts
     )
 
 
-def call_says_more(item: dict[str, Any]) -> bool:
+def call_carries_more(item: dict[str, Any]) -> bool:
     """Whether the call of a function holds more than its id, its name and its arguments."""
-    return _says_more(item, CALL_MEMBERS)
+    return _carries_more(item, CALL_MEMBERS)
 
 
 def text_kind(part: Any) -> tuple[TextKind, str] | None:
@@ -122,5 +122,5 @@ def text_kind(part: Any) -> tuple[TextKind, str] | None:
     return PART_KINDS.get(kind) if isinstance(kind, str) else None
 
 
-def _says_more(holder: dict[str, Any], known: Collection[str]) -> bool:
+def _carries_more(holder: dict[str, Any], known: Collection[str]) -> bool:
     return any(value for name, value in holder.items() if name not in known)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import refuse_mark
+from services.models.providers.openai.common.cache import refuse_breakpoint
 from services.models.providers.openai.common.content import PlacedPart, place
 from services.models.providers.openai.common.translation import OpenAITranslation
 
@@ -25,7 +25,7 @@ def read_results(message: models_pb2.ChatMessage, path: str, translation: OpenAI
     own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
     for here, part in parts:
         if part.HasField("tool_result"):
-            refuse_mark(part, here, "a result as a whole, only on a piece of its content", translation)
+            refuse_breakpoint(part, here, "a result as a whole, only on a piece of its content", translation)
             yield _result(part.tool_result, f"{here}.tool_result", translation)
         elif own:
             yield Result(message.tool_call_id, own)

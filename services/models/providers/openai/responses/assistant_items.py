@@ -12,13 +12,13 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD
-from services.models.providers.openai.common.cache import refuse_mark
+from services.models.providers.openai.common.cache import refuse_breakpoint
 from services.models.providers.openai.common.content import PlacedPart, place
 from services.models.providers.openai.common.opaque_items import (
+    accepts_items,
     has_owned_item,
-    is_told_by_its_part,
+    is_represented_by_part,
     owned_item,
-    takes_back,
 )
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.state.container_state import container_in
@@ -41,7 +41,7 @@ def encode_answer(message: models_pb2.ChatMessage, path: str, translation: OpenA
     said: list[models_pb2.ContentPart] = []
     newest_item = b""
     for (here, part), item in zip(parts, kept_items, strict=True):
-        refuse_mark(part, here, "what an assistant said", translation)
+        refuse_breakpoint(part, here, "what an assistant said", translation)
         if not item and not part.HasField("tool_call"):
             said.append(part)
             continue
@@ -74,7 +74,7 @@ def _returned_items(
     target = translation.target
     owned = [_own_item(here, part, translation) for here, part in parts]
     returned = list(owned)
-    if not takes_back(message, target, adapts=translation.adapts):
+    if not accepts_items(message, target, adapts=translation.adapts):
         problem, returned = f"{target.model} takes no earlier reasoning", [b""] * len(owned)
     else:
         problem = "the answer ended within this reasoning, which OpenAI takes back only with what came of it"
@@ -111,7 +111,7 @@ def _tell_of_loss(
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"
         translation.tell("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
-    elif part.HasField("provider_state") and container_in(part) is None and not is_told_by_its_part(own):
+    elif part.HasField("provider_state") and container_in(part) is None and not is_represented_by_part(own):
         reason = problem if own else "only the provider that made it can read this part's state"
         lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
         translation.tell("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")

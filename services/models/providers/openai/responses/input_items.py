@@ -10,7 +10,7 @@ import msgspec
 from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.openai.common.content import PlacedPart, encode_content, place
-from services.models.providers.openai.common.opaque_items import has_owned_item, owned_item, takes_back
+from services.models.providers.openai.common.opaque_items import accepts_items, has_owned_item, owned_item
 from services.models.providers.openai.common.tool_results import read_results
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.openai.responses.assistant_items import Item, encode_answer, encode_message
@@ -89,7 +89,7 @@ def _kept_calls(message: models_pb2.ChatMessage, translation: OpenAITranslation)
     """The calls in an assistant's message that go back in OpenAI's own form."""
     target = translation.target
     calls = [part for part in message.parts if part.HasField("tool_call") and has_owned_item(part, target)]
-    if calls and takes_back(message, target, adapts=translation.adapts):
+    if calls and accepts_items(message, target, adapts=translation.adapts):
         for part in calls:
             yield part.tool_call.id, _read_kept_call(owned_item(part, target))
 

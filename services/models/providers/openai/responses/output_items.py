@@ -17,7 +17,12 @@ from services.models.providers.answers.not_carried import tell_images
 from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.answers.values import read_word
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.common.opaque_items import TextKind, call_says_more, message_says_more, text_kind
+from services.models.providers.openai.common.opaque_items import (
+    TextKind,
+    call_carries_more,
+    message_carries_more,
+    text_kind,
+)
 from services.shared import json_text
 from services.shared.json_text import items_of, text_of, written
 from services.shared.json_values import are_same_json
@@ -145,7 +150,7 @@ class OutputItems:
         if key is not None:
             self._answer.add_arguments(key, piece)
         elif piece and index not in self._whole:
-            self._early_arguments.setdefault(index, Pieces()).keep(piece)
+            self._early_arguments.setdefault(index, Pieces()).append(piece)
             self._answer.waiting_bytes += len(piece)
 
     def add_rest_of_arguments(self, index: int, arguments: str) -> None:
@@ -205,10 +210,10 @@ class OutputItems:
         kind = text_of(item.get("type"))
         if kind == "message":
             keys = list(self._message_keys(index, item, item_json))
-            kept = self._keeps_all or message_says_more(item)
+            kept = self._keeps_all or message_carries_more(item)
         elif kind in CALL_INPUTS:
             keys = [self._call_key(index, item)]
-            kept = self._keeps_all or kind != "function_call" or call_says_more(item)
+            kept = self._keeps_all or kind != "function_call" or call_carries_more(item)
         else:
             keys = list(self._thought_keys(index, item)) if kind == "reasoning" else []
             kept = self._keeps_all = True

@@ -7,10 +7,10 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.http_request import HttpRequest
+from services.models.providers.openai.common.audio_output import refuse_audio
 from services.models.providers.openai.common.identifiers import encode_identifiers
 from services.models.providers.openai.common.reasoning_rules import drop_excluded
 from services.models.providers.openai.common.schemas import name_schema
-from services.models.providers.openai.common.sound import refuse_sound
 from services.models.providers.openai.common.traits import Traits
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.openai.responses.input_items import encode_input
@@ -62,7 +62,7 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
     body.update(encode_identifiers(translation))
     if stream:
         body["stream"] = True
-    refuse_sound(translation)
+    refuse_audio(translation)
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
     respell_effort(body)

@@ -15,7 +15,7 @@ from services.models.providers.answers.openai_usage import read_rates, read_usag
 from services.models.providers.answers.values import read_word
 from services.models.providers.errors.error_body import fault_in
 from services.models.providers.errors.faults import Fault
-from services.models.providers.errors.told_errors import bare_error_in, error_in
+from services.models.providers.errors.in_band_errors import bare_error_in, error_in
 from services.models.providers.openai.responses.output_items import OutputItems, index_of, item_of
 from services.shared import json_text
 from services.shared.json_text import items_of

@@ -17,7 +17,7 @@ from services.models.providers.answers.not_carried import tell_cut_logprobs, tel
 from services.models.providers.answers.values import read_object
 from services.models.providers.errors.error_body import fault_in
 from services.models.providers.errors.faults import Fault
-from services.models.providers.errors.told_errors import bare_error_in, fault_of_event
+from services.models.providers.errors.in_band_errors import bare_error_in, fault_of_event
 from services.models.providers.openai.common.opaque_items import TextKind, text_kind
 from services.models.providers.openai.responses.item_places import CALL, MESSAGE, REASONING, ItemPlaces
 from services.models.providers.openai.responses.output_items import (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.models.providers.errors.error_body import fault_in, read_fault
 from services.models.providers.errors.faults import Fault, error_for
-from services.models.providers.errors.provider_words import LOOKED_AT_BYTES, MAX_BYTES, words_to_tell
+from services.models.providers.errors.provider_messages import LOOKED_AT_BYTES, MAX_BYTES, sanitize_message
 from services.shared.characters import has_invisible
 from services.shared.error_details import MAX_DETAILS_BYTES, pack_details
 
@@ -40,7 +40,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_key_is_masked_in_every_form(form: str) -> None:
     written = FORMS[form](KEY)
-    told = words_to_tell(f"Incorrect key {written}. Look again.", [KEY, "another"])
+    told = sanitize_message(f"Incorrect key {written}. Look again.", [KEY, "another"])
     assert "***" in told
     assert told.startswith("Incorrect key ")
     assert told.endswith(". Look again.")
@@ -48,7 +48,7 @@ def test_a_key_is_masked_in_every_form(form: str) -> None:
 
 
 def test_a_short_key_is_masked_where_it_is_a_word() -> None:
-    assert words_to_tell("the key x is no key, max is 1", ["x"]) == "the key *** is no key, max is 1"
+    assert sanitize_message("the key x is no key, max is 1", ["x"]) == "the key *** is no key, max is 1"
 
 
 VENDORS_KEYS = [
@@ -79,12 +79,12 @@ VENDORS_KEYS = [
 
 @pytest.mark.parametrize("key", VENDORS_KEYS)
 def test_what_looks_like_a_vendors_key_is_masked(key: str) -> None:
-    assert words_to_tell(f"refused: {key}, sorry", []) == "refused: ***, sorry"
+    assert sanitize_message(f"refused: {key}, sorry", []) == "refused: ***, sorry"
 
 
 @pytest.mark.parametrize("text", ["Authorization: Bearer whatever", "https://x/y?key=whatever", "x-api-key: whatever"])
 def test_what_stands_where_a_key_does_is_masked(text: str) -> None:
-    assert words_to_tell(text, []) == text.replace("whatever", "***")
+    assert sanitize_message(text, []) == text.replace("whatever", "***")
 
 
 @pytest.mark.parametrize(
@@ -98,34 +98,34 @@ def test_what_stands_where_a_key_does_is_masked(text: str) -> None:
     ],
 )
 def test_all_else_is_told_as_it_is(text: str) -> None:
-    assert words_to_tell(text, [KEY]) == text
+    assert sanitize_message(text, [KEY]) == text
 
 
 def test_it_is_one_line_of_visible_characters() -> None:
-    told = words_to_tell("a\nb\r\n c\x00\x1b[31m \u202eevil\u2066 \u2028d\u2029e\ufeff\x85f\ud800", [])
+    told = sanitize_message("a\nb\r\n c\x00\x1b[31m \u202eevil\u2066 \u2028d\u2029e\ufeff\x85f\ud800", [])
     assert told == "a b c[31m evil d e f"
     assert not has_invisible(told)
 
 
 def test_no_character_hides_a_key() -> None:
-    assert words_to_tell(f"{KEY[:9]}\u200b{KEY[9:]}", [KEY]) == "***"
+    assert sanitize_message(f"{KEY[:9]}\u200b{KEY[9:]}", [KEY]) == "***"
 
 
 def test_it_is_cut_at_a_character() -> None:
-    told = words_to_tell("ü" * 5000, [])
+    told = sanitize_message("ü" * 5000, [])
     assert told == "ü" * (MAX_BYTES // 2)
-    assert words_to_tell("a" + "ü" * 5000, []) == "a" + "ü" * (MAX_BYTES // 2 - 1)
+    assert sanitize_message("a" + "ü" * 5000, []) == "a" + "ü" * (MAX_BYTES // 2 - 1)
 
 
 def test_a_key_that_is_cut_is_not_told_by_halves() -> None:
     filler = f"{KEY} " * (LOOKED_AT_BYTES // (len(KEY) + 1))
-    told = words_to_tell(filler + KEY, [KEY])
+    told = sanitize_message(filler + KEY, [KEY])
     assert set(told) <= {"*", " "}
 
 
 @given(st.text(), st.lists(st.text(min_size=1, max_size=40), max_size=3))
 def test_any_words_are_survived(message: str, keys: list[str]) -> None:
-    told = words_to_tell(message, keys)
+    told = sanitize_message(message, keys)
     assert len(told.encode()) <= MAX_BYTES
     assert not has_invisible(told)
 

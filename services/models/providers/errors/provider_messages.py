@@ -45,7 +45,7 @@ _REST_OF_KEY = re.compile(rb"[\w*~+/=-]*+(?:\.++[\w*~+/=-]++)*+")
 _WORD = re.compile(rb"\w")
 
 
-def words_to_tell(message: str, keys: Collection[str]) -> str:
+def sanitize_message(message: str, keys: Collection[str]) -> str:
     """The part of a provider's message that its caller may read; "" if nothing is left. `keys` are all that it must not
     quote."""
     data = _visible(message).encode("utf-8", "replace")

@@ -12,7 +12,7 @@ from services.shared import json_text
 MODALITIES, SETTINGS = frozenset({"modalities"}), frozenset({"audio"})
 
 
-def refuse_sound(translation: OpenAITranslation) -> None:
+def refuse_audio(translation: OpenAITranslation) -> None:
     """Refuses options of the caller's that ask for sound."""
     name = translation.traits.name
     options = translation.request.provider_options_json.get(name)
