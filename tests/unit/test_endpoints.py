@@ -182,7 +182,7 @@ def test_private_ranges_are_the_default_only_of_a_server_on_the_loopback_address
     monkeypatch.setenv("GENAI_HOST", host)
     monkeypatch.setenv("MODELS_ALLOWED_ENDPOINTS", setting or "")
     settings = load_settings(Settings)
-    assert allows(EndpointPolicy(settings.choose_allowed_endpoints().operators), "10.0.0.1") is expected
+    assert allows(EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False)), "10.0.0.1") is expected
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "1.2.3.4.", "0x"])

@@ -1,4 +1,4 @@
-"""The family of errors, and its one mapping to statuses."""
+"""The error classes, and their mapping to statuses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_reasons_of_providers_are_upper_snake_and_have_a_status() -> None:
         assert meaning.error in STATUS_CODES
 
 
-def test_every_error_of_the_family_is_in_the_drawing_of_its_module() -> None:
+def test_every_error_is_in_the_tree_of_its_module() -> None:
     drawn = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or ""))
     assert drawn == {kind.__name__ for kind in FAMILY} - {"PlatformError"}
 
@@ -43,7 +43,7 @@ def test_error_about_a_field_names_it_in_both_places() -> None:
     assert error.violations == (FieldViolation("messages[2].role", "is not a role"),)
 
 
-def test_feature_that_is_not_served_names_itself() -> None:
+def test_unimplemented_feature_is_named() -> None:
     error = Unimplemented.feature("PreviewChat")
     assert (error.message, error.metadata) == ("PreviewChat is not implemented yet", {"feature": "PreviewChat"})
 

@@ -1,4 +1,4 @@
-"""JSON as providers and callers write it."""
+"""JSON of providers and callers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NOT_EMBEDDABLE = ['\ufeff{"a":1}', "{\x00}\x00", '{"a":"\\ud83d"}', '{"\\ud83d":
 
 
 @pytest.mark.parametrize("text", [*NOT_JSON, DEEP])
-def test_what_is_no_json_is_malformed(text: str) -> None:
+def test_text_that_is_not_json_is_malformed(text: str) -> None:
     with pytest.raises(Malformed):
         json_text.decode(text.encode())
 
 
-def test_bytes_that_are_no_utf_8_are_malformed() -> None:
+def test_invalid_utf_8_is_malformed() -> None:
     with pytest.raises(Malformed):
         json_text.decode(b'{"a":"\xff"}')
 
@@ -59,11 +59,11 @@ def test_json_is_read(text: str, value: Any) -> None:
         ('{"\\ude00\\ude00": 1}', {"\ude00\ufffd": 1}),
     ],
 )
-def test_half_a_surrogate_pair_is_kept_where_its_partner_may_follow(text: str, value: Any) -> None:
+def test_lone_surrogate_at_an_edge_is_kept(text: str, value: Any) -> None:
     assert json_text.decode(text.encode()) == value
 
 
-def test_text_for_protobuf_has_no_halves() -> None:
+def test_text_for_protobuf_has_no_lone_surrogates() -> None:
     assert json_text.text_of("a\ud83d\ude00b\ud83d") == "a\U0001f600b\ufffd"
     assert json_text.text_of("\ude00") == "\ufffd"
     foreign: list[Any] = [None, 1, ["a"], {}]
@@ -76,7 +76,7 @@ def test_any_text_becomes_text_for_protobuf(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, True, 1.5, float("inf"), "-1", "1.5", "1" * 20, None, 2**60])
-def test_what_is_no_count_of_tokens(value: object) -> None:
+def test_value_that_is_not_a_count(value: object) -> None:
     assert json_text.count_of(value) is None
 
 
@@ -84,7 +84,7 @@ def test_counts_of_tokens() -> None:
     assert [json_text.count_of(value) for value in (0, 7, 2**40 - 1)] == [0, 7, 2**40 - 1]
 
 
-def test_whatever_was_read_can_be_written() -> None:
+def test_decoded_value_can_be_encoded() -> None:
     value: dict[str, Any] = {"n\ud83d": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ud83d"]}
     written = json_text.encode_any(value)
     assert json.loads(written) == {"n\ufffd": [12345678901234567890123, -(2**64), True, None, 1.5, "half \ufffd"]}
@@ -99,7 +99,7 @@ def test_members_keep_their_bytes() -> None:
 
 
 @pytest.mark.parametrize("text", [*NOT_JSON, *NOT_EMBEDDABLE, DEEP, '{"a":' + DEEP, "[1]", "null", '"{}"'])
-def test_what_is_no_object_to_embed(text: str) -> None:
+def test_text_that_cannot_be_embedded_as_an_object(text: str) -> None:
     assert not json_text.is_object(text)
     with pytest.raises(Malformed):
         json_text.raw_members(text)
@@ -121,7 +121,7 @@ def test_object_to_embed(text: str) -> None:
         ('{"a": 1}', "is longer than 7 characters"),
     ],
 )
-def test_problem_is_told(text: str, problem: str) -> None:
+def test_object_problem(text: str, problem: str) -> None:
     assert json_text.object_problem(text, 7 if "longer" in problem else 100) == problem
 
 
@@ -153,7 +153,7 @@ def test_exact_members_are_those_that_can_be_embedded_again() -> None:
 LONG = ("x" * 50_000 + "中") * 4
 
 
-def test_so_are_those_of_large_ones() -> None:
+def test_exact_members_of_large_objects() -> None:
     value = f'[1.50, "{LONG}", "\\u00fc"]'.encode()
     assert (
         bytes(
@@ -165,7 +165,7 @@ def test_so_are_those_of_large_ones() -> None:
 
 @pytest.mark.parametrize("wrong", [b"\xed\xa0\x80", b"\xff", LONG.encode()[:-1], b"\\ud800", b"\x00", b'"'], ids=repr)
 @pytest.mark.parametrize("member", [b"held", b"read over"])
-def test_so_are_large_ones_refused(wrong: bytes, member: bytes) -> None:
+def test_large_objects_that_cannot_be_embedded(wrong: bytes, member: bytes) -> None:
     """What stands in members that nobody looks at counts too, but for half a pair, which any reader takes there."""
     data = b'{"%b": "%b%b", "held": 1}' % (member, LONG.encode(), wrong)
     small = b'{"%b": "%b", "held": 1}' % (member, wrong)
@@ -184,13 +184,13 @@ FULL = large_json.MAX_VALUES
 
 
 @pytest.mark.parametrize("text", ["1,2,[3]", "{[,\\", '\\",', "x"], ids=["lists", "escapes", "quotes", "plain"])
-def test_values_within_strings_are_none(text: str) -> None:
+def test_marks_within_strings_are_not_counted(text: str) -> None:
     value = {"a": text * FULL, "b": [text] * 100}
     assert json_text.decode(json.dumps(value).encode()) == value
 
 
 @pytest.mark.parametrize("text", ['"' + '\\"' * FULL, '"' * FULL, "\\" * FULL, '"\\'])
-def test_strings_without_an_end_take_no_longer_to_count(text: str) -> None:
+def test_unterminated_strings_take_linear_time_to_count(text: str) -> None:
     data = (f"[{'1,' * FULL}" + text).encode()
 
     def refuse() -> None:
@@ -201,7 +201,7 @@ def test_strings_without_an_end_take_no_longer_to_count(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("\\ud800", "\ud800"), ("\\ud83d\\ude00", "\U0001f600")])
-def test_large_text_may_end_in_anything(text: str, value: str) -> None:
+def test_large_text_with_any_end_is_read(text: str, value: str) -> None:
     data = b'["' + b"x" * 5_000_000 + text.encode() + b'"]'
     assert json_text.decode(data) == ["x" * 5_000_000 + value]
 
@@ -213,7 +213,7 @@ def test_extreme_numbers_take_hardly_longer_than_plain_ones(number: str) -> None
     assert is_in_proportion(lambda: json_text.decode(plain), lambda: json_text.decode(extreme), 10)
 
 
-def test_work_is_in_proportion_to_what_there_is_to_build() -> None:
+def test_decoding_work_grows_with_the_values() -> None:
     plain, dense = b'"' + b"x" * 100_000 + b'"', b"[" + b"[]," * 33_000 + b"1]"
     assert json_text.decoding_work(plain) == len(plain)
     assert json_text.decoding_work(dense) > LARGE_BYTES

@@ -1,4 +1,4 @@
-"""How many of each thing a request may have, what it costs to find too many, and that time grows with what is there."""
+"""Limits of requests: violations are found quickly, and time grows with the size of a request."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_variables_have_a_limit_in_prompts_and_in_references() -> None:
     }
 
 
-def test_what_a_list_of_prompts_is_searched_for_has_a_limit() -> None:
+def test_search_terms_for_prompts_have_a_limit() -> None:
     tags = ["x"] * MAX_PROMPT_TAGS
     check_list(models_pb2.ListPromptsRequest(query="x" * 128, label="y" * 128, tags=tags))
     more = models_pb2.ListPromptsRequest(query="x" * 129, label="y" * 129, tags=[*tags, "x"])
@@ -191,7 +191,7 @@ UNSEEN = ("\x00", "\x1f", "\x7f", "\x85", "\x9b", "\u200b", "\u200d", "\u202e", 
 
 
 @pytest.mark.parametrize("character", UNSEEN, ids=ascii)
-def test_names_are_of_characters_that_are_seen(character: str) -> None:
+def test_names_have_no_invisible_characters(character: str) -> None:
     text = f"a{character}b"
     assert list(violations_of(check_chat_request, ask(model=text))) == ["model"]
     assert list(violations_of(check_chat_request, ask(prompt_cache_key=text))) == ["prompt_cache_key"]
@@ -202,7 +202,7 @@ def test_names_are_of_characters_that_are_seen(character: str) -> None:
     assert list(violations_of(define_model, register(aliases=[text]))) == ["aliases[0]"]
 
 
-def test_content_is_of_any_characters_and_names_of_people_of_those_that_they_are_written_with() -> None:
+def test_content_has_any_characters_and_names_of_people_may_have_joiners() -> None:
     text = "".join(UNSEEN)
     check_chat_request(ask(ChatMessage(role="user", content=text), ChatMessage(role="user", parts=[{"text": text}])))
     persian = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
@@ -229,7 +229,7 @@ NO_DURATIONS = [
 
 
 @pytest.mark.parametrize("ttl", NO_DURATIONS, ids=lambda ttl: f"{ttl.seconds} s {ttl.nanos} ns")
-def test_duration_that_is_none_is_refused_wherever_one_is_taken(ttl: Duration) -> None:
+def test_invalid_duration_is_refused_in_every_field(ttl: Duration) -> None:
     cache = PromptCache(ttl=ttl)
     tool = ToolDefinition(name="find", cache=cache)
     part = ContentPart(text="x", cache=cache)
@@ -250,7 +250,7 @@ def test_duration_that_is_none_is_refused_wherever_one_is_taken(ttl: Duration) -
 # -------------------------------------------------------------------------------------------------------------- costs
 
 
-def test_no_more_is_looked_for_than_an_answer_has_room_for() -> None:
+def test_search_for_violations_stops_at_the_limit() -> None:
     request = ask(*[ChatMessage(role="robot")] * MAX_MESSAGES)
     assert len(violations_of(check_chat_request, request)) == 20
     assert cpu_seconds(lambda: violations_of(check_chat_request, request)) < 0.01
@@ -269,7 +269,7 @@ LARGE: dict[str, ChatRequest] = {
 
 
 @pytest.mark.parametrize("request_", LARGE.values(), ids=LARGE)
-def test_work_counts_what_takes_long_and_not_bytes_alone(request_: ChatRequest) -> None:
+def test_work_counts_expensive_fields_and_not_only_bytes(request_: ChatRequest) -> None:
     assert work_to_check(request_) >= LARGE_BYTES
     if request_.messages[0].parts or request_.messages[0].tool_calls:
         conversation = Conversation(request_, request_.messages, contents=check_chat_request(request_))

@@ -1,4 +1,4 @@
-"""Members of options that only the platform writes, however they are spelt."""
+"""Reserved members of provider options, in any spelling."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ every_spelling = pytest.mark.parametrize(("written", "meant"), SPELLINGS)
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
-def test_every_reserved_member_is_meant_by_itself(name: str) -> None:
+def test_every_reserved_member_is_found(name: str) -> None:
     assert reserved_in([name]) == reserved_in([name.upper(), name]) == [name]
 
 
-def test_other_members_are_the_callers() -> None:
+def test_other_members_are_allowed() -> None:
     assert reserved_in(OTHERS) == []
 
 
-def test_of_several_sets_each_is_looked_for() -> None:
+def test_each_of_several_sets_is_compared() -> None:
     names = ["Audio", "x", "MODALITIES"]
     assert reserved_in(names, frozenset({"modalities", "audio"})) == ["audio", "modalities"]
     assert reserved_in(names, frozenset({"audio", "type"})) == ["audio"]

@@ -72,7 +72,7 @@ def test_variables_of_the_file_are_there_for_everyone(root: Path) -> None:
     assert os.environ["ACME_API_KEY"] == "sk-1"
 
 
-def test_name_without_a_value_sets_nothing(root: Path) -> None:
+def test_name_without_a_value_is_ignored(root: Path) -> None:
     (root / ".env").write_text("EXAMPLE_PORT\nEXAMPLE_API_KEY=\n")
     settings = load_settings(ExampleSettings)
     assert (settings.port, settings.key) == (50099, None)
@@ -133,16 +133,16 @@ def test_env_file_that_is_no_text_is_a_startup_error(content: bytes, problem: st
         load_env_file()
 
 
-def test_data_lies_where_the_operator_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_directory_of_the_operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "GENAI_DATA_DIR", str(tmp_path / "elsewhere"))
     assert load_settings(ExampleSettings).data_path() == tmp_path / "elsewhere"
 
 
-def test_data_lies_in_the_project_where_there_is_one(root: Path) -> None:
+def test_data_directory_of_a_project(root: Path) -> None:
     (root / "pyproject.toml").touch()
     assert load_settings(ExampleSettings).data_path() == root / "data"
 
 
-def test_data_of_an_installed_program_lies_with_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_directory_of_an_installed_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "XDG_DATA_HOME", str(tmp_path / "share"))
     assert load_settings(ExampleSettings).data_path() == tmp_path / "share" / "genai-platform"

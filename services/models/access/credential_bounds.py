@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Protocol
 
 from services.models.access.key_files import KeyFiles
 from services.models.transport.base_urls import BaseUrl, base_url_problem, is_plain_path
@@ -21,13 +21,16 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 Urls = Mapping[str, Sequence[BaseUrl]]
 
 
-class VendorKey(NamedTuple):
+class VendorKey(Protocol):
     """The bounds of a vendor's own key, which the operator need not map."""
 
-    urls: Sequence[str]
-    """The base URLs that it may go to, and below."""
-    adapter_type: str
-    """Of the registrations that may name it."""
+    @property
+    def urls(self) -> Sequence[str]:
+        """The base URLs that it may go to, and below."""
+
+    @property
+    def adapter_type(self) -> str:
+        """Of the registrations that may name it."""
 
 
 class CredentialBounds:
