@@ -13,7 +13,8 @@ from proto.models_pb2 import ChatConfig, ChatMessage, ToolDefinition
 from services.models.providers.base import Target
 from services.models.providers.dialects import OPENAI, VLLM
 from services.models.providers.facts import ModelFacts
-from services.models.providers.schemas.fitting import OPENAI_STRICT, fit_schema
+from services.models.providers.schemas.fitting import fit_schema
+from services.models.providers.schemas.rules import OPENAI_STRICT
 from services.shared.errors import InvalidRequest
 from tests.unit.openai_bodies import (
     COMPATIBLE,

@@ -11,8 +11,9 @@ import pytest
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ToolDefinition
 from services.models.providers.base import Conversation
-from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules, fit_schema
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.mends import mend_schema
+from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules
 from services.models.validation.limits import MAX_SCHEMA_LENGTH
 from services.models.validation.request import check_chat_request
 from services.models.validation.work import work_to_check

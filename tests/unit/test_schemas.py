@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules, fit_schema
+from services.models.providers.schemas.fitting import fit_schema
+from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules
 
 BOTH = pytest.mark.parametrize("rules", [ANTHROPIC_OUTPUT, OPENAI_STRICT], ids=["anthropic", "openai"])
 

@@ -101,6 +101,12 @@ every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter:
 every_openai_like = pytest.mark.parametrize("adapter", OPENAI_LIKE, ids=lambda adapter: adapter.name)
 every_anthropic_like = pytest.mark.parametrize("adapter", ANTHROPIC_LIKE, ids=lambda adapter: adapter.name)
 every_responses_like = pytest.mark.parametrize("adapter", RESPONSES_LIKE, ids=lambda adapter: adapter.name)
+every_dialect = pytest.mark.parametrize(
+    "adapter", [ADAPTERS[0], ADAPTERS[1], ADAPTERS[3], ADAPTERS[4]], ids=lambda adapter: adapter.name
+)
+"""Where it does not matter who has registered the server."""
+one_adapter = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=lambda adapter: adapter.name)
+"""Where it does not matter what the server says, but how it comes."""
 both_verbs = pytest.mark.parametrize("verb", ["chat", "chat_stream"])
 
 

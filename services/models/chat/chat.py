@@ -50,7 +50,7 @@ class ChatService:
                 running.target,
                 running.conversation,
                 interrupted=functools.partial(record_usage, call),
-                room=call.reservation,
+                reservation=call.reservation,
             )
             await running.complete(response)
         return response
@@ -63,7 +63,7 @@ class ChatService:
                 running.target,
                 running.conversation,
                 interrupted=functools.partial(record_usage, call),
-                room=call.reservation,
+                reservation=call.reservation,
             )
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:

@@ -27,16 +27,18 @@ async def chat(
     conversation: Conversation,
     timeouts: StreamTimeouts = STREAM_TIMEOUTS,
     interrupted: Interrupted | None = None,
-    room: Reservation | None = None,
+    reservation: Reservation | None = None,
 ) -> models_pb2.ChatResponse:
     """The whole answer. Raises the errors of `faults.MEANINGS` and of the transport.
 
-    `room`, which the request has, is given back as its forms are no longer held.
+    `reservation` is the memory of the request; it shrinks as its copies are released.
     """
     target, encoded = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=False)
     if encoded.streams:
-        return await _last_response(chat_stream(transport, target, conversation, timeouts, interrupted, room, encoded))
-    async with Exchange(transport, target, room) as exchange:
+        return await _last_response(
+            chat_stream(transport, target, conversation, timeouts, interrupted, reservation, encoded)
+        )
+    async with Exchange(transport, target, reservation) as exchange:
         response = await exchange.post(encoded.request)
         read = functools.partial(_read_answer, target, encoded.tool_names)
         answer = await exchange.read(response, response.body, read)
@@ -49,7 +51,7 @@ async def chat_stream(
     conversation: Conversation,
     timeouts: StreamTimeouts = STREAM_TIMEOUTS,
     interrupted: Interrupted | None = None,
-    room: Reservation | None = None,
+    reservation: Reservation | None = None,
     encoded: Encoded | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
@@ -61,7 +63,7 @@ async def chat_stream(
     if encoded is None:
         prepared = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=True)
         target, encoded = prepared
-    async with Exchange(transport, target, room) as exchange:
+    async with Exchange(transport, target, reservation) as exchange:
         response = await exchange.stream(encoded.request)
         reader = StreamReader(exchange, response, target.dialect, timeouts)
         _name_owner(reader.answer, target, encoded.tool_names)

@@ -28,11 +28,11 @@ from services.shared.offload import run_in_thread_if_large
 SUCCESSES = range(200, 300)
 """Frameworks answer a POST with 201 where nobody says otherwise."""
 
-ENCODED_FORMS = 3
-"""In which a request is held while it is sent: parsed, and as a body, which is larger by a third with media in it."""
+ENCODED_COPIES = 3
+"""Copies of a request while it is sent: parsed, and as a body, which with media is larger by a third."""
 
-PARSED_FORM = 1
-"""In which a request is held while its answer is awaited."""
+PARSED_COPY = 1
+"""Copies of a request while its answer is awaited."""
 
 JSON = {"content-type": "application/json"}
 
@@ -53,10 +53,10 @@ class Exchange:
     """One exchange with the provider of a target, for the length of a block.
 
     Every error that leaves the block names the provider and how far the answer had come, and for the log the host.
-    `room` is what the request of the caller takes of the memory; it shrinks as its forms are no longer held.
+    `reservation` is the memory of the request; it shrinks as its copies are released.
     """
 
-    def __init__(self, transport: Transport, target: Target, room: Reservation | None = None) -> None:
+    def __init__(self, transport: Transport, target: Target, reservation: Reservation | None = None) -> None:
         self.held = PROCESS_ANSWERS.begin()
         """The memory that the response takes."""
         self.chunks_sent = 0
@@ -65,10 +65,10 @@ class Exchange:
         """What an error tells beside what it tells of itself."""
         self._transport = transport
         self._target = target
-        self._room = room
+        self._reservation = reservation
         self._stack = contextlib.AsyncExitStack()
-        if room:
-            room.shrink_to(ENCODED_FORMS)
+        if reservation:
+            reservation.shrink_to(ENCODED_COPIES)
 
     async def __aenter__(self) -> Exchange:
         return self
@@ -144,8 +144,8 @@ class Exchange:
         return payload
 
     def _keep_parsed_form(self) -> None:
-        if self._room:
-            self._room.shrink_to(PARSED_FORM)
+        if self._reservation:
+            self._reservation.shrink_to(PARSED_COPY)
 
     async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
         """Returns where the request is to be sent to another root, since nothing is at the path below this one: nobody

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from proto import models_pb2
 from services.models.providers.facts import ModelFacts
 from services.models.providers.requests.translation import Translation
-from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
 from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import text_in
+from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT
 from services.shared import json_text
 
 ANSWER_TOOL = "genai_platform_answer_"

@@ -9,8 +9,9 @@ from proto import models_pb2
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
 from services.models.providers.requests.translation import Translation
-from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
+from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.models.validation.extra_body import reserved_in
 from services.shared import json_text

@@ -14,10 +14,10 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.notices import Notices, schema_changed
-from services.models.providers.schemas.fitting import resolve_root
 from services.models.providers.schemas.joins import Definitions, describe
 from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import Node, Value, items_in, members_of, quoted, text_in, words_in
+from services.models.providers.schemas.roots import resolve_root
 from services.shared import json_text
 
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")

@@ -8,10 +8,11 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.openai.common.translation import OpenAITranslation
-from services.models.providers.schemas.fitting import fit_schema, say_root
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
 from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import members_of, text_in, words_in
+from services.models.providers.schemas.roots import say_root
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.shared import json_text
 from services.shared.errors import Unimplemented

@@ -1,4 +1,4 @@
-"""OpenAITranslation of one request into one of OpenAI's dialects."""
+"""Translation of one request into one of OpenAI's dialects."""
 
 from __future__ import annotations
 
