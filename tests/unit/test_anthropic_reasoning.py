@@ -167,7 +167,7 @@ def test_model_that_can_be_turned_off_is_turned_off() -> None:
 
 @pytest.mark.parametrize("target", [ADAPTIVE, WITH_BUDGET])
 def test_effort_that_no_model_knows_is_refused(target: Target) -> None:
-    with pytest.raises(InvalidRequest, match="low, medium, high") as raised:
+    with pytest.raises(InvalidRequest) as raised:
         encode(target, reasoning=ReasoningConfig(effort="turbo"))
     assert [violation.field for violation in raised.value.violations] == [EFFORT]
 
@@ -228,7 +228,7 @@ def test_budget_lies_between_1024_and_the_length(length: int, asked: int, budget
 def test_effort_is_worth_no_more_than_half_of_a_short_answer() -> None:
     body = encode(WITH_BUDGET, reasoning=ReasoningConfig(effort="high"), config=ChatConfig(max_tokens=4000))
     assert sent(body)["thinking"] == enabled(2000)
-    assert [(notice.field, "2000 tokens" in notice.message) for notice in body.notices] == [(EFFORT, True)]
+    assert told(body) == [(CHANGED, EFFORT)]
 
 
 @pytest.mark.parametrize("wanted", [ReasoningConfig(budget_tokens=2000), ReasoningConfig(effort="low")])

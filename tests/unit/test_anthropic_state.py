@@ -183,5 +183,5 @@ def test_answer_that_ends_with_the_providers_own_tools_is_paused(last: str) -> N
     ],
 )
 def test_answer_that_ends_with_what_the_model_said_is_not_paused(last: str) -> None:
-    with pytest.raises(InvalidRequest, match="does not go on"):
+    with pytest.raises(InvalidRequest):
         encode(NO_PREFILL, [HELLO, assistant(ContentPart(provider_state=state(last)))])

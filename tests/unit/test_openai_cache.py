@@ -13,7 +13,6 @@ from proto.models_pb2 import (
     ChatMessage,
     ChatRequest,
     ContentPart,
-    Media,
     PromptCache,
     ToolDefinition,
     ToolResult,
@@ -43,33 +42,6 @@ def sent(body: Encoded) -> list[dict[str, Any]]:
 
 def told(body: Encoded) -> list[tuple[str, str]]:
     return [(notice.code, notice.field) for notice in body.notices]
-
-
-@both_dialects
-@pytest.mark.parametrize("role", ["system", "developer", "user"])
-def test_marked_text_stands_alone(dialect: Dialect, role: str) -> None:
-    body = encoded(
-        dialect, ChatMessage(role=role, parts=[ContentPart(text="Long.", cache=MARK), ContentPart(text="Short.")])
-    )
-    marked, other = sent(body)[0]["content"]
-    assert (marked["text"], marked["prompt_cache_breakpoint"]) == ("Long.", EXPLICIT)
-    assert (other["text"], other.keys()) == ("Short.", {"type", "text"})
-    assert told(body) == []
-
-
-@both_dialects
-def test_media_are_marked(dialect: Dialect) -> None:
-    picture = ContentPart(media=Media(url="https://a.example/a.png"), cache=MARK)
-    [part] = sent(encoded(dialect, ChatMessage(role="user", parts=[picture])))[0]["content"]
-    assert part["prompt_cache_breakpoint"] == EXPLICIT
-
-
-@both_dialects
-def test_pieces_of_a_result_are_marked(dialect: Dialect) -> None:
-    result = ToolResult(tool_call_id="a", content=[ContentPart(text="found", cache=MARK)])
-    [item] = sent(encoded(dialect, ChatMessage(role="tool", parts=[ContentPart(tool_result=result)])))
-    [piece] = item.get("content") or item["output"]
-    assert (piece["text"], piece["prompt_cache_breakpoint"]) == ("found", EXPLICIT)
 
 
 @both_dialects

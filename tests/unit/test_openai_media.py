@@ -40,74 +40,22 @@ def part_of(target: Target, **fields: Any) -> Any:
     return content_of(media(**fields), target=target)[0]
 
 
-def problems_of(target: Target, **fields: Any) -> list[tuple[str, str]]:
+def problems_of(target: Target, **fields: Any) -> list[str]:
     return refused(target, ChatMessage(role="user", parts=[ContentPart(text="See:"), media(**fields)]))
 
 
 @pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
-def test_parts_stay_in_their_place_and_order(target: Target) -> None:
-    sent = content_of(
-        ContentPart(text="First "),
-        media(url="https://example.com/1.png"),
-        ContentPart(text=" and\n"),
-        ContentPart(text=""),
-        ContentPart(text="second"),
-        media(data=b"\x00\xff", mime_type="image/jpeg", detail="low"),
-        media(url="https://example.com/picture", mime_type="image/webp", detail="high"),
-        target=target,
-    )
-    assert sent == [
-        {"type": "text", "text": "First "},
-        {"type": "image_url", "image_url": {"url": "https://example.com/1.png"}},
-        {"type": "text", "text": " and\n"},
-        {"type": "text", "text": "second"},
-        {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AP8=", "detail": "low"}},
-        {"type": "image_url", "image_url": {"url": "https://example.com/picture", "detail": "high"}},
-    ]
-
-
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
 def test_file_ids_of_images_are_refused(target: Target) -> None:
-    problem = "Chat Completions takes file ids of documents only; send a url, or the bytes as data"
-    assert problems_of(target, file_id="file-1", mime_type="image/png") == [
-        ("messages[0].parts[1].media.file_id", problem)
-    ]
-
-
-@pytest.mark.parametrize("target", [GPT_4O, COMPATIBLE], ids=["openai", "openai-compatible"])
-@pytest.mark.parametrize(
-    ("fields", "file"),
-    [
-        (
-            {"data": b"%PDF", "mime_type": PDF, "filename": "terms.pdf"},
-            {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "terms.pdf"},
-        ),
-        (
-            {"data": b"%PDF", "mime_type": PDF},
-            {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "document.pdf"},
-        ),
-        (
-            {"data": b"a", "mime_type": "application/x-unknown"},
-            {"file_data": "data:application/x-unknown;base64,YQ==", "filename": "document"},
-        ),
-        ({"file_id": "file-1"}, {"file_id": "file-1"}),
-        ({"file_id": "file-1", "mime_type": PDF}, {"file_id": "file-1"}),
-    ],
-)
-def test_documents_are_files(target: Target, fields: dict[str, Any], file: dict[str, Any]) -> None:
-    assert part_of(target, **fields) == {"type": "file", "file": file}
+    assert problems_of(target, file_id="file-1", mime_type="image/png") == ["messages[0].parts[1].media.file_id"]
 
 
 def test_documents_are_not_fetched() -> None:
-    problem = "Chat Completions fetches no documents; send the bytes as data, or a file_id"
-    assert problems_of(GPT_4O, url="https://example.com/terms.pdf") == [("messages[0].parts[1].media.url", problem)]
+    assert problems_of(GPT_4O, url="https://example.com/terms.pdf") == ["messages[0].parts[1].media.url"]
 
 
 def test_vllm_takes_no_documents() -> None:
     for fields in ({"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"url": "https://example.com/a.pdf"}):
-        assert problems_of(ON_VLLM, **fields) == [
-            ("messages[0].parts[1].media", "vLLM takes no documents; send what is in it as text")
-        ]
+        assert problems_of(ON_VLLM, **fields) == ["messages[0].parts[1].media"]
 
 
 @pytest.mark.parametrize("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
@@ -127,9 +75,7 @@ def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str) -> None:
     ],
 )
 def test_other_sounds_are_refused(target: Target, fields: dict[str, Any]) -> None:
-    [(field, problem)] = problems_of(target, **fields)
-    assert field == "messages[0].parts[1].media"
-    assert problem.endswith("takes only wav and mp3, as bytes in data")
+    assert problems_of(target, **fields) == ["messages[0].parts[1].media"]
 
 
 def test_vllm_takes_sounds_of_every_format_and_fetches_them() -> None:
@@ -143,22 +89,8 @@ def test_vllm_takes_sounds_of_every_format_and_fetches_them() -> None:
     ]
 
 
-@pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
-def test_videos_go_to_servers_of_ones_own(target: Target) -> None:
-    sent = [
-        part_of(target, url="https://example.com/a.mp4", mime_type="video/mp4"),
-        part_of(target, data=b"\x00", mime_type="video/mp4"),
-    ]
-    assert sent == [
-        {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}},
-        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AA=="}},
-    ]
-
-
 def test_openai_takes_no_video() -> None:
-    assert problems_of(ANY_OPENAI, data=b"\x00", mime_type="video/mp4") == [
-        ("messages[0].parts[1].media", "OpenAI takes no video")
-    ]
+    assert problems_of(ANY_OPENAI, data=b"\x00", mime_type="video/mp4") == ["messages[0].parts[1].media"]
 
 
 @pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
@@ -203,8 +135,7 @@ def test_every_part_that_is_refused_is_named() -> None:
             media(url="https://example.com/a.pdf"),
         ],
     )
-    fields = [field for field, _ in refused(ANY_OPENAI, message)]
-    assert fields == ["messages[0].parts[0].media.file_id", "messages[0].parts[2].media.url"]
+    assert refused(ANY_OPENAI, message) == ["messages[0].parts[0].media.file_id", "messages[0].parts[2].media.url"]
 
 
 def test_bytes_of_any_length_come_back_from_the_body() -> None:

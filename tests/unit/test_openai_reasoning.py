@@ -63,11 +63,6 @@ def test_word_that_nobody_knows_is_left_out_and_named() -> None:
     assert asked(reasoner("low", "high"), effort="ponder") == ({}, [("PARAMETER_DROPPED", "reasoning.effort")])
 
 
-def test_message_about_a_dropped_effort_cannot_be_read_as_the_effort_none() -> None:
-    body = encode(reasoner("low", "high"), reasoning=ReasoningConfig(effort="ponder"))
-    assert [notice.message for notice in body.notices] == ["thinker takes low, high as effort; it was not sent"]
-
-
 def test_strict_refuses_an_effort_that_is_not_taken() -> None:
     with pytest.raises(InvalidRequest, match=r"reasoning\.effort"):
         asked(reasoner("low", "high"), policy=STRICT, effort="xhigh")
@@ -150,11 +145,6 @@ def test_model_that_does_not_reason_is_asked_for_none_and_all_is_named(dialect: 
         [("PARAMETER_DROPPED", f"reasoning.{name}") for name in ("effort", "budget_tokens", "include_text")],
     )
     assert asked(target, effort="none", include_text=False) == ({}, [])
-
-
-def test_nothing_asked_is_nothing_sent() -> None:
-    for target in (UNKNOWN, COMPATIBLE, ON_VLLM):
-        assert asked(target) == ({}, [])
 
 
 # ------------------------------------------------------------------------------------------------------------ vLLM
