@@ -19,6 +19,7 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import (
     CLAUDE,
     HELLO,
@@ -47,7 +48,7 @@ def refused(*messages: ChatMessage) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- media
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("media", "source"),
     [
         (Media(url="https://x.test/a.pdf"), {"type": "url", "url": "https://x.test/a.pdf"}),
@@ -70,7 +71,7 @@ def test_documents(media: Media, source: dict[str, str]) -> None:
     assert block_of(media) == {"type": "document", "source": source}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("media", "field"),
     [
         (Media(data=b"a", mime_type="audio/wav"), ""),
@@ -86,7 +87,7 @@ def test_what_messages_does_not_read_is_refused_by_its_place(media: Media, field
     assert refused(HELLO, asked) == [f"messages[1].parts[1].media{field}"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "image"), ("a.pdf", "document")])
+@for_each(("name", "kind"), [("a.png", "image"), ("a.pdf", "document")])
 def test_detail_is_left_out_and_named(name: str, kind: str) -> None:
     media = Media(url=f"https://x.test/{name}", detail="high")
     body = encode(messages=[user(ContentPart(media=media))])
@@ -134,7 +135,7 @@ def lasting(seconds: float) -> PromptCache:
     return PromptCache(ttl=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9)))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("seconds", "ttl", "is_given"),
     [
         (300, "5m", True),
@@ -157,7 +158,7 @@ def test_strict_refuses_another_lifetime() -> None:
         encode(messages=[user(ContentPart(text="Hello", cache=lasting(60)))], parameter_policy=STRICT)
 
 
-@pytest.mark.parametrize("short", [MARK, lasting(300)])
+@for_each("short", [MARK, lasting(300)])
 def test_long_mark_after_a_short_one_is_short(short: PromptCache) -> None:
     """The API refuses another order."""
     parts = [ContentPart(text=name, cache=mark) for name, mark in [("a", lasting(3600)), ("b", short)]]

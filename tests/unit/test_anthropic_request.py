@@ -10,6 +10,7 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ContentPart, ToolCall
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import (
     CLAUDE,
     HELLO,
@@ -62,10 +63,10 @@ def test_arguments_byte_for_byte() -> None:
     assert arguments.encode() in encode(messages=[HELLO, ChatMessage(role="assistant", tool_calls=[call])]).request.body
 
 
-@pytest.mark.parametrize(
+@for_each(
     "arguments", ["[1, 2]", "not JSON", '"text"', '{"cut": "of', '{"half": "\\ud83d"}', '\ufeff{"n": 1}', "{\x00}\x00"]
 )
-@pytest.mark.parametrize("as_part", [False, True])
+@for_each("as_part", [False, True])
 def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_part: bool) -> None:
     call = ToolCall(id="a", name="find", arguments_json=arguments)
     message = ChatMessage(role="assistant", tool_calls=[call])
@@ -121,7 +122,7 @@ def test_option_beside_the_response_format_does_not_replace_it() -> None:
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": {}}, "effort": "low"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("option", "streams"),
     [
         ("{}", False),
@@ -146,7 +147,7 @@ def test_length_that_nobody_set_is_no_longer_than_the_model_can() -> None:
     assert body_of(model(max_output_tokens=2_000))["max_tokens"] == 2_000
 
 
-@pytest.mark.parametrize(("asked", "length"), [(None, 900), (5, 5)])
+@for_each(("asked", "length"), [(None, 900), (5, 5)])
 def test_default_length_of_a_registration_lies_under_the_requests(asked: int | None, length: int) -> None:
     body = body_of(model('{"max_tokens": 900, "top_k": 3}'), config=ChatConfig(max_tokens=asked))
     assert (body["max_tokens"], body["top_k"]) == (length, 3)

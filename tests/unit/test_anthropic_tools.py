@@ -19,6 +19,7 @@ from proto.models_pb2 import (
 )
 from services.models.providers.base import Target
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import (
     ADAPTIVE,
     CLAUDE,
@@ -45,7 +46,7 @@ def fields_of(raised: pytest.ExceptionInfo[InvalidRequest]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- tools
 
 
-@pytest.mark.parametrize("policy", [models_pb2.PARAMETER_POLICY_ADAPT, STRICT, PASSTHROUGH])
+@for_each("policy", [models_pb2.PARAMETER_POLICY_ADAPT, STRICT, PASSTHROUGH])
 def test_strict_tool_without_parameters_takes_none(policy: models_pb2.ParameterPolicy) -> None:
     """Nobody set a schema, so none was changed."""
     body = encode(tools=[ToolDefinition(name="stop", strict=True)], parameter_policy=policy)
@@ -76,7 +77,7 @@ def test_passthrough_sends_strict_tools_as_given() -> None:
     assert body.notices == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "name"),
     [
         ("web_search_20260318", "web_search"),
@@ -108,7 +109,7 @@ def test_settings_of_a_providers_tool_byte_for_byte() -> None:
     assert body.notices == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "sent", "notices"),
     [
         ("mcp_toolset", {"type": "mcp_toolset", "mcp_server_name": "mine"}, []),
@@ -157,7 +158,7 @@ def test_without_tools_nothing_is_said_of_them() -> None:
     assert told(body) == [("PARAMETER_DROPPED", "config.parallel_tool_calls")]
 
 
-@pytest.mark.parametrize("choice", [NAMED, REQUIRED])
+@for_each("choice", [NAMED, REQUIRED])
 def test_model_that_cannot_be_made_to_call_is_left_to_decide(choice: ToolChoice) -> None:
     body = encode(UNFORCED, tools=[TOOL], tool_choice=choice, config=ChatConfig(parallel_tool_calls=False))
     assert sent(body) == {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
@@ -195,7 +196,7 @@ def test_effort_stands_beside_the_schema() -> None:
     assert body["output_config"].keys() == {"effort", "format"}
 
 
-@pytest.mark.parametrize("target", [CLAUDE, OLD])
+@for_each("target", [CLAUDE, OLD])
 def test_json_without_a_schema_is_not_passed_through(target: Target) -> None:
     """There is nothing to pass."""
     with pytest.raises(InvalidRequest) as raised:
@@ -229,7 +230,7 @@ def test_strict_refuses_an_answer_by_a_tool() -> None:
         encode(OLD, response_format=wanted(), parameter_policy=STRICT)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("choice", "names", "encoded", "notices"),
     [
         (None, ["find", ANSWER], {"type": "any"}, CHANGED),
@@ -262,7 +263,7 @@ def test_answer_by_a_tool_comes_before_thinking() -> None:
     assert told(body) == [*CHANGED, ("PARAMETER_DROPPED", "reasoning")]
 
 
-@pytest.mark.parametrize("target", [CLAUDE, OLD, ADAPTIVE])
+@for_each("target", [CLAUDE, OLD, ADAPTIVE])
 def test_json_without_a_schema_is_an_answer_by_a_tool_on_every_model(target: Target) -> None:
     body = encode(target, response_format=ResponseFormat(type="json_object"))
     (tool,) = json.loads(body.request.body)["tools"]
@@ -285,7 +286,7 @@ def test_strict_refuses_json_without_a_schema() -> None:
         encode(response_format=ResponseFormat(type="json_object"), parameter_policy=STRICT)
 
 
-@pytest.mark.parametrize("schema_json", ['{"type": "array"}', "{}"])
+@for_each("schema_json", ['{"type": "array"}', "{}"])
 def test_answer_by_a_tool_must_be_an_object(schema_json: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         encode(OLD, response_format=wanted(schema_json))

@@ -14,6 +14,7 @@ from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolCall, To
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.encoding import encode as encode_for
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import CLAUDE, HELLO, WITH_SYSTEM_TURNS, assistant, body_of, encode, text, told
 
 
@@ -51,8 +52,8 @@ def test_what_a_tool_message_holds_itself_is_one_result() -> None:
 # ---------------------------------------------------------------------------------------------------- white space
 
 
-@pytest.mark.parametrize("role", ["user", "system", "developer"])
-@pytest.mark.parametrize("leading", [[], [HELLO], [HELLO, ChatMessage(role="assistant", content="Hi.")]])
+@for_each("role", ["user", "system", "developer"])
+@for_each("leading", [[], [HELLO], [HELLO, ChatMessage(role="assistant", content="Hi.")]])
 def test_message_of_white_space_alone_is_refused(role: str, leading: list[ChatMessage]) -> None:
     """Left out it would make the beginning of an answer of the message before it."""
     whole = ChatMessage(role=role, content=" \n")
@@ -78,8 +79,8 @@ BLANKS = [
 HI = ChatMessage(role="assistant", content="Hi.")
 
 
-@pytest.mark.parametrize("target", [CLAUDE, WITH_SYSTEM_TURNS])
-@pytest.mark.parametrize("blank", BLANKS)
+@for_each("target", [CLAUDE, WITH_SYSTEM_TURNS])
+@for_each("blank", BLANKS)
 def test_white_space_in_the_history_of_a_session_is_left_out_and_named(blank: ChatMessage, target: Target) -> None:
     """It came there by way of another provider, and must not be the end of the session."""
     body = from_session(HELLO, blank, HI, blank, HI, target=target)
@@ -93,8 +94,8 @@ def test_white_space_in_the_history_of_a_session_is_left_out_and_named(blank: Ch
     assert told(body) == [("EMPTY_MESSAGE_DROPPED", "session_id")] * 2
 
 
-@pytest.mark.parametrize("blank", BLANKS)
-@pytest.mark.parametrize("history", [(), (HELLO, HI)])
+@for_each("blank", BLANKS)
+@for_each("history", [(), (HELLO, HI)])
 def test_white_space_that_a_request_says_in_a_session_is_refused(
     blank: ChatMessage, history: tuple[ChatMessage, ...]
 ) -> None:

@@ -19,12 +19,13 @@ from services.models.providers.dialects import OPENAI
 from services.models.providers.facts import MediaKind, ModelFacts
 from services.models.providers.requests.content import check_content, check_features, media_kind
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 IMAGE = Media(url="https://x/cat.png")
 SOUND = Media(data=b"x", mime_type="audio/wav")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("media", "kind"),
     [
         (Media(data=b"x", mime_type="image/png"), "image"),

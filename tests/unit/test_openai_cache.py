@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from proto.models_pb2 import (
@@ -21,11 +20,12 @@ from services.models.catalog.vendors import openai
 from services.models.providers.base import Conversation, Dialect, Encoded, Target
 from services.models.providers.dialects import OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
+from tests.rows import for_each
 
 MARK = PromptCache()
 EXPLICIT = {"mode": "explicit"}
 
-both_dialects = pytest.mark.parametrize("dialect", [OPENAI, OPENAI_RESPONSES], ids=["chat", "responses"])
+both_dialects = for_each("dialect", [OPENAI, OPENAI_RESPONSES], ids=["chat", "responses"])
 
 
 def encoded(dialect: Dialect, *messages: ChatMessage, model: str = "gpt-5.6", **fields: Any) -> Encoded:
@@ -45,7 +45,7 @@ def told(body: Encoded) -> list[tuple[str, str]]:
 
 
 @both_dialects
-@pytest.mark.parametrize(
+@for_each(
     ("seconds", "lifetime", "codes"),
     [
         (1800, "30m", []),
@@ -62,7 +62,7 @@ def test_lifetime_is_the_nearest_that_there_is(dialect: Dialect, seconds: int, l
 
 
 @both_dialects
-@pytest.mark.parametrize(
+@for_each(
     "message",
     [
         ChatMessage(role="assistant", parts=[ContentPart(text="Hi.", cache=MARK)]),

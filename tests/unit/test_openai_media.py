@@ -5,11 +5,10 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import ChatMessage, ContentPart, Media
 from services.models.providers.base import Encoded, Target
 from services.models.providers.openai.chat_completions.media import AUDIO_FORMATS
+from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,
@@ -44,7 +43,7 @@ def problems_of(target: Target, **fields: Any) -> list[str]:
     return refused(target, ChatMessage(role="user", parts=[ContentPart(text="See:"), media(**fields)]))
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_file_ids_of_images_are_refused(target: Target) -> None:
     assert problems_of(target, file_id="file-1", mime_type="image/png") == ["messages[0].parts[1].media.file_id"]
 
@@ -58,15 +57,15 @@ def test_vllm_takes_no_documents() -> None:
         assert problems_of(ON_VLLM, **fields) == ["messages[0].parts[1].media"]
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
-@pytest.mark.parametrize("mime_type", [*AUDIO_FORMATS, "Audio/WAV"])
+@for_each("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
+@for_each("mime_type", [*AUDIO_FORMATS, "Audio/WAV"])
 def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str) -> None:
     sound = {"data": "UklGRg==", "format": AUDIO_FORMATS[mime_type.lower()]}
     assert part_of(target, data=b"RIFF", mime_type=mime_type) == {"type": "input_audio", "input_audio": sound}
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
-@pytest.mark.parametrize(
+@for_each("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@for_each(
     "fields",
     [
         {"data": b"OggS", "mime_type": "audio/ogg"},
@@ -93,7 +92,7 @@ def test_openai_takes_no_video() -> None:
     assert problems_of(ANY_OPENAI, data=b"\x00", mime_type="video/mp4") == ["messages[0].parts[1].media"]
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@for_each("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
 def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(target: Target) -> None:
     def body_with(**fields: Any) -> Encoded:
         page = media(data=b"%PDF", mime_type=PDF, **fields)
@@ -105,9 +104,9 @@ def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(ta
     assert told(body_with(enable_citations=False)) == []
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
-@pytest.mark.parametrize("detail", ["low", "high"])
-@pytest.mark.parametrize(
+@for_each("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@for_each("detail", ["low", "high"])
+@for_each(
     "fields",
     [{"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"data": b"RIFF", "mime_type": "audio/wav"}],
     ids=["document", "file id", "sound"],

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult
 from services.models.providers.base import Target
 from services.models.providers.dialects import OPENAI_COMPATIBLE
 from services.models.providers.facts import ModelFacts
+from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,
@@ -82,7 +81,7 @@ def test_state_of_a_part_that_is_sent_is_left_out_and_named() -> None:
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_container_in_which_another_provider_ran_code_is_no_loss(target: Target) -> None:
     container = models_pb2.ProviderState(provider="anthropic", data=b'{"container":{"id":"c_1"}}')
     parts = [ContentPart(text="Hi."), ContentPart(provider_state=container)]
@@ -92,7 +91,7 @@ def test_container_in_which_another_provider_ran_code_is_no_loss(target: Target)
     }
 
 
-@pytest.mark.parametrize("data", [b'{"container":{},"type":"ran"}', b'{"container":', b'{ "text":"a"}'])
+@for_each("data", [b'{"container":{},"type":"ran"}', b'{"container":', b'{ "text":"a"}'])
 def test_state_that_is_more_than_a_container_is_named(data: bytes) -> None:
     kept = models_pb2.ProviderState(provider="anthropic", data=data)
     parts = [ContentPart(provider_state=kept), ContentPart(text="Hi.")]
@@ -111,7 +110,7 @@ PHASED_ANSWER = (
 )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("provider", "answer", "call", "lost"),
     [
         ("openai", PLAIN_ANSWER, PLAIN_CALL, []),
@@ -134,7 +133,7 @@ def test_own_state_that_says_no_more_than_its_part_is_no_loss(
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in lost]
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_name_on_what_a_tool_answered_is_left_out_and_named(target: Target) -> None:
     body = encode(target, [HELLO, ChatMessage(role="tool", tool_call_id="a", content="found", name="find")])
     assert json.loads(body.request.body)["messages"][1] == {"role": "tool", "tool_call_id": "a", "content": "found"}
@@ -165,7 +164,7 @@ def continuation(target: Target, *messages: ChatMessage, **fields: Any) -> Any:
     return {name: value for name, value in sent.items() if name not in ("model", "messages")}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "answer",
     [
         BEGINNING,
@@ -183,7 +182,7 @@ def test_vllm_is_told_to_go_on_with_an_answer(answer: ChatMessage) -> None:
 CALL = ToolCall(id="a", name="find", arguments_json="{}")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "messages",
     [
         [HELLO],
@@ -247,7 +246,7 @@ def test_mark_of_a_tool_that_failed_is_left_out_and_named() -> None:
     assert told(body) == [("ERROR_MARK_DROPPED", "messages[0].parts[0].tool_result.is_error")]
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_media_of_tool_results_follow_all_results_of_the_turn(target: Target) -> None:
     """Between a turn's results nothing else may stand."""
     body = encode(

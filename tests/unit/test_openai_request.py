@@ -14,6 +14,7 @@ from services.models.providers.base import Target
 from services.models.providers.dialects import OPENAI, VLLM
 from services.models.providers.facts import ModelFacts
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     GPT_4O,
@@ -48,7 +49,7 @@ def parameters(target: Target, config: ChatConfig, **fields: Any) -> Any:
     return {name: value for name, value in body.items() if name not in ("model", "messages", "tools")}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "name"),
     [
         ("gpt-4o", "max_tokens"),
@@ -152,15 +153,15 @@ def test_tools_with_their_schema_byte_for_byte() -> None:
     ]
 
 
-@pytest.mark.parametrize("place", ["tools[1].parameters_json", "response_format.schema_json"])
-@pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
+@for_each("place", ["tools[1].parameters_json", "response_format.schema_json"])
+@for_each("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
 def test_strict_schemas_are_sent_to_other_servers_as_they_are(target: Target, place: str) -> None:
     body = encode(target, **strict_schema(place))
     assert SCHEMA.encode() in body.request.body
     assert told(body) == []
 
 
-@pytest.mark.parametrize("place", ["tools[1].parameters_json", "response_format.schema_json"])
+@for_each("place", ["tools[1].parameters_json", "response_format.schema_json"])
 def test_passthrough_sends_strict_schemas_as_they_are(place: str) -> None:
     body = encode(GPT_4O, parameter_policy=models_pb2.PARAMETER_POLICY_PASSTHROUGH, **strict_schema(place))
     assert SCHEMA.encode() in body.request.body
@@ -173,9 +174,7 @@ def strict_schema(place: str) -> dict[str, Any]:
     return {"response_format": models_pb2.ResponseFormat(type="json_schema", schema_json=SCHEMA, strict=True)}
 
 
-@pytest.mark.parametrize(
-    "choice", [models_pb2.ToolChoice(), models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_UNSPECIFIED")]
-)
+@for_each("choice", [models_pb2.ToolChoice(), models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_UNSPECIFIED")])
 def test_tool_choice_that_chooses_nothing_is_not_sent(choice: models_pb2.ToolChoice) -> None:
     assert "tool_choice" not in body_of(tools=[TOOL], tool_choice=choice)
 
@@ -189,7 +188,7 @@ def test_tool_choice_without_tools_is_not_sent() -> None:
 FORCED = [models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED"), models_pb2.ToolChoice(tool_name="find")]
 
 
-@pytest.mark.parametrize("choice", FORCED, ids=["required", "named"])
+@for_each("choice", FORCED, ids=["required", "named"])
 def test_model_that_cannot_be_made_to_call_a_tool_is_left_to_choose(choice: models_pb2.ToolChoice) -> None:
     target = own_target(OPENAI, ModelFacts(forced_tool_choice=False))
     body = encode(target, tools=[TOOL], tool_choice=choice)
@@ -238,7 +237,7 @@ def test_lists_of_options_are_joined_to_those_of_the_request() -> None:
     assert [tool["type"] for tool in json.loads(body.request.body)["tools"]] == ["function", "other"]
 
 
-@pytest.mark.parametrize("value", ["null", '"none"', "{}"])
+@for_each("value", ["null", '"none"', "{}"])
 def test_what_is_no_list_replaces_one(value: str) -> None:
     sent = body_of(
         GPT_4O, config=ChatConfig(stop_sequences=["END"]), provider_options_json={"openai": f'{{"stop":{value}}}'}

@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import (
     PARAMETER_POLICY_PASSTHROUGH,
     ChatConfig,
@@ -29,6 +27,7 @@ from proto.models_pb2 import (
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from tests.rows import for_each
 
 URL = "https://api.openai.com/v1"
 REASONING_FACTS = ModelFacts(
@@ -114,7 +113,7 @@ EMPTY_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("answer", EMPTY_ANSWERS, ids=["short form", "an empty part", "empty parts"])
+@for_each("answer", EMPTY_ANSWERS, ids=["short form", "an empty part", "empty parts"])
 def test_answer_that_says_nothing_is_no_item_unless_there_is_nothing_else(answer: ChatMessage) -> None:
     assert sent_items(HELLO, answer, HELLO) == [SENT_HELLO, SENT_HELLO]
     assert sent_items(answer) == [{"type": "message", "role": "assistant", "content": ""}]
@@ -198,8 +197,8 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
-@pytest.mark.parametrize(
+@for_each("result", RESULTS.values(), ids=RESULTS)
+@for_each(
     ("item", "members"),
     [
         (CUSTOM_CALL, {"type": "custom_tool_call_output"}),
@@ -318,7 +317,7 @@ def test_passthrough_sends_reasoning_to_a_model_that_does_not_reason() -> None:
     assert told(body) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("parts", "left_out"),
     [
         ([THOUGHT], [0]),
@@ -338,7 +337,7 @@ def test_reasoning_that_nothing_follows_is_left_out_and_told(parts: list[Content
     assert told(body) == [("REASONING_DROPPED", f"messages[1].parts[{index}]") for index in left_out]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "part",
     [
         SEARCH,
@@ -383,7 +382,7 @@ def test_what_a_model_refuses_while_it_reasons_is_not_sent() -> None:
     assert (sent["temperature"], sent["top_p"]) == (0.5, 1)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "sent", "notices"),
     [
         (ReasoningConfig(effort="high"), {"effort": "high"}, []),
@@ -444,7 +443,7 @@ def test_openais_own_tools_are_passed_through() -> None:
     assert b'{"allowed_domains":["a.test"]}' in body.request.body
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("choice", "sent"),
     [
         (ToolChoice(mode="TOOL_CHOICE_MODE_AUTO"), "auto"),
@@ -459,7 +458,7 @@ def test_choice_of_tools(choice: ToolChoice, sent: Any) -> None:
     assert body_of(PLAIN, tools=tools, tool_choice=choice)["tool_choice"] == sent
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "sent", "choice"),
     [
         (
@@ -504,7 +503,7 @@ def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent
     assert (body["tools"], body["tool_choice"]) == ([sent], choice)
 
 
-@pytest.mark.parametrize(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])
+@for_each(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])
 def test_name_of_a_tool_that_has_none_is_told(name: str, told: list[tuple[str, str]]) -> None:
     tool = ToolDefinition(name=name, provider_tool=ProviderTool(type="shell"))
     body = encode(PLAIN, tools=[tool], tool_choice=ToolChoice(tool_name=name) if name else None)
@@ -523,7 +522,7 @@ def test_options_for_openai_are_merged_member_by_member() -> None:
     assert "x" not in sent
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "sent"),
     [
         ('{"reasoning_effort": "high"}', {"effort": "high", "summary": "auto"}),

@@ -15,6 +15,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.requests.options import merge_options
 from services.models.providers.requests.parameters import fit
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 ADAPT = models_pb2.PARAMETER_POLICY_ADAPT
 STRICT = models_pb2.PARAMETER_POLICY_STRICT
@@ -46,7 +47,7 @@ def test_zero_is_set() -> None:
     }
 
 
-@pytest.mark.parametrize("policy", [models_pb2.PARAMETER_POLICY_UNSPECIFIED, ADAPT])
+@for_each("policy", [models_pb2.PARAMETER_POLICY_UNSPECIFIED, ADAPT])
 def test_every_change_is_told(policy: models_pb2.ParameterPolicy) -> None:
     config = ChatConfig(seed=1, stop_sequences=["x"], temperature=1.5, top_p=0.5, max_tokens=9)
     assert fitted(config, parameter_policy=policy) == (
@@ -168,7 +169,7 @@ def test_objects_are_merged_one_level_deep() -> None:
     assert result["n"] == '{"z": 3}'
 
 
-@pytest.mark.parametrize("value", ["null", "7", "[1]", '"text"'])
+@for_each("value", ["null", "7", "[1]", '"text"'])
 def test_what_is_no_object_replaces_one(value: str) -> None:
     assert merged({"o": {"mine": 1}}, options=f'{{"o": {value}}}') == {"o": value}
     below = merged({"o": {"mine": 1}}, defaults=f'{{"o": {value}}}')

@@ -34,6 +34,7 @@ from services.models.transport.egress import EndpointPolicy
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
 from services.shared.logs import open_log
+from tests.rows import for_each
 
 KEYS = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-ant"}
 LOG = open_log("test", file=io.BytesIO())
@@ -117,7 +118,7 @@ def test_providers_are_there_when_their_key_is_there() -> None:
     }
 
 
-@pytest.mark.parametrize("url", ["api.openai.com", "ftp://x", "http://", "http://x:0", "http://x:99999", "http://["])
+@for_each("url", ["api.openai.com", "ftp://x", "http://", "http://x:0", "http://x:99999", "http://["])
 def test_base_url_that_is_none_stops_the_start(url: str) -> None:
     with pytest.raises(StartupError, match="OPENAI_BASE_URL"):
         providers(OPENAI_API_KEY="sk-1", OPENAI_BASE_URL=url)
@@ -302,7 +303,7 @@ async def test_registered_model_wins_over_a_built_in_until_it_is_gone(models: Mo
 # ---------------------------------------------------------------------------------------------- registered models
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("adapter_type", "dialect", "streams_unary"),
     [
         ("openai", OPENAI, False),
