@@ -23,7 +23,7 @@ from tests.support.databases import on_postgresql_too
 
 
 @on_postgresql_too
-async def test_label_is_set_moved_and_removed_and_each_answer_says_where_it_was(registry: PromptRegistry) -> None:
+async def test_label_is_set_moved_and_removed(registry: PromptRegistry) -> None:
     await register_versions(registry, 2)
     response = await set_label(registry, "staging", 1)
     assert (response.prompt.version, list(response.prompt.labels), response.previous_version) == (1, ["staging"], 0)
@@ -36,7 +36,7 @@ async def test_label_is_set_moved_and_removed_and_each_answer_says_where_it_was(
         await get(registry, label="staging")
 
 
-async def test_label_finds_its_version_and_the_answer_says_so(registry: PromptRegistry) -> None:
+async def test_label_finds_its_version(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     await set_label(registry, "staging", 2)
     await set_label(registry, "canary", 2)
@@ -57,7 +57,7 @@ async def test_production_is_in_force_and_without_it_the_newest(registry: Prompt
     assert (await get(registry)).version == 3
 
 
-async def test_absent_label_is_not_found_with_those_there_are_and_nothing_else_is_tried(
+async def test_unknown_label_is_not_found_and_the_error_lists_the_labels(
     registry: PromptRegistry,
 ) -> None:
     await register_versions(registry, 1)
@@ -71,7 +71,7 @@ async def test_absent_label_is_not_found_with_those_there_are_and_nothing_else_i
     assert raised.value.metadata == {"prompt": NAME, "label": "production", "labels": "canary, staging"}
 
 
-async def test_mover_who_has_not_seen_the_newest_move_is_told_where_the_label_is(registry: PromptRegistry) -> None:
+async def test_outdated_move_conflicts_with_the_current_version(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     await set_label(registry, "production", 1, expected_version=0)
     await set_label(registry, "production", 2, expected_version=1)
@@ -87,7 +87,7 @@ async def test_mover_who_has_not_seen_the_newest_move_is_told_where_the_label_is
 
 
 @on_postgresql_too
-async def test_one_of_many_movers_at_once_wins(registry: PromptRegistry) -> None:
+async def test_one_of_many_concurrent_moves_succeeds(registry: PromptRegistry) -> None:
     await register_versions(registry, 5)
     await set_label(registry, "production", 1)
     moves = (set_label(registry, "production", version, expected_version=1) for version in (2, 3, 4, 5))
@@ -99,7 +99,7 @@ async def test_one_of_many_movers_at_once_wins(registry: PromptRegistry) -> None
     assert [answer.prompt.version for answer in moved] == [(await get(registry, label="production")).version]
 
 
-async def test_setting_what_is_set_already_leaves_no_trace(registry: PromptRegistry) -> None:
+async def test_setting_a_label_again_adds_no_event(registry: PromptRegistry) -> None:
     await register_versions(registry, 1)
     await set_label(registry, "staging", 1)
     before = await events(registry)
@@ -190,7 +190,7 @@ async def test_registration_that_is_refused_moves_no_label(registry: PromptRegis
     assert list((await get(registry)).labels) == ["staging"]
 
 
-async def test_labels_of_two_prompts_are_apart(registry: PromptRegistry) -> None:
+async def test_labels_of_two_prompts_are_separate(registry: PromptRegistry) -> None:
     await registry.register(prompt("a", labels=["staging"]))
     await registry.register(prompt("b"))
     with pytest.raises(NotFound):

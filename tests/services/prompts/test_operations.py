@@ -201,7 +201,7 @@ async def replicas(sqlite_file: Path, postgresql_url: str) -> AsyncIterator[list
 
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, min_size=30, max_size=50))
-async def test_any_operations_have_the_same_answers_everywhere(
+async def test_random_operations_have_the_same_results(
     replicas: list[list[PromptRegistry]], steps: list[tuple[int, tuple[str, dict[str, Any]]]]
 ) -> None:
     """Each example has a prompt of its own in the same databases."""

@@ -1,4 +1,4 @@
-"""The Session Service as a process: how it starts, what it says, and what a kill leaves behind."""
+"""The Session Service as a process: its start, its output, and the state after a kill."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(directory: Path, **settings: str) -> str:
 
 
 @pytest.mark.parametrize("by", ["path", "module"])
-async def test_it_starts_says_where_and_drains_on_sigterm(tmp_path: Path, by: By) -> None:
+async def test_service_starts_and_drains_on_sigterm(tmp_path: Path, by: By) -> None:
     data = tmp_path / "data"
     with running("sessions", tmp_path, by=by) as service:
         assert service.line == f"sessions: listening on {service.address}, data in {data}/sessions.db"
@@ -48,7 +48,7 @@ async def test_it_starts_says_where_and_drains_on_sigterm(tmp_path: Path, by: By
     assert [file.name for file in data.iterdir()] == ["sessions.db"]
 
 
-async def test_it_serves_from_postgresql_without_saying_the_password(tmp_path: Path, postgresql_url: str) -> None:
+async def test_service_on_postgresql_does_not_print_the_password(tmp_path: Path, postgresql_url: str) -> None:
     url = postgresql_url.replace("postgres@", "postgres:hunter2@")
     with running("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service:
         assert ", data in postgresql://" in service.line
