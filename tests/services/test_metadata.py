@@ -20,8 +20,6 @@ from tests.services.model_service import LOG
 from tests.support.errors import reason_in
 from tests.support.http2 import Answers, Ended, Field, call_with
 
-Field = tuple[bytes, bytes]
-
 OK = Ended("status 0")
 
 
