@@ -22,9 +22,9 @@ OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class ScriptedProxy:
-    """The proxy. `answers` are what it writes instead of OK to the next questions for a tunnel, in pieces: without any it
-    closes the connection, and None stands for silence until the client leaves. `authorization` is what it wants to be
-    told, if anything."""
+    """The proxy. `answers` are what it writes instead of OK to the next questions for a tunnel, in pieces: without any
+    it closes the connection, and None stands for silence until the client leaves. `authorization` is what it wants to
+    be told, if anything."""
 
     def __init__(
         self,
