@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Chats with language models, and keeps the registries behind them: models, prompts, providers.
+    """Chats with language models, and the registries of models, prompts and providers.
     """
 
     def __init__(self, channel):
@@ -123,7 +123,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Chats with language models, and keeps the registries behind them: models, prompts, providers.
+    """Chats with language models, and the registries of models, prompts and providers.
     """
 
     def Chat(self, request, context):
@@ -134,7 +134,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChatStream(self, request, context):
-        """The same answer as it is generated. A stream ends in exactly one of two ways: with a last chunk that has
+        """Streams the answer as it is generated. A stream ends in exactly one of two ways: with a last chunk that has
         `finish_reason` and `response`, and status OK; or with a non-OK status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -149,31 +149,31 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModelCapabilities(self, request, context):
-        """What a model can do and where its limits are.
+        """Returns the capabilities and limits of a model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RegisterPrompt(self, request, context):
-        """Stores a prompt as a new immutable version; identical content is the version that is already there.
-        RESOURCE_EXHAUSTED PROMPT_LIMIT when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_LIMIT when there
-        are 10,000 prompts or 8 GiB of them, or their newest and labelled versions, which are kept in memory, have 64 MiB.
+        """Stores a prompt as a new immutable version; if the newest version has the same content, returns that one.
+        RESOURCE_EXHAUSTED PROMPT_LIMIT when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_LIMIT when
+        there are 10,000 prompts or 8 GiB of them, or their newest and labelled versions, which are in memory, have 64 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPrompt(self, request, context):
-        """One version of a prompt: the one asked for, or the one in force. The newest and those with labels are served from
-        memory; for others the database is asked, unless somebody asked for the same of late.
+        """Returns one version of a prompt: the requested one, or the one in force. The newest and those with labels are
+        served from memory, others from a cache or the database.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPrompts(self, request, context):
-        """Lists prompts, one entry for each name: its version in force.
+        """Lists prompts, one entry for each name, which is its version in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,11 +183,10 @@ class ModelServiceServicer:
         """Registers a custom or self-hosted model. It can be called by its name at once, and overrides a built-in of
         the same name until it is deregistered.
 
-        Whoever calls through a gateway or a service that is exposed is a stranger, and may not: name an endpoint on a
-        private address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential (INVALID_ARGUMENT) unless the operator has
-        allowed or mapped it; take a name that leads to a vendor's model or that the operator has given
-        (FAILED_PRECONDITION NAME_RESERVED), or one that is registered differently (FAILED_PRECONDITION NAME_TAKEN), unless
-        the operator allows that.
+        Callers through an exposed gateway or service are strangers. Unless the operator has allowed or mapped it, they may
+        not name an endpoint on a private address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential
+        (INVALID_ARGUMENT); unless the operator allows it, they may not use a name of a vendor's model or of the operator's
+        (FAILED_PRECONDITION NAME_RESERVED), or one that is registered differently (FAILED_PRECONDITION NAME_TAKEN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,7 +200,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModelStatus(self, request, context):
-        """Whether a model can be reached, as the newest probe saw it. Probes are free: never a completion.
+        """Returns whether a model can be reached, according to its newest probe. Probes are free of cost: never a completion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,7 +222,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetPromptLabel(self, request, context):
-        """Points a label at a version, by compare-and-set.
+        """Points a label at a version, with compare-and-set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,21 +236,21 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderPrompt(self, request, context):
-        """Fills the variables of a prompt without calling a model.
+        """Fills in the variables of a prompt without calling a model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPromptEvents(self, request, context):
-        """The history of a prompt: what was registered, which label was moved, what was archived; newest first.
+        """Lists the events of a prompt, newest first: registered versions, moved labels, archived versions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewChat(self, request, context):
-        """The exact upstream request that Chat would send, and its warnings, without sending it.
+        """Returns the exact upstream request that Chat would send, with its warnings, without sending it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -354,7 +353,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Chats with language models, and keeps the registries behind them: models, prompts, providers.
+    """Chats with language models, and the registries of models, prompts and providers.
     """
 
     @staticmethod

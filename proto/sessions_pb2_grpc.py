@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """Keeps conversations: an ordered, gap-free list of messages in each session.
+    """Conversations: each session is an ordered list of messages without gaps.
     """
 
     def __init__(self, channel):
@@ -98,18 +98,18 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """Keeps conversations: an ordered, gap-free list of messages in each session.
+    """Conversations: each session is an ordered list of messages without gaps.
     """
 
     def CreateSession(self, request, context):
-        """Starts a conversation. ALREADY_EXISTS when this user has a session of this id, or, where no user is named, anybody.
+        """Creates a session. ALREADY_EXISTS if the user has a session of this id; without a user, if any user has one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """One session, without its messages.
+        """Returns a session, without its messages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """Removes a session and all of its messages for good.
+        """Deletes a session and all of its messages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,15 +144,15 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetContext(self, request, context):
-        """The window of the history that a model would be sent. RESOURCE_EXHAUSTED CONTEXT_TOO_LARGE for one that is more than
-        one answer can carry: 30 MiB, 10,000 messages, and 100,000 parts and tool calls.
+        """Returns the window of the history that is sent to a model. RESOURCE_EXHAUSTED CONTEXT_TOO_LARGE for more than 30
+        MiB, 10,000 messages, or 100,000 parts and tool calls, which do not fit into one response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TruncateMessages(self, request, context):
-        """Removes the messages from a sequence on.
+        """Deletes the messages from a sequence on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,14 +173,14 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMemory(self, request, context):
-        """Removes a stored value.
+        """Deletes a stored value.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUserData(self, request, context):
-        """Removes everything that is kept for a user, for good.
+        """Deletes all data of a user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -258,7 +258,7 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """Keeps conversations: an ordered, gap-free list of messages in each session.
+    """Conversations: each session is an ordered list of messages without gaps.
     """
 
     @staticmethod

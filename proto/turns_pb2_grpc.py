@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TurnServiceStub:
-    """Lets one at a time answer in a session.
+    """The leases of turns.
     """
 
     def __init__(self, channel):
@@ -53,28 +53,27 @@ class TurnServiceStub:
 
 
 class TurnServiceServicer:
-    """Lets one at a time answer in a session.
+    """The leases of turns.
     """
 
     def BeginTurn(self, request, context):
-        """Begins a turn and reads what it answers. ABORTED SESSION_BUSY, at once, while another turn lasts. Repeated with the
-        same `turn_id` it goes on with that turn. RESOURCE_EXHAUSTED SESSION_FULL when there is no room for what it will
-        append.
+        """Begins a turn, and reads the history that it answers. ABORTED SESSION_BUSY, at once, while another turn has the
+        session. A repetition with the same `turn_id` continues that turn. RESOURCE_EXHAUSTED SESSION_FULL if the planned
+        append does not fit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExtendTurn(self, request, context):
-        """Makes a turn last for another lease. ABORTED TURN_LOST when it is over and the session is another turn's, or was
-        truncated.
+        """Renews the lease of a turn. ABORTED TURN_LOST if the session has another turn by now, or was truncated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EndTurn(self, request, context):
-        """Ends a turn that has appended nothing. Does nothing when it is over.
+        """Ends a turn without an append. Does nothing if it has already ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +106,7 @@ def add_TurnServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TurnService:
-    """Lets one at a time answer in a session.
+    """The leases of turns.
     """
 
     @staticmethod

@@ -60,28 +60,27 @@ class Service(NamedTuple):
 
     servicer: ModelServicer
     description: str
-    """Where its data is, and which providers it has; for the operator."""
+    """The location of its data and its providers, for the operator."""
     database: Database
 
 
 @contextlib.asynccontextmanager
 async def open_service(settings: ModelsSettings, log: Log, today: Today = today_utc) -> AsyncIterator[Service]:
-    """The service and all that stands behind it, for the length of a block. Raises StartupError."""
+    """Opens the service with all its parts, for the length of a block. Raises StartupError."""
     providers = ProviderRegistry(settings.accounts())
     vendor_models = VendorModels(settings.vendors)
     aliases = read_aliases(settings.aliases, vendor_models)
-    allowed = settings.choose_allowed_endpoints()
     network = settings.choose_network()
     endpoints = ByTrust(
-        EndpointPolicy(allowed.operators, providers.base_urls().values()),
-        EndpointPolicy(allowed.strangers, discreet=True),
+        EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False), providers.base_urls().values()),
+        EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=True), discreet=True),
     )
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
     probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     monitor = HealthMonitor(log, probing)
-    # Apart, so that no stranger's call goes over a connection that only the operator's may have.
+    # Separate clients, so that strangers' calls never use the operator's connections.
     connections = FairQuota(settings.choose_max_connections())
     transports = ByTrust(
         *(HttpClient(endpoints=policy, connections=connections, network=network) for policy in endpoints)
@@ -158,7 +157,7 @@ async def migrate() -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the Model Service from the command line."""
     parser = argparse.ArgumentParser(
         prog="models",
         description=__doc__,

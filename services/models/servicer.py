@@ -1,4 +1,4 @@
-"""ModelService: each call is handed to the part that answers it."""
+"""The servicer of the Model Service: passes each call to the part that answers it."""
 
 from __future__ import annotations
 

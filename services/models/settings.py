@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model
 
-from services.models.access.trust import ByTrust
 from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
@@ -141,16 +140,15 @@ class ModelsSettings(ServiceSettings):
             return self.database_url.get_secret_value()
         return sqlite_url(self.data_path(), "models")
 
-    def choose_allowed_endpoints(self) -> ByTrust[Sequence[str]]:
-        """The entries of each `EndpointPolicy`.
+    def choose_allowed_endpoints(self, *, by_stranger: bool) -> Sequence[str]:
+        """The entries of the `EndpointPolicy` of registrations by strangers, or by the operator.
 
         Without the setting, a server that listens on loopback may connect to its machine and networks for its operator.
         A server that others can reach may not, and none may for strangers.
         """
         if self.allowed_endpoints is not None:
-            entries = self.allowed_endpoints.split(",")
-            return ByTrust(entries, entries)
-        return ByTrust([egress.PRIVATE if is_loopback(self.host) else egress.NONE], [egress.NONE])
+            return self.allowed_endpoints.split(",")
+        return [egress.PRIVATE if is_loopback(self.host) and not by_stranger else egress.NONE]
 
     def choose_network(self) -> Network:
         """The proxies and authorities of this service's settings and of the environment. Raises StartupError."""
@@ -160,7 +158,8 @@ class ModelsSettings(ServiceSettings):
         return Network(read_proxies(os.environ, setting), TlsTrust(ca_file))
 
     def choose_max_connections(self) -> int:
-        """How many connections to providers there may be. Raises StartupError when a process may not have so many."""
+        """The limit for connections to providers. Raises StartupError when the process has too few descriptors for
+        it."""
         possible = descriptors.connection_limit()
         if self.max_connections is None:
             return possible * 2 // 3

@@ -66,7 +66,7 @@ def read_clock() -> int:
 
 
 class SessionStore:
-    """The store of conversations, each of which is a list of messages without gaps."""
+    """The store of conversations, which are lists of messages without gaps."""
 
     def __init__(
         self, database: Database, now: Callable[[], int] = read_clock, lease_seconds: float = TURN_LEASE_SECONDS

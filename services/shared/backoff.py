@@ -1,4 +1,4 @@
-"""Backoff: how long to wait before something is tried or asked again."""
+"""Backoff: the pause before a repeated request."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Backoff(NamedTuple):
-    """A repeated question, in seconds: asked every `interval`, and sooner after failures."""
+    """The pauses of a periodic request in seconds, with exponential backoff after failures."""
 
     interval: float
-    """After a success; no pause is longer."""
+    """Pause after a success, and the longest pause."""
     first_retry: float
-    """After the first failure. The pause doubles with each further one."""
+    """Pause after the first failure; it doubles with each further one."""
     jitter: float = 0.2
-    """Every pause is longer or shorter by up to this share, so that replicas do not ask in step."""
+    """Share by which a pause is randomly longer or shorter, so that replicas do not send requests together."""
 
     def pause(self, failures: int) -> float:
         """The pause after this many failures in a row."""

@@ -1,7 +1,7 @@
 """A cache bounded by bytes and time, for results that are expensive and often needed.
 
-`functools.lru_cache` counts entries, whatever their size, and stores them without a time limit. This cache must not be
-filled by large requests, and must not keep a key that has been replaced.
+`functools.lru_cache` counts entries and not bytes, and stores them without a time limit. This cache must not be filled
+by large requests, and must not store a key that has been replaced.
 """
 
 from __future__ import annotations

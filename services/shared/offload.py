@@ -54,5 +54,5 @@ async def wait_for_time_slice() -> None:
 async def run_in_thread(
     size: int, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """Runs `work` in a thread, whatever its size."""
+    """Runs `work` in a thread, also if it is small."""
     return await _threads.get().run(functools.partial(work, *args, **kwargs), size)

@@ -1,4 +1,4 @@
-"""Received metadata fields, of which grpc creates at most `FLOOD_FIELDS` objects for a call.
+"""Received metadata fields: grpc creates at most `FLOOD_FIELDS` objects for those of a call.
 
 grpc's size limit of a header block takes effect when the client has acknowledged it. Until then a block may have half a
 million fields, and to create an object for each of them would block the event loop for a second. Surplus fields share
@@ -28,7 +28,7 @@ _count: ContextVar[int | None] = ContextVar("count of received fields", default=
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Limits the fields in tasks that start within the block, each of which receives a call. `lift_limit` ends it."""
+    """Limits the fields in tasks that start within the block to receive a call. `lift_limit` ends the limit."""
     before = _count.set(0)
     try:
         yield

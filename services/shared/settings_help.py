@@ -16,17 +16,17 @@ COLUMN = 28
 
 
 class Setting(NamedTuple):
-    """A setting, as documents show it. In its texts, backticks stand around words of the program."""
+    """A setting in the documentation. In its texts, backticks mark code."""
 
     variable: str
     description: str
     default: str
     example: str = ""
-    """A value, where the default is not one that could be set."""
+    """An example, if the default is not a value that can be set."""
 
 
 def documented(settings_type: type[ServiceSettings]) -> list[Setting]:
-    """All settings of a service, its own before those that every service has."""
+    """All settings of a service, its own before those of every service."""
     found: dict[str, Setting] = {}
     for derived, base in pairwise(kind for kind in settings_type.__mro__ if issubclass(kind, BaseSettings)):
         added = (field for name, field in derived.model_fields.items() if name not in base.model_fields)

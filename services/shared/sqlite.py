@@ -221,7 +221,7 @@ def _remove_access_of_others(file: Path, log: Log) -> None:
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
-    """Whether this SQLite may corrupt a WAL that several connections write (sqlite.org/wal.html#walresetbug)."""
+    """Whether SQLite of this version may corrupt a WAL with several writers (sqlite.org/wal.html#walresetbug)."""
     repaired_branches = {(3, 44): 6, (3, 50): 7}
     repair = repaired_branches.get((version[0], version[1]))
     if repair is not None and version[2] >= repair:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, environment, running_platform
+from tests.support.processes import Platform, Process, environment, running_platform
 
 pytestmark = [pytest.mark.local_model, pytest.mark.usefixtures("local_model_wheels")]
 
@@ -66,6 +66,13 @@ def run(tmp_path: Path) -> Iterator[Run]:
         run.process.close()
 
 
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Services that run already, without any provider."""
+    with running_platform(tmp_path_factory.mktemp("platform")) as platform:
+        yield platform
+
+
 def assert_nothing_left(run: Run) -> None:
     assert run.left_processes() == []
     assert run.left_files() == []
@@ -119,9 +126,19 @@ def test_stopping_an_example_while_the_model_generates_leaves_nothing_behind(run
     assert_nothing_left(run)
 
 
-def test_without_its_packages_the_quick_start_says_which_command_to_run(run: Run, tmp_path: Path) -> None:
+def test_everything_is_called_on_services_that_run_already(run: Run, platform: Platform) -> None:
+    run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address)
+    code, output = run.finish()
+
+    assert code == 0, output + run.process.log()  # type: ignore[union-attr]
+    assert f"testing the services at {platform.address}" in output
+    assert "everything works" in output
+    assert_nothing_left(run)
+
+
+def test_without_its_packages_it_says_which_command_to_run(run: Run, tmp_path: Path, platform: Platform) -> None:
     (tmp_path / "xllamacpp.py").write_text("raise ImportError('not here')\n")
-    process = run.start("quickstart_models.py", PYTHONPATH=str(tmp_path))
+    process = run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address, PYTHONPATH=str(tmp_path))
     code, _ = run.finish()
 
     assert code == 78
@@ -130,21 +147,11 @@ def test_without_its_packages_the_quick_start_says_which_command_to_run(run: Run
     assert_nothing_left(run)
 
 
-def test_everything_is_called_on_services_that_run_already(run: Run, tmp_path: Path) -> None:
-    with running_platform(tmp_path) as platform:
-        run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address)
-        code, output = run.finish()
-        assert code == 0, output + run.process.log()  # type: ignore[union-attr]
-        assert f"testing the services at {platform.address}" in output
-        assert "everything works" in output
-    assert_nothing_left(run)
+def test_the_first_thing_that_is_wrong_ends_with_a_non_zero_exit_code(run: Run, platform: Platform) -> None:
+    """A provider without a key stands for it."""
+    process = run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address, GENAI_MODEL="gpt-4o")
+    code, output = run.finish()
 
-
-def test_the_first_thing_that_is_wrong_ends_with_a_non_zero_exit_code(run: Run, tmp_path: Path) -> None:
-    """A provider that cannot be reached stands for it."""
-    with running_platform(tmp_path, OPENAI_API_KEY="sk-e2e", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as platform:
-        process = run.start("test_model_service.py", GENAI_GATEWAY_URL=platform.address, GENAI_MODEL="gpt-4o")
-        code, output = run.finish()
     assert code == 1
     assert "everything works" not in output
     assert "FAILED  chat: " in process.log()

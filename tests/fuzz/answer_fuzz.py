@@ -64,7 +64,7 @@ def _stream(rng: random.Random, dialect: Dialect, body: bytes) -> str:
     try:
         for start in range(0, len(body), size):
             decoder.feed(events.feed(body[start : start + size]))
-            for chunk in decoder.answer.take_chunks():
+            for chunk in decoder.answer.drain_chunks():
                 chunk.SerializeToString()
             if decoder.ended:
                 break
@@ -75,7 +75,7 @@ def _stream(rng: random.Random, dialect: Dialect, body: bytes) -> str:
 
 
 def _problem_with(answer: Answer) -> str:
-    for chunk in answer.take_chunks():
+    for chunk in answer.drain_chunks():
         chunk.SerializeToString()
     response = answer.response()
     written = response.SerializeToString()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from proto import models_pb2
 from services.models.providers.base import Target
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
 from services.models.transport.base import Transport
 from services.shared.errors import PlatformError
 from tests.fuzz.http_answers import TERMINAL_WORDS, make_body

@@ -21,8 +21,8 @@ import pytest
 from examples.local_model import LocalModel
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
+from services.models.providers.chat import chat, chat_stream
 from services.models.providers.dialects import OPENAI_RESPONSES
-from services.models.providers.exchange import chat, chat_stream
 from services.models.routing.registered_target import registered_target
 from services.models.transport.client import HttpClient
 from services.shared.errors import InvalidRequest
@@ -33,10 +33,9 @@ CHAT_COMPLETIONS = ("openai", "vllm")
 RESPONSES, MESSAGES = "responses", "anthropic"
 
 in_chat_completions = pytest.mark.parametrize("target", CHAT_COMPLETIONS, indirect=True)
-one_for_each_dialect = pytest.mark.parametrize("target", ["openai-compatible", RESPONSES, MESSAGES], indirect=True)
 in_responses = pytest.mark.parametrize("target", [RESPONSES], indirect=True)
 in_messages = pytest.mark.parametrize("target", [MESSAGES], indirect=True)
-except_in_responses = pytest.mark.parametrize("target", [*CHAT_COMPLETIONS, MESSAGES], indirect=True)
+except_in_responses = pytest.mark.parametrize("target", ["openai-compatible", MESSAGES], indirect=True)
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -55,7 +54,7 @@ async def transport() -> AsyncIterator[HttpClient]:
     await transport.close()
 
 
-@pytest.fixture(params=[*CHAT_COMPLETIONS, RESPONSES, MESSAGES])
+@pytest.fixture(params=["openai-compatible", RESPONSES, MESSAGES])
 def target(request: pytest.FixtureRequest, local_model: LocalModel) -> Target:
     """The model behind each adapter, and behind the Responses dialect, which no registration chooses."""
     adapter_type = "openai-compatible" if request.param == RESPONSES else request.param
@@ -126,7 +125,6 @@ async def test_stream_gives_several_tokens_that_are_the_whole_text(transport: Ht
     assert response.usage.completion_tokens > 1
 
 
-@one_for_each_dialect
 async def test_both_verbs_give_the_same_answer(transport: HttpClient, target: Target) -> None:
     """The server itself writes the answer here, once as a body and once as events."""
     whole = await chat(transport, dataclasses.replace(target, streams_unary=False), asking("Count to 5."))
@@ -150,7 +148,6 @@ async def test_many_turns_with_a_system_message(transport: HttpClient, target: T
     assert response.usage.prompt_tokens > 20
 
 
-@one_for_each_dialect
 async def test_an_answer_goes_back_untouched_as_the_next_turn(transport: HttpClient, target: Target) -> None:
     conversation = asking("The capital of France?")
     _, first = await collect(transport, target, conversation)
@@ -313,7 +310,6 @@ async def test_a_schema_by_a_tool_that_the_model_does_not_call_is_named(transpor
     assert "response_format" in {notice.field for notice in response.warnings if notice.code == "PARAMETER_CHANGED"}
 
 
-@one_for_each_dialect
 async def test_tools_that_the_servers_template_does_not_know_are_no_error(
     transport: HttpClient, target: Target
 ) -> None:
@@ -328,7 +324,6 @@ async def test_tools_that_the_servers_template_does_not_know_are_no_error(
     assert response.finish_reason in ("stop", "length")
 
 
-@one_for_each_dialect
 async def test_a_tool_call_and_its_result_in_the_history_are_taken(transport: HttpClient, target: Target) -> None:
     conversation = asking("How is the weather in Rome?", fields={"tools": [WEATHER]})
     call = models_pb2.ToolCall(id="call_1", name="weather", arguments_json='{"city":"Rome","known":true}')

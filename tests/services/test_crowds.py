@@ -214,7 +214,7 @@ def test_commit_that_was_lost_is_not_said_to_have_stored_nothing() -> None:
     assert unknown.value.reason == "COMMIT_UNKNOWN"
 
 
-async def test_log_tells_what_is_short_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_shortages_are_logged_at_most_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "_watch", None)
     file = LogFile()
     log = open_log("models", file=file)

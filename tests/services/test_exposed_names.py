@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import MODEL_SOURCE_BUILT_IN, MODEL_SOURCE_REGISTERED, ChatResponse, Credential
 from services.shared.logs import open_log
+from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.chat_in_session import chat, platform, turn
 from tests.services.gateway.gateways import gateway
@@ -64,20 +66,19 @@ def told(response: ChatResponse) -> tuple[Any, ...]:
 # ------------------------------------------------------------------------------------------------- taking names
 
 
-@pytest.mark.parametrize("validate_only", [True, False])
-@pytest.mark.parametrize(
-    "name", ["gpt-4o", "GPT-4o", "gpt-9", "openai/gpt-4o", "claude-9", "fast", "FAST", "team-large"]
-)
 async def test_strangers_take_no_name_that_leads_to_something_else(
-    tmp_path: Path, upstream: ScriptedUpstream, theirs: ScriptedUpstream, name: str, validate_only: bool
+    tmp_path: Path, upstream: ScriptedUpstream, theirs: ScriptedUpstream
 ) -> None:
+    names = ["gpt-4o", "GPT-4o", "gpt-9", "openai/gpt-4o", "claude-9", "fast", "FAST", "team-large"]
     async with model_service(tmp_path, upstream, **settings()) as service:
-        for request in (registration(theirs, name), registration(theirs, "free", aliases=[name])):
-            request.validate_only = validate_only
-            failure = await failure_of(service.stub.RegisterModel(request, metadata=STRANGER))
-            assert failure.reason in ("NAME_RESERVED", "ALIAS_TAKEN")
-            if failure.reason == "NAME_RESERVED":
-                assert failure.metadata["endpoint_status"] == "healthy"
+        for name, validate_only in itertools.product(names, (True, False)):
+            for request in (registration(theirs, name), registration(theirs, "free", aliases=[name])):
+                with row(name, validate_only, request.name):
+                    request.validate_only = validate_only
+                    failure = await failure_of(service.stub.RegisterModel(request, metadata=STRANGER))
+                    assert failure.reason in ("NAME_RESERVED", "ALIAS_TAKEN")
+                    if failure.reason == "NAME_RESERVED":
+                        assert failure.metadata["endpoint_status"] == "healthy"
         listed = await service.stub.ListRegisteredModels(models_pb2.ListRegisteredModelsRequest())
     assert not listed.models
     assert {request.path for request in theirs.requests} <= {"/health"}
@@ -165,38 +166,35 @@ async def test_other_replicas_know_whose_a_registration_is(database_url: str) ->
 # ------------------------------------------------------------------------------------------------ who has served
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("gpt-4o", (MODEL_SOURCE_BUILT_IN, "", [])),
-        ("fast", (MODEL_SOURCE_BUILT_IN, "", [])),
-        ("gpt-9-of-tomorrow", (models_pb2.MODEL_SOURCE_UNSPECIFIED, "", [])),
-        ("mine", (MODEL_SOURCE_REGISTERED, "mine", [])),
-        ("also-mine", (MODEL_SOURCE_REGISTERED, "mine", [])),
-        ("best", (MODEL_SOURCE_REGISTERED, "team-large", [])),
-        ("claude-sonnet-5", (MODEL_SOURCE_REGISTERED, "claude-sonnet-5", ["REGISTERED_MODEL_SERVED"])),
-        ("smart", (MODEL_SOURCE_REGISTERED, "claude-sonnet-5", ["REGISTERED_MODEL_SERVED"])),
-        ("quick", (MODEL_SOURCE_REGISTERED, "quick", ["REGISTERED_MODEL_SERVED"])),
-    ],
-)
-async def test_every_answer_tells_whether_a_registered_model_served(
-    tmp_path: Path, upstream: ScriptedUpstream, name: str, expected: tuple[Any, ...]
-) -> None:
+SERVED = [
+    ("gpt-4o", (MODEL_SOURCE_BUILT_IN, "", [])),
+    ("fast", (MODEL_SOURCE_BUILT_IN, "", [])),
+    ("gpt-9-of-tomorrow", (models_pb2.MODEL_SOURCE_UNSPECIFIED, "", [])),
+    ("mine", (MODEL_SOURCE_REGISTERED, "mine", [])),
+    ("also-mine", (MODEL_SOURCE_REGISTERED, "mine", [])),
+    ("best", (MODEL_SOURCE_REGISTERED, "team-large", [])),
+    ("claude-sonnet-5", (MODEL_SOURCE_REGISTERED, "claude-sonnet-5", ["REGISTERED_MODEL_SERVED"])),
+    ("smart", (MODEL_SOURCE_REGISTERED, "claude-sonnet-5", ["REGISTERED_MODEL_SERVED"])),
+    ("quick", (MODEL_SOURCE_REGISTERED, "quick", ["REGISTERED_MODEL_SERVED"])),
+]
+
+
+async def test_every_answer_tells_whether_a_registered_model_served(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     aliases = f"{ALIASES},smart=claude-sonnet-5,quick=gpt-4o"
     log = LogFile()
     async with platform(tmp_path, upstream, log=open_log("models", file=log), **settings(MODELS_ALIASES=aliases)) as p:
         for registering in ("mine", "team-large", "claude-sonnet-5", "quick"):
             own_aliases = ["also-mine"] if registering == "mine" else []
             await p.models.RegisterModel(registration(upstream, registering, provider="openai", aliases=own_aliases))
-        for verb in ("Chat", "ChatStream"):
-            for request in (chat_request(name), turn("Hello!", name)):
-                assert told(await chat(p.models, request, verb)) == expected
-        preview = await p.models.PreviewChat(models_pb2.PreviewChatRequest(request=chat_request(name)))
-        codes = [notice.code for notice in preview.warnings if notice.code == "REGISTERED_MODEL_SERVED"]
-        assert (preview.source, preview.registered_model, codes) == expected
-        logged = [entry for entry in await log.calls(9) if "Chat" in entry["method"]]
-    assert len(logged) == 5
-    assert {entry.get("registered_model", "") for entry in logged} == {expected[1]}
+        for number, (name, expected) in enumerate(SERVED, start=1):
+            with row(name):
+                for verb in ("Chat", "ChatStream"):
+                    for request in (chat_request(name), turn("Hello!", name)):
+                        assert told(await chat(p.models, request, verb)) == expected
+                preview = await p.models.PreviewChat(models_pb2.PreviewChatRequest(request=chat_request(name)))
+                assert told(preview) == expected
+                logged = (await log.calls(4 + 5 * number))[-5:]
+                assert [entry.get("registered_model", "") for entry in logged] == [expected[1]] * 5
 
 
 # --------------------------------------------------------------------------------------------------------- the log

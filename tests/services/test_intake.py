@@ -1,4 +1,4 @@
-"""How requests come in: a few at a time, measured before they are parsed, and no more bytes of them than fit."""
+"""The intake of requests: a few at a time, with bounded memory, and counted fields."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def sized(size: int) -> bytes:
     return chat_request(text="x" * size).SerializeToString()
 
 
-async def test_request_that_does_not_come_gives_way_to_others() -> None:
+async def test_incomplete_request_is_preempted() -> None:
     servicer = Servicer()
     async with (
         serving(servicer, Intake(slots=1, receive_seconds=0.05)) as address,
@@ -87,7 +87,7 @@ async def test_request_that_does_not_come_gives_way_to_others() -> None:
     assert failure.retry_seconds
 
 
-async def test_request_that_does_not_come_may_take_its_time_while_nobody_waits() -> None:
+async def test_incomplete_request_is_not_preempted_while_no_other_waits() -> None:
     servicer = Servicer()
     async with (
         serving(servicer, Intake(slots=2, receive_seconds=0.0)) as address,
@@ -103,7 +103,7 @@ async def test_request_that_does_not_come_may_take_its_time_while_nobody_waits()
         assert await stalled == ANSWER
 
 
-async def test_places_go_around_among_the_callers() -> None:
+async def test_waiting_callers_take_turns_for_slots() -> None:
     """One who opens a hundred calls that send nothing makes another wait for one of them, and not for all."""
     servicer = Servicer()
     async with (
@@ -192,7 +192,7 @@ async def test_message_of_millions_of_fields_is_refused_before_it_is_parsed(
     assert servicer.calls == []
 
 
-async def test_requests_that_need_no_media_take_less() -> None:
+async def test_requests_without_messages_have_a_lower_limit() -> None:
     path = f"/{SERVICE.full_name}/ListModels"
     data = models_pb2.ListModelsRequest(provider="x" * MAX_OTHER_BYTES).SerializeToString()
     async with serving(Servicer(), Intake()) as address, connect(address) as channel:
@@ -201,7 +201,7 @@ async def test_requests_that_need_no_media_take_less() -> None:
         assert await channel.unary_unary(CHAT)(sized(MAX_OTHER_BYTES), timeout=30) == ANSWER
 
 
-async def test_answer_that_is_too_large_for_a_message_is_told_as_such() -> None:
+async def test_too_large_response_is_an_output_limit() -> None:
     class Large(Servicer):
         async def _answer(self, _: object, call: Call) -> models_pb2.ChatResponse:
             return models_pb2.ChatResponse(text="x" * MAX_MESSAGE_BYTES)

@@ -1,4 +1,4 @@
-"""A server whose serving loop has ended serves again, and its calls go on."""
+"""The listener replaces a server whose serving loop has ended; its calls continue."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def check(address: str) -> int:
         return int(answer.status)
 
 
-async def test_path_that_is_not_utf8_costs_nobody_else_a_call() -> None:
+async def test_path_that_is_not_utf8_ends_no_other_call() -> None:
     async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
         running_call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
         assert await running_call.read() == b"first"
@@ -106,7 +106,7 @@ async def ends_of(streams: Sequence[int], connection: socket.socket) -> set[Ende
 
 
 @pytest.mark.parametrize("end", ["of its serving loop", "by a stop"])
-async def test_calls_that_no_handler_has_taken_at_the_end_are_told_to_come_again(end: str) -> None:
+async def test_unaccepted_calls_are_refused_with_a_retry_delay(end: str) -> None:
     first = b"/\xff/x" if "loop" in end else b"/test.Unknown/Call"
     async with served() as it:
         connection = send_calls(it.address, [first, *[b"/test.Unknown/Call"] * 50])
@@ -119,7 +119,7 @@ async def test_calls_that_no_handler_has_taken_at_the_end_are_told_to_come_again
     assert {end.how for end in ends - {stopping}} <= {"status 12"}
 
 
-async def test_calls_that_come_all_at_once_are_taken_one_after_the_other() -> None:
+async def test_many_calls_at_once_are_accepted() -> None:
     """By itself grpc ends some of them at random, of whatever caller, once a thousand wait."""
     async with served() as it:
         connection = send_calls(it.address, [b"/test.Unknown/Call"] * 2500)
@@ -156,7 +156,7 @@ async def test_watch_of_health_ends_with_the_server_that_it_began_at() -> None:
         assert await watch.read() is grpc.aio.EOF
 
 
-async def test_port_that_another_program_has_taken_meanwhile_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_port_taken_by_another_program_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.listener.REPLACE_SECONDS", 0.1)
     monkeypatch.setattr("services.shared.listener._is_free", lambda *_: False)
     async with served() as it:

@@ -1,4 +1,4 @@
-"""What is told of an event loop that somebody holds."""
+"""The watch over the event loop logs blocked loops, and ends a stuck process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compute(seconds: float) -> None:
         pass
 
 
-async def test_loop_that_was_held_is_told_with_the_place() -> None:
+async def test_blocked_loop_is_logged_with_its_stack() -> None:
     log = LogFile()
     with LoopWatch(open_log("test", file=log)):
         await asyncio.sleep(2 * BEAT_SECONDS)
@@ -42,7 +42,7 @@ async def test_loop_that_was_held_is_told_with_the_place() -> None:
     assert any(place.endswith(" compute") for place in entry["where"])
 
 
-async def test_process_that_had_no_processor_is_not_blamed() -> None:
+async def test_process_without_cpu_time_is_not_logged() -> None:
     log = LogFile()
     with LoopWatch(open_log("test", file=log)):
         await asyncio.sleep(2 * BEAT_SECONDS)

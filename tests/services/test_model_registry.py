@@ -23,6 +23,7 @@ from services.models.health.monitor import HealthMonitor
 from services.models.storage import tables
 from services.shared.database import Database
 from services.shared.errors import AlreadyExists, InvalidRequest, NotFound
+from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer, no_answer
 from tests.services.model_registries import (
     FRESH_SECONDS,
@@ -206,25 +207,21 @@ async def test_model_with_the_name_of_a_built_in_says_that_it_hides_it(registry:
 # ---------------------------------------------------------------------------------------------------- taken names
 
 
-@pytest.mark.parametrize(
-    ("request_", "taken"),
-    [
+async def test_name_that_leads_elsewhere_is_refused_and_nothing_changes(registry: ModelRegistry) -> None:
+    for request_, taken in [
         (model("second", aliases=["first"]), "first"),
         (model("second", aliases=["alias"]), "alias"),
         (model("alias"), "alias"),
         (model("second", aliases=["free", "gpt-4o"]), "gpt-4o"),
-    ],
-)
-async def test_name_that_leads_elsewhere_is_refused_and_nothing_changes(
-    registry: ModelRegistry, request_: models_pb2.RegisterModelRequest, taken: str
-) -> None:
-    await registry.register(model("first", aliases=["alias"]))
-    with pytest.raises(AlreadyExists) as raised:
-        await registry.register(request_)
-    assert raised.value.reason == "ALIAS_TAKEN"
-    assert raised.value.metadata["alias"] == taken
-    assert await names_listed(registry) == ["first"]
-    assert registry.find("free") is None
+    ]:
+        with row(taken):
+            await registry.register(model("first", aliases=["alias"]))
+            with pytest.raises(AlreadyExists) as raised:
+                await registry.register(request_)
+            assert raised.value.reason == "ALIAS_TAKEN"
+            assert raised.value.metadata["alias"] == taken
+            assert await names_listed(registry) == ["first"]
+            assert registry.find("free") is None
 
 
 async def test_alias_is_free_again_after_its_model_is_gone(registry: ModelRegistry) -> None:
@@ -393,9 +390,8 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
 # ------------------------------------------------------------------------------------------------------ validation
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
+def test_endpoint_that_is_no_plain_base_url_is_refused() -> None:
+    for endpoint in [
         "",
         "localhost:8000/v1",
         "ftp://localhost/v1",
@@ -424,13 +420,12 @@ async def test_list_has_models_in_the_order_of_names_in_pages_with_their_status(
         "http://[v1.x]/v1",
         "http://-host/v1",
         "http://host/" + "a" * 2048,
-    ],
-)
-def test_endpoint_that_is_no_plain_base_url_is_refused(endpoint: str) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        build_registered_model(model(endpoint=endpoint), Credentials())
-    assert [violation.field for violation in raised.value.violations] == ["endpoint"]
-    assert "password" not in raised.value.message.replace("user or password", "")
+    ]:
+        with row(endpoint):
+            with pytest.raises(InvalidRequest) as raised:
+                build_registered_model(model(endpoint=endpoint), Credentials())
+            assert [violation.field for violation in raised.value.violations] == ["endpoint"]
+            assert "password" not in raised.value.message.replace("user or password", "")
 
 
 @pytest.mark.parametrize(
@@ -460,9 +455,8 @@ def test_endpoint_has_its_host_in_ascii(written: str, endpoint: str) -> None:
     assert build_registered_model(model(endpoint=written), Credentials()).endpoint == endpoint
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
+def test_wrong_field_is_named() -> None:
+    for fields, field in [
         ({"name": ""}, "name"),
         ({"name": "a b"}, "name"),
         ({"name": "a" * 129}, "name"),
@@ -499,12 +493,11 @@ def test_endpoint_has_its_host_in_ascii(written: str, endpoint: str) -> None:
             {"capabilities": models_pb2.ModelCapabilities(prices=models_pb2.ModelPrices(prompt_nano_usd=-1))},
             "capabilities.prices.prompt_nano_usd",
         ),
-    ],
-)
-def test_wrong_field_is_named(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        build_registered_model(model(**fields), Credentials())
-    assert [violation.field for violation in raised.value.violations] == [field]
+    ]:
+        with row(fields, field):
+            with pytest.raises(InvalidRequest) as raised:
+                build_registered_model(model(**fields), Credentials())
+            assert [violation.field for violation in raised.value.violations] == [field]
 
 
 async def test_unknown_adapter_is_refused_with_those_that_there_are(registry: ModelRegistry) -> None:
@@ -535,18 +528,24 @@ VENDORS = {
 }
 
 
-@pytest.mark.parametrize(
-    "variable",
-    ["PATH", "HOME", "MODELS_DATABASE_URL", "mine_api_key", "MINE_API_KEY\n", "_API_KEY", "AWS_SECRET_ACCESS_KEY"],
-)
 async def test_variables_that_hold_no_model_key_cannot_be_sent_anywhere(
-    registry: ModelRegistry, upstream: ScriptedUpstream, variable: str
+    registry: ModelRegistry, upstream: ScriptedUpstream
 ) -> None:
-    request = model(endpoint=f"{upstream.url}/v1", credential=models_pb2.Credential(env_var=variable))
-    with pytest.raises(InvalidRequest) as raised:
-        await registry.register(request)
-    assert [violation.field for violation in raised.value.violations] == ["credential.env_var"]
-    assert upstream.requests == []
+    for variable in [
+        "PATH",
+        "HOME",
+        "MODELS_DATABASE_URL",
+        "mine_api_key",
+        "MINE_API_KEY\n",
+        "_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+    ]:
+        with row(variable):
+            request = model(endpoint=f"{upstream.url}/v1", credential=models_pb2.Credential(env_var=variable))
+            with pytest.raises(InvalidRequest) as raised:
+                await registry.register(request)
+            assert [violation.field for violation in raised.value.violations] == ["credential.env_var"]
+            assert upstream.requests == []
 
 
 @pytest.mark.parametrize(

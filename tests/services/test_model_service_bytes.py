@@ -160,7 +160,7 @@ EXPECTED = {
 
 @given(data=st.one_of(mutated(), mutated(), mutated(), st.binary(max_size=200)), stream=st.booleans())
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=5000,
     derandomize=True,
     database=None,

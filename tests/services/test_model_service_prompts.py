@@ -11,6 +11,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.chat.system_prompt import with_defaults
+from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import ModelService, answered, chat_request, model_service
 from tests.support.errors import failure_of
@@ -294,9 +295,10 @@ async def test_text_that_would_fill_the_memory_is_refused(service: ModelService)
     assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["prompt.variables"])
 
 
-@pytest.mark.parametrize(
-    ("fields", "code", "reason", "violations"),
-    [
+async def test_prompt_that_cannot_be_used_is_refused_before_anything_is_sent(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    for fields, code, reason, violations in [
         (
             {"prompt": reference(), "system_prompt_name": "support"},
             grpc.StatusCode.INVALID_ARGUMENT,
@@ -314,21 +316,12 @@ async def test_text_that_would_fill_the_memory_is_refused(service: ModelService)
         ({"prompt": reference(version=2)}, grpc.StatusCode.NOT_FOUND, "PROMPT_NOT_FOUND", []),
         ({"prompt": reference(label="production")}, grpc.StatusCode.NOT_FOUND, "PROMPT_LABEL_NOT_FOUND", []),
         ({"prompt": reference(), "messages": []}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", ["messages"]),
-    ],
-    ids=["both", "no name", "negative", "unknown", "no such version", "no such label", "no message"],
-)
-async def test_prompt_that_cannot_be_used_is_refused_before_anything_is_sent(
-    service: ModelService,
-    upstream: ScriptedUpstream,
-    fields: dict[str, Any],
-    code: grpc.StatusCode,
-    reason: str,
-    violations: list[str],
-) -> None:
-    await register(service, "Be brief.")
-    failure = await failure_of(service.stub.Chat(chat_request(**fields)))
-    assert (failure.code, failure.reason, list(failure.fields)) == (code, reason, violations)
-    assert not upstream.requests
+    ]:
+        with row(reason, fields):
+            await register(service, "Be brief.")
+            failure = await failure_of(service.stub.Chat(chat_request(**fields)))
+            assert (failure.code, failure.reason, list(failure.fields)) == (code, reason, violations)
+            assert not upstream.requests
 
 
 async def test_archived_version_serves_whoever_asks_for_it_by_number(service: ModelService) -> None:

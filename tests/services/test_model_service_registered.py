@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from proto import models_pb2
+from tests.rows import row
 from tests.scripted_upstream import Received, ScriptedUpstream, answer, event, event_stream
 from tests.services.model_service import (
     ModelService,
@@ -162,20 +163,21 @@ async def test_options_of_the_request_reach_only_the_provider_they_are_for(
     assert ("min_p" in of_openai, "store" in of_openai) == (False, True)
 
 
-@pytest.mark.parametrize("member", ["model", "messages", "stream", "system", "mod\\u0065l"])
 async def test_options_that_would_change_the_question_are_refused(
-    service: ModelService, upstream: ScriptedUpstream, member: str
+    service: ModelService, upstream: ScriptedUpstream
 ) -> None:
-    options = f'{{"temperature": 1, "{member}": "x"}}'
-    failure = await failure_of(
-        service.stub.RegisterModel(registration(upstream, "other", default_options_json=options))
-    )
-    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(failure.fields) == ["default_options_json"]
-    failure = await failure_of(service.stub.Chat(chat_request(provider_options_json={"openai": options})))
-    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(failure.fields) == ["provider_options_json[openai]"]
-    assert not upstream.requests
+    for member in ["model", "messages", "stream", "system", "mod\\u0065l"]:
+        with row(member):
+            options = f'{{"temperature": 1, "{member}": "x"}}'
+            failure = await failure_of(
+                service.stub.RegisterModel(registration(upstream, "other", default_options_json=options))
+            )
+            assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+            assert list(failure.fields) == ["default_options_json"]
+            failure = await failure_of(service.stub.Chat(chat_request(provider_options_json={"openai": options})))
+            assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+            assert list(failure.fields) == ["provider_options_json[openai]"]
+            assert not upstream.requests
 
 
 async def test_credential_is_read_from_its_variable(
@@ -260,11 +262,12 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("fields", "path"), INVALID.values(), ids=INVALID.keys())
 async def test_registration_that_cannot_work_is_refused_by_its_field(
-    service: ModelService, upstream: ScriptedUpstream, fields: dict[str, Any], path: str
+    service: ModelService, upstream: ScriptedUpstream
 ) -> None:
-    failure = await failure_of(service.stub.RegisterModel(registration(upstream, **{"name": "mine", **fields})))
-    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(failure.fields) == [path]
-    assert not upstream.requests
+    for fields, path in INVALID.values():
+        with row(path):
+            failure = await failure_of(service.stub.RegisterModel(registration(upstream, **{"name": "mine", **fields})))
+            assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+            assert list(failure.fields) == [path]
+            assert not upstream.requests

@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared.error_details import DETAILS_KEY, MAX_VIOLATIONS
+from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import ModelService, chat_request, refusal_of
 from tests.support.errors import explain, failure_of
@@ -222,16 +223,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("fields", "path"), WRONG.values(), ids=WRONG.keys())
-async def test_wrong_field_is_named_and_nothing_is_sent(
-    service: ModelService, upstream: ScriptedUpstream, fields: dict[str, Any], path: str
-) -> None:
-    failure = await refusal_of(service, chat_request(**fields).SerializeToString())
-    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert failure.reason == "INVALID_REQUEST"
-    assert path in failure.fields
-    assert failure.message.startswith(f"{path}: ")
-    assert not upstream.requests
+async def test_wrong_field_is_named_and_nothing_is_sent(service: ModelService, upstream: ScriptedUpstream) -> None:
+    for fields, path in WRONG.values():
+        with row(fields, path):
+            failure = await refusal_of(service, chat_request(**fields).SerializeToString())
+            assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+            assert failure.reason == "INVALID_REQUEST"
+            assert path in failure.fields
+            assert failure.message.startswith(f"{path}: ")
+            assert not upstream.requests
 
 
 async def test_all_that_is_wrong_is_told_at_once(service: ModelService) -> None:

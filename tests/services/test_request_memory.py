@@ -1,4 +1,4 @@
-"""What is held of large requests while their answers are awaited."""
+"""The memory of large requests while their answers are awaited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Admission: how many calls run at a time, and whose they are."""
+"""Admission: a bounded number of running calls, shared by their callers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.shared.admission import CALLER, Admission
 from services.shared.errors import LimitExceeded
 
 
-async def test_one_caller_with_all_the_calls_that_it_gets_leaves_room_for_another() -> None:
+async def test_a_busy_caller_leaves_calls_for_another() -> None:
     admission = Admission(8)
     with contextlib.ExitStack() as running:
         for _ in range(4):
@@ -25,14 +25,14 @@ async def test_one_caller_with_all_the_calls_that_it_gets_leaves_room_for_anothe
         pass
 
 
-async def test_a_call_that_fails_is_over() -> None:
+async def test_failed_call_is_released() -> None:
     admission = Admission(1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), admission.call("one"):
             _ = 1 // 0
 
 
-async def test_whose_call_it_is_is_known_within_it() -> None:
+async def test_caller_is_known_inside_its_call() -> None:
     admission = Admission(8)
     with admission.call("one"):
         assert CALLER.get() == "one"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
 from proto.models_pb2 import ChatChunk, ContentPart, ProviderState, ToolCall, ToolCallDelta
 from services.models.providers.answers.answer import Answer
+from tests.rows import for_each
 
 
 def test_pieces_that_arrive_together_leave_together() -> None:
@@ -20,10 +20,10 @@ def test_pieces_that_arrive_together_leave_together() -> None:
     answer.add(0, "reasoning", "m.")
     answer.add(1, "text", "Hel")
     answer.add(1, "text", "lo")
-    assert answer.take_chunks() == [ChatChunk(reasoning="Hmm."), ChatChunk(token="Hello", index=1)]
+    assert answer.drain_chunks() == [ChatChunk(reasoning="Hmm."), ChatChunk(token="Hello", index=1)]
     answer.add(1, "text", "!")
-    assert answer.take_chunks() == [ChatChunk(token="!", index=2)]
-    assert answer.take_chunks() == []
+    assert answer.drain_chunks() == [ChatChunk(token="!", index=2)]
+    assert answer.drain_chunks() == []
 
 
 def test_tool_call_is_announced_before_its_arguments() -> None:
@@ -34,7 +34,7 @@ def test_tool_call_is_announced_before_its_arguments() -> None:
     answer.add_arguments(second, "{")
     answer.add_arguments(first, ": 1}")
     answer.add_arguments(second, "}")
-    assert [chunk.tool_call_delta for chunk in answer.take_chunks()] == [
+    assert [chunk.tool_call_delta for chunk in answer.drain_chunks()] == [
         ToolCallDelta(index=0, id="a", name="find"),
         ToolCallDelta(index=1, id="b", name="stop"),
         ToolCallDelta(index=0, arguments_json='{"n"'),
@@ -49,7 +49,7 @@ def test_call_without_arguments_has_an_empty_object() -> None:
     answer = Answer()
     answer.open_tool_call(0, "a", "stop")
     answer.complete()
-    assert answer.take_chunks()[-1].tool_call_delta == ToolCallDelta(index=0, arguments_json="{}")
+    assert answer.drain_chunks()[-1].tool_call_delta == ToolCallDelta(index=0, arguments_json="{}")
     assert answer.response().tool_calls[0].arguments_json == "{}"
 
 
@@ -85,7 +85,7 @@ def test_empty_pieces_begin_nothing() -> None:
     answer.add(0, "text", "")
     answer.add(1, "reasoning", "")
     answer.complete()
-    assert answer.take_chunks() == []
+    assert answer.drain_chunks() == []
     assert answer.response().message == models_pb2.ChatMessage(role="assistant")
 
 
@@ -130,7 +130,7 @@ def test_state_ends_its_block_as_a_completed_part() -> None:
         ContentPart(reasoning=models_pb2.Reasoning(redacted=True), provider_state=state),
         ContentPart(provider_state=state),
     ]
-    assert answer.take_chunks() == [
+    assert answer.drain_chunks() == [
         ChatChunk(reasoning="Hm."),
         *(ChatChunk(completed_part=part, index=index) for index, part in enumerate(parts, start=1)),
     ]
@@ -159,14 +159,14 @@ def test_refusal_comes_whole() -> None:
     answer.add(0, "refusal", "I would ")
     answer.add(0, "refusal", "rather not.")
     answer.finish("stop", "stop")
-    assert answer.take_chunks() == []
+    assert answer.drain_chunks() == []
     answer.complete()
-    assert answer.take_chunks() == [ChatChunk(completed_part=ContentPart(refusal="I would rather not."))]
+    assert answer.drain_chunks() == [ChatChunk(completed_part=ContentPart(refusal="I would rather not."))]
     response = answer.response()
     assert (response.text, response.finish_reason, response.raw_finish_reason) == ("", "refusal", "stop")
 
 
-@pytest.mark.parametrize("reason", ["length", "content_filter", "other"])
+@for_each("reason", ["length", "content_filter", "other"])
 def test_only_stop_is_told_more_precisely(reason: str) -> None:
     answer = Answer()
     answer.open_tool_call(0, "a", "find")
@@ -188,7 +188,7 @@ def test_last_chunk_has_everything() -> None:
     answer.usage = models_pb2.TokenUsage(prompt_tokens=1)
     answer.finish("stop", "stop")
     answer.complete()
-    answer.take_chunks()
+    answer.drain_chunks()
     assert answer.last_chunk() == ChatChunk(
         index=1, finish_reason="stop", usage=models_pb2.TokenUsage(prompt_tokens=1), response=answer.response()
     )
@@ -210,7 +210,7 @@ def test_characters_cut_in_half_are_whole_again(text: str, positions: list[int])
     tokens = ""
     for start, end in itertools.pairwise(cuts):
         answer.add(0, "text", units[start:end].decode("utf-16-le", "surrogatepass"))
-        tokens += "".join(chunk.token for chunk in answer.take_chunks())
+        tokens += "".join(chunk.token for chunk in answer.drain_chunks())
     answer.complete()
     assert tokens == answer.response().text == text
 
@@ -221,9 +221,9 @@ def test_halves_without_a_partner_never_reach_a_chunk(pieces: list[str]) -> None
     tokens = ""
     for piece in pieces:
         answer.add(0, "text", piece)
-        tokens += "".join(chunk.token for chunk in answer.take_chunks())
+        tokens += "".join(chunk.token for chunk in answer.drain_chunks())
     answer.complete()
-    tokens += "".join(chunk.token for chunk in answer.take_chunks())
+    tokens += "".join(chunk.token for chunk in answer.drain_chunks())
     expected = "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert tokens == answer.response().text == expected
 

@@ -1,4 +1,4 @@
-"""A cache within a number of bytes."""
+"""The cache bounded by bytes and time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from services.models.providers.schemas import fitting
 from services.models.transport import request_head
 from services.shared import json_text
 from services.shared.bounded_cache import BoundedCache
+from tests.rows import for_each
 
 KIB = 1024
 
@@ -38,7 +39,7 @@ def text(name: int, length: int = 10 * KIB) -> str:
     return f"{name:08}".ljust(length, "x")
 
 
-def test_what_was_found_out_is_not_found_out_again() -> None:
+def test_cached_result_is_returned() -> None:
     lengths = Lengths()
     cached = BoundedCache(lengths)
     assert [cached(text(1)), cached(text(1))] == [lengths(text(1))] * 2
@@ -46,7 +47,7 @@ def test_what_was_found_out_is_not_found_out_again() -> None:
     assert lengths.calls == {"00000001": 2, "none": 1}
 
 
-def test_nothing_is_kept_of_a_call_that_raises() -> None:
+def test_exception_is_not_cached() -> None:
     lengths = Lengths()
     cached = BoundedCache(lengths)
     for _ in range(2):
@@ -55,8 +56,8 @@ def test_nothing_is_kept_of_a_call_that_raises() -> None:
     assert lengths.calls["wrong"] == 2
 
 
-@pytest.mark.parametrize("size", [100, 10 * KIB, 40 * KIB, 100 * KIB])
-def test_arguments_and_results_stay_within_the_bytes(size: int) -> None:
+@for_each("size", [100, 10 * KIB, 40 * KIB, 100 * KIB])
+def test_arguments_and_results_stay_within_the_bound(size: int) -> None:
     cached = BoundedCache(str.upper, max_bytes=512 * KIB)
     tracemalloc.start()
     for name in range(4 * 512 * KIB // size):
@@ -66,7 +67,7 @@ def test_arguments_and_results_stay_within_the_bytes(size: int) -> None:
     assert held < 768 * KIB
 
 
-def test_what_is_too_large_is_not_kept_and_drives_nothing_out() -> None:
+def test_too_large_entry_is_not_cached_and_evicts_no_other() -> None:
     lengths = Lengths()
     cached = BoundedCache(lengths, max_bytes=512 * KIB, max_entry_bytes=32 * KIB)
     cached(text(1))
@@ -76,7 +77,7 @@ def test_what_is_too_large_is_not_kept_and_drives_nothing_out() -> None:
     assert lengths.calls["00000001"] == 1
 
 
-def test_what_is_asked_for_stays_and_the_rest_goes() -> None:
+def test_used_entries_stay_and_unused_ones_are_evicted() -> None:
     lengths = Lengths()
     cached = BoundedCache(lengths, max_bytes=512 * KIB)
     for name in range(1000):
@@ -87,7 +88,7 @@ def test_what_is_asked_for_stays_and_the_rest_goes() -> None:
     assert lengths.calls["00000001"] == 2
 
 
-def test_what_nobody_asks_for_is_dropped_by_the_calls_that_follow() -> None:
+def test_unused_entries_are_dropped_by_later_calls() -> None:
     """A key that was replaced must not stay in memory."""
     lengths = Lengths()
     cached = BoundedCache(lengths, lifetime=60, clock=lengths.clock)
@@ -101,7 +102,7 @@ def test_what_nobody_asks_for_is_dropped_by_the_calls_that_follow() -> None:
     assert lengths.calls["other"] == 1
 
 
-def test_after_a_long_silence_nothing_is_left() -> None:
+def test_all_entries_expire() -> None:
     lengths = Lengths()
     cached = BoundedCache(lengths, lifetime=60, clock=lengths.clock)
     secret = text(7)
@@ -112,7 +113,7 @@ def test_after_a_long_silence_nothing_is_left() -> None:
     assert sys.getrefcount(secret) == before
 
 
-def test_threads_may_ask_at_once() -> None:
+def test_cache_is_thread_safe() -> None:
     lengths = Lengths()
     cached = BoundedCache(lengths, max_bytes=64 * KIB)
     wrong: list[str] = []
@@ -131,7 +132,7 @@ def test_threads_may_ask_at_once() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cache",
     [
         request_head.request_head,
@@ -140,5 +141,5 @@ def test_threads_may_ask_at_once() -> None:
         fitting._cached_fit,
     ],
 )
-def test_what_callers_write_and_keys_are_kept_in_such_a_cache(cache: object) -> None:
+def test_texts_of_callers_and_keys_are_in_bounded_caches(cache: object) -> None:
     assert isinstance(cache, BoundedCache)

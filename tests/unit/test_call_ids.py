@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ProviderState, ToolCall, ToolResult
 from services.models.providers.base import Conversation
-from services.models.providers.history.call_ids import CallIdRules, fit_call_ids
+from services.models.providers.history.call_ids import fit_call_ids
+from services.models.providers.names import CallIdRules
 
 PLAIN = CallIdRules(re.compile("[A-Za-z0-9_]{1,40}"))
 UNIQUE = CallIdRules(PLAIN.pattern, are_unique=True)

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from proto.models_pb2 import Credential
-from services.models.access.credential_bounds import CredentialBounds, VendorKey, read_bounds
+from services.models.access.credential_bounds import CredentialBounds, read_bounds
 from services.models.access.credentials import Credentials, source_of
 from services.models.access.key_files import KeyFiles
+from services.models.catalog.provider_registry import KeyBounds
 from services.shared.errors import StartupError
+from tests.rows import for_each
 
-VENDORS = {"OPENAI_API_KEY": VendorKey(["https://api.openai.com/v1", "https://proxy.internal/ours/v1"], "openai")}
+VENDORS = {"OPENAI_API_KEY": KeyBounds(["https://api.openai.com/v1", "https://proxy.internal/ours/v1"], "openai")}
 
 
 def read(text: str, directory: Path | None = None) -> CredentialBounds:
@@ -90,7 +92,7 @@ def test_file_is_the_same_however_it_is_written(tmp_path: Path, file: str) -> No
     assert keys.problem(credential, "https://b.internal/v1", "vllm", by_stranger=False)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("credential", "logged"),
     [
         (Credential(), ""),

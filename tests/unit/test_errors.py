@@ -1,16 +1,15 @@
-"""The family of errors, and its one mapping to statuses."""
+"""The error classes, and their mapping to statuses."""
 
 from __future__ import annotations
 
 import inspect
 import re
 
-import pytest
-
 from services.models.providers.errors.faults import MEANINGS
 from services.shared import errors
 from services.shared.errors import FieldViolation, InvalidRequest, PlatformError, Unimplemented
 from services.shared.rpc import STATUS_CODES
+from tests.rows import for_each
 
 UPPER_SNAKE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 FAMILY = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, PlatformError)]
@@ -21,7 +20,7 @@ def test_every_error_has_a_status_of_its_own() -> None:
     assert len(set(STATUS_CODES.values())) == len(STATUS_CODES)
 
 
-@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+@for_each("kind", FAMILY, ids=lambda kind: kind.__name__)
 def test_reason_is_upper_snake(kind: type[PlatformError]) -> None:
     assert UPPER_SNAKE.fullmatch(kind("what to do").reason)
 
@@ -32,7 +31,7 @@ def test_reasons_of_providers_are_upper_snake_and_have_a_status() -> None:
         assert meaning.error in STATUS_CODES
 
 
-def test_every_error_of_the_family_is_in_the_drawing_of_its_module() -> None:
+def test_every_error_is_in_the_tree_of_its_module() -> None:
     drawn = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or ""))
     assert drawn == {kind.__name__ for kind in FAMILY} - {"PlatformError"}
 
@@ -43,7 +42,7 @@ def test_error_about_a_field_names_it_in_both_places() -> None:
     assert error.violations == (FieldViolation("messages[2].role", "is not a role"),)
 
 
-def test_feature_that_is_not_served_names_itself() -> None:
+def test_unimplemented_feature_is_named() -> None:
     error = Unimplemented.feature("PreviewChat")
     assert (error.message, error.metadata) == ("PreviewChat is not implemented yet", {"feature": "PreviewChat"})
 

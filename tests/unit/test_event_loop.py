@@ -1,4 +1,4 @@
-"""Which event loop a process runs on."""
+"""The event loop of a process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-import pytest
+from tests.rows import for_each
 
 TELL = """
 import asyncio
@@ -35,7 +35,7 @@ def run(arguments: list[str], chosen: str | None) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("before", "chosen", "loop"),
     [
         ("", None, "uvloop"),
@@ -46,18 +46,18 @@ def run(arguments: list[str], chosen: str | None) -> subprocess.CompletedProcess
         (WITHOUT_UVLOOP, "asyncio", "asyncio"),
     ],
 )
-def test_process_runs_on_the_loop_that_is_chosen(before: str, chosen: str | None, loop: str) -> None:
+def test_process_runs_on_the_chosen_loop(before: str, chosen: str | None, loop: str) -> None:
     ended = run(["-c", before + TELL], chosen)
     assert (ended.stdout.strip(), ended.returncode) == (loop, 0), ended.stderr
 
 
-def test_loop_that_is_not_installed_is_told() -> None:
+def test_loop_that_is_not_installed_is_an_error() -> None:
     ended = run(["-c", WITHOUT_UVLOOP + TELL], "uvloop")
     assert "GENAI_EVENT_LOOP: uvloop is not installed; install it, or choose asyncio" in ended.stderr
 
 
-@pytest.mark.parametrize("service", ["gateway", "models", "sessions"])
-def test_loop_that_there_is_none_of_is_refused_by_its_variable(service: str) -> None:
+@for_each("service", ["gateway", "models", "sessions"])
+def test_unknown_loop_is_refused_by_its_variable(service: str) -> None:
     ended = run(["-m", f"services.{service}.main"], "trio")
     assert ended.returncode == 78
     assert "GENAI_EVENT_LOOP: input should be 'uvloop' or 'asyncio'" in ended.stderr

@@ -1,14 +1,13 @@
-"""FairQuota: whoever holds as many places as are free gets no more."""
+"""FairQuota: a holder of as many units as are free gets no more."""
 
 from __future__ import annotations
 
-import pytest
-
 from services.shared.fair_quota import FairQuota
+from tests.rows import for_each
 
 
 def fill(quota: FairQuota, *holders: str) -> dict[str, int]:
-    """How many places each gets when all of them want as many as they can have."""
+    """The units of each holder when all of them take as many as they get."""
     held = dict.fromkeys(holders, 0)
     while took := [holder for holder in holders if quota.try_take(holder)]:
         for holder in took:
@@ -16,29 +15,27 @@ def fill(quota: FairQuota, *holders: str) -> dict[str, int]:
     return held
 
 
-@pytest.mark.parametrize(
-    ("limit", "holders", "each"), [(2, 1, 1), (800, 1, 400), (800, 2, 267), (800, 9, 80), (1, 1, 1), (8, 8, 1)]
-)
-def test_greedy_holders_leave_as_much_as_each_of_them_has(limit: int, holders: int, each: int) -> None:
+@for_each(("limit", "holders", "each"), [(2, 1, 1), (800, 1, 400), (800, 2, 267), (800, 9, 80), (1, 1, 1), (8, 8, 1)])
+def test_holders_leave_as_many_units_as_each_has(limit: int, holders: int, each: int) -> None:
     quota = FairQuota(limit)
     held = fill(quota, *(f"holder {number}" for number in range(holders)))
     assert set(held.values()) <= {each, each - 1}
     assert quota.free == limit - sum(held.values())
 
 
-def test_greedy_holders_who_come_one_after_the_other_get_half_of_what_is_left() -> None:
+def test_successive_holders_get_half_of_the_rest() -> None:
     quota = FairQuota(800)
     assert [fill(quota, name)[name] for name in ("first", "second", "third")] == [400, 200, 100]
     assert quota.try_take("modest")
 
 
-def test_somebody_who_holds_nothing_finds_a_place_beside_a_crowd() -> None:
+def test_new_holder_gets_a_unit_among_many() -> None:
     quota = FairQuota(800)
     fill(quota, *(f"greedy {number}" for number in range(99)))
     assert quota.try_take("modest")
 
 
-def test_what_is_given_back_can_be_had_again() -> None:
+def test_released_units_can_be_taken_again() -> None:
     quota = FairQuota(4)
     assert fill(quota, "one") == {"one": 2}
     quota.release("one")
@@ -49,7 +46,7 @@ def test_what_is_given_back_can_be_had_again() -> None:
     assert quota.can_take("one")
 
 
-def test_much_at_once_is_taken_whole_and_then_nobody_gets_more() -> None:
+def test_large_amount_is_taken_whole_and_blocks_others() -> None:
     quota = FairQuota(10)
     assert quota.try_take("one", 50)
     assert not quota.try_take("another")
@@ -59,7 +56,7 @@ def test_much_at_once_is_taken_whole_and_then_nobody_gets_more() -> None:
     assert quota.try_take("another")
 
 
-def test_holders_of_nothing_are_not_remembered() -> None:
+def test_holders_without_units_are_not_stored() -> None:
     quota = FairQuota(10)
     for number in range(1000):
         assert quota.try_take(number)

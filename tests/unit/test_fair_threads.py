@@ -1,4 +1,4 @@
-"""FairThreads: one caller's heap of work does not keep the others waiting, and what cannot be stopped still counts."""
+"""FairThreads: work of one caller leaves threads for others, and threads that cannot be stopped still count."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def settle() -> None:
 
 
 @pytest.mark.parametrize(("threads", "greedy"), [(2, 1), (3, 2), (32, 16)])
-async def test_a_caller_with_a_heap_of_work_leaves_threads_to_another(gate: Gate, threads: int, greedy: int) -> None:
+async def test_caller_with_much_work_leaves_threads_for_another(gate: Gate, threads: int, greedy: int) -> None:
     fair = FairThreads("", threads, queue_limit=1000)
     heap = [begin(fair, "greedy", gate.work(f"greedy {number}")) for number in range(50)]
     await settle()
@@ -68,7 +68,7 @@ async def test_a_caller_with_a_heap_of_work_leaves_threads_to_another(gate: Gate
     assert await asyncio.gather(*heap) == [f"greedy {number}" for number in range(50)]
 
 
-async def test_callers_who_wait_take_turns(gate: Gate) -> None:
+async def test_waiting_callers_take_turns(gate: Gate) -> None:
     fair = FairThreads("", 1, queue_limit=1000)
     first = begin(fair, "first", gate.work("first"))
     await settle()
@@ -136,7 +136,7 @@ async def test_cancelled_waiter_leaves_the_queue_at_once(gate: Gate) -> None:
     assert gate.begun == ["running"]
 
 
-async def test_who_leaves_running_work_is_free_at_once_and_its_thread_counts_until_it_ends(gate: Gate) -> None:
+async def test_cancelled_work_counts_until_its_thread_ends(gate: Gate) -> None:
     fair = FairThreads("", 1, queue_limit=10)
     running = begin(fair, "one", gate.work("running"))
     await settle()
@@ -150,7 +150,7 @@ async def test_who_leaves_running_work_is_free_at_once_and_its_thread_counts_unt
     assert await asyncio.wait_for(behind, WAIT_SECONDS) == "behind"
 
 
-async def test_turn_that_comes_together_with_a_cancellation_goes_to_the_next() -> None:
+async def test_turn_of_a_cancelled_waiter_passes_to_the_next() -> None:
     fair = FairThreads("", 1, queue_limit=10)
     await fair.acquire_turn()
     left = begin(fair, "left", lambda: "never")
@@ -162,7 +162,7 @@ async def test_turn_that_comes_together_with_a_cancellation_goes_to_the_next() -
     assert left.cancelled()
 
 
-async def test_cancelled_work_that_has_not_left_yet_gets_no_turn() -> None:
+async def test_cancelled_waiter_gets_no_turn() -> None:
     fair = FairThreads("", 1, queue_limit=10)
     await fair.acquire_turn()
     left = begin(fair, "left", lambda: "never")
@@ -175,7 +175,7 @@ async def test_cancelled_work_that_has_not_left_yet_gets_no_turn() -> None:
     assert not fair._waiting
 
 
-async def test_errors_come_back_and_end_the_turn() -> None:
+async def test_errors_are_raised_and_end_the_turn() -> None:
     fair = FairThreads("", 1, queue_limit=10)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
@@ -196,7 +196,7 @@ async def test_system_without_a_thread_is_busy_and_the_turn_is_over(monkeypatch:
     assert await fair.run(lambda: "done") == "done"
 
 
-async def test_what_failed_work_was_given_is_let_go() -> None:
+async def test_arguments_of_failed_work_are_released() -> None:
     class Large:
         pass
 

@@ -1,4 +1,4 @@
-"""What a process keeps is not looked at by the collector of garbage."""
+"""Garbage collection skips the long-lived objects of a process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_looked_at(kept: Kept) -> bool:
     return any(each is kept for each in gc.get_objects())
 
 
-def test_what_a_ready_process_holds_is_set_apart() -> None:
+def test_objects_of_a_ready_process_are_frozen() -> None:
     kept = Kept()
     assert is_looked_at(kept)
     freeze_live_objects()
@@ -38,7 +38,7 @@ def test_what_a_ready_process_holds_is_set_apart() -> None:
     assert is_looked_at(Kept())
 
 
-def test_entries_are_set_apart_a_thousand_at_a_time() -> None:
+def test_entries_are_frozen_a_thousand_at_a_time() -> None:
     entries = []
     for count in range(1, 2 * ENTRIES + 1):
         entries.append(Kept())
@@ -48,7 +48,7 @@ def test_entries_are_set_apart_a_thousand_at_a_time() -> None:
     assert not any(isinstance(each, Kept) for each in gc.get_objects())
 
 
-def test_what_is_set_apart_is_freed_when_nothing_refers_to_it() -> None:
+def test_frozen_object_is_freed_without_references() -> None:
     kept = Kept()
     freeze_live_objects()
     freed = weakref.ref(kept)
@@ -56,7 +56,7 @@ def test_what_is_set_apart_is_freed_when_nothing_refers_to_it() -> None:
     assert freed() is None
 
 
-def test_garbage_is_not_set_apart() -> None:
+def test_garbage_is_not_frozen() -> None:
     kept = Kept()
     freed = weakref.ref(kept)
     vars(kept)["itself"] = kept
@@ -66,7 +66,7 @@ def test_garbage_is_not_set_apart() -> None:
     assert freed() is None
 
 
-def test_a_process_that_ends_is_not_looked_at_any_more(capfd: pytest.CaptureFixture[str]) -> None:
+def test_objects_are_frozen_when_a_process_ends(capfd: pytest.CaptureFixture[str]) -> None:
     program = """
 import atexit, gc
 from services.shared.server import run

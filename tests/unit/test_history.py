@@ -1,11 +1,11 @@
-"""How much history a model has room for beside a request."""
+"""The default window of a session's history."""
 
 from __future__ import annotations
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, Media, ModelCapabilities, ToolResult
 from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation
-from services.models.providers.estimates import estimate_usage
+from services.models.providers.usage import estimate_usage
 from services.models.sessions.history import default_window
 from services.sessions.stored_messages import StoredMessage
 from services.sessions.windows import Entry
@@ -21,11 +21,11 @@ def room_beside(*parts: ContentPart) -> int:
     return window.max_tokens
 
 
-def test_media_take_room_as_the_sessions_count_them() -> None:
+def test_media_are_counted_as_in_the_session_service() -> None:
     assert room_beside() - room_beside(IMAGE, IMAGE) == 2000
 
 
-def test_media_in_a_tools_result_take_room_too() -> None:
+def test_media_in_a_tool_result_are_counted() -> None:
     result = ContentPart(tool_result=ToolResult(tool_call_id="call-1", content=[IMAGE]))
     assert room_beside() - room_beside(result) == 1000
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-import pytest
+from tests.rows import for_each
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests", "tools")
@@ -34,8 +34,8 @@ ROOMS = {
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
-    "settings": {"catalog", "access", "transport"},
-    "catalog": {"providers", "access", "transport", "validation"},
+    "settings": {"catalog", "transport"},
+    "catalog": {"providers", "transport"},
     "sessions": {"providers", "validation"},
     "prompts": {"storage", "validation"},
     "providers": {"transport", "validation"},
@@ -44,6 +44,37 @@ ROOMS = {
     "migrations": set(),
     "transport": set(),
     "validation": set(),
+}
+
+# The same of the modules and packages of `providers`, in which OpenAI's dialects are packages of their own.
+PROVIDER_ROOMS = {
+    "host_disclosure": {"base"},
+    "dialects": {"anthropic", "openai.select", "openai.chat_completions", "openai.responses", "vllm"},
+    "chat": {"answers", "base", "client", "completion", "encoding", "framing", "stream", "usage"},
+    "completion": {"answers", "base", "errors", "usage"},
+    "usage": {"answers", "base"},
+    "stream": {"answers", "base", "client", "errors", "framing"},
+    "client": {"answers", "base", "errors", "http_request"},
+    "framing": {"answers", "base", "errors"},
+    "encoding": {"base", "history", "notices", "requests"},
+    "vllm": {"openai.chat_completions", "openai.common"},
+    "openai.select": {"openai.chat_completions", "openai.common", "openai.responses", "base", "requests"},
+    "openai.chat_completions": {"openai.common", "answers", "base", "errors", "http_request", "requests", "state"},
+    "openai.responses": {"openai.common", "answers", "base", "errors", "http_request", "names", "requests", "state"},
+    "openai.common": {"base", "facts", "names", "requests", "schemas", "state"},
+    "anthropic": {"answers", "base", "errors", "facts", "http_request", "names", "notices", "requests", "schemas"}
+    | {"state"},
+    "history": {"base", "names", "notices", "state"},
+    "requests": {"base", "facts", "notices"},
+    "base": {"answers", "errors", "facts", "http_request", "names", "schemas"},
+    "answers": {"errors", "names"},
+    "schemas": {"notices"},
+    "facts": {"names"},
+    "errors": set(),
+    "http_request": set(),
+    "names": set(),
+    "notices": set(),
+    "state": set(),
 }
 
 
@@ -71,7 +102,7 @@ def is_within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
-@pytest.mark.parametrize("folder", ALLOWED)
+@for_each("folder", ALLOWED)
 def test_modules_import_only_what_lies_below_them(folder: str) -> None:
     found = modules(folder)
     assert found
@@ -102,24 +133,38 @@ def test_every_package_of_the_services_has_a_rule() -> None:
     }
 
 
-def room(name: str) -> str:
-    """The room of a module of the Model Service."""
-    return name.removeprefix("services.models").removeprefix(".").partition(".")[0]
+def room(name: str, package: str, rooms: Collection[str]) -> str:
+    """The room of a module below a package: the longest that it is in, or the part of its name behind the package."""
+    inner = name.removeprefix(package).removeprefix(".")
+    within = [known for known in rooms if is_within(inner, known)]
+    return max(within, key=len, default=inner.partition(".")[0])
 
 
-def test_rooms_of_the_model_service_import_only_those_below_them() -> None:
+def arrows(package: str, rooms: Collection[str]) -> dict[str, set[str]]:
+    """What the modules of each room below a package import of the others."""
     taken: dict[str, set[str]] = {}
-    for path in modules("services/models"):
-        here = path.relative_to(ROOT / "services" / "models").parts[0].removesuffix(".py")
-        names = {room(name) for name in imported(path) if is_within(name, "services.models")}
-        taken.setdefault(here, set()).update(names - {here})
-    del taken["__init__"]
-    assert taken == ROOMS
+    for path in modules(package.replace(".", "/")):
+        here = room(".".join(path.relative_to(ROOT).with_suffix("").parts), package, rooms)
+        names = {room(name, package, rooms) for name in imported(path) if is_within(name, package)}
+        if names or path.name != "__init__.py":
+            taken.setdefault(here, set()).update(names - {here})
+    return taken
 
 
-def test_rooms_of_the_model_service_stand_in_order() -> None:
-    order = list(ROOMS)
-    rising = [(upper, lower) for upper in ROOMS for lower in ROOMS[upper] if order.index(lower) <= order.index(upper)]
+every_order = for_each(
+    ("package", "rooms"), [("services.models", ROOMS), ("services.models.providers", PROVIDER_ROOMS)]
+)
+
+
+@every_order
+def test_rooms_import_only_those_below_them(package: str, rooms: Mapping[str, set[str]]) -> None:
+    assert arrows(package, rooms) == rooms
+
+
+@every_order
+def test_rooms_stand_in_order(package: str, rooms: Mapping[str, set[str]]) -> None:
+    order = list(rooms)
+    rising = [(upper, lower) for upper in rooms for lower in rooms[upper] if order.index(lower) <= order.index(upper)]
     assert not rising
 
 
@@ -150,7 +195,7 @@ def test_services_carry_no_generation_over_the_vendors_sdks() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("main", sorted((ROOT / "services").glob("*/main.py")), ids=lambda path: path.parent.name)
+@for_each("main", sorted((ROOT / "services").glob("*/main.py")), ids=lambda path: path.parent.name)
 def test_nothing_beside_a_main_hides_a_library(main: Path) -> None:
     """`python services/models/main.py` puts the folder first on the path: its modules come before all libraries."""
     beside = {path.stem for path in main.parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}

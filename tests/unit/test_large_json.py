@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.shared import large_json
 from services.shared.json_values import Malformed, decode_whole
 from services.shared.large_json import MAX_TOKEN_BYTES, PIECE_BYTES, decode_in_steps
-from tests.rows import row
+from tests.rows import for_each, row
 
 MIB = 1024 * 1024
 
@@ -57,7 +57,7 @@ WRONG = [b'"', b"\\", b",", b"[", b"]", b"{", b"}", b":", b"\\u", b"\\ud83d", b"
 
 @given(value=VALUES, seed=st.integers(0, 2**32))
 @settings(max_examples=50)
-def test_whatever_is_wrong_is_as_wrong_as_in_one_decode(small_steps: None, value: Any, seed: int) -> None:
+def test_malformed_json_is_refused_as_in_one_decode(small_steps: None, value: Any, seed: int) -> None:
     data = bytearray(json.dumps([value, {"a": value}, "tail" * 5], ensure_ascii=False).encode("utf-8", "surrogatepass"))
     chance = random.Random(seed)
     for _ in range(chance.randint(1, 3)):
@@ -75,7 +75,7 @@ def test_whatever_is_wrong_is_as_wrong_as_in_one_decode(small_steps: None, value
         *["", " ", "[]", "{}", "\ufeff[]", "\ufeff", "[\ufeff]", "1 2", "nul", "[,]", "{,}", "[1,]", "\x0b[]"],
     ],
 )
-def test_places_of_what_is_large(small_steps: None, text: str) -> None:
+def test_large_texts_in_any_position(small_steps: None, text: str) -> None:
     for filling in ("x" * 90, "\\ud83d\\ude00" * 20, "\\\\ud83d" * 20, "é\\u00e9\\n" * 20, "1, 2"):
         data = text.replace("%s", filling).encode()
         assert outcome(decode_in_steps, data) == outcome(decode_whole, data)
@@ -96,7 +96,7 @@ LARGE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", LARGE.values(), ids=LARGE.keys())
-def test_no_step_is_large(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_step_is_small(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """However large the whole is: so nothing else waits for longer than a step takes."""
     steps: list[int] = []
 
@@ -127,8 +127,8 @@ UNCUT = {
 }
 
 
-@pytest.mark.parametrize(("before", "filling", "behind"), UNCUT.values(), ids=UNCUT.keys())
-def test_what_is_never_cut_has_a_bound_by_bytes(before: bytes, filling: bytes, behind: bytes) -> None:
+@for_each(("before", "filling", "behind"), UNCUT.values(), ids=UNCUT.keys())
+def test_unsplit_tokens_have_a_bound_by_bytes(before: bytes, filling: bytes, behind: bytes) -> None:
     fitting = before + filling * (MAX_TOKEN_BYTES - PIECE_BYTES) + behind
     assert outcome(decode_in_steps, fitting) == outcome(decode_whole, fitting) != "malformed"
     with pytest.raises(Malformed):

@@ -13,11 +13,10 @@ import threading
 import time
 from typing import Any
 
-import pytest
-
 from services.shared import logs
 from services.shared.characters import INVISIBLE
 from services.shared.logs import MAX_LINE_BYTES, MAX_PENDING_BYTES, MAX_PENDING_LINES, LineWriter, Log, open_log
+from tests.rows import for_each
 
 SECRET = "CANARY"
 
@@ -65,7 +64,7 @@ UNSEEN_CHARACTERS = {
 }
 
 
-@pytest.mark.parametrize("text", UNSEEN_CHARACTERS.values(), ids=UNSEEN_CHARACTERS)
+@for_each("text", UNSEEN_CHARACTERS.values(), ids=UNSEEN_CHARACTERS)
 def test_unseen_characters_are_written_as_their_numbers(text: str) -> None:
     writer = Writer()
     writer.log.info(text, fact=f"é{text}\\{text}", tags={text: [text]})
@@ -81,7 +80,7 @@ def test_text_that_can_be_seen_is_written_as_it_is() -> None:
     assert "Zürich 中文 👍 \u05d0".encode() in writer.lines()[0]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "facts",
     [
         {"path": "x" * 10_000_000},
@@ -149,7 +148,7 @@ def test_exception_in_a_librarys_log_is_its_type_and_place() -> None:
     assert SECRET not in json.dumps(entry)
 
 
-def test_task_that_nobody_waits_for_tells_its_type_alone() -> None:
+def test_error_of_an_abandoned_task_is_logged_by_its_type() -> None:
     """asyncio writes the exception's text into the message itself."""
     writer = Writer()
 
@@ -166,14 +165,14 @@ def test_task_that_nobody_waits_for_tells_its_type_alone() -> None:
     assert SECRET not in json.dumps(entry)
 
 
-def test_value_that_json_does_not_know_is_written_as_text() -> None:
+def test_value_without_a_json_form_is_written_as_text() -> None:
     writer = Writer()
     writer.log.info("e", path=os.PathLike, number=1j)
     [entry] = writer.entries()
     assert entry["number"] == "1j"
 
 
-def test_lines_are_written_without_being_asked_for() -> None:
+def test_lines_are_written_without_a_flush() -> None:
     written = threading.Event()
 
     class File(io.BytesIO):
@@ -185,7 +184,7 @@ def test_lines_are_written_without_being_asked_for() -> None:
     assert written.wait(5)
 
 
-def test_reader_that_is_too_slow_costs_lines_and_no_time() -> None:
+def test_slow_reader_costs_lines_and_no_time() -> None:
     reading = threading.Event()
 
     class Stuck(io.BytesIO):
@@ -212,7 +211,7 @@ def test_reader_that_is_too_slow_costs_lines_and_no_time() -> None:
     assert lines[-1]["count"] == 7
 
 
-def test_lines_that_wait_take_a_bounded_room() -> None:
+def test_pending_lines_have_a_bound() -> None:
     writer = LineWriter(io.BytesIO())
     lines = 2 * MAX_PENDING_BYTES // MAX_LINE_BYTES
     for _ in range(lines):
@@ -220,8 +219,8 @@ def test_lines_that_wait_take_a_bounded_room() -> None:
         assert sum(map(len, writer._lines)) <= MAX_PENDING_BYTES
 
 
-@pytest.mark.parametrize("failure", [BrokenPipeError, ValueError])
-def test_reader_that_has_gone_is_no_reason_to_stop(failure: type[Exception]) -> None:
+@for_each("failure", [BrokenPipeError, ValueError])
+def test_closed_log_does_not_stop_the_process(failure: type[Exception]) -> None:
     class Gone(io.BytesIO):
         def write(self, _: Any) -> int:
             raise failure
@@ -244,7 +243,7 @@ def test_flush_of_nothing_writes_nothing() -> None:
     assert logs.FLUSH_SECONDS < 1
 
 
-def test_calls_that_a_stop_ends_fill_no_log() -> None:
+def test_calls_ended_by_a_stop_are_not_logged() -> None:
     file = io.BytesIO()
     log = open_log("test", file=file)
     logging.getLogger("grpc._cython.cygrpc").error("Aborting method [%s] due to server stop.", b"x")

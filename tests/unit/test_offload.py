@@ -23,13 +23,13 @@ async def test_only_work_on_a_large_message_runs_in_another_thread(size: int, is
 
 
 @pytest.mark.parametrize("size", [0, LARGE_BYTES])
-async def test_work_gets_its_arguments_and_its_error_comes_back(size: int) -> None:
+async def test_work_gets_its_arguments_and_its_error_is_raised(size: int) -> None:
     assert await run_in_thread_if_large(size, int, "z", base=36) == 35
     with pytest.raises(ValueError, match="base 10"):
         await run_in_thread_if_large(size, int, "z")
 
 
-async def test_a_callers_large_messages_leave_a_thread_to_another() -> None:
+async def test_large_work_of_one_caller_leaves_a_thread_for_another() -> None:
     opened = threading.Event()
     begun: list[int] = []
 

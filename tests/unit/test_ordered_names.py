@@ -11,6 +11,7 @@ import pytest
 from services.models.validation.fields import MAX_SUGGESTIONS, shorten, suggest
 from services.shared.ordered_names import OrderedNames
 from tests.built_in_models import BUILT_IN
+from tests.rows import for_each
 
 RANDOM = random.Random(7)
 
@@ -22,7 +23,7 @@ def name_of(letters: str, length: int = 128) -> str:
 OTHERS = OrderedNames(name_of(string.ascii_lowercase, RANDOM.randint(3, 40)) for _ in range(5000))
 
 
-def test_names_come_in_order_from_a_place_on() -> None:
+def test_names_are_ordered_after_a_name() -> None:
     names = OrderedNames(["b", "a", "B", "c", "a"])
     names.add("aa")
     names.remove("b")
@@ -33,14 +34,14 @@ def test_names_come_in_order_from_a_place_on() -> None:
     assert list(names.after("z")) == []
 
 
-def test_what_was_removed_is_suggested_no_more() -> None:
+def test_removed_name_is_not_suggested() -> None:
     names = OrderedNames(["support/answer"])
     assert suggest("support/anser", names) == "; did you mean support/answer?"
     names.remove("support/answer")
     assert suggest("support/anser", names) == ""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wrong", "meant"),
     [
         ("gpt4o", "gpt-4o"),
@@ -52,13 +53,13 @@ def test_what_was_removed_is_suggested_no_more() -> None:
         ("calude-opus-5", "claude-opus-5"),
     ],
 )
-def test_typo_is_answered_with_what_was_meant_among_thousands_of_other_names(wrong: str, meant: str) -> None:
+def test_typo_is_corrected_among_thousands_of_names(wrong: str, meant: str) -> None:
     hint = suggest(wrong, OTHERS, OrderedNames(BUILT_IN))
     assert meant in hint.removesuffix("?").split("did you mean ")[1].split(", ")
 
 
-@pytest.mark.parametrize("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
-def test_nothing_is_suggested_where_nothing_is_near(name: str) -> None:
+@for_each("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
+def test_nothing_is_suggested_for_a_dissimilar_name(name: str) -> None:
     assert suggest(name, OrderedNames(BUILT_IN), OrderedNames()) == ""
 
 
@@ -71,8 +72,8 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("kind", ALIKE)
-def test_wrong_name_costs_the_same_among_however_many(kind: str) -> None:
+@for_each("kind", ALIKE)
+def test_cost_of_a_suggestion_does_not_grow_with_the_names(kind: str) -> None:
     """CPU of 20 wrong names, with room of a factor of ten; to compare with each would take a hundred times that."""
     names = OrderedNames(ALIKE[kind](number) for number in range(5000))
     asked = [ALIKE[kind](number) for number in range(20)]
@@ -82,7 +83,7 @@ def test_wrong_name_costs_the_same_among_however_many(kind: str) -> None:
     assert time.thread_time() - started < 20 * 0.005 * 10
 
 
-def test_only_names_are_looked_at_that_may_be_near(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_names_that_may_be_similar_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
     around = OrderedNames.similar_to
 
@@ -96,7 +97,7 @@ def test_only_names_are_looked_at_that_may_be_near(monkeypatch: pytest.MonkeyPat
     assert 0 < len(looked_at) <= 4 * 64
 
 
-def test_name_is_repeated_without_what_nobody_sees() -> None:
+def test_name_is_quoted_without_invisible_characters() -> None:
     assert shorten("gpt-\u202e\x9b\n\u200b\u2028\ufeff\U000e0041x") == "gpt-???????x"
     assert shorten("Zürich 中文") == "Zürich 中文"
     assert shorten("y" * 1000) == "y" * 128

@@ -10,6 +10,7 @@ import pytest
 from services.models.transport.proxies import read_proxies
 from services.models.transport.request_head import Origin
 from services.shared.errors import StartupError
+from tests.rows import for_each
 
 PROXY = "http://proxy.example:3128"
 
@@ -26,7 +27,7 @@ def found(environment: Mapping[str, str], url: str = "https://models.example:443
     return proxy.variable if proxy else None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("environment", "http", "https"),
     [
         ({}, None, None),
@@ -56,7 +57,7 @@ def test_setting_stands_before_the_environment() -> None:
     assert found(environment, setting="none") is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entry", "covered", "others"),
     [
         ("*", ["https://models.example:443", "http://8.8.8.8:80"], []),
@@ -93,7 +94,7 @@ def test_lower_case_stands_before_upper_case_in_exceptions_too() -> None:
     assert found(environment) == "HTTPS_PROXY"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "host",
     [
         "localhost",
@@ -113,7 +114,7 @@ def test_this_machine_is_never_asked_for_through_a_proxy(host: str) -> None:
     assert proxies.find(Origin(False, "192.168.1.1", 8000)) is not None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "expected"),
     [
         ("http://proxy.example:3128", Origin(False, "proxy.example", 3128)),
@@ -130,7 +131,7 @@ def test_address_of_a_proxy(url: str, expected: Origin) -> None:
     assert (proxy.origin, proxy.header_lines) == (expected, b"")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "credentials"),
     [
         ("user:word", "user:word"),
@@ -150,7 +151,7 @@ def test_credentials_of_a_proxy_are_decoded(written: str, credentials: str) -> N
     assert proxy.header_lines == f"Proxy-Authorization: Basic {expected}\r\n".encode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "socks5://user:secret@proxy.example:1080",
@@ -166,7 +167,7 @@ def test_credentials_of_a_proxy_are_decoded(written: str, credentials: str) -> N
         "http://a%3Ab:secret@proxy.example",
     ],
 )
-@pytest.mark.parametrize("variable", ["https_proxy", "ALL_PROXY", "MODELS_PROXY"])
+@for_each("variable", ["https_proxy", "ALL_PROXY", "MODELS_PROXY"])
 def test_proxy_that_cannot_be_used_is_refused_at_start(url: str, variable: str) -> None:
     setting = url if variable == "MODELS_PROXY" else ""
     with pytest.raises(StartupError) as refused:

@@ -1,20 +1,20 @@
-"""Messages put together from serialised parts are the messages that protobuf would have written."""
+"""Serialized messages, joined from their fields, equal those that protobuf writes."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import AppendMessagesRequest
 from services.shared.serialized_messages import SerializedMessage, field_header
+from tests.rows import for_each
 
 FIELD = AppendMessagesRequest.DESCRIPTOR.fields_by_name["messages"].number
 
 
 @given(st.lists(st.text(max_size=300), max_size=5), st.text(max_size=20))
-def test_a_message_made_of_its_parts_is_that_message(texts: list[str], session_id: str) -> None:
+def test_message_joined_from_its_fields_equals_the_original(texts: list[str], session_id: str) -> None:
     wanted = AppendMessagesRequest(
         session_id=session_id, messages=[ChatMessage(role="user", content=text) for text in texts]
     )
@@ -26,8 +26,8 @@ def test_a_message_made_of_its_parts_is_that_message(texts: list[str], session_i
     assert assembled.ByteSize() == wanted.ByteSize()
 
 
-@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 2**21])
-def test_any_size_can_stand_before_a_part(size: int) -> None:
+@for_each("size", [0, 1, 127, 128, 16_383, 16_384, 2**21])
+def test_header_of_any_size(size: int) -> None:
     content = ChatMessage(content="x" * size).SerializeToString()
     data = field_header(FIELD, len(content)) + content
     assert AppendMessagesRequest.FromString(data).messages[0].content == "x" * size

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 from services.shared import settings as settings_module
 from services.shared.errors import StartupError
 from services.shared.settings import ServiceSettings, load_env_file, load_settings
+from tests.rows import for_each
 
 SECRET = "sk-CANARY"
 
@@ -72,7 +73,7 @@ def test_variables_of_the_file_are_there_for_everyone(root: Path) -> None:
     assert os.environ["ACME_API_KEY"] == "sk-1"
 
 
-def test_name_without_a_value_sets_nothing(root: Path) -> None:
+def test_name_without_a_value_is_ignored(root: Path) -> None:
     (root / ".env").write_text("EXAMPLE_PORT\nEXAMPLE_API_KEY=\n")
     settings = load_settings(ExampleSettings)
     assert (settings.port, settings.key) == (50099, None)
@@ -124,25 +125,23 @@ def test_env_file_that_is_a_directory_is_a_startup_error() -> None:
         load_env_file()
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"), [(b"A=\xff\n", "it is not UTF-8 text"), (b"A=a\0b\n", "it contains a NUL character")]
-)
+@for_each(("content", "problem"), [(b"A=\xff\n", "it is not UTF-8 text"), (b"A=a\0b\n", "it contains a NUL character")])
 def test_env_file_that_is_no_text_is_a_startup_error(content: bytes, problem: str) -> None:
     Path(".env").write_bytes(content)
     with pytest.raises(StartupError, match=f"cannot be read: {problem}$"):
         load_env_file()
 
 
-def test_data_lies_where_the_operator_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_directory_of_the_operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "GENAI_DATA_DIR", str(tmp_path / "elsewhere"))
     assert load_settings(ExampleSettings).data_path() == tmp_path / "elsewhere"
 
 
-def test_data_lies_in_the_project_where_there_is_one(root: Path) -> None:
+def test_data_directory_of_a_project(root: Path) -> None:
     (root / "pyproject.toml").touch()
     assert load_settings(ExampleSettings).data_path() == root / "data"
 
 
-def test_data_of_an_installed_program_lies_with_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_directory_of_an_installed_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "XDG_DATA_HOME", str(tmp_path / "share"))
     assert load_settings(ExampleSettings).data_path() == tmp_path / "share" / "genai-platform"

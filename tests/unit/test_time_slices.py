@@ -1,4 +1,4 @@
-"""Long work leaves the event loop to others now and then."""
+"""Time slices: long work on the event loop lets other tasks run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def count_turns(turns: list[int]) -> None:
         await asyncio.sleep(0)
 
 
-async def test_others_have_their_turn_after_each_slice_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_after_each_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     turns: list[int] = []
@@ -32,8 +32,8 @@ async def test_others_have_their_turn_after_each_slice_and_not_before(monkeypatc
     other.cancel()
 
 
-async def test_what_is_large_by_itself_is_hashed_in_slices() -> None:
-    """Whatever the machine: 64 MiB take longer than a slice."""
+async def test_single_large_message_is_hashed_in_slices() -> None:
+    """64 MiB take longer than a slice on any machine."""
     turns: list[int] = []
     other = asyncio.create_task(count_turns(turns))
     once = await hash_contents([bytes(64 * 1024 * 1024)])

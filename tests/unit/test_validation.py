@@ -1,4 +1,4 @@
-"""A ChatRequest is checked before anything is sent: every problem at once, each by its field's path."""
+"""Validation of a ChatRequest: all problems at once, each with its field's path."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from proto.sessions_pb2 import SessionMessage
 from services.models.validation.content import MAX_STATE_BYTES
 from services.models.validation.request import UNIMPLEMENTED_FIELDS, check_chat_request, check_history
 from services.shared.errors import InvalidRequest, PreconditionFailed, Unimplemented
+from tests.rows import for_each
 
 HELLO = ChatMessage(role="user", content="Hello")
 TOOL = ToolDefinition(name="find")
@@ -73,17 +74,17 @@ def test_every_problem_is_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", ["", "a b", "a\nb", "a\x00", "x" * 257])
-def test_model_names_that_are_none(model: str) -> None:
+@for_each("model", ["", "a b", "a\nb", "a\x00", "x" * 257])
+def test_invalid_model_names(model: str) -> None:
     assert wrong_fields(ask(model=model)) == ["model"]
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "openai/ft:gpt-4o:acme::1", "org/model@1", "modèle", "x" * 256])
+@for_each("model", ["gpt-4o", "openai/ft:gpt-4o:acme::1", "org/model@1", "modèle", "x" * 256])
 def test_model_names(model: str) -> None:
     check_chat_request(ask(model=model))
 
 
-def test_messages_are_required_also_beside_a_prompt() -> None:
+def test_messages_are_required_with_a_prompt_too() -> None:
     assert wrong_fields(ask(messages=[])) == ["messages"]
     assert wrong_fields(ask(messages=[], system_prompt_name="greeting")) == ["messages"]
 
@@ -92,7 +93,7 @@ def test_messages_have_a_limit() -> None:
     assert wrong_fields(ask(messages=[HELLO] * 10_001)) == ["messages"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "message",
     [
         ChatMessage(role="system", content="x"),
@@ -118,11 +119,11 @@ def test_messages_have_a_limit() -> None:
         ),
     ],
 )
-def test_messages_that_are_fine(message: ChatMessage) -> None:
+def test_valid_messages(message: ChatMessage) -> None:
     check_chat_request(ask(messages=[message]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "field"),
     [
         (ChatMessage(content="x"), "role"),
@@ -162,14 +163,12 @@ def test_messages_that_are_fine(message: ChatMessage) -> None:
         ),
     ],
 )
-def test_messages_that_are_not(message: ChatMessage, field: str) -> None:
+def test_invalid_messages(message: ChatMessage, field: str) -> None:
     assert wrong_fields(ask(messages=[HELLO, message])) == [f"messages[1].{field}"]
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{", b'{"a":"\xff"}', b'{"a":"' + b"x" * MAX_STATE_BYTES + b'"}', b"\xef\xbb\xbf{}"]
-)
-def test_state_that_no_provider_gave(data: bytes) -> None:
+@for_each("data", [b"", b"[]", b"{", b'{"a":"\xff"}', b'{"a":"' + b"x" * MAX_STATE_BYTES + b'"}', b"\xef\xbb\xbf{}"])
+def test_invalid_provider_state(data: bytes) -> None:
     part = ContentPart(provider_state=ProviderState(provider="anthropic", data=data))
     assert wrong_fields(say(role="assistant", parts=[part])) == ["messages[0].parts[0].provider_state.data"]
 
@@ -177,7 +176,7 @@ def test_state_that_no_provider_gave(data: bytes) -> None:
 # ----------------------------------------------------------------------------------------------------------- media
 
 
-@pytest.mark.parametrize(
+@for_each(
     "media",
     [
         Media(url="https://example.com/cat"),
@@ -188,14 +187,14 @@ def test_state_that_no_provider_gave(data: bytes) -> None:
         Media(file_id="file-1", mime_type="Text/Plain", detail="high"),
     ],
 )
-def test_media_that_are_fine(media: Media) -> None:
+def test_valid_media(media: Media) -> None:
     check_chat_request(say(role="user", parts=[ContentPart(media=media)]))
     result = ToolResult(tool_call_id="a", content=[ContentPart(text=""), ContentPart(media=media)])
     check_chat_request(say(role="tool", parts=[ContentPart(tool_result=result)]))
     check_chat_request(say(role="tool", tool_call_id="a", parts=[ContentPart(media=media)]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("media", "field"),
     [
         (Media(), ""),
@@ -220,15 +219,15 @@ def test_media_that_are_fine(media: Media) -> None:
         (Media(url="https://x", detail="High"), ".detail"),
     ],
 )
-def test_media_that_are_not(media: Media, field: str) -> None:
+def test_invalid_media(media: Media, field: str) -> None:
     assert wrong_fields(say(role="user", parts=[ContentPart(media=media)])) == [f"messages[0].parts[0].media{field}"]
     result = ToolResult(tool_call_id="a", content=[ContentPart(media=media)])
     path = "messages[0].parts[0].tool_result.content[0].media"
     assert wrong_fields(say(role="tool", parts=[ContentPart(tool_result=result)])) == [f"{path}{field}"]
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "assistant"])
-def test_roles_that_show_no_media(role: str) -> None:
+@for_each("role", ["system", "developer", "assistant"])
+def test_roles_without_media(role: str) -> None:
     parts = [ContentPart(text="x"), ContentPart(media=Media(url="https://x"))]
     assert wrong_fields(say(role=role, parts=parts)) == ["messages[0].parts[1]"]
 
@@ -242,8 +241,8 @@ def cached(seconds: int | None, nanos: int = 0) -> PromptCache:
     return PromptCache(ttl=None if seconds is None else Duration(seconds=seconds, nanos=nanos))
 
 
-@pytest.mark.parametrize("cache", [cached(None), cached(0, 1), cached(300), cached(86_400)])
-def test_cache_marks_on_every_kind_of_part(cache: PromptCache) -> None:
+@for_each("cache", [cached(None), cached(0, 1), cached(300), cached(86_400)])
+def test_cache_breakpoints_on_every_kind_of_part(cache: PromptCache) -> None:
     result = ToolResult(tool_call_id="a", content=[ContentPart(text="x", cache=cache)])
     messages = [
         ChatMessage(role="system", parts=[ContentPart(text="x", cache=cache)]),
@@ -254,32 +253,32 @@ def test_cache_marks_on_every_kind_of_part(cache: PromptCache) -> None:
     check_chat_request(ask(messages=messages))
 
 
-def test_two_calls_of_a_message_with_one_id() -> None:
+def test_repeated_id_of_a_call() -> None:
     assert wrong_fields(say(role="assistant", tool_calls=[CALL, CALL])) == ["messages[0].tool_calls[1].id"]
     parts = [ContentPart(tool_call=CALL), ContentPart(text="x"), ContentPart(tool_call=CALL)]
     assert wrong_fields(say(role="assistant", parts=parts)) == ["messages[0].parts[2].tool_call.id"]
     check_chat_request(say(role="assistant", tool_calls=[CALL], parts=[ContentPart(tool_call=CALL)]))
 
 
-def test_cache_marks_on_tools() -> None:
+def test_cache_breakpoints_on_tools() -> None:
     search = ToolDefinition(provider_tool=ProviderTool(type="web_search"), cache=cached(300))
     check_chat_request(ask(tools=[ToolDefinition(name="find", cache=cached(None)), search]))
     tools = [TOOL, ToolDefinition(name="look", cache=cached(0))]
     assert wrong_fields(ask(tools=tools)) == ["tools[1].cache.ttl"]
 
 
-@pytest.mark.parametrize("cache", [cached(0), cached(-1), cached(0, -1), cached(86_400, 1), cached(2**62)])
-def test_cache_marks_that_end_before_they_begin_or_never(cache: PromptCache) -> None:
+@for_each("cache", [cached(0), cached(-1), cached(0, -1), cached(86_400, 1), cached(2**62)])
+def test_cache_breakpoints_with_an_invalid_ttl(cache: PromptCache) -> None:
     parts = [ContentPart(text="x", cache=cache)]
     assert wrong_fields(say(role="user", parts=parts)) == ["messages[0].parts[0].cache.ttl"]
 
 
-def test_a_cache_mark_is_no_content() -> None:
+def test_cache_breakpoint_alone_is_no_part() -> None:
     parts = [ContentPart(text="x"), ContentPart(cache=PromptCache())]
     assert wrong_fields(say(role="user", parts=parts)) == ["messages[0].parts[1]"]
 
 
-def test_citations_come_back_with_an_answer_only() -> None:
+def test_citations_are_of_assistant_messages_only() -> None:
     cited = ContentPart(text="x", citations_json="whatever the provider wrote")
     check_chat_request(say(role="assistant", parts=[cited]))
     assert wrong_fields(say(role="user", parts=[cited])) == ["messages[0].parts[0].citations_json"]
@@ -292,15 +291,15 @@ def test_state_within_a_tool_result() -> None:
     assert wrong_fields(say(role="tool", parts=[result])) == [path]
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "user"])
-def test_parts_without_a_text_are_as_empty_as_no_content(role: str) -> None:
+@for_each("role", ["system", "developer", "user"])
+def test_parts_without_text_are_empty(role: str) -> None:
     assert wrong_fields(say(role=role, parts=[ContentPart(text=""), ContentPart(text="")])) == ["messages[0].parts"]
 
 
 # ---------------------------------------------------------------------------------------------------------- config
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value"),
     [
         ("temperature", -0.1),
@@ -325,7 +324,7 @@ def test_numbers_out_of_range(name: str, value: Any) -> None:
     assert wrong_fields(ask(config=ChatConfig(**{name: value}))) == [f"config.{name}"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "config",
     [
         ChatConfig(),
@@ -346,12 +345,12 @@ def test_empty_stop_sequence() -> None:
 # ----------------------------------------------------------------------------------------------- tools and formats
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "é", "x" * 129])
-def test_tool_names_that_are_none(name: str) -> None:
+@for_each("name", ["", "a b", "a/b", "é", "x" * 129])
+def test_invalid_tool_names(name: str) -> None:
     assert wrong_fields(ask(tools=[ToolDefinition(name=name)])) == ["tools[0].name"]
 
 
-def test_tools_have_names_of_their_own_and_a_limit() -> None:
+def test_tool_names_are_unique_and_limited() -> None:
     assert wrong_fields(ask(tools=[TOOL, TOOL])) == ["tools[1].name"]
     assert wrong_fields(ask(tools=[ToolDefinition(name=f"t{n}") for n in range(1025)])) == ["tools"]
     check_chat_request(ask(tools=[ToolDefinition(name=f"{n}.{'x' * 100}") for n in range(1024)]))
@@ -362,13 +361,13 @@ def test_tools_have_names_of_their_own_and_a_limit() -> None:
     check_chat_request(ask(tools=[ToolDefinition(name=f"t{n}", parameters_json=large) for n in range(20)]))
 
 
-def test_tools_of_the_provider() -> None:
+def test_provider_tools() -> None:
     search = ProviderTool(type="web_search_20260209", config_json='{"max_uses": 3}')
     tools = [ToolDefinition(provider_tool=search), ToolDefinition(provider_tool=search), TOOL]
     check_chat_request(ask(tools=[*tools, ToolDefinition(name="search", provider_tool=search)]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "field"),
     [
         (ToolDefinition(provider_tool=ProviderTool()), "provider_tool.type"),
@@ -382,12 +381,12 @@ def test_tools_of_the_provider() -> None:
         (ToolDefinition(strict=False, provider_tool=ProviderTool(type="x")), "strict"),
     ],
 )
-def test_tools_of_the_provider_that_are_none(tool: ToolDefinition, field: str) -> None:
+def test_invalid_provider_tools(tool: ToolDefinition, field: str) -> None:
     assert wrong_fields(ask(tools=[TOOL, tool])) == [f"tools[1].{field}"]
 
 
-@pytest.mark.parametrize("schema", ["{", "[]", "null", '{"a":NaN}', '{"a":"\\ud83d"}', '{"a":' * 65 + "0" + "}" * 65])
-def test_schemas_that_are_no_object(schema: str) -> None:
+@for_each("schema", ["{", "[]", "null", '{"a":NaN}', '{"a":"\\ud83d"}', '{"a":' * 65 + "0" + "}" * 65])
+def test_schemas_that_are_not_objects(schema: str) -> None:
     assert wrong_fields(ask(tools=[ToolDefinition(name="find", parameters_json=schema)])) == [
         "tools[0].parameters_json"
     ]
@@ -396,7 +395,7 @@ def test_schemas_that_are_no_object(schema: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "wrong"),
     [
         ({"tool_choice": ToolChoice(tool_name="stop"), "tools": [TOOL]}, "tool_choice.tool_name"),
@@ -422,11 +421,11 @@ def test_schemas_that_are_no_object(schema: str) -> None:
         ({"reasoning": ReasoningConfig(budget_tokens=-(2**31))}, "reasoning.budget_tokens"),
     ],
 )
-def test_other_fields_that_are_wrong(fields: dict[str, Any], wrong: str) -> None:
+def test_other_invalid_fields(fields: dict[str, Any], wrong: str) -> None:
     assert wrong_fields(ask(**fields)) == [wrong]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {"tools": [TOOL], "tool_choice": ToolChoice(tool_name="find")},
@@ -440,25 +439,25 @@ def test_other_fields_that_are_wrong(fields: dict[str, Any], wrong: str) -> None
         {"tags": {str(n): "x" for n in range(16)}, "end_user_id": "x" * 256, "parameter_policy": 3},
     ],
 )
-def test_other_fields_that_are_fine(fields: dict[str, Any]) -> None:
+def test_other_valid_fields(fields: dict[str, Any]) -> None:
     check_chat_request(ask(**fields))
 
 
 # ------------------------------------------------------------------------------------------------- not served yet
 
 
-def test_fields_that_do_nothing_yet_exist() -> None:
+def test_unimplemented_fields_exist() -> None:
     assert set(ChatRequest.DESCRIPTOR.fields_by_name) >= UNIMPLEMENTED_FIELDS
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("request_", "feature"),
     [
         (ask(request_id="r"), "request_id"),
         (ask(fallback_models=["x"]), "fallback_models"),
     ],
 )
-def test_what_is_declared_and_does_nothing_yet_says_so(request_: ChatRequest, feature: str) -> None:
+def test_unimplemented_field_is_named(request_: ChatRequest, feature: str) -> None:
     with pytest.raises(Unimplemented) as raised:
         check_chat_request(request_)
     assert raised.value.metadata == {"feature": feature}
@@ -474,15 +473,15 @@ ODD_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", ODD_MESSAGES, ids=str)
-def test_one_message_that_is_more_or_less_than_text_makes_a_conversation_no_plain_one(message: ChatMessage) -> None:
+@for_each("message", ODD_MESSAGES, ids=str)
+def test_conversation_is_plain_only_if_all_messages_are(message: ChatMessage) -> None:
     assert check_chat_request(ask(messages=[HELLO, HELLO])).are_plain
     assert check_history(stored(HELLO, HELLO)).are_plain
     assert not check_chat_request(ask(messages=[HELLO, message, HELLO])).are_plain
     assert not check_history(stored(HELLO, message, HELLO)).are_plain
 
 
-def test_wrong_is_told_before_not_served() -> None:
+def test_violations_come_before_unimplemented_fields() -> None:
     assert wrong_fields(ask(model="", request_id="r")) == ["model"]
 
 
@@ -493,13 +492,13 @@ def stored(*messages: ChatMessage) -> list[SessionMessage]:
     return [SessionMessage(sequence=5 + index, message=message) for index, message in enumerate(messages)]
 
 
-def test_history_may_have_whatever_a_request_may_have() -> None:
+def test_history_with_valid_messages() -> None:
     picture = ContentPart(media=Media(data=b"x", mime_type="image/png"), cache=PromptCache())
     result = ContentPart(tool_result=ToolResult(tool_call_id="a", content=[picture]))
     check_history(stored(HELLO, ChatMessage(role="user", parts=[picture]), ChatMessage(role="tool", parts=[result])))
 
 
-def test_history_that_no_request_could_have_is_told_by_its_sequence() -> None:
+def test_invalid_message_of_a_history_is_named_by_its_sequence() -> None:
     picture = ContentPart(media=Media(url="data:image/png;base64,AAAA"))
     with pytest.raises(PreconditionFailed, match="message 6 of the session cannot be sent: must be an http") as raised:
         check_history(stored(HELLO, ChatMessage(role="user", parts=[picture])))

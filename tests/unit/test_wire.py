@@ -1,4 +1,4 @@
-"""What bytes that do not parse are said to have wrong."""
+"""The wire format: wrong fields are named, and fields are counted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.shared.errors import InvalidRequest
 from services.shared.wire import FEW_FIELDS, MAX_FIELDS, check_fields, explain_decode_error, has_few_fields
+from tests.rows import for_each
 
 REQUEST = models_pb2.ChatRequest.DESCRIPTOR
 
@@ -74,12 +75,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("data", "expected"), CASES.values(), ids=CASES.keys())
-def test_first_field_that_does_not_parse_is_named(data: bytes, expected: tuple[str, str]) -> None:
+@for_each(("data", "expected"), CASES.values(), ids=CASES.keys())
+def test_first_wrong_field_is_named(data: bytes, expected: tuple[str, str]) -> None:
     assert explained(data) == expected
 
 
-def test_bytes_field_may_hold_anything() -> None:
+def test_bytes_field_may_have_any_value() -> None:
     state = field(2, field(5, field(7, field(3, b"\xff")) + field(1, b"\xff")))
     assert explained(state) == ("messages[0].parts[0].text", "is not valid UTF-8")
 
@@ -129,7 +130,7 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("kind", COUNTED)
+@for_each("kind", COUNTED)
 def test_message_of_too_many_fields_is_refused_by_its_field(kind: str) -> None:
     """Whatever parses, although only what is parsed takes memory."""
     data = COUNTED[kind] + field(1, b"x")
@@ -145,12 +146,12 @@ def test_count_of_anything_ends(data: bytes) -> None:
     check_fields(REQUEST, data)
 
 
-def test_explanation_of_a_long_message_gives_up() -> None:
+def test_explanation_of_a_long_message_stops() -> None:
     data = field(2, b"") * (2 * FEW_FIELDS) + field(1, b"\xff")
     assert explained(data) == ("request", NOT_A_REQUEST)
 
 
-@pytest.mark.parametrize("kind", COUNTED)
-def test_few_fields_are_told_from_many(kind: str) -> None:
+@for_each("kind", COUNTED)
+def test_messages_with_few_and_many_fields(kind: str) -> None:
     assert not has_few_fields(REQUEST, COUNTED[kind])
     assert has_few_fields(REQUEST, COUNTED[kind][: FEW_FIELDS // 2])

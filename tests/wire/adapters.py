@@ -15,8 +15,9 @@ from proto import models_pb2
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Conversation, Target
+from services.models.providers.chat import chat, chat_stream
 from services.models.providers.dialects import OPENAI_RESPONSES
-from services.models.providers.exchange import PATIENCE, Patience, chat, chat_stream
+from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
 from services.models.routing.registered_target import registered_target
 from services.models.settings import Settings
 from services.models.transport.client import HttpClient, HttpTimeouts
@@ -100,6 +101,12 @@ every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter:
 every_openai_like = pytest.mark.parametrize("adapter", OPENAI_LIKE, ids=lambda adapter: adapter.name)
 every_anthropic_like = pytest.mark.parametrize("adapter", ANTHROPIC_LIKE, ids=lambda adapter: adapter.name)
 every_responses_like = pytest.mark.parametrize("adapter", RESPONSES_LIKE, ids=lambda adapter: adapter.name)
+every_dialect = pytest.mark.parametrize(
+    "adapter", [ADAPTERS[0], ADAPTERS[1], ADAPTERS[3], ADAPTERS[4]], ids=lambda adapter: adapter.name
+)
+"""Where it does not matter who has registered the server."""
+one_adapter = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=lambda adapter: adapter.name)
+"""Where it does not matter what the server says, but how it comes."""
 both_verbs = pytest.mark.parametrize("verb", ["chat", "chat_stream"])
 
 
@@ -122,14 +129,14 @@ class Subject:
         self.target = adapter.target(upstream.url)
 
     async def ask(
-        self, verb: Verb, patience: Patience = PATIENCE, opens: asyncio.Event | None = None, **fields: Any
+        self, verb: Verb, timeouts: StreamTimeouts = STREAM_TIMEOUTS, opens: asyncio.Event | None = None, **fields: Any
     ) -> Outcome:
         chunks: list[models_pb2.ChatChunk] = []
         conversation = talk(**fields)
         try:
             if verb == "chat":
-                return Outcome([], await chat(self.transport, self.target, conversation, patience), None)
-            async with contextlib.aclosing(chat_stream(self.transport, self.target, conversation, patience)) as stream:
+                return Outcome([], await chat(self.transport, self.target, conversation, timeouts), None)
+            async with contextlib.aclosing(chat_stream(self.transport, self.target, conversation, timeouts)) as stream:
                 async for chunk in stream:
                     chunks += [chunk]
                     if opens and "".join(chunk.token for chunk in chunks) == "one two":
@@ -153,9 +160,9 @@ class Subject:
         assert whole.response.provider == self.adapter.provider
         return whole.response
 
-    async def refused(self, verb: Verb, patience: Patience = PATIENCE) -> errors.PlatformError:
+    async def refused(self, verb: Verb, timeouts: StreamTimeouts = STREAM_TIMEOUTS) -> errors.PlatformError:
         """The error of a call that fails before the first piece."""
-        outcome = await self.ask(verb, patience)
+        outcome = await self.ask(verb, timeouts)
         assert outcome.error is not None
         assert outcome.chunks == []
         check_nothing_leaks(outcome.error)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from services.models.providers import exchange
-from services.models.providers.answers import framing
-from services.models.providers.exchange import MAX_CHARACTERS, MAX_STREAM_BYTES
+from services.models.providers import framing, stream
+from services.models.providers.answers.answer import MAX_CHARACTERS
+from services.models.providers.stream import MAX_STREAM_BYTES
 from services.models.transport import sse
 from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.sse import MAX_EMPTY_BYTES, MAX_EVENT_BYTES
@@ -115,7 +115,7 @@ SAYING_NOTHING = {
 async def test_stream_that_never_says_anything_is_left(
     subject: Subject, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "MAX_EVENTS", MAX_EVENTS)
+    monkeypatch.setattr(stream, "MAX_EVENTS", MAX_EVENTS)
     monkeypatch.setattr(sse, "MAX_EMPTY_BYTES", MAX_EMPTY_BYTES // 16)
     nothing = repeated(SAYING_NOTHING[case](subject.speech))
     subject.upstream.play(event_stream(*[nothing] * 200))
@@ -164,7 +164,7 @@ async def test_body_of_nothing_without_number_is_none(
 
 
 async def check_many(subject: Subject, verb: Verb, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (exchange, framing):
+    for module in (stream, framing):
         monkeypatch.setattr(module, "MAX_EVENTS", MAX_EVENTS)
     subject.upstream.play(answer(body, headers={"Content-Type": "application/json"}))
     async with bounded(len(body) + 4 * MIB):

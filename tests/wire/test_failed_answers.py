@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.models.providers.exchange import Patience
+from services.models.providers.stream import StreamTimeouts
 from tests.rows import row
 from tests.scripted_upstream import Ending, Pause, Step, answer, event, event_stream
 from tests.wire.adapters import (
@@ -25,8 +25,8 @@ from tests.wire.adapters import (
 )
 from tests.wire.dialects import HELLO, Sample, encode
 
-PATIENT = Patience(content=20, usage=0.05)
-IMPATIENT = Patience(content=0.5, usage=0.05)
+PATIENT = StreamTimeouts(content=20, usage=0.05)
+IMPATIENT = StreamTimeouts(content=0.5, usage=0.05)
 
 
 def said(subject: Subject, *pieces: str) -> list[str]:
@@ -34,11 +34,11 @@ def said(subject: Subject, *pieces: str) -> list[str]:
 
 
 async def reason_of(
-    subject: Subject, *events: Step, patience: Patience = PATIENT, ending: Ending = Ending.CLEAN
+    subject: Subject, *events: Step, timeouts: StreamTimeouts = PATIENT, ending: Ending = Ending.CLEAN
 ) -> str:
     """Why a stream failed, or OK with its text."""
     subject.upstream.play(event_stream(*events, ending=ending))
-    outcome = await asyncio.wait_for(subject.ask("chat_stream", patience), 10)
+    outcome = await asyncio.wait_for(subject.ask("chat_stream", timeouts), 10)
     if outcome.error:
         return outcome.error.reason
     check_chunks(outcome.chunks)
@@ -266,7 +266,7 @@ async def test_stream_that_stops_behind_content_behind_a_finish_reason_is_not_wh
     assert await reason_of(subject, *early[:3], ending=Ending.CUT) == "UPSTREAM_STREAM_INTERRUPTED"
     pings = [step for _ in range(100) for step in (Pause(0.02), subject.speech.ping)]
     silent = [*early[:1], *pings]
-    assert await reason_of(subject, *silent, patience=IMPATIENT, ending=Ending.STALL) == "UPSTREAM_IDLE"
+    assert await reason_of(subject, *silent, timeouts=IMPATIENT, ending=Ending.STALL) == "UPSTREAM_IDLE"
 
 
 @every_openai_like

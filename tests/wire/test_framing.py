@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 import zlib
 from collections.abc import Callable
-
-import pytest
 
 from tests.rows import row
 from tests.scripted_upstream import Ending, Script, answer, raw
@@ -20,14 +19,13 @@ from tests.wire.adapters import (
     check_chunks,
     every_adapter,
     every_anthropic_like,
-    every_openai_like,
+    every_dialect,
+    one_adapter,
 )
 from tests.wire.dialects import HELLO, Call, Sample, encode
 
 TEXT = "".join(HELLO.text)
 LABELS = ["text/event-stream", "application/json", "application/x-ndjson", "text/plain; charset=utf-8", ""]
-
-every_label = pytest.mark.parametrize("label", LABELS)
 
 
 def labelled(body: bytes, label: str) -> Script:
@@ -46,10 +44,9 @@ def stream_of(subject: Subject, sample: Sample = HELLO) -> bytes:
 # ---------------------------------------------------------------------------------------------------------- labels
 
 
-@every_adapter
-@every_label
+@every_dialect
 @both_verbs
-async def test_answer_is_read_whatever_its_label(subject: Subject, verb: Verb, label: str) -> None:
+async def test_answer_is_read_whatever_its_label(subject: Subject, verb: Verb) -> None:
     """Events, one JSON document in one line or in many, and one on each line, are told apart by how they begin."""
     body = subject.speech.body(HELLO)
     documents = [line.partition("data: ")[2] for line in stream_of(subject).decode().split("\n") if "data: {" in line]
@@ -60,24 +57,26 @@ async def test_answer_is_read_whatever_its_label(subject: Subject, verb: Verb, l
         "\r\n".join(documents).encode(),
         "\n\n".join([*documents, ""]).encode(),
     ]
-    for number, sent in enumerate(bodies):
+    for (number, sent), label in itertools.product(enumerate(bodies), LABELS):
         outcome = await asked(subject, sent, label, verb)
-        assert outcome.error is None, number
-        assert outcome.response is not None
-        assert (outcome.response.text, outcome.response.finish_reason) == (TEXT, "stop")
-        if verb == "chat_stream":
-            check_chunks(outcome.chunks)
+        with row(number, label):
+            assert outcome.error is None
+            assert outcome.response is not None
+            assert (outcome.response.text, outcome.response.finish_reason) == (TEXT, "stop")
+            if verb == "chat_stream":
+                check_chunks(outcome.chunks)
 
 
-@every_adapter
-@every_label
+@every_dialect
 @both_verbs
-async def test_error_is_read_whatever_its_label(subject: Subject, verb: Verb, label: str) -> None:
+async def test_error_is_read_whatever_its_label(subject: Subject, verb: Verb) -> None:
     error = subject.speech.error("overloaded_error", "canary")
-    for sent in (encode(error), json.dumps(error, indent=2).encode(), b"data: " + encode(error)):
+    bodies = [encode(error), json.dumps(error, indent=2).encode(), b"data: " + encode(error)]
+    for sent, label in itertools.product(bodies, LABELS):
         outcome = await asked(subject, sent, label, verb)
-        assert outcome.error is not None
-        assert outcome.error.reason == "UPSTREAM_OVERLOADED"
+        with row(sent, label):
+            assert outcome.error is not None
+            assert outcome.error.reason == "UPSTREAM_OVERLOADED"
 
 
 @every_adapter
@@ -145,7 +144,7 @@ DRESSES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@every_adapter
+@every_dialect
 async def test_events_as_browsers_read_them(subject: Subject) -> None:
     sample = Sample(text=["Hel", "lo"], calls=[Call("a", "find", ['{"n":', " 1}"])])
     for name, dress in DRESSES.items():
@@ -219,7 +218,7 @@ HTTP: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@every_openai_like
+@one_adapter
 @both_verbs
 async def test_http_as_proxies_write_it(subject: Subject, verb: Verb) -> None:
     """However it is cut, and the connection is used again only where nothing is in doubt."""
@@ -235,7 +234,7 @@ async def test_http_as_proxies_write_it(subject: Subject, verb: Verb) -> None:
                 assert outcome.response.text == TEXT
 
 
-@every_openai_like
+@one_adapter
 async def test_connection_whose_framing_is_in_doubt_is_not_used_again(subject: Subject) -> None:
     data = HTTP["a length and chunks"](stream_of(subject))
     for _ in range(2):

@@ -24,7 +24,9 @@ from services.models.providers.base import Conversation
 from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
+from services.shared import large_json
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.scripted_upstream import answer, event, event_stream
 from tests.wire.adapters import (
     JSON,
@@ -44,6 +46,15 @@ ASKED = ChatConfig(logprobs=True, top_logprobs=2)
 USER = ChatMessage(role="user", content="Hello")
 
 Told = dict[str, Any]
+
+
+LONG = 150
+"""So many tokens, with all that can be asked for, are more values than `few_values` lets be read at once."""
+
+
+@pytest.fixture
+def few_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_json, "MAX_VALUES", 8000)
 
 
 def told(text: str, logprob: float, *others: Told, data: bytes | None = b"") -> Told:
@@ -131,7 +142,7 @@ def test_each_chunk_has_those_of_its_tokens(adapter: Adapter) -> None:
         decoder.feed(events.feed(step.encode()))
         told += [
             (piece.token, b"".join(token.token_bytes for token in piece.logprobs.content))
-            for piece in decoder.answer.take_chunks()
+            for piece in decoder.answer.drain_chunks()
         ]
     assert told == [("Hel", b"Hel"), ("lo w", b"lo w"), ("", b"\xc3"), ("ö", b"\xb6"), ("r", b"r")]
 
@@ -206,13 +217,13 @@ async def test_provider_that_passes_them_over_is_told_of(subject: Subject, verb:
 
 @every_openai_like
 @both_verbs
-async def test_long_answer_with_all_that_can_be_asked_for(subject: Subject, verb: Verb) -> None:
+async def test_long_answer_with_all_that_can_be_asked_for(few_values: None, subject: Subject, verb: Verb) -> None:
     """Whole it would be more values than are read at once."""
-    tokens = [told("word ", -0.5, *(other(f"w{number}", -1.0) for number in range(20))) for _ in range(1000)]
+    tokens = [told("word ", -0.5, *(other(f"w{number}", -1.0) for number in range(20))) for _ in range(LONG)]
     subject.upstream.default = event_stream(*chunks_of([("word ", [token]) for token in tokens]))
     outcome = await subject.ask(verb, config=ChatConfig(logprobs=True, top_logprobs=20))
     assert outcome.response is not None
-    assert len(outcome.response.logprobs.content) == 1000
+    assert len(outcome.response.logprobs.content) == LONG
     assert {len(token.top_logprobs) for token in outcome.response.logprobs.content} == {20}
 
 
@@ -288,59 +299,59 @@ async def test_logprobs_do_not_go_back(subject: Subject) -> None:
 
 @every_responses_like
 @both_verbs
-async def test_long_response_with_all_that_can_be_asked_for(subject: Subject, verb: Verb) -> None:
+async def test_long_response_with_all_that_can_be_asked_for(few_values: None, subject: Subject, verb: Verb) -> None:
     """The events that repeat all of it are more values than are read at once; what is told last is left out of them."""
     speech: ResponsesSpeech = subject.speech
     likely = [other(f'"w{number}\\', -1.0) for number in range(20)]
-    tokens = [told("[w]} ", -0.5, *likely) for _ in range(1000)]
-    part = {"type": "output_text", "text": "[w]} " * 1000, "annotations": [], "logprobs": tokens}
+    tokens = [told("[w]} ", -0.5, *likely) for _ in range(LONG)]
+    part = {"type": "output_text", "text": "[w]} " * LONG, "annotations": [], "logprobs": tokens}
     item = speech.message("") | {"content": [part]}
     kind, place = "response.output_text.delta", {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     deltas = [
-        speech.named(kind, **place, delta="[w]} " * 500, logprobs=without_bytes(tokens[half : half + 500]))
-        for half in (0, 500)
+        speech.named(kind, **place, delta="[w]} " * len(half), logprobs=without_bytes(half))
+        for half in (tokens[: LONG // 2], tokens[LONG // 2 :])
     ]
     ends = [speech.item_event("done", 0, item), *speech.ended([item], Sample())]
     subject.upstream.default = event_stream(*speech.opening(), *deltas, *ends)
     outcome = await subject.ask(verb, config=ChatConfig(logprobs=True, top_logprobs=20))
     assert outcome.response is not None
-    assert outcome.response.text == "[w]} " * 1000
-    assert len(outcome.response.logprobs.content) == 1000
+    assert outcome.response.text == "[w]} " * LONG
+    assert len(outcome.response.logprobs.content) == LONG
     assert outcome.response.message == ChatMessage(role="assistant", content=outcome.response.text)
 
 
 @every_openai_like
-async def test_long_answer_of_a_server_that_does_not_stream(subject: Subject) -> None:
+async def test_long_answer_of_a_server_that_does_not_stream(few_values: None, subject: Subject) -> None:
     """It is told that they are lost, and the answer is not."""
     likely = [other(f"w{number}", -1.0) for number in range(20)]
-    tokens = [told("word ", -0.5, *likely) for _ in range(1000)]
-    whole = completion({"role": "assistant", "content": "word " * 1000}, {"content": tokens, "refusal": None})
+    tokens = [told("word ", -0.5, *likely) for _ in range(LONG)]
+    whole = completion({"role": "assistant", "content": "word " * LONG}, {"content": tokens, "refusal": None})
     subject.upstream.default = answer(whole, headers=JSON)
     outcome = await subject.ask("chat", config=ChatConfig(logprobs=True, top_logprobs=20))
     assert outcome.response is not None
-    assert outcome.response.text == "word " * 1000
+    assert outcome.response.text == "word " * LONG
     assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_DROPPED"]
 
 
 @every_responses_like
 @both_verbs
-async def test_long_response_that_tells_them_at_its_end_only(subject: Subject, verb: Verb) -> None:
+async def test_long_response_that_tells_them_at_its_end_only(few_values: None, subject: Subject, verb: Verb) -> None:
     speech: ResponsesSpeech = subject.speech
-    tokens = [told("w", -0.5, *(other("four", -1.0) for _ in range(20))) for _ in range(1000)]
-    part = {"type": "output_text", "text": "w" * 1000, "annotations": [], "logprobs": tokens}
+    tokens = [told("w", -0.5, *(other("four", -1.0) for _ in range(20))) for _ in range(LONG)]
+    part = {"type": "output_text", "text": "w" * LONG, "annotations": [], "logprobs": tokens}
     item = speech.message("") | {"content": [part]}
     whole, events = encode_json(speech.response([item])), [*speech.opening()[:1], *speech.ended([item], Sample())]
     subject.upstream.default = answer(whole, headers=JSON) if verb == "chat" else event_stream(*events)
     outcome = await subject.ask(verb)
     assert outcome.response is not None
-    assert outcome.response.text == "w" * 1000
+    assert outcome.response.text == "w" * LONG
     assert [warning.code for warning in outcome.response.warnings] == ["LOGPROBS_DROPPED"]
 
 
 # ------------------------------------------------------------------------------------------------- where it is lost
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("dialect", "vendor", "model", "reasoning"),
     [
         (ANTHROPIC, "anthropic", "claude-haiku-4-5", None),
@@ -365,14 +376,14 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
     assert [violation.field for violation in raised.value.violations] == fields
 
 
-@pytest.mark.parametrize("config", [ChatConfig(logprobs=False), ChatConfig(logprobs=False, seed=None)])
+@for_each("config", [ChatConfig(logprobs=False), ChatConfig(logprobs=False, seed=None)])
 def test_what_is_not_wanted_is_not_missed(config: ChatConfig) -> None:
     request = ChatRequest(model="any", messages=[USER], config=config, parameter_policy=PARAMETER_POLICY_STRICT)
     target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
     assert encode(Conversation(request, request.messages), target, stream=False).notices == []
 
 
-@pytest.mark.parametrize(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
+@for_each(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
 def test_likeliest_tokens_without_the_tokens(number: int, told: list[tuple[str, str]]) -> None:
     request = ChatRequest(model="any", messages=[USER], config=ChatConfig(top_logprobs=number))
     body = encode(Conversation(request, request.messages), vendor_target(OPENAI, "openai", "gpt-4o"), stream=False)

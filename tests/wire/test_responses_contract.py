@@ -9,7 +9,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
-from services.models.providers.exchange import chat
+from services.models.providers.chat import chat
 from tests.scripted_upstream import answer, event, event_stream
 from tests.wire.adapters import CANARY, JSON, Subject, Verb, both_verbs, every_responses_like, serve, talk
 from tests.wire.dialects import HELLO, MODEL, Call, Sample, encode

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from services.models.providers.exchange import chat_stream
+from services.models.providers.chat import chat_stream
 from tests.scripted_upstream import ScriptedUpstream, event_stream
 from tests.wire.adapters import ADAPTERS, Subject, talk
 

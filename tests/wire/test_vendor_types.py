@@ -21,7 +21,7 @@ from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.catalog.vendors import VENDORS
 from services.models.providers.anthropic.dialect import API_VERSION
 from services.models.providers.base import Conversation
-from services.models.providers.exchange import chat
+from services.models.providers.chat import chat
 from services.models.settings import Settings
 from services.models.transport.client import HttpClient
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer

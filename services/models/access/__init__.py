@@ -1,1 +1,1 @@
-"""Access: which callers are trusted, and which secrets may be sent where."""
+"""Access: the trust in callers, and the bounds of credentials."""

@@ -1,11 +1,14 @@
-"""The bounds of credentials, the servers that each may go to: MODELS_CREDENTIALS="MY_LLAMA_API_KEY=https://llama.internal/v1,file:team/key=https://…"."""
+"""The bounds of credentials, which are the URLs that each may be sent to.
+
+MODELS_CREDENTIALS="MY_LLAMA_API_KEY=https://llama.internal/v1,file:team/key=https://…"
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Protocol
 
 from services.models.access.key_files import KeyFiles
 from services.models.transport.base_urls import BaseUrl, base_url_problem, is_plain_path
@@ -14,25 +17,28 @@ from services.shared.errors import StartupError
 SETTING = "MODELS_CREDENTIALS"
 
 FILE = "file:"
-"""The beginning of a source that is a file; any other source is a variable."""
+"""Prefix of a source that is a file; other sources are variables."""
 
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 
 Urls = Mapping[str, Sequence[BaseUrl]]
 
 
-class VendorKey(NamedTuple):
+class VendorKey(Protocol):
     """The bounds of a vendor's own key, which the operator need not map."""
 
-    urls: Sequence[str]
-    """The base URLs that it may go to, and below."""
-    adapter_type: str
-    """Of the registrations that may name it."""
+    @property
+    def urls(self) -> Sequence[str]:
+        """The base URLs that it may be sent to, and below."""
+
+    @property
+    def adapter_type(self) -> str:
+        """The adapter type of registrations that may name it."""
 
 
 class CredentialBounds:
-    """The servers that keys may go to: of `mapped` keys as their operator says, and of the `vendors` keys their own.
-    Both by the sources of the keys."""
+    """The bounds of all keys, by their sources: of the keys that the operator has `mapped`, and of the `vendors`
+    keys."""
 
     def __init__(self, mapped: Urls | None = None, vendors: Mapping[str, VendorKey] | None = None) -> None:
         self._mapped = mapped or {}
@@ -40,20 +46,20 @@ class CredentialBounds:
         self._bounds = {**_urls(self._vendors), **self._mapped}
 
     def sources(self) -> list[str]:
-        """The sources of all keys that are bound."""
+        """The sources of all keys with bounds."""
         return list(self._bounds)
 
     def is_mapped(self, source: str) -> bool:
-        """Whether the operator has mapped this key: strangers may name no other one."""
+        """Whether the operator has mapped this key. Strangers may name only mapped keys."""
         return source in self._mapped
 
     def allow(self, source: str, url: str) -> bool:
-        """Whether this key may be sent to a URL. A key without bounds goes wherever a registration says."""
+        """Whether this key may be sent to a URL. A key without bounds may be sent to any registered URL."""
         bounds = self._bounds.get(source)
         return bounds is None or any(bound.covers(url) for bound in bounds)
 
     def problem(self, source: str, url: str) -> str | None:
-        """Says why this key may not be sent to a URL, or None."""
+        """The reason why this key may not be sent to a URL, or None if it may."""
         if self.allow(source, url):
             return None
         if self.is_mapped(source):
@@ -62,7 +68,7 @@ class CredentialBounds:
         return f"is the built-in provider's own, and goes only below {bounds}; use a variable of its own"
 
     def adapter_problem(self, source: str, adapter_type: str) -> str | None:
-        """Says why a registration of this adapter type may not name this key, or None."""
+        """The reason why a registration of this adapter type may not name this key, or None if it may."""
         vendor = self._vendors.get(source)
         if vendor is None or vendor.adapter_type == adapter_type:
             return None
@@ -76,7 +82,7 @@ def _urls(vendors: Mapping[str, VendorKey]) -> Urls:
 def read_bounds(text: str, files: KeyFiles, vendors: Mapping[str, VendorKey]) -> CredentialBounds:
     """Reads the setting. `vendors` are the vendors' own keys, by variable.
 
-    Raises StartupError naming the entry by its place and its variable, and never a value.
+    Raises StartupError, which names the entry by its position and variable, and never a value.
     """
     bounds = _urls(vendors)
     mapped: defaultdict[str, list[BaseUrl]] = defaultdict(list)
@@ -90,21 +96,21 @@ def read_bounds(text: str, files: KeyFiles, vendors: Mapping[str, VendorKey]) ->
     return CredentialBounds(mapped, vendors)
 
 
-def _read_entry(entry: str, place: str, files: KeyFiles) -> tuple[str, str]:
+def _read_entry(entry: str, label: str, files: KeyFiles) -> tuple[str, str]:
     source, equals, url = (part.strip() for part in entry.partition("="))
     if source.startswith(FILE) and equals:
         file = source.removeprefix(FILE)
         if problem := files.problem(file):
-            raise StartupError(f"{place}: the file {problem}")
+            raise StartupError(f"{label}: the file {problem}")
         source = FILE + files.name(file)
     elif not equals or not VARIABLE.fullmatch(source):
         raise StartupError(
-            f"{place}: must be variable=URL or file:path=URL, with commas between the entries; name a variable in"
+            f"{label}: must be variable=URL or file:path=URL, with commas between the entries; name a variable in"
             " capitals, and repeat it for each further URL"
         )
     problem = base_url_problem(url)
     if not problem and not is_plain_path(BaseUrl.of(url).path):
         problem = "must have a path without .., // and percent signs"
     if problem:
-        raise StartupError(f"{place} ({source}): its URL {problem}")
+        raise StartupError(f"{label} ({source}): its URL {problem}")
     return source, url

@@ -1,4 +1,4 @@
-"""Credentials: the secrets that registrations refer to, read at each use so that they can be rotated, never kept."""
+"""Credentials: the secrets that registrations refer to. They are read at each use, so that they can be rotated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _NAMES_A_KEY = re.compile(r"_API_KEY\Z|\AGENAI_.*(?:KEY|TOKEN|SECRET|PASSWORD)")
 
 
 class Credentials:
-    """Finds the key that a `Credential` names, an environment variable or one of `files`, and says where it may go. The
-    key of a stranger's registration must have been mapped by the operator."""
+    """Reads the key that a `Credential` names, from the environment or from `files`, and checks its bounds.
+
+    The key of a stranger's registration must be mapped by the operator.
+    """
 
     def __init__(self, files: KeyFiles | None = None, bounds: CredentialBounds | None = None) -> None:
         self._files = files or KeyFiles()
@@ -28,49 +30,49 @@ class Credentials:
     def problem(
         self, credential: Credential, endpoint: str | None, adapter_type: str, *, by_stranger: bool
     ) -> str | None:
-        """Says why no registration of this adapter type may refer to this credential, or have it sent to this endpoint,
-        or None.
+        """The reason why a registration of this adapter type may not name this credential, or why it may not be sent to
+        this endpoint; None if there is none.
 
-        A stranger is told the same of every key that is not mapped, whether it is there or not.
+        A stranger gets the same reason for every key that is not mapped, whether it exists or not.
         """
         source = self._source(credential)
         if not source:
             return None
         return (
-            self._problem_with_bounds(source, endpoint, by_stranger)
-            or self._problem_with_source(credential, source)
+            self._bounds_problem(source, endpoint, by_stranger)
+            or self._source_problem(credential, source)
             or self._bounds.adapter_problem(source, adapter_type)
         )
 
     def key_for(self, model: RegisteredModel) -> str:
-        """The key that goes to a registered model, or "" when it needs none.
+        """The key of a registered model, or "" if it needs none.
 
-        Raises what `read` raises, and PreconditionFailed CREDENTIAL_NOT_ALLOWED when the operator no longer lets it be
-        sent there.
+        Raises what `read` raises, and PreconditionFailed CREDENTIAL_NOT_ALLOWED if the operator no longer allows it to
+        be sent to the model's endpoint.
         """
         source = self._source(model.credential)
         if not source:
             return ""
-        if problem := self._problem_with_bounds(source, model.endpoint, model.untrusted):
+        if problem := self._bounds_problem(source, model.endpoint, model.untrusted):
             _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
         return self.read(model.credential)
 
     def permitted_roots(self, credential: Credential, roots: Sequence[str]) -> Sequence[str]:
-        """The roots that a credential may go to, of those that an API may have; all, if it may go to none."""
+        """The possible roots of an API that a credential may be sent to; all, if it may be sent to none."""
         source = self._source(credential)
         if not source:
             return roots
         return tuple(root for root in roots if self._bounds.allow(source, root)) or roots
 
-    def may_go_to(self, url: str, credential: Credential) -> bool:
-        """Whether a credential that may go to its model's endpoint may go to this URL too."""
+    def may_be_sent_to(self, url: str, credential: Credential) -> bool:
+        """Whether a credential that may be sent to its model's endpoint may be sent to this URL, too."""
         return self._bounds.allow(self._source(credential), url)
 
     def read(self, credential: Credential) -> str:
-        """The key without blanks around it, or "" when no credential is set.
+        """The key without blanks around it, or "" if no credential is set.
 
-        Raises PreconditionFailed, naming the variable or the file and never its content: CREDENTIAL_MISSING when
-        there is no key, CREDENTIAL_INVALID when the text there cannot be one.
+        Raises PreconditionFailed, which names the variable or the file and never its content: CREDENTIAL_MISSING if
+        there is no key, CREDENTIAL_INVALID if the text cannot be a key.
         """
         if credential.HasField("file"):
             return self._read_file(credential.file)
@@ -79,7 +81,7 @@ class Credentials:
         return ""
 
     def keys(self) -> list[str]:
-        """All keys that a registration may name, as far as they are there. No error may quote them."""
+        """All existing keys that a registration may name. No error may quote them."""
         sources = self._bounds.sources()
         variables = {name for name in os.environ if _NAMES_A_KEY.search(name)} | {*sources}
         found = [os.environ.get(name, "") for name in variables]
@@ -92,12 +94,12 @@ class Credentials:
     def _source(self, credential: Credential) -> str:
         return FILE + self._files.name(credential.file) if credential.HasField("file") else credential.env_var
 
-    def _problem_with_bounds(self, source: str, endpoint: str | None, by_stranger: bool) -> str | None:
+    def _bounds_problem(self, source: str, endpoint: str | None, by_stranger: bool) -> str | None:
         if by_stranger and not self._bounds.is_mapped(source):
             return f"is not for callers of this platform; its operator must map it in {SETTING}"
         return self._bounds.problem(source, endpoint) if endpoint else None
 
-    def _problem_with_source(self, credential: Credential, source: str) -> str | None:
+    def _source_problem(self, credential: Credential, source: str) -> str | None:
         if credential.HasField("file"):
             return self._files.problem(credential.file)
         names_a_key = source.endswith("_API_KEY") or source.startswith("GENAI_") or self._bounds.is_mapped(source)
@@ -114,8 +116,8 @@ class Credentials:
             data = b""
         key = data.decode("ascii", "replace").strip()
         if not key:
-            place = f"the file {file} below the directory that {key_files.SETTING} names"
-            _refuse("CREDENTIAL_MISSING", f"there is no key; put it into {place}, readable to the service", file=file)
+            path = f"the file {file} below the directory that {key_files.SETTING} names"
+            _refuse("CREDENTIAL_MISSING", f"there is no key; put it into {path}, readable to the service", file=file)
         if len(data) > MAX_FILE_BYTES or not _is_key(key):
             message = f"the file {file} holds characters that no key has, or too many; it must hold the key alone"
             _refuse("CREDENTIAL_INVALID", message, file=file)
@@ -123,7 +125,7 @@ class Credentials:
 
 
 def source_of(credential: Credential) -> str:
-    """The source of a credential, fit to be logged: a text that cannot name a variable may be a key that was pasted."""
+    """The source of a credential for the log. A text that is not a variable's name may be a pasted key."""
     if credential.HasField("file"):
         return FILE + credential.file[: key_files.MAX_PATH_LENGTH]
     is_name = not credential.env_var or VARIABLE.fullmatch(credential.env_var)

@@ -1,4 +1,4 @@
-"""Key files: keys in files below the one directory that the operator names."""
+"""Key files: keys in files below one directory, which the operator names."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MAX_PATH_LENGTH = 512
 
 
 class KeyFiles:
-    """The files below `directory`, by their paths in it or by absolute ones; None where no directory is named."""
+    """The files below `directory`, by relative or absolute paths. None: there are no key files."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
 
     def problem(self, file: str) -> str | None:
-        """Says why no registration may refer to this path, or None; the file itself need not be there yet."""
+        """The reason why a registration may not refer to this path, or None if it may. The file need not exist yet."""
         if self._directory is None:
             return f"is not served here; its operator must set {SETTING} to the one directory that such files are in"
         if not file or len(file) > MAX_PATH_LENGTH or not file.isprintable():
@@ -34,7 +34,8 @@ class KeyFiles:
         return f"leads out of the directory that {SETTING} names" if leads_out else None
 
     def name(self, file: str) -> str:
-        """The path in the directory: the same for a file however it was written. A path that is too long stays."""
+        """The path relative to the directory, the same for all spellings. A path that is too long is returned as it
+        is."""
         if len(file) > MAX_PATH_LENGTH:
             return file
         path = PurePosixPath(file)
@@ -43,11 +44,11 @@ class KeyFiles:
         return str(path)
 
     def read(self, file: str) -> bytes:
-        """The beginning of a file in which `problem` finds nothing: one byte more than a key may have.
+        """The beginning of a file that `problem` allows: at most one byte more than a key may have.
 
-        Raises OSError when it is not there, or no file.
+        Raises OSError if it does not exist, or is not a regular file.
         """
-        # Blocks for no longer than a read of a small local file takes; a cached key would outlive its rotation.
+        # Blocks the event loop only for the read of a small local file; a cached key would outlive its rotation.
         # Without O_NONBLOCK, opening a pipe would wait for its writer.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self._resolve(file), flags)
@@ -57,7 +58,7 @@ class KeyFiles:
             return opened.read(MAX_FILE_BYTES + 1)
 
     def _resolve(self, file: str) -> Path:
-        """Where the file really is, all links followed. Raises OSError when it is not there."""
+        """The file's path with all links resolved. Raises OSError if it does not exist."""
         assert self._directory
         try:
             return (self._directory / file).resolve(strict=True)

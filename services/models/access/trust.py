@@ -1,4 +1,4 @@
-"""Trust: the operator calls from this machine alone; strangers come through something that is exposed."""
+"""Trust in callers: the operator calls from this machine; strangers call through an exposed service or gateway."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 from services.shared.rpc import Call
 
-Thing_co = TypeVar("Thing_co", covariant=True)
+Value_co = TypeVar("Value_co", covariant=True)
 
 
 class TrustPolicy:
-    """Which callers are strangers: all of them where this service is `exposed`, and those that the gateway marks."""
+    """The policy for strangers: all callers of an `exposed` service, and those through an exposed gateway."""
 
     def __init__(self, *, exposed: bool) -> None:
         self._exposed = exposed
@@ -19,11 +19,11 @@ class TrustPolicy:
         return self._exposed or call.from_exposed_gateway
 
 
-class ByTrust(NamedTuple, Generic[Thing_co]):
-    """A thing that exists twice: for what the operator has set up, and for what strangers have registered."""
+class ByTrust(NamedTuple, Generic[Value_co]):
+    """A pair of values: for models of the operator, and for models that strangers have registered."""
 
-    operators: Thing_co
-    strangers: Thing_co
+    operators: Value_co
+    strangers: Value_co
 
-    def of(self, untrusted: bool) -> Thing_co:
+    def of(self, untrusted: bool) -> Value_co:
         return self.strangers if untrusted else self.operators

@@ -9,8 +9,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from services.models.providers.facts import MediaKind, ModelFacts
-from services.models.providers.history.call_ids import MISTRAL_IDS
-from services.models.providers.history.tool_names import GEMINI_NAMES
+from services.models.providers.names import GEMINI_NAMES, MISTRAL_IDS
 
 SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 PENALTIES = frozenset({"frequency_penalty", "presence_penalty"})

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from proto.models_pb2 import ModelCapabilities
 from services.models.catalog.lifecycle import UNKNOWN, State
-from services.models.validation.limits import MAX_SERVED_NAMES
 from services.shared import json_text
 
 MAX_TOKENS = 2**31 - 1
 
 MAX_NEXT_PAGE_LENGTH = 1024
+
+MAX_SERVED_NAMES = 32
+"""Of one model, as its server lists it and as a registration says."""
 
 Entry: TypeAlias = Mapping[str, Any]
 """A model in a list, as its server writes it."""

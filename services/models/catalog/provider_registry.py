@@ -13,7 +13,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from proto import models_pb2
-from services.models.access.credential_bounds import VendorKey
 from services.models.catalog.vendor import Vendor
 from services.models.providers.base import Target
 from services.models.providers.facts import ModelFacts
@@ -81,6 +80,15 @@ class Provider:
         )
 
 
+class KeyBounds(NamedTuple):
+    """The servers that a vendor's key may go to."""
+
+    urls: Sequence[str]
+    """The base URLs, below which it may go too."""
+    adapter_type: str
+    """Of the registrations that may name it."""
+
+
 class ProviderRegistry:
     """The configured providers; fixed for the life of the process. Raises StartupError for a base URL that is none."""
 
@@ -100,7 +108,7 @@ class ProviderRegistry:
         """The base URL of each configured provider."""
         return {name: provider.endpoint for name, provider in self._providers.items()}
 
-    def vendor_keys(self) -> dict[str, VendorKey]:
+    def vendor_keys(self) -> dict[str, KeyBounds]:
         """The bounds of all vendors' keys, by their variables: the vendor itself, and the base URL that the operator
         has put in its place."""
         return {vendor.key_variable: self._bounds_of(vendor) for vendor in self._vendors}
@@ -124,10 +132,10 @@ class ProviderRegistry:
             metadata={"provider": vendor.name, "variable": vendor.key_variable},
         )
 
-    def _bounds_of(self, vendor: Vendor) -> VendorKey:
+    def _bounds_of(self, vendor: Vendor) -> KeyBounds:
         provider = self.find(vendor)
         own, *_ = vendor.api_roots(vendor.base_url)
-        return VendorKey(sorted({own, provider.endpoint if provider else own}), vendor.adapter.name)
+        return KeyBounds(sorted({own, provider.endpoint if provider else own}), vendor.adapter.name)
 
 
 def preview(vendor: Vendor) -> Provider:

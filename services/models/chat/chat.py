@@ -13,8 +13,8 @@ from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
-from services.models.providers.errors.host_disclosure import HostDisclosure
-from services.models.providers.exchange import chat, chat_stream
+from services.models.providers.chat import chat, chat_stream
+from services.models.providers.host_disclosure import HostDisclosure
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
@@ -50,7 +50,7 @@ class ChatService:
                 running.target,
                 running.conversation,
                 interrupted=functools.partial(record_usage, call),
-                room=call.reservation,
+                reservation=call.reservation,
             )
             await running.complete(response)
         return response
@@ -63,7 +63,7 @@ class ChatService:
                 running.target,
                 running.conversation,
                 interrupted=functools.partial(record_usage, call),
-                room=call.reservation,
+                reservation=call.reservation,
             )
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Target
-from services.models.providers.exchange import usage_facts
+from services.models.providers.usage import usage_facts
 from services.models.sessions.turn import Turn
 from services.shared.rpc import Call, new_request_id
 

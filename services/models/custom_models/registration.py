@@ -8,12 +8,13 @@ from itertools import islice
 
 from proto import models_pb2
 from services.models.access.credentials import Credentials
+from services.models.catalog.listings import MAX_SERVED_NAMES
 from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.transport.api_roots import normalize_base_url
 from services.models.transport.base_urls import base_url_problem
 from services.models.validation.extra_body import reserved_in
 from services.models.validation.fields import line_problem, raise_if_invalid
-from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_SERVED_NAMES
+from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS
 from services.models.validation.request import EFFORT
 from services.shared import json_text
 from services.shared.errors import FieldViolation

@@ -106,7 +106,7 @@ class ModelProbe:
     async def _ask_health(
         self, client: Transport, url: str, key: str, missing: ProbeResult | None = None
     ) -> ProbeResult:
-        if not key or self.credentials.may_go_to(url, self.registered.credential):
+        if not key or self.credentials.may_be_sent_to(url, self.registered.credential):
             return await _ask_status(client, url, self._adapter.headers(key), self._key_hint(), missing)
         hint = "the server wants a key for its health_check, where the model's own may not be sent; choose another path"
         result = await _ask_status(client, url, self._adapter.headers(""), hint, missing)

@@ -1,4 +1,4 @@
-"""Labels, the archive and the history of prompts. Every version that is there gets the event of its registration."""
+"""Labels, archive state and events of prompts. Existing versions get the event of their registration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models strangers have registered. Those that are there are the operator's."""
+"""A mark for models that strangers have registered. Existing models are the operator's."""
 
 from __future__ import annotations
 

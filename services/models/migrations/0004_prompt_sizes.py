@@ -1,4 +1,4 @@
-"""How large each version of a prompt is; and an index that holds all that is asked of a version but its texts."""
+"""Sizes of prompt versions, and an index over all columns that queries need except the texts."""
 
 from __future__ import annotations
 

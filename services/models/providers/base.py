@@ -7,7 +7,8 @@ An adapter is three things, kept apart:
   translating             a `Dialect`: pure functions between protobuf messages and the provider's JSON, and a
                           `Decoder` that is fed a stream's events. No I/O, no clock, no state but the decoder's.
 
-`exchange.py` drives any dialect through the two verbs, `chat` and `chat_stream`. What a dialect promises:
+`chat.py` drives any dialect through the two verbs, `chat` and `chat_stream`, over the one exchange of `client.py`.
+What a dialect promises:
 
   * Nothing is lost in silence. What cannot be said in the dialect is named in the warnings, or refused.
   * Zero is sent as zero; what is unset is not sent.
@@ -30,9 +31,8 @@ from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.errors.faults import Fault
 from services.models.providers.facts import ModelFacts
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import ToolNameRules
 from services.models.providers.http_request import HttpRequest
+from services.models.providers.names import CallIdRules, ToolNameRules
 from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.mends import work_to_mend
 from services.models.transport.sse import Event

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
 
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
-from services.models.providers.content import check_content, check_features
 from services.models.providers.history.rules import fit_conversation
+from services.models.providers.notices import Notices, notice
+from services.models.providers.requests.content import check_content, check_features
 from services.shared.errors import FieldViolation, InvalidRequest
 
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})
@@ -50,29 +50,30 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encod
     return encoded._replace(notices=_bounded([*notices, *encoded.notices]), tool_names=tool_names)
 
 
-def _bounded(notices: list[models_pb2.Notice]) -> list[models_pb2.Notice]:
+def _bounded(notices: Notices) -> Notices:
     """The notices, of each kind the first `MAX_NOTICES`: a part of a few bytes may cause one."""
     if len(notices) <= MAX_NOTICES:
         return notices
-    told: Counter[str] = Counter()
-    listed: list[models_pb2.Notice] = []
-    for notice in notices:
-        told[notice.code] += 1
-        if told[notice.code] <= MAX_NOTICES:
-            listed.append(notice)
-    for code, count in told.items():
+    counts: Counter[str] = Counter()
+    listed: Notices = []
+    for told in notices:
+        counts[told.code] += 1
+        if counts[told.code] <= MAX_NOTICES:
+            listed.append(told)
+    for code, count in counts.items():
         if count > MAX_NOTICES:
-            text = f"{count - MAX_NOTICES} more warnings {code} are not listed"
-            listed.append(models_pb2.Notice(code="WARNINGS_NOT_LISTED", message=text))
+            listed.append(
+                notice("WARNINGS_NOT_LISTED", "", f"{count - MAX_NOTICES} more warnings {code} are not listed")
+            )
     return listed
 
 
-def _refuse_changes(notices: Iterable[models_pb2.Notice], model: str) -> None:
+def _refuse_changes(notices: Notices, model: str) -> None:
     violations = [
-        FieldViolation(notice.field, notice.message)
-        for notice in notices
+        FieldViolation(told.field, told.message)
+        for told in notices
         # What was said in a session's earlier turns is no parameter of this one, and nobody can change it.
-        if notice.code in CHANGES and not notice.field.startswith(HISTORY_FIELD)
+        if told.code in CHANGES and not told.field.startswith(HISTORY_FIELD)
     ]
     if violations:
         names = ", ".join(violation.field for violation in violations)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import ToolNameRules
+from services.models.providers.names import CallIdRules, ToolNameRules
 
 MediaKind = Literal["image", "document", "audio", "video"]
 MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))

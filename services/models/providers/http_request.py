@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import quote
 
 from services.shared.errors import PreconditionFailed
 
 
-class HttpRequest(NamedTuple):
+@dataclass(slots=True)
+class HttpRequest:
     """One request below a target's endpoint."""
 
     path: str
     """Below the endpoint, beginning with a slash; a query may follow. Ids in it are quoted by `path_segment`."""
     body: bytes
-    headers: Mapping[str, str] = {}
+    """A large one is let go of as it is sent."""
+    headers: Mapping[str, str] = field(default_factory=dict)
     """Beside the target's own, of which these take the place."""
     method: Literal["POST"] = "POST"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2, sessions_pb2
 from services.models.providers.base import HISTORY_FIELD, Conversation
-from services.models.providers.estimates import estimate_prompt_tokens
+from services.models.providers.usage import estimate_prompt_tokens
 from services.models.validation.request import check_history
 from services.models.validation.work import Contents, message_work
 from services.shared.errors import InvalidRequest

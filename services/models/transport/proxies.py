@@ -30,6 +30,7 @@ EXCEPTIONS = ("no_proxy", "NO_PROXY")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PORT = re.compile(r"(.*[^:]|\[.*\]):([0-9]{1,5})")
+_SEPARATORS = re.compile(r"[\s,]+")
 
 
 class Proxy(NamedTuple):
@@ -59,7 +60,7 @@ class Proxies:
 
     def __init__(self, by_scheme: Mapping[str, Proxy] | None = None, exceptions: str = "") -> None:
         self._by_scheme = dict(by_scheme or {})
-        entries = re.split(r"[\s,]+", exceptions.lower())
+        entries = _SEPARATORS.split(exceptions.lower())
         self._exceptions = [_read_exception(entry) for entry in entries if entry]
 
     def find(self, origin: Origin) -> Proxy | None:

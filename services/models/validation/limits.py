@@ -34,11 +34,10 @@ MAX_PROMPT_TAGS = 64
 MAX_LABELS = 64
 
 MAX_ALIASES = 32
-MAX_SERVED_NAMES = 32
 MAX_EFFORTS = 32
 
 MAX_REGISTERED_MODELS = 10_000
-"""Registered models, each of which is probed."""
+"""Registered models, which are all probed."""
 MAX_REGISTERED_BYTES = 32 * 1024 * 1024
 """Bytes of all registrations, which are in memory."""
 

@@ -45,7 +45,7 @@ async def test_version_in_force_is_the_newest_that_is_not_archived(registry: Pro
 
 
 @on_postgresql_too
-async def test_prompt_that_is_archived_whole_is_hidden_until_it_is_brought_back(registry: PromptRegistry) -> None:
+async def test_archived_prompt_is_hidden_until_it_is_unarchived(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     await registry.register(prompt("other"))
     await archive(registry, 2)
@@ -86,7 +86,7 @@ async def test_archiving_is_refused_while_a_label_points_there(registry: PromptR
     assert await archive(registry, 1) == [1]
 
 
-async def test_archiving_again_changes_nothing_and_leaves_no_trace(registry: PromptRegistry) -> None:
+async def test_repeated_archiving_adds_no_event(registry: PromptRegistry) -> None:
     await register_versions(registry, 2)
     assert await unarchive(registry, 1) == []
     assert await archive(registry, 1) == [1]
@@ -103,7 +103,7 @@ async def test_archived_content_registered_again_is_a_new_version(registry: Prom
     assert (await get(registry, version=2)).HasField("archived_at")
 
 
-async def test_content_in_force_registered_again_behind_an_archived_version_is_that_version(
+async def test_content_of_the_newest_unarchived_version_is_that_version(
     registry: PromptRegistry,
 ) -> None:
     await register_versions(registry, 2)
@@ -112,7 +112,7 @@ async def test_content_in_force_registered_again_behind_an_archived_version_is_t
     assert (again.version, again.created, list(again.prompt.labels)) == (1, False, ["production"])
 
 
-async def test_prompt_that_was_archived_whole_lives_again_with_a_new_version(registry: PromptRegistry) -> None:
+async def test_new_version_of_an_archived_prompt_is_in_force(registry: PromptRegistry) -> None:
     await register_versions(registry, 1)
     await archive(registry)
     assert (await registry.register(prompt(content="text 1"))).version == 2
@@ -132,7 +132,7 @@ async def test_wrong_fields_are_named(registry: PromptRegistry) -> None:
     assert [violation.field for violation in raised.value.violations] == ["name", "version", "reason", "actor"]
 
 
-async def test_answer_with_more_text_than_a_message_holds_comes_without_it(registry: PromptRegistry) -> None:
+async def test_versions_with_too_large_texts_are_returned_without_them(registry: PromptRegistry) -> None:
     for number in range(4):
         await registry.register(prompt(content=f"{number}" * 1_000_000))
     response = await registry.archive(models_pb2.ArchivePromptRequest(name=NAME))

@@ -1,4 +1,4 @@
-"""Of prompts, so much is stored and no more; and memory holds what may be asked for at any moment and no more."""
+"""Bounds of prompts, in the database and in memory."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def loaded(registry: PromptRegistry) -> dict[str, list[int]]:
 # ---------------------------------------------------------------------------------------------------------- memory
 
 
-async def test_what_is_newest_or_labelled_is_in_memory_and_nothing_else(
-    database: Database, registry: PromptRegistry
-) -> None:
+async def test_only_newest_and_labelled_versions_are_in_memory(database: Database, registry: PromptRegistry) -> None:
     await register_versions(registry, 5)
     await set_label(registry, "production", 2)
     await archive(registry, 5)
@@ -75,7 +73,7 @@ async def test_what_is_newest_or_labelled_is_in_memory_and_nothing_else(
     assert loaded(registry)[NAME] == [5]
 
 
-async def test_a_version_that_was_read_follows_what_becomes_of_it(registry: PromptRegistry) -> None:
+async def test_cached_version_follows_later_changes(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     for _ in range(2):
         assert not (await get(registry, version=1)).HasField("archived_at")
@@ -117,7 +115,9 @@ async def test_archived_prompts_are_listed_with_their_texts_where_these_fit(regi
     ] * 5
 
 
-async def test_versions_from_before_their_sizes_were_known_are_paged_by_them(database_url: str, tmp_path: Path) -> None:
+async def test_versions_from_before_their_sizes_were_stored_are_paged_by_size(
+    database_url: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "models" / "migrations"
     folder.mkdir(parents=True)
     for script in sorted(MIGRATIONS.glob("000[12]_*.py")):
@@ -143,7 +143,7 @@ async def test_versions_from_before_their_sizes_were_known_are_paged_by_them(dat
 # ---------------------------------------------------------------------------------------------------------- bounds
 
 
-async def test_a_prompt_has_so_many_versions(registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_versions_is_limited(registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_VERSIONS", 2)
     await register_versions(registry, 2)
     reason, message = await refused(registry.register(prompt(content="text 3")))
@@ -154,7 +154,7 @@ async def test_a_prompt_has_so_many_versions(registry: PromptRegistry, monkeypat
     assert await versions(registry) == [2, 1]
 
 
-async def test_a_prompt_has_so_many_labels(registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_labels_is_limited(registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_LABELS", 2)
     await registry.register(prompt(labels=["a", "b"]))
     for call in (set_label(registry, "c", 1), registry.register(prompt(content="other", labels=["c"]))):
@@ -167,7 +167,7 @@ async def test_a_prompt_has_so_many_labels(registry: PromptRegistry, monkeypatch
 @pytest.mark.parametrize(
     ("limit", "reason"), [("MAX_PROMPT_BYTES", "PROMPT_LIMIT"), ("MAX_STORED_BYTES", "PROMPTS_LIMIT")]
 )
-async def test_versions_have_so_many_bytes(
+async def test_size_of_versions_is_limited(
     registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch, limit: str, reason: str
 ) -> None:
     monkeypatch.setattr(bounds, limit, 2_500)
@@ -182,7 +182,7 @@ async def test_versions_have_so_many_bytes(
     await set_label(registry, "production", 1)
 
 
-async def test_what_is_in_memory_has_so_many_bytes_and_archiving_makes_room(
+async def test_memory_of_prompts_is_limited_and_archiving_frees_it(
     database: Database, registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "MAX_MEMORY_BYTES", 3_500_000)
@@ -200,7 +200,7 @@ async def test_what_is_in_memory_has_so_many_bytes_and_archiving_makes_room(
     assert (await get(registry, "a", version=4)).HasField("archived_at")
 
 
-async def test_a_text_has_so_many_variables(registry: PromptRegistry) -> None:
+async def test_number_of_variables_is_limited(registry: PromptRegistry) -> None:
     names = [f"{{{{v{number}}}}}" for number in range(1001)]
     assert len((await registry.register(prompt(content="".join([*names[:1000], names[0]])))).prompt.variables) == 1000
     with pytest.raises(InvalidRequest) as raised:

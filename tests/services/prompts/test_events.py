@@ -1,4 +1,4 @@
-"""The history of prompts: who did what, when and why."""
+"""Events of prompts: actors, times and reasons of all changes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
+from tests.rows import row
 from tests.services.prompt_registries import (
     NAME,
     archive,
@@ -21,7 +22,7 @@ from tests.services.prompt_registries import (
 from tests.support.databases import on_postgresql_too
 
 
-async def test_history_tells_everything_that_happened_newest_first(registry: PromptRegistry) -> None:
+async def test_events_of_all_changes_are_listed_newest_first(registry: PromptRegistry) -> None:
     metadata = models_pb2.PromptMetadata(author="åsa")
     await registry.register(prompt(content="a", metadata=metadata, commit_message="first", labels=["staging"]))
     await registry.register(prompt(content="b"))
@@ -47,7 +48,7 @@ async def test_history_tells_everything_that_happened_newest_first(registry: Pro
     assert datetime.now(UTC) - times[-1] < timedelta(seconds=60)
 
 
-async def test_what_is_refused_is_no_history(registry: PromptRegistry) -> None:
+async def test_refused_changes_add_no_event(registry: PromptRegistry) -> None:
     await register_versions(registry, 1)
     await set_label(registry, "staging", 1)
     before = await events(registry)
@@ -60,7 +61,7 @@ async def test_what_is_refused_is_no_history(registry: PromptRegistry) -> None:
 
 
 @on_postgresql_too
-async def test_history_is_told_in_pages_that_new_events_do_not_shift(registry: PromptRegistry) -> None:
+async def test_pages_of_events_are_not_shifted_by_new_events(registry: PromptRegistry) -> None:
     await register_versions(registry, 7)
     await register_versions(registry, 2, "other")
     request = models_pb2.ListPromptEventsRequest(name=NAME, page_size=3)
@@ -93,11 +94,14 @@ async def test_token_of_another_history_is_refused(registry: PromptRegistry) -> 
 
 
 @on_postgresql_too
-@pytest.mark.parametrize("name", ["a\0b", "A", "\ud7ff", "a" * 5_000_000])
-async def test_what_no_prompt_is_called_is_not_found_and_never_asked_of_the_database(
-    registry: PromptRegistry, name: str
-) -> None:
-    await register_versions(registry, 1)
-    for ask in (events(registry, name), set_label(registry, "staging", 1, name=name), archive(registry, name=name)):
-        with pytest.raises(NotFound):
-            await ask
+async def test_invalid_name_is_not_found_without_a_query(registry: PromptRegistry) -> None:
+    for name in ["a\0b", "A", "\ud7ff", "a" * 5_000_000]:
+        with row(name[:20]):
+            await register_versions(registry, 1)
+            for ask in (
+                events(registry, name),
+                set_label(registry, "staging", 1, name=name),
+                archive(registry, name=name),
+            ):
+                with pytest.raises(NotFound):
+                    await ask

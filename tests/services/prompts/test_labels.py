@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound
+from tests.rows import row
 from tests.services.prompt_registries import (
     NAME,
     archive,
@@ -23,7 +23,7 @@ from tests.support.databases import on_postgresql_too
 
 
 @on_postgresql_too
-async def test_label_is_set_moved_and_removed_and_each_answer_says_where_it_was(registry: PromptRegistry) -> None:
+async def test_label_is_set_moved_and_removed(registry: PromptRegistry) -> None:
     await register_versions(registry, 2)
     response = await set_label(registry, "staging", 1)
     assert (response.prompt.version, list(response.prompt.labels), response.previous_version) == (1, ["staging"], 0)
@@ -36,7 +36,7 @@ async def test_label_is_set_moved_and_removed_and_each_answer_says_where_it_was(
         await get(registry, label="staging")
 
 
-async def test_label_finds_its_version_and_the_answer_says_so(registry: PromptRegistry) -> None:
+async def test_label_finds_its_version(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     await set_label(registry, "staging", 2)
     await set_label(registry, "canary", 2)
@@ -57,7 +57,7 @@ async def test_production_is_in_force_and_without_it_the_newest(registry: Prompt
     assert (await get(registry)).version == 3
 
 
-async def test_absent_label_is_not_found_with_those_there_are_and_nothing_else_is_tried(
+async def test_unknown_label_is_not_found_and_the_error_lists_the_labels(
     registry: PromptRegistry,
 ) -> None:
     await register_versions(registry, 1)
@@ -71,7 +71,7 @@ async def test_absent_label_is_not_found_with_those_there_are_and_nothing_else_i
     assert raised.value.metadata == {"prompt": NAME, "label": "production", "labels": "canary, staging"}
 
 
-async def test_mover_who_has_not_seen_the_newest_move_is_told_where_the_label_is(registry: PromptRegistry) -> None:
+async def test_outdated_move_conflicts_with_the_current_version(registry: PromptRegistry) -> None:
     await register_versions(registry, 3)
     await set_label(registry, "production", 1, expected_version=0)
     await set_label(registry, "production", 2, expected_version=1)
@@ -87,7 +87,7 @@ async def test_mover_who_has_not_seen_the_newest_move_is_told_where_the_label_is
 
 
 @on_postgresql_too
-async def test_one_of_many_movers_at_once_wins(registry: PromptRegistry) -> None:
+async def test_one_of_many_concurrent_moves_succeeds(registry: PromptRegistry) -> None:
     await register_versions(registry, 5)
     await set_label(registry, "production", 1)
     moves = (set_label(registry, "production", version, expected_version=1) for version in (2, 3, 4, 5))
@@ -99,7 +99,7 @@ async def test_one_of_many_movers_at_once_wins(registry: PromptRegistry) -> None
     assert [answer.prompt.version for answer in moved] == [(await get(registry, label="production")).version]
 
 
-async def test_setting_what_is_set_already_leaves_no_trace(registry: PromptRegistry) -> None:
+async def test_setting_a_label_again_adds_no_event(registry: PromptRegistry) -> None:
     await register_versions(registry, 1)
     await set_label(registry, "staging", 1)
     before = await events(registry)
@@ -123,26 +123,27 @@ async def test_missing_prompt_and_missing_version_are_not_found(registry: Prompt
         await get(registry, label="staging")
 
 
-@pytest.mark.parametrize("label", ["a", "0", "production", "v1.2_x-y", "a" * 64])
-async def test_label_of_the_contract_is_taken(registry: PromptRegistry, label: str) -> None:
-    await register_versions(registry, 1)
-    assert list((await set_label(registry, label, 1)).prompt.labels) == [label]
+async def test_label_of_the_contract_is_taken(registry: PromptRegistry) -> None:
+    for label in ["a", "0", "production", "v1.2_x-y", "a" * 64]:
+        with row(label):
+            await register_versions(registry, 1)
+            assert label in (await set_label(registry, label, 1)).prompt.labels
 
 
-@pytest.mark.parametrize("label", ["", "latest", "Prod", "-a", ".a", "a b", "a/b", "a\n", "é", "a" * 65])
-async def test_any_other_label_is_refused(registry: PromptRegistry, label: str) -> None:
-    await register_versions(registry, 1)
-    with pytest.raises(InvalidRequest) as raised:
-        await set_label(registry, label, 1)
-    assert [violation.field for violation in raised.value.violations] == ["label"]
-    with pytest.raises(InvalidRequest) as raised:
-        await registry.register(prompt(labels=["ok", label]))
-    assert [violation.field for violation in raised.value.violations] == ["labels[1]"]
+async def test_any_other_label_is_refused(registry: PromptRegistry) -> None:
+    for label in ["", "latest", "Prod", "-a", ".a", "a b", "a/b", "a\n", "é", "a" * 65]:
+        with row(label):
+            await register_versions(registry, 1)
+            with pytest.raises(InvalidRequest) as raised:
+                await set_label(registry, label, 1)
+            assert [violation.field for violation in raised.value.violations] == ["label"]
+            with pytest.raises(InvalidRequest) as raised:
+                await registry.register(prompt(labels=["ok", label]))
+            assert [violation.field for violation in raised.value.violations] == ["labels[1]"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
+async def test_wrong_field_of_a_move_is_named(registry: PromptRegistry) -> None:
+    for fields, field in [
         ({"name": ""}, "name"),
         ({"version": -1}, "version"),
         ({"expected_version": -1}, "expected_version"),
@@ -150,13 +151,12 @@ async def test_any_other_label_is_refused(registry: PromptRegistry, label: str) 
         ({"actor": "a" * 257}, "actor"),
         ({"reason": "a\0"}, "reason"),
         ({"reason": "a" * 1025}, "reason"),
-    ],
-)
-async def test_wrong_field_of_a_move_is_named(registry: PromptRegistry, fields: dict[str, Any], field: str) -> None:
-    request = models_pb2.SetPromptLabelRequest(**({"name": NAME, "label": "staging", "version": 1} | fields))
-    with pytest.raises(InvalidRequest) as raised:
-        await registry.set_label(request)
-    assert [violation.field for violation in raised.value.violations] == [field]
+    ]:
+        with row(fields, field):
+            request = models_pb2.SetPromptLabelRequest(**({"name": NAME, "label": "staging", "version": 1} | fields))
+            with pytest.raises(InvalidRequest) as raised:
+                await registry.set_label(request)
+            assert [violation.field for violation in raised.value.violations] == [field]
 
 
 async def test_label_of_an_archived_version_is_refused(registry: PromptRegistry) -> None:
@@ -190,7 +190,7 @@ async def test_registration_that_is_refused_moves_no_label(registry: PromptRegis
     assert list((await get(registry)).labels) == ["staging"]
 
 
-async def test_labels_of_two_prompts_are_apart(registry: PromptRegistry) -> None:
+async def test_labels_of_two_prompts_are_separate(registry: PromptRegistry) -> None:
     await registry.register(prompt("a", labels=["staging"]))
     await registry.register(prompt("b"))
     with pytest.raises(NotFound):

@@ -50,7 +50,7 @@ async def assert_served(registry: PromptRegistry) -> None:
     assert (await with_system_prompt(request, registry)).conversation.messages[0].content == "text 1"
 
 
-async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_back(
+async def test_reads_continue_and_writes_are_unavailable_during_an_outage(
     postgresql_server: PostgreSQLServer, postgresql_url: str
 ) -> None:
     async with replica(postgresql_url) as here:
@@ -78,7 +78,7 @@ async def test_reads_go_on_and_writes_say_when_to_try_again_until_the_server_is_
         assert (await registry.register(prompt())).version == 5
 
 
-async def test_service_that_starts_before_its_database_knows_the_prompts_when_that_comes(
+async def test_prompts_are_loaded_when_the_database_becomes_available(
     postgresql_server: PostgreSQLServer, postgresql_url: str
 ) -> None:
     async with replica(postgresql_url) as before:

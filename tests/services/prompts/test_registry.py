@@ -22,6 +22,7 @@ from services.models.prompts.templates import VARIABLE, find_lookalikes, find_va
 from services.models.prompts.version import build_version
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PlatformError
+from tests.rows import row
 from tests.services.prompt_registries import load, open_database, prompt
 
 
@@ -42,7 +43,7 @@ def full_prompt() -> Any:
 # -------------------------------------------------------------------------------------------------------- versions
 
 
-async def test_first_version_says_all_that_it_holds(registry: PromptRegistry) -> None:
+async def test_first_version_has_all_fields(registry: PromptRegistry) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     request = full_prompt()
     response = await registry.register(request)
@@ -78,7 +79,7 @@ async def test_same_content_again_is_the_same_version(registry: PromptRegistry) 
     assert list(again.warnings) == []
 
 
-async def test_metadata_beside_the_same_content_is_not_stored_and_that_is_told(registry: PromptRegistry) -> None:
+async def test_metadata_of_identical_content_are_not_stored_with_a_warning(registry: PromptRegistry) -> None:
     await registry.register(prompt(metadata=models_pb2.PromptMetadata(author="a")))
     again = await registry.register(prompt(metadata=models_pb2.PromptMetadata(author="b"), commit_message="why"))
     assert not again.created
@@ -142,14 +143,12 @@ async def test_prompts_survive_a_restart_byte_for_byte(database_url: str) -> Non
     await database.close()
 
 
-async def test_version_is_in_the_database_before_it_is_answered_for(
-    database: Database, registry: PromptRegistry
-) -> None:
+async def test_version_is_stored_before_the_response(database: Database, registry: PromptRegistry) -> None:
     response = await registry.register(prompt())
     assert (await (await load(database)).resolve("support/answer")).prompt == response.prompt
 
 
-async def test_caller_who_leaves_at_any_point_leaves_memory_and_database_alike(
+async def test_cancelled_registration_keeps_memory_and_database_equal(
     database: Database, registry: PromptRegistry
 ) -> None:
     for turns in range(0, 60, 3):
@@ -168,7 +167,7 @@ async def test_caller_who_leaves_at_any_point_leaves_memory_and_database_alike(
     assert (await fresh.resolve("support/answer")).prompt.version == last
 
 
-async def test_version_that_another_process_stored_is_counted_and_taken_in(database_url: str) -> None:
+async def test_version_of_another_process_is_counted_and_loaded(database_url: str) -> None:
     ours, theirs = [await open_database(database_url) for _ in range(2)]
     here, there = await load(ours), await load(theirs)
     await there.register(prompt(content="theirs"))
@@ -189,7 +188,7 @@ async def test_chats_read_without_the_database(database: Database, registry: Pro
 # ------------------------------------------------------------------------------------------------------- not found
 
 
-async def test_unknown_prompt_is_told_with_the_nearest_names(registry: PromptRegistry) -> None:
+async def test_unknown_prompt_is_answered_with_similar_names(registry: PromptRegistry) -> None:
     await registry.register(prompt("support/answer"))
     with pytest.raises(NotFound) as raised:
         await registry.resolve("support/anser")
@@ -198,7 +197,7 @@ async def test_unknown_prompt_is_told_with_the_nearest_names(registry: PromptReg
     assert "support/anser; did you mean support/answer?" in raised.value.message
 
 
-async def test_unknown_version_is_told_with_the_newest_one(registry: PromptRegistry) -> None:
+async def test_unknown_version_is_answered_with_the_newest_one(registry: PromptRegistry) -> None:
     await registry.register(prompt())
     for version in (2, 2**31 - 1):
         with pytest.raises(NotFound) as raised:
@@ -217,9 +216,8 @@ async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegist
 # ------------------------------------------------------------------------------------------------------ validation
 
 
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
+def test_wrong_field_is_named() -> None:
+    for request_, field in [
         (prompt(name=""), "name"),
         (prompt(name="Support"), "name"),
         (prompt(name="-a"), "name"),
@@ -255,12 +253,11 @@ async def test_very_long_unknown_name_is_answered_shortly(registry: PromptRegist
             ),
             "defaults.response_format.schema_json",
         ),
-    ],
-)
-def test_wrong_field_is_named(request_: Any, field: str) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        build_version(request_)
-    assert [violation.field for violation in raised.value.violations] == [field]
+    ]:
+        with row(field):
+            with pytest.raises(InvalidRequest) as raised:
+                build_version(request_)
+            assert [violation.field for violation in raised.value.violations] == [field]
 
 
 async def test_every_wrong_field_is_named_at_once_and_nothing_is_stored(registry: PromptRegistry) -> None:
@@ -282,7 +279,7 @@ async def test_content_of_just_one_mebibyte_is_taken(registry: PromptRegistry) -
         (models_pb2.GetPromptRequest(name="a", version=1, label="b"), "label"),
     ],
 )
-async def test_wrong_question_is_refused(
+async def test_invalid_reference_is_refused(
     registry: PromptRegistry, request_: models_pb2.GetPromptRequest, field: str
 ) -> None:
     with pytest.raises(InvalidRequest) as raised:
@@ -334,7 +331,7 @@ async def test_large_prompts_make_smaller_pages(registry: PromptRegistry) -> Non
     assert [entry.name for entry in [*page.prompts, *rest.prompts]] == [f"p{number}" for number in range(6)]
 
 
-async def test_token_of_another_question_is_refused(registry: PromptRegistry) -> None:
+async def test_token_of_another_list_is_refused(registry: PromptRegistry) -> None:
     for number in range(3):
         await registry.register(prompt(f"p{number}"))
         await registry.register(prompt("p0", f"{number}"))
@@ -407,13 +404,13 @@ def test_variables_are_found_among_any_text_in_order_of_first_use(pieces: list[t
 
 
 @given(st.text(alphabet="{}a_1 \n", max_size=200))
-def test_any_text_can_be_scanned_and_what_is_found_stands_in_it(content: str) -> None:
+def test_any_text_can_be_scanned_for_variables(content: str) -> None:
     for name in find_variables(content):
         assert f"{{{{{name}}}}}" in content
 
 
 @given(st.text(alphabet="{}a_1 .\n\r\x85\u2028", max_size=100), st.text(alphabet="{}a \n", max_size=100))
-def test_lookalikes_are_found_on_the_lines_that_hold_them(content: str, rest: str) -> None:
+def test_lookalikes_are_found_on_their_lines(content: str, rest: str) -> None:
     lines = enumerate((content + rest).splitlines(), start=1)
     expected = [number for number, line in lines if set(DOUBLE_BRACES.findall(line)) - set(VARIABLES.findall(line))]
     assert list(find_lookalikes(content + rest)) == expected
@@ -444,7 +441,7 @@ def test_scanning_takes_time_in_proportion_to_the_text(content: str) -> None:
     assert time.thread_time() - began < 0.5
 
 
-async def test_braces_that_are_no_variable_are_warned_of_by_their_lines(registry: PromptRegistry) -> None:
+async def test_warning_for_braces_that_are_not_variables(registry: PromptRegistry) -> None:
     response = await registry.register(prompt(content="{{ok}}\n{{ secret text }}\n\n{{user.name}}"))
     assert list(response.prompt.variables) == ["ok"]
     assert [(warning.code, warning.field) for warning in response.warnings] == [("NOT_A_VARIABLE", "content")]
@@ -464,7 +461,7 @@ async def test_errors_never_quote_the_prompt(registry: PromptRegistry) -> None:
         {name: st.text(alphabet="{}ab\\", max_size=20) for name in ("a", "b", "aa", "ab", "ba", "bb")}
     ),
 )
-def test_values_stand_where_their_variables_stood_and_nothing_else_changes(content: str, some: dict[str, str]) -> None:
+def test_rendering_replaces_only_the_variables(content: str, some: dict[str, str]) -> None:
     values = {name: some.get(name, name) for name in find_variables(content)}
     expected = ""
     end = 0

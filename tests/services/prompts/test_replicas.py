@@ -40,7 +40,7 @@ async def replicas(database_url: str) -> AsyncIterator[tuple[Replica, Replica]]:
         yield here, there
 
 
-async def test_every_change_is_seen_by_another_replica_within_a_second(replicas: tuple[Replica, Replica]) -> None:
+async def test_every_change_reaches_another_replica_within_a_second(replicas: tuple[Replica, Replica]) -> None:
     here, there = replicas
     await register_versions(here.registry, 2)
     await there.sees(shows(version=2, content="text 2"))
@@ -53,7 +53,7 @@ async def test_every_change_is_seen_by_another_replica_within_a_second(replicas:
     assert await versions(here.registry, include_archived=True) == [2, 1]
 
 
-async def test_replica_that_has_not_heard_yet_decides_by_the_database(database_url: str) -> None:
+async def test_outdated_replica_decides_by_the_database(database_url: str) -> None:
     ours, theirs = [await open_database(database_url) for _ in range(2)]
     here, deaf = await load(ours), await load(theirs)
     await register_versions(here, 2)
@@ -69,7 +69,7 @@ async def test_replica_that_has_not_heard_yet_decides_by_the_database(database_u
     await theirs.close()
 
 
-async def test_replicas_that_write_at_once_agree_in_the_end(replicas: tuple[Replica, Replica]) -> None:
+async def test_replicas_with_concurrent_writes_become_equal(replicas: tuple[Replica, Replica]) -> None:
     here, there = (replica.registry for replica in replicas)
     writes = [
         registry.register(prompt(content=f"text {number}", labels=[f"label-{number}"]))
@@ -86,7 +86,7 @@ async def test_replicas_that_write_at_once_agree_in_the_end(replicas: tuple[Repl
     assert sorted(labels) == [f"label-{number}" for number in range(10)]
 
 
-async def test_loading_again_at_any_time_neither_loses_nor_repeats(database_url: str) -> None:
+async def test_repeated_loading_neither_loses_nor_repeats_prompts(database_url: str) -> None:
     async with replica(database_url) as running:
         registry = running.registry
 
@@ -103,7 +103,7 @@ async def test_loading_again_at_any_time_neither_loses_nor_repeats(database_url:
         assert await versions(registry) == list(range(20, 0, -1))
 
 
-async def test_registry_that_has_read_nothing_yet_says_so_and_can_write(database_url: str) -> None:
+async def test_registry_before_its_first_load_is_unavailable_and_can_write(database_url: str) -> None:
     """The service may start without its database: then nobody knows what prompts there are."""
     database = await open_database(database_url)
     registry = PromptRegistry(database)
@@ -123,7 +123,7 @@ async def test_registry_that_has_read_nothing_yet_says_so_and_can_write(database
     await database.close()
 
 
-async def test_older_database_in_the_place_of_a_newer_is_what_counts(database_url: str) -> None:
+async def test_restored_older_database_replaces_the_memory(database_url: str) -> None:
     """An operator has restored a backup."""
     database = await open_database(database_url)
     registry = await load(database)

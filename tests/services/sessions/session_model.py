@@ -1,4 +1,4 @@
-"""What the Session Service promises, in a few lines of plain Python: dictionaries and lists, and no database.
+"""A model of the Session Service in plain Python: dictionaries and lists, and no database.
 
 Every operation returns what a caller may see of its outcome, as plain values, or the reason of its error.
 """

@@ -1,4 +1,4 @@
-"""A session, and a user, hold so much and no more; and what is large is read by a few at a time."""
+"""Bounds of sessions and memories; and few large sessions are read at a time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
+from tests.rows import row
 from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
@@ -38,7 +39,7 @@ async def begin(service: Service, messages: int, size: int = 0) -> None:
     await service.turns.BeginTurn(request)
 
 
-async def test_a_session_takes_messages_until_it_is_full_and_again_when_it_is_truncated(
+async def test_session_is_full_of_messages_until_it_is_truncated(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "MAX_SESSION_MESSAGES", 3)
@@ -56,7 +57,7 @@ async def test_a_session_takes_messages_until_it_is_full_and_again_when_it_is_tr
 
 
 @on_postgresql_too
-async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_truncated(
+async def test_session_is_full_of_bytes_until_it_is_truncated(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = said("user", "x" * 100).ByteSize()
@@ -75,21 +76,20 @@ async def test_a_session_takes_bytes_until_it_is_full_and_again_when_it_is_trunc
         assert await connection.scalar(select(tables.sessions.c.message_bytes)) == 3 * size
 
 
-@pytest.mark.parametrize(
-    ("messages", "size", "field"),
-    [(-1, 0, "append_messages"), (1, -1, "append_bytes"), (1001, 0, "messages"), (1, 2**40, "messages")],
-)
-async def test_a_turn_that_could_never_be_appended_does_not_begin(
-    service: Service, messages: int, size: int, field: str
-) -> None:
-    refused = await failure_of(begin(service, messages, size))
-    assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+async def test_a_turn_that_could_never_be_appended_does_not_begin(service: Service) -> None:
+    for messages, size, field in [
+        (-1, 0, "append_messages"),
+        (1, -1, "append_bytes"),
+        (1001, 0, "messages"),
+        (1, 2**40, "messages"),
+    ]:
+        with row(messages, size, field):
+            refused = await failure_of(begin(service, messages, size))
+            assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
 
 
 @on_postgresql_too
-async def test_the_newest_request_ids_are_remembered_and_the_oldest_forgotten(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_oldest_request_ids_are_deleted(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appends, "REMEMBERED_REQUESTS", 3)
     for number in range(20):
         await service.append("x", request_id=f"{number}")
@@ -100,7 +100,9 @@ async def test_the_newest_request_ids_are_remembered_and_the_oldest_forgotten(
         assert await connection.scalar(select(func.count()).select_from(tables.appends)) <= 6
 
 
-async def test_a_user_has_so_many_values_and_may_change_each(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_values_is_limited_and_each_can_be_replaced(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def put(key: str, user_id: str = "ann") -> pb.PutMemoryRequest:
         return pb.PutMemoryRequest(user_id=user_id, key=key, value_json="1")
 
@@ -113,7 +115,7 @@ async def test_a_user_has_so_many_values_and_may_change_each(service: Service, m
 
 
 @on_postgresql_too
-async def test_a_user_s_data_is_removed_by_and_by(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_data_of_a_user_is_deleted_in_batches(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PURGE_BATCH", 3)
     monkeypatch.setattr(store, "PURGE_MESSAGES", 4)
     for number in range(7):
@@ -127,7 +129,7 @@ async def test_a_user_s_data_is_removed_by_and_by(service: Service, monkeypatch:
 
 
 @pytest.mark.parametrize("limit", ["LARGE_BYTES", "LARGE_MESSAGES"])
-async def test_large_sessions_are_read_by_a_few_at_a_time_and_small_ones_at_once(
+async def test_few_large_sessions_are_read_at_a_time(
     service: Service, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     await service.append("hello")
@@ -142,7 +144,7 @@ async def test_large_sessions_are_read_by_a_few_at_a_time_and_small_ones_at_once
     assert (await waiting).next_sequence == 2
 
 
-async def test_an_append_of_many_and_large_messages_comes_back_as_it_was(service: Service) -> None:
+async def test_append_of_many_large_messages_is_returned_unchanged(service: Service) -> None:
     """It is stored by several statements."""
     messages = [said("user", f"{number}" * size) for number, size in enumerate([1] * 250 + [700_000] * 4 + [1])]
     await service.append(*messages)
@@ -151,7 +153,7 @@ async def test_an_append_of_many_and_large_messages_comes_back_as_it_was(service
     assert [entry.sequence for entry in answer.messages] == list(range(1, 256))
 
 
-async def test_an_append_can_leave_its_messages_out_of_the_answer(service: Service) -> None:
+async def test_append_can_omit_its_messages_from_the_response(service: Service) -> None:
     for duplicate in (False, True):
         answer = await service.append("a", "b", request_id="r", omit_messages=True)
         assert (list(answer.messages), answer.next_sequence, answer.duplicate) == ([], 3, duplicate)

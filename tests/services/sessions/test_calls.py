@@ -14,6 +14,7 @@ from proto import sessions_pb2 as pb
 from services.sessions import store, tables
 from services.sessions.main import MIGRATIONS
 from services.shared.database import Database
+from tests.rows import row
 from tests.services.session_service import START, Service, said, served
 from tests.services.storage.notes import quiet_log
 from tests.support.databases import on_postgresql_too
@@ -56,34 +57,30 @@ async def test_an_empty_request_makes_a_session_with_an_id_of_its_own(service: S
 
 
 @on_postgresql_too
-async def test_an_id_can_be_had_once(service: Service) -> None:
+async def test_id_of_a_session_is_unique(service: Service) -> None:
     await service.create("mine", title="first")
     failure = await service.fail("CreateSession", pb.CreateSessionRequest(session_id="mine", title="second"))
     assert (failure.code, failure.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SESSION_EXISTS")
     assert (await service.call("GetSession", pb.GetSessionRequest(session_id="mine"))).title == "first"
 
 
-@pytest.mark.parametrize(
-    ("name", "request_type", "fields"),
-    [
+async def test_session_of_another_user_is_not_found(service: Service) -> None:
+    for name, request_type, fields in [
         ("GetSession", pb.GetSessionRequest, {}),
         ("DeleteSession", pb.DeleteSessionRequest, {}),
         ("AppendMessages", pb.AppendMessagesRequest, {"messages": [{"role": "user"}]}),
         ("ListMessages", pb.ListMessagesRequest, {}),
         ("GetContext", pb.GetContextRequest, {}),
         ("TruncateMessages", pb.TruncateMessagesRequest, {"from_sequence": 1}),
-    ],
-)
-async def test_another_user_s_session_looks_exactly_like_none(
-    service: Service, name: str, request_type: type, fields: dict[str, object]
-) -> None:
-    await service.create("s", user_id="ann")
-    theirs = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
-    await service.call(name, request_type(session_id="s", **fields))
-    await service.call("DeleteUserData", pb.DeleteUserDataRequest(user_id="ann"))
-    none = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
-    assert theirs._replace(request_id="") == none._replace(request_id="")
-    assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
+    ]:
+        with row(name):
+            await service.create("s", user_id="ann")
+            theirs = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
+            await service.call(name, request_type(session_id="s", **fields))
+            await service.call("DeleteUserData", pb.DeleteUserDataRequest(user_id="ann"))
+            none = await service.fail(name, request_type(session_id="s", user_id="bob", **fields))
+            assert theirs._replace(request_id="") == none._replace(request_id="")
+            assert (theirs.code, theirs.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
 
 
 @on_postgresql_too
@@ -103,7 +100,7 @@ async def test_each_user_has_ids_of_their_own(service: Service) -> None:
     assert await list_ids(service, user_id="bob") == [["main"]]
 
 
-async def test_another_user_s_id_is_taken_as_any_free_one(service: Service) -> None:
+async def test_id_of_another_user_is_free(service: Service) -> None:
     await service.create("hers", user_id="ann", ttl=Duration(seconds=60))
     answers = []
     for name in ("hers", "free"):
@@ -114,7 +111,7 @@ async def test_another_user_s_id_is_taken_as_any_free_one(service: Service) -> N
     assert answers[0] == answers[1]
 
 
-async def test_whoever_names_no_user_gets_the_only_one_or_nobody_s_or_must_name_one(service: Service) -> None:
+async def test_call_without_a_user_finds_the_only_session_or_the_one_without_a_user(service: Service) -> None:
     whose = pb.GetSessionRequest(session_id="main")
     await service.create("main", user_id="ann")
     failure = await service.fail("CreateSession", pb.CreateSessionRequest(session_id="main"))
@@ -142,9 +139,7 @@ async def test_sessions_of_one_id_used_at_the_same_instant_are_listed_once_each(
     assert await list_ids(service, page_size=1) == [["main"]] * 3
 
 
-async def test_sessions_from_before_ids_belonged_to_users_are_there_with_what_they_hold(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_sessions_from_before_ids_per_user_are_migrated(database_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "sessions" / "migrations"
     folder.mkdir(parents=True)
     for script in sorted(MIGRATIONS.glob("000[12]_*.py")):
@@ -173,7 +168,7 @@ async def test_sessions_from_before_ids_belonged_to_users_are_there_with_what_th
             assert (await connection.execute(select(tables.messages))).all() == []
 
 
-async def test_the_owner_finds_the_session_and_nobody_s_session_is_no_user_s(service: Service) -> None:
+async def test_users_find_only_their_own_sessions(service: Service) -> None:
     await service.create("owned", user_id="ann")
     await service.create("nobodys")
     assert (await service.call("GetSession", pb.GetSessionRequest(session_id="owned", user_id="ann"))).user_id == "ann"
@@ -182,7 +177,7 @@ async def test_the_owner_finds_the_session_and_nobody_s_session_is_no_user_s(ser
 
 
 @on_postgresql_too
-async def test_a_removed_session_is_gone_with_its_messages(service: Service) -> None:
+async def test_deleted_session_is_gone_with_its_messages(service: Service) -> None:
     await service.create("s")
     await service.append("a secret")
     await service.call("DeleteSession", pb.DeleteSessionRequest(session_id="s"))
@@ -228,7 +223,7 @@ async def test_a_page_ends_before_it_is_too_large_for_a_client(service: Service)
     assert [len(page) for page in pages] == [15, 5]
 
 
-async def test_a_token_of_another_question_is_refused(service: Service) -> None:
+async def test_token_of_another_query_is_refused(service: Service) -> None:
     for name in ("a", "b", "c"):
         await service.create(name, user_id="ann")
     token = (await service.call("ListSessions", pb.ListSessionsRequest(page_size=1))).next_page_token
@@ -240,7 +235,7 @@ async def test_a_token_of_another_question_is_refused(service: Service) -> None:
     assert len((await service.call("ListSessions", other_size)).sessions) == 2
 
 
-async def test_an_expired_session_is_as_good_as_gone(service: Service) -> None:
+async def test_expired_session_is_invisible(service: Service) -> None:
     await service.create("short", user_id="ann", ttl=Duration(seconds=10))
     await service.append("hello", session_id="short")
     service.clock.advance(9)
@@ -259,7 +254,7 @@ async def test_an_expired_session_is_as_good_as_gone(service: Service) -> None:
     assert await service.sequences("short") == []
 
 
-async def test_each_write_gives_a_session_its_whole_life_again(service: Service) -> None:
+async def test_each_write_renews_the_time_to_live(service: Service) -> None:
     created = await service.create("s", ttl=Duration(seconds=10))
     service.clock.advance(9)
     await service.append("still here")
@@ -270,7 +265,7 @@ async def test_each_write_gives_a_session_its_whole_life_again(service: Service)
     assert session.create_time == created.create_time
 
 
-async def test_a_clock_set_back_makes_no_session_older(service: Service) -> None:
+async def test_clock_that_is_set_back_ages_no_session(service: Service) -> None:
     created = await service.create("s")
     service.clock.advance(-3600)
     await service.append("hello")
@@ -279,9 +274,7 @@ async def test_a_clock_set_back_makes_no_session_older(service: Service) -> None
 
 
 @on_postgresql_too
-async def test_expired_sessions_are_removed_for_good_and_others_stay(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_expired_sessions_are_purged(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PURGE_BATCH", 3)
     for number in range(5):
         await service.create(f"{number}", ttl=Duration(seconds=1))
@@ -293,7 +286,7 @@ async def test_expired_sessions_are_removed_for_good_and_others_stay(
 
 
 @on_postgresql_too
-async def test_the_migrations_leave_the_tables_that_the_program_knows(service: Service) -> None:
+async def test_migrations_create_the_tables_of_the_program(service: Service) -> None:
     def describe(connection: Connection) -> dict[str, tuple[set[str], list[str]]]:
         inspector = inspect(connection)
         return {

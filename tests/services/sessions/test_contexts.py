@@ -1,4 +1,4 @@
-"""The window of a conversation that a model is sent."""
+"""Contexts: the window of a conversation that is sent to a model."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_calls_and_results_in_parts_stay_together_too(service: Service) ->
     assert await window(service, 6) == [1, 2, 3, 4, 5, 6]
 
 
-async def test_ids_that_are_used_again_in_every_turn_confuse_nobody(service: Service) -> None:
+async def test_repeated_call_ids_belong_to_their_turns(service: Service) -> None:
     for _ in range(3):
         await service.append(said("user"), called("call_1"), answered("call_1"), said("assistant"))
     assert await window(service, 8) == [5, 6, 7, 8, 9, 10, 11, 12]
@@ -105,13 +105,13 @@ async def test_instructions_at_the_head_are_kept(service: Service) -> None:
     assert await window(service, 8) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-async def test_a_conversation_that_the_assistant_opens_is_whole_when_it_fits(service: Service) -> None:
+async def test_conversation_that_begins_with_the_assistant_is_a_whole_window(service: Service) -> None:
     await service.append(said("assistant"), said("user"), said("assistant"))
     assert await window(service, 3) == [1, 2, 3]
     assert await window(service, 2) == [2, 3]
 
 
-async def test_a_result_without_its_call_hides_nothing_when_all_fits(service: Service) -> None:
+async def test_result_without_its_call_hides_no_message_that_fits(service: Service) -> None:
     await service.append(said("user"), answered("lost"), said("assistant"))
     assert await window(service, 3) == [1, 2, 3]
 
@@ -126,14 +126,14 @@ async def test_a_window_can_be_of_tokens(service: Service) -> None:
 
 
 @on_postgresql_too
-async def test_a_window_far_into_a_long_history_is_found(service: Service) -> None:
+async def test_window_of_a_long_history(service: Service) -> None:
     await service.append(said("user"), *[said("assistant")] * 350)
     await service.append(said("user"))
     assert await window(service, 351) == [352]
     assert len(await window(service, 352)) == 352
 
 
-async def test_a_history_too_large_for_one_answer_says_so(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_history_too_large_for_one_response_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contexts, "MAX_CONTEXT_BYTES", 10_000)
     for _ in range(4):
         await service.append("x" * 3_000)
@@ -156,7 +156,7 @@ def test_tokens_are_estimated_from_text_and_media() -> None:
     st.integers(min_value=0, max_value=15),
 )
 @settings(max_examples=100)
-def test_no_window_is_too_long_or_parts_a_call_from_its_result(kinds: list[str], limit: int) -> None:
+def test_windows_keep_limits_and_calls_with_their_results(kinds: list[str], limit: int) -> None:
     messages = [conversation_message(kind) for kind in kinds]
     chosen = Window(Limits(messages=limit, tokens=None))
     entries = [entry_of(message, n) for n, message in enumerate(messages, start=1)]

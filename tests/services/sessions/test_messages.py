@@ -51,7 +51,7 @@ async def test_fields_of_a_newer_contract_are_kept(service: Service) -> None:
     assert page.messages[0].message.SerializeToString() == newer.SerializeToString()
 
 
-async def test_an_append_answers_with_the_sequences(service: Service) -> None:
+async def test_append_returns_the_sequences(service: Service) -> None:
     first = await service.append("a", "b")
     assert [entry.sequence for entry in first.messages] == [1, 2]
     assert [entry.message.content for entry in first.messages] == ["a", "b"]
@@ -68,14 +68,14 @@ async def test_an_append_with_one_bad_message_appends_none(service: Service) -> 
 
 
 @on_postgresql_too
-async def test_a_thousand_messages_go_in_at_once(service: Service) -> None:
+async def test_append_of_a_thousand_messages(service: Service) -> None:
     appended = await service.append(*["x"] * 1000)
     assert appended.next_sequence == 1001
     assert await service.sequences() == list(range(1, 1001))
 
 
 @on_postgresql_too
-async def test_64_writers_at_once_leave_no_gap_and_no_twin(service: Service) -> None:
+async def test_64_concurrent_writers_leave_no_gap_and_no_duplicate(service: Service) -> None:
     answers = await asyncio.gather(*(service.append(str(number)) for number in range(64)))
     assert sorted(answer.messages[0].sequence for answer in answers) == list(range(1, 65))
     page = await service.call("ListMessages", pb.ListMessagesRequest(session_id="s", page_size=100))
@@ -84,7 +84,7 @@ async def test_64_writers_at_once_leave_no_gap_and_no_twin(service: Service) -> 
 
 
 @on_postgresql_too
-async def test_writers_of_many_sessions_do_not_disturb_each_other(service: Service) -> None:
+async def test_writers_of_different_sessions_are_independent(service: Service) -> None:
     for number in range(8):
         await service.create(f"s{number}")
     await asyncio.gather(*(service.append("x", "y", session_id=f"s{number % 8}") for number in range(64)))
@@ -92,7 +92,7 @@ async def test_writers_of_many_sessions_do_not_disturb_each_other(service: Servi
         assert await service.sequences(f"s{number}") == list(range(1, 17))
 
 
-async def test_a_repeated_request_appends_nothing_and_is_answered_as_the_first_time(service: Service) -> None:
+async def test_repeated_request_appends_nothing_and_returns_the_first_result(service: Service) -> None:
     first = await service.append("a", "b", request_id="r")
     await service.append("c")
     again = await service.append("a", "b", request_id="r")
@@ -134,7 +134,7 @@ async def test_an_append_that_expects_another_sequence_conflicts(service: Servic
 
 
 @on_postgresql_too
-async def test_of_many_who_expect_the_same_sequence_one_wins(service: Service) -> None:
+async def test_one_of_many_appends_with_the_same_expected_sequence_succeeds(service: Service) -> None:
     async def attempt() -> str:
         try:
             await service.append("mine", expected_next_sequence=1)
@@ -152,7 +152,7 @@ async def test_a_repeated_request_does_not_conflict_with_itself(service: Service
 
 
 @on_postgresql_too
-async def test_a_cancelled_append_is_whole_or_absent_and_blocks_nobody(service: Service) -> None:
+async def test_cancelled_append_is_complete_or_absent_and_blocks_no_other(service: Service) -> None:
     for number in range(20):
         request = pb.AppendMessagesRequest(session_id="s", messages=[said("user", "x")] * 3)
         call = service.stub.AppendMessages(request)
@@ -195,7 +195,7 @@ async def test_a_page_of_messages_ends_before_it_is_too_large_for_a_client(servi
     assert second.next_page_token
 
 
-async def test_a_list_that_goes_on_leaves_out_nothing_that_was_appended_meanwhile(service: Service) -> None:
+async def test_later_pages_contain_messages_that_were_appended_meanwhile(service: Service) -> None:
     await service.append("a", "b", "c")
     page = await service.call("ListMessages", pb.ListMessagesRequest(session_id="s", page_size=2))
     await service.append("d")
@@ -212,7 +212,7 @@ async def test_a_token_of_the_other_direction_is_refused(service: Service) -> No
 
 
 @on_postgresql_too
-async def test_truncating_removes_the_end_and_gives_its_place_to_the_next(service: Service) -> None:
+async def test_truncated_sequences_are_used_again(service: Service) -> None:
     await service.append(*"abcde")
     answer = await service.call("TruncateMessages", pb.TruncateMessagesRequest(session_id="s", from_sequence=4))
     assert (answer.removed_count, answer.next_sequence) == (2, 4)
@@ -220,7 +220,7 @@ async def test_truncating_removes_the_end_and_gives_its_place_to_the_next(servic
     assert await service.sequences() == [1, 2, 3, 4]
 
 
-async def test_truncating_behind_the_end_removes_nothing(service: Service) -> None:
+async def test_truncating_after_the_end_deletes_nothing(service: Service) -> None:
     await service.append("a")
     before = await service.call("GetSession", pb.GetSessionRequest(session_id="s"))
     for sequence in (2, 1000):

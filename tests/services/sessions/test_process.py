@@ -1,4 +1,4 @@
-"""The Session Service as a process: how it starts, what it says, and what a kill leaves behind."""
+"""The Session Service as a process: its start, its output, and the state after a kill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import grpc
-import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import func, select
@@ -20,7 +19,7 @@ from services.sessions.expiry import purge_expired_sessions
 from services.sessions.tables import sessions
 from services.shared.logs import open_log
 from tests.services.session_service import Service, served
-from tests.support.processes import EXIT_CONFIG, By, run, running
+from tests.support.processes import EXIT_CONFIG, run, running
 
 CALL_SECONDS = 20.0
 
@@ -33,10 +32,9 @@ def refused(directory: Path, **settings: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("by", ["path", "module"])
-async def test_it_starts_says_where_and_drains_on_sigterm(tmp_path: Path, by: By) -> None:
+async def test_service_starts_and_drains_on_sigterm(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with running("sessions", tmp_path, by=by) as service:
+    with running("sessions", tmp_path, as_module=True) as service:
         assert service.line == f"sessions: listening on {service.address}, data in {data}/sessions.db"
         async with grpc.aio.insecure_channel(service.address) as channel:
             health = health_pb2_grpc.HealthStub(channel)
@@ -48,7 +46,7 @@ async def test_it_starts_says_where_and_drains_on_sigterm(tmp_path: Path, by: By
     assert [file.name for file in data.iterdir()] == ["sessions.db"]
 
 
-async def test_it_serves_from_postgresql_without_saying_the_password(tmp_path: Path, postgresql_url: str) -> None:
+async def test_service_on_postgresql_does_not_print_the_password(tmp_path: Path, postgresql_url: str) -> None:
     url = postgresql_url.replace("postgres@", "postgres:hunter2@")
     with running("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service:
         assert ", data in postgresql://" in service.line

@@ -1,4 +1,4 @@
-"""Whose turn it is in a session."""
+"""Turns of a session."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import sessions_pb2, turns_pb2
 from proto.models_pb2 import WindowPolicy
 from services.sessions.store import TURN_LEASE_SECONDS
+from tests.rows import row
 from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import Failure, failure_of
@@ -43,7 +44,7 @@ def told(failure: Failure) -> tuple[grpc.StatusCode, str]:
     return failure.code, failure.reason
 
 
-async def test_a_turn_begins_with_what_it_answers(service: Service) -> None:
+async def test_turn_begins_with_the_history(service: Service) -> None:
     await service.append(said("user", "a"), said("assistant", "b"), said("user", "c"))
     begun = await begin(service, window=WindowPolicy(max_messages=1))
     request = sessions_pb2.GetContextRequest(session_id="s", window=WindowPolicy(max_messages=1))
@@ -65,7 +66,7 @@ async def test_the_same_turn_begins_again(service: Service) -> None:
 
 
 @on_postgresql_too
-async def test_of_many_turns_one_begins(service: Service) -> None:
+async def test_one_of_many_concurrent_turns_begins(service: Service) -> None:
     async def attempt(number: int) -> str:
         try:
             await begin(service, f"{number}")
@@ -82,19 +83,19 @@ async def test_an_append_of_the_turn_ends_it(service: Service) -> None:
     await begin(service, "other")
 
 
-async def test_an_append_of_nobody_does_not_end_the_turn(service: Service) -> None:
+async def test_append_without_a_turn_does_not_end_the_turn(service: Service) -> None:
     await begin(service)
     await service.append("a")
     assert told(await failure_of(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
 
 
-async def test_an_append_of_a_turn_that_is_not_the_session_s_is_refused(service: Service) -> None:
+async def test_append_of_another_turn_is_refused(service: Service) -> None:
     await begin(service)
     assert told(await failure_of(service.append("a", turn_id="other"))) == (ABORTED, "TURN_LOST")
     assert await service.sequences() == []
 
 
-async def test_a_repeated_append_of_a_turn_is_answered_as_the_first_time(service: Service) -> None:
+async def test_repeated_append_of_a_turn_returns_the_first_result(service: Service) -> None:
     await begin(service)
     first = await service.append("a", turn_id="t", request_id="t", expected_next_sequence=1)
     again = await service.append("a", turn_id="t", request_id="t", expected_next_sequence=1)
@@ -122,13 +123,13 @@ async def test_an_extended_turn_lasts_for_another_lease(service: Service) -> Non
     assert told(await failure_of(begin(service, "other"))) == (ABORTED, "SESSION_BUSY")
 
 
-async def test_a_turn_whose_lease_is_over_is_appended_when_no_other_has_begun(service: Service) -> None:
+async def test_turn_with_an_expired_lease_is_appended_if_no_other_has_begun(service: Service) -> None:
     await begin(service)
     service.clock.advance(TURN_LEASE_SECONDS * 10)
     assert (await service.append("a", turn_id="t")).next_sequence == 2
 
 
-async def test_a_session_that_is_truncated_takes_the_turn_back(service: Service) -> None:
+async def test_truncation_ends_the_turn(service: Service) -> None:
     await service.append("a")
     await begin(service)
     request = sessions_pb2.TruncateMessagesRequest(session_id="s", from_sequence=1)
@@ -141,7 +142,7 @@ async def test_a_session_that_is_truncated_takes_the_turn_back(service: Service)
     await begin(service, "other")
 
 
-async def test_a_turn_says_whose_its_session_is_and_stays_there(service: Service) -> None:
+async def test_turn_returns_its_user_and_stays_in_the_session(service: Service) -> None:
     """Whoever named no user goes on by naming the one that it was found to be."""
     begun = await begin(service)
     assert begun.user_id == "ann"
@@ -156,7 +157,7 @@ async def test_a_turn_says_whose_its_session_is_and_stays_there(service: Service
 
 
 @on_postgresql_too
-async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
+async def test_recreated_session_has_no_turn(service: Service) -> None:
     await begin(service)
     await service.call("DeleteSession", sessions_pb2.DeleteSessionRequest(session_id="s"))
     await end(service)
@@ -165,23 +166,22 @@ async def test_a_session_made_anew_is_no_turn_s(service: Service) -> None:
     assert told(await failure_of(service.append("a", turn_id="t"))) == (ABORTED, "TURN_LOST")
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
+async def test_refused_turn_has_no_lease(service: Service) -> None:
+    for fields, reason in [
         ({"session_id": "none"}, "SESSION_NOT_FOUND"),
         ({"user_id": "bob"}, "SESSION_NOT_FOUND"),
         ({"expected_next_sequence": 7}, "SEQUENCE_CONFLICT"),
         ({"turn_id": ""}, "INVALID_REQUEST"),
         ({"turn_id": "t" * 65}, "INVALID_REQUEST"),
         ({"window": WindowPolicy(max_messages=-1)}, "INVALID_REQUEST"),
-    ],
-)
-async def test_a_turn_that_is_refused_holds_nothing(service: Service, fields: dict[str, Any], reason: str) -> None:
-    assert (await failure_of(begin(service, **fields))).reason == reason
-    await begin(service, "other")
+    ]:
+        with row(fields, reason):
+            assert (await failure_of(begin(service, **fields))).reason == reason
+            await begin(service, "other")
+            await end(service, "other")
 
 
-async def test_a_turn_is_no_use_of_the_session(service: Service) -> None:
+async def test_turn_does_not_count_as_a_use(service: Service) -> None:
     """A session lives on after it was written to; that somebody began to answer is nothing that was said."""
     before = await service.call("GetSession", sessions_pb2.GetSessionRequest(session_id="s"))
     await begin(service)

@@ -1,4 +1,4 @@
-"""What the storage layer promises, on SQLite and PostgreSQL alike."""
+"""The storage layer's guarantees, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def test_a_write_cancelled_between_statements_leaves_nothing(database: Dat
     assert await names(database) == ["next"]
 
 
-async def test_thread_of_a_connection_that_was_given_up_is_waited_for(sqlite_file: Path) -> None:
+async def test_close_waits_for_threads_of_abandoned_connections(sqlite_file: Path) -> None:
     """It tells what it has done to an event loop, which may be closed by then."""
     going_on = threading.Event()
 
@@ -227,7 +227,7 @@ async def test_writes_cancelled_at_any_moment_are_whole_or_absent(database: Data
     await put(database, "still works")
 
 
-async def test_whoever_is_cancelled_twice_leaves_nothing_that_waits_for_ever(database: Database) -> None:
+async def test_task_cancelled_twice_does_not_block_forever(database: Database) -> None:
     """The second time while the connection is being closed for the first."""
     await put(database, "a")
     for first, second in itertools.product(range(0, 16, 2), range(4)):

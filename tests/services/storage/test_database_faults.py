@@ -1,4 +1,4 @@
-"""What callers and operators see when the storage fails."""
+"""Faults of the storage, as callers and operators see them."""
 
 from __future__ import annotations
 

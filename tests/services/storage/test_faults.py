@@ -1,4 +1,4 @@
-"""What callers see when the storage fails under a transaction, and what is stored then."""
+"""Faults of the storage during a transaction: the errors of callers, and the stored state."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def refuse_one_more(database: Database, release: asyncio.Event) -> None:
         release.set()
 
 
-async def test_a_writer_who_finds_no_free_connection_is_told_to_come_back(database_url: str, tmp_path: Path) -> None:
+async def test_writer_without_a_free_connection_is_busy(database_url: str, tmp_path: Path) -> None:
     scopes = ["a"] if database_url.startswith("sqlite") else ["a", "b", "c", "d", "e"]
     async with opened(database_url, tmp_path) as database:
         await hold(database, scopes, asyncio.Event())
@@ -72,7 +72,7 @@ async def test_a_writer_who_finds_no_free_connection_is_told_to_come_back(databa
         assert await names(database) == ["in time"]
 
 
-async def test_a_writer_who_waits_for_another_s_lock_is_told_to_come_back(postgresql_url: str, tmp_path: Path) -> None:
+async def test_writer_without_a_lock_is_busy(postgresql_url: str, tmp_path: Path) -> None:
     async with opened(postgresql_url, tmp_path) as database:
         await hold(database, ["a"], asyncio.Event())
         assert database.available
@@ -81,9 +81,7 @@ async def test_a_writer_who_waits_for_another_s_lock_is_told_to_come_back(postgr
 # ------------------------------------------------------------------------------------------- conflicts
 
 
-async def test_two_writers_who_lock_each_other_out_both_get_through(
-    postgresql_url: str, tmp_path: Path, patient_storage: None
-) -> None:
+async def test_both_writers_of_a_deadlock_succeed(postgresql_url: str, tmp_path: Path, patient_storage: None) -> None:
     """PostgreSQL ends one of the two; it is run again, and once more if it was quicker than the other."""
     runs = 0
     meeting = asyncio.Barrier(2)

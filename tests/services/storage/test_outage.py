@@ -112,7 +112,7 @@ async def test_a_copy_is_loaded_when_the_server_comes_for_the_first_time_and_aga
         await wait_for(["a", "b"])
 
 
-async def test_a_server_that_answers_nobody_is_away(
+async def test_silent_server_is_unavailable(
     postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     """Nothing is refused and nothing comes back, as when a network parts; there are more callers than connections."""
@@ -129,7 +129,7 @@ async def test_a_server_that_answers_nobody_is_away(
         await eventually(lambda: put(database, "after"))
 
 
-async def test_callers_who_leave_a_server_that_answers_nobody_are_let_go(
+async def test_callers_of_a_silent_server_can_be_cancelled(
     postgresql_server: PostgreSQLServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     async with opened(postgresql_url, tmp_path) as database:

@@ -1,4 +1,4 @@
-"""Copies in memory follow what is stored, whoever has stored it."""
+"""Copies in memory follow the stored data of all writers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_a_commit_of_one_s_own_is_seen_too(reader: Database) -> None:
     await copy.wait(lambda: copy.names == ["own"], SOON)
 
 
-async def test_every_copy_of_a_process_is_told(writer: Database, reader: Database) -> None:
+async def test_every_copy_of_a_process_is_refreshed(writer: Database, reader: Database) -> None:
     copies = [await watched(reader), Copy(reader)]
     await reader.watch(copies[1].load)
     await put(writer, "a")
@@ -150,7 +150,7 @@ async def test_a_first_load_that_fails_fails_the_watch(reader: Database) -> None
         await reader.watch(load)
 
 
-async def test_a_closed_database_tells_nobody_anything(writer: Database, reader: Database) -> None:
+async def test_closed_database_refreshes_no_copy(writer: Database, reader: Database) -> None:
     copy = await watched(reader)
     await reader.close()
     await put(writer, "late")

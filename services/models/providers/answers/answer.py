@@ -2,7 +2,7 @@
 
 Every dialect builds its answers here, whole or piece by piece, so that Chat and ChatStream cannot disagree. An answer
 is a list of blocks in the order of their keys, which the dialect chooses. Pieces that arrive together leave together:
-`take_chunks` joins neighbours of one block into one chunk.
+`drain_chunks` joins neighbours of one block into one chunk.
 
 Whatever a provider sends, an answer has at most MAX_BLOCKS blocks, and whole parts of at most MAX_PARTS_BYTES.
 """
@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from proto import models_pb2
+from services.models.providers.answers.blocks import Block, fill_call, fill_part, fits_short_form
 from services.models.providers.answers.logprobs import HeldLogprobs
-from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.answers.usage_counts import CountedTokens
 from services.models.providers.errors.faults import Fault
-from services.models.providers.history.call_ids import made_id
+from services.models.providers.names import made_id
 from services.models.validation.limits import MAX_PARTS
 from services.shared.tokens import estimate_tokens, text_bytes
 
-BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
+MAX_CHARACTERS = 16 * 1024 * 1024
+"""Of an answer, whose text its response says twice."""
 
 MAX_BLOCKS = MAX_PARTS
 """Far above what any model writes, every piece of text with sources of its own a block; and no more are taken back."""
@@ -37,22 +37,6 @@ much shorter: to look through a long block with each of many short events would 
 
 MAX_CITED_BYTES = 8 * 1024 * 1024
 """Of the citations that come in pieces: what was quoted, in the end, is a part of the answer."""
-
-
-@dataclass(slots=True)
-class _Block:
-    kind: BlockKind
-    held: Pieces = field(default_factory=Pieces)
-    call_index: int = 0
-    call_id: str = ""
-    call_name: str = ""
-    state: models_pb2.ProviderState | None = None
-    redacted: bool = False
-    citations_json: str = ""
-
-    def part_bytes(self) -> int:
-        """About how large a part is that holds it all."""
-        return self.held.utf8_bytes() + len(self.citations_json) + (len(self.state.data) if self.state else 0)
 
 
 class Answer:
@@ -88,13 +72,13 @@ class Answer:
         """Of all parts that were given out whole."""
         self.waiting_bytes = 0
         """Of what its decoder holds until more has come."""
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: dict[int, Block] = {}
         self._call_ids: set[str] = set()
         self._free_call_key = 0
         """The first key behind all tool calls: a search from the beginning would take longer with every call."""
         self._chunks: list[models_pb2.ChatChunk] = []
         self._pending: list[str] = []
-        self._pending_block: _Block | None = None
+        self._pending_block: Block | None = None
         self._logprobs: HeldLogprobs | None = None
         self._next_index = 0
         self._compared = 0
@@ -132,7 +116,7 @@ class Answer:
         if block is None:
             if not piece:
                 return
-            block = self._begin(key, _Block(kind))
+            block = self._begin(key, Block(kind))
         self._grow(block, piece)
 
     def open_tool_call(self, key: int, call_id: str, name: str) -> int:
@@ -149,7 +133,7 @@ class Answer:
         if not call_id or call_id in self._call_ids:
             call_id = self._make_call_id(index)
         self._call_ids.add(call_id)
-        self._begin(key, _Block("tool_call", call_index=index, call_id=call_id, call_name=name))
+        self._begin(key, Block("tool_call", call_index=index, call_id=call_id, call_name=name))
         self.flush()
         delta = models_pb2.ToolCallDelta(index=index, id=call_id, name=name)
         self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
@@ -211,7 +195,7 @@ class Answer:
 
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
         """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
-        block = self._blocks.get(key) or self._begin(key, _Block("opaque"))
+        block = self._blocks.get(key) or self._begin(key, Block("opaque"))
         block.state = state
         block.redacted = redacted
         self.flush()
@@ -245,17 +229,17 @@ class Answer:
         if self.finish_reason == "stop" and refusals:
             self.finish_reason = "refusal"
 
-    def _begin(self, key: int, block: _Block) -> _Block:
+    def _begin(self, key: int, block: Block) -> Block:
         if len(self._blocks) >= MAX_BLOCKS:
             raise Fault("OUTPUT_LIMIT")
         self._blocks[key] = block
         return block
 
-    def _settle(self, block: _Block) -> None:
+    def _settle(self, block: Block) -> None:
         if block.held.carry:
             self._grow(block, block.held.settle())
 
-    def _grow(self, block: _Block, piece: str) -> None:
+    def _grow(self, block: Block, piece: str) -> None:
         if not piece.isascii() or block.held.carry:
             piece = block.held.fit(piece)
         if not piece:
@@ -267,7 +251,7 @@ class Answer:
 
     # ------------------------------------------------------------------------------------------- reading
 
-    def take_chunks(self) -> list[models_pb2.ChatChunk]:
+    def drain_chunks(self) -> list[models_pb2.ChatChunk]:
         """The chunks for everything that was added since the last call; their `index` goes on from there."""
         self.flush()
         chunks, self._chunks = self._chunks, []
@@ -301,7 +285,7 @@ class Answer:
         block = self._blocks.get(key)
         return self._text(block) if block else ""
 
-    def _text(self, block: _Block) -> str:
+    def _text(self, block: Block) -> str:
         text = block.held.text()
         return text + "".join(self._pending) if block is self._pending_block else text
 
@@ -322,13 +306,13 @@ class Answer:
             calls = sorted([block for block in blocks if block.kind == "tool_call"], key=lambda block: block.call_index)
             for block in calls:
                 call = message.tool_calls.add()
-                _fill_call(call, block)
+                fill_call(call, block)
                 self._name_tool(call)
             response.tool_calls.extend(message.tool_calls)
-        if not _fits_short_form(blocks):
+        if not fits_short_form(blocks):
             for block in blocks:
                 part = message.parts.add()
-                _fill_part(part, block)
+                fill_part(part, block)
                 self._name_owner(part)
                 self._name_tool(part.tool_call)
         response.model = self.model
@@ -347,7 +331,7 @@ class Answer:
         return estimate_tokens(self.text_bytes + sum(map(text_bytes, self._pending)))
 
     def flush(self) -> None:
-        """Puts what was added since the last chunk into one, which `take_chunks` gives."""
+        """Puts what was added since the last chunk into one, which `drain_chunks` gives."""
         block = self._pending_block
         if block is None:
             if self._logprobs is not None:
@@ -369,7 +353,7 @@ class Answer:
         if self._logprobs is not None:
             self._tell_logprobs(block)
 
-    def _tell_logprobs(self, block: _Block | None) -> None:
+    def _tell_logprobs(self, block: Block | None) -> None:
         """Puts those that no chunk has told into the chunk of a piece of `block`, which was the last, if there is any;
         pieces of a refusal have none."""
         told = self._logprobs.take_untold() if self._logprobs is not None else None
@@ -379,46 +363,15 @@ class Answer:
             self._emit(models_pb2.ChatChunk())
         self._chunks[-1].logprobs.CopyFrom(told)
 
-    def _emit_part(self, block: _Block) -> None:
+    def _emit_part(self, block: Block) -> None:
         self.parts_bytes += block.part_bytes()
         if self.parts_bytes > MAX_PARTS_BYTES:
             raise Fault("OUTPUT_LIMIT")
         chunk = models_pb2.ChatChunk()
-        _fill_part(chunk.completed_part, block)
+        fill_part(chunk.completed_part, block)
         self._emit(chunk)
 
     def _emit(self, chunk: models_pb2.ChatChunk) -> None:
         chunk.index = self._next_index
         self._next_index += 1
         self._chunks.append(chunk)
-
-
-def _fits_short_form(blocks: list[_Block]) -> bool:
-    """Whether `content` and `tool_calls` say it all: at most one text, before the calls, nothing opaque or cited."""
-    for place, block in enumerate(blocks):
-        if block.state or block.citations_json:
-            return False
-        if block.kind != "tool_call" and (block.kind != "text" or place > 0):
-            return False
-    return True
-
-
-def _fill_part(part: models_pb2.ContentPart, block: _Block) -> None:
-    part.citations_json = block.citations_json
-    if block.state is not None:
-        part.provider_state.CopyFrom(block.state)
-    if block.kind == "text":
-        part.text = block.held.text()
-    elif block.kind == "reasoning" or (block.kind == "opaque" and block.redacted):
-        part.reasoning.text = block.held.text()
-        part.reasoning.redacted = block.redacted
-    elif block.kind == "refusal":
-        part.refusal = block.held.text()
-    elif block.kind == "tool_call":
-        _fill_call(part.tool_call, block)
-
-
-def _fill_call(call: models_pb2.ToolCall, block: _Block) -> None:
-    call.id = block.call_id
-    call.name = block.call_name
-    call.arguments_json = block.held.text()

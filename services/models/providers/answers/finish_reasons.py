@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.answers.values import read_word
+from services.models.providers.errors.faults import Fault
 
 OTHER = "other"
 """The reason that every unknown word stands for."""
@@ -132,7 +133,7 @@ def finish_word(value: Any) -> str:
 
     Raises Fault for a word that is too long for one.
     """
-    word = word_of(value.get("type") if isinstance(value, dict) else value)
+    word = read_word(value.get("type") if isinstance(value, dict) else value)
     return "" if _plain(word) in UNFINISHED else word
 
 

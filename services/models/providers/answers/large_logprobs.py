@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.models.providers.errors.faults import Fault, read_object
+from services.models.providers.answers.values import read_object
+from services.models.providers.errors.faults import Fault
 from services.shared.large_json import PIECE_BYTES
 
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'

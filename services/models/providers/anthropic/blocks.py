@@ -17,12 +17,11 @@ from services.models.providers.anthropic.kept_blocks import (
     type_of,
 )
 from services.models.providers.anthropic.media import media_block
-from services.models.providers.anthropic.notices import Notices
 from services.models.providers.base import HISTORY_FIELD
+from services.models.providers.requests.translation import Translation
 from services.models.providers.state.container_state import Container, container_in
 from services.models.providers.state.opaque_state import NOT_OWN
 from services.shared import json_text
-from services.shared.errors import InvalidRequest
 
 PlacedPart = tuple[str, models_pb2.ContentPart]
 """A part with its path."""
@@ -35,20 +34,20 @@ def kind_of(block: Block) -> str:
 
 
 class BlockEncoder:
-    """The blocks of each message of one request. Raises InvalidRequest for media that Messages does not take."""
+    """The blocks of each message of one request. Refuses media that Messages does not take."""
 
-    def __init__(self, state_owner: str, marks: CacheMarks, notices: Notices, *, signs_thoughts: bool) -> None:
-        self._state_owner = state_owner
-        self._signs_thoughts = signs_thoughts
+    def __init__(self, marks: CacheMarks, translation: Translation) -> None:
         self._marks = marks
-        self._notices = notices
+        self._translation = translation
+        self._state_owner = translation.target.state_owner
+        self._signs_thoughts = translation.target.facts.signs_thoughts
         self.container = ""
         """The id of the newest container that an answer names."""
 
     # -------------------------------------------------------------------------------------------- text and media
 
     def plain(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
-        """Those of a message that has text and media only. Raises InvalidRequest for one that says nothing.
+        """Those of a message that has text and media only. Refuses one that says nothing.
 
         One that is history would make every later request fail, so there are no blocks of it.
         """
@@ -63,9 +62,10 @@ class BlockEncoder:
 
     def _leave_out(self, path: str) -> None:
         if path != HISTORY_FIELD:
-            raise InvalidRequest.field(path, "holds white space only, which Messages refuses; send a text")
+            self._translation.refuse(path, "holds white space only, which Messages refuses; send a text")
+            return
         text = "a message that holds white space only was left out; Messages refuses such"
-        self._notices.append(models_pb2.Notice(code="EMPTY_MESSAGE_DROPPED", field=path, message=text))
+        self._translation.tell("EMPTY_MESSAGE_DROPPED", path, text)
 
     def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
         """The blocks of texts and media, and the white space that has no text beside it.
@@ -78,7 +78,7 @@ class BlockEncoder:
         pieces = leading
         for path, part in parts:
             if part.HasField("media"):
-                blocks.append(self._marks.mark(media_block(part.media, f"{path}.media", self._notices), part, path))
+                blocks.append(self._marks.mark(media_block(part.media, f"{path}.media", self._translation), part, path))
                 pieces = leading
             elif part.text.strip():
                 block, pieces = _text_block(part.text), [*leading, part.text]
@@ -131,7 +131,7 @@ class BlockEncoder:
     def _leave_out_thought(self, part: models_pb2.ContentPart, path: str) -> None:
         self._marks.refuse(part, path, "reasoning")
         text = "reasoning can only go back to the provider that signed it; this part was not sent"
-        self._notices.append(models_pb2.Notice(code="REASONING_DROPPED", field=path, message=text))
+        self._translation.tell("REASONING_DROPPED", path, text)
 
     def _is_own(self, part: models_pb2.ContentPart) -> bool:
         return part.provider_state.provider == self._state_owner
@@ -146,7 +146,8 @@ class BlockEncoder:
         """Tells of state that is another provider's, or is lost in a session's history; refuses what only claims to be
         this one's."""
         if self._is_own(part) and not path.startswith(HISTORY_FIELD):
-            raise InvalidRequest.field(f"{path}.provider_state.data", NOT_OWN)
+            self._translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+            return
         kind = part.WhichOneof("kind")
         if kind == "reasoning":
             # That is told of the whole part.
@@ -155,7 +156,7 @@ class BlockEncoder:
         if kind is None:
             self._marks.refuse(part, path, "what was not sent")
             text = "only the provider that made this part can read it, such as a call of its own tool; it was not sent"
-        self._notices.append(models_pb2.Notice(code="PROVIDER_STATE_DROPPED", field=path, message=text))
+        self._translation.tell("PROVIDER_STATE_DROPPED", path, text)
 
     def _replayed(self, part: models_pb2.ContentPart, path: str) -> Block:
         """The provider's own block, byte for byte, which may have a mark already."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.anthropic.notices import Notices, changed, dropped
+from services.models.providers.requests.translation import Translation
 from services.shared import json_text
 
 Block = Any
@@ -36,8 +36,8 @@ class Marked(NamedTuple):
 class CacheMarks:
     """The marks of one request: at most four are taken, and none for an hour after one for five minutes."""
 
-    def __init__(self, notices: Notices) -> None:
-        self._notices = notices
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
         self._any = False
         self._short_before = False
 
@@ -51,9 +51,8 @@ class CacheMarks:
     def refuse(self, part: models_pb2.ContentPart, path: str, what: str) -> None:
         """Says that a mark stands where none can be."""
         if part.HasField("cache"):
-            self._notices.append(
-                dropped(f"{path}.cache", f"Messages takes no cache mark on {what}; it was sent without")
-            )
+            problem = f"Messages takes no cache mark on {what}; it was sent without"
+            self._translation.tell_dropped(f"{path}.cache", problem)
 
     def place(self, *lists: list[Block]) -> None:
         """Puts the marks on the blocks of `lists`, which stand in the order of the body, and unwraps them.
@@ -70,7 +69,7 @@ class CacheMarks:
                 continue
             blocks[index] = marked.block
             message = f"Messages takes at most {MAX_MARKS} cache marks; the last ones were sent"
-            self._notices.append(dropped(marked.path, message))
+            self._translation.tell_dropped(marked.path, message)
 
     def _control(self, marked: Marked) -> dict[str, str]:
         if not marked.cache.HasField("ttl"):
@@ -83,11 +82,11 @@ class CacheMarks:
         is_long = seconds - FIVE_MINUTES > ONE_HOUR - seconds
         if is_long and self._short_before:
             message = "Messages takes no mark for an hour after one for five minutes; five minutes were sent"
-            self._notices.append(changed(field, message))
+            self._translation.tell_changed(field, message)
             return "5m"
         if seconds not in (FIVE_MINUTES, ONE_HOUR):
             nearest = "an hour was" if is_long else "five minutes were"
-            self._notices.append(changed(field, f"Messages keeps for five minutes or an hour; {nearest} sent"))
+            self._translation.tell_changed(field, f"Messages keeps for five minutes or an hour; {nearest} sent")
         if is_long:
             return "1h"
         self._short_before = True

@@ -14,8 +14,7 @@ from services.models.providers.anthropic.stream import MessageDecoder
 from services.models.providers.base import Conversation, Dialect, Encoded, HistoryRules, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import ANTHROPIC_NAMES
+from services.models.providers.names import ANTHROPIC_NAMES, CallIdRules
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is sent. The newer 2026-10-21 refuses `temperature`, `top_p` and `top_k` outright, even

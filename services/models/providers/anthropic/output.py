@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from proto import models_pb2
-from services.models.providers.anthropic.notices import Notices, changed
 from services.models.providers.facts import ModelFacts
-from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.requests.translation import Translation
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
 from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import text_in
+from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT
 from services.shared import json_text
-from services.shared.errors import InvalidRequest
 
 ANSWER_TOOL = "genai_platform_answer_"
 """How the names of such tools begin."""
@@ -27,20 +27,22 @@ SCHEMA_FIELD = "response_format.schema_json"
 ANY_OBJECT = '{"type":"object","additionalProperties":true}'
 """The schema of JSON that is held to none."""
 
-Way = Literal["text", "schema", "tool"]
+OutputMode = Literal["text", "schema", "tool"]
 """How the answer comes: as it likes, held to the schema by the provider, or taken by a tool."""
 
 
-def way_of_answer(request: models_pb2.ChatRequest, facts: ModelFacts, *, adapt: bool) -> Way:
-    """Raises InvalidRequest for a form that Messages does not have and that cannot be had in another way."""
+def choose_mode(facts: ModelFacts, translation: Translation) -> OutputMode:
+    """The mode of the answer. Refuses a form that Messages does not have and that cannot be had in another way."""
+    request, adapts = translation.request, translation.adapts
     wanted = request.response_format.type
     if not request.HasField("response_format") or wanted == "text":
         return "text"
     if wanted == "json_schema":
-        return "schema" if facts.schema_output == "native" and not (adapt and _limit_of(request)) else "tool"
-    if wanted == "json_object" and adapt:
+        return "schema" if facts.schema_output == "native" and not (adapts and _limit_of(request)) else "tool"
+    if wanted == "json_object" and adapts:
         return "tool"
-    raise InvalidRequest.field("response_format.type", f"Messages has no {wanted}; use json_schema")
+    translation.refuse("response_format.type", f"Messages has no {wanted}; use json_schema")
+    return "text"
 
 
 def _limit_of(request: models_pb2.ChatRequest) -> str:
@@ -48,28 +50,29 @@ def _limit_of(request: models_pb2.ChatRequest) -> str:
     return first_limit(request.response_format.schema_json, typed=ANTHROPIC_OUTPUT.typed)
 
 
-def output_format(wanted: models_pb2.ResponseFormat, notices: Notices, *, adapt: bool) -> dict[str, Any]:
+def output_format(wanted: models_pb2.ResponseFormat, translation: Translation) -> dict[str, Any]:
     """The schema as `output_config.format`, which always holds the answer to it."""
     schema_json = wanted.schema_json
-    if adapt:
+    if translation.adapts:
         schema_json = mend_schema(schema_json, with_items=False)
         schema_json, changes = fit_schema(schema_json, ANTHROPIC_OUTPUT, SCHEMA_FIELD, "Anthropic")
-        notices.extend(changes)
+        translation.notices.extend(changes)
     return {"type": "json_schema", "schema": json_text.raw(schema_json)}
 
 
-def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, model: str, notices: Notices) -> dict[str, Any]:
-    """The tool that takes the answer. Raises InvalidRequest for a schema that is not one of an object."""
+def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, translation: Translation) -> dict[str, Any]:
+    """The tool that takes the answer. Refuses a schema that is not one of an object."""
+    model = translation.target.model
     description = "Takes the final answer to the user. Give the whole answer here, and nowhere else."
     if wanted.type == "json_schema":
         lack, schema_json = "does not enforce this schema", mend_schema(wanted.schema_json, with_items=False)
         if text_in(json_text.raw_members(schema_json).get("type")) != "object":
-            raise InvalidRequest.field(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
+            translation.refuse(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
     else:
         lack, schema_json = "has no JSON mode", ANY_OBJECT
         description += " Its arguments are the JSON object that was asked for, with whatever members that needs."
     duty = " and must be called" if facts.forced_tool_choice else ", which it need not call"
-    notices.append(changed("response_format", f"{model} {lack}; it was given a tool that takes the answer{duty}"))
+    translation.tell_changed("response_format", f"{model} {lack}; it was given a tool that takes the answer{duty}")
     return {
         "name": (ANSWER_TOOL + (wanted.name or "response"))[:MAX_NAME_LENGTH],
         "description": description,

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from proto import models_pb2
-from services.models.providers.anthropic.notices import Notices, changed, dropped
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.parameters import NEUTRAL
-from services.shared.errors import InvalidRequest
+from services.models.providers.notices import changed, dropped
+from services.models.providers.requests.parameters import NEUTRAL
+from services.models.providers.requests.translation import Translation
 
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 20_480, "max": 24_576}
 """The efforts, the weakest first, and the budget that each stands for where there is only the other form.
@@ -48,23 +48,23 @@ class Length(NamedTuple):
     """The longest that the model gives; None where that is not known."""
 
 
-def choose_reasoning(
-    wanted: models_pb2.ReasoningConfig, facts: ModelFacts, model: str, length: Length, notices: Notices
-) -> Reasoning:
-    """What to send for `wanted`; what changed in the effort is told. Raises InvalidRequest for an effort that no model
+def choose_reasoning(facts: ModelFacts, length: Length, translation: Translation) -> Reasoning:
+    """What to send for the request's reasoning; what changed in the effort is told. Refuses an effort that no model
     knows."""
+    wanted = translation.request.reasoning
     if facts.can_reason is False:
         if wanted.effort not in ("", "none") or wanted.HasField("budget_tokens") or wanted.include_text:
-            notices.append(dropped("reasoning", f"{model} does not reason; it was not sent"))
+            translation.tell_dropped("reasoning", f"{translation.target.model} does not reason; it was not sent")
         return Reasoning()
-    return _Choice(wanted, facts.reasoning, model, length, notices).choose()
+    return _Choice(facts.reasoning, length, translation).choose()
 
 
-def pass_reasoning(wanted: models_pb2.ReasoningConfig, notices: Notices) -> Reasoning:
-    """What to send for `wanted` when the provider is to judge it as it is."""
+def pass_reasoning(translation: Translation) -> Reasoning:
+    """What to send for the request's reasoning when the provider is to judge it as it is."""
+    wanted = translation.request.reasoning
     if wanted.effort == "none":
         if wanted.HasField("budget_tokens"):
-            notices.append(_dropped_beside_none())
+            translation.notices.append(_dropped_beside_none())
         return Reasoning({"type": "disabled"})
     if wanted.HasField("budget_tokens"):
         thinking: dict[str, Any] = {"type": "enabled", "budget_tokens": wanted.budget_tokens}
@@ -75,38 +75,32 @@ def pass_reasoning(wanted: models_pb2.ReasoningConfig, notices: Notices) -> Reas
     return Reasoning(_with_display(thinking, wanted), wanted.effort or None)
 
 
-def fit_sampling(parameters: dict[str, Any], model: str, notices: Notices) -> None:
+def fit_sampling(parameters: dict[str, Any], translation: Translation) -> None:
     """Takes out of `parameters` what does not go with thinking; what says nothing does."""
     for name in ("temperature", "top_k", "top_p"):
         value = parameters.get(name)
         if value is None or value == NEUTRAL.get(name) or (name == "top_p" and value >= MIN_TOP_P):
             continue
         del parameters[name]
-        notices.append(dropped(f"config.{name}", f"{model} does not take this {name} while it thinks; it was not sent"))
+        problem = f"{translation.target.model} does not take this {name} while it thinks; it was not sent"
+        translation.tell_dropped(f"config.{name}", problem)
 
 
-def without_thinking(reasoning: Reasoning, why: str, notices: Notices) -> Reasoning:
+def without_thinking(reasoning: Reasoning, why: str, translation: Translation) -> Reasoning:
     """The same without thinking, where something else in the request rules that out; an effort needs none."""
     if reasoning.effort is None:
-        notices.append(dropped("reasoning", f"{why}; it was not sent"))
+        translation.tell_dropped("reasoning", f"{why}; it was not sent")
     else:
-        notices.append(changed("reasoning", f"{why}; only the effort was sent"))
+        translation.tell_changed("reasoning", f"{why}; only the effort was sent")
     return Reasoning(effort=reasoning.effort)
 
 
 class _Choice:
-    def __init__(
-        self,
-        wanted: models_pb2.ReasoningConfig,
-        facts: ReasoningFacts | None,
-        model: str,
-        length: Length,
-        notices: Notices,
-    ) -> None:
-        self._wanted = wanted
-        self._model = model
+    def __init__(self, facts: ReasoningFacts | None, length: Length, translation: Translation) -> None:
+        self._wanted = translation.request.reasoning
+        self._model = translation.target.model
         self._length = length
-        self._notices = notices
+        self._translation = translation
         self._efforts = tuple(word for word in facts.efforts if word != "none") if facts else ()
         self._may_stop = facts is None or not facts.efforts or "none" in facts.efforts
         self._on_by_default = facts is not None and facts.on_by_default
@@ -126,11 +120,11 @@ class _Choice:
 
     def _none(self) -> Reasoning:
         if self._wanted.HasField("budget_tokens"):
-            self._notices.append(_dropped_beside_none())
+            self._translation.notices.append(_dropped_beside_none())
         if self._may_stop or not self._on_by_default:
             return Reasoning({"type": "disabled"})
         weakest = self._efforts[0]
-        self._change("reasoning.effort", f"{self._model} always reasons; effort {weakest} was sent")
+        self._translation.tell_changed("reasoning.effort", f"{self._model} always reasons; effort {weakest} was sent")
         return self._thinking({"type": "adaptive"} if self._adaptive else None, weakest)
 
     def _budget(self) -> Reasoning:
@@ -148,12 +142,12 @@ class _Choice:
     def _effort_for_budget(self) -> Reasoning:
         field = "reasoning.budget_tokens"
         if self._wanted.effort:
-            self._drop(field, f"{self._model} takes an effort instead, which was sent")
+            self._translation.tell_dropped(field, f"{self._model} takes an effort instead, which was sent")
             return self._effort()
         words = self._efforts or tuple(word for word in BUDGETS if word != "minimal")
         enough = (word for word in words if BUDGETS.get(word, 0) >= self._wanted.budget_tokens)
         effort = next(enough, words[-1])
-        self._change(field, f"{self._model} takes no budget; effort {effort} was sent")
+        self._translation.tell_changed(field, f"{self._model} takes no budget; effort {effort} was sent")
         return self._thinking({"type": "adaptive"} if self._adaptive else None, effort)
 
     def _effort(self) -> Reasoning:
@@ -162,7 +156,8 @@ class _Choice:
             return self._thinking({"type": "adaptive"} if self._adaptive else None, self._nearest_effort(word))
         budget = BUDGETS.get(word)
         if budget is None:
-            raise InvalidRequest.field("reasoning.effort", f"must be one of none, {', '.join(BUDGETS)}")
+            self._translation.refuse("reasoning.effort", f"must be one of none, {', '.join(BUDGETS)}")
+            return Reasoning()
         if self._efforts:
             # It weighs the effort by itself, but without a budget it would not think at all.
             return self._fit_budget(budget, "reasoning.effort")._replace(effort=self._nearest_effort(word))
@@ -179,7 +174,7 @@ class _Choice:
             return self._thinking({"type": "adaptive"}, None)
         if wanted.include_text:
             message = f"{self._model} reasons only when asked to; set an effort or a budget beside it"
-            self._drop("reasoning.include_text", message)
+            self._translation.tell_dropped("reasoning.include_text", message)
         return Reasoning()
 
     def _nearest_effort(self, word: str) -> str:
@@ -188,10 +183,11 @@ class _Choice:
         if not efforts or word in efforts:
             return word
         if word not in BUDGETS:
-            raise InvalidRequest.field("reasoning.effort", f"{self._model} takes {', '.join(efforts)}")
+            self._translation.refuse("reasoning.effort", f"{self._model} takes {', '.join(efforts)}")
+            return word
         weaker = [effort for effort in efforts if BUDGETS.get(effort, 0) <= BUDGETS[word]]
         nearest = weaker[-1] if weaker else efforts[0]
-        self._change("reasoning.effort", f"{self._model} does not take {word}; {nearest} was sent")
+        self._translation.tell_changed("reasoning.effort", f"{self._model} does not take {word}; {nearest} was sent")
         return nearest
 
     def _fit_budget(self, budget: int, field: str | None) -> Reasoning:
@@ -204,7 +200,7 @@ class _Choice:
         if longest is not None and longest <= MIN_BUDGET:
             whose = f"the longest answer of {self._model}" if length is None else "config.max_tokens"
             message = f"{whose} leaves no room for {MIN_BUDGET} tokens of reasoning; no budget was sent"
-            self._drop("reasoning", message)
+            self._translation.tell_dropped("reasoning", message)
             return Reasoning()
         fitted = max(budget, MIN_BUDGET)
         if longest is not None and fitted >= longest:
@@ -224,12 +220,6 @@ class _Choice:
 
     def _thinking(self, thinking: dict[str, Any] | None, effort: str | None) -> Reasoning:
         return Reasoning(_with_display(thinking, self._wanted) if thinking else None, effort)
-
-    def _drop(self, field: str, message: str) -> None:
-        self._notices.append(dropped(field, message))
-
-    def _change(self, field: str, message: str) -> None:
-        self._notices.append(changed(field, message))
 
 
 def _dropped_beside_none() -> models_pb2.Notice:

@@ -21,13 +21,13 @@ from services.models.providers.anthropic.reasoning import (
 )
 from services.models.providers.anthropic.turns import Turns, gather
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.end_users import fit_end_user
 from services.models.providers.facts import ModelFacts
 from services.models.providers.http_request import HttpRequest
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import fit
+from services.models.providers.requests.end_users import fit_end_user
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import fit
+from services.models.providers.requests.translation import Translation
 from services.shared import json_text
-from services.shared.errors import InvalidRequest
 
 PROVIDER = "anthropic"
 
@@ -54,20 +54,21 @@ class _Encoding:
         self._conversation = conversation
         self._request = conversation.request
         self._target = target
-        self._adapt = self._request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
-        self._facts = target.facts if self._adapt else _unknown(target.facts)
-        self._parameters, self._notices = fit(self._request, target.facts, target.model)
-        self._marks = CacheMarks(self._notices)
+        self._translation = Translation(self._request, target)
+        self._facts = target.facts if self._translation.adapts else _unknown(target.facts)
+        self._parameters, notices = fit(self._request, target.facts, target.model)
+        self._translation.notices.extend(notices)
+        self._marks = CacheMarks(self._translation)
 
     def encoded(self, *, stream: bool) -> Encoded:
         request, target = self._request, self._target
         turns = self._turns()
         parallel_tool_calls = self._parameters.pop("parallel_tool_calls", None)
-        way = output.way_of_answer(request, self._facts, adapt=self._adapt)
-        tools_and_choice = self._tools(way, parallel_tool_calls)
+        mode = output.choose_mode(self._facts, self._translation)
+        tools_and_choice = self._tools(mode, parallel_tool_calls)
         self._marks.place(tools_and_choice.get("tools", []), *turns.blocks())
         reasoning = self._reasoning(turns, tools_and_choice.get("tool_choice", {}))
-        output_config = self._output_config(way, reasoning)
+        output_config = self._output_config(mode, reasoning)
 
         body: dict[str, Any] = {"model": target.model, "messages": turns.turns}
         if turns.system:
@@ -83,81 +84,82 @@ class _Encoding:
         if output_config:
             body["output_config"] = output_config
         if request.end_user_id:
-            end_user = fit_end_user(request, MAX_END_USER_LENGTH, "Anthropic", self._notices)
+            end_user = fit_end_user(request, MAX_END_USER_LENGTH, "Anthropic", self._translation.notices)
             body["metadata"] = {"user_id": end_user}
         body["stream"] = True
         if reasoning.max_tokens:
             body["max_tokens"] = reasoning.max_tokens
-        self._notices.extend(merge_options(body, request, target.default_options_json, PROVIDER))
+        self._translation.raise_refusals()
+        self._translation.notices.extend(merge_options(body, request, target.default_options_json, PROVIDER))
         # Required, unlike everywhere else.
         body.setdefault("max_tokens", _default_length(target.facts))
         streams = stream or (target.can_stream and _is_long(body["max_tokens"]))
         if not streams:
             del body["stream"]
-        return Encoded(HttpRequest(PATH, json_text.encode(body)), self._notices, streams)
+        return Encoded(HttpRequest(PATH, json_text.encode(body)), self._translation.notices, streams)
 
     def _turns(self) -> Turns:
-        system_turns = self._target.facts.system_turns
-        turns = gather(self._conversation, self._target, self._marks, self._notices, system_turns=system_turns)
-        if not turns.turns:
-            raise InvalidRequest.field("messages", "must hold a user message; Messages takes no system message alone")
+        translation = self._translation
+        turns = gather(self._conversation, self._marks, translation)
+        if not turns.turns and not translation.violations:
+            translation.refuse("messages", "must hold a user message; Messages takes no system message alone")
         if not self._facts.prefill and turns.is_prefilled():
-            raise InvalidRequest.field(
-                turns.newest,
-                f"{self._target.model} does not go on with an assistant's message; end with a user or tool message",
+            problem = (
+                f"{self._target.model} does not go on with an assistant's message; end with a user or tool message"
             )
+            translation.refuse(turns.newest, problem)
         if turns.is_prefilled() and turns.trim_beginning():
             text = "Messages takes no beginning of an answer that ends in white space; it was sent without that"
-            self._notices.append(models_pb2.Notice(code="PREFILL_TRIMMED", field=turns.newest, message=text))
+            translation.tell("PREFILL_TRIMMED", turns.newest, text)
         return turns
 
-    def _tools(self, way: output.Way, parallel_tool_calls: bool | None) -> dict[str, Any]:
+    def _tools(self, mode: output.OutputMode, parallel_tool_calls: bool | None) -> dict[str, Any]:
         """The tools and the choice between them, one that takes the answer included."""
-        if way != "tool" and not self._request.tools:
+        if mode != "tool" and not self._request.tools:
             return {}
-        request, facts, model = self._request, self._facts, self._target.model
+        request, facts, translation = self._request, self._facts, self._translation
         encoded = [self._tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)]
         choice = tools.wanted_choice(request)
         # A call that is required is no answer yet, and needs no form of one.
-        if way == "tool" and choice.get("type") not in tools.FORCED:
-            tool = output.answer_tool(request.response_format, facts, model, self._notices)
+        if mode == "tool" and choice.get("type") not in tools.FORCED:
+            tool = output.answer_tool(request.response_format, facts, translation)
             choice = tools.choice_of_answer(choice, tool["name"], facts, other_tools=bool(encoded))
             encoded.append(tool)
-        choice = tools.fit_choice(choice, parallel_tool_calls, facts, model, self._notices)
+        choice = tools.fit_choice(choice, parallel_tool_calls, facts, translation)
         return {"tools": encoded, "tool_choice": choice} if choice else {"tools": encoded}
 
     def _tool(self, tool: models_pb2.ToolDefinition, path: str) -> Block:
-        encoded = tools.encode_tool(tool, path, self._facts, self._notices, adapt=self._adapt)
+        encoded = tools.encode_tool(tool, path, self._facts, self._translation)
         return self._marks.mark(encoded, tool, path)
 
     def _reasoning(self, turns: Turns, choice: dict[str, Any]) -> Reasoning:
-        request, model = self._request, self._target.model
-        if not request.HasField("reasoning"):
+        model, translation = self._target.model, self._translation
+        if not self._request.HasField("reasoning"):
             return Reasoning()
-        if not self._adapt:
-            return pass_reasoning(request.reasoning, self._notices)
+        if not translation.adapts:
+            return pass_reasoning(translation)
         facts = self._facts
         length = Length(self._parameters.get("max_tokens"), _default_length(facts), facts.max_output_tokens)
-        reasoning = choose_reasoning(request.reasoning, facts, model, length, self._notices)
+        reasoning = choose_reasoning(facts, length, translation)
         if reasoning.thinking is None or reasoning.thinking["type"] == "disabled":
             return reasoning
         thinks_anyway = self._facts.reasoning is not None and self._facts.reasoning.on_by_default
         if choice.get("type") in tools.FORCED and not thinks_anyway:
             why = f"{model} does not reason before a call that is required"
-            return without_thinking(reasoning, why, self._notices)
+            return without_thinking(reasoning, why, translation)
         if reasoning.thinking["type"] == "enabled" and turns.resumes_without_thinking():
             why = f"{model} does not begin to reason within a turn, and began this one without"
-            return without_thinking(reasoning, why, self._notices)
-        self._notices.extend(reasoning.changes)
-        fit_sampling(self._parameters, model, self._notices)
+            return without_thinking(reasoning, why, translation)
+        translation.notices.extend(reasoning.changes)
+        fit_sampling(self._parameters, translation)
         return reasoning
 
-    def _output_config(self, way: output.Way, reasoning: Reasoning) -> dict[str, Any]:
+    def _output_config(self, mode: output.OutputMode, reasoning: Reasoning) -> dict[str, Any]:
         config: dict[str, Any] = {}
         if reasoning.effort:
             config["effort"] = reasoning.effort
-        if way == "schema":
-            config["format"] = output.output_format(self._request.response_format, self._notices, adapt=self._adapt)
+        if mode == "schema":
+            config["format"] = output.output_format(self._request.response_format, self._translation)
         return config
 
 

@@ -12,11 +12,12 @@ from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.answers.not_carried import OF_MESSAGES, tell_dropped_thinking, tell_members
+from services.models.providers.answers.values import read_object, read_word
 from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.errors.error_body import fault_in
-from services.models.providers.errors.faults import Fault, read_object, word_of
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import bare_error_in, error_in
 from services.models.transport.sse import ERROR
 from services.shared import json_text
@@ -76,7 +77,7 @@ def read_answer(body: bytes) -> Answer:
             answered_by_tool = True
             continue
         if block.get("type") == "tool_use":
-            answer.open_tool_call(key, word_of(block.get("id")), word_of(block.get("name")))
+            answer.open_tool_call(key, read_word(block.get("id")), read_word(block.get("name")))
             answer.add_arguments(key, arguments_in(block))
         elif block.get("type") == "text":
             answer.add(key, "text", piece_of(block, "text"))
@@ -143,8 +144,8 @@ def refuse_error(message: dict[str, Any]) -> None:
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = word_of(message.get("id"))
-    answer.model = word_of(message.get("model"))
+    answer.provider_response_id = read_word(message.get("id"))
+    answer.model = read_word(message.get("model"))
 
 
 def takes_answer(block: dict[str, Any]) -> bool:

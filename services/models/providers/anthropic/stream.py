@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from services.models.providers.answers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
 from services.models.providers.answers.event_data import DONE, read_data
 from services.models.providers.answers.finish_reasons import finish_word
-from services.models.providers.answers.joined_values import JoinedValue
 from services.models.providers.answers.not_carried import tell_unknown_part
 from services.models.providers.answers.repeated_arguments import find_repetition
-from services.models.providers.answers.text_pieces import Pieces
+from services.models.providers.answers.values import read_object, read_word
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
 from services.models.providers.anthropic.response import (
-    arguments_in,
     blocks_of,
     is_hidden,
     keep_block,
@@ -25,45 +21,23 @@ from services.models.providers.anthropic.response import (
     read_finish,
     read_header,
     refuse_error,
-    takes_answer,
     tell_left_out,
     tell_not_carried,
 )
+from services.models.providers.anthropic.streamed_blocks import StreamedBlock, citation_in, delta_members
 from services.models.providers.anthropic.usage import read_usage
 from services.models.providers.errors.error_body import fault_in
-from services.models.providers.errors.faults import Fault, read_object, word_of
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import BASE_RESP, bare_error_in, fault_of_event
 from services.models.transport.sse import ERROR, Event
 from services.shared import json_text
-from services.shared.json_text import items_of, object_of, text_of, written
-
-
-class _StartOfBlock(msgspec.Struct):
-    content_block: msgspec.Raw
-
-
-class _RawCitation(msgspec.Struct):
-    citation: msgspec.Raw
-
-
-class _CitationsDelta(msgspec.Struct):
-    delta: _RawCitation
-
-
-class _AnyDelta(msgspec.Struct):
-    delta: dict[str, msgspec.Raw]
-
+from services.shared.json_text import items_of, object_of, written
 
 KINDS_OF_DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "tool_use": "input_json_delta"}
 """What blocks with a form of ours grow by."""
 TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
 """Blocks with a form of ours."""
-WHOLE_MEMBERS = frozenset({"encrypted_content"})
-"""Members of other blocks of which a later piece is a newer value, and no continuation (`_beta_messages.py` of
-anthropic 2.12)."""
 PLACEHOLDER = "{}"
-NOTHING = (b"null", b'""')
-"""What a member begins as that comes in pieces."""
 
 
 class MessageDecoder:
@@ -76,8 +50,8 @@ class MessageDecoder:
         self.awaits_usage = False
         self._is_counted = False
         """Whether the answer was counted when it had been written."""
-        self._blocks: dict[int, _StreamedBlock] = {}
-        self._replaced: list[_StreamedBlock] = []
+        self._blocks: dict[int, StreamedBlock] = {}
+        self._replaced: list[StreamedBlock] = []
         self._opened = 0
         self._cited_bytes = 0
         self._answered_by_tool = False
@@ -112,22 +86,9 @@ class MessageDecoder:
         elif kind == "content_block_stop":
             self._close_block(self._blocks.get(_index(event)))
         elif kind == "message_start":
-            message = object_of(event.get("message"))
-            refuse_error(message)
-            read_header(self.answer, message)
-            read_usage(self.answer, message.get("usage"))
-            tell_not_carried(self.answer, message)
-            self._container = container_in_start(message, data)
-            self._whole = message if blocks_of(message) else {}
+            self._begin(event, data)
         elif kind == "message_delta":
-            delta = object_of(event.get("delta"))
-            self._read_usage(event)
-            self._read_usage(delta)
-            refuse_error(delta)
-            tell_not_carried(self.answer, event)
-            self._container = container_in_delta(delta, data) or self._container
-            if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
-                read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
+            self._read_message_delta(event, data)
         elif kind == "message_stop":
             self._read_usage(event)
             self._end()
@@ -136,6 +97,25 @@ class MessageDecoder:
         elif error := bare_error_in(event):
             raise fault_in(error)
         # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
+
+    def _begin(self, event: dict[str, Any], data: bytes) -> None:
+        message = object_of(event.get("message"))
+        refuse_error(message)
+        read_header(self.answer, message)
+        read_usage(self.answer, message.get("usage"))
+        tell_not_carried(self.answer, message)
+        self._container = container_in_start(message, data)
+        self._whole = message if blocks_of(message) else {}
+
+    def _read_message_delta(self, event: dict[str, Any], data: bytes) -> None:
+        delta = object_of(event.get("delta"))
+        self._read_usage(event)
+        self._read_usage(delta)
+        refuse_error(delta)
+        tell_not_carried(self.answer, event)
+        self._container = container_in_delta(delta, data) or self._container
+        if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
+            read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
 
     def _read_usage(self, event: dict[str, Any]) -> None:
         usage = event.get("usage")
@@ -180,12 +160,12 @@ class MessageDecoder:
             refuse_error(content)
         index = _index(event)
         open_block = self._blocks.get(index)
-        if open_block and _begins_again(open_block, content, data):
+        if open_block and open_block.begins_again(content, data):
             return
         if open_block:
             # Some servers give all blocks one index, and may not end one before the next.
             self._replaced.append(open_block)
-        block = self._blocks[index] = _StreamedBlock(content, self._opened, data)
+        block = self._blocks[index] = StreamedBlock(content, self._opened, data)
         self._opened += 1
         self.answer.waiting_bytes += len(block.start)
         if self._opened > MAX_BLOCKS:
@@ -197,7 +177,7 @@ class MessageDecoder:
         elif block.takes_answer:
             self._answered_by_tool = True
         elif block.kind == "tool_use":
-            self.answer.open_tool_call(block.key, word_of(content.get("id")), word_of(content.get("name")))
+            self.answer.open_tool_call(block.key, read_word(content.get("id")), read_word(content.get("name")))
         elif block.kind == "text":
             self.answer.add(block.key, "text", piece_of(content, "text"))
         elif block.kind == "thinking":
@@ -218,14 +198,7 @@ class MessageDecoder:
         if kind == "text_delta":
             self.answer.add(block.key, "text", piece_of(delta, "text"))
         elif kind == "input_json_delta":
-            piece = written(delta.get("partial_json"))
-            if block.takes_answer:
-                self.answer.add(block.key, "text", piece)
-            elif block.kind == "tool_use":
-                self._add_input(block, piece)
-            else:
-                block.json.add(piece)
-                self.answer.waiting_bytes += len(piece)
+            self._add_json(block, written(delta.get("partial_json")))
         elif kind == "thinking_delta":
             self.answer.add(block.key, "reasoning", piece_of(delta, "thinking"))
         elif kind == "signature_delta" and block.kind in TOLD_KINDS:
@@ -233,20 +206,36 @@ class MessageDecoder:
             block.signature.add(piece)
             self.answer.waiting_bytes += len(piece)
         elif kind == "citations_delta":
-            self._cited_bytes += len(data)
-            self.answer.waiting_bytes += len(data)
-            if self._cited_bytes > MAX_CITED_BYTES:
-                raise Fault("OUTPUT_LIMIT")
-            block.citations.append(_citation(delta, data))
+            self._add_citation(block, delta, data)
         elif block.kind in TOLD_KINDS:
             tell_unknown_part(self.answer)
         else:
-            self.answer.waiting_bytes += len(data)
-            if self.answer.waiting_bytes > MAX_PARTS_BYTES:
-                raise Fault("OUTPUT_LIMIT")
-            block.join(_delta_members(delta, data))
+            self._add_members(block, delta, data)
 
-    def _add_input(self, block: _StreamedBlock, piece: str) -> None:
+    def _add_json(self, block: StreamedBlock, piece: str) -> None:
+        if block.takes_answer:
+            self.answer.add(block.key, "text", piece)
+        elif block.kind == "tool_use":
+            self._add_input(block, piece)
+        else:
+            block.json.add(piece)
+            self.answer.waiting_bytes += len(piece)
+
+    def _add_citation(self, block: StreamedBlock, delta: dict[str, Any], data: bytes) -> None:
+        self._cited_bytes += len(data)
+        self.answer.waiting_bytes += len(data)
+        if self._cited_bytes > MAX_CITED_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        block.citations.append(citation_in(delta, data))
+
+    def _add_members(self, block: StreamedBlock, delta: dict[str, Any], data: bytes) -> None:
+        """Adds the pieces of a block that has no form of ours."""
+        self.answer.waiting_bytes += len(data)
+        if self.answer.waiting_bytes > MAX_PARTS_BYTES:
+            raise Fault("OUTPUT_LIMIT")
+        block.join(delta_members(delta, data))
+
+    def _add_input(self, block: StreamedBlock, piece: str) -> None:
         """Adds a piece to what a tool is called with. Servers that translate another dialect may send an empty object
         first, or all that came before with every piece."""
         if block.holds_placeholder:
@@ -262,7 +251,7 @@ class MessageDecoder:
         block.size += len(piece)
         self.answer.add_arguments(block.key, piece)
 
-    def _close_block(self, block: _StreamedBlock | None) -> None:
+    def _close_block(self, block: StreamedBlock | None) -> None:
         if block is None or block.is_left_out or block.is_closed:
             return
         block.is_closed = True
@@ -272,7 +261,7 @@ class MessageDecoder:
         block.start = b""
         block.citations.clear()
 
-    def _finish_block(self, block: _StreamedBlock) -> None:
+    def _finish_block(self, block: StreamedBlock) -> None:
         text = self.answer.close(block.key)
         if block.kind not in TOLD_KINDS:
             # It may be large, and there is nothing to read in it.
@@ -288,7 +277,7 @@ class MessageDecoder:
             self.answer.cite(block.key, block.citations_json(content))
         self._keep(block, content)
 
-    def _close_tool_use(self, block: _StreamedBlock, content: dict[str, Any], arguments_json: str) -> None:
+    def _close_tool_use(self, block: StreamedBlock, content: dict[str, Any], arguments_json: str) -> None:
         if not arguments_json.strip():
             arguments_json = block.first_arguments_json(content)
             if block.takes_answer:
@@ -300,119 +289,10 @@ class MessageDecoder:
                 content["input"] = json_text.raw(arguments_json)
             self._keep(block, content)
 
-    def _keep(self, block: _StreamedBlock, content: dict[str, Any]) -> None:
+    def _keep(self, block: StreamedBlock, content: dict[str, Any]) -> None:
         if must_be_kept(content):
             block_json = block.start if block.is_whole else json_text.encode_any(content)
             keep_block(self.answer, block.key, block_json, hidden=is_hidden(content))
-
-
-def _begins_again(block: _StreamedBlock, content: dict[str, Any], data: bytes) -> bool:
-    """Whether the call of a block that is open begins once more. Raises Fault if it does with other arguments."""
-    if block.is_closed or block.kind != "tool_use" or content.get("type") != "tool_use":
-        return False
-    if not block.call_id or word_of(content.get("id")) != block.call_id:
-        return False
-    # The same is as long: to read what is long once more with every short event would take hours.
-    if content.get("input") and (len(block.start) > len(data) or content["input"] != block.content().get("input")):
-        raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    return True
-
-
-class _StreamedBlock:
-    """A content block in progress. What it began with is held as JSON, which takes the least memory."""
-
-    __slots__ = (
-        "call_id",
-        "citations",
-        "holds_placeholder",
-        "is_closed",
-        "is_hidden",
-        "is_left_out",
-        "is_whole",
-        "joined",
-        "json",
-        "key",
-        "kind",
-        "signature",
-        "size",
-        "start",
-        "takes_answer",
-    )
-
-    def __init__(self, content: dict[str, Any], key: int, data: bytes) -> None:
-        self.kind = text_of(content.get("type"))
-        self.call_id = word_of(content.get("id")) if self.kind == "tool_use" else ""
-        self.takes_answer = takes_answer(content)
-        self.is_left_out = False
-        """Whether it is an answer behind the first."""
-        self.key = key
-        self.start = _block_json(content, data)
-        self.is_whole = True
-        self.is_closed = False
-        self.is_hidden = is_hidden(content)
-        self.size = 0
-        """How many characters a tool is called with so far."""
-        self.holds_placeholder = False
-        """Whether what came of that is an empty object."""
-        self.json = Pieces()
-        self.signature = Pieces()
-        self.citations: list[msgspec.Raw] = []
-        self.joined: dict[str, JoinedValue] | None = None
-        """Its members that come in pieces, where it has no form of ours."""
-
-    def content(self) -> dict[str, Any]:
-        """What the block began with."""
-        return read_object(self.start)
-
-    def join(self, members: dict[str, bytes]) -> None:
-        """Takes pieces of its members."""
-        if self.joined is None:
-            began = json_text.raw_members(self.start.decode()).items()
-            self.joined = {name: JoinedValue(bytes(value)) for name, value in began if bytes(value) not in NOTHING}
-        for name, piece in members.items():
-            if name not in self.joined:
-                self.joined[name] = JoinedValue(piece)
-            else:
-                self.joined[name].add(piece, is_whole=name in WHOLE_MEMBERS)
-
-    def written(self) -> bytes:
-        """The whole block, as the provider wrote it as far as it came in one piece."""
-        if self.is_whole:
-            return self.start
-        members: dict[str, Any] = dict(json_text.raw_members(self.start.decode()))
-        for name, value in (self.joined or {}).items():
-            members[name] = msgspec.Raw(value.written())
-        arguments_json = self.json.end()
-        if json_text.is_object(arguments_json):
-            members["input"] = json_text.raw(arguments_json)
-        if self.citations:
-            members["citations"] = self.citations
-        return json_text.encode(members)
-
-    def first_arguments_json(self, content: dict[str, Any]) -> str:
-        """The arguments that the block began with."""
-        is_written = content.get("input") and not isinstance(content["input"], str)
-        return self._written_member("input", content) if is_written else arguments_in(content)
-
-    def citations_json(self, content: dict[str, Any]) -> str:
-        """All citations, those that came in pieces included."""
-        if self.citations:
-            return json_text.encode_any(content["citations"]).decode()
-        return self._written_member("citations", content)
-
-    def _written_member(self, name: str, content: dict[str, Any]) -> str:
-        """The JSON of a member that the block began with, as the provider wrote it where that can be embedded."""
-        try:
-            return bytes(json_text.raw_members(self.start.decode())[name]).decode()
-        except json_text.Malformed:
-            return json_text.encode_any(content[name]).decode()
-
-    def add_rest(self, content: dict[str, Any]) -> None:
-        """Adds to the content the signature and the citations that came in pieces."""
-        if signature := self.signature.end():
-            content["signature"] = piece_of(content, "signature") + signature
-        if self.citations:
-            content["citations"] = [*items_of(content.get("citations")), *self.citations]
 
 
 def _index(event: dict[str, Any]) -> int:
@@ -420,30 +300,3 @@ def _index(event: dict[str, Any]) -> int:
     if not isinstance(index, int):
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     return index
-
-
-def _block_json(content: dict[str, Any], data: bytes) -> bytes:
-    """The block of the event that starts it, as the provider wrote it where that can be embedded."""
-    if not content:
-        return b"{}"
-    try:
-        return bytes(json_text.decode_exactly(data, _StartOfBlock).content_block)
-    except json_text.Malformed:
-        return json_text.encode_any(content)
-
-
-def _delta_members(delta: dict[str, Any], data: bytes) -> dict[str, bytes]:
-    """The members of a delta, as the provider wrote them where they can be embedded."""
-    try:
-        written = json_text.decode_exactly(data, _AnyDelta).delta
-    except json_text.Malformed:
-        return {text_of(name): json_text.encode_any(value) for name, value in delta.items() if name != "type"}
-    return {name: bytes(value) for name, value in written.items() if name != "type"}
-
-
-def _citation(delta: dict[str, Any], data: bytes) -> msgspec.Raw:
-    """The citation of a delta, as the provider wrote it where that can be embedded."""
-    try:
-        return json_text.decode_exactly(data, _CitationsDelta).delta.citation
-    except json_text.Malformed:
-        return msgspec.Raw(json_text.encode_any(delta.get("citation")))

@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.anthropic.notices import Notices, changed, dropped
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
-from services.models.providers.schemas.fitting import ANTHROPIC_OUTPUT, fit_schema
+from services.models.providers.requests.translation import Translation
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
+from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.models.validation.extra_body import reserved_in
 from services.shared import json_text
-from services.shared.errors import InvalidRequest
 
 MODES = {
     models_pb2.TOOL_CHOICE_MODE_AUTO: "auto",
@@ -37,25 +37,25 @@ _TOOL_NAMES_BY_FAMILY = {"text_editor": "str_replace_based_edit_tool"}
 
 
 def encode_tool(
-    tool: models_pb2.ToolDefinition, path: str, facts: ModelFacts, notices: Notices, *, adapt: bool
+    tool: models_pb2.ToolDefinition, path: str, facts: ModelFacts, translation: Translation
 ) -> dict[str, Any]:
-    """One tool. Raises InvalidRequest for a name that is kept for the platform."""
+    """One tool. Refuses a name that is kept for the platform."""
     if is_answer_tool(tool.name):
-        raise InvalidRequest.field(f"{path}.name", f"must not begin with {ANSWER_TOOL}")
+        translation.refuse(f"{path}.name", f"must not begin with {ANSWER_TOOL}")
     if tool.HasField("provider_tool"):
-        return _provider_tool(tool, path, notices)
+        return _provider_tool(tool, path, translation)
     encoded: dict[str, Any] = {"name": tool.name}
     if tool.description:
         encoded["description"] = tool.description
     strict = tool.strict if tool.HasField("strict") else None
     if strict and facts.schema_output == "tool":
         strict = None
-        notices.append(dropped(f"{path}.strict", "the model enforces no schema; it was not sent"))
+        translation.tell_dropped(f"{path}.strict", "the model enforces no schema; it was not sent")
     place = f"{path}.parameters_json"
     if not tool.parameters_json:
         schema_json = NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS
-    elif adapt:
-        schema_json, strict = _parameters(tool.parameters_json, place, notices, strict)
+    elif translation.adapts:
+        schema_json, strict = _parameters(tool.parameters_json, place, translation, strict)
     else:
         schema_json = tool.parameters_json
     encoded["input_schema"] = json_text.raw(schema_json)
@@ -64,25 +64,27 @@ def encode_tool(
     return encoded
 
 
-def _parameters(parameters_json: str, place: str, notices: Notices, strict: bool | None) -> tuple[str, bool | None]:
-    """The schema of a tool's arguments, and whether it is enforced. Raises InvalidRequest for one of no object."""
+def _parameters(
+    parameters_json: str, place: str, translation: Translation, strict: bool | None
+) -> tuple[str, bool | None]:
+    """The schema of a tool's arguments, and whether it is enforced. Refuses one of no object."""
     fitted = fit_root(parameters_json, place, "Anthropic", with_properties=False, plain_root=True)
     if fitted.problem:
-        raise InvalidRequest.field(place, fitted.problem)
-    notices.extend(fitted.notices)
+        translation.refuse(place, fitted.problem)
+    translation.notices.extend(fitted.notices)
     if not strict:
         return fitted.text, strict
     limit = first_limit(fitted.text, typed=ANTHROPIC_OUTPUT.typed, is_of_tool=True)
     if limit:
         text = f"Anthropic cannot enforce this schema: {limit}; it was sent whole, without strict"
-        notices.append(models_pb2.Notice(code="SCHEMA_CHANGED", field=place, message=text))
+        translation.tell("SCHEMA_CHANGED", place, text)
         return fitted.text, False
     schema_json, changes = fit_schema(fitted.text, ANTHROPIC_OUTPUT, place, "Anthropic")
-    notices.extend(changes)
+    translation.notices.extend(changes)
     return schema_json, strict
 
 
-def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices) -> dict[str, Any]:
+def _provider_tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) -> dict[str, Any]:
     kind = tool.provider_tool.type
     encoded: dict[str, Any] = {"type": kind}
     if not _is_toolset(kind):
@@ -91,18 +93,18 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, notices: Notices)
         encoded["mcp_server_name"] = tool.name
     elif tool.name not in ("", kind):
         text = "a set of the provider's tools has no name of the caller's; it was not sent"
-        notices.append(models_pb2.Notice(code="NAME_DROPPED", field=f"{path}.name", message=text))
+        translation.tell("NAME_DROPPED", f"{path}.name", text)
     if tool.HasField("strict"):
         encoded["strict"] = tool.strict
     for field in ("description", "parameters_json"):
         if getattr(tool, field):
-            notices.append(dropped(f"{path}.{field}", "the provider describes its own tools; it was not sent"))
+            translation.tell_dropped(f"{path}.{field}", "the provider describes its own tools; it was not sent")
     if tool.provider_tool.config_json:
         settings = json_text.raw_members(tool.provider_tool.config_json)
         if reserved_in(settings, frozenset({"type"})):
-            raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set type: the field type says it")
+            translation.refuse(f"{path}.provider_tool.config_json", "must not set type: the field type says it")
         if tool.HasField("cache") and reserved_in(settings, frozenset({"cache_control"})):
-            raise InvalidRequest.field(f"{path}.provider_tool.config_json", "must not set cache_control beside cache")
+            translation.refuse(f"{path}.provider_tool.config_json", "must not set cache_control beside cache")
         encoded.update(settings)
     return encoded
 
@@ -140,11 +142,12 @@ def choice_of_answer(
 
 
 def fit_choice(
-    choice: dict[str, Any], parallel_tool_calls: bool | None, facts: ModelFacts, model: str, notices: Notices
+    choice: dict[str, Any], parallel_tool_calls: bool | None, facts: ModelFacts, translation: Translation
 ) -> dict[str, Any]:
     """The choice as the model takes it, with whether several tools may be called at once."""
     if choice.get("type") in FORCED and not facts.forced_tool_choice:
-        notices.append(changed("tool_choice", f"{model} cannot be made to call a tool; auto was sent"))
+        model = translation.target.model
+        translation.tell_changed("tool_choice", f"{model} cannot be made to call a tool; auto was sent")
         choice = {"type": "auto"}
     if parallel_tool_calls is not None and choice.get("type") != "none":
         choice = {"type": "auto"} | choice

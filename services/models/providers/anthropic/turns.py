@@ -9,8 +9,8 @@ from proto import models_pb2
 from services.models.providers.anthropic.blocks import BlockEncoder, kind_of
 from services.models.providers.anthropic.cache import Block, CacheMarks, bare
 from services.models.providers.anthropic.kept_blocks import THINKING_BLOCKS
-from services.models.providers.anthropic.notices import Notices
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import Conversation
+from services.models.providers.requests.translation import Translation
 
 SPOKEN_BLOCKS = THINKING_BLOCKS | {"text", "tool_use"}
 """Blocks that the model itself says. All others that an answer may hold are of the provider's own tools."""
@@ -67,16 +67,13 @@ class Turns(NamedTuple):
         return kinds[-1] not in SPOKEN_BLOCKS or "server_tool_use" in kinds
 
 
-def gather(
-    conversation: Conversation, target: Target, marks: CacheMarks, notices: Notices, *, system_turns: bool
-) -> Turns:
-    """The turns of a conversation as the target takes it, with system messages in between where it has `system_turns`.
+def gather(conversation: Conversation, marks: CacheMarks, translation: Translation) -> Turns:
+    """The turns of a conversation as the target takes it, with system messages in between where it takes those.
 
-    Raises InvalidRequest for media that Messages does not take, and for a message of the request's own that is white
-    space alone and not the assistant's.
+    Refuses media that Messages does not take, and a message of the request's own that is white space alone and not the
+    assistant's.
     """
-    encoder = BlockEncoder(target.state_owner, marks, notices, signs_thoughts=target.facts.signs_thoughts)
-    return _Gathering(encoder, notices, system_turns=system_turns).gather(conversation)
+    return _Gathering(BlockEncoder(marks, translation), translation).gather(conversation)
 
 
 class _SystemMessage(NamedTuple):
@@ -87,10 +84,10 @@ class _SystemMessage(NamedTuple):
 
 
 class _Gathering:
-    def __init__(self, encoder: BlockEncoder, notices: Notices, *, system_turns: bool) -> None:
+    def __init__(self, encoder: BlockEncoder, translation: Translation) -> None:
         self._encoder = encoder
-        self._notices = notices
-        self._system_turns = system_turns
+        self._translation = translation
+        self._system_turns = translation.target.facts.system_turns
         self._system: list[Block] = []
         self._turns: list[dict[str, Any]] = []
         self._mixed: set[int] = set()
@@ -104,7 +101,7 @@ class _Gathering:
         for path, message in conversation.numbered():
             if message.name:
                 text = "Messages takes no names of speakers; it was not sent"
-                self._notices.append(models_pb2.Notice(code="NAME_DROPPED", field=f"{path}.name", message=text))
+                self._translation.tell("NAME_DROPPED", f"{path}.name", text)
             if message.role in ("system", "developer"):
                 self._add_system(message, path)
             elif message.role == "assistant":
@@ -173,4 +170,4 @@ class _Gathering:
         self._waiting, self._overtaken = [], 0
 
     def _tell_moved(self, path: str, text: str) -> None:
-        self._notices.append(models_pb2.Notice(code="SYSTEM_MESSAGE_MOVED", field=path, message=text))
+        self._translation.tell("SYSTEM_MESSAGE_MOVED", path, text)

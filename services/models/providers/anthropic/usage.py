@@ -10,7 +10,7 @@ from typing import Any
 
 from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.not_carried import tell_iterations
-from services.models.providers.openai.common.usage import read_usage as read_usage_of_openai
+from services.models.providers.answers.openai_usage import read_usage as read_usage_of_openai
 from services.shared.json_text import count_of, object_of
 
 OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "inference_geo": ("us",)}

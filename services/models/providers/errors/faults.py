@@ -11,15 +11,13 @@ import email.utils
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.models.providers.errors.provider_words import words_to_tell
-from services.shared import errors, json_text
+from services.shared import errors
 
 MAX_RETRY_SECONDS = 1e6
 """A provider that says more means something else."""
-
-MAX_WORD_LENGTH = 4096
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -34,28 +32,6 @@ class Fault(Exception):
     message: str = ""
     """What the provider says of it, in its own words, which may quote anything; "" where that is not the caller's to
     know."""
-
-
-def read_object(data: bytes) -> dict[str, Any]:
-    """The JSON object that a provider sent. Raises Fault for anything else."""
-    try:
-        value = json_text.decode(data)
-    except json_text.Malformed:
-        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
-    if not isinstance(value, dict):
-        raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    return value
-
-
-def word_of(value: Any) -> str:
-    """An id, a name or a word that a provider sent, "" for what is no text. Raises Fault for one of more than
-    MAX_WORD_LENGTH characters, which would go into every copy of the answer."""
-    if not value:
-        return ""
-    word = json_text.text_of(value)
-    if len(word) > MAX_WORD_LENGTH:
-        raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    return word
 
 
 class Meaning(NamedTuple):

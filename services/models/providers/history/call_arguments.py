@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from proto import models_pb2
-from services.models.providers.history.tool_turns import Notices, PlacedMessage
+from services.models.providers.history.tool_turns import PlacedMessage
+from services.models.providers.notices import Notices, notice
 from services.models.providers.state.member_state import is_wrapped
 from services.shared import json_text
 
@@ -25,7 +26,7 @@ def fit_arguments(messages: Sequence[PlacedMessage], state_owner: str, notices: 
             message = _with_objects(message, odd.values())
             for place in odd:
                 text = 'tool arguments must be an object here; they were sent as {"arguments": "…"}'
-                notices.append(models_pb2.Notice(code="TOOL_ARGUMENTS_WRAPPED", field=place, message=text))
+                notices.append(notice("TOOL_ARGUMENTS_WRAPPED", place, text))
         fitted.append((path, message))
     return fitted if has_changed else messages
 

@@ -7,50 +7,15 @@ history always gives the same body.
 
 from __future__ import annotations
 
-import hashlib
-import re
-import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
 
 from proto import models_pb2
+from services.models.providers.base import Conversation
+from services.models.providers.names import CallIdRules, made_id
 from services.models.providers.state.member_state import is_wrapped
 from services.shared.tool_calls import answered_ids, calls_of
-
-if TYPE_CHECKING:
-    from services.models.providers.base import Conversation
-
-
-_LETTERS = string.digits + string.ascii_letters
-
-
-class CallIdRules(NamedTuple):
-    """Which ids a provider takes."""
-
-    pattern: re.Pattern[str]
-    are_unique: bool = False
-    """Whether no two calls of a conversation may have the same."""
-    are_in_state: bool = True
-    """Whether a call that the provider made goes back in its own form, with the id that it has there."""
-
-
-MISTRAL_IDS = CallIdRules(re.compile("[a-zA-Z0-9]{9}"), are_in_state=False)
-"""Mistral's own service, and its tokenizers and templates elsewhere: "must be a-z, A-Z, 0-9, with a length of 9"
-(validation/validator.py of mistral-common)."""
-
-MADE_LENGTH = 9
-
-
-def made_id(content: str) -> str:
-    """An id that every provider takes, the same for the same content."""
-    number = int.from_bytes(hashlib.sha256(content.encode()).digest())
-    letters = []
-    for _ in range(MADE_LENGTH):
-        number, place = divmod(number, len(_LETTERS))
-        letters.append(_LETTERS[place])
-    return "".join(letters)
 
 
 def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: str) -> Conversation:

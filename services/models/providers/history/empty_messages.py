@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proto import models_pb2
-from services.models.providers.history.tool_turns import Notices, PlacedMessage
+from services.models.providers.history.tool_turns import PlacedMessage
+from services.models.providers.notices import Notices, notice
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import is_wrapped
 
@@ -74,4 +75,4 @@ def _filled(message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
 
 
 def _tell(notices: Notices, code: str, path: str, text: str) -> None:
-    notices.append(models_pb2.Notice(code=code, field=path, message=text))
+    notices.append(notice(code, path, text))

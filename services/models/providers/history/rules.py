@@ -14,7 +14,8 @@ from services.models.providers.history.call_arguments import fit_arguments
 from services.models.providers.history.call_ids import fit_call_ids
 from services.models.providers.history.empty_messages import fit_empty_messages
 from services.models.providers.history.tool_names import fit_tool_names
-from services.models.providers.history.tool_turns import Notices, fit_results
+from services.models.providers.history.tool_turns import fit_results
+from services.models.providers.notices import Notices
 
 
 class Fitted(NamedTuple):

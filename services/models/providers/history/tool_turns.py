@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from proto import models_pb2
+from services.models.providers.notices import Notices, notice
 from services.shared.tool_calls import answered_ids, calls_of, has_own_result
 
 NOT_RUN = "This call was not run: it was never answered."
@@ -23,8 +24,6 @@ CAME_LATE = "The result of the tool call has come; it stands behind the call."
 
 PlacedMessage = tuple[str, models_pb2.ChatMessage]
 """A message with its path."""
-
-Notices = list[models_pb2.Notice]
 
 
 class _Call(NamedTuple):
@@ -177,4 +176,4 @@ class _Arrangement:
                 yield path, models_pb2.ChatMessage(role="tool", tool_call_id=call.id, content=NOT_RUN)
 
     def _tell(self, code: str, path: str, text: str) -> None:
-        self._notices.append(models_pb2.Notice(code=code, field=path, message=text))
+        self._notices.append(notice(code, path, text))

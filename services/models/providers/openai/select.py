@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from proto import models_pb2
 from services.models.providers.base import Conversation, Dialect, Target
-from services.models.providers.content import media_kind
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.opaque_items import has_owned_item, takes_back
 from services.models.providers.openai.common.traits import OPENAI_TRAITS
 from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.requests.content import media_kind
 from services.shared import json_text
 
 

@@ -6,25 +6,18 @@ in their order.
 
 What is taken out is never looked into: it is quoted as it was given, once. So fitting takes time and room in proportion
 to the schema, however it is nested.
-
-Sources: https://platform.claude.com/docs/en/build-with-claude/structured-outputs ("JSON Schema limitations"),
-https://developers.openai.com/api/docs/guides/structured-outputs ("Supported schemas"), and what the vendors' SDKs do
-to schemas before they send them.
 """
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
-from proto import models_pb2
+from services.models.providers.notices import Notices, schema_changed
 from services.models.providers.schemas.joins import (
-    DEFINITIONS,
     MAX_JOINED_BYTES,
     Definitions,
     Part,
@@ -36,7 +29,6 @@ from services.models.providers.schemas.joins import (
 )
 from services.models.providers.schemas.nodes import (
     FALSE,
-    NULL,
     Node,
     Value,
     is_same,
@@ -45,8 +37,17 @@ from services.models.providers.schemas.nodes import (
     number_in,
     quoted,
     text_in,
-    words_in,
 )
+from services.models.providers.schemas.rewording import (
+    any_of_keyword,
+    as_any_of,
+    has_default,
+    nullable,
+    says_something,
+    with_type,
+)
+from services.models.providers.schemas.roots import resolve_root
+from services.models.providers.schemas.rules import SchemaRules
 from services.shared import json_text
 from services.shared.bounded_cache import BoundedCache
 from services.shared.json_text import CACHED_TEXT_LENGTH
@@ -63,60 +64,8 @@ MAX_NAME_LENGTH = 128
 MAX_NESTING = 32
 """How many schemas may be around one that definitions are joined to in place."""
 
-COMMON_KEYWORDS = frozenset(
-    {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const", "title"}
-    | {"description", "$ref", "$defs", "definitions", "format", "pattern", "minItems"}
-)
-COMMON_FORMATS = frozenset(
-    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"},
-)
-
 SCHEMA_MAPS = ("properties", "$defs", "definitions")
 SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
-"""Keywords that say nothing to a model: taken out without a word in the description."""
-
-TYPE_NAMES = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
-"""By the first byte of a value; all others are numbers."""
-
-NULL_SCHEMA = msgspec.Raw(b'{"type":"null"}')
-
-LOOKAROUND = re.compile(r"\(\?(?:[=!]|<[=!])")
-LOOKAROUND_OR_REFERENCE = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9bB]")
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaRules:
-    """What a provider takes of JSON Schema."""
-
-    closed_objects: bool = True
-    """Every object must say `additionalProperties: false`."""
-    all_required: bool = False
-    """Every property must be required; one that was optional may then be null, unless it has a default."""
-    keywords: frozenset[str] = COMMON_KEYWORDS
-    """What is enforced. Everything else is taken out."""
-    formats: frozenset[str] = COMMON_FORMATS
-    """The formats of strings that are enforced."""
-    max_min_items: int | None = None
-    """The largest `minItems`."""
-    refused_patterns: re.Pattern[str] = LOOKAROUND
-    """What a `pattern` must not contain."""
-    typed: bool = False
-    """Every schema must say its type."""
-
-
-ANTHROPIC_OUTPUT = SchemaRules(
-    keywords=COMMON_KEYWORDS | {"default", "allOf"},
-    formats=COMMON_FORMATS | {"uri"},
-    max_min_items=1,
-    refused_patterns=LOOKAROUND_OR_REFERENCE,
-)
-OPENAI_STRICT = SchemaRules(
-    all_required=True,
-    typed=True,
-    keywords=COMMON_KEYWORDS
-    | {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf", "maxItems", "prefixItems"},
-)
 
 
 def work_to_fit(schema_json: str) -> int:
@@ -134,7 +83,7 @@ class _Fitted(NamedTuple):
     """How many changes there are beside those."""
 
 
-def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, list[models_pb2.Notice]]:
+def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, Notices]:
     """The schema as the provider takes it, byte for byte the given one where nothing had to change, and a
     `SCHEMA_CHANGED` notice for `field` that says what was changed.
 
@@ -148,7 +97,7 @@ def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) 
         return fitted.text, []
     shown = "; ".join(fitted.changes) + (f"; and {fitted.untold} more" if fitted.untold else "")
     message = f"{provider} enforces a part of JSON Schema only, so the schema was changed: {shown}"
-    return fitted.text, [models_pb2.Notice(code="SCHEMA_CHANGED", field=field, message=message)]
+    return fitted.text, [schema_changed(field, message)]
 
 
 def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
@@ -165,24 +114,6 @@ def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
 
 
 _cached_fit = BoundedCache(_fit)
-
-
-def say_root(schema_json: str) -> str:
-    """The schema with the object at its root that it refers to, or that its properties make it; byte for byte the given
-    one where it is one already."""
-    given = members_of(msgspec.Raw(schema_json.encode())) or {}
-    if "type" in given or not given.keys() & {"$ref", "properties"}:
-        return schema_json
-    root = resolve_root(given, Definitions(given))
-    if "type" not in root and "properties" in root:
-        root = {"type": "object", **root}
-    return schema_json if root is given else json_text.encode(root).decode()
-
-
-def resolve_root(root: Node, definitions: Definitions) -> Node:
-    """The schema with a root that is only a reference put in its place: providers want an object there."""
-    target = definitions.find(text_in(root.get("$ref")))
-    return {**target, **{name: value for name, value in root.items() if name != "$ref"}} if target else root
 
 
 class _Fitting:
@@ -224,19 +155,19 @@ class _Fitting:
         return self._repeats.refer(schema, written, size) or self._fit_node(written)
 
     def _fit_node(self, given: Node) -> Node:
-        word = _as_any_of(given)
+        word = any_of_keyword(given)
         gone = {name for name in given if name != word and self._must_go(name, given)}
         node = self._fit_children(given, gone)
         if word != "allOf" and self._excludes_itself(node):
             # Now that objects are joined in it.
             gone.add("allOf")
         if word:
-            node = _reword(node, word)
+            node = as_any_of(node, word)
         if word == "oneOf":
             self._tell("with anyOf for oneOf")
         node = self._take_out(node, {name: given[name] for name in given if name in gone})
         if self._rules.typed:
-            node = _typed(node)
+            node = with_type(node)
         if is_object(node):
             node = self._close(node)
             if self._rules.all_required:
@@ -316,7 +247,7 @@ class _Fitting:
         self._tell(f"without {', '.join(gone)}")
         kept = {name: value for name, value in node.items() if name not in gone}
         return describe(
-            kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if _tells(name, value))
+            kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if says_something(name, value))
         )
 
     def _close(self, node: Node) -> Node:
@@ -342,7 +273,7 @@ class _Fitting:
         if optional:
             self._tell(f"requires {', '.join(optional)} too, as null where there is no default")
         written = members_of(given.get("properties")) or {}
-        free = {name: _nullable(properties[name]) for name in optional if not _has_default(written[name])}
+        free = {name: nullable(properties[name]) for name in optional if not has_default(written[name])}
         return {**node, "properties": {**properties, **free}, "required": list(properties)}
 
     def _tell(self, change: str) -> None:
@@ -350,65 +281,3 @@ class _Fitting:
             self.untold += 1
         else:
             self.changes.append(f"{''.join(self._path)} {change}"[:MAX_CHANGE_LENGTH])
-
-
-def _typed(node: Node) -> Node:
-    """The schema with the type that its values, its properties or its items have."""
-    if node.keys() & {"type", "$ref", "anyOf", "allOf"}:
-        return node
-    types: Sequence[Value] = _types_of([node["const"]] if "const" in node else items_in(node.get("enum")) or ())
-    types = types or [name for keyword, name in (("properties", "object"), ("items", "array")) if keyword in node][:1]
-    if not types:
-        return node
-    return {"type": types[0] if len(types) == 1 else types, **node}
-
-
-def _types_of(values: Sequence[Value]) -> list[Value]:
-    """The names of the types of values, each once."""
-    starts = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
-    return list(
-        dict.fromkeys(starts.get(bytes(value)[:1], "number") for value in values if isinstance(value, msgspec.Raw))
-    )
-
-
-def _has_default(schema: Value) -> bool:
-    """Whether a schema has a default which is not null."""
-    default = (members_of(schema) or {}).get("default")
-    return default is not None and default != NULL
-
-
-def _as_any_of(node: Node) -> str | None:
-    """The keyword that says what providers know as `anyOf`: alternatives, or a reference that has something beside."""
-    if "anyOf" in node:
-        return None
-    if "oneOf" in node:
-        return "oneOf"
-    if "allOf" in node and len(items_in(node["allOf"]) or ()) == 1:
-        # All of one is any of one.
-        return "allOf"
-    return "$ref" if "$ref" in node and node.keys() - {"$ref", *DEFINITIONS} else None
-
-
-def _reword(node: Node, word: str) -> Node:
-    alternatives = [{"$ref": node["$ref"]}] if word == "$ref" else node[word]
-    return {("anyOf" if name == word else name): (alternatives if name == word else node[name]) for name in node}
-
-
-def _nullable(schema: Value) -> Value:
-    """The schema of a property that may also be null."""
-    members = members_of(schema)
-    if members is None or _takes_null(members):
-        return schema
-    return {"anyOf": [schema, NULL_SCHEMA]}
-
-
-def _takes_null(node: Node) -> bool:
-    if "null" in words_in(node.get("type")):
-        return True
-    if any(_takes_null(branch) for branch in map(members_of, items_in(node.get("anyOf")) or ()) if branch):
-        return True
-    return any(value == NULL for value in (node.get("const"), *(items_in(node.get("enum")) or ())))
-
-
-def _tells(name: str, value: Value) -> bool:
-    return name not in UNTOLD and not (name == "default" and value == NULL)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.schemas.fitting import resolve_root
+from services.models.providers.notices import Notices, schema_changed
 from services.models.providers.schemas.joins import Definitions, describe
 from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import Node, Value, items_in, members_of, quoted, text_in, words_in
+from services.models.providers.schemas.roots import resolve_root
 from services.shared import json_text
 
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
@@ -51,12 +52,12 @@ def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bo
     changed = dict(root)
     if list(words) != ["object"] or not text_in(root.get("type")):
         changed = {"type": OBJECT, **{name: value for name, value in root.items() if name != "type"}}
-    notices: list[models_pb2.Notice] = []
+    notices: Notices = []
     alternatives = [name for name in ALTERNATIVES if name in changed]
     if plain_root and alternatives:
         changed = _joined(changed, alternatives, definitions)
         text = f"{provider} takes no {', '.join(alternatives)} at the root; the alternatives were joined to one object"
-        notices.append(models_pb2.Notice(code="SCHEMA_CHANGED", field=field, message=text))
+        notices.append(schema_changed(field, text))
     if with_properties and members_of(changed.get("properties")) is None:
         changed["properties"] = NO_PROPERTIES
     if changed == given:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.answers.values import read_word
+from services.models.providers.errors.faults import Fault
 from services.shared import json_text
 from services.shared.json_text import written
 
@@ -103,10 +104,10 @@ def _read(call: Any) -> Called | None:
     for kind, member in KINDS.items():
         holder = call.get(kind)
         if isinstance(holder, dict):
-            return Called(word_of(holder.get("name")), _arguments_in(holder, member), kind == "custom")
+            return Called(read_word(holder.get("name")), _arguments_in(holder, member), kind == "custom")
         if holder:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
     # Some servers leave out what should be around the two.
     if "name" in call or "arguments" in call:
-        return Called(word_of(call.get("name")), written(call.get("arguments")))
+        return Called(read_word(call.get("name")), written(call.get("arguments")))
     return None

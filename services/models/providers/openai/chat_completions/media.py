@@ -10,8 +10,9 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.content import fit_media_type, media_kind
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.media import FILE_NAMES, refuse_citations
+from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.content import fit_media_type, media_kind
 
 AUDIO_FORMATS = {
     "audio/wav": "wav",
@@ -22,18 +23,8 @@ AUDIO_FORMATS = {
     "audio/mp3": "mp3",
 }
 
-FILE_NAMES = {
-    "application/pdf": "document.pdf",
-    "application/json": "document.json",
-    "text/csv": "document.csv",
-    "text/html": "document.html",
-    "text/markdown": "document.md",
-    "text/plain": "document.txt",
-}
-"""Names for documents that have none: OpenAI wants one beside the bytes."""
 
-
-def encode_media(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any] | None:
+def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any] | None:
     """The content part for `media`, the field at `path`, or None after a refusal of what the server does not take."""
     refuse_citations(media, path, translation)
     _refuse_detail(media, path, translation)
@@ -58,21 +49,14 @@ def encode_media(media: models_pb2.Media, path: str, translation: Translation) -
     return {"type": member, member: reference}
 
 
-def refuse_citations(media: models_pb2.Media, path: str, translation: Translation) -> None:
-    """Says that passages of a document are cited nowhere but at Anthropic, if they are wanted."""
-    if media.enable_citations:
-        problem = f"{translation.traits.title} cites no passages of documents; it was not sent"
-        translation.tell_dropped(f"{path}.enable_citations", problem)
-
-
-def _refuse_detail(media: models_pb2.Media, path: str, translation: Translation) -> None:
+def _refuse_detail(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:
     """Says that nothing but images is read at a chosen resolution, if one is chosen."""
     if media.detail not in ("", "auto") and media_kind(media) != "image":
         problem = "Chat Completions has no setting for it but on images; it was not sent"
         translation.tell_dropped(f"{path}.detail", problem)
 
 
-def _file(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any] | None:
+def _file(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any] | None:
     if not translation.traits.takes_files:
         translation.refuse(path, f"{translation.traits.title} takes no documents; send what is in it as text")
         return None

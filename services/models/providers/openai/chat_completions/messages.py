@@ -12,7 +12,7 @@ from services.models.providers.openai.chat_completions.returned_members import C
 from services.models.providers.openai.common.cache import mark, refuse_mark
 from services.models.providers.openai.common.content import PlacedPart, encode_content, join_texts, place
 from services.models.providers.openai.common.tool_results import Result, read_results
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.state.member_state import REASONING_NAMES
 
 Message = dict[str, Any]
@@ -22,7 +22,7 @@ NO_REASONING = " "
 REASONING_MEMBERS = frozenset(REASONING_NAMES) | {"reasoning_details"}
 
 
-def encode_messages(conversation: Conversation, translation: Translation) -> list[Message]:
+def encode_messages(conversation: Conversation, translation: OpenAITranslation) -> list[Message]:
     """The messages in their order. Media of tool results follow the results of their turn in a user message."""
     messages: list[Message] = []
     moved: list[Any] = []
@@ -58,7 +58,7 @@ def continues_answer(messages: Sequence[Message]) -> bool:
     return bool(messages[-1]["content"]) and "tool_calls" not in messages[-1]
 
 
-def _message(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Message:
+def _message(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Message:
     role = translation.role_of(message)
     encoded: Message = {"role": role}
     if not message.parts:
@@ -75,14 +75,14 @@ def _message(message: models_pb2.ChatMessage, path: str, translation: Translatio
     return encoded
 
 
-def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | list[Any]:
+def _content(parts: Sequence[PlacedPart], translation: OpenAITranslation) -> str | list[Any]:
     return encode_content(parts, translation, "text", encode_media)
 
 
 # ------------------------------------------------------------------------------------------------------- assistant
 
 
-def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Translation) -> None:
+def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: OpenAITranslation) -> None:
     """Adds what an assistant said, with what its server wants back with it."""
     texts: list[PlacedPart] = []
     refusals: list[str] = []
@@ -112,7 +112,7 @@ def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Tran
     _add_calls(encoded, calls, translation)
 
 
-def _add_calls(encoded: Message, calls: Sequence[Call], translation: Translation) -> None:
+def _add_calls(encoded: Message, calls: Sequence[Call], translation: OpenAITranslation) -> None:
     if calls:
         wanted = translation.target.facts.returned_reasoning
         if wanted and encoded.keys().isdisjoint(REASONING_MEMBERS):
@@ -137,11 +137,11 @@ def _tool_message(call_id: str, content: str | list[Any]) -> Message:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _texts(result: Result, translation: Translation) -> str | list[Any]:
+def _texts(result: Result, translation: OpenAITranslation) -> str | list[Any]:
     return _content([(path, part) for path, part in result.content if not part.HasField("media")], translation)
 
 
-def _moved_media(result: Result, translation: Translation) -> list[Any]:
+def _moved_media(result: Result, translation: OpenAITranslation) -> list[Any]:
     """The media of a result as content of a user message, which says whose they are."""
     media = [(path, part) for path, part in result.content if part.HasField("media")]
     if not media:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from services.models.providers.answers.not_carried import OF_CHOICES, OF_COMPLETIONS
-from services.models.providers.errors.faults import MAX_WORD_LENGTH
+from services.models.providers.answers.openai_usage import ELSEWHERE, read_rates
+from services.models.providers.answers.values import MAX_WORD_LENGTH
 from services.models.providers.errors.told_errors import BASE_RESP
 from services.models.providers.openai.chat_completions.chat_answer import TEXT, ChatAnswer
-from services.models.providers.openai.common.usage import ELSEWHERE, read_rates
 from services.shared.json_text import LIGHT_BYTES
 
 Word = Annotated[str, msgspec.Meta(max_length=MAX_WORD_LENGTH)]

@@ -15,9 +15,9 @@ from services.models.providers.openai.common.reasoning_rules import drop_exclude
 from services.models.providers.openai.common.schemas import name_schema
 from services.models.providers.openai.common.sound import refuse_sound
 from services.models.providers.openai.common.traits import Traits
-from services.models.providers.openai.common.translation import Translation
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import fit
+from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import fit
 from services.shared import json_text
 
 PATH = "/chat/completions"
@@ -26,7 +26,7 @@ PATH = "/chat/completions"
 def encode_request(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
     """Raises InvalidRequest or Unimplemented for what Chat Completions, or this kind of server, cannot say."""
     request = conversation.request
-    translation = Translation(request, target, traits)
+    translation = OpenAITranslation(request, target, traits)
     messages = encode_messages(conversation, translation)
     body: dict[str, Any] = {"model": target.model, "messages": messages}
     if continues_answer(messages):
@@ -46,7 +46,7 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
     return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)
 
 
-def _parameters(translation: Translation) -> dict[str, Any]:
+def _parameters(translation: OpenAITranslation) -> dict[str, Any]:
     """Sampling, length and reasoning, under the names of the dialect."""
     request, facts = translation.request, translation.target.facts
     parameters, notices = fit(request, facts, translation.target.model)
@@ -64,7 +64,7 @@ def _parameters(translation: Translation) -> dict[str, Any]:
     return {**members, **reasoning}
 
 
-def _response_format(wanted: models_pb2.ResponseFormat, translation: Translation) -> dict[str, Any]:
+def _response_format(wanted: models_pb2.ResponseFormat, translation: OpenAITranslation) -> dict[str, Any]:
     if wanted.type == "json_object":
         return {"type": "json_object"}
     return {"type": "json_schema", "json_schema": name_schema(wanted, translation)}

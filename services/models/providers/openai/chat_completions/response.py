@@ -16,8 +16,10 @@ from services.models.providers.answers.not_carried import (
     tell_sound,
     tell_unknown_part,
 )
+from services.models.providers.answers.openai_usage import read_counts_elsewhere, read_rates, read_usage
+from services.models.providers.answers.values import read_word
 from services.models.providers.errors.error_body import fault_in
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import bare_error_in, error_in
 from services.models.providers.openai.chat_completions.called import calls_in, is_placeholder, read_call
 from services.models.providers.openai.chat_completions.chat_answer import (
@@ -31,7 +33,6 @@ from services.models.providers.openai.chat_completions.chat_answer import (
 )
 from services.models.providers.openai.chat_completions.choices import sole_choice
 from services.models.providers.openai.chat_completions.plain_answers import read_plain_answer
-from services.models.providers.openai.common.usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.state.member_state import REASONING_NAMES
 from services.shared import json_text
 from services.shared.json_text import text_of
@@ -116,8 +117,8 @@ def refuse_error_within(message: dict[str, Any]) -> None:
 
 def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = answer.provider_response_id or word_of(completion.get("id"))
-    answer.model = answer.model or word_of(completion.get("model"))
+    answer.provider_response_id = answer.provider_response_id or read_word(completion.get("id"))
+    answer.model = answer.model or read_word(completion.get("model"))
 
 
 def tell_not_carried(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
@@ -230,7 +231,7 @@ def annotations_in(message: dict[str, Any]) -> bytes:
 def _add_whole_call(answer: Answer, call: Any) -> int:
     """Returns the key of its block."""
     called = read_call(call)
-    key = answer.open_tool_call(FIRST_CALL, word_of(call.get("id")), called.name)
+    key = answer.open_tool_call(FIRST_CALL, read_word(call.get("id")), called.name)
     if not called.has_no_arguments:
         answer.add_arguments(key, called.arguments)
     return key

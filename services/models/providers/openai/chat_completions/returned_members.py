@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from proto import models_pb2
 from services.models.providers.base import HISTORY_FIELD
 from services.models.providers.openai.common.opaque_items import is_told_by_its_part, owned_item
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import KeptMembers, is_wrapped, members_in
 from services.models.providers.state.opaque_state import NOT_OWN
@@ -23,7 +23,7 @@ class Call(NamedTuple):
 class Returned:
     """The members of one message. What is lost of its parts is told."""
 
-    def __init__(self, translation: Translation) -> None:
+    def __init__(self, translation: OpenAITranslation) -> None:
         self._translation = translation
         self._members: dict[str, Any] = {}
         self._reasoning: dict[str, list[str]] = {}

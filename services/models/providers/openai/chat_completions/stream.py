@@ -12,7 +12,9 @@ from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.event_data import DONE, read_data
 from services.models.providers.answers.finish_reasons import finish_word
 from services.models.providers.answers.logprobs import read_logprobs
-from services.models.providers.errors.faults import Fault, read_object
+from services.models.providers.answers.openai_usage import read_counts_elsewhere, read_rates, read_usage
+from services.models.providers.answers.values import read_object
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import BASE_RESP, fault_of_event
 from services.models.providers.openai.chat_completions.called import calls_in
 from services.models.providers.openai.chat_completions.chat_answer import FIRST_CALL, KNOWN_MEMBERS, TEXT, ChatAnswer
@@ -32,7 +34,6 @@ from services.models.providers.openai.chat_completions.response import (
 )
 from services.models.providers.openai.chat_completions.streamed_calls import StreamedCalls
 from services.models.providers.openai.chat_completions.whole_message import rest_of_message
-from services.models.providers.openai.common.usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.transport.sse import ERROR, Event
 from services.shared.json_text import text_of
 

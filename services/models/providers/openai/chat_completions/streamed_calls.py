@@ -14,7 +14,8 @@ from typing import Any
 from services.models.providers.answers.answer import MAX_BLOCKS
 from services.models.providers.answers.repeated_arguments import find_repetition
 from services.models.providers.answers.text_pieces import Pieces
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.answers.values import read_word
+from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.chat_completions.called import NULL, Called, read_piece
 from services.models.providers.openai.chat_completions.chat_answer import ChatAnswer, KeptOfCall
 from services.models.providers.openai.common.object_end import ObjectEnd
@@ -51,7 +52,7 @@ class StreamedCalls:
 
         Raises Fault for what is none, and where it cannot be told which call it is of."""
         called = read_piece(delta)
-        index, call_id = _index_of(delta), word_of(delta.get("id"))
+        index, call_id = _index_of(delta), read_word(delta.get("id"))
         call = self._find(index, call_id, called.name, called.arguments)
         if call is not None and self._is_repeated(call, index, call_id, called):
             return
@@ -64,7 +65,7 @@ class StreamedCalls:
             call.id = call.id or call_id
             self._by_id[call_id] = call
         if called.name != call.name:
-            call.name = word_of(call.name + called.name)
+            call.name = read_word(call.name + called.name)
         call.takes_text = call.takes_text or called.takes_text
         call.kept = self._answer.keep_of_call(call.kept, data, message, place)
         self._add_arguments(call, called.arguments)
@@ -328,13 +329,13 @@ def _head(text: str) -> str:
 
 
 def _id_of(call: Any) -> str:
-    return word_of(call.get("id")) if isinstance(call, dict) else ""
+    return read_word(call.get("id")) if isinstance(call, dict) else ""
 
 
 def _index_of(delta: dict[str, Any]) -> int | None:
     index = delta.get("index")
     if isinstance(index, str) and index.isdecimal():
-        index = int(word_of(index))
+        index = int(read_word(index))
     return index if isinstance(index, int) else None
 
 
@@ -342,10 +343,10 @@ def _names_again(call: _StreamedCall, delta: dict[str, Any], called: Called) -> 
     """Whether a piece with the name and the number of a call is one of it: a server that gives ids would give another
     call one of its own."""
     has_number = _index_of(delta) is not None and call.index is not None
-    return has_number and bool(call.id) and called.name == call.name and word_of(delta.get("id")) in ("", call.id)
+    return has_number and bool(call.id) and called.name == call.name and read_word(delta.get("id")) in ("", call.id)
 
 
 def _names_on(call: _StreamedCall, delta: dict[str, Any]) -> bool:
     """Whether a piece with another name has the next piece of a call's: one that begins a call has an id or a type."""
-    call_id = word_of(delta.get("id"))
+    call_id = read_word(delta.get("id"))
     return call_id == call.id if call_id else call.index is not None and not delta.get("type")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from proto import models_pb2
 from services.models.providers.openai.common.cache import refuse_mark
 from services.models.providers.openai.common.schemas import embed_parameters
-from services.models.providers.openai.common.translation import Translation
-
-TOOL_CHOICES = {
-    models_pb2.TOOL_CHOICE_MODE_AUTO: "auto",
-    models_pb2.TOOL_CHOICE_MODE_NONE: "none",
-    models_pb2.TOOL_CHOICE_MODE_REQUIRED: "required",
-}
+from services.models.providers.openai.common.tools import check_number, encode_tool_choice
+from services.models.providers.openai.common.translation import OpenAITranslation
 
 
-def encode_tools(translation: Translation) -> dict[str, Any]:
+def encode_tools(translation: OpenAITranslation) -> dict[str, Any]:
     """The members about tools; none without tools, where OpenAI refuses a choice between them."""
     request = translation.request
     if not request.tools:
@@ -27,28 +21,7 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
     return {"tools": tools, **encode_tool_choice(translation, _named)}
 
 
-def check_number(translation: Translation) -> None:
-    """Refuses more tools than the server takes: "array too long. Expected an array with maximum length 128"."""
-    most, number = translation.traits.max_tools, len(translation.request.tools)
-    if most and number > most and translation.adapts:
-        translation.refuse("tools", f"{translation.traits.title} takes at most {most} tools, not {number}")
-
-
-def encode_tool_choice(translation: Translation, named: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """The choice between the tools, in both dialects; `named` is how one of them says which tool must be called."""
-    choice, target = translation.request.tool_choice, translation.target
-    mode = TOOL_CHOICES.get(choice.mode)
-    by_name = choice.WhichOneof("choice") == "tool_name"
-    if (by_name or mode == "required") and translation.adapts and not target.facts.forced_tool_choice:
-        problem = f"{target.model} cannot be made to call a tool; it was left to choose"
-        translation.tell_changed("tool_choice", problem)
-        return {"tool_choice": "auto"}
-    if by_name:
-        return {"tool_choice": named(choice.tool_name)}
-    return {"tool_choice": mode} if mode else {}
-
-
-def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) -> dict[str, Any]:
+def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITranslation) -> dict[str, Any]:
     refuse_mark(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
         problem = "no tool runs at the provider in Chat Completions; define a function, or choose a model that has it"

@@ -11,18 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 
 LIFETIMES = {1_800: "30m", 43_200: "12h"}
 """The seconds that a marked prefix can be kept, and OpenAI's words for them."""
 
 
-def is_marked(marked: models_pb2.ContentPart | models_pb2.ToolDefinition, translation: Translation) -> bool:
+def is_marked(marked: models_pb2.ContentPart | models_pb2.ToolDefinition, translation: OpenAITranslation) -> bool:
     """Whether a part, or a tool, has a mark, and the model takes marks."""
     return translation.target.facts.cache_marks and marked.HasField("cache")
 
 
-def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: Translation) -> Any:
+def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: OpenAITranslation) -> Any:
     """The encoded part, with the mark of `part` if it has one; None, for a part that was refused, stays None."""
     if encoded is None or not is_marked(part, translation):
         return encoded
@@ -33,14 +33,14 @@ def mark(encoded: Any, part: models_pb2.ContentPart, path: str, translation: Tra
 
 
 def refuse_mark(
-    marked: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str, what: str, translation: Translation
+    marked: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str, what: str, translation: OpenAITranslation
 ) -> None:
     """Says that a mark stands where OpenAI takes none."""
     if is_marked(marked, translation):
         translation.tell_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
 
 
-def _lifetime(cache: models_pb2.PromptCache, path: str, translation: Translation) -> str:
+def _lifetime(cache: models_pb2.PromptCache, path: str, translation: OpenAITranslation) -> str:
     seconds = cache.ttl.seconds + cache.ttl.nanos / 1e9
     nearest = min(LIFETIMES, key=lambda lifetime: abs(lifetime - seconds))
     if seconds != nearest:

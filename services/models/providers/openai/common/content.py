@@ -7,12 +7,12 @@ from typing import Any
 
 from proto import models_pb2
 from services.models.providers.openai.common.cache import is_marked, mark, refuse_mark
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 
 PlacedPart = tuple[str, models_pb2.ContentPart]
 """A part with its path."""
 
-EncodeMedia = Callable[[models_pb2.Media, str, Translation], dict[str, Any] | None]
+EncodeMedia = Callable[[models_pb2.Media, str, OpenAITranslation], dict[str, Any] | None]
 """A dialect's own form of media; None after a refusal."""
 
 
@@ -26,7 +26,7 @@ def join_texts(parts: Iterable[PlacedPart]) -> str:
 
 
 def encode_content(
-    parts: Sequence[PlacedPart], translation: Translation, text_type: str, encode_media: EncodeMedia
+    parts: Sequence[PlacedPart], translation: OpenAITranslation, text_type: str, encode_media: EncodeMedia
 ) -> str | list[Any]:
     """One text where there is nothing else, as in the short form; otherwise every part in its place."""
     if not any(part.HasField("media") or is_marked(part, translation) for _, part in parts):

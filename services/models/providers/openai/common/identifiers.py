@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from services.models.providers.end_users import fit_end_user
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.end_users import fit_end_user
 
 
-def encode_identifiers(translation: Translation) -> dict[str, str]:
+def encode_identifiers(translation: OpenAITranslation) -> dict[str, str]:
     """The members of the body. Where no server looks for requests that begin alike their key means nothing."""
     request, traits = translation.request, translation.traits
     identifiers: dict[str, str] = {}

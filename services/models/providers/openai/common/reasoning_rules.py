@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from services.models.providers.openai.common.efforts import effort_of_budget, nearest_effort
-from services.models.providers.openai.common.translation import Translation
-from services.models.providers.parameters import NEUTRAL
+from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.parameters import NEUTRAL
 
 
-def asks_about_reasoning(translation: Translation) -> bool:
+def asks_about_reasoning(translation: OpenAITranslation) -> bool:
     """Whether there is anything to say of reasoning; to a model that cannot there is not, and what is lost is named."""
     if not translation.request.HasField("reasoning"):
         return False
@@ -19,7 +19,7 @@ def asks_about_reasoning(translation: Translation) -> bool:
     return True
 
 
-def _tell_that_it_cannot(translation: Translation) -> None:
+def _tell_that_it_cannot(translation: OpenAITranslation) -> None:
     """Names all that was asked for, but for what is so anyway: no reasoning, and none of its text."""
     for field, value in translation.request.reasoning.ListFields():
         if value not in ("none", False):
@@ -27,7 +27,7 @@ def _tell_that_it_cannot(translation: Translation) -> None:
             translation.tell_dropped(f"reasoning.{field.name}", problem)
 
 
-def wanted_effort(translation: Translation) -> str | None:
+def wanted_effort(translation: OpenAITranslation) -> str | None:
     """The effort to send: the one that is asked for, or the one that a budget comes to where none can be given."""
     wanted, title = translation.request.reasoning, translation.traits.title
     effort = _fit(wanted.effort, translation) if wanted.effort else None
@@ -42,7 +42,7 @@ def wanted_effort(translation: Translation) -> str | None:
     return effort
 
 
-def _fit(effort: str, translation: Translation) -> str | None:
+def _fit(effort: str, translation: OpenAITranslation) -> str | None:
     known, model = translation.target.facts.reasoning, translation.target.model
     if not translation.adapts or known is None or not known.efforts or effort in known.efforts:
         return effort
@@ -54,12 +54,12 @@ def _fit(effort: str, translation: Translation) -> str | None:
     return nearest
 
 
-def _effort_in_place_of(budget_tokens: int, translation: Translation) -> str:
+def _effort_in_place_of(budget_tokens: int, translation: OpenAITranslation) -> str:
     known, effort = translation.target.facts.reasoning, effort_of_budget(budget_tokens)
     return (nearest_effort(effort, known.efforts) if known else None) or effort
 
 
-def drop_excluded(parameters: dict[str, Any], effort: str | None, translation: Translation) -> None:
+def drop_excluded(parameters: dict[str, Any], effort: str | None, translation: OpenAITranslation) -> None:
     """Takes out of `parameters`, named as in ChatConfig, what the model refuses while it reasons, as `effort` or its
     nature let it."""
     known, model = translation.target.facts.reasoning, translation.target.model

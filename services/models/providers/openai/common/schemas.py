@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.openai.common.translation import Translation
-from services.models.providers.schemas.fitting import fit_schema, say_root
+from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
 from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import members_of, text_in, words_in
+from services.models.providers.schemas.roots import say_root
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.shared import json_text
 from services.shared.errors import Unimplemented
@@ -25,7 +26,7 @@ class Embedded(NamedTuple):
 
 
 def embed_schema(
-    schema_json: str, path: str, translation: Translation, *, strict: bool, is_of_tool: bool = False
+    schema_json: str, path: str, translation: OpenAITranslation, *, strict: bool, is_of_tool: bool = False
 ) -> Embedded:
     """The schema as the server takes it. One that must be kept exactly is fitted to the server's rules, if it has any;
     one that cannot be, as those rules would empty it, is sent as it is and not to be enforced.
@@ -46,7 +47,7 @@ def embed_schema(
     return Embedded(json_text.raw(schema_json), strict)
 
 
-def embed_parameters(parameters_json: str, path: str, translation: Translation, *, strict: bool) -> Embedded:
+def embed_parameters(parameters_json: str, path: str, translation: OpenAITranslation, *, strict: bool) -> Embedded:
     """The same of a tool's arguments, which are an object."""
     if translation.adapts:
         title, plain_root = translation.traits.title, translation.traits.strict_schemas is not None
@@ -58,7 +59,7 @@ def embed_parameters(parameters_json: str, path: str, translation: Translation, 
     return embed_schema(parameters_json, path, translation, strict=strict, is_of_tool=True)
 
 
-def name_schema(wanted: models_pb2.ResponseFormat, translation: Translation) -> dict[str, Any]:
+def name_schema(wanted: models_pb2.ResponseFormat, translation: OpenAITranslation) -> dict[str, Any]:
     """The members that describe the schema of an answer. Raises Unimplemented for a format of another kind."""
     if wanted.type != "json_schema":
         raise Unimplemented.feature(f"response_format.type {wanted.type}")
@@ -77,7 +78,7 @@ def name_schema(wanted: models_pb2.ResponseFormat, translation: Translation) -> 
     return named
 
 
-def _refuse_root(embedded: Embedded, path: str, translation: Translation) -> None:
+def _refuse_root(embedded: Embedded, path: str, translation: OpenAITranslation) -> None:
     """Refuses what is no object: "schema must be a JSON Schema of 'type: "object"'"; one that is enforced must not be
     made of alternatives either."""
     root = members_of(embedded.schema) or {}

@@ -5,14 +5,14 @@ https://developers.openai.com/api/docs/guides/audio
 
 from __future__ import annotations
 
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.validation.extra_body import reserved_in
 from services.shared import json_text
 
 MODALITIES, SETTINGS = frozenset({"modalities"}), frozenset({"audio"})
 
 
-def refuse_sound(translation: Translation) -> None:
+def refuse_sound(translation: OpenAITranslation) -> None:
     """Refuses options of the caller's that ask for sound."""
     name = translation.traits.name
     options = translation.request.provider_options_json.get(name)

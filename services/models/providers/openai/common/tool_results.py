@@ -8,7 +8,7 @@ from typing import NamedTuple
 from proto import models_pb2
 from services.models.providers.openai.common.cache import refuse_mark
 from services.models.providers.openai.common.content import PlacedPart, place
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 
 
 class Result(NamedTuple):
@@ -18,7 +18,7 @@ class Result(NamedTuple):
     content: Sequence[PlacedPart]
 
 
-def read_results(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Iterator[Result]:
+def read_results(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Iterator[Result]:
     """The results in a tool message of parts: each that is one, and one of all parts that answer the message's own
     call."""
     parts = place(message.parts, f"{path}.parts")
@@ -32,7 +32,7 @@ def read_results(message: models_pb2.ChatMessage, path: str, translation: Transl
             own = []
 
 
-def _result(result: models_pb2.ToolResult, path: str, translation: Translation) -> Result:
+def _result(result: models_pb2.ToolResult, path: str, translation: OpenAITranslation) -> Result:
     if result.is_error:
         problem = f"{translation.traits.title} takes no mark of a tool that failed; only what it answered says so"
         translation.tell("ERROR_MARK_DROPPED", f"{path}.is_error", problem)

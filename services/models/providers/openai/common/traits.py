@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from services.models.providers.base import HistoryRules
 from services.models.providers.facts import MediaKind
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import OPENAI_NAMES
-from services.models.providers.schemas.fitting import OPENAI_STRICT, SchemaRules
+from services.models.providers.names import OPENAI_NAMES, CallIdRules
+from services.models.providers.schemas.rules import OPENAI_STRICT, SchemaRules
 
 
 @dataclass(frozen=True, slots=True)

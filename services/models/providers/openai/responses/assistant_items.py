@@ -20,7 +20,7 @@ from services.models.providers.openai.common.opaque_items import (
     owned_item,
     takes_back,
 )
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.opaque_state import NOT_OWN
 
@@ -28,7 +28,7 @@ Item = Any
 """An item: a dict to encode, or raw JSON to embed."""
 
 
-def encode_answer(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Iterator[Item]:
+def encode_answer(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Iterator[Item]:
     """What an assistant said, in its order; nothing where it said nothing."""
     if not message.parts:
         # The common form; as parts it says the same.
@@ -66,7 +66,7 @@ def encode_message(content: str | list[Any]) -> Item:
 
 
 def _returned_items(
-    message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: Translation
+    message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: OpenAITranslation
 ) -> list[bytes]:
     """For each part the item that goes back in its place, if one does. What is lost of the others is told."""
     if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
@@ -85,7 +85,7 @@ def _returned_items(
     return returned
 
 
-def _own_item(path: str, part: models_pb2.ContentPart, translation: Translation) -> bytes:
+def _own_item(path: str, part: models_pb2.ContentPart, translation: OpenAITranslation) -> bytes:
     """The item of a part that OpenAI made. What only says so is refused; in a session's history it is lost."""
     item = owned_item(part, translation.target)
     if not item and has_owned_item(part, translation.target) and not path.startswith(HISTORY_FIELD):
@@ -104,7 +104,9 @@ def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) ->
             return
 
 
-def _tell_of_loss(path: str, part: models_pb2.ContentPart, own: bytes, problem: str, translation: Translation) -> None:
+def _tell_of_loss(
+    path: str, part: models_pb2.ContentPart, own: bytes, problem: str, translation: OpenAITranslation
+) -> None:
     """Names what a part loses that goes back without its state; `problem` says why it does although OpenAI made it."""
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"

@@ -11,8 +11,7 @@ from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation, Dialect, Encoded, HistoryRules, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
-from services.models.providers.history.call_ids import CallIdRules
-from services.models.providers.history.tool_names import OPENAI_NAMES
+from services.models.providers.names import OPENAI_NAMES, CallIdRules
 from services.models.providers.openai.common.traits import OPENAI_TRAITS
 from services.models.providers.openai.responses.request import encode_request
 from services.models.providers.openai.responses.response import read_answer

@@ -12,7 +12,7 @@ from services.models.providers.base import Conversation
 from services.models.providers.openai.common.content import PlacedPart, encode_content, place
 from services.models.providers.openai.common.opaque_items import has_owned_item, owned_item, takes_back
 from services.models.providers.openai.common.tool_results import read_results
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.openai.responses.assistant_items import Item, encode_answer, encode_message
 from services.models.providers.openai.responses.media import encode_media
 from services.shared import json_text
@@ -34,7 +34,7 @@ KeptCalls = dict[str, _KeptCall]
 """By their ids."""
 
 
-def encode_input(conversation: Conversation, translation: Translation) -> list[Item]:
+def encode_input(conversation: Conversation, translation: OpenAITranslation) -> list[Item]:
     """The messages in their order; one that calls tools, or reasons, becomes several items, and an empty answer none,
     unless there is nothing else."""
     items: list[Item] = []
@@ -54,13 +54,13 @@ def encode_input(conversation: Conversation, translation: Translation) -> list[I
     return items or [encode_message("")]
 
 
-def _message(message: models_pb2.ChatMessage, path: str, translation: Translation) -> Item:
+def _message(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Item:
     parts = message.parts
     content = _content(place(parts, f"{path}.parts"), translation) if parts else message.content
     return {"role": translation.role_of(message), "content": content}
 
 
-def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | list[Any]:
+def _content(parts: Sequence[PlacedPart], translation: OpenAITranslation) -> str | list[Any]:
     return encode_content(parts, translation, "input_text", encode_media)
 
 
@@ -68,7 +68,7 @@ def _content(parts: Sequence[PlacedPart], translation: Translation) -> str | lis
 
 
 def _outputs(
-    message: models_pb2.ChatMessage, path: str, kept_calls: KeptCalls, translation: Translation
+    message: models_pb2.ChatMessage, path: str, kept_calls: KeptCalls, translation: OpenAITranslation
 ) -> Iterator[Item]:
     if not message.parts:
         yield _output(message.tool_call_id, message.content, kept_calls)
@@ -85,7 +85,7 @@ def _output(call_id: str, content: str | list[Any], kept_calls: KeptCalls) -> It
     return {**output, "caller": call.caller} if bytes(call.caller).startswith(b"{") else output
 
 
-def _kept_calls(message: models_pb2.ChatMessage, translation: Translation) -> Iterator[tuple[str, _KeptCall]]:
+def _kept_calls(message: models_pb2.ChatMessage, translation: OpenAITranslation) -> Iterator[tuple[str, _KeptCall]]:
     """The calls in an assistant's message that go back in OpenAI's own form."""
     target = translation.target
     calls = [part for part in message.parts if part.HasField("tool_call") and has_owned_item(part, target)]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from services.models.providers.answers.answer import MAX_BLOCKS
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.answers.values import read_word
+from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.responses.output_items import OutputItems, index_of, kind_of, name_of, parts_of
 
 MESSAGE, REASONING, CALL = "message", "reasoning", "call"
@@ -52,16 +53,16 @@ class ItemPlaces:
             return self._of_id(item_id, kind) if item_id else self._of_newest(kind)
         index = index_of(number)
         if self._moved:
-            place = self._by_id.get(word_of(event.get("item_id")))
+            place = self._by_id.get(read_word(event.get("item_id")))
             index = self._moved.get(index, index) if place is None else place
         known = self._kinds.get(index)
         if known == kind and not (self._items.is_whole(index) and self._is_of_next(kind, event)):
             return index
         if known is None:
-            self._begin(index, kind, word_of(event.get("item_id")))
+            self._begin(index, kind, read_word(event.get("item_id")))
             return index
         # Another item's: some servers give all pieces one number.
-        place = self._by_id.get(word_of(event.get("item_id")))
+        place = self._by_id.get(read_word(event.get("item_id")))
         if place is None or self._kinds[place] != kind or self._items.is_whole(place):
             return self._of_newest(kind)
         return place
@@ -82,7 +83,7 @@ class ItemPlaces:
         self._begin(place, kind, item_id)
         if is_beginning:
             self._opened.add(place)
-        if call_id := word_of(item.get("call_id")):
+        if call_id := read_word(item.get("call_id")):
             self._by_id.setdefault(call_id, place)
         self._newest = place if is_beginning else None
         return place
@@ -113,7 +114,7 @@ class ItemPlaces:
         return [places[order] for order in range(count)]
 
     def _same_by_id(self, _: int, item: dict[str, Any], untold: set[int]) -> int | None:
-        named = (self._by_id.get(word_of(item.get(member))) for member in ("id", "call_id"))
+        named = (self._by_id.get(read_word(item.get(member))) for member in ("id", "call_id"))
         return next((place for place in named if place in untold), None)
 
     def _same_by_place(self, order: int, item: dict[str, Any], untold: set[int]) -> int | None:
@@ -169,7 +170,7 @@ class ItemPlaces:
             return True
         is_known = self._by_id.get(item_id) == place
         if self._items.is_whole(place):
-            call_id = word_of(item.get("call_id"))
+            call_id = read_word(item.get("call_id"))
             is_other_call = bool(call_id) and self._by_id.get(call_id, place) != place
             return is_other_call or (bool(item_id) and not is_known) or not self._items.goes_on(place, item)
         if not is_beginning:
@@ -192,7 +193,7 @@ class ItemPlaces:
 
     def _own_id(self, value: Any) -> str:
         """An id, or "" for one that tells nothing."""
-        item_id = word_of(value)
+        item_id = read_word(value)
         return "" if item_id in self._shared_ids else item_id
 
     def _of_newest(self, kind: str) -> int:

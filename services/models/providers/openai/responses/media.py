@@ -6,12 +6,12 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.content import fit_media_type, media_kind
-from services.models.providers.openai.chat_completions.media import FILE_NAMES, refuse_citations
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.media import FILE_NAMES, refuse_citations
+from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.content import fit_media_type, media_kind
 
 
-def encode_media(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any]:
+def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any]:
     """The content part for `media`, the field at `path`; what Responses does not read is refused."""
     refuse_citations(media, path, translation)
     kind = media_kind(media)

@@ -15,7 +15,8 @@ from services.models.providers.answers.answer import MAX_BLOCKS, MAX_CITED_BYTES
 from services.models.providers.answers.logprobs import read_tokens
 from services.models.providers.answers.not_carried import tell_images
 from services.models.providers.answers.text_pieces import Pieces
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.answers.values import read_word
+from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.common.opaque_items import TextKind, call_says_more, message_says_more, text_kind
 from services.shared import json_text
 from services.shared.json_text import items_of, text_of, written
@@ -132,7 +133,7 @@ class OutputItems:
         if name and index not in self._call_keys:
             self._names[index] = name
             key = self._call_keys[index] = self._answer.open_tool_call(
-                _key(index, 0), word_of(item.get("call_id")), name
+                _key(index, 0), read_word(item.get("call_id")), name
             )
             early = self._early_arguments.pop(index, Pieces()).text()
             self._answer.waiting_bytes -= len(early)
@@ -274,7 +275,7 @@ def kind_of(item: dict[str, Any]) -> str:
 
 def name_of(item: dict[str, Any]) -> str:
     """The name of the tool that an item calls; "" for other items."""
-    return word_of(item.get("name"))
+    return read_word(item.get("name"))
 
 
 def parts_of(item: dict[str, Any]) -> list[Any]:

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from services.models.providers.openai.common.reasoning_rules import asks_about_reasoning, wanted_effort
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.shared import json_text
 
 EFFORT_IN_CHAT_COMPLETIONS = "reasoning_effort"
 
 
-def encode_reasoning(translation: Translation) -> dict[str, Any]:
+def encode_reasoning(translation: OpenAITranslation) -> dict[str, Any]:
     """How much the model thinks and whether that is shown; empty where nothing is asked or the model cannot."""
     if not asks_about_reasoning(translation):
         return {}

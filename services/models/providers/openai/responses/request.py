@@ -12,12 +12,12 @@ from services.models.providers.openai.common.reasoning_rules import drop_exclude
 from services.models.providers.openai.common.schemas import name_schema
 from services.models.providers.openai.common.sound import refuse_sound
 from services.models.providers.openai.common.traits import Traits
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.openai.responses.input_items import encode_input
 from services.models.providers.openai.responses.reasoning import encode_reasoning, respell_effort
 from services.models.providers.openai.responses.tools import encode_tools
-from services.models.providers.options import merge_options
-from services.models.providers.parameters import NEUTRAL, fit
+from services.models.providers.requests.options import merge_options
+from services.models.providers.requests.parameters import NEUTRAL, fit
 from services.shared import json_text
 
 PATH = "/responses"
@@ -42,7 +42,7 @@ LOGPROBS = "message.output_text.logprobs"
 def encode_request(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
     """Raises InvalidRequest or Unimplemented for what Responses cannot say."""
     request = conversation.request
-    translation = Translation(request, target, traits)
+    translation = OpenAITranslation(request, target, traits)
     body: dict[str, Any] = {
         "model": target.model,
         "input": encode_input(conversation, translation),
@@ -69,7 +69,7 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
     return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)
 
 
-def _parameters(translation: Translation) -> dict[str, Any]:
+def _parameters(translation: OpenAITranslation) -> dict[str, Any]:
     """Sampling, length and reasoning, under the names of the dialect."""
     given, notices = fit(translation.request, translation.target.facts, translation.target.model)
     translation.notices.extend(notices)
@@ -88,14 +88,14 @@ def _parameters(translation: Translation) -> dict[str, Any]:
     return {**parameters, "reasoning": reasoning} if reasoning else parameters
 
 
-def _raise_length(parameters: dict[str, Any], translation: Translation) -> None:
+def _raise_length(parameters: dict[str, Any], translation: OpenAITranslation) -> None:
     if parameters.get("max_output_tokens", MIN_OUTPUT_TOKENS) < MIN_OUTPUT_TOKENS:
         parameters["max_output_tokens"] = MIN_OUTPUT_TOKENS
         problem = f"OpenAI's Responses takes no less than {MIN_OUTPUT_TOKENS}; {MIN_OUTPUT_TOKENS} was sent"
         translation.tell_changed("config.max_tokens", problem)
 
 
-def _format(wanted: models_pb2.ResponseFormat, translation: Translation) -> dict[str, Any]:
+def _format(wanted: models_pb2.ResponseFormat, translation: OpenAITranslation) -> dict[str, Any]:
     if wanted.type == "json_object":
         return {"type": "json_object"}
     return {"type": "json_schema", **name_schema(wanted, translation)}

@@ -11,10 +11,11 @@ from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.finish_reasons import finish_reason_of
 from services.models.providers.answers.large_logprobs import read_large_object
 from services.models.providers.answers.not_carried import OF_RESPONSES, tell_cut_logprobs, tell_members, tell_tool_usage
+from services.models.providers.answers.openai_usage import read_rates, read_usage
+from services.models.providers.answers.values import read_word
 from services.models.providers.errors.error_body import fault_in
-from services.models.providers.errors.faults import Fault, word_of
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import bare_error_in, error_in
-from services.models.providers.openai.common.usage import read_rates, read_usage
 from services.models.providers.openai.responses.output_items import OutputItems, index_of, item_of
 from services.shared import json_text
 from services.shared.json_text import items_of
@@ -83,20 +84,20 @@ def read_end(
 
 def read_header(answer: Answer, response: dict[str, Any]) -> None:
     """Takes the provider's id and the model that served."""
-    answer.provider_response_id = answer.provider_response_id or word_of(response.get("id"))
-    answer.model = answer.model or word_of(response.get("model"))
+    answer.provider_response_id = answer.provider_response_id or read_word(response.get("id"))
+    answer.model = answer.model or read_word(response.get("model"))
 
 
 def _finish_word(response: dict[str, Any]) -> str:
     """Its `status`, or where that is `incomplete` the reason for it."""
-    status = word_of(response.get("status"))
+    status = read_word(response.get("status"))
     if status in ("failed", "cancelled"):
         raise fault_in(response.get("error"))
     if status in UNFINISHED:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     if status == "incomplete":
         details = response.get("incomplete_details")
-        return (word_of(details.get("reason")) if isinstance(details, dict) else "") or status
+        return (read_word(details.get("reason")) if isinstance(details, dict) else "") or status
     return status
 
 

@@ -14,8 +14,9 @@ from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.event_data import DONE, read_data
 from services.models.providers.answers.large_logprobs import read_without_logprobs
 from services.models.providers.answers.not_carried import tell_cut_logprobs, tell_previews, tell_sound
+from services.models.providers.answers.values import read_object
 from services.models.providers.errors.error_body import fault_in
-from services.models.providers.errors.faults import Fault, read_object
+from services.models.providers.errors.faults import Fault
 from services.models.providers.errors.told_errors import bare_error_in, fault_of_event
 from services.models.providers.openai.common.opaque_items import TextKind, text_kind
 from services.models.providers.openai.responses.item_places import CALL, MESSAGE, REASONING, ItemPlaces

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.chat_completions.tools import check_number, encode_tool_choice
 from services.models.providers.openai.common.cache import refuse_mark
 from services.models.providers.openai.common.schemas import embed_parameters
-from services.models.providers.openai.common.translation import Translation
+from services.models.providers.openai.common.tools import check_number, encode_tool_choice
+from services.models.providers.openai.common.translation import OpenAITranslation
 from services.shared.json_text import raw_members
 
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
@@ -37,7 +37,7 @@ NAMELESS = frozenset(
 """Tools of OpenAI's that have no name but their type (`ToolParam` of openai 3.54); it refuses unknown members."""
 
 
-def encode_tools(translation: Translation) -> dict[str, Any]:
+def encode_tools(translation: OpenAITranslation) -> dict[str, Any]:
     """The members about tools; none without tools, where OpenAI refuses a choice between them."""
     request = translation.request
     if not request.tools:
@@ -47,7 +47,7 @@ def encode_tools(translation: Translation) -> dict[str, Any]:
     return {"tools": tools, **encode_tool_choice(translation, lambda name: _named(name, request))}
 
 
-def _tool(tool: models_pb2.ToolDefinition, path: str, translation: Translation) -> dict[str, Any]:
+def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITranslation) -> dict[str, Any]:
     refuse_mark(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
         if tool.name not in ("", tool.provider_tool.type) and tool.provider_tool.type in NAMELESS:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
 from services.models.providers.facts import MediaKind
+from services.models.providers.notices import Notices, notice
 from services.shared.errors import FieldViolation, InvalidRequest
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
@@ -32,14 +33,14 @@ MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-
 """What many programs call them, and what providers take."""
 
 
-def fit_media_type(media: models_pb2.Media, path: str, notices: list[models_pb2.Notice]) -> str:
+def fit_media_type(media: models_pb2.Media, path: str, notices: Notices) -> str:
     """The media type of what stands at `path`, by the name that providers know it by, which has small letters."""
     mime_type = media.mime_type.lower()
     known = MEDIA_TYPES.get(mime_type)
     if known is None:
         return mime_type
     message = f"providers know {media.mime_type} as {known}, which was sent"
-    notices.append(models_pb2.Notice(code="MEDIA_TYPE_CHANGED", field=f"{path}.mime_type", message=message))
+    notices.append(notice("MEDIA_TYPE_CHANGED", f"{path}.mime_type", message))
     return known
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
+from services.models.providers.notices import Notices, dropped
 from services.shared.json_text import encode, is_object, raw_members
 
 STREAM_OPTIONS = "stream_options"
 
 
-def merge_options(
-    body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str
-) -> list[models_pb2.Notice]:
+def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str) -> Notices:
     """Puts a registration's defaults under the body, and the request's options for `provider` over it.
 
     Members of the body that are objects themselves are merged too: one that the platform writes in part (such as
@@ -47,7 +46,7 @@ def merge_options(
 
 def _taken_out(name: str) -> models_pb2.Notice:
     message = f"the registration of the model leaves {name} out of every request; it was not sent"
-    return models_pb2.Notice(code="PARAMETER_DROPPED", field=name, message=message)
+    return dropped(name, message)
 
 
 def _merged(under: Any, over: Any) -> Any:

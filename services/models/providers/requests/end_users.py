@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 
 from proto import models_pb2
+from services.models.providers.notices import Notices, changed
 
 
-def fit_end_user(
-    request: models_pb2.ChatRequest, max_length: int | None, provider: str, notices: list[models_pb2.Notice]
-) -> str:
+def fit_end_user(request: models_pb2.ChatRequest, max_length: int | None, provider: str, notices: Notices) -> str:
     """The id, or a hash of it where it has more characters than the provider takes: the same one in every request."""
     given = request.end_user_id
     if max_length is None or len(given) <= max_length or request.parameter_policy == _PASSTHROUGH:
         return given
     message = f"{provider} takes at most {max_length} characters; a hash of the id was sent"
-    notices.append(models_pb2.Notice(code="PARAMETER_CHANGED", field="end_user_id", message=message))
+    notices.append(changed("end_user_id", message))
     return hashlib.sha256(given.encode()).hexdigest()[:max_length]
 
 

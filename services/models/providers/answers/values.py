@@ -1,0 +1,29 @@
+"""Values in what a provider sends, read within bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.models.providers.errors.faults import Fault
+from services.shared import json_text
+
+MAX_WORD_LENGTH = 4096
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in what a provider sent. Raises Fault for anything else."""
+    try:
+        return json_text.decode_object(data)
+    except json_text.Malformed:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
+
+
+def read_word(value: Any) -> str:
+    """An id, a name or a word that a provider sent, "" for what is no text. Raises Fault for one of more than
+    MAX_WORD_LENGTH characters, which would go into every copy of the answer."""
+    if not value:
+        return ""
+    word = json_text.text_of(value)
+    if len(word) > MAX_WORD_LENGTH:
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return word

@@ -1,0 +1,142 @@
+"""Chat, over every dialect: `chat` for a whole answer, `chat_stream` for a streamed one."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Mapping
+
+from proto import models_pb2
+from services.models.providers.answers.answer import Answer
+from services.models.providers.base import Conversation, Encoded, Target
+from services.models.providers.client import Exchange
+from services.models.providers.completion import Completion, Interrupted
+from services.models.providers.encoding import prepare
+from services.models.providers.framing import read_body
+from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader, StreamTimeouts
+from services.models.providers.usage import add_cost, estimate_usage, usage_facts, with_counted_prompt
+from services.models.transport.base import Transport
+from services.shared.errors import PlatformError
+from services.shared.intake import Reservation
+from services.shared.offload import run_in_thread_if_large
+
+
+async def chat(
+    transport: Transport,
+    target: Target,
+    conversation: Conversation,
+    timeouts: StreamTimeouts = STREAM_TIMEOUTS,
+    interrupted: Interrupted | None = None,
+    reservation: Reservation | None = None,
+) -> models_pb2.ChatResponse:
+    """The whole answer. Raises the errors of `faults.MEANINGS` and of the transport.
+
+    `reservation` is the memory of the request; it shrinks as its copies are released.
+    """
+    target, encoded = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=False)
+    if encoded.streams:
+        return await _last_response(
+            chat_stream(transport, target, conversation, timeouts, interrupted, reservation, encoded)
+        )
+    async with Exchange(transport, target, reservation) as exchange:
+        response = await exchange.post(encoded.request)
+        read = functools.partial(_read_answer, target, encoded.tool_names)
+        answer = await exchange.read(response, response.body, read)
+        return await Completion(target, conversation, encoded.notices, interrupted).response(answer)
+
+
+async def chat_stream(
+    transport: Transport,
+    target: Target,
+    conversation: Conversation,
+    timeouts: StreamTimeouts = STREAM_TIMEOUTS,
+    interrupted: Interrupted | None = None,
+    reservation: Reservation | None = None,
+    encoded: Encoded | None = None,
+) -> AsyncGenerator[models_pb2.ChatChunk, None]:
+    """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
+    used that broke off is in the error's metadata too.
+
+    Chunks leave as the reads arrive: what came together leaves together, and nothing waits for what comes next.
+    `encoded` is the request for `target` where it has been encoded already.
+    """
+    if encoded is None:
+        prepared = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=True)
+        target, encoded = prepared
+    async with Exchange(transport, target, reservation) as exchange:
+        response = await exchange.stream(encoded.request)
+        reader = StreamReader(exchange, response, target.dialect, timeouts)
+        _name_owner(reader.answer, target, encoded.tool_names)
+        with _Interruption(exchange, reader, target, conversation, interrupted):
+            while reader.state != "ended":
+                for chunk in await reader.read():
+                    yield chunk
+                    exchange.chunks_sent += 1
+            for chunk in await reader.finish():
+                yield chunk
+                exchange.chunks_sent += 1
+        yield await Completion(target, conversation, encoded.notices, interrupted).last_chunk(reader.answer)
+        await reader.drain()
+
+
+async def _last_response(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
+    async with contextlib.aclosing(stream) as chunks:
+        # To the very end, after which the connection can be used again.
+        async for chunk in chunks:
+            last = chunk
+    return last.response
+
+
+def _read_answer(target: Target, tool_names: Mapping[str, str], body: bytes) -> Answer:
+    answer = read_body(target.dialect, body)
+    _name_owner(answer, target, tool_names)
+    answer.complete()
+    return answer
+
+
+def _name_owner(answer: Answer, target: Target, tool_names: Mapping[str, str]) -> None:
+    """Names whose state is in the answer, and its tools as the caller calls them."""
+    answer.state_owner, answer.tool_names = target.state_owner, tool_names
+
+
+class _Interruption:
+    """A block that tells what an answer has used that breaks off within it, in the error and to `interrupted`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        reader: StreamReader,
+        target: Target,
+        conversation: Conversation,
+        interrupted: Interrupted | None,
+    ) -> None:
+        self._exchange = exchange
+        self._reader = reader
+        self._target = target
+        self._conversation = conversation
+        self._interrupted = interrupted
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or self._costs_nothing(error):
+            return
+        usage = self._usage()
+        self._exchange.error_metadata |= {name: str(value).lower() for name, value in usage_facts(usage).items()}
+        if self._interrupted:
+            self._interrupted(usage)
+
+    def _costs_nothing(self, error: BaseException) -> bool:
+        """Whether the provider refused the request in its stream, or the answer was whole when its caller left."""
+        if isinstance(error, PlatformError):
+            return not self._exchange.chunks_sent and self._reader.answer.usage is None
+        return self._reader.decoder.finished
+
+    def _usage(self) -> models_pb2.TokenUsage:
+        answer = self._reader.answer
+        usage = estimate_usage(answer, self._conversation)
+        if answer.usage is not None:
+            usage = with_counted_prompt(usage, answer.usage)
+        add_cost(usage, answer, self._target)
+        return usage

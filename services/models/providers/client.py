@@ -1,0 +1,170 @@
+"""The HTTP exchange with a provider, under every verb: a request goes out once, and what comes back is a success or an
+error that names the provider.
+
+Nothing here knows what is asked for, and nothing in the dialects knows the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from services.models.providers.answers.memory import PROCESS_ANSWERS
+from services.models.providers.base import Target
+from services.models.providers.errors.faults import Fault, error_for
+from services.models.providers.http_request import HttpRequest
+from services.models.transport.api_roots import RootSearch
+from services.models.transport.base import HttpResponse, StreamedResponse, Transport
+from services.models.transport.failures import UPSTREAM_HOST
+from services.models.transport.payload import Payload
+from services.shared.errors import PlatformError
+from services.shared.intake import Reservation
+from services.shared.json_text import decoding_work
+from services.shared.offload import run_in_thread_if_large
+
+SUCCESSES = range(200, 300)
+"""Frameworks answer a POST with 201 where nobody says otherwise."""
+
+ENCODED_COPIES = 3
+"""Copies of a request while it is sent: parsed, and as a body, which with media is larger by a third."""
+
+PARSED_COPY = 1
+"""Copies of a request while its answer is awaited."""
+
+JSON = {"content-type": "application/json"}
+
+Result = TypeVar("Result")
+
+
+class Head(Protocol):
+    """Status and header fields of a response."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+class Exchange:
+    """One exchange with the provider of a target, for the length of a block.
+
+    Every error that leaves the block names the provider and how far the answer had come, and for the log the host.
+    `reservation` is the memory of the request; it shrinks as its copies are released.
+    """
+
+    def __init__(self, transport: Transport, target: Target, reservation: Reservation | None = None) -> None:
+        self.held = PROCESS_ANSWERS.begin()
+        """The memory that the response takes."""
+        self.chunks_sent = 0
+        """How many pieces of the answer its caller has taken."""
+        self.error_metadata: dict[str, str] = {}
+        """What an error tells beside what it tells of itself."""
+        self._transport = transport
+        self._target = target
+        self._reservation = reservation
+        self._stack = contextlib.AsyncExitStack()
+        if reservation:
+            reservation.shrink_to(ENCODED_COPIES)
+
+    async def __aenter__(self) -> Exchange:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        finally:
+            self.held.__exit__()
+            if isinstance(error, PlatformError):
+                self._attribute(error)
+
+    async def post(self, request: HttpRequest) -> HttpResponse:
+        """The response to the request, whole, once it is a success. Raises the provider's refusal, and what the
+        transport raises."""
+        payload, headers = self._take_payload(request), self._headers(request)
+        search = RootSearch(self._target.api_roots, request.path)
+        while True:
+            response = await self._transport.post(search.url, headers, payload, self.held.grow)
+            if response.status in SUCCESSES:
+                search.confirm()
+                return response
+            await self._try_next_root(search, payload, response, response.body)
+
+    async def stream(self, request: HttpRequest) -> StreamedResponse:
+        """The response to the request as soon as the head of a success is there; it is closed with the block.
+
+        Raises as `post` does.
+        """
+        payload, headers = self._take_payload(request), self._headers(request)
+        search = RootSearch(self._target.api_roots, request.path)
+        while True:
+            opened = self._transport.stream(search.url, headers, payload)
+            response = await self._stack.enter_async_context(opened)
+            if response.status in SUCCESSES:
+                search.confirm()
+                self._keep_parsed_form()
+                return response
+            await self._try_next_root(search, payload, response, await response.read_start())
+            await self._stack.aclose()
+
+    async def read(self, head: Head, body: bytes, read: Callable[[bytes], Result]) -> Result:
+        """What `read` makes of the body of a success. A Fault that it raises becomes the provider's error."""
+        try:
+            return await run_in_thread_if_large(decoding_work(body), read, body)
+        except Fault as fault:
+            raise self.error(fault, head) from None
+        except RecursionError:
+            # Nested so deep that it could only just be read, and cannot be written again.
+            raise self.error(Fault("UPSTREAM_PROTOCOL_ERROR"), head) from None
+
+    def error(self, fault: Fault, head: Head | None = None, paths: Sequence[str] = ()) -> PlatformError:
+        """The caller's error for a fault, of the response that has this head. `paths` are those where nothing is."""
+        return error_for(
+            fault,
+            self._target.provider,
+            status=head.status if head else None,
+            headers=head.headers if head else None,
+            keys=self._target.keys,
+            paths=paths,
+        )
+
+    def _headers(self, request: HttpRequest) -> dict[str, str]:
+        return {**self._target.headers, **request.headers, **JSON}
+
+    def _take_payload(self, request: HttpRequest) -> Payload:
+        """The body on its way, of which nobody else keeps anything where it is large: answers may take minutes."""
+        payload = Payload(request.body, self._keep_parsed_form)
+        if not payload.is_kept:
+            request.body = b""
+        return payload
+
+    def _keep_parsed_form(self) -> None:
+        if self._reservation:
+            self._reservation.shrink_to(PARSED_COPY)
+
+    async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
+        """Returns where the request is to be sent to another root, since nothing is at the path below this one: nobody
+        has begun to answer there. Raises the refusal otherwise."""
+        fault = await run_in_thread_if_large(decoding_work(body), self._target.dialect.fault, head.status, body)
+        if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
+            search.confirm()
+            raise self.error(fault, head)
+        paths = search.paths()
+        if search.try_next():
+            if payload.is_kept:
+                return
+            # For the next call.
+            search.confirm()
+        raise self.error(fault, head, paths)
+
+    def _attribute(self, error: PlatformError) -> None:
+        metadata = {"provider": self._target.provider, "phase": "mid_stream" if self.chunks_sent else "pre_stream"}
+        if self.chunks_sent:
+            metadata["chunks"] = str(self.chunks_sent)
+        error.metadata = {**metadata, **self.error_metadata, **error.metadata}
+        error.logged = {UPSTREAM_HOST: urlsplit(self._target.endpoint).netloc, **error.logged}

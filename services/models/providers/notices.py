@@ -1,0 +1,27 @@
+"""Notices: what a caller is told of a request that could not be sent as given."""
+
+from __future__ import annotations
+
+from proto import models_pb2
+
+Notices = list[models_pb2.Notice]
+
+
+def notice(code: str, field: str, message: str) -> models_pb2.Notice:
+    """A notice about `field`, by its path in the request as the caller counts."""
+    return models_pb2.Notice(code=code, field=field, message=message)
+
+
+def dropped(field: str, message: str) -> models_pb2.Notice:
+    """A notice that `field` was not sent. STRICT refuses what it tells of; see `encoding`."""
+    return notice("PARAMETER_DROPPED", field, message)
+
+
+def changed(field: str, message: str) -> models_pb2.Notice:
+    """A notice that `field` was sent in another form. STRICT refuses what it tells of."""
+    return notice("PARAMETER_CHANGED", field, message)
+
+
+def schema_changed(field: str, message: str) -> models_pb2.Notice:
+    """A notice that the schema in `field` was sent in another form. STRICT refuses what it tells of."""
+    return notice("SCHEMA_CHANGED", field, message)

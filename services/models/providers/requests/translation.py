@@ -1,0 +1,52 @@
+"""Translation of one request into a dialect: what its caller must be told, and what cannot be said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proto import models_pb2
+from services.models.providers.base import Target
+from services.models.providers.notices import Notices, changed, dropped, notice
+from services.shared.errors import FieldViolation, InvalidRequest
+
+
+@dataclass(slots=True)
+class Translation:
+    """Gathers notices and refusals, each under the path of its field as the caller counts.
+
+    A dialect goes on behind a refusal, with anything in its place, so that the caller learns of every problem at once;
+    `raise_refusals` comes before anything is sent.
+    """
+
+    request: models_pb2.ChatRequest
+    target: Target
+    notices: Notices = field(default_factory=list, init=False)
+    violations: list[FieldViolation] = field(default_factory=list, init=False)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether what the model is known not to take is changed, rather than sent for the provider to judge."""
+        return self.request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
+
+    def tell(self, code: str, path: str, message: str) -> None:
+        """Adds a notice."""
+        self.notices.append(notice(code, path, message))
+
+    def tell_dropped(self, path: str, message: str) -> None:
+        """Adds a notice that the field was not sent."""
+        self.notices.append(dropped(path, message))
+
+    def tell_changed(self, path: str, message: str) -> None:
+        """Adds a notice that the field was sent in another form."""
+        self.notices.append(changed(path, message))
+
+    def refuse(self, path: str, problem: str) -> None:
+        """Adds a refusal: nothing is sent."""
+        self.violations.append(FieldViolation(path, problem))
+
+    def raise_refusals(self) -> None:
+        """Raises InvalidRequest naming every field that was refused, if any was."""
+        if self.violations:
+            first, more = self.violations[0], len(self.violations) - 1
+            suffix = f" (and {more} more)" if more else ""
+            raise InvalidRequest(f"{first.field}: {first.description}{suffix}", violations=self.violations)

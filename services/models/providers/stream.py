@@ -1,0 +1,231 @@
+"""The reader of a streamed answer, and the judge of its end: a stream is complete once its provider has said so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from proto import models_pb2
+from services.models.providers.answers.answer import MAX_CHARACTERS, Answer
+from services.models.providers.answers.memory import FREE_BYTES
+from services.models.providers.base import Decoder, Dialect
+from services.models.providers.client import Exchange
+from services.models.providers.errors.faults import Fault
+from services.models.providers.framing import MAX_EVENTS, Framing, feed_rest, read_body
+from services.models.transport.base import StreamedResponse
+from services.models.transport.sse import Event
+from services.shared.errors import PlatformError
+from services.shared.json_text import LIGHT_BYTES, decoding_work
+from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
+
+FEW_BYTES = 4096
+"""What is decoded at once: many tokens that have come together."""
+
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+"""Of one streamed answer, as sent: far above what any model writes, so only a provider gone wrong comes here."""
+
+
+class StreamTimeouts(NamedTuple):
+    """How long a stream may say nothing, in seconds."""
+
+    content: float = 300.0
+    """Between two pieces of the answer: a provider that only sends pings has stopped.
+
+    Long, because reasoning may be silent.
+    """
+    usage: float = 2.0
+    """From the end of the answer to its usage, which is nice to have."""
+    close: float = 0.1
+    """From the provider's last word to the end of the body, after which the connection can be used again."""
+
+
+STREAM_TIMEOUTS = StreamTimeouts()
+
+
+StreamState = Literal["content", "usage", "failed", "ended"]
+"""What a stream is in: its content; behind it, where only the usage may be missing, which is not waited for long; a
+failure, which is raised once all that came before it has been returned; or its end, behind which nothing is read."""
+
+
+class StreamReader:
+    """Reads one streamed answer: `read` until it has ended, then `finish`, then `drain`.
+
+    What came together is returned together, and nothing waits for what comes next.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        response: StreamedResponse,
+        dialect: Dialect,
+        timeouts: StreamTimeouts = STREAM_TIMEOUTS,
+    ) -> None:
+        self.decoder: Decoder = dialect.decoder()
+        self.state: StreamState = "content"
+        self._exchange = exchange
+        self._response = response
+        self._dialect = dialect
+        self._timeouts = timeouts
+        self._framing = Framing()
+        self._error: PlatformError | None = None
+        self._size = 0
+        self._events = 0
+        self._now = asyncio.get_running_loop().time
+        self._content_due = self._now() + timeouts.content
+        self._usage_due: float | None = None
+        self._has_come = False
+        """Whether the last read brought content."""
+
+    @property
+    def answer(self) -> Answer:
+        """What has been read of it."""
+        return self.decoder.answer
+
+    async def read(self) -> Sequence[models_pb2.ChatChunk]:
+        """The chunks of what arrives next, none where that is no content.
+
+        Raises what was wrong with the stream, once all that came before has been returned.
+        """
+        if self._error:
+            raise self._error
+        self._begin_to_wait()
+        decoder = self.decoder
+        while not decoder.ended:
+            data = await (self._read_usage(self._usage_due) if self._usage_due else self._response.read())
+            if not data:
+                break
+            try:
+                if len(data) > FEW_BYTES:
+                    await wait_for_time_slice()
+                if self._is_large(data):
+                    await self._feed_large(data)
+                else:
+                    events = self._framing.feed(data)
+                    decoder.feed(events)
+                    self._events += len(events)
+            except (Fault, RecursionError) as fault:
+                self._error = self._failure(fault)
+            if self._error or not self._response.goes_on:
+                return self._take_chunks()
+        self.state = "ended"
+        return ()
+
+    async def finish(self) -> Sequence[models_pb2.ChatChunk]:
+        """The last chunks of an answer that has ended. Raises where its provider has not said that it is whole."""
+        if not self.decoder.ended:
+            await self._read_end_of_body()
+        if not self.decoder.finished:
+            raise self._exchange.error(self._fault_of_early_end(), self._response)
+        await self._complete()
+        return self.answer.drain_chunks()
+
+    async def drain(self) -> None:
+        """Reads the end of the body, so that the connection can be used again; without it, it is closed."""
+        with contextlib.suppress(TimeoutError, PlatformError):
+            async with asyncio.timeout(self._timeouts.close):
+                await self._response.read()
+
+    # ------------------------------------------------------------------------------------------- steps of a read
+
+    def _begin_to_wait(self) -> None:
+        """Sets when the next read is due, as late as now: the caller may have taken long over the last chunks."""
+        if self.state == "usage":
+            self._usage_due = self._usage_due or self._now() + self._timeouts.usage
+            return
+        self._usage_due = None
+        if self._has_come:
+            self._content_due = self._now() + self._timeouts.content
+
+    async def _read_usage(self, due: float) -> bytes:
+        try:
+            async with asyncio.timeout_at(due):
+                return await self._response.read()
+        except (TimeoutError, PlatformError):
+            return b""
+
+    def _is_large(self, data: bytes) -> bool:
+        """Whether the next bytes may end something large. Raises LimitExceeded where there is no memory for it."""
+        self._size += len(data)
+        held, answer = self._framing.held_bytes, self.decoder.answer
+        if self._size <= FREE_BYTES:
+            return held > LIGHT_BYTES
+        self._exchange.held.grow(held + answer.size)
+        return held > LIGHT_BYTES or answer.waiting_bytes > LARGE_BYTES
+
+    async def _feed_large(self, data: bytes) -> None:
+        """Feeds what may end a large event, or a block that is large, and holds nothing of it any longer than it
+        takes."""
+        events = self._framing.feed(data)
+        await run_in_thread_if_large(self._work(events), _feed_and_flush, self.decoder, events)
+
+    def _work(self, events: Sequence[Event]) -> int:
+        return self.answer.waiting_bytes + sum(decoding_work(event.data) for event in events)
+
+    def _take_chunks(self) -> Sequence[models_pb2.ChatChunk]:
+        """The chunks of the last reads, and the state that these lead to."""
+        decoder = self.decoder
+        chunks = decoder.answer.drain_chunks()
+        self._has_come = bool(chunks)
+        self.state = "ended" if decoder.ended else "usage" if decoder.awaits_usage else "content"
+        if self._error is None:
+            self._error = self._excess(decoder.answer.characters)
+        if self._error:
+            self.state = "failed"
+        return chunks
+
+    def _excess(self, characters: int) -> PlatformError | None:
+        """The error of a stream that is too long, or has said nothing for too long."""
+        if not self._has_come and self.state == "content" and self._now() > self._content_due:
+            return self._exchange.error(Fault("UPSTREAM_IDLE"))
+        if self._size > MAX_STREAM_BYTES or self._events > MAX_EVENTS or characters > MAX_CHARACTERS:
+            return self._exchange.error(Fault("OUTPUT_LIMIT"))
+        return None
+
+    def _failure(self, problem: Fault | RecursionError) -> PlatformError:
+        # JSON may be nested so deep that it could only just be read, and cannot be written again.
+        fault = problem if isinstance(problem, Fault) else Fault("UPSTREAM_PROTOCOL_ERROR")
+        return self._exchange.error(fault, self._response)
+
+    # -------------------------------------------------------------------------------------------------- the end
+
+    async def _read_end_of_body(self) -> None:
+        """Reads what only the end of the body ends: a last event without its blank line, or all of it in one
+        document."""
+        document = self._framing.document
+        if document is not None:
+            await self._read_document(document)
+            return
+        events = self._framing.end()
+        try:
+            await run_in_thread_if_large(self._work(events), feed_rest, self.decoder, events)
+        except Fault as fault:
+            raise self._exchange.error(fault, self._response) from None
+
+    async def _read_document(self, document: bytes) -> None:
+        begun = self.answer
+        answer = await self._exchange.read(self._response, document, functools.partial(read_body, self._dialect))
+        answer.state_owner, answer.tool_names = begun.state_owner, begun.tool_names
+        self.decoder.answer = answer
+        self.decoder.finished = self.decoder.ended = True
+
+    def _fault_of_early_end(self) -> Fault:
+        """Tells a stream that was cut from what never was one: nothing at all, or a page of HTML with status 200."""
+        content_type = self._response.headers.get("content-type", "text/event-stream")
+        is_stream = self._size and content_type.startswith("text/event-stream")
+        return Fault("UPSTREAM_STREAM_TRUNCATED" if is_stream else "UPSTREAM_PROTOCOL_ERROR")
+
+    async def _complete(self) -> None:
+        try:
+            await run_in_thread_if_large(self.answer.size, self.answer.complete)
+        except Fault as fault:
+            raise self._exchange.error(fault) from None
+        except RecursionError:
+            raise self._exchange.error(Fault("UPSTREAM_PROTOCOL_ERROR")) from None
+
+
+def _feed_and_flush(decoder: Decoder, events: Sequence[Event]) -> None:
+    decoder.feed(events)
+    decoder.answer.flush()

@@ -1,0 +1,56 @@
+"""Usage of a chat: what it costs, and how it is estimated where its provider has not counted."""
+
+from __future__ import annotations
+
+from proto import models_pb2
+from services.models.providers.answers.answer import Answer
+from services.models.providers.base import Conversation, Target
+from services.shared.tokens import estimate_tokens, measure, text_bytes
+
+
+def estimate_usage(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
+    """The estimated usage of a call."""
+    prompt = estimate_prompt_tokens(conversation)
+    completion = answer.estimated_completion_tokens()
+    return models_pb2.TokenUsage(
+        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
+    )
+
+
+def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.TokenUsage) -> models_pb2.TokenUsage:
+    """The estimate, with the prompt and its cache as the provider counted them at the beginning of the answer."""
+    usage = models_pb2.TokenUsage()
+    usage.CopyFrom(counted)
+    usage.ClearField("reasoning_tokens")
+    usage.completion_tokens = estimate.completion_tokens
+    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
+    usage.estimated = True
+    return usage
+
+
+def estimate_prompt_tokens(conversation: Conversation) -> int:
+    """About how many tokens a conversation and its tools have."""
+    messages = sum(measure(message, message.ByteSize()).tokens for message in conversation.messages)
+    tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
+    return messages + estimate_tokens(tools)
+
+
+def usage_facts(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
+    """What is logged of a usage, and told beside an error."""
+    facts: dict[str, int | bool] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
+    if usage.estimated:
+        facts["usage_estimated"] = True
+    if usage.HasField("cost_nano_usd"):
+        facts["cost_nano_usd"] = usage.cost_nano_usd
+    return facts
+
+
+def add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
+    """Adds what the usage costs, unless that is not known or the counts contradict each other."""
+    can_be_told = answer.at_standard_rates and answer.counts_agree
+    cost = target.price(usage) if target.price and can_be_told else None
+    if cost is not None:
+        usage.cost_nano_usd = cost
