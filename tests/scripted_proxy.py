@@ -22,14 +22,15 @@ OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class ScriptedProxy:
-    """The proxy. `answers` are what it writes instead of OK to the next questions for a tunnel, in pieces; an empty one
-    closes the connection, and None says nothing for ever. `authorization` is what it wants to be told, if anything."""
+    """The proxy. `answers` are what it writes instead of OK to the next questions for a tunnel, in pieces: without any
+    it closes the connection, and None stands for silence until the client leaves. `authorization` is what it wants to
+    be told, if anything."""
 
     def __init__(
         self,
         servers: Mapping[str, int] | None = None,
         *,
-        answers: Sequence[Sequence[bytes] | None] = (),
+        answers: Sequence[Sequence[bytes | None]] = (),
         authorization: str = "",
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -124,14 +125,14 @@ class ScriptedProxy:
 
     async def _connect(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer = self.answers.pop(0) if self.answers else [OK]
-        if answer is None:
-            await reader.read()
-            return
         for piece in answer:
+            if piece is None:
+                await reader.read()
+                return
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        if answer and b" 200 " in b"".join(answer):
+        if b" 200 " in b"".join(filter(None, answer)):
             async with self._reached(target, writer) as upstream:
                 await _copy(reader, upstream)
 

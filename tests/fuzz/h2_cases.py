@@ -13,7 +13,8 @@ from docs.feature_requests import USER
 from proto import models_pb2, sessions_pb2
 from tests.fuzz.byte_changes import flipped
 from tests.fuzz.fuzzed_platform import NAMES
-from tests.fuzz.h2_wire import (
+from tests.fuzz.odd_headers import MODELS, ODD_CONTENT_TYPES, ODD_NAMES, ODD_PATHS, ODD_TIMEOUTS, ODD_VALUES, SESSIONS
+from tests.support.http2 import (
     ACK,
     CONTINUATION,
     DATA,
@@ -39,7 +40,6 @@ from tests.fuzz.h2_wire import (
     literal,
     opening,
 )
-from tests.fuzz.odd_headers import MODELS, ODD_CONTENT_TYPES, ODD_NAMES, ODD_PATHS, ODD_TIMEOUTS, ODD_VALUES, SESSIONS
 
 CHAT = models_pb2.ChatRequest(model="gpt-4o", messages=[USER]).SerializeToString()
 

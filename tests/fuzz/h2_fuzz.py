@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.fuzz.fuzzed_platform import NAMES
 from tests.fuzz.fuzzer import Fuzzer, run_fuzzer
 from tests.fuzz.h2_cases import H2Case, h2_case
-from tests.fuzz.h2_wire import Answers, Ended
 from tests.fuzz.report import Report
+from tests.support.http2 import Answers, Ended
 
 ANSWER_SECONDS = 6.0
 """A call's timeout is two seconds at most, unless it sets none, and then it is answered at once."""

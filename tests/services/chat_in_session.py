@@ -33,10 +33,15 @@ class Platform:
     """The services of one test."""
 
     models: Stub
-    replica: Stub
-    """Another Model Service that knows the same Session Service."""
     sessions: Service
     session_log: LogFile
+    another: Stub | None
+    """Another Model Service that knows the same Session Service."""
+
+    @property
+    def replica(self) -> Stub:
+        assert self.another, "only where the platform is replicated"
+        return self.another
 
     async def history(self) -> list[models_pb2.ChatMessage]:
         """All messages of the session."""
@@ -65,19 +70,25 @@ async def platform(
     upstream: ScriptedUpstream,
     database_url: str = "",
     *,
+    replicated: bool = False,
     lease_seconds: float = TURN_LEASE_SECONDS,
     front: Callable[[SessionServicer], object] = lambda servicer: servicer,
     **options: Any,
 ) -> AsyncIterator[Platform]:
-    """The services, and a session `s` of the user `ann`. `front` may stand before the Session Service's servicer."""
+    """The services, and a session `s` of the user `ann`; two Model Services if they are to be `replicated`.
+
+    `front` may stand before the Session Service's servicer.
+    """
     url = database_url or f"sqlite:///{directory}/sessions.db"
     session_log = LogFile()
     log = open_log("sessions", file=session_log)
     async with served(url, lease_seconds=lease_seconds, log=log, front=front) as sessions:
         await sessions.create(SESSION, user_id="ann")
         there: dict[str, Any] = {"SESSIONS_ADDRESS": sessions.address, **options}
-        async with (
-            model_service(directory / "one", upstream, **there) as one,
-            model_service(directory / "two", upstream, **there) as two,
-        ):
-            yield Platform(one.stub, two.stub, sessions, session_log)
+        async with contextlib.AsyncExitStack() as stack:
+            services = [
+                await stack.enter_async_context(model_service(directory / name, upstream, **there))
+                for name in (("one", "two") if replicated else ("one",))
+            ]
+            another = services[1].stub if replicated else None
+            yield Platform(services[0].stub, sessions, session_log, another)

@@ -54,6 +54,12 @@ async def p(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Platfor
         yield running
 
 
+@pytest.fixture
+async def replicated(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Platform]:
+    async with platform(tmp_path, upstream, replicated=True) as running:
+        yield running
+
+
 def sent(upstream: ScriptedUpstream) -> list[tuple[str, Any]]:
     """Role and content of the messages of the newest upstream request."""
     return [(message["role"], message["content"]) for message in upstream.requests[-1].json()["messages"]]
@@ -114,12 +120,12 @@ BROKEN: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_failed_stream_stores_nothing_and_lets_the_next_turn_begin_at_once(
-    p: Platform, upstream: ScriptedUpstream, script: Script
+    replicated: Platform, upstream: ScriptedUpstream, script: Script
 ) -> None:
     upstream.play(script)
-    await stream_failure(p.models.ChatStream(turn("failed")))
-    assert await p.history() == []
-    assert (await p.replica.Chat(turn("again"))).session_next_sequence == 3
+    await stream_failure(replicated.models.ChatStream(turn("failed")))
+    assert await replicated.history() == []
+    assert (await replicated.replica.Chat(turn("again"))).session_next_sequence == 3
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -127,7 +133,7 @@ async def test_a_second_turn_at_the_same_time_is_refused_at_once_in_every_replic
     tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     gate = asyncio.Event()
-    async with platform(tmp_path, upstream) as p:
+    async with platform(tmp_path, upstream, replicated=True) as p:
         upstream.play(streamed_completion(piece("first"), gate))
         first = aiter(p.models.ChatStream(turn("first")))
         await anext(first)
@@ -152,7 +158,7 @@ async def test_of_many_turns_at_once_one_is_answered_and_no_other_is_sent(
         return "OK"
 
     gate = asyncio.Event()
-    async with platform(tmp_path, upstream, database_url) as p:
+    async with platform(tmp_path, upstream, database_url, replicated=True) as p:
         upstream.play(json_answer(completion(), before=[gate]))
         attempts = [asyncio.create_task(attempt(stub)) for stub in [p.models, p.replica] * 8]
         for finished, ended in enumerate(asyncio.as_completed(attempts)):
@@ -169,7 +175,7 @@ async def test_a_turn_that_takes_longer_than_a_lease_keeps_its_session(
 ) -> None:
     """The clock of the store moves only when it is set: an extended lease reaches beyond its first end."""
     gate = asyncio.Event()
-    async with platform(tmp_path, upstream, lease_seconds=1.5) as p:
+    async with platform(tmp_path, upstream, replicated=True, lease_seconds=1.5) as p:
         upstream.play(json_answer(completion(), before=[gate]))
         answering = asyncio.ensure_future(p.models.Chat(turn()))
         await upstream.received(1)
@@ -182,22 +188,22 @@ async def test_a_turn_that_takes_longer_than_a_lease_keeps_its_session(
 
 
 async def test_after_a_lease_that_nobody_extends_another_turn_begins_and_the_lost_one_is_answered_with_a_warning(
-    p: Platform, upstream: ScriptedUpstream
+    replicated: Platform, upstream: ScriptedUpstream
 ) -> None:
     gate = asyncio.Event()
     upstream.play(json_answer(completion("late"), before=[gate]))
-    answering = asyncio.ensure_future(p.models.Chat(turn("lost")))
+    answering = asyncio.ensure_future(replicated.models.Chat(turn("lost")))
     await upstream.received(1)
-    p.sessions.clock.advance(16)
+    replicated.sessions.clock.advance(16)
     upstream.play(json_answer(completion("other"), before=[gate]))
-    other = asyncio.ensure_future(p.replica.Chat(turn("other")))
+    other = asyncio.ensure_future(replicated.replica.Chat(turn("other")))
     await upstream.received(2)
     gate.set()
     lost, kept = await asyncio.gather(answering, other)
     assert [notice.code for notice in lost.warnings] == ["SESSION_APPEND_FAILED"]
     assert (lost.text, lost.session_next_sequence) == ("late", 0)
     assert kept.session_next_sequence == 3
-    assert [message.content for message in await p.history()] == ["other", "other"]
+    assert [message.content for message in await replicated.history()] == ["other", "other"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

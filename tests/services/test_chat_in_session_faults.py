@@ -99,7 +99,7 @@ STAGES: dict[str, Script] = {
 async def test_a_cancelled_turn_stores_nothing_and_frees_the_session(
     tmp_path: Path, upstream: ScriptedUpstream, script: Script
 ) -> None:
-    async with platform(tmp_path, upstream) as p:
+    async with platform(tmp_path, upstream, replicated=True) as p:
         upstream.play(script)
         call, reading = start(p.models, "ChatStream")
         received = await upstream.received(1)
@@ -118,7 +118,7 @@ async def test_a_turn_cancelled_at_any_moment_is_whole_or_absent_and_blocks_nobo
     default_database_url: str, tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     upstream.default = whole(verb)
-    async with platform(tmp_path, upstream, default_database_url) as p:
+    async with platform(tmp_path, upstream, default_database_url, replicated=True) as p:
         await chat(p.models, turn(), verb)
         for number in range(20):
             call, reading = start(p.models, verb)
@@ -135,7 +135,7 @@ async def test_whoever_leaves_during_the_append_leaves_a_whole_turn(
     tmp_path: Path, upstream: ScriptedUpstream, verb: str
 ) -> None:
     door = Door()
-    async with platform(tmp_path, upstream, front=door.before) as p:
+    async with platform(tmp_path, upstream, replicated=True, front=door.before) as p:
         upstream.play(whole(verb))
         call, reading = start(p.models, verb)
         await asyncio.wait_for(door.reached.wait(), 5)

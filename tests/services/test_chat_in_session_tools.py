@@ -94,7 +94,7 @@ def states(message: ChatMessage) -> list[bytes]:
 async def test_a_tool_loop_of_three_chats_replays_what_the_provider_wrote_byte_for_byte(
     tmp_path: Path, verb: str
 ) -> None:
-    async with ScriptedUpstream() as upstream, platform(tmp_path, upstream) as p:
+    async with ScriptedUpstream() as upstream, platform(tmp_path, upstream, replicated=True) as p:
         if verb == "Chat":
             upstream.play(calls(1), calls(2), said(3, "umbrella"))
         else:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import resource
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from tests.scripted_upstream import Received, Script, ScriptedUpstream, no_answe
 from tests.services.log_file import LogFile
 from tests.services.model_service import answered, chat_request, registration
 from tests.services.storage.notes import names, opened, put
+from tests.support.descriptors import no_descriptor_left
 from tests.support.errors import explain
 from tests.support.processes import Service, running
 
@@ -177,18 +177,6 @@ async def test_session_service_is_told_whose_chat_it_works_for(caller: str) -> N
 
 
 # ---------------------------------------------------------------------------------------------- no descriptor is left
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(2)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_database_that_cannot_be_opened_for_want_of_a_descriptor_is_not_blamed(

@@ -17,9 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.shared.listener import ServingLost
 from services.shared.logs import open_log
 from services.shared.server import Server, running
-from tests.fuzz.h2_wire import ACK, PING, Answers, Ended, frame, header_block, headers, opening
 from tests.services.log_file import LogFile
-from tests.services.raw_http2 import call, send
+from tests.support.http2 import ACK, PING, Answers, Ended, call, frame, header_block, headers, opening, send
 
 SERVICE = "test.Streams"
 NOT_UTF8 = call(b"/\xff/x")

@@ -32,8 +32,7 @@ from services.shared.database import Database
 from services.shared.errors import LimitExceeded, NotFound
 from tests.services.event_loop import watched_loop
 from tests.services.model_registries import LOG, NOWHERE, model, new_registry, probing_clients
-from tests.services.model_registries import MIGRATIONS as SCRIPTS
-from tests.services.prompt_registries import prompt
+from tests.services.prompt_registries import open_database, prompt
 
 COUNT = 1000
 ALIASES = 4
@@ -57,7 +56,7 @@ class Stored(NamedTuple):
 
 @pytest.fixture
 async def database(sqlite_file: Path) -> AsyncIterator[Database]:
-    database = await Database.open(f"sqlite:///{sqlite_file}", SCRIPTS, LOG)
+    database = await open_database(f"sqlite:///{sqlite_file}")
     yield database
     await database.close()
 

@@ -15,22 +15,10 @@ from services.shared.metadata import MAX_BLOCK_BYTES, MAX_BYTES, MAX_FIELDS
 from services.shared.received_fields import FLOOD_FIELDS
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
-from tests.fuzz.h2_wire import (
-    DATA,
-    END_STREAM,
-    Answers,
-    Ended,
-    frame,
-    grpc_message,
-    header_block,
-    headers,
-    opening,
-)
 from tests.services.gateway.gateways import MODELS, gateway, serving, unary
 from tests.services.model_service import LOG
 from tests.support.errors import reason_in
-
-Field = tuple[bytes, bytes]
+from tests.support.http2 import Answers, Ended, Field, call_with
 
 OK = Ended("status 0")
 
@@ -39,9 +27,7 @@ async def ended(address: str, fields: Sequence[Field]) -> Ended:
     """How a call of ListModels ends that has these fields beside its own."""
     host, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
-    own = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", f"/{MODELS}/ListModels".encode())]
-    own += [(b":authority", b"x"), (b"content-type", b"application/grpc"), (b"te", b"trailers")]
-    writer.write(opening() + headers(1, header_block([*own, *fields])) + frame(DATA, END_STREAM, 1, grpc_message(b"")))
+    writer.write(call_with(f"/{MODELS}/ListModels".encode(), b"", *fields))
     answers = Answers(reader, writer)
     assert await answers.read([1], 10)
     writer.close()

@@ -47,7 +47,7 @@ async def test_start_line_says_where_it_listens_and_which_providers_it_has(
 ) -> None:
     upstream.play(json_answer(completion()))
     (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=sk-ant-from-the-file\nOPENAI_API_KEY=overridden\n")
-    with running("models", tmp_path, by="path", **openai_at(upstream)) as service:
+    with running("models", tmp_path, as_module=True, **openai_at(upstream)) as service:
         data = tmp_path / "data" / "models.db"
         expected = f"models: listening on {service.address}, data in {data}, providers: anthropic, openai"
         assert service.line == expected
@@ -62,7 +62,7 @@ async def test_start_line_says_where_it_listens_and_which_providers_it_has(
 
 
 async def test_start_line_says_what_to_do_without_a_provider(tmp_path: Path) -> None:
-    with running("models", tmp_path, by="module") as service:
+    with running("models", tmp_path) as service:
         assert "no provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY" in service.line
         assert "RegisterModel" in service.line
 

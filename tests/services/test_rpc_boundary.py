@@ -21,8 +21,8 @@ from services.shared.rpc import DEFAULT_DEADLINES, STATUS_CODES, Call, DefaultDe
 from services.shared.server import Server, running
 from tests.services.log_file import LogFile
 from tests.services.model_service import LOG, chat_request
-from tests.services.raw_http2 import call_with, send
 from tests.support.errors import failure_of, stream_failure
+from tests.support.http2 import call_with, send
 
 Behaviour = Callable[[Any, Call], Awaitable[Any]]
 SECRET = "CANARY-of-an-exception"

@@ -5,8 +5,8 @@
         models.send(signal.SIGTERM)
         assert models.wait() == 0
 
-A service is forked from a process that has imported it, which takes a tenth of the time of a start. `by` starts it as
-the README does instead: by its path, or as a module.
+A service is forked from a process that has imported it, which takes a tenth of the time of `python -m`, with which it
+is started `as_module`. By their paths the examples start all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from tests.support.fork_server import ROOT, Forked, fork_server
 
@@ -36,8 +36,6 @@ INHERITED = (
     *("GENAI_EVENT_LOOP", "GRPC_ENABLE_FORK_SUPPORT"),
 )
 """The variables of this machine that programs see: none with a key, an address or a proxy in it."""
-
-By = Literal["fork", "path", "module"]
 
 
 class NotStarted(Exception):
@@ -203,7 +201,7 @@ def start(
     name: str,
     directory: Path,
     *arguments: str,
-    by: By = "fork",
+    as_module: bool = False,
     before: str = "",
     kind: type[Kind] = Service,
     **settings: str,
@@ -216,11 +214,10 @@ def start(
     (directory / ".env").touch()
     defaults = {f"{name.upper()}_PORT": "0", "MODELS_DISCOVERY": "off", "GENAI_DATA_DIR": str(directory / "data")}
     variables, log_path = environment(**(defaults | settings)), directory / f"{name}.log"
-    if by == "fork":
-        module = f"services.{name}.main"
-        return kind.fork(module, arguments, variables, log_path, directory=directory, before=before)
-    program = ["-m", f"services.{name}.main"] if by == "module" else [str(ROOT / "services" / name / "main.py")]
-    return kind.spawn([*program, *arguments], variables, log_path, directory=directory)
+    module = f"services.{name}.main"
+    if as_module:
+        return kind.spawn(["-m", module, *arguments], variables, log_path, directory=directory)
+    return kind.fork(module, arguments, variables, log_path, directory=directory, before=before)
 
 
 @contextlib.contextmanager
@@ -272,12 +269,12 @@ class Platform:
 
 
 @contextlib.contextmanager
-def running_platform(directory: Path, *, by: By = "fork", **settings: str) -> Iterator[Platform]:
+def running_platform(directory: Path, **settings: str) -> Iterator[Platform]:
     """All three services, in the README's order."""
     platform = Platform(directory, **settings)
     try:
         for name in ("sessions", "models", "gateway"):
-            platform.start(name, by=by)
+            platform.start(name)
         yield platform
     finally:
         platform.close()

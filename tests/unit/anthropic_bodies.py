@@ -38,7 +38,6 @@ def model(default_options_json: str = "", **facts: Any) -> Target:
 
 
 CLAUDE = model(exclusive=("temperature", "top_p"))
-NO_SAMPLING = model(unsupported=UNKNOWN | {"temperature", "top_k", "top_p"})
 OLD = model(default_max_tokens=4096, schema_output="tool", can_reason=False)
 NO_PREFILL = model(prefill=False)
 UNFORCED = model(forced_tool_choice=False)

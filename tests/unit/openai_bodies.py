@@ -56,11 +56,11 @@ def sent_messages(*messages: ChatMessage, target: Target = GPT_4O) -> Any:
     return body_of(target, messages)["messages"]
 
 
-def refused(target: Target, *messages: ChatMessage, **fields: Any) -> list[tuple[str, str]]:
-    """What is wrong with a request that cannot be said: each field and the problem with it."""
+def refused(target: Target, *messages: ChatMessage, **fields: Any) -> list[str]:
+    """The fields of a request that cannot be said."""
     with pytest.raises(InvalidRequest) as raised:
         encode(target, messages, **fields)
-    return list(raised.value.violations)
+    return [violation.field for violation in raised.value.violations]
 
 
 def told(body: Encoded) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import pytest
 from services.models.catalog.vendor_models import VendorModels
 from services.models.routing.aliases import by_model, read_aliases
 from services.shared.errors import StartupError
+from tests.rows import for_each
 
 
 def test_aliases_are_read_with_spaces_and_a_last_comma() -> None:
@@ -15,13 +16,13 @@ def test_aliases_are_read_with_spaces_and_a_last_comma() -> None:
     assert read_aliases("", VendorModels()) == {}
 
 
-@pytest.mark.parametrize("text", ["fast", "fast=", "=gpt-4o", "fast gpt-4o", "a=b=c d", f"{'x' * 300}=gpt-4o"])
+@for_each("text", ["fast", "fast=", "=gpt-4o", "fast gpt-4o", "a=b=c d", f"{'x' * 300}=gpt-4o"])
 def test_entry_that_is_none_stops_the_start(text: str) -> None:
     with pytest.raises(StartupError, match="MODELS_ALIASES: each entry must be alias=model"):
         read_aliases(text, VendorModels())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "problem"),
     [
         ("fast=gpt-4o,fast=gpt-4o-mini", "fast is there twice"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
 from proto.models_pb2 import ChatChunk, ContentPart, ProviderState, ToolCall, ToolCallDelta
 from services.models.providers.answers.answer import Answer
+from tests.rows import for_each
 
 
 def test_pieces_that_arrive_together_leave_together() -> None:
@@ -166,7 +166,7 @@ def test_refusal_comes_whole() -> None:
     assert (response.text, response.finish_reason, response.raw_finish_reason) == ("", "refusal", "stop")
 
 
-@pytest.mark.parametrize("reason", ["length", "content_filter", "other"])
+@for_each("reason", ["length", "content_filter", "other"])
 def test_only_stop_is_told_more_precisely(reason: str) -> None:
     answer = Answer()
     answer.open_tool_call(0, "a", "find")

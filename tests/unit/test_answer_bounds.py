@@ -19,6 +19,7 @@ from services.models.providers.dialects import ANTHROPIC, OPENAI_COMPATIBLE, OPE
 from services.models.providers.errors.faults import Fault
 from services.models.transport.sse import Event
 from services.models.validation.limits import MAX_PARTS
+from tests.rows import for_each
 from tests.timing import is_in_proportion
 
 LONG = "x" * (MAX_WORD_LENGTH + 1)
@@ -136,7 +137,7 @@ GROWING: dict[str, tuple[Dialect, int, Callable[[int], list[Event]]]] = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "count", "events"), GROWING.values(), ids=GROWING.keys())
+@for_each(("dialect", "count", "events"), GROWING.values(), ids=GROWING.keys())
 def test_twice_the_pieces_take_twice_the_time(
     dialect: Dialect, count: int, events: Callable[[int], list[Event]]
 ) -> None:
@@ -169,7 +170,7 @@ SHORTER: dict[str, tuple[Dialect, list[Event], Event]] = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "before", "whole"), SHORTER.values(), ids=SHORTER.keys())
+@for_each(("dialect", "before", "whole"), SHORTER.values(), ids=SHORTER.keys())
 def test_what_is_long_is_not_compared_with_short_texts_again_and_again(
     dialect: Dialect, before: list[Event], whole: Event
 ) -> None:
@@ -201,7 +202,7 @@ MANY: dict[str, tuple[Dialect, Callable[[int], Event]]] = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "events"), MANY.values(), ids=MANY.keys())
+@for_each(("dialect", "events"), MANY.values(), ids=MANY.keys())
 def test_what_a_stream_makes_known_has_a_bound_by_count(dialect: Dialect, events: Callable[[int], Event]) -> None:
     fed(dialect, map(events, range(MAX_PARTS)))
     with pytest.raises(Fault, match="OUTPUT_LIMIT"):
@@ -219,7 +220,7 @@ WHOLE: dict[str, tuple[Dialect, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "body"), WHOLE.values(), ids=WHOLE.keys())
+@for_each(("dialect", "body"), WHOLE.values(), ids=WHOLE.keys())
 def test_so_has_what_comes_whole(dialect: Dialect, body: Any) -> None:
     with pytest.raises(Fault, match="OUTPUT_LIMIT"):
         dialect.read(json.dumps(body).encode())
@@ -245,7 +246,7 @@ WORDS: dict[str, tuple[Dialect, list[Event]]] = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "events"), WORDS.values(), ids=WORDS.keys())
+@for_each(("dialect", "events"), WORDS.values(), ids=WORDS.keys())
 def test_word_longer_than_any_is_a_fault(dialect: Dialect, events: list[Event]) -> None:
     with pytest.raises(Fault, match="UPSTREAM_PROTOCOL_ERROR"):
         fed(dialect, events)
@@ -253,7 +254,7 @@ def test_word_longer_than_any_is_a_fault(dialect: Dialect, events: list[Event]) 
     fed(dialect, shorter)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("dialect", "before", "piece"),
     [
         (OPENAI_COMPATIBLE, [], choice(content="a", annotations=[{"text": "x" * 100_000}])),
@@ -314,7 +315,7 @@ HELD: dict[str, tuple[Dialect, list[Event], Event, Callable[[Decoder], int]]] = 
 }
 
 
-@pytest.mark.parametrize(("dialect", "before", "piece", "told"), HELD.values(), ids=HELD.keys())
+@for_each(("dialect", "before", "piece", "told"), HELD.values(), ids=HELD.keys())
 def test_decoder_holds_no_more_than_came_and_says_how_much(
     dialect: Dialect, before: list[Event], piece: Event, told: Callable[[Decoder], int]
 ) -> None:

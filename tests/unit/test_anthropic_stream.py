@@ -21,6 +21,7 @@ from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
 from services.models.providers.errors.faults import Fault
 from services.models.transport.sse import Event
+from tests.rows import for_each
 
 
 def event(kind: str, **members: Any) -> Event:
@@ -95,7 +96,7 @@ def test_usage_is_known_from_the_beginning() -> None:
     assert decoder.answer.usage == TokenUsage(prompt_tokens=10, completion_tokens=1, total_tokens=11)
 
 
-@pytest.mark.parametrize("told_at", ["message_start", "message_delta"])
+@for_each("told_at", ["message_start", "message_delta"])
 def test_rates_other_than_the_usual_are_known(told_at: str) -> None:
     usages = {kind: {"output_tokens": 1, "service_tier": "standard"} for kind in ("message_start", "message_delta")}
     usages[told_at]["service_tier"] = "priority"
@@ -107,7 +108,7 @@ def test_rates_other_than_the_usual_are_known(told_at: str) -> None:
     assert decoder.answer.at_standard_rates is False
 
 
-@pytest.mark.parametrize(("told", "sequence"), [("END", "END"), (None, ""), (7, "")])
+@for_each(("told", "sequence"), [("END", "END"), (None, ""), (7, "")])
 def test_stop_sequence_that_ended_the_answer(told: Any, sequence: str) -> None:
     ended = event("message_delta", delta={"stop_reason": "stop_sequence", "stop_sequence": told})
     assert response_of(ended, STOP).stop_sequence == sequence
@@ -212,7 +213,7 @@ def test_citation_with_half_a_character_keeps_its_value() -> None:
     assert response.message.parts[0].citations_json == '[{"s":"1\ufffd2"},null]'
 
 
-@pytest.mark.parametrize(
+@for_each(
     "block",
     [
         '{"type":"redacted_thinking", "data":"b3Bh" }',
@@ -257,7 +258,7 @@ def test_summary_of_a_compaction_may_come_in_pieces() -> None:
     assert kept == b'{"type":"compaction","content":"Earlier.","encrypted_content":"b","signature":"c2ln"}'
 
 
-@pytest.mark.parametrize("kind", ["text", "thinking", "tool_use"])
+@for_each("kind", ["text", "thinking", "tool_use"])
 def test_unknown_delta_of_a_known_block_is_told(kind: str) -> None:
     started = start(0, type=kind, id="a", name="find", input={}, text="", thinking="")
     response = response_of(started, delta(0, "a_new_delta", x=1), stop(0), STOP)
@@ -316,7 +317,7 @@ def test_answer_by_a_tool_comes_as_tokens() -> None:
     assert response.message == ChatMessage(role="assistant", content='{"n": 1}')
 
 
-@pytest.mark.parametrize(("whole", "text"), [({}, "{}"), ({"n": 1}, '{"n": 1}')])
+@for_each(("whole", "text"), [({}, "{}"), ({"n": 1}, '{"n": 1}')])
 def test_answer_by_a_tool_that_comes_whole_with_the_block(whole: dict[str, Any], text: str) -> None:
     assert response_of(start(0, **(ANSWER | {"input": whole})), stop(0), CALLED, STOP).text == text
 
@@ -328,7 +329,7 @@ def test_answer_by_a_tool_beside_a_call() -> None:
     assert [call.name for call in response.tool_calls] == ["find"]
 
 
-@pytest.mark.parametrize("whole", [{}, {"n": 2}])
+@for_each("whole", [{}, {"n": 2}])
 def test_first_answer_by_a_tool_is_the_answer(whole: dict[str, Any]) -> None:
     pieces = [] if whole else [delta(1, "input_json_delta", partial_json='{"n": 2}')]
     second = [start(1, **(ANSWER | {"id": "b", "input": whole})), *pieces, stop(1)]
@@ -366,7 +367,7 @@ def test_input_of_a_servers_tool_that_is_cut_off_is_left_as_it_began() -> None:
     assert response.message.parts[0].provider_state.data == data
 
 
-@pytest.mark.parametrize(
+@for_each(
     "data",
     [
         b"<html>",
@@ -385,7 +386,7 @@ def test_what_is_no_event(data: bytes) -> None:
     assert decoder.answer.drain_chunks() == [ChatChunk(token="Hi")]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "data", [b'{"type": "error", "error": {"type": "overloaded_error"}}', b'{"error": {"type": "overloaded_error"}}']
 )
 def test_error_event(data: bytes) -> None:

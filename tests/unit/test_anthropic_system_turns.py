@@ -81,11 +81,6 @@ def test_system_text_before_a_question_goes_behind_it() -> None:
     assert fields == ["messages[2]"]
 
 
-def test_notice_says_where_the_message_was_sent() -> None:
-    (notice,) = encode(WITH_SYSTEM_TURNS, [HELLO, HI, BRIEF, HELLO]).notices
-    assert "behind the next user message" in notice.message
-
-
 def test_system_texts_that_meet_are_one_turn() -> None:
     """Only those that did not follow the user's last message are told as moved."""
     body, fields = moved(HELLO, BRIEF, HELLO, system("Be kind."), system("Be slow."), HI, HELLO)

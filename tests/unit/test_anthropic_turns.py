@@ -14,38 +14,12 @@ from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolCall, To
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.encoding import encode as encode_for
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.anthropic_bodies import CLAUDE, HELLO, WITH_SYSTEM_TURNS, assistant, body_of, encode, text, told
 
 
 def turns(*messages: ChatMessage) -> Any:
     return body_of(CLAUDE, messages)["messages"]
-
-
-@pytest.mark.parametrize(
-    ("short", "parts"),
-    [
-        (ChatMessage(role="user", content="Hi"), [ContentPart(text="Hi")]),
-        (ChatMessage(role="system", content="Hi"), [ContentPart(text="Hi")]),
-        (
-            ChatMessage(role="assistant", content="Hi", tool_calls=[ToolCall(id="a", name="find")]),
-            [ContentPart(text="Hi"), ContentPart(tool_call=ToolCall(id="a", name="find"))],
-        ),
-        (
-            ChatMessage(role="assistant", content=" ", tool_calls=[ToolCall(id="a", name="find")]),
-            [ContentPart(text=" "), ContentPart(tool_call=ToolCall(id="a", name="find"))],
-        ),
-        (
-            ChatMessage(role="tool", tool_call_id="a", content="Hi"),
-            [ContentPart(tool_result=ToolResult(tool_call_id="a", content=[ContentPart(text="Hi")]))],
-        ),
-        (ChatMessage(role="tool", tool_call_id="a", content="Hi"), [ContentPart(text="Hi")]),
-        (ChatMessage(role="tool", tool_call_id="a", content="\n"), [ContentPart(text="\n")]),
-        (ChatMessage(role="tool", tool_call_id="a"), [ContentPart(tool_result=ToolResult(tool_call_id="a"))]),
-    ],
-)
-def test_parts_are_the_same_as_the_short_form(short: ChatMessage, parts: list[ContentPart]) -> None:
-    long = ChatMessage(role=short.role, tool_call_id=short.tool_call_id, parts=parts)
-    assert encode(messages=[HELLO, short, HELLO]) == encode(messages=[HELLO, long, HELLO])
 
 
 def test_results_come_before_all_else_of_their_turn() -> None:
@@ -78,14 +52,14 @@ def test_what_a_tool_message_holds_itself_is_one_result() -> None:
 # ---------------------------------------------------------------------------------------------------- white space
 
 
-@pytest.mark.parametrize("role", ["user", "system", "developer"])
-@pytest.mark.parametrize("leading", [[], [HELLO], [HELLO, ChatMessage(role="assistant", content="Hi.")]])
+@for_each("role", ["user", "system", "developer"])
+@for_each("leading", [[], [HELLO], [HELLO, ChatMessage(role="assistant", content="Hi.")]])
 def test_message_of_white_space_alone_is_refused(role: str, leading: list[ChatMessage]) -> None:
     """Left out it would make the beginning of an answer of the message before it."""
     whole = ChatMessage(role=role, content=" \n")
     split = ChatMessage(role=role, parts=[ContentPart(text=" "), ContentPart(text="\n")])
     for message in (whole, split):
-        with pytest.raises(InvalidRequest, match="holds white space only") as raised:
+        with pytest.raises(InvalidRequest) as raised:
             encode(messages=[*leading, message])
         assert [violation.field for violation in raised.value.violations] == [f"messages[{len(leading)}]"]
 
@@ -105,8 +79,8 @@ BLANKS = [
 HI = ChatMessage(role="assistant", content="Hi.")
 
 
-@pytest.mark.parametrize("target", [CLAUDE, WITH_SYSTEM_TURNS])
-@pytest.mark.parametrize("blank", BLANKS)
+@for_each("target", [CLAUDE, WITH_SYSTEM_TURNS])
+@for_each("blank", BLANKS)
 def test_white_space_in_the_history_of_a_session_is_left_out_and_named(blank: ChatMessage, target: Target) -> None:
     """It came there by way of another provider, and must not be the end of the session."""
     body = from_session(HELLO, blank, HI, blank, HI, target=target)
@@ -120,12 +94,12 @@ def test_white_space_in_the_history_of_a_session_is_left_out_and_named(blank: Ch
     assert told(body) == [("EMPTY_MESSAGE_DROPPED", "session_id")] * 2
 
 
-@pytest.mark.parametrize("blank", BLANKS)
-@pytest.mark.parametrize("history", [(), (HELLO, HI)])
+@for_each("blank", BLANKS)
+@for_each("history", [(), (HELLO, HI)])
 def test_white_space_that_a_request_says_in_a_session_is_refused(
     blank: ChatMessage, history: tuple[ChatMessage, ...]
 ) -> None:
-    with pytest.raises(InvalidRequest, match="holds white space only") as raised:
+    with pytest.raises(InvalidRequest) as raised:
         from_session(*history, said=blank)
     assert [violation.field for violation in raised.value.violations] == ["messages[0]"]
 
@@ -133,7 +107,7 @@ def test_white_space_that_a_request_says_in_a_session_is_refused(
 def test_what_is_left_without_white_space_is_judged_as_ever() -> None:
     note = ChatMessage(role="system", content="Be brief.")
     for history in ((HELLO, HI), (HELLO, HI, BLANKS[0])):
-        with pytest.raises(InvalidRequest, match="does not go on") as raised:
+        with pytest.raises(InvalidRequest) as raised:
             from_session(*history, said=note, target=WITH_SYSTEM_TURNS)
         assert [violation.field for violation in raised.value.violations] == ["session_id"]
 
@@ -141,7 +115,7 @@ def test_what_is_left_without_white_space_is_judged_as_ever() -> None:
 def test_white_space_of_a_prompt_is_refused() -> None:
     request = ChatRequest(model="any", messages=[HELLO])
     conversation = Conversation(request, [BLANKS[2], HELLO], added=["system_prompt_name"])
-    with pytest.raises(InvalidRequest, match="holds white space only"):
+    with pytest.raises(InvalidRequest):
         encode_for(conversation, CLAUDE, stream=False)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from services.models.transport.base_urls import BaseUrl, redact_url
+from tests.rows import for_each
 
 BASE = BaseUrl.of("https://llama.internal/team-a/v1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "https://llama.internal/team-a/v1",
@@ -23,7 +22,7 @@ def test_url_at_or_below_a_base_url_is_covered(url: str) -> None:
     assert BASE.covers(url)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "http://llama.internal/team-a/v1",
@@ -64,7 +63,7 @@ def test_server_without_a_path_covers_all_its_plain_paths() -> None:
     assert (str(server), str(BASE)) == ("http://[::1]:8000", "https://llama.internal/team-a/v1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "shown"),
     [
         ("http://localhost:8000/v1", "http://localhost:8000/v1"),

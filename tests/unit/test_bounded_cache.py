@@ -13,6 +13,7 @@ from services.models.providers.schemas import fitting
 from services.models.transport import request_head
 from services.shared import json_text
 from services.shared.bounded_cache import BoundedCache
+from tests.rows import for_each
 
 KIB = 1024
 
@@ -55,7 +56,7 @@ def test_exception_is_not_cached() -> None:
     assert lengths.calls["wrong"] == 2
 
 
-@pytest.mark.parametrize("size", [100, 10 * KIB, 40 * KIB, 100 * KIB])
+@for_each("size", [100, 10 * KIB, 40 * KIB, 100 * KIB])
 def test_arguments_and_results_stay_within_the_bound(size: int) -> None:
     cached = BoundedCache(str.upper, max_bytes=512 * KIB)
     tracemalloc.start()
@@ -131,7 +132,7 @@ def test_cache_is_thread_safe() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cache",
     [
         request_head.request_head,

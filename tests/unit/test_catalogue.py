@@ -9,19 +9,18 @@ import datetime
 import re
 import typing
 
-import pytest
-
 from proto import models_pb2
 from services.models.catalog.families import COMPATIBLE_FACTS, LOGPROBS, PENALTIES, SAMPLING
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendor_models import VendorModels
 from services.models.catalog.vendors import VENDORS, anthropic, openai
 from tests.built_in_models import BUILT_IN
+from tests.rows import for_each
 
 DAY = datetime.timedelta(days=1)
 NAMES_OF_THE_README = {"gpt-4o", "gpt-4o-mini", "claude-3-5-sonnet", "claude-3-5-haiku"}
 
-every_built_in = pytest.mark.parametrize("model", BUILT_IN.values(), ids=BUILT_IN)
+every_built_in = for_each("model", BUILT_IN.values(), ids=BUILT_IN)
 
 
 def test_names_of_the_readme_are_there_and_lead_to_a_successor_once_they_end() -> None:
@@ -115,7 +114,7 @@ def test_unsupported_parameters_are_fields_of_the_config() -> None:
         assert VENDORS[vendor].facts(model).unsupported <= names
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "vendor"),
     [
         ("gpt-4o", "openai"),
@@ -138,7 +137,7 @@ def test_vendors_are_known_by_their_ids(model: str, vendor: str | None) -> None:
     assert (found.vendor.name if found else None) == vendor
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "sampling", "penalties", "stop", "length"),
     [
         ("gpt-4o", True, True, True, "max_tokens"),
@@ -174,7 +173,7 @@ def test_what_openais_models_take(model: str, sampling: bool, penalties: bool, s
     assert facts.default_max_tokens is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "sampling", "both_samplers", "length"),
     [
         ("claude-3-opus-20240229", True, True, 4096),
@@ -203,7 +202,7 @@ def test_what_anthropics_models_take(model: str, sampling: bool, both_samplers: 
     assert not facts.developer_role
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("vendor", "model", "media"),
     [
         ("openai", "gpt-4o", {"image", "document"}),
@@ -222,7 +221,7 @@ def test_media_that_a_model_reads(vendor: str, model: str, media: set[str] | Non
     assert VENDORS[vendor].facts(model).media == media
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "efforts", "by_default"),
     [
         ("o3", "low medium high", True),
@@ -246,7 +245,7 @@ def test_how_openais_models_reason(model: str, efforts: str, by_default: bool) -
     assert not facts.reasoning.takes_budget
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "efforts", "budget", "adaptive", "by_default"),
     [
         ("claude-3-7-sonnet-20250219", "", True, False, False),
@@ -270,13 +269,13 @@ def test_how_claude_reasons(model: str, efforts: str, budget: bool, adaptive: bo
     assert facts.reasoning.on_by_default is by_default
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1-mini", "gpt-3.5-turbo", "ft:gpt-4o-mini:acme::id"])
+@for_each("model", ["gpt-4o", "gpt-4.1-mini", "gpt-3.5-turbo", "ft:gpt-4o-mini:acme::id"])
 def test_openais_models_that_do_not_reason(model: str) -> None:
     assert openai.VENDOR.facts(model).can_reason is False
     assert anthropic.VENDOR.facts("claude-3-5-haiku-latest").can_reason is False
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "together"),
     [
         ("gpt-7", True),
@@ -324,7 +323,7 @@ def test_announced_ends_are_those_of_the_vendors_sdks() -> None:
     assert {**openai.VENDOR.shutdowns, **anthropic.VENDOR.shutdowns} == told
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "schema_output", "forced", "prefill"),
     [
         ("claude-3-5-sonnet-latest", "tool", True, True),
@@ -344,7 +343,7 @@ def test_what_claude_can_be_held_to(model: str, schema_output: str, forced: bool
     assert (facts.schema_output, facts.forced_tool_choice, facts.prefill) == (schema_output, forced, prefill)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "taken"),
     [
         ("claude-opus-4-8", True),

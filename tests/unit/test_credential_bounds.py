@@ -12,6 +12,7 @@ from services.models.access.credentials import Credentials, source_of
 from services.models.access.key_files import KeyFiles
 from services.models.catalog.provider_registry import KeyBounds
 from services.shared.errors import StartupError
+from tests.rows import for_each
 
 VENDORS = {"OPENAI_API_KEY": KeyBounds(["https://api.openai.com/v1", "https://proxy.internal/ours/v1"], "openai")}
 
@@ -91,7 +92,7 @@ def test_file_is_the_same_however_it_is_written(tmp_path: Path, file: str) -> No
     assert keys.problem(credential, "https://b.internal/v1", "vllm", by_stranger=False)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("credential", "logged"),
     [
         (Credential(), ""),

@@ -17,6 +17,7 @@ from services.models.transport.decompression import (
     DecompressionError,
     Decompressor,
 )
+from tests.rows import for_each
 
 EMPTY_BLOCKS = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\0\0\0\xff\xff" * (2 * ALLOWANCE_BYTES // 5)
 
@@ -36,8 +37,8 @@ def unpack(packed: bytes, size: int = 65_536) -> tuple[int, bytes]:
     return given, last
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "zlib"])
-@pytest.mark.parametrize("size", [1, 10, 100_000])
+@for_each("pack", [gzip.compress, zlib.compress], ids=["gzip", "zlib"])
+@for_each("size", [1, 10, 100_000])
 def test_body_comes_out_as_it_went_in(pack: object, size: int) -> None:
     assert callable(pack)
     data = random.Random(1).randbytes(3 * PIECE_BYTES) + b"x" * (10 * PIECE_BYTES) + b"end"
@@ -56,8 +57,8 @@ def bare(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-@pytest.mark.parametrize("size", [1, 7, 65_536])
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, bare], ids=["gzip", "zlib", "bare"])
+@for_each("size", [1, 7, 65_536])
+@for_each("pack", [gzip.compress, zlib.compress, bare], ids=["gzip", "zlib", "bare"])
 def test_what_is_called_deflate_may_be_any_of_three(pack: Callable[[bytes], bytes], size: int) -> None:
     unpacker, found = Decompressor(may_be_bare=True), b""
     packed = pack(b"a" * 1000)
@@ -68,7 +69,7 @@ def test_what_is_called_deflate_may_be_any_of_three(pack: Callable[[bytes], byte
     assert found == b"a" * 1000
 
 
-@pytest.mark.parametrize("size", [1, 7, 65_536])
+@for_each("size", [1, 7, 65_536])
 def test_members_of_gzip_are_one_body(size: int) -> None:
     parts = [b"data: a\n\n", b"", b"x" * (3 * PIECE_BYTES), b"data: b\n\n"]
     unpacker, found = Decompressor(), b""

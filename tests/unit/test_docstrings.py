@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.rows import for_each
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ def comments(path: Path) -> Iterator[tuple[int, str]]:
                 yield token.start[0], token.string
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@for_each("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_sentences_are_plain(path: Path) -> None:
     wrong = [f"line {line}: {text}" for line, text in docstrings(path) if RIDDLE.match(text)]
     wrong += [f"line {line}: {text}" for line, text in (*docstrings(path), *comments(path)) if WHOEVER.search(text)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
+from tests.rows import for_each
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("services", "genai_platform", "proto", "examples", "tests", "benchmarks", "docs", "requirements", "tools")
 NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|proto|json|lock))`")
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+@for_each("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_documents_name_files_that_exist(document: str) -> None:
     files = [path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
     files += [path.name for path in ROOT.iterdir()]

@@ -11,6 +11,7 @@ from services.models.transport.address_ranges import Kind, addresses_reached, ra
 from services.models.transport.egress import EndpointPolicy, ends_in_number
 from services.shared.errors import PreconditionFailed, StartupError
 from services.shared.settings import is_loopback, load_settings
+from tests.rows import for_each
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "172.15.0.1", "172.32.0.1", "100.63.0.1", "192.169.0.1", "2606:4700::1", "2001:4860::8"]
 LOCAL = [
@@ -77,24 +78,24 @@ def test_refusal_says_which_setting_to_change_and_not_which_address_was_found() 
     assert "10.0.0.1" not in caught.value.message
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@for_each("address", PUBLIC)
 def test_public_addresses_are_always_allowed(address: str) -> None:
     assert allows(EndpointPolicy(["none"]), address)
 
 
-@pytest.mark.parametrize("address", LOCAL + LOCAL_INSIDE_OTHERS)
+@for_each("address", LOCAL + LOCAL_INSIDE_OTHERS)
 def test_loopback_and_private_addresses_are_allowed_only_where_the_operator_says_so(address: str) -> None:
     assert not allows(EndpointPolicy(["none"]), address)
     assert not allows(EndpointPolicy([]), address)
     assert allows(EndpointPolicy(["private"]), address)
 
 
-@pytest.mark.parametrize("address", GUARDED)
+@for_each("address", GUARDED)
 def test_link_local_metadata_and_reserved_addresses_are_denied_unless_just_they_are_named(address: str) -> None:
     assert not allows(EndpointPolicy(["private", "0.0.0.0/0", "::/0", "models.example", "*.example"]), address)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entry", "address"),
     [
         ("169.254.169.254", "169.254.169.254"),
@@ -121,7 +122,7 @@ def test_one_denied_address_denies_the_host() -> None:
     assert not allows(EndpointPolicy(["none"]), "8.8.8.8", "127.0.0.1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entry", "host", "allowed"),
     [
         ("vllm.internal", "vllm.internal", True),
@@ -140,7 +141,7 @@ def test_named_hosts_may_have_private_addresses(entry: str, host: str, allowed: 
     assert not allows(EndpointPolicy([entry]), "169.254.169.254", host=host)
 
 
-@pytest.mark.parametrize("host", ["metadata.google.internal", "Metadata.Google.Internal.", "metadata", "instance-data"])
+@for_each("host", ["metadata.google.internal", "Metadata.Google.Internal.", "metadata", "instance-data"])
 def test_names_of_metadata_services_are_denied_whatever_they_resolve_to(host: str) -> None:
     assert not allows(EndpointPolicy(["private", "*.google.internal"]), "8.8.8.8", host=host)
     assert allows(EndpointPolicy([host.lower().rstrip(".")]), "8.8.8.8", host=host)
@@ -154,9 +155,7 @@ def test_servers_that_the_operator_configured_are_always_allowed_at_their_own_po
         policy.check("proxy.internal", 4001, ["10.0.0.1"])
 
 
-@pytest.mark.parametrize(
-    "entry", ["10.0.0.1/8", "10.0.0.0/33", "0x7f.1", "127.1", "http://host", "a b", "*", "*.", "-é", "☃.net"]
-)
+@for_each("entry", ["10.0.0.1/8", "10.0.0.0/33", "0x7f.1", "127.1", "http://host", "a b", "*", "*.", "-é", "☃.net"])
 def test_entry_that_is_none_is_refused_at_start(entry: str) -> None:
     with pytest.raises(StartupError, match="MODELS_ALLOWED_ENDPOINTS"):
         EndpointPolicy([entry])
@@ -185,12 +184,12 @@ def test_private_ranges_are_the_default_only_of_a_server_on_the_loopback_address
     assert allows(EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False)), "10.0.0.1") is expected
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "1.2.3.4.", "0x"])
+@for_each("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "1.2.3.4.", "0x"])
 def test_host_that_ends_in_a_number_is_taken_for_an_address(host: str) -> None:
     assert ends_in_number(host)
 
 
-@pytest.mark.parametrize("host", ["vllm0", "a.b1", "localhost", "7.example", "0x7g"])
+@for_each("host", ["vllm0", "a.b1", "localhost", "7.example", "0x7g"])
 def test_host_that_ends_in_a_word_is_a_name(host: str) -> None:
     assert not ends_in_number(host)
     assert is_loopback(host) is (host == "localhost")

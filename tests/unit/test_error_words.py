@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from services.models.providers.errors.error_body import fault_in, read_fault
 from services.models.providers.errors.error_wrapping import MAX_TEXT, MAX_WRAPPINGS, find_error, read_error
 from services.models.providers.errors.overflow_sentences import SENTENCES, is_overflow
+from tests.rows import for_each
 from tests.timing import cpu_seconds
 
 SENTENCE = "prompt is too long: 213462 tokens > 200000 maximum"
@@ -53,19 +52,19 @@ NO_OVERFLOWS = [
 ]
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
+@for_each("sentence", SENTENCES)
 def test_every_known_server_is_understood(sentence: str) -> None:
     said = SENTENCES[sentence].partition(": ")[2]
     assert is_overflow(said)
     assert is_overflow(f"Error from the provider: {said.upper()}")
 
 
-@pytest.mark.parametrize("sentence", OTHER_SENTENCES)
+@for_each("sentence", OTHER_SENTENCES)
 def test_others_are_understood_by_what_they_speak_of(sentence: str) -> None:
     assert is_overflow(sentence)
 
 
-@pytest.mark.parametrize("sentence", NO_OVERFLOWS)
+@for_each("sentence", NO_OVERFLOWS)
 def test_not_all_that_mentions_tokens_is_an_overflow(sentence: str) -> None:
     assert not is_overflow(sentence)
 
@@ -120,20 +119,20 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("status", [400, 413, 422, 500])
-@pytest.mark.parametrize("wrapping", WRAPPED)
+@for_each("status", [400, 413, 422, 500])
+@for_each("wrapping", WRAPPED)
 def test_error_is_read_out_of_every_wrapping(wrapping: str, status: int) -> None:
     fault = read_fault(status, json.dumps(WRAPPED[wrapping]).encode())
     assert fault.reason == "CONTEXT_LENGTH_EXCEEDED"
     assert (SENTENCE in fault.message) == (status < 500)
 
 
-@pytest.mark.parametrize("wrapping", WRAPPED)
+@for_each("wrapping", WRAPPED)
 def test_error_within_a_success_is_read_the_same(wrapping: str) -> None:
     assert fault_in(WRAPPED[wrapping]).reason == "CONTEXT_LENGTH_EXCEEDED"
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@for_each("text", TEXTS)
 def test_text_that_is_no_json_is_read(text: str) -> None:
     fault = read_fault(400, TEXTS[text].encode())
     assert fault.reason == "CONTEXT_LENGTH_EXCEEDED"
@@ -162,7 +161,7 @@ def test_wrappings_have_a_bound() -> None:
     assert len(read_error(b"a" * 4 * MAX_TEXT).message) == MAX_TEXT
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "reason"),
     [
         ({"error": {"message": "The model `x` does not exist", "code": "model_not_found"}}, "UPSTREAM_MODEL_NOT_FOUND"),
@@ -199,7 +198,7 @@ def test_a_path_that_is_not_there_is_told_from_a_model(body: Any, reason: str) -
     assert read_fault(405, content.encode()).reason == "UPSTREAM_PATH_NOT_FOUND"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "reason"),
     [
         ([{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}], "UPSTREAM_AUTH"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 
-import pytest
-
 from services.models.providers.errors.faults import MEANINGS
 from services.shared import errors
 from services.shared.errors import FieldViolation, InvalidRequest, PlatformError, Unimplemented
 from services.shared.rpc import STATUS_CODES
+from tests.rows import for_each
 
 UPPER_SNAKE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 FAMILY = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, PlatformError)]
@@ -21,7 +20,7 @@ def test_every_error_has_a_status_of_its_own() -> None:
     assert len(set(STATUS_CODES.values())) == len(STATUS_CODES)
 
 
-@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+@for_each("kind", FAMILY, ids=lambda kind: kind.__name__)
 def test_reason_is_upper_snake(kind: type[PlatformError]) -> None:
     assert UPPER_SNAKE.fullmatch(kind("what to do").reason)
 

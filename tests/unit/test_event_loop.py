@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-import pytest
+from tests.rows import for_each
 
 TELL = """
 import asyncio
@@ -35,7 +35,7 @@ def run(arguments: list[str], chosen: str | None) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("before", "chosen", "loop"),
     [
         ("", None, "uvloop"),
@@ -56,7 +56,7 @@ def test_loop_that_is_not_installed_is_an_error() -> None:
     assert "GENAI_EVENT_LOOP: uvloop is not installed; install it, or choose asyncio" in ended.stderr
 
 
-@pytest.mark.parametrize("service", ["gateway", "models", "sessions"])
+@for_each("service", ["gateway", "models", "sessions"])
 def test_unknown_loop_is_refused_by_its_variable(service: str) -> None:
     ended = run(["-m", f"services.{service}.main"], "trio")
     assert ended.returncode == 78

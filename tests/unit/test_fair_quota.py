@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from services.shared.fair_quota import FairQuota
+from tests.rows import for_each
 
 
 def fill(quota: FairQuota, *holders: str) -> dict[str, int]:
@@ -16,9 +15,7 @@ def fill(quota: FairQuota, *holders: str) -> dict[str, int]:
     return held
 
 
-@pytest.mark.parametrize(
-    ("limit", "holders", "each"), [(2, 1, 1), (800, 1, 400), (800, 2, 267), (800, 9, 80), (1, 1, 1), (8, 8, 1)]
-)
+@for_each(("limit", "holders", "each"), [(2, 1, 1), (800, 1, 400), (800, 2, 267), (800, 9, 80), (1, 1, 1), (8, 8, 1)])
 def test_holders_leave_as_many_units_as_each_has(limit: int, holders: int, each: int) -> None:
     quota = FairQuota(limit)
     held = fill(quota, *(f"holder {number}" for number in range(holders)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.models.providers.answers.finish_reasons import FAILURES, FINISH_REASONS, finish_reason_of, finish_word
 from services.models.providers.errors.faults import MEANINGS, Fault
+from tests.rows import for_each
 
 CONTRACT = {"stop", "length", "tool_calls", "content_filter", "refusal", "pause", "other"}
 
@@ -19,7 +20,7 @@ def test_the_tables_speak_the_platforms_words() -> None:
     assert {reason for _, reason in FAILURES} <= MEANINGS.keys()
 
 
-@pytest.mark.parametrize("word", FINISH_REASONS)
+@for_each("word", FINISH_REASONS)
 def test_a_word_means_the_same_however_it_is_spelled(word: str) -> None:
     reason = FINISH_REASONS[word]
     title = "".join(part.title() for part in word.split("_"))
@@ -28,7 +29,7 @@ def test_a_word_means_the_same_however_it_is_spelled(word: str) -> None:
     assert finish_reason_of(f"content_filter: {word}") == reason
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("word", "reason"),
     [
         ("error", "UPSTREAM_SERVER_ERROR"),
@@ -52,7 +53,7 @@ def test_a_word_of_failure_is_a_fault(word: str, reason: str) -> None:
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize("value", [None, "", "null", "None", "not_finished", "FINISH_REASON_UNSPECIFIED", 7, [], {}])
+@for_each("value", [None, "", "null", "None", "not_finished", "FINISH_REASON_UNSPECIFIED", 7, [], {}])
 def test_what_is_no_word_is_no_end(value: object) -> None:
     assert finish_word(value) == ""
 

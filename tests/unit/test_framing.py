@@ -15,6 +15,7 @@ from services.models.providers.framing import (
 )
 from services.models.transport.sse import MAX_EMPTY_BYTES, Event
 from services.shared import errors
+from tests.rows import for_each
 
 MARK = b"\xef\xbb\xbf"
 A, B = Event("", b'{"a": 1}'), Event("", b'{"b": 2}')
@@ -45,7 +46,7 @@ def framed(pieces: list[bytes]) -> tuple[list[Event], bytes | None]:
     return [*events, *framing.end()], framing.document
 
 
-@pytest.mark.parametrize(("data", "events", "document"), EXAMPLES)
+@for_each(("data", "events", "document"), EXAMPLES)
 def test_body_is_what_it_is_however_it_is_cut(data: bytes, events: list[Event], document: bytes | None) -> None:
     assert framed([data]) == (events, document)
     assert framed([data[at : at + 1] for at in range(len(data))]) == (events, document)

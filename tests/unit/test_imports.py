@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-import pytest
+from tests.rows import for_each
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("services", "genai_platform", "proto", "examples", "benchmarks", "tests", "tools")
@@ -102,7 +102,7 @@ def is_within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
-@pytest.mark.parametrize("folder", ALLOWED)
+@for_each("folder", ALLOWED)
 def test_modules_import_only_what_lies_below_them(folder: str) -> None:
     found = modules(folder)
     assert found
@@ -151,7 +151,7 @@ def arrows(package: str, rooms: Collection[str]) -> dict[str, set[str]]:
     return taken
 
 
-every_order = pytest.mark.parametrize(
+every_order = for_each(
     ("package", "rooms"), [("services.models", ROOMS), ("services.models.providers", PROVIDER_ROOMS)]
 )
 
@@ -195,7 +195,7 @@ def test_services_carry_no_generation_over_the_vendors_sdks() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("main", sorted((ROOT / "services").glob("*/main.py")), ids=lambda path: path.parent.name)
+@for_each("main", sorted((ROOT / "services").glob("*/main.py")), ids=lambda path: path.parent.name)
 def test_nothing_beside_a_main_hides_a_library(main: Path) -> None:
     """`python services/models/main.py` puts the folder first on the path: its modules come before all libraries."""
     beside = {path.stem for path in main.parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}

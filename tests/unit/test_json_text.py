@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.shared import json_text, large_json
 from services.shared.json_text import Malformed
 from services.shared.offload import LARGE_BYTES
+from tests.rows import for_each
 from tests.timing import cpu_seconds, is_in_proportion
 
 DEEP = "[" * 100_000
@@ -22,7 +23,7 @@ NOT_JSON = ["", " ", "{", '{"a":1', '{"a":1,}', "{'a':1}", '{"a":NaN}', '{"a":-I
 NOT_EMBEDDABLE = ['\ufeff{"a":1}', "{\x00}\x00", '{"a":"\\ud83d"}', '{"\\ud83d":1}', '{"a":{"b":"\\udc00x"}}']
 
 
-@pytest.mark.parametrize("text", [*NOT_JSON, DEEP])
+@for_each("text", [*NOT_JSON, DEEP])
 def test_text_that_is_not_json_is_malformed(text: str) -> None:
     with pytest.raises(Malformed):
         json_text.decode(text.encode())
@@ -33,7 +34,7 @@ def test_invalid_utf_8_is_malformed() -> None:
         json_text.decode(b'{"a":"\xff"}')
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "value"),
     [
         ('{"a": [1, 2.5, null, true, "\\u00e9"]}', {"a": [1, 2.5, None, True, "é"]}),
@@ -48,7 +49,7 @@ def test_json_is_read(text: str, value: Any) -> None:
     assert json_text.decode(text.encode()) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "value"),
     [
         ('"a\\ud83d"', "a\ud83d"),
@@ -75,7 +76,7 @@ def test_any_text_becomes_text_for_protobuf(text: str) -> None:
     json_text.text_of(text).encode()
 
 
-@pytest.mark.parametrize("value", [-1, True, 1.5, float("inf"), "-1", "1.5", "1" * 20, None, 2**60])
+@for_each("value", [-1, True, 1.5, float("inf"), "-1", "1.5", "1" * 20, None, 2**60])
 def test_value_that_is_not_a_count(value: object) -> None:
     assert json_text.count_of(value) is None
 
@@ -98,7 +99,7 @@ def test_members_keep_their_bytes() -> None:
     }
 
 
-@pytest.mark.parametrize("text", [*NOT_JSON, *NOT_EMBEDDABLE, DEEP, '{"a":' + DEEP, "[1]", "null", '"{}"'])
+@for_each("text", [*NOT_JSON, *NOT_EMBEDDABLE, DEEP, '{"a":' + DEEP, "[1]", "null", '"{}"'])
 def test_text_that_cannot_be_embedded_as_an_object(text: str) -> None:
     assert not json_text.is_object(text)
     with pytest.raises(Malformed):
@@ -106,13 +107,13 @@ def test_text_that_cannot_be_embedded_as_an_object(text: str) -> None:
     assert json_text.object_problem(text, 200_000)
 
 
-@pytest.mark.parametrize("text", ["{}", ' {"a": [1e999, 12345678901234567890123]} ', '{"a":1,"a":2}', '{"\\u0000":0}'])
+@for_each("text", ["{}", ' {"a": [1e999, 12345678901234567890123]} ', '{"a":1,"a":2}', '{"\\u0000":0}'])
 def test_object_to_embed(text: str) -> None:
     assert json_text.is_object(text)
     assert json_text.object_problem(text, 100) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "problem"),
     [
         ("{", "is not valid JSON"),
@@ -125,8 +126,8 @@ def test_object_problem(text: str, problem: str) -> None:
     assert json_text.object_problem(text, 7 if "longer" in problem else 100) == problem
 
 
-@pytest.mark.parametrize(("depth", "is_fine"), [(64, True), (65, False), (900, False)])
-@pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
+@for_each(("depth", "is_fine"), [(64, True), (65, False), (900, False)])
+@for_each(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
 def test_nesting_has_a_limit(depth: int, is_fine: bool, opening: str, closing: str) -> None:
     text = '{"a":' + opening * (depth - 1) + "0" + closing * (depth - 1) + "}"
     assert (json_text.object_problem(text, 100_000) is None) is is_fine
@@ -163,8 +164,8 @@ def test_exact_members_of_large_objects() -> None:
     )
 
 
-@pytest.mark.parametrize("wrong", [b"\xed\xa0\x80", b"\xff", LONG.encode()[:-1], b"\\ud800", b"\x00", b'"'], ids=repr)
-@pytest.mark.parametrize("member", [b"held", b"read over"])
+@for_each("wrong", [b"\xed\xa0\x80", b"\xff", LONG.encode()[:-1], b"\\ud800", b"\x00", b'"'], ids=repr)
+@for_each("member", [b"held", b"read over"])
 def test_large_objects_that_cannot_be_embedded(wrong: bytes, member: bytes) -> None:
     """What stands in members that nobody looks at counts too, but for half a pair, which any reader takes there."""
     data = b'{"%b": "%b%b", "held": 1}' % (member, LONG.encode(), wrong)
@@ -183,13 +184,13 @@ def _is_exact(data: bytes) -> bool:
 FULL = large_json.MAX_VALUES
 
 
-@pytest.mark.parametrize("text", ["1,2,[3]", "{[,\\", '\\",', "x"], ids=["lists", "escapes", "quotes", "plain"])
+@for_each("text", ["1,2,[3]", "{[,\\", '\\",', "x"], ids=["lists", "escapes", "quotes", "plain"])
 def test_marks_within_strings_are_not_counted(text: str) -> None:
     value = {"a": text * FULL, "b": [text] * 100}
     assert json_text.decode(json.dumps(value).encode()) == value
 
 
-@pytest.mark.parametrize("text", ['"' + '\\"' * FULL, '"' * FULL, "\\" * FULL, '"\\'])
+@for_each("text", ['"' + '\\"' * FULL, '"' * FULL, "\\" * FULL, '"\\'])
 def test_unterminated_strings_take_linear_time_to_count(text: str) -> None:
     data = (f"[{'1,' * FULL}" + text).encode()
 
@@ -200,13 +201,13 @@ def test_unterminated_strings_take_linear_time_to_count(text: str) -> None:
     assert cpu_seconds(refuse) < 2
 
 
-@pytest.mark.parametrize(("text", "value"), [("\\ud800", "\ud800"), ("\\ud83d\\ude00", "\U0001f600")])
+@for_each(("text", "value"), [("\\ud800", "\ud800"), ("\\ud83d\\ude00", "\U0001f600")])
 def test_large_text_with_any_end_is_read(text: str, value: str) -> None:
     data = b'["' + b"x" * 5_000_000 + text.encode() + b'"]'
     assert json_text.decode(data) == ["x" * 5_000_000 + value]
 
 
-@pytest.mark.parametrize("number", ["1e308", "5e-324", "1.2345678901234567e-310", "-1e300"])
+@for_each("number", ["1e308", "5e-324", "1.2345678901234567e-310", "-1e300"])
 def test_extreme_numbers_take_hardly_longer_than_plain_ones(number: str) -> None:
     plain, extreme = (f"[{','.join([text] * 20_000)}]".encode() for text in ("1.5", number))
     assert json_text.decode(extreme) == [float(number)] * 20_000

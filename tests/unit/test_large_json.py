@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.shared import large_json
 from services.shared.json_values import Malformed, decode_whole
 from services.shared.large_json import MAX_TOKEN_BYTES, PIECE_BYTES, decode_in_steps
-from tests.rows import row
+from tests.rows import for_each, row
 
 MIB = 1024 * 1024
 
@@ -127,7 +127,7 @@ UNCUT = {
 }
 
 
-@pytest.mark.parametrize(("before", "filling", "behind"), UNCUT.values(), ids=UNCUT.keys())
+@for_each(("before", "filling", "behind"), UNCUT.values(), ids=UNCUT.keys())
 def test_unsplit_tokens_have_a_bound_by_bytes(before: bytes, filling: bytes, behind: bytes) -> None:
     fitting = before + filling * (MAX_TOKEN_BYTES - PIECE_BYTES) + behind
     assert outcome(decode_in_steps, fitting) == outcome(decode_whole, fitting) != "malformed"

@@ -10,6 +10,7 @@ import pytest
 from services.models.providers.answers.large_logprobs import read_large_object
 from services.models.providers.errors.faults import Fault
 from services.shared import large_json
+from tests.rows import for_each
 
 TOKEN = {"token": 'a"]}\\', "logprob": -1, "bytes": [1, 2], "top_logprobs": [{"token": "{[", "bytes": None}] * 20}
 MANY = [TOKEN] * 300
@@ -26,9 +27,7 @@ def wrapped(name: str, tokens: Any) -> dict[str, Any]:
     return {"text": TALK, "n": [1, {"b": [2]}], "logprobs": tokens if name == "logprobs" else {name: tokens}}
 
 
-@pytest.mark.parametrize(
-    ("name", "separators"), [("logprobs", (",", ":")), ("content", (", ", ": ")), ("refusal", (" ,\n", " : "))]
-)
+@for_each(("name", "separators"), [("logprobs", (",", ":")), ("content", (", ", ": ")), ("refusal", (" ,\n", " : "))])
 def test_tokens_are_cut_out_and_the_rest_is_read(name: str, separators: tuple[str, str]) -> None:
     data = json.dumps(wrapped(name, MANY), separators=separators).encode()
     read, light = read_large_object(data)
@@ -40,7 +39,7 @@ def test_few_are_left_where_they_are() -> None:
     assert read_large_object(data) == (json.loads(data), data)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "other",
     [
         {"logprobs": [*MANY, 1]},
@@ -54,7 +53,7 @@ def test_what_is_something_else_is_too_much(other: dict[str, Any]) -> None:
         read_large_object(json.dumps(other).encode())
 
 
-@pytest.mark.parametrize("cut", [20, 100_000, -1, -3])
+@for_each("cut", [20, 100_000, -1, -3])
 def test_what_is_cut_off_is_no_document(cut: int) -> None:
     with pytest.raises(Fault):
         read_large_object(json.dumps(wrapped("logprobs", MANY)).encode()[:cut])

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from requirements.lock import GROUPS, ROOT, asked, entries, problems
+from tests.rows import for_each
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -47,14 +48,14 @@ def test_check_passes_as_lint_runs_it() -> None:
     subprocess.run([sys.executable, str(ROOT / "requirements" / "lock.py"), "--check"], cwd=ROOT / "tests", check=True)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@for_each("group", GROUPS)
 def test_lock_is_pins_and_hashes(group: str) -> None:
     for line in lock(group).splitlines():
         assert re.fullmatch(r" *# [^/]*|[a-z0-9-]+==[^/@]+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
     assert all(entry.hashes for entry in entries(lock(group)))
 
 
-@pytest.mark.parametrize("group", ["services", "workshop"])
+@for_each("group", ["services", "workshop"])
 def test_lock_is_what_the_group_needs_in_turn(group: str) -> None:
     locked = {entry.name for entry in entries(lock(group)) if not entry.marker or Marker(entry.marker).evaluate()}
     assert locked == needed(asked(PROJECT, group))

@@ -13,11 +13,10 @@ import threading
 import time
 from typing import Any
 
-import pytest
-
 from services.shared import logs
 from services.shared.characters import INVISIBLE
 from services.shared.logs import MAX_LINE_BYTES, MAX_PENDING_BYTES, MAX_PENDING_LINES, LineWriter, Log, open_log
+from tests.rows import for_each
 
 SECRET = "CANARY"
 
@@ -65,7 +64,7 @@ UNSEEN_CHARACTERS = {
 }
 
 
-@pytest.mark.parametrize("text", UNSEEN_CHARACTERS.values(), ids=UNSEEN_CHARACTERS)
+@for_each("text", UNSEEN_CHARACTERS.values(), ids=UNSEEN_CHARACTERS)
 def test_unseen_characters_are_written_as_their_numbers(text: str) -> None:
     writer = Writer()
     writer.log.info(text, fact=f"é{text}\\{text}", tags={text: [text]})
@@ -81,7 +80,7 @@ def test_text_that_can_be_seen_is_written_as_it_is() -> None:
     assert "Zürich 中文 👍 \u05d0".encode() in writer.lines()[0]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "facts",
     [
         {"path": "x" * 10_000_000},
@@ -220,7 +219,7 @@ def test_pending_lines_have_a_bound() -> None:
         assert sum(map(len, writer._lines)) <= MAX_PENDING_BYTES
 
 
-@pytest.mark.parametrize("failure", [BrokenPipeError, ValueError])
+@for_each("failure", [BrokenPipeError, ValueError])
 def test_closed_log_does_not_stop_the_process(failure: type[Exception]) -> None:
     class Gone(io.BytesIO):
         def write(self, _: Any) -> int:

@@ -13,6 +13,7 @@ from services.models.catalog.vendor_models import VendorModels
 from services.models.catalog.vendors import openai
 from services.models.custom_models.name_rules import NameRules, Overrides
 from services.shared.errors import AlreadyExists, PreconditionFailed
+from tests.rows import for_each
 
 ALIASES = {"fast": "gpt-4o-mini", "Smart": "team-large"}
 
@@ -50,7 +51,7 @@ RESERVED = [
 ]
 
 
-@pytest.mark.parametrize("name", RESERVED)
+@for_each("name", RESERVED)
 def test_name_that_could_be_taken_for_anothers_is_reserved(name: str) -> None:
     with pytest.raises(PreconditionFailed) as raised:
         rules().check(model(name), replaces=False)
@@ -60,12 +61,12 @@ def test_name_that_could_be_taken_for_anothers_is_reserved(name: str) -> None:
         rules().check(model(aliases=["free", name]), replaces=False)
 
 
-@pytest.mark.parametrize("name", ["mine", "my-gpt-4o", "team/llama", "openai", "o", "gpt", "vllm/llama", "fast-llama"])
+@for_each("name", ["mine", "my-gpt-4o", "team/llama", "openai", "o", "gpt", "vllm/llama", "fast-llama"])
 def test_other_names_are_free(name: str) -> None:
     rules().check(model(name, aliases=[f"also-{name}"]), replaces=False)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("overrides", "untrusted", "may"),
     [
         (None, False, True),
@@ -88,7 +89,7 @@ def test_operators_setting_says_who_may_take_names_away(overrides: Overrides, un
         assert raised.value.reason == reason
 
 
-@pytest.mark.parametrize("name", ["gpt-4o", "openai/x", "fast", "Whisper-Large"])
+@for_each("name", ["gpt-4o", "openai/x", "fast", "Whisper-Large"])
 def test_strangers_registration_stands_back_wherever_its_name_leads_to_something_else(name: str) -> None:
     assert not rules().serves(model(name), name)
     assert not rules("refuse").serves(model("mine", aliases=[name]), name)

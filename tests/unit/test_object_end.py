@@ -6,12 +6,12 @@ import itertools
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.models.providers.openai.common.object_end import MAX_LENGTH, ObjectEnd
 from services.shared.json_text import is_object
+from tests.rows import for_each
 
 values = st.recursive(
     st.none() | st.integers() | st.text(alphabet='{}[]"\\a\n', max_size=4),
@@ -40,7 +40,7 @@ def test_end_of_an_object_is_found_however_it_is_cut(value: dict[str, Any], cuts
     assert not found(pieces[:-1])
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"a":"}', '{"a":"\\', '{"a":"\\"}', "{}{}", "{},", "}", "[1]}", "x"])
+@for_each("text", ["", "{", '{"a":"}', '{"a":"\\', '{"a":"\\"}', "{}{}", "{},", "}", "[1]}", "x"])
 def test_text_that_is_no_object_has_no_end(text: str) -> None:
     assert not is_object(text)
     assert not found([text])

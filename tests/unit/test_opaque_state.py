@@ -14,6 +14,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.openai.responses.output_items import CALL_INPUTS
 from services.models.providers.state.opaque_state import Head, read_head
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.timing import cpu_seconds
 
 OPENAI = Target(OPENAI_RESPONSES, "openai", "gpt-6", "", {}, ModelFacts(), state_owner="openai")
@@ -114,14 +115,14 @@ def body_with(owner: str, *messages: ChatMessage, history: int = 0) -> Encoded:
     return encode(conversation, TARGETS[owner], stream=False)
 
 
-@pytest.mark.parametrize(("owner", "state"), [(owner, state) for owner in OWN for state in OWN[owner]])
+@for_each(("owner", "state"), [(owner, state) for owner in OWN for state in OWN[owner]])
 def test_what_the_model_said_goes_back_byte_for_byte(owner: str, state: str) -> None:
     body = body_with(owner, answer_with(state, owner))
     assert state.encode() in body.request.body
     assert not body.notices
 
 
-@pytest.mark.parametrize(("owner", "state"), FORGED)
+@for_each(("owner", "state"), FORGED)
 def test_what_is_not_the_models_own_is_refused_by_its_field(owner: str, state: str) -> None:
     for kind in ({}, {"reasoning": Reasoning(redacted=True)}):
         with pytest.raises(InvalidRequest) as raised:
@@ -132,7 +133,7 @@ def test_what_is_not_the_models_own_is_refused_by_its_field(owner: str, state: s
         assert "Obey" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("owner", "state"), FORGED)
+@for_each(("owner", "state"), FORGED)
 def test_in_a_sessions_history_it_is_left_out_and_told(owner: str, state: str) -> None:
     body = body_with(owner, answer_with(state, owner), history=2)
     assert state.encode() not in body.request.body
@@ -150,7 +151,7 @@ def test_text_with_its_sources_goes_back_only_as_the_text_of_its_part() -> None:
         body_with("anthropic", answer_with(cited, "anthropic", text="Other."))
 
 
-@pytest.mark.parametrize("owner", TARGETS)
+@for_each("owner", TARGETS)
 def test_state_of_others_is_never_looked_at(owner: str) -> None:
     foreign = answer_with('{"type":"message","role":"system"}', "somebody")
     assert [warning.code for warning in body_with(owner, foreign).notices] == ["PROVIDER_STATE_DROPPED"]
@@ -180,7 +181,7 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("rest", LARGE.values(), ids=LARGE)
+@for_each("rest", LARGE.values(), ids=LARGE)
 def test_large_state_is_passed_over_without_being_read(rest: str) -> None:
     """CPU time of 4 MiB, with room of a factor of ten; to read the lists would take a hundred times as long."""
     data = f'{{"type":"reasoning",{rest}}}'.encode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from proto.models_pb2 import (
@@ -13,7 +12,6 @@ from proto.models_pb2 import (
     ChatMessage,
     ChatRequest,
     ContentPart,
-    Media,
     PromptCache,
     ToolDefinition,
     ToolResult,
@@ -22,11 +20,12 @@ from services.models.catalog.vendors import openai
 from services.models.providers.base import Conversation, Dialect, Encoded, Target
 from services.models.providers.dialects import OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
+from tests.rows import for_each
 
 MARK = PromptCache()
 EXPLICIT = {"mode": "explicit"}
 
-both_dialects = pytest.mark.parametrize("dialect", [OPENAI, OPENAI_RESPONSES], ids=["chat", "responses"])
+both_dialects = for_each("dialect", [OPENAI, OPENAI_RESPONSES], ids=["chat", "responses"])
 
 
 def encoded(dialect: Dialect, *messages: ChatMessage, model: str = "gpt-5.6", **fields: Any) -> Encoded:
@@ -46,34 +45,7 @@ def told(body: Encoded) -> list[tuple[str, str]]:
 
 
 @both_dialects
-@pytest.mark.parametrize("role", ["system", "developer", "user"])
-def test_marked_text_stands_alone(dialect: Dialect, role: str) -> None:
-    body = encoded(
-        dialect, ChatMessage(role=role, parts=[ContentPart(text="Long.", cache=MARK), ContentPart(text="Short.")])
-    )
-    marked, other = sent(body)[0]["content"]
-    assert (marked["text"], marked["prompt_cache_breakpoint"]) == ("Long.", EXPLICIT)
-    assert (other["text"], other.keys()) == ("Short.", {"type", "text"})
-    assert told(body) == []
-
-
-@both_dialects
-def test_media_are_marked(dialect: Dialect) -> None:
-    picture = ContentPart(media=Media(url="https://a.example/a.png"), cache=MARK)
-    [part] = sent(encoded(dialect, ChatMessage(role="user", parts=[picture])))[0]["content"]
-    assert part["prompt_cache_breakpoint"] == EXPLICIT
-
-
-@both_dialects
-def test_pieces_of_a_result_are_marked(dialect: Dialect) -> None:
-    result = ToolResult(tool_call_id="a", content=[ContentPart(text="found", cache=MARK)])
-    [item] = sent(encoded(dialect, ChatMessage(role="tool", parts=[ContentPart(tool_result=result)])))
-    [piece] = item.get("content") or item["output"]
-    assert (piece["text"], piece["prompt_cache_breakpoint"]) == ("found", EXPLICIT)
-
-
-@both_dialects
-@pytest.mark.parametrize(
+@for_each(
     ("seconds", "lifetime", "codes"),
     [
         (1800, "30m", []),
@@ -90,7 +62,7 @@ def test_lifetime_is_the_nearest_that_there_is(dialect: Dialect, seconds: int, l
 
 
 @both_dialects
-@pytest.mark.parametrize(
+@for_each(
     "message",
     [
         ChatMessage(role="assistant", parts=[ContentPart(text="Hi.", cache=MARK)]),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import ChatMessage, ContentPart, Media
 from services.models.providers.base import Encoded, Target
 from services.models.providers.openai.chat_completions.media import AUDIO_FORMATS
+from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,
@@ -40,85 +39,33 @@ def part_of(target: Target, **fields: Any) -> Any:
     return content_of(media(**fields), target=target)[0]
 
 
-def problems_of(target: Target, **fields: Any) -> list[tuple[str, str]]:
+def problems_of(target: Target, **fields: Any) -> list[str]:
     return refused(target, ChatMessage(role="user", parts=[ContentPart(text="See:"), media(**fields)]))
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
-def test_parts_stay_in_their_place_and_order(target: Target) -> None:
-    sent = content_of(
-        ContentPart(text="First "),
-        media(url="https://example.com/1.png"),
-        ContentPart(text=" and\n"),
-        ContentPart(text=""),
-        ContentPart(text="second"),
-        media(data=b"\x00\xff", mime_type="image/jpeg", detail="low"),
-        media(url="https://example.com/picture", mime_type="image/webp", detail="high"),
-        target=target,
-    )
-    assert sent == [
-        {"type": "text", "text": "First "},
-        {"type": "image_url", "image_url": {"url": "https://example.com/1.png"}},
-        {"type": "text", "text": " and\n"},
-        {"type": "text", "text": "second"},
-        {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AP8=", "detail": "low"}},
-        {"type": "image_url", "image_url": {"url": "https://example.com/picture", "detail": "high"}},
-    ]
-
-
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_file_ids_of_images_are_refused(target: Target) -> None:
-    problem = "Chat Completions takes file ids of documents only; send a url, or the bytes as data"
-    assert problems_of(target, file_id="file-1", mime_type="image/png") == [
-        ("messages[0].parts[1].media.file_id", problem)
-    ]
-
-
-@pytest.mark.parametrize("target", [GPT_4O, COMPATIBLE], ids=["openai", "openai-compatible"])
-@pytest.mark.parametrize(
-    ("fields", "file"),
-    [
-        (
-            {"data": b"%PDF", "mime_type": PDF, "filename": "terms.pdf"},
-            {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "terms.pdf"},
-        ),
-        (
-            {"data": b"%PDF", "mime_type": PDF},
-            {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "document.pdf"},
-        ),
-        (
-            {"data": b"a", "mime_type": "application/x-unknown"},
-            {"file_data": "data:application/x-unknown;base64,YQ==", "filename": "document"},
-        ),
-        ({"file_id": "file-1"}, {"file_id": "file-1"}),
-        ({"file_id": "file-1", "mime_type": PDF}, {"file_id": "file-1"}),
-    ],
-)
-def test_documents_are_files(target: Target, fields: dict[str, Any], file: dict[str, Any]) -> None:
-    assert part_of(target, **fields) == {"type": "file", "file": file}
+    assert problems_of(target, file_id="file-1", mime_type="image/png") == ["messages[0].parts[1].media.file_id"]
 
 
 def test_documents_are_not_fetched() -> None:
-    problem = "Chat Completions fetches no documents; send the bytes as data, or a file_id"
-    assert problems_of(GPT_4O, url="https://example.com/terms.pdf") == [("messages[0].parts[1].media.url", problem)]
+    assert problems_of(GPT_4O, url="https://example.com/terms.pdf") == ["messages[0].parts[1].media.url"]
 
 
 def test_vllm_takes_no_documents() -> None:
     for fields in ({"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"url": "https://example.com/a.pdf"}):
-        assert problems_of(ON_VLLM, **fields) == [
-            ("messages[0].parts[1].media", "vLLM takes no documents; send what is in it as text")
-        ]
+        assert problems_of(ON_VLLM, **fields) == ["messages[0].parts[1].media"]
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
-@pytest.mark.parametrize("mime_type", [*AUDIO_FORMATS, "Audio/WAV"])
+@for_each("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
+@for_each("mime_type", [*AUDIO_FORMATS, "Audio/WAV"])
 def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str) -> None:
     sound = {"data": "UklGRg==", "format": AUDIO_FORMATS[mime_type.lower()]}
     assert part_of(target, data=b"RIFF", mime_type=mime_type) == {"type": "input_audio", "input_audio": sound}
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
-@pytest.mark.parametrize(
+@for_each("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@for_each(
     "fields",
     [
         {"data": b"OggS", "mime_type": "audio/ogg"},
@@ -127,9 +74,7 @@ def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str) -> None:
     ],
 )
 def test_other_sounds_are_refused(target: Target, fields: dict[str, Any]) -> None:
-    [(field, problem)] = problems_of(target, **fields)
-    assert field == "messages[0].parts[1].media"
-    assert problem.endswith("takes only wav and mp3, as bytes in data")
+    assert problems_of(target, **fields) == ["messages[0].parts[1].media"]
 
 
 def test_vllm_takes_sounds_of_every_format_and_fetches_them() -> None:
@@ -143,25 +88,11 @@ def test_vllm_takes_sounds_of_every_format_and_fetches_them() -> None:
     ]
 
 
-@pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
-def test_videos_go_to_servers_of_ones_own(target: Target) -> None:
-    sent = [
-        part_of(target, url="https://example.com/a.mp4", mime_type="video/mp4"),
-        part_of(target, data=b"\x00", mime_type="video/mp4"),
-    ]
-    assert sent == [
-        {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}},
-        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AA=="}},
-    ]
-
-
 def test_openai_takes_no_video() -> None:
-    assert problems_of(ANY_OPENAI, data=b"\x00", mime_type="video/mp4") == [
-        ("messages[0].parts[1].media", "OpenAI takes no video")
-    ]
+    assert problems_of(ANY_OPENAI, data=b"\x00", mime_type="video/mp4") == ["messages[0].parts[1].media"]
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@for_each("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
 def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(target: Target) -> None:
     def body_with(**fields: Any) -> Encoded:
         page = media(data=b"%PDF", mime_type=PDF, **fields)
@@ -173,9 +104,9 @@ def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted(ta
     assert told(body_with(enable_citations=False)) == []
 
 
-@pytest.mark.parametrize("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
-@pytest.mark.parametrize("detail", ["low", "high"])
-@pytest.mark.parametrize(
+@for_each("target", [ANY_OPENAI, COMPATIBLE], ids=["openai", "openai-compatible"])
+@for_each("detail", ["low", "high"])
+@for_each(
     "fields",
     [{"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"data": b"RIFF", "mime_type": "audio/wav"}],
     ids=["document", "file id", "sound"],
@@ -203,8 +134,7 @@ def test_every_part_that_is_refused_is_named() -> None:
             media(url="https://example.com/a.pdf"),
         ],
     )
-    fields = [field for field, _ in refused(ANY_OPENAI, message)]
-    assert fields == ["messages[0].parts[0].media.file_id", "messages[0].parts[2].media.url"]
+    assert refused(ANY_OPENAI, message) == ["messages[0].parts[0].media.file_id", "messages[0].parts[2].media.url"]
 
 
 def test_bytes_of_any_length_come_back_from_the_body() -> None:

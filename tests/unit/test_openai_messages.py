@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult
 from services.models.providers.base import Target
 from services.models.providers.dialects import OPENAI_COMPATIBLE
 from services.models.providers.facts import ModelFacts
+from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
     EVERY_TARGET,
-    GPT_4O,
     HELLO,
     NAMES,
     ON_VLLM,
@@ -29,76 +27,9 @@ from tests.unit.openai_bodies import (
 FOUND = ChatMessage(role="tool", tool_call_id="a", content="found")
 
 
-def test_turns_keep_their_order_and_roles() -> None:
-    sent = sent_messages(
-        ChatMessage(role="system", content="Be brief."),
-        ChatMessage(role="developer", content="Be kind."),
-        ChatMessage(role="user", content="Hello", name="ada"),
-        ChatMessage(role="assistant", content="Hi."),
-        ChatMessage(role="system", content="Be slow."),
-        ChatMessage(role="user", content="How are you?"),
-    )
-    assert sent == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "developer", "content": "Be kind."},
-        {"role": "user", "content": "Hello", "name": "ada"},
-        {"role": "assistant", "content": "Hi."},
-        {"role": "system", "content": "Be slow."},
-        {"role": "user", "content": "How are you?"},
-    ]
-
-
-@pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
-def test_developer_is_system_where_the_role_is_unknown(target: Target) -> None:
-    sent = sent_messages(ChatMessage(role="developer", content="Be kind."), HELLO, target=target)
-    assert sent[0] == {"role": "system", "content": "Be kind."}
-
-
-def test_text_parts_are_joined() -> None:
-    message = ChatMessage(role="user", parts=[ContentPart(text="Hel"), ContentPart(text="lo")])
-    assert sent_messages(message) == [{"role": "user", "content": "Hello"}]
-
-
 def test_text_passes_untouched() -> None:
     text = '\u2028 \U0001f600 \\ " </s> \t\r\n\x00 ünï'
     assert sent_messages(ChatMessage(role="user", content=text))[0]["content"] == text
-
-
-def test_assistant_turn_with_tool_calls_and_their_results() -> None:
-    call = ToolCall(id="call-1", name="find", arguments_json='{ "n": 12345678901234567890 }')
-    sent = sent_messages(
-        HELLO,
-        ChatMessage(role="assistant", tool_calls=[call]),
-        ChatMessage(role="tool", tool_call_id="call-1", content="found"),
-        ChatMessage(role="assistant", content="There.", tool_calls=[ToolCall(id="call-2", name="stop")]),
-        ChatMessage(role="tool", tool_call_id="call-2", content="stopped"),
-    )
-    assert sent[1:-1] == [
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [
-                {
-                    "id": "call-1",
-                    "type": "function",
-                    "function": {"name": "find", "arguments": '{ "n": 12345678901234567890 }'},
-                }
-            ],
-        },
-        {"role": "tool", "tool_call_id": "call-1", "content": "found"},
-        {
-            "role": "assistant",
-            "content": "There.",
-            "tool_calls": [{"id": "call-2", "type": "function", "function": {"name": "stop", "arguments": "{}"}}],
-        },
-    ]
-
-
-@pytest.mark.parametrize("arguments", ["[1, 2]", "not JSON", '"text"', '{"cut": "of'])
-def test_arguments_that_are_no_object_go_back_to_openai_as_they_came(arguments: str) -> None:
-    call = ToolCall(id="a", name="find", arguments_json=arguments)
-    sent = sent_messages(HELLO, ChatMessage(role="assistant", tool_calls=[call]), FOUND)
-    assert sent[1]["tool_calls"][0]["function"]["arguments"] == arguments
 
 
 def test_parts_of_an_assistant_turn_are_the_truth() -> None:
@@ -116,16 +47,6 @@ def test_parts_of_an_assistant_turn_are_the_truth() -> None:
 
 
 REFUSAL = ChatMessage(role="assistant", parts=[ContentPart(text="Well. "), ContentPart(refusal="No.")])
-
-
-def test_refusal_goes_back_to_openai_as_a_refusal() -> None:
-    assert sent_messages(REFUSAL, HELLO)[0] == {"role": "assistant", "content": "Well. ", "refusal": "No."}
-
-
-@pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
-def test_refusal_is_said_where_it_has_no_field(target: Target) -> None:
-    sent = sent_messages(REFUSAL, HELLO, target=target)
-    assert sent[0] == {"role": "assistant", "content": "Well. No."}
 
 
 def test_reasoning_and_foreign_state_are_left_out_and_named() -> None:
@@ -160,7 +81,7 @@ def test_state_of_a_part_that_is_sent_is_left_out_and_named() -> None:
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in (0, 1)]
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_container_in_which_another_provider_ran_code_is_no_loss(target: Target) -> None:
     container = models_pb2.ProviderState(provider="anthropic", data=b'{"container":{"id":"c_1"}}')
     parts = [ContentPart(text="Hi."), ContentPart(provider_state=container)]
@@ -170,7 +91,7 @@ def test_container_in_which_another_provider_ran_code_is_no_loss(target: Target)
     }
 
 
-@pytest.mark.parametrize("data", [b'{"container":{},"type":"ran"}', b'{"container":', b'{ "text":"a"}'])
+@for_each("data", [b'{"container":{},"type":"ran"}', b'{"container":', b'{ "text":"a"}'])
 def test_state_that_is_more_than_a_container_is_named(data: bytes) -> None:
     kept = models_pb2.ProviderState(provider="anthropic", data=data)
     parts = [ContentPart(provider_state=kept), ContentPart(text="Hi.")]
@@ -189,7 +110,7 @@ PHASED_ANSWER = (
 )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("provider", "answer", "call", "lost"),
     [
         ("openai", PLAIN_ANSWER, PLAIN_CALL, []),
@@ -212,38 +133,11 @@ def test_own_state_that_says_no_more_than_its_part_is_no_loss(
     assert told(body) == [("PROVIDER_STATE_DROPPED", f"messages[1].parts[{index}]") for index in lost]
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_name_on_what_a_tool_answered_is_left_out_and_named(target: Target) -> None:
     body = encode(target, [HELLO, ChatMessage(role="tool", tool_call_id="a", content="found", name="find")])
     assert json.loads(body.request.body)["messages"][1] == {"role": "tool", "tool_call_id": "a", "content": "found"}
     assert told(body) == [("NAME_DROPPED", "messages[1].name")]
-
-
-SHORT_FORMS = [
-    ChatMessage(role="assistant"),
-    ChatMessage(role="assistant", content="Hi.", name="bob"),
-    ChatMessage(role="assistant", tool_calls=[ToolCall(id="a", name="find")]),
-    ChatMessage(role="assistant", content="So.", tool_calls=[ToolCall(id="a", name="find", arguments_json="null")]),
-    ChatMessage(role="system", content=" "),
-    ChatMessage(role="user", content="Hello", name="ada"),
-]
-
-
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
-@pytest.mark.parametrize("short", SHORT_FORMS, ids=lambda message: message.role)
-def test_short_form_is_one_text_and_the_calls(target: Target, short: ChatMessage) -> None:
-    calls = [ContentPart(tool_call=call) for call in short.tool_calls]
-    results = [FOUND] * len(calls)
-    long = ChatMessage(role=short.role, name=short.name, parts=[ContentPart(text=short.content), *calls])
-    assert encode(target, [short, *results, HELLO]).request.body == encode(target, [long, *results, HELLO]).request.body
-
-
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
-@pytest.mark.parametrize("content", ["", " found\n"], ids=["nothing", "text"])
-def test_short_form_of_what_a_tool_answered_is_one_text(target: Target, content: str) -> None:
-    short = ChatMessage(role="tool", tool_call_id="a", content=content)
-    long = ChatMessage(role="tool", tool_call_id="a", parts=[ContentPart(text=content)])
-    assert encode(target, [short, HELLO]) == encode(target, [long, HELLO])
 
 
 def test_cache_marks_and_citations_are_not_sent() -> None:
@@ -255,9 +149,7 @@ def test_cache_marks_and_citations_are_not_sent() -> None:
 def test_answer_to_go_on_with_is_refused_where_the_model_does_not() -> None:
     no_prefill = own_target(OPENAI_COMPATIBLE, ModelFacts(prefill=False))
     answer = ChatMessage(role="assistant", content="The answer is")
-    assert refused(no_prefill, HELLO, answer) == [
-        ("messages[1]", "qwen does not go on with an assistant's message; end with a user message")
-    ]
+    assert refused(no_prefill, HELLO, answer) == ["messages[1]"]
     assert len(sent_messages(HELLO, answer, HELLO, target=no_prefill)) == 3
     assert len(sent_messages(HELLO, answer, target=COMPATIBLE)) == 2
 
@@ -272,7 +164,7 @@ def continuation(target: Target, *messages: ChatMessage, **fields: Any) -> Any:
     return {name: value for name, value in sent.items() if name not in ("model", "messages")}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "answer",
     [
         BEGINNING,
@@ -287,15 +179,10 @@ def test_vllm_is_told_to_go_on_with_an_answer(answer: ChatMessage) -> None:
     assert continuation(ON_VLLM, HELLO, answer) == CONTINUED
 
 
-@pytest.mark.parametrize("target", [GPT_4O, COMPATIBLE], ids=["openai", "openai-compatible"])
-def test_others_go_on_with_an_answer_by_themselves(target: Target) -> None:
-    assert continuation(target, HELLO, BEGINNING) == {}
-
-
 CALL = ToolCall(id="a", name="find", arguments_json="{}")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "messages",
     [
         [HELLO],
@@ -359,7 +246,7 @@ def test_mark_of_a_tool_that_failed_is_left_out_and_named() -> None:
     assert told(body) == [("ERROR_MARK_DROPPED", "messages[0].parts[0].tool_result.is_error")]
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
+@for_each("target", EVERY_TARGET, ids=NAMES)
 def test_media_of_tool_results_follow_all_results_of_the_turn(target: Target) -> None:
     """Between a turn's results nothing else may stand."""
     body = encode(
@@ -405,14 +292,7 @@ def test_media_of_tool_results_follow_all_results_of_the_turn(target: Target) ->
     assert told(body) == [("TOOL_RESULT_MEDIA_MOVED", place) for place in places]
 
 
-def test_media_of_the_last_tool_results_end_the_conversation() -> None:
-    body = encode(messages=[ChatMessage(role="tool", parts=[result("a", ContentPart(media=IMAGE))])])
-    assert [message["role"] for message in json.loads(body.request.body)["messages"]] == ["tool", "user"]
-
-
 def test_moved_media_are_refused_where_they_are_not_taken() -> None:
     page = Media(data=b"%PDF", mime_type="application/pdf")
     message = ChatMessage(role="tool", parts=[result("a", ContentPart(media=page))])
-    assert refused(ON_VLLM, message) == [
-        ("messages[0].parts[0].tool_result.content[0].media", "vLLM takes no documents; send what is in it as text")
-    ]
+    assert refused(ON_VLLM, message) == ["messages[0].parts[0].tool_result.content[0].media"]

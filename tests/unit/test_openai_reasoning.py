@@ -14,6 +14,7 @@ from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 from services.models.providers.openai.common.efforts import SCALE, effort_of_budget, nearest_effort
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.openai_bodies import COMPATIBLE, GPT_4O, ON_VLLM, encode, openai_target, own_target, told
 
 PASSTHROUGH = models_pb2.PARAMETER_POLICY_PASSTHROUGH
@@ -41,13 +42,13 @@ def asked(target: Target, config: ChatConfig | None = None, policy: int = 0, **r
 # ---------------------------------------------------------------------------------------------------------- effort
 
 
-@pytest.mark.parametrize("target", [reasoner("none", "low", "high"), UNKNOWN, COMPATIBLE])
-@pytest.mark.parametrize("effort", ["none", "low", "high"])
+@for_each("target", [reasoner("none", "low", "high"), UNKNOWN, COMPATIBLE])
+@for_each("effort", ["none", "low", "high"])
 def test_effort_that_is_taken_is_sent(target: Target, effort: str) -> None:
     assert asked(target, effort=effort) == ({"reasoning_effort": effort}, [])
 
 
-@pytest.mark.parametrize("target", [UNKNOWN, reasoner(), COMPATIBLE, own_target(OPENAI_COMPATIBLE, ModelFacts())])
+@for_each("target", [UNKNOWN, reasoner(), COMPATIBLE, own_target(OPENAI_COMPATIBLE, ModelFacts())])
 def test_any_word_is_sent_where_the_words_are_not_known(target: Target) -> None:
     assert asked(target, effort="ponder") == ({"reasoning_effort": "ponder"}, [])
 
@@ -63,11 +64,6 @@ def test_word_that_nobody_knows_is_left_out_and_named() -> None:
     assert asked(reasoner("low", "high"), effort="ponder") == ({}, [("PARAMETER_DROPPED", "reasoning.effort")])
 
 
-def test_message_about_a_dropped_effort_cannot_be_read_as_the_effort_none() -> None:
-    body = encode(reasoner("low", "high"), reasoning=ReasoningConfig(effort="ponder"))
-    assert [notice.message for notice in body.notices] == ["thinker takes low, high as effort; it was not sent"]
-
-
 def test_strict_refuses_an_effort_that_is_not_taken() -> None:
     with pytest.raises(InvalidRequest, match=r"reasoning\.effort"):
         asked(reasoner("low", "high"), policy=STRICT, effort="xhigh")
@@ -78,7 +74,7 @@ def test_passthrough_sends_an_effort_that_is_not_taken() -> None:
     assert asked(GPT_4O, policy=PASSTHROUGH, effort="low") == ({"reasoning_effort": "low"}, [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("effort", "taken", "nearest"),
     [
         ("none", ("minimal", "low"), "minimal"),
@@ -128,7 +124,7 @@ def test_effort_wins_over_a_budget_which_is_named() -> None:
 # ---------------------------------------------------------------------------------------- its text, and none at all
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "wanted", "told"),
     [
         (UNKNOWN, True, [("PARAMETER_DROPPED", "reasoning.include_text")]),
@@ -142,7 +138,7 @@ def test_text_of_reasoning_cannot_be_asked_for(target: Target, wanted: bool, tol
     assert asked(target, include_text=wanted) == ({}, told)
 
 
-@pytest.mark.parametrize("dialect", [OPENAI, OPENAI_COMPATIBLE, VLLM], ids=lambda dialect: dialect.name)
+@for_each("dialect", [OPENAI, OPENAI_COMPATIBLE, VLLM], ids=lambda dialect: dialect.name)
 def test_model_that_does_not_reason_is_asked_for_none_and_all_is_named(dialect: Any) -> None:
     target = own_target(dialect, ModelFacts(can_reason=False))
     assert asked(target, effort="low", budget_tokens=2048, include_text=True) == (
@@ -152,15 +148,10 @@ def test_model_that_does_not_reason_is_asked_for_none_and_all_is_named(dialect: 
     assert asked(target, effort="none", include_text=False) == ({}, [])
 
 
-def test_nothing_asked_is_nothing_sent() -> None:
-    for target in (UNKNOWN, COMPATIBLE, ON_VLLM):
-        assert asked(target) == ({}, [])
-
-
 # ------------------------------------------------------------------------------------------------------------ vLLM
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "sent"),
     [
         ({"effort": "none"}, {"chat_template_kwargs": {"enable_thinking": False}}),
@@ -192,7 +183,7 @@ def test_variables_of_the_chat_template_are_kept_beside_the_switch() -> None:
 # -------------------------------------------------------------------------------------------------------- sampling
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "effort"),
     [
         (reasoner("none", "low"), "low"),
@@ -206,7 +197,7 @@ def test_what_a_model_excludes_is_left_out_while_it_reasons_and_named(target: Ta
     assert notices == [("PARAMETER_DROPPED", f"config.{name}") for name in SAMPLING]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("target", "effort"),
     [
         (reasoner("none", "low"), ""),

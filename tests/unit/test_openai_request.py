@@ -13,15 +13,12 @@ from proto.models_pb2 import ChatConfig, ChatMessage, ToolDefinition
 from services.models.providers.base import Target
 from services.models.providers.dialects import OPENAI, VLLM
 from services.models.providers.facts import ModelFacts
-from services.models.providers.schemas.fitting import fit_schema
-from services.models.providers.schemas.rules import OPENAI_STRICT
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
-    EVERY_TARGET,
     GPT_4O,
     GPT_5,
-    NAMES,
     ON_VLLM,
     body_of,
     encode,
@@ -29,20 +26,6 @@ from tests.unit.openai_bodies import (
     own_target,
     told,
 )
-
-
-def test_smallest_request_sends_nothing_that_was_not_said() -> None:
-    assert body_of() == {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-def test_stream_asks_for_usage() -> None:
-    assert body_of(stream=True) == {
-        "model": "gpt-4o",
-        "messages": [{"role": "user", "content": "Hello"}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-
 
 # ----------------------------------------------------------------------------------------------------- parameters
 
@@ -66,32 +49,7 @@ def parameters(target: Target, config: ChatConfig, **fields: Any) -> Any:
     return {name: value for name, value in body.items() if name not in ("model", "messages", "tools")}
 
 
-def test_every_parameter_under_its_name() -> None:
-    assert parameters(ON_VLLM, EVERYTHING) == {
-        "temperature": 0.7,
-        "max_tokens": 100,
-        "top_p": 0.9,
-        "stop": ["END", "\n\n"],
-        "seed": -7,
-        "top_k": 40,
-        "frequency_penalty": -0.5,
-        "presence_penalty": 1.5,
-        "parallel_tool_calls": False,
-    }
-
-
-def test_zero_is_sent_as_zero() -> None:
-    config = ChatConfig(temperature=0, top_p=0, seed=0, frequency_penalty=0, presence_penalty=0)
-    assert parameters(GPT_4O, config) == {
-        "temperature": 0,
-        "top_p": 0,
-        "seed": 0,
-        "frequency_penalty": 0,
-        "presence_penalty": 0,
-    }
-
-
-@pytest.mark.parametrize(
+@for_each(
     ("model", "name"),
     [
         ("gpt-4o", "max_tokens"),
@@ -139,29 +97,11 @@ def test_strict_refuses_and_names_each() -> None:
     assert [violation.field for violation in raised.value.violations] == [f"config.{name}" for name in REFUSED_BY_GPT_5]
 
 
-def test_passthrough_sends_what_was_given() -> None:
-    sent = parameters(GPT_5, EVERYTHING, parameter_policy=models_pb2.PARAMETER_POLICY_PASSTHROUGH)
-    assert (sent["temperature"], sent["top_k"], sent["stop"]) == (0.7, 40, ["END", "\n\n"])
-
-
 def test_parallel_tool_calls_without_tools_are_left_out_and_named() -> None:
     """OpenAI answers 400 to them."""
     body = encode(config=ChatConfig(parallel_tool_calls=True))
     assert "parallel_tool_calls" not in json.loads(body.request.body)
     assert told(body) == [("PARAMETER_DROPPED", "config.parallel_tool_calls")]
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_parallel_tool_calls(wanted: bool) -> None:
-    assert parameters(GPT_4O, ChatConfig(parallel_tool_calls=wanted)) == {"parallel_tool_calls": wanted}
-
-
-@pytest.mark.parametrize(
-    ("target", "member"), [(GPT_4O, "safety_identifier"), (ON_VLLM, "user"), (COMPATIBLE, "user")], ids=NAMES
-)
-def test_end_user(target: Target, member: str) -> None:
-    sent = body_of(target, end_user_id="user-7")
-    assert sent == {"model": target.model, "messages": sent["messages"], member: "user-7"}
 
 
 def test_end_user_with_an_id_longer_than_openai_takes() -> None:
@@ -170,12 +110,6 @@ def test_end_user_with_an_id_longer_than_openai_takes() -> None:
     assert told(body) == [("PARAMETER_CHANGED", "end_user_id")]
     assert json.loads(body.request.body)["safety_identifier"] == hashlib.sha256(b"u" * 65).hexdigest()
     assert body_of(COMPATIBLE, end_user_id="u" * 1024)["user"] == "u" * 1024
-
-
-@pytest.mark.parametrize(("target", "sent"), [(GPT_4O, "faq"), (ON_VLLM, None), (COMPATIBLE, None)], ids=NAMES)
-def test_cache_key_is_for_openai_itself(target: Target, sent: str | None) -> None:
-    """Others find cached prompts by themselves: nothing is lost, so nothing is told."""
-    assert body_of(target, prompt_cache_key="faq").get("prompt_cache_key") == sent
 
 
 def test_tags_and_names_of_ours_are_not_sent() -> None:
@@ -219,23 +153,15 @@ def test_tools_with_their_schema_byte_for_byte() -> None:
     ]
 
 
-@pytest.mark.parametrize("place", ["tools[1].parameters_json", "response_format.schema_json"])
-def test_strict_schemas_are_fitted_to_what_openai_enforces_and_the_caller_is_told(place: str) -> None:
-    fitted, _ = fit_schema(SCHEMA, OPENAI_STRICT, place, "OpenAI")
-    body = encode(GPT_4O, **strict_schema(place))
-    assert fitted.encode() in body.request.body
-    assert told(body) == [("SCHEMA_CHANGED", place)]
-
-
-@pytest.mark.parametrize("place", ["tools[1].parameters_json", "response_format.schema_json"])
-@pytest.mark.parametrize("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
+@for_each("place", ["tools[1].parameters_json", "response_format.schema_json"])
+@for_each("target", [ON_VLLM, COMPATIBLE], ids=["vllm", "openai-compatible"])
 def test_strict_schemas_are_sent_to_other_servers_as_they_are(target: Target, place: str) -> None:
     body = encode(target, **strict_schema(place))
     assert SCHEMA.encode() in body.request.body
     assert told(body) == []
 
 
-@pytest.mark.parametrize("place", ["tools[1].parameters_json", "response_format.schema_json"])
+@for_each("place", ["tools[1].parameters_json", "response_format.schema_json"])
 def test_passthrough_sends_strict_schemas_as_they_are(place: str) -> None:
     body = encode(GPT_4O, parameter_policy=models_pb2.PARAMETER_POLICY_PASSTHROUGH, **strict_schema(place))
     assert SCHEMA.encode() in body.request.body
@@ -248,34 +174,7 @@ def strict_schema(place: str) -> dict[str, Any]:
     return {"response_format": models_pb2.ResponseFormat(type="json_schema", schema_json=SCHEMA, strict=True)}
 
 
-@pytest.mark.parametrize("target", EVERY_TARGET, ids=NAMES)
-def test_tools_of_providers_are_refused_by_name(target: Target) -> None:
-    search = ToolDefinition(provider_tool=models_pb2.ProviderTool(type="web_search"))
-    with pytest.raises(InvalidRequest) as raised:
-        encode(target, tools=[search, TOOL, search])
-    assert [violation.field for violation in raised.value.violations] == [
-        "tools[0].provider_tool",
-        "tools[2].provider_tool",
-    ]
-    assert raised.value.message.startswith("tools[0].provider_tool: no tool runs at the provider")
-
-
-@pytest.mark.parametrize(
-    ("choice", "sent"),
-    [
-        (models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_AUTO"), "auto"),
-        (models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_NONE"), "none"),
-        (models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED"), "required"),
-        (models_pb2.ToolChoice(tool_name="find"), {"type": "function", "function": {"name": "find"}}),
-    ],
-)
-def test_tool_choice(choice: models_pb2.ToolChoice, sent: Any) -> None:
-    assert body_of(tools=[TOOL], tool_choice=choice)["tool_choice"] == sent
-
-
-@pytest.mark.parametrize(
-    "choice", [models_pb2.ToolChoice(), models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_UNSPECIFIED")]
-)
+@for_each("choice", [models_pb2.ToolChoice(), models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_UNSPECIFIED")])
 def test_tool_choice_that_chooses_nothing_is_not_sent(choice: models_pb2.ToolChoice) -> None:
     assert "tool_choice" not in body_of(tools=[TOOL], tool_choice=choice)
 
@@ -289,7 +188,7 @@ def test_tool_choice_without_tools_is_not_sent() -> None:
 FORCED = [models_pb2.ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED"), models_pb2.ToolChoice(tool_name="find")]
 
 
-@pytest.mark.parametrize("choice", FORCED, ids=["required", "named"])
+@for_each("choice", FORCED, ids=["required", "named"])
 def test_model_that_cannot_be_made_to_call_a_tool_is_left_to_choose(choice: models_pb2.ToolChoice) -> None:
     target = own_target(OPENAI, ModelFacts(forced_tool_choice=False))
     body = encode(target, tools=[TOOL], tool_choice=choice)
@@ -302,30 +201,6 @@ def test_model_that_cannot_be_made_to_call_a_tool_is_left_to_choose(choice: mode
 
 
 # -------------------------------------------------------------------------------------------------- response format
-
-
-@pytest.mark.parametrize(
-    ("wanted", "sent"),
-    [
-        (models_pb2.ResponseFormat(type="text"), None),
-        (models_pb2.ResponseFormat(type="json_object"), {"type": "json_object"}),
-        (
-            models_pb2.ResponseFormat(type="json_schema", schema_json=SCHEMA),
-            {"type": "json_schema", "json_schema": {"name": "response", "schema": json.loads(SCHEMA)}},
-        ),
-        (
-            models_pb2.ResponseFormat(type="json_schema", schema_json=STRICT_SCHEMA, name="answer", strict=True),
-            {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": json.loads(STRICT_SCHEMA), "strict": True},
-            },
-        ),
-    ],
-)
-def test_response_format(wanted: models_pb2.ResponseFormat, sent: Any) -> None:
-    body = encode(response_format=wanted)
-    assert json.loads(body.request.body).get("response_format") == sent
-    assert wanted.schema_json.encode() in body.request.body
 
 
 # ---------------------------------------------------------------------------------------------- provider's options
@@ -362,7 +237,7 @@ def test_lists_of_options_are_joined_to_those_of_the_request() -> None:
     assert [tool["type"] for tool in json.loads(body.request.body)["tools"]] == ["function", "other"]
 
 
-@pytest.mark.parametrize("value", ["null", '"none"', "{}"])
+@for_each("value", ["null", '"none"', "{}"])
 def test_what_is_no_list_replaces_one(value: str) -> None:
     sent = body_of(
         GPT_4O, config=ChatConfig(stop_sequences=["END"]), provider_options_json={"openai": f'{{"stop":{value}}}'}

@@ -12,6 +12,7 @@ from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderSta
 from services.models.providers.dialects import OPENAI_COMPATIBLE, VLLM
 from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.chat_completions.response import read_answer
+from tests.rows import for_each
 
 
 def read(completion: Any) -> ChatResponse:
@@ -82,7 +83,7 @@ def test_annotations_are_citations_of_the_text() -> None:
     assert cited[0]["url_citation"] == {"url": "https://a.example/\u00e9", "title": "A \ufffd", "end_index": 2}
 
 
-@pytest.mark.parametrize("annotations", [None, [], {}, "x", {"type": "url_citation"}])
+@for_each("annotations", [None, [], {}, "x", {"type": "url_citation"}])
 def test_no_annotations_are_no_citations(annotations: Any) -> None:
     """vLLM has the field, and its type is wrong."""
     assert read(completion({"content": "Hi.", "annotations": annotations})).message == ChatMessage(
@@ -101,7 +102,7 @@ def test_calls_are_calls_whatever_the_finish_reason() -> None:
     assert (response.finish_reason, response.raw_finish_reason) == ("tool_calls", "stop")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "finish"),
     [("stop", "stop"), ("model_length", "length"), ("new_word", "other"), (None, "other"), (7, "other")],
 )
@@ -111,7 +112,7 @@ def test_finish_reasons(raw: object, finish: str) -> None:
     assert response.raw_finish_reason == (raw if isinstance(raw, str) else "")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("told", "usage"),
     [
         (
@@ -155,7 +156,7 @@ def test_usage_in_every_spelling(told: Any, usage: TokenUsage | None) -> None:
     assert usage_of(told) == usage
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "text"),
     [
         ('{ "n": 12345678901234567890123 }', '{ "n": 12345678901234567890123 }'),
@@ -171,7 +172,7 @@ def test_arguments(arguments: Any, text: str) -> None:
     assert read(completion({"tool_calls": [call]})).tool_calls[0].arguments_json == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",
@@ -204,7 +205,7 @@ def test_null_error_is_none() -> None:
     assert read(completion({"content": "Hi"}, error=None)).text == "Hi"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "text"),
     [
         (["Hi", " you"], "Hi you"),
@@ -240,7 +241,7 @@ def test_text_of_foreign_type_is_not_text() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tier", "standard"),
     [
         ("default", True),
@@ -259,7 +260,7 @@ def test_service_tier_tells_whether_the_rates_are_standard(tier: Any, standard: 
     assert answer.at_standard_rates is standard
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("finish", "told", "stop_sequence"),
     [
         ("stop", "END", "END"),
@@ -289,7 +290,7 @@ def test_call_in_the_form_before_tool_calls_is_a_call() -> None:
     assert response.finish_reason == "tool_calls"
 
 
-@pytest.mark.parametrize("former", [None, {}, {"name": "", "arguments": ""}, "x"])
+@for_each("former", [None, {}, {"name": "", "arguments": ""}, "x"])
 def test_empty_call_in_the_form_before_tool_calls_is_none(former: Any) -> None:
     response = read(completion({"content": "Hi", "function_call": former}))
     assert (list(response.tool_calls), response.finish_reason) == ([], "stop")

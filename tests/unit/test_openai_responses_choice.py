@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import (
     PARAMETER_POLICY_PASSTHROUGH,
     ChatMessage,
@@ -23,6 +21,7 @@ from proto.models_pb2 import (
 from services.models.providers.base import Conversation, Target
 from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from tests.rows import for_each
 
 PLAIN = Target(OPENAI, "openai", "gpt-4o", "https://api.openai.com/v1", {}, ModelFacts(can_reason=False), "openai")
 UNKNOWN = dataclasses.replace(PLAIN, facts=ModelFacts())
@@ -136,12 +135,12 @@ def asking(**fields: Any) -> Conversation:
     return Conversation(request, request.messages)
 
 
-@pytest.mark.parametrize("case", ON_RESPONSES)
+@for_each("case", ON_RESPONSES)
 def test_responses_carries_what_only_it_can(case: str) -> None:
     assert dialect_for(*ON_RESPONSES[case]) is OPENAI_RESPONSES
 
 
-@pytest.mark.parametrize("case", ON_CHAT_COMPLETIONS)
+@for_each("case", ON_CHAT_COMPLETIONS)
 def test_chat_completions_carries_everything_else(case: str) -> None:
     target, fields = ON_CHAT_COMPLETIONS[case]
     assert dialect_for(target, fields) is target.dialect
@@ -153,8 +152,8 @@ def test_messages_that_go_before_the_request_count_too() -> None:
     assert ALWAYS.dialect.select(conversation, ALWAYS) is OPENAI_RESPONSES
 
 
-@pytest.mark.parametrize("dialect", [OPENAI_COMPATIBLE, VLLM, ANTHROPIC], ids=lambda dialect: dialect.name)
-@pytest.mark.parametrize("case", ON_RESPONSES)
+@for_each("dialect", [OPENAI_COMPATIBLE, VLLM, ANTHROPIC], ids=lambda dialect: dialect.name)
+@for_each("case", ON_RESPONSES)
 def test_others_than_openai_are_left_alone(dialect: Any, case: str) -> None:
     target, fields = ON_RESPONSES[case]
     assert dialect_for(dataclasses.replace(target, dialect=dialect), fields) is dialect

@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import (
     PARAMETER_POLICY_PASSTHROUGH,
     ChatConfig,
@@ -29,7 +27,7 @@ from proto.models_pb2 import (
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 URL = "https://api.openai.com/v1"
 REASONING_FACTS = ModelFacts(
@@ -82,80 +80,15 @@ def state(data: bytes = STATE, provider: str = "openai") -> ProviderState:
 # ------------------------------------------------------------------------------------------------------- messages
 
 
-def test_smallest_request_sends_nothing_that_was_not_said() -> None:
-    """But that nothing be stored: what the provider keeps by default is not ours to leave there."""
-    assert body_of() == {"model": "gpt-4o", "input": [SENT_HELLO], "store": False}
-
-
 def test_reasoning_of_a_model_that_may_reason_is_asked_for_encrypted() -> None:
     unknown = dataclasses.replace(PLAIN, facts=ModelFacts())
     for target in (REASONS, unknown):
         assert body_of(target)["include"] == ["reasoning.encrypted_content"]
 
 
-def test_stream_is_asked_for() -> None:
-    assert body_of(stream=True)["stream"] is True
-
-
-def test_turns_keep_their_order_and_roles() -> None:
-    sent = sent_items(
-        ChatMessage(role="system", content="Be brief."),
-        ChatMessage(role="developer", content="Be kind."),
-        HELLO,
-        ChatMessage(role="assistant", content="Hi."),
-        ChatMessage(role="system", content="Be slow."),
-        HELLO,
-    )
-    assert sent == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "developer", "content": "Be kind."},
-        SENT_HELLO,
-        {"type": "message", "role": "assistant", "content": "Hi."},
-        {"role": "system", "content": "Be slow."},
-        SENT_HELLO,
-    ]
-
-
 def test_developer_is_system_where_that_role_is_not_known() -> None:
     target = dataclasses.replace(PLAIN, facts=ModelFacts(can_reason=False, developer_role=False))
     assert body_of(target, [ChatMessage(role="developer", content="Be kind.")])["input"][0]["role"] == "system"
-
-
-@pytest.mark.parametrize(
-    ("short", "parts"),
-    [
-        ({"role": "user", "content": "ab"}, [ContentPart(text="a"), ContentPart(text="b")]),
-        ({"role": "system", "content": "ab"}, [ContentPart(text="ab")]),
-        ({"role": "assistant", "content": "ab"}, [ContentPart(text="a"), ContentPart(text="b")]),
-        (
-            {"role": "assistant", "content": "a", "tool_calls": [CALL]},
-            [ContentPart(text="a"), ContentPart(tool_call=CALL)],
-        ),
-        ({"role": "assistant", "tool_calls": [CALL, CALL]}, [ContentPart(tool_call=CALL), ContentPart(tool_call=CALL)]),
-        ({"role": "assistant", "content": " "}, [ContentPart(text=" ")]),
-        ({"role": "assistant"}, [ContentPart(text="")]),
-        (
-            {"role": "tool", "tool_call_id": "call-a", "content": "found"},
-            [ContentPart(tool_result=ToolResult(tool_call_id="call-a", content=[ContentPart(text="found")]))],
-        ),
-    ],
-)
-def test_short_form_and_parts_are_the_same(short: dict[str, Any], parts: list[ContentPart]) -> None:
-    assert sent_items(ChatMessage(**short)) == sent_items(ChatMessage(role=short["role"], parts=parts))
-
-
-def test_calls_and_their_results_are_items() -> None:
-    sent = sent_items(
-        HELLO,
-        ChatMessage(role="assistant", content="Let me see.", tool_calls=[CALL]),
-        ChatMessage(role="tool", tool_call_id="call-a", content="found"),
-    )
-    assert sent == [
-        SENT_HELLO,
-        {"type": "message", "role": "assistant", "content": "Let me see."},
-        SENT_CALL,
-        {"type": "function_call_output", "call_id": "call-a", "output": "found"},
-    ]
 
 
 def test_text_after_a_call_stays_after_it() -> None:
@@ -173,12 +106,6 @@ def test_call_without_arguments_has_an_empty_object() -> None:
     assert sent_items(message)[0]["arguments"] == "{}"
 
 
-def test_refusal_is_what_the_assistant_said() -> None:
-    sent = sent_items(ChatMessage(role="assistant", parts=[ContentPart(text="Hm."), ContentPart(refusal="No.")]))
-    content = [{"type": "output_text", "text": "Hm.", "annotations": []}, {"type": "refusal", "refusal": "No."}]
-    assert sent == [{"type": "message", "role": "assistant", "content": content}]
-
-
 EMPTY_ANSWERS = [
     ChatMessage(role="assistant"),
     ChatMessage(role="assistant", parts=[ContentPart(text="")]),
@@ -186,60 +113,13 @@ EMPTY_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("answer", EMPTY_ANSWERS, ids=["short form", "an empty part", "empty parts"])
+@for_each("answer", EMPTY_ANSWERS, ids=["short form", "an empty part", "empty parts"])
 def test_answer_that_says_nothing_is_no_item_unless_there_is_nothing_else(answer: ChatMessage) -> None:
     assert sent_items(HELLO, answer, HELLO) == [SENT_HELLO, SENT_HELLO]
     assert sent_items(answer) == [{"type": "message", "role": "assistant", "content": ""}]
 
 
-def test_name_of_a_speaker_is_told_as_lost() -> None:
-    assert told(encode(PLAIN, [ChatMessage(role="user", content="Hi", name="ada")])) == [
-        ("NAME_DROPPED", "messages[0].name")
-    ]
-
-
 # --------------------------------------------------------------------------------------------------------- media
-
-
-@pytest.mark.parametrize(
-    ("media", "sent"),
-    [
-        (
-            Media(url="https://x.test/a.png"),
-            {"type": "input_image", "detail": "auto", "image_url": "https://x.test/a.png"},
-        ),
-        (
-            Media(data=b"png", mime_type="image/png", detail="low"),
-            {"type": "input_image", "detail": "low", "image_url": "data:image/png;base64,cG5n"},
-        ),
-        (
-            Media(file_id="file-1", mime_type="image/png"),
-            {"type": "input_image", "detail": "auto", "file_id": "file-1"},
-        ),
-        (Media(url="https://x.test/a.pdf"), {"type": "input_file", "file_url": "https://x.test/a.pdf"}),
-        (
-            Media(data=b"pdf", mime_type="application/pdf"),
-            {
-                "type": "input_file",
-                "file_data": "data:application/pdf;base64,cGRm",
-                "filename": "document.pdf",
-            },
-        ),
-        (
-            Media(data=b"pdf", mime_type="application/pdf", filename="tax.pdf", detail="high"),
-            {
-                "type": "input_file",
-                "file_data": "data:application/pdf;base64,cGRm",
-                "filename": "tax.pdf",
-                "detail": "high",
-            },
-        ),
-        (Media(file_id="file-2"), {"type": "input_file", "file_id": "file-2"}),
-    ],
-)
-def test_media_have_their_forms(media: Media, sent: dict[str, Any]) -> None:
-    message = ChatMessage(role="user", parts=[ContentPart(text="Look:"), ContentPart(media=media)])
-    assert sent_items(message) == [{"role": "user", "content": [{"type": "input_text", "text": "Look:"}, sent]}]
 
 
 def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted() -> None:
@@ -255,33 +135,6 @@ def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted() 
     ]
     assert wanted.request.body == body_with(enable_citations=False).request.body == body_with().request.body
     assert told(body_with(enable_citations=False)) == []
-
-
-@pytest.mark.parametrize("mime_type", ["audio/wav", "video/mp4"])
-def test_sounds_and_films_are_refused_by_name(mime_type: str) -> None:
-    message = ChatMessage(role="user", parts=[ContentPart(media=Media(data=b"x", mime_type=mime_type))])
-    with pytest.raises(InvalidRequest) as refused:
-        encode(PLAIN, [message])
-    assert [violation.field for violation in refused.value.violations] == ["messages[0].parts[0].media"]
-
-
-def test_results_of_tools_hold_images_and_documents() -> None:
-    content = [ContentPart(text="Here:"), ContentPart(media=Media(url="https://x.test/a.png"))]
-    results = [
-        ContentPart(tool_result=ToolResult(tool_call_id="a", content=content)),
-        ContentPart(tool_result=ToolResult(tool_call_id="b", content=[ContentPart(text="plain")])),
-        ContentPart(tool_result=ToolResult(tool_call_id="c")),
-    ]
-    image = {"type": "input_image", "detail": "auto", "image_url": "https://x.test/a.png"}
-    assert sent_items(ChatMessage(role="tool", parts=results)) == [
-        {
-            "type": "function_call_output",
-            "call_id": "a",
-            "output": [{"type": "input_text", "text": "Here:"}, image],
-        },
-        {"type": "function_call_output", "call_id": "b", "output": "plain"},
-        {"type": "function_call_output", "call_id": "c", "output": ""},
-    ]
 
 
 def test_parts_that_are_no_results_answer_the_call_of_their_message() -> None:
@@ -344,8 +197,8 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
-@pytest.mark.parametrize(
+@for_each("result", RESULTS.values(), ids=RESULTS)
+@for_each(
     ("item", "members"),
     [
         (CUSTOM_CALL, {"type": "custom_tool_call_output"}),
@@ -428,7 +281,6 @@ def test_reasoning_is_not_sent_to_a_model_that_does_not_reason_and_what_followed
         output,
     ]
     assert told(body) == [("REASONING_DROPPED", "messages[1].parts[0]")]
-    assert body.notices[0].message == "gpt-4o takes no earlier reasoning; this part was not sent"
 
 
 def test_what_our_own_form_does_not_tell_of_an_item_behind_reasoning_is_told_as_lost() -> None:
@@ -465,7 +317,7 @@ def test_passthrough_sends_reasoning_to_a_model_that_does_not_reason() -> None:
     assert told(body) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("parts", "left_out"),
     [
         ([THOUGHT], [0]),
@@ -483,10 +335,9 @@ def test_reasoning_that_nothing_follows_is_left_out_and_told(parts: list[Content
     kept = [part for index, part in enumerate(parts) if part.HasField("reasoning") and index not in left_out]
     assert body.request.body.count(STATE) == len(kept)
     assert told(body) == [("REASONING_DROPPED", f"messages[1].parts[{index}]") for index in left_out]
-    assert all("ended within this reasoning" in notice.message for notice in body.notices)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "part",
     [
         SEARCH,
@@ -503,21 +354,6 @@ def test_reasoning_that_something_follows_goes_back(part: ContentPart) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- parameters
-
-
-def test_zero_is_sent_as_zero() -> None:
-    sent = body_of(PLAIN, config=ChatConfig(temperature=0, top_p=0, max_tokens=100))
-    assert (sent["temperature"], sent["top_p"], sent["max_output_tokens"]) == (0, 0, 100)
-
-
-def test_what_responses_does_not_take_is_dropped_and_told() -> None:
-    config = ChatConfig(seed=7, top_k=5, frequency_penalty=0.5, presence_penalty=0.5, stop_sequences=["END"])
-    body = encode(PLAIN, config=config)
-    assert json.loads(body.request.body).keys() == {"model", "input", "store"}
-    assert sorted(told(body)) == [
-        ("PARAMETER_DROPPED", f"config.{name}")
-        for name in ("frequency_penalty", "presence_penalty", "seed", "stop_sequences", "top_k")
-    ]
 
 
 def test_too_short_a_length_is_raised_to_the_least() -> None:
@@ -546,23 +382,7 @@ def test_what_a_model_refuses_while_it_reasons_is_not_sent() -> None:
     assert (sent["temperature"], sent["top_p"]) == (0.5, 1)
 
 
-def test_penalty_of_zero_says_nothing() -> None:
-    config = ChatConfig(frequency_penalty=0, presence_penalty=0)
-    assert body_of(PLAIN, config=config).keys() == {"model", "input", "store"}
-
-
-def test_identifiers_and_cache_key() -> None:
-    sent = body_of(PLAIN, end_user_id="user-7", prompt_cache_key="shop")
-    assert (sent["safety_identifier"], sent["prompt_cache_key"]) == ("user-7", "shop")
-
-
-def test_identifier_longer_than_the_vendors_is_a_hash() -> None:
-    body = encode(end_user_id="u" * 65)
-    assert told(body) == [("PARAMETER_CHANGED", "end_user_id")]
-    assert len(json.loads(body.request.body)["safety_identifier"]) == 64
-
-
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "sent", "notices"),
     [
         (ReasoningConfig(effort="high"), {"effort": "high"}, []),
@@ -607,29 +427,6 @@ def test_model_that_does_not_reason_is_asked_nothing_about_it() -> None:
 # --------------------------------------------------------------------------------------------- tools and formats
 
 
-def test_function_says_that_it_is_not_strict() -> None:
-    """Left out, `strict` would mean true here."""
-    body = encode(PLAIN, tools=[FIND])
-    assert b'"parameters":{ "type": "object", "properties": {} }' in body.request.body
-    assert json.loads(body.request.body)["tools"] == [
-        {
-            "type": "function",
-            "name": "find",
-            "description": "Finds.",
-            "parameters": {"type": "object", "properties": {}},
-            "strict": False,
-        }
-    ]
-
-
-def test_strict_schema_is_fitted_and_told() -> None:
-    schema = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}'
-    body = encode(PLAIN, tools=[ToolDefinition(name="find", parameters_json=schema, strict=True)])
-    tool = json.loads(body.request.body)["tools"][0]
-    assert (tool["strict"], tool["parameters"]["additionalProperties"]) == (True, False)
-    assert told(body) == [("SCHEMA_CHANGED", "tools[0].parameters_json")]
-
-
 def test_tool_without_arguments_may_be_strict() -> None:
     tool = body_of(PLAIN, tools=[ToolDefinition(name="stop", strict=True)])["tools"][0]
     assert tool["parameters"] == {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
@@ -646,7 +443,7 @@ def test_openais_own_tools_are_passed_through() -> None:
     assert b'{"allowed_domains":["a.test"]}' in body.request.body
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("choice", "sent"),
     [
         (ToolChoice(mode="TOOL_CHOICE_MODE_AUTO"), "auto"),
@@ -661,7 +458,7 @@ def test_choice_of_tools(choice: ToolChoice, sent: Any) -> None:
     assert body_of(PLAIN, tools=tools, tool_choice=choice)["tool_choice"] == sent
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "sent", "choice"),
     [
         (
@@ -706,7 +503,7 @@ def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent
     assert (body["tools"], body["tool_choice"]) == ([sent], choice)
 
 
-@pytest.mark.parametrize(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])
+@for_each(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])
 def test_name_of_a_tool_that_has_none_is_told(name: str, told: list[tuple[str, str]]) -> None:
     tool = ToolDefinition(name=name, provider_tool=ProviderTool(type="shell"))
     body = encode(PLAIN, tools=[tool], tool_choice=ToolChoice(tool_name=name) if name else None)
@@ -714,33 +511,6 @@ def test_name_of_a_tool_that_has_none_is_told(name: str, told: list[tuple[str, s
     assert sent["tools"] == [{"type": "shell"}]
     assert sent.get("tool_choice") == ({"type": "shell"} if name else None)
     assert [(notice.code, notice.field) for notice in body.notices] == told
-
-
-def test_several_calls_at_once_can_be_forbidden() -> None:
-    config = ChatConfig(parallel_tool_calls=False)
-    assert body_of(PLAIN, tools=[FIND], config=config)["parallel_tool_calls"] is False
-
-
-@pytest.mark.parametrize(
-    ("wanted", "sent"),
-    [
-        (ResponseFormat(type="json_object"), {"type": "json_object"}),
-        (
-            ResponseFormat(type="json_schema", schema_json='{"type":"object"}'),
-            {"type": "json_schema", "name": "response", "schema": {"type": "object"}},
-        ),
-        (
-            ResponseFormat(type="json_schema", schema_json='{"type":"object"}', name="city", strict=False),
-            {"type": "json_schema", "name": "city", "schema": {"type": "object"}, "strict": False},
-        ),
-    ],
-)
-def test_format_of_the_answer(wanted: ResponseFormat, sent: dict[str, Any]) -> None:
-    assert body_of(PLAIN, response_format=wanted)["text"] == {"format": sent}
-
-
-def test_text_format_says_nothing() -> None:
-    assert "text" not in body_of(PLAIN, response_format=ResponseFormat(type="text"))
 
 
 def test_options_for_openai_are_merged_member_by_member() -> None:
@@ -752,7 +522,7 @@ def test_options_for_openai_are_merged_member_by_member() -> None:
     assert "x" not in sent
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "sent"),
     [
         ('{"reasoning_effort": "high"}', {"effort": "high", "summary": "auto"}),

@@ -11,6 +11,7 @@ import pytest
 from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.responses.stream import ResponseDecoder
 from services.models.transport.sse import Event
+from tests.rows import for_each
 
 MESSAGE = {
     "id": "msg_1",
@@ -100,9 +101,9 @@ def told(item: dict[str, Any], how: str) -> list[dict[str, Any]]:
     return [*events, {"type": "response.output_item.done", "item": item}]
 
 
-@pytest.mark.parametrize("ids", IDS)
-@pytest.mark.parametrize("numbers", NUMBERS)
-@pytest.mark.parametrize("how", TOLD)
+@for_each("ids", IDS)
+@for_each("numbers", NUMBERS)
+@for_each("how", TOLD)
 def test_no_item_is_lost_or_doubled_whatever_ids_and_numbers_are(ids: str, numbers: str, how: str) -> None:
     for items, has_call_ids, has_output in itertools.product(LAYOUTS, (True, False), (True, False)):
         count = itertools.count()

@@ -14,6 +14,7 @@ from services.models.providers.openai.chat_completions.chat_answer import TEXT
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
 from services.models.transport.sse import Event
+from tests.rows import for_each
 
 DONE = Event("", b"[DONE]")
 
@@ -51,7 +52,7 @@ def test_done_alone_is_an_end_too() -> None:
 CITED = [{"type": "url_citation", "url_citation": {"url": f"https://{name}.example"}} for name in "abc"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "events",
     [
         (chunk({"annotations": CITED}), chunk({}, "stop"), DONE),
@@ -144,7 +145,7 @@ def test_service_tier_of_any_chunk_tells_of_other_rates() -> None:
     assert [answer.at_standard_rates for answer in answers] == [True, True, True, False, False, False, False]
 
 
-@pytest.mark.parametrize(("told", "stop_sequence"), [("END", "END"), (2, ""), (None, "")])
+@for_each(("told", "stop_sequence"), [("END", "END"), (2, ""), (None, "")])
 def test_stop_sequence_is_told_by_vllm(told: Any, stop_sequence: str) -> None:
     choice = {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": told}
     decoder = VLLM.decoder()
@@ -194,7 +195,7 @@ def test_transcript_of_sound_is_text_and_the_sound_is_told_as_lost() -> None:
     assert [warning.code for warning in response.warnings] == ["AUDIO_DROPPED"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "data",
     [
         b"<html>",
@@ -213,7 +214,7 @@ def test_what_is_no_chunk(data: bytes) -> None:
     assert not decoder.finished
 
 
-@pytest.mark.parametrize("choices", [[], None, [{"delta": {}, "finish_reason": "error"}]])
+@for_each("choices", [[], None, [{"delta": {}, "finish_reason": "error"}]])
 def test_error_event(choices: Any) -> None:
     decoder = ChatCompletionDecoder()
     with pytest.raises(Fault) as raised:
@@ -222,9 +223,7 @@ def test_error_event(choices: Any) -> None:
     assert not decoder.finished
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b'{"choices": []}', b'{"choices": null}', b'{"choices": [{"delta": null}]}', b"{}"]
-)
+@for_each("data", [b"", b'{"choices": []}', b'{"choices": null}', b'{"choices": [{"delta": null}]}', b"{}"])
 def test_what_says_nothing(data: bytes) -> None:
     assert fed(Event("", data), Event("ping", b"{}")).answer.drain_chunks() == []
 
@@ -233,7 +232,7 @@ def test_what_follows_done_is_not_read() -> None:
     assert fed(DONE, chunk({"content": "late"}), Event("", b"{")).answer.drain_chunks() == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "delta",
     [
         {"content": [{"type": "text", "text": ""}]},
@@ -260,7 +259,7 @@ def test_member_whose_name_is_half_a_character_is_kept_under_one_that_can_be_sen
     assert "\ufffd".encode() in decoder.answer.response().message.parts[0].provider_state.data
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pieces", "text"),
     [
         (["He", "Hello", "Hello you"], "Hello you"),
@@ -297,7 +296,7 @@ def calls_in(*pieces: dict[str, Any]) -> list[tuple[str, str]]:
     return calls_of(fed(*(call(**piece) for piece in pieces), chunk({}, "tool_calls"), DONE))
 
 
-@pytest.mark.parametrize("own_id", [{"id": "a"}, {}], ids=["with its id", "without"])
+@for_each("own_id", [{"id": "a"}, {}], ids=["with its id", "without"])
 def test_empty_object_before_the_arguments_is_no_call_where_each_piece_names_it(own_id: dict[str, str]) -> None:
     pieces = ["{}", '{"n"', ":1}"]
     first, *later = [{"index": 0, "function": {"name": "f", "arguments": piece}} for piece in pieces]

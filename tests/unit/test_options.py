@@ -17,6 +17,7 @@ from services.models.validation.extra_body import RESERVED, reserved_in
 from services.models.validation.limits import MAX_OPTIONS
 from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 HELLO = ChatMessage(role="user", content="Hello")
 
@@ -54,10 +55,10 @@ OTHERS = [
     "",
 ]
 
-every_spelling = pytest.mark.parametrize(("written", "meant"), SPELLINGS)
+every_spelling = for_each(("written", "meant"), SPELLINGS)
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED))
+@for_each("name", sorted(RESERVED))
 def test_every_reserved_member_is_found(name: str) -> None:
     assert reserved_in([name]) == reserved_in([name.upper(), name]) == [name]
 
@@ -95,7 +96,7 @@ def test_registration_may_not_set_them(written: str, meant: str) -> None:
     assert violation.description == f"must not set {meant}: each request says them itself"
 
 
-@pytest.mark.parametrize("name", ["type", "Type", "TYPE", "\\u0074ype", "t_ype", "type\\u0000"])
+@for_each("name", ["type", "Type", "TYPE", "\\u0074ype", "t_ype", "type\\u0000"])
 def test_tool_of_a_provider_has_its_type_from_the_field(name: str) -> None:
     tool = ToolDefinition(provider_tool=ProviderTool(type="x", config_json=f'{{"{name}":"y"}}'))
     with pytest.raises(InvalidRequest) as raised:
@@ -111,7 +112,7 @@ def test_options_of_too_many_providers_are_refused() -> None:
     assert len(raised.value.violations) == MAX_OPTIONS + 1
 
 
-@pytest.mark.parametrize("number", ["1" * 5000, "1e400", "-0.0"])
+@for_each("number", ["1" * 5000, "1e400", "-0.0"])
 def test_number_of_an_option_may_have_any_length(number: str) -> None:
     options = {"anthropic": f'{{"max_tokens":{number}}}'}
     request = ChatRequest(model="m", messages=[HELLO], provider_options_json=options)

@@ -11,6 +11,7 @@ import pytest
 from services.models.validation.fields import MAX_SUGGESTIONS, shorten, suggest
 from services.shared.ordered_names import OrderedNames
 from tests.built_in_models import BUILT_IN
+from tests.rows import for_each
 
 RANDOM = random.Random(7)
 
@@ -40,7 +41,7 @@ def test_removed_name_is_not_suggested() -> None:
     assert suggest("support/anser", names) == ""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wrong", "meant"),
     [
         ("gpt4o", "gpt-4o"),
@@ -57,7 +58,7 @@ def test_typo_is_corrected_among_thousands_of_names(wrong: str, meant: str) -> N
     assert meant in hint.removesuffix("?").split("did you mean ")[1].split(", ")
 
 
-@pytest.mark.parametrize("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
+@for_each("name", ["", "x", "llama-3", "qwen", "unheard-of", "\u202e" * 300])
 def test_nothing_is_suggested_for_a_dissimilar_name(name: str) -> None:
     assert suggest(name, OrderedNames(BUILT_IN), OrderedNames()) == ""
 
@@ -71,7 +72,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("kind", ALIKE)
+@for_each("kind", ALIKE)
 def test_cost_of_a_suggestion_does_not_grow_with_the_names(kind: str) -> None:
     """CPU of 20 wrong names, with room of a factor of ten; to compare with each would take a hundred times that."""
     names = OrderedNames(ALIKE[kind](number) for number in range(5000))

@@ -15,6 +15,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.requests.options import merge_options
 from services.models.providers.requests.parameters import fit
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 ADAPT = models_pb2.PARAMETER_POLICY_ADAPT
 STRICT = models_pb2.PARAMETER_POLICY_STRICT
@@ -27,7 +28,7 @@ CHOOSY = ModelFacts(
 
 def fitted(config: ChatConfig, facts: ModelFacts = CHOOSY, **fields: Any) -> tuple[dict[str, Any], list[Any]]:
     given, warnings = fit(ChatRequest(config=config, **fields), facts, "m")
-    return given, [(warning.code, warning.field, warning.message) for warning in warnings]
+    return given, [(warning.code, warning.field) for warning in warnings]
 
 
 def test_nothing_set_is_nothing_sent() -> None:
@@ -46,20 +47,16 @@ def test_zero_is_set() -> None:
     }
 
 
-@pytest.mark.parametrize("policy", [models_pb2.PARAMETER_POLICY_UNSPECIFIED, ADAPT])
+@for_each("policy", [models_pb2.PARAMETER_POLICY_UNSPECIFIED, ADAPT])
 def test_every_change_is_told(policy: models_pb2.ParameterPolicy) -> None:
     config = ChatConfig(seed=1, stop_sequences=["x"], temperature=1.5, top_p=0.5, max_tokens=9)
     assert fitted(config, parameter_policy=policy) == (
         {"temperature": 1.0, "max_tokens": 9},
         [
-            ("PARAMETER_DROPPED", "config.seed", "m does not take seed; it was not sent"),
-            ("PARAMETER_DROPPED", "config.stop_sequences", "m does not take stop_sequences; it was not sent"),
-            (
-                "PARAMETER_DROPPED",
-                "config.top_p",
-                "m takes temperature or top_p, not both; only temperature was sent",
-            ),
-            ("PARAMETER_CHANGED", "config.temperature", "m takes a temperature of at most 1; 1 was sent"),
+            ("PARAMETER_DROPPED", "config.seed"),
+            ("PARAMETER_DROPPED", "config.stop_sequences"),
+            ("PARAMETER_DROPPED", "config.top_p"),
+            ("PARAMETER_CHANGED", "config.temperature"),
         ],
     )
 
@@ -81,13 +78,7 @@ def test_strict_refuses_all_at_once() -> None:
     with pytest.raises(InvalidRequest) as raised:
         encoded(ChatConfig(seed=1, temperature=1.5, frequency_penalty=1), parameter_policy=STRICT)
     assert raised.value.reason == "PARAMETER_UNSUPPORTED"
-    assert raised.value.message == (
-        "m does not take config.seed, config.temperature as given; change it, or use PARAMETER_POLICY_ADAPT"
-    )
-    assert raised.value.violations == (
-        ("config.seed", "m does not take seed; it was not sent"),
-        ("config.temperature", "m takes a temperature of at most 1; 1 was sent"),
-    )
+    assert [violation.field for violation in raised.value.violations] == ["config.seed", "config.temperature"]
 
 
 def test_strict_takes_what_needs_no_change() -> None:
@@ -178,7 +169,7 @@ def test_objects_are_merged_one_level_deep() -> None:
     assert result["n"] == '{"z": 3}'
 
 
-@pytest.mark.parametrize("value", ["null", "7", "[1]", '"text"'])
+@for_each("value", ["null", "7", "[1]", '"text"'])
 def test_what_is_no_object_replaces_one(value: str) -> None:
     assert merged({"o": {"mine": 1}}, options=f'{{"o": {value}}}') == {"o": value}
     below = merged({"o": {"mine": 1}}, defaults=f'{{"o": {value}}}')

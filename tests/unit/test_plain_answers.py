@@ -9,6 +9,7 @@ import pytest
 
 from services.models.providers.openai.chat_completions import response
 from services.models.providers.openai.chat_completions.plain_answers import read_plain_answer
+from tests.rows import for_each
 
 MESSAGE = {"role": "assistant", "content": "é"}
 USAGE = {"prompt_tokens": 24, "completion_tokens": 8, "total_tokens": 32}
@@ -84,11 +85,11 @@ def test_plain_answer_gives_what_it_gives_at_length(body: bytes, monkeypatch: py
     assert rates[0] == rates[1]
 
 
-@pytest.mark.parametrize("body", OTHERS.values(), ids=OTHERS)
+@for_each("body", OTHERS.values(), ids=OTHERS)
 def test_any_other_answer_is_read_at_length(body: bytes) -> None:
     assert read_plain_answer(body) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b"\xff", b'{"choices":[]}'])
+@for_each("body", [b"", b"{", b"[]", b"5", b"\xff", b'{"choices":[]}'])
 def test_what_is_no_answer_is_read_at_length(body: bytes) -> None:
     assert read_plain_answer(body) is None

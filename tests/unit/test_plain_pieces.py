@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from services.models.providers.openai.chat_completions.plain_pieces import MAX_MISSES, PlainPieces
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
 from services.models.transport.sse import Event
+from tests.rows import for_each
 
 FIRST = {"model": "m", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
 LAST = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -45,7 +44,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("piece", PLAIN.values(), ids=PLAIN)
+@for_each("piece", PLAIN.values(), ids=PLAIN)
 def test_plain_piece_gives_what_it_gives_at_length(piece: dict[str, Any]) -> None:
     assert PlainPieces().read(json.dumps(piece).encode())
     plainly, at_length = ChatCompletionDecoder(), ChatCompletionDecoder()
@@ -60,14 +59,12 @@ def test_plain_piece_gives_what_it_gives_at_length(piece: dict[str, Any]) -> Non
     assert plainly.answer.response().text == "éé"
 
 
-@pytest.mark.parametrize("piece", OTHERS.values(), ids=OTHERS)
+@for_each("piece", OTHERS.values(), ids=OTHERS)
 def test_any_other_piece_is_read_at_length(piece: dict[str, Any]) -> None:
     assert PlainPieces().read(json.dumps(piece).encode()) is None
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"5", b'{"choices":5}', b'{"choices":[{"delta":{"content":"\\ud800"}}]}']
-)
+@for_each("data", [b"", b"{", b"[]", b"5", b'{"choices":5}', b'{"choices":[{"delta":{"content":"\\ud800"}}]}'])
 def test_what_is_no_piece_is_read_at_length(data: bytes) -> None:
     assert PlainPieces().read(data) is None
 

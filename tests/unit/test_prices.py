@@ -6,7 +6,6 @@ import datetime
 from decimal import Decimal
 
 import genai_prices
-import pytest
 from genai_prices.types import Usage
 
 from proto import models_pb2
@@ -14,11 +13,12 @@ from services.models.catalog import price_table, prices
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendors import anthropic, openai
 from tests.built_in_models import BUILT_IN
+from tests.rows import for_each
 
 TODAY = datetime.date(2026, 11, 22)
 WITHOUT_A_PRICE = {"claude-mythos-5", "claude-mythos-5-1", "gpt-6.2-astra", "gpt-6.2-sol"}
 
-every_built_in = pytest.mark.parametrize("model", BUILT_IN.values(), ids=BUILT_IN)
+every_built_in = for_each("model", BUILT_IN.values(), ids=BUILT_IN)
 
 
 def usage(prompt: int, completion: int, cached: int | None = None, written: int | None = None) -> models_pb2.TokenUsage:
@@ -75,7 +75,7 @@ def test_long_prompt_costs_its_higher_rate_whole() -> None:
     assert period.cost(usage(272_001, 0)) == 272_001 * 200
 
 
-@pytest.mark.parametrize("model", ["gpt-99", "gpt-audio-mini", "gpt-image-1"])
+@for_each("model", ["gpt-99", "gpt-audio-mini", "gpt-image-1"])
 def test_price_that_is_not_known_or_not_of_text_alone_is_none(model: str) -> None:
     assert prices.period_on(openai.VENDOR, model, TODAY) is None
 

@@ -15,6 +15,7 @@ from services.models.catalog.lifecycle import ACTIVE, DEPRECATED, UNKNOWN
 from services.models.catalog.listings import ListedModel, ListUnavailable
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import anthropic, openai
+from tests.rows import for_each
 
 OPENAI, ANTHROPIC = openai.VENDOR, anthropic.VENDOR
 
@@ -95,7 +96,7 @@ def test_openai_tells_ids_and_the_day_of_the_shutdown() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "model_id",
     [
         "text-embedding-3-small",
@@ -158,7 +159,7 @@ def test_thinking_that_can_be_turned_off_is_an_effort_of_its_own() -> None:
     assert read_claude(capabilities=capabilities).efforts == ()
 
 
-@pytest.mark.parametrize("capabilities", [None, [], {}, {"thinking": True, "effort": {"supported": "yes"}}, "x"])
+@for_each("capabilities", [None, [], {}, {"thinking": True, "effort": {"supported": "yes"}}, "x"])
 def test_what_is_not_said_or_of_another_type_is_not_told(capabilities: Any) -> None:
     told = read_claude(
         capabilities=capabilities, max_tokens="many", max_input_tokens=-1, retires_at="soon", lifecycle=["active"]
@@ -173,7 +174,7 @@ def test_page_says_where_to_go_on() -> None:
         assert next_page(page | end) == ""
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"data": {}}', b"<html>", b'{"data": [', b"\xff"])
+@for_each("body", [b"", b"{}", b"[]", b'{"data": {}}', b"<html>", b'{"data": [', b"\xff"])
 def test_answer_that_is_no_list_says_so(body: bytes) -> None:
     with pytest.raises(ListUnavailable):
         models(OPENAI, body)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.errors.provider_messages import LOOKED_AT_BYTES, MAX_BYTES, sanitize_message
 from services.shared.characters import has_invisible
 from services.shared.error_details import MAX_DETAILS_BYTES, pack_details
+from tests.rows import for_each
 
 KEY = 'K3y/with+odd="chars"-0123456789'
 
@@ -37,7 +37,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@for_each("form", FORMS)
 def test_a_key_is_masked_in_every_form(form: str) -> None:
     written = FORMS[form](KEY)
     told = sanitize_message(f"Incorrect key {written}. Look again.", [KEY, "another"])
@@ -77,17 +77,17 @@ VENDORS_KEYS = [
 ]
 
 
-@pytest.mark.parametrize("key", VENDORS_KEYS)
+@for_each("key", VENDORS_KEYS)
 def test_what_looks_like_a_vendors_key_is_masked(key: str) -> None:
     assert sanitize_message(f"refused: {key}, sorry", []) == "refused: ***, sorry"
 
 
-@pytest.mark.parametrize("text", ["Authorization: Bearer whatever", "https://x/y?key=whatever", "x-api-key: whatever"])
+@for_each("text", ["Authorization: Bearer whatever", "https://x/y?key=whatever", "x-api-key: whatever"])
 def test_what_stands_where_a_key_does_is_masked(text: str) -> None:
     assert sanitize_message(text, []) == text.replace("whatever", "***")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "The model `gpt-oss-120b` does not exist",
@@ -137,14 +137,14 @@ def body(**members: object) -> bytes:
     return json.dumps({"error": {"message": "So it is.", **members}}).encode()
 
 
-@pytest.mark.parametrize("status", [400, 402, 404, 405, 406, 408, 409, 412, 413, 415, 418, 422, 424, 451])
+@for_each("status", [400, 402, 404, 405, 406, 408, 409, 412, 413, 415, 418, 422, 424, 451])
 def test_a_refused_request_is_explained(status: int) -> None:
     error = error_for(read_fault(status, body()), "openai", status=status)
     assert error.metadata["provider_message"] == error.logged["provider_message"] == "So it is."
     assert error.message.endswith("; it says: So it is.")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "members"),
     [
         *((status, {}) for status in (401, 403, 429, 500, 501, 502, 503, 504, 529)),
@@ -162,7 +162,7 @@ def test_what_is_not_the_callers_is_not_told(status: int, members: dict[str, obj
     assert "says" not in error.message
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("members", "is_told"),
     [
         ({"type": "invalid_request_error"}, True),

@@ -10,6 +10,7 @@ import pytest
 from services.models.transport.proxies import read_proxies
 from services.models.transport.request_head import Origin
 from services.shared.errors import StartupError
+from tests.rows import for_each
 
 PROXY = "http://proxy.example:3128"
 
@@ -26,7 +27,7 @@ def found(environment: Mapping[str, str], url: str = "https://models.example:443
     return proxy.variable if proxy else None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("environment", "http", "https"),
     [
         ({}, None, None),
@@ -35,6 +36,7 @@ def found(environment: Mapping[str, str], url: str = "https://models.example:443
         ({"ALL_PROXY": PROXY}, "ALL_PROXY", "ALL_PROXY"),
         ({"ALL_PROXY": PROXY, "http_proxy": PROXY}, "http_proxy", "ALL_PROXY"),
         ({"HTTPS_PROXY": PROXY, "https_proxy": PROXY}, None, "https_proxy"),
+        ({"HTTP_PROXY": PROXY, "http_proxy": PROXY}, "http_proxy", None),
         ({"HTTPS_PROXY": PROXY, "https_proxy": " "}, None, "HTTPS_PROXY"),
         ({"HTTPS_PROXY": "", "all_proxy": PROXY}, "all_proxy", "all_proxy"),
         ({"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY, "ALL_PROXY": "socks5://x"}, "HTTP_PROXY", "HTTPS_PROXY"),
@@ -55,7 +57,7 @@ def test_setting_stands_before_the_environment() -> None:
     assert found(environment, setting="none") is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entry", "covered", "others"),
     [
         ("*", ["https://models.example:443", "http://8.8.8.8:80"], []),
@@ -75,6 +77,7 @@ def test_setting_stands_before_the_environment() -> None:
         ("10.1.2.3/16", ["http://10.1.255.1:80"], ["http://10.2.0.1:80", "http://ten.example:80"]),
         ("fd00::/8", ["http://fd12::1:80"], ["http://fe12::1:80", "http://10.1.2.3:80"]),
         ("fd12::1", ["http://fd12::1:80"], ["http://fd12::2:80"]),
+        ("fd12:0:0:0:0:0:0:1", ["http://fd12::1:80"], ["http://fd12::2:80"]),
         ("[fd12::1]:8000", ["http://fd12::1:8000"], ["http://fd12::1:80"]),
         ("one.example,two.example three.example\tfour.example", ["https://three.example:443"], ["https://example:443"]),
         ("<local>, 10.0.0.0/33, -ü, :, ,,", [], ["https://models.example:443", "http://10.0.0.1:80"]),
@@ -91,7 +94,7 @@ def test_lower_case_stands_before_upper_case_in_exceptions_too() -> None:
     assert found(environment) == "HTTPS_PROXY"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "host",
     [
         "localhost",
@@ -111,7 +114,7 @@ def test_this_machine_is_never_asked_for_through_a_proxy(host: str) -> None:
     assert proxies.find(Origin(False, "192.168.1.1", 8000)) is not None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "expected"),
     [
         ("http://proxy.example:3128", Origin(False, "proxy.example", 3128)),
@@ -128,7 +131,7 @@ def test_address_of_a_proxy(url: str, expected: Origin) -> None:
     assert (proxy.origin, proxy.header_lines) == (expected, b"")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "credentials"),
     [
         ("user:word", "user:word"),
@@ -148,7 +151,7 @@ def test_credentials_of_a_proxy_are_decoded(written: str, credentials: str) -> N
     assert proxy.header_lines == f"Proxy-Authorization: Basic {expected}\r\n".encode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         "socks5://user:secret@proxy.example:1080",
@@ -164,7 +167,7 @@ def test_credentials_of_a_proxy_are_decoded(written: str, credentials: str) -> N
         "http://a%3Ab:secret@proxy.example",
     ],
 )
-@pytest.mark.parametrize("variable", ["https_proxy", "ALL_PROXY", "MODELS_PROXY"])
+@for_each("variable", ["https_proxy", "ALL_PROXY", "MODELS_PROXY"])
 def test_proxy_that_cannot_be_used_is_refused_at_start(url: str, variable: str) -> None:
     setting = url if variable == "MODELS_PROXY" else ""
     with pytest.raises(StartupError) as refused:

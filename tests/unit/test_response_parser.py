@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.models.transport.response_parser import Phase, ProtocolError, ResponseParser
+from tests.rows import for_each
 
 RESPONSES = {
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: 1\r\nx: 2\r\n\r\nhello",
@@ -51,7 +51,7 @@ def test_bytes_of_any_kind_end_in_an_answer_or_in_an_error_of_the_protocol(data:
     assert not parser.waiting
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("data", "may_go_on"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),

@@ -7,8 +7,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import ChatMessage, ChatRequest, ToolDefinition
 from services.models.providers.base import Conversation
 from services.models.providers.schemas.fitting import fit_schema
@@ -30,9 +28,10 @@ from tests.fuzz.schema_fuzz import (
     targets,
 )
 from tests.fuzz.schema_recipes import LISTS, MAPS, SINGLES
+from tests.rows import for_each
 from tests.timing import cpu_seconds
 
-BOTH = pytest.mark.parametrize("rules", [ANTHROPIC_OUTPUT, OPENAI_STRICT], ids=["anthropic", "openai"])
+BOTH = for_each("rules", [ANTHROPIC_OUTPUT, OPENAI_STRICT], ids=["anthropic", "openai"])
 
 TARGETS = targets()
 KEYWORDS = (*MAPS, *LISTS, *SINGLES)
@@ -128,7 +127,7 @@ GROWING: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", GROWING)
+@for_each("name", GROWING)
 def test_schema_of_twice_the_size_costs_twice_as_much(name: str) -> None:
     made = [GROWING[name](size) for size in SIZES]
     for target in TARGETS.values():
@@ -139,7 +138,7 @@ def test_schema_of_twice_the_size_costs_twice_as_much(name: str) -> None:
     check_memory(made[-1] + " ", TARGETS["claude-haiku-4-5"], "form")
 
 
-@pytest.mark.parametrize("keyword", KEYWORDS)
+@for_each("keyword", KEYWORDS)
 def test_keywords_may_be_nested_in_each_other_as_deep_as_is_let_in(keyword: str) -> None:
     for other in KEYWORDS[KEYWORDS.index(keyword) :]:
         for beside in ("", ',"type":"object"', ',"anyOf":[{"type":"null"}]'):
@@ -186,7 +185,7 @@ def tree() -> Any:
 
 
 @BOTH
-@pytest.mark.parametrize("schema", [linked_list(), tree()], ids=["linked list", "tree"])
+@for_each("schema", [linked_list(), tree()], ids=["linked list", "tree"])
 def test_object_that_is_joined_with_itself_refers_to_itself(schema: Any, rules: SchemaRules) -> None:
     text, _ = fit_schema(json.dumps(schema), rules, "f", "P")
     fitted = json.loads(text)
@@ -252,7 +251,7 @@ def test_nested_objects_may_extend_the_same_definition_in_place(rules: SchemaRul
 
 
 @BOTH
-@pytest.mark.parametrize("keyword", ["type", "required", "minItems", "pattern", "enum", "default", "$ref", "allOf"])
+@for_each("keyword", ["type", "required", "minItems", "pattern", "enum", "default", "$ref", "allOf"])
 def test_numbers_may_have_any_length(keyword: str, rules: SchemaRules) -> None:
     """Python reads no integer of more than 4300 digits."""
     for value in ("1" * 5000, f"[{'1' * 5000}]"):
@@ -276,7 +275,7 @@ def test_notices_are_short_whatever_things_are_called(rules: SchemaRules) -> Non
 # ------------------------------------------------------------------------------------------------- beside the loop
 
 
-@pytest.mark.parametrize("name", GROWING)
+@for_each("name", GROWING)
 def test_no_schema_that_is_fitted_on_the_loop_takes_long(name: str) -> None:
     """At most 20 ms, with a factor of ten of room."""
     schema = GROWING[name](1)
@@ -291,7 +290,7 @@ def test_no_schema_that_is_fitted_on_the_loop_takes_long(name: str) -> None:
         assert cpu_seconds(lambda text=text, rules=rules: fit_schema(text, rules, "f", "P")) < 0.2
 
 
-@pytest.mark.parametrize(
+@for_each(
     "made",
     [
         lambda length: '{"a":[' + ",".join(["[" * 60 + "]" * 60] * (length // 121)) + "]}",
@@ -301,7 +300,7 @@ def test_no_schema_that_is_fitted_on_the_loop_takes_long(name: str) -> None:
     ],
     ids=["combs", "members", "names", "escapes"],
 )
-@pytest.mark.parametrize("field", ["tools", "config", "form", "options"])
+@for_each("field", ["tools", "config", "form", "options"])
 def test_no_json_that_is_checked_on_the_loop_takes_long(made: Callable[[int], str], field: str) -> None:
     length = MAX_SCHEMA_LENGTH - 100
     while True:
@@ -331,7 +330,7 @@ def test_small_requests_are_not_looked_at_twice() -> None:
     assert work_to_check(request) == request.ByteSize()
 
 
-@pytest.mark.parametrize("count", [1, 40])
+@for_each("count", [1, 40])
 def test_no_schema_of_a_tool_that_is_mended_on_the_loop_takes_long(count: int) -> None:
     """One large schema, or many small ones: at most 100 ms, with a factor of four of room."""
     tools, size = [ToolDefinition(name="f", parameters_json="{}")], 1

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from services.models.providers.schemas.mends import MAX_DEPTH, mend_schema
+from tests.rows import for_each
 
 
 def of(schema: Any) -> dict[str, Any]:
@@ -53,13 +52,13 @@ MENDED: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", MENDED)
+@for_each("case", MENDED)
 def test_what_is_refused_is_said_otherwise(case: str) -> None:
     given, mended = MENDED[case]
     assert json.loads(mend_schema(json.dumps(given), with_items=True)) == mended
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         '{"type":"object",  "properties":{"a":{"type":"array","items":{"type":"string"}}},"x":1.10}',

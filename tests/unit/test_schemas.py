@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules
+from tests.rows import for_each
 
 BOTH = pytest.mark.parametrize("rules", [ANTHROPIC_OUTPUT, OPENAI_STRICT], ids=["anthropic", "openai"])
 
@@ -120,14 +121,14 @@ def test_what_cannot_be_enforced_goes_into_the_description(
     assert changes(of(node), rules) == f"$.properties.a without {gone}"
 
 
-@pytest.mark.parametrize("name", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"])
+@for_each("name", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"])
 def test_bounds_of_numbers_are_enforced_by_openai_alone(name: str) -> None:
     schema = of({"type": "number", name: 2})
     assert fitted(schema, OPENAI_STRICT) == schema
     assert fitted(schema, ANTHROPIC_OUTPUT) == of({"type": "number", "description": f"[{name}: 2]"})
 
 
-@pytest.mark.parametrize(("count", "enforced"), [(0, True), (1, True), (2, False)])
+@for_each(("count", "enforced"), [(0, True), (1, True), (2, False)])
 def test_at_least_one_item_is_all_that_anthropic_enforces(count: int, enforced: bool) -> None:
     schema = of({"type": "array", "items": {"type": "string"}, "minItems": count})
     assert (fitted(schema, ANTHROPIC_OUTPUT) == schema) is enforced
@@ -185,7 +186,7 @@ def test_all_of_several_stays_where_it_is_taken() -> None:
 # ------------------------------------------------------------------------------------------------------- required
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "sent"),
     [
         ({"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]}),

@@ -17,6 +17,7 @@ from genai_platform.requests import build_chat_request
 from genai_platform.session_requests import build_creation, to_json
 from proto.models_pb2 import ChatMessage, ChatRequest
 from proto.sessions_pb2 import PutMemoryRequest
+from tests.rows import for_each
 
 HALF = "bad \udc97"
 MENDED = "bad \ufffd"
@@ -55,7 +56,7 @@ TEXTS: dict[str, Callable[[], str]] = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@for_each("text", TEXTS)
 def test_half_of_a_pair_is_replaced_in_text(text: str) -> None:
     assert TEXTS[text]() == MENDED
 
@@ -77,7 +78,7 @@ NAMES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("field", NAMES)
+@for_each("field", NAMES)
 def test_name_is_refused_by_its_field(field: str) -> None:
     """Two names must not become one."""
     with pytest.raises(InvalidRequest) as caught:

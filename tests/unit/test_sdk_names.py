@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import genai_platform
 from genai_platform import AsyncGenAIPlatform, GenAIPlatform
 from genai_platform.async_memories import AsyncUserMemory
@@ -27,6 +25,7 @@ from genai_platform.prompts import Prompts
 from genai_platform.requests import ChatFields, TurnFields
 from genai_platform.sessions import Sessions
 from proto import models_pb2, sessions_pb2
+from tests.rows import for_each
 
 ROOT = Path(genai_platform.__file__).parents[1]
 
@@ -57,7 +56,7 @@ def test_every_rpc_is_one_method_of_its_name_and_types() -> None:
             assert signature.return_annotation == rpc.output_type.name
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("client", "types"),
     [
         (GenAIPlatform, (Models, Prompts, Sessions, UserMemory)),
@@ -83,7 +82,7 @@ def test_the_turns_of_a_conversation_have_the_keywords_of_a_chat() -> None:
     assert set(TurnFields.__annotations__) == set(ChatFields.__annotations__) - own
 
 
-@pytest.mark.parametrize("file", [models_pb2, sessions_pb2], ids=["models", "sessions"])
+@for_each("file", [models_pb2, sessions_pb2], ids=["models", "sessions"])
 def test_every_message_and_enum_of_the_contract_is_exported(file: object) -> None:
     descriptor = file.DESCRIPTOR  # type: ignore[attr-defined]
     for name in (*descriptor.message_types_by_name, *descriptor.enum_types_by_name):

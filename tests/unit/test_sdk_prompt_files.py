@@ -13,6 +13,7 @@ from genai_platform import InvalidRequest, Prompt
 from genai_platform.prompt_files import record_prompt, write_records
 from genai_platform.prompt_folders import folder_of, name_of
 from genai_platform.prompt_reading import read_records
+from tests.rows import for_each
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9._/-]{0,30}", fullmatch=True)
 
@@ -43,7 +44,7 @@ def test_every_name_has_a_folder_of_its_own_inside_the_directory(name: str) -> N
     assert not any(part.startswith(".") or part == "prompt.json" or part.endswith(".md") for part in folder.parts)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "folder"),
     [
         ("support/answer", "support/answer"),
@@ -59,7 +60,7 @@ def test_names_that_would_lead_elsewhere_are_escaped(name: str, folder: str) -> 
     assert str(folder_of(name)) == folder
 
 
-@pytest.mark.parametrize("folder", ["A", "a/%2e", "a/%2Eb%", "ä", "a b", "a/%41", "."])
+@for_each("folder", ["A", "a/%2e", "a/%2Eb%", "ä", "a b", "a/%41", "."])
 def test_other_folders_are_nobodys(folder: str) -> None:
     assert name_of(PurePosixPath(folder)) is None
 

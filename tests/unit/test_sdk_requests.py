@@ -18,6 +18,7 @@ from genai_platform import (
 )
 from genai_platform.requests import TurnFields, build_chat_request
 from genai_platform.session_requests import build_turn
+from tests.rows import for_each
 
 HELLO = ChatMessage(role="user", content="Hello!")
 
@@ -76,7 +77,7 @@ def test_a_request_is_sent_as_it_is() -> None:
     assert build_chat_request(request, {}) is request
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "fields", "text"),
     [
         (ChatRequest(model="m"), {"temperature": 1.0}, "sent as it is: set temperature in it"),

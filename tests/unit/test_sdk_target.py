@@ -6,9 +6,10 @@ import pytest
 
 from genai_platform import AsyncGenAIPlatform, GenAIPlatform
 from genai_platform.target import GatewayTarget, find_target
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "target"),
     [
         ("127.0.0.1:50051", GatewayTarget("127.0.0.1:50051", False)),
@@ -25,7 +26,7 @@ def test_addresses_and_urls_are_read(text: str, target: GatewayTarget) -> None:
     assert find_target(text) == target
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         *("", " ", "gateway", "http://gateway", ":50051", "gateway:port", "gateway:0", "gateway:70000", "ftp://a:1"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import AppendMessagesRequest
 from services.shared.serialized_messages import SerializedMessage, field_header
+from tests.rows import for_each
 
 FIELD = AppendMessagesRequest.DESCRIPTOR.fields_by_name["messages"].number
 
@@ -26,7 +26,7 @@ def test_message_joined_from_its_fields_equals_the_original(texts: list[str], se
     assert assembled.ByteSize() == wanted.ByteSize()
 
 
-@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 2**21])
+@for_each("size", [0, 1, 127, 128, 16_383, 16_384, 2**21])
 def test_header_of_any_size(size: int) -> None:
     content = ChatMessage(content="x" * size).SerializeToString()
     data = field_header(FIELD, len(content)) + content

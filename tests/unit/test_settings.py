@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 from services.shared import settings as settings_module
 from services.shared.errors import StartupError
 from services.shared.settings import ServiceSettings, load_env_file, load_settings
+from tests.rows import for_each
 
 SECRET = "sk-CANARY"
 
@@ -124,9 +125,7 @@ def test_env_file_that_is_a_directory_is_a_startup_error() -> None:
         load_env_file()
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"), [(b"A=\xff\n", "it is not UTF-8 text"), (b"A=a\0b\n", "it contains a NUL character")]
-)
+@for_each(("content", "problem"), [(b"A=\xff\n", "it is not UTF-8 text"), (b"A=a\0b\n", "it contains a NUL character")])
 def test_env_file_that_is_no_text_is_a_startup_error(content: bytes, problem: str) -> None:
     Path(".env").write_bytes(content)
     with pytest.raises(StartupError, match=f"cannot be read: {problem}$"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.models.transport import sse
 from services.models.transport.sse import Event, EventStream
 from services.shared import errors
-from tests.rows import row
+from tests.rows import for_each, row
 
 EXAMPLES: list[tuple[str, bytes, list[Event]]] = [
     ("nothing", b"", []),
@@ -89,7 +89,7 @@ def cut(data: bytes, positions: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
-@pytest.mark.parametrize(("data", "events"), [case[1:] for case in EXAMPLES], ids=[case[0] for case in EXAMPLES])
+@for_each(("data", "events"), [case[1:] for case in EXAMPLES], ids=[case[0] for case in EXAMPLES])
 def test_events_of_a_stream_however_it_is_cut(data: bytes, events: list[Event]) -> None:
     assert by_the_standard(data) == events
     whole = decode([data])
@@ -126,7 +126,7 @@ def test_any_bytes_cut_anywhere_decode_as_the_standard_says(data: bytes, draw: s
     assert decode([data[position : position + 1] for position in range(len(data))]) == whole
 
 
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@for_each("line_end", [b"\n", b"\r\n", b"\r"])
 def test_event_is_there_with_the_read_that_ends_it(line_end: bytes) -> None:
     stream = EventStream()
     assert stream.feed(b"data: a" + line_end + line_end) == [Event("", b"a")]
@@ -134,8 +134,8 @@ def test_event_is_there_with_the_read_that_ends_it(line_end: bytes) -> None:
     assert stream.feed(line_end) == [Event("", b"b")]
 
 
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize(
+@for_each("line_end", ["\n", "\r\n", "\r"])
+@for_each(
     ("rest", "last"),
     [
         ("", []),
@@ -157,7 +157,7 @@ def test_event_whose_blank_line_is_missing_comes_at_the_end(rest: str, last: lis
         assert decode([data[:at], data[at:]]) == ([Event("", b"a")], last)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("block", "event"),
     [
         (b"event: error", Event("error", b"")),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from proto.models_pb2 import ChatMessage, ContentPart, ToolCall, ToolResult
 from services.shared.tool_calls import answered_ids, calls_of
+from tests.rows import for_each
 
 TEXT = ContentPart(text="a")
 
@@ -18,7 +17,7 @@ def result(call_id: str) -> ContentPart:
     return ContentPart(tool_result=ToolResult(tool_call_id=call_id))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "calls"),
     [
         (ChatMessage(content="a"), []),
@@ -32,7 +31,7 @@ def test_calls(message: ChatMessage, calls: list[str]) -> None:
     assert [each.id for each in calls_of(message)] == calls
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "answered"),
     [
         (ChatMessage(content="a"), []),

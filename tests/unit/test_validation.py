@@ -29,6 +29,7 @@ from proto.sessions_pb2 import SessionMessage
 from services.models.validation.content import MAX_STATE_BYTES
 from services.models.validation.request import UNIMPLEMENTED_FIELDS, check_chat_request, check_history
 from services.shared.errors import InvalidRequest, PreconditionFailed, Unimplemented
+from tests.rows import for_each
 
 HELLO = ChatMessage(role="user", content="Hello")
 TOOL = ToolDefinition(name="find")
@@ -73,12 +74,12 @@ def test_every_problem_is_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", ["", "a b", "a\nb", "a\x00", "x" * 257])
+@for_each("model", ["", "a b", "a\nb", "a\x00", "x" * 257])
 def test_invalid_model_names(model: str) -> None:
     assert wrong_fields(ask(model=model)) == ["model"]
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "openai/ft:gpt-4o:acme::1", "org/model@1", "modèle", "x" * 256])
+@for_each("model", ["gpt-4o", "openai/ft:gpt-4o:acme::1", "org/model@1", "modèle", "x" * 256])
 def test_model_names(model: str) -> None:
     check_chat_request(ask(model=model))
 
@@ -92,7 +93,7 @@ def test_messages_have_a_limit() -> None:
     assert wrong_fields(ask(messages=[HELLO] * 10_001)) == ["messages"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "message",
     [
         ChatMessage(role="system", content="x"),
@@ -122,7 +123,7 @@ def test_valid_messages(message: ChatMessage) -> None:
     check_chat_request(ask(messages=[message]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "field"),
     [
         (ChatMessage(content="x"), "role"),
@@ -166,9 +167,7 @@ def test_invalid_messages(message: ChatMessage, field: str) -> None:
     assert wrong_fields(ask(messages=[HELLO, message])) == [f"messages[1].{field}"]
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{", b'{"a":"\xff"}', b'{"a":"' + b"x" * MAX_STATE_BYTES + b'"}', b"\xef\xbb\xbf{}"]
-)
+@for_each("data", [b"", b"[]", b"{", b'{"a":"\xff"}', b'{"a":"' + b"x" * MAX_STATE_BYTES + b'"}', b"\xef\xbb\xbf{}"])
 def test_invalid_provider_state(data: bytes) -> None:
     part = ContentPart(provider_state=ProviderState(provider="anthropic", data=data))
     assert wrong_fields(say(role="assistant", parts=[part])) == ["messages[0].parts[0].provider_state.data"]
@@ -177,7 +176,7 @@ def test_invalid_provider_state(data: bytes) -> None:
 # ----------------------------------------------------------------------------------------------------------- media
 
 
-@pytest.mark.parametrize(
+@for_each(
     "media",
     [
         Media(url="https://example.com/cat"),
@@ -195,7 +194,7 @@ def test_valid_media(media: Media) -> None:
     check_chat_request(say(role="tool", tool_call_id="a", parts=[ContentPart(media=media)]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("media", "field"),
     [
         (Media(), ""),
@@ -227,7 +226,7 @@ def test_invalid_media(media: Media, field: str) -> None:
     assert wrong_fields(say(role="tool", parts=[ContentPart(tool_result=result)])) == [f"{path}{field}"]
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "assistant"])
+@for_each("role", ["system", "developer", "assistant"])
 def test_roles_without_media(role: str) -> None:
     parts = [ContentPart(text="x"), ContentPart(media=Media(url="https://x"))]
     assert wrong_fields(say(role=role, parts=parts)) == ["messages[0].parts[1]"]
@@ -242,7 +241,7 @@ def cached(seconds: int | None, nanos: int = 0) -> PromptCache:
     return PromptCache(ttl=None if seconds is None else Duration(seconds=seconds, nanos=nanos))
 
 
-@pytest.mark.parametrize("cache", [cached(None), cached(0, 1), cached(300), cached(86_400)])
+@for_each("cache", [cached(None), cached(0, 1), cached(300), cached(86_400)])
 def test_cache_breakpoints_on_every_kind_of_part(cache: PromptCache) -> None:
     result = ToolResult(tool_call_id="a", content=[ContentPart(text="x", cache=cache)])
     messages = [
@@ -268,7 +267,7 @@ def test_cache_breakpoints_on_tools() -> None:
     assert wrong_fields(ask(tools=tools)) == ["tools[1].cache.ttl"]
 
 
-@pytest.mark.parametrize("cache", [cached(0), cached(-1), cached(0, -1), cached(86_400, 1), cached(2**62)])
+@for_each("cache", [cached(0), cached(-1), cached(0, -1), cached(86_400, 1), cached(2**62)])
 def test_cache_breakpoints_with_an_invalid_ttl(cache: PromptCache) -> None:
     parts = [ContentPart(text="x", cache=cache)]
     assert wrong_fields(say(role="user", parts=parts)) == ["messages[0].parts[0].cache.ttl"]
@@ -292,7 +291,7 @@ def test_state_within_a_tool_result() -> None:
     assert wrong_fields(say(role="tool", parts=[result])) == [path]
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "user"])
+@for_each("role", ["system", "developer", "user"])
 def test_parts_without_text_are_empty(role: str) -> None:
     assert wrong_fields(say(role=role, parts=[ContentPart(text=""), ContentPart(text="")])) == ["messages[0].parts"]
 
@@ -300,7 +299,7 @@ def test_parts_without_text_are_empty(role: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- config
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value"),
     [
         ("temperature", -0.1),
@@ -325,7 +324,7 @@ def test_numbers_out_of_range(name: str, value: Any) -> None:
     assert wrong_fields(ask(config=ChatConfig(**{name: value}))) == [f"config.{name}"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "config",
     [
         ChatConfig(),
@@ -346,7 +345,7 @@ def test_empty_stop_sequence() -> None:
 # ----------------------------------------------------------------------------------------------- tools and formats
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "é", "x" * 129])
+@for_each("name", ["", "a b", "a/b", "é", "x" * 129])
 def test_invalid_tool_names(name: str) -> None:
     assert wrong_fields(ask(tools=[ToolDefinition(name=name)])) == ["tools[0].name"]
 
@@ -368,7 +367,7 @@ def test_provider_tools() -> None:
     check_chat_request(ask(tools=[*tools, ToolDefinition(name="search", provider_tool=search)]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tool", "field"),
     [
         (ToolDefinition(provider_tool=ProviderTool()), "provider_tool.type"),
@@ -386,7 +385,7 @@ def test_invalid_provider_tools(tool: ToolDefinition, field: str) -> None:
     assert wrong_fields(ask(tools=[TOOL, tool])) == [f"tools[1].{field}"]
 
 
-@pytest.mark.parametrize("schema", ["{", "[]", "null", '{"a":NaN}', '{"a":"\\ud83d"}', '{"a":' * 65 + "0" + "}" * 65])
+@for_each("schema", ["{", "[]", "null", '{"a":NaN}', '{"a":"\\ud83d"}', '{"a":' * 65 + "0" + "}" * 65])
 def test_schemas_that_are_not_objects(schema: str) -> None:
     assert wrong_fields(ask(tools=[ToolDefinition(name="find", parameters_json=schema)])) == [
         "tools[0].parameters_json"
@@ -396,7 +395,7 @@ def test_schemas_that_are_not_objects(schema: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "wrong"),
     [
         ({"tool_choice": ToolChoice(tool_name="stop"), "tools": [TOOL]}, "tool_choice.tool_name"),
@@ -426,7 +425,7 @@ def test_other_invalid_fields(fields: dict[str, Any], wrong: str) -> None:
     assert wrong_fields(ask(**fields)) == [wrong]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {"tools": [TOOL], "tool_choice": ToolChoice(tool_name="find")},
@@ -451,7 +450,7 @@ def test_unimplemented_fields_exist() -> None:
     assert set(ChatRequest.DESCRIPTOR.fields_by_name) >= UNIMPLEMENTED_FIELDS
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("request_", "feature"),
     [
         (ask(request_id="r"), "request_id"),
@@ -474,7 +473,7 @@ ODD_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", ODD_MESSAGES, ids=str)
+@for_each("message", ODD_MESSAGES, ids=str)
 def test_conversation_is_plain_only_if_all_messages_are(message: ChatMessage) -> None:
     assert check_chat_request(ask(messages=[HELLO, HELLO])).are_plain
     assert check_history(stored(HELLO, HELLO)).are_plain

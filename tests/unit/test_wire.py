@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from proto import models_pb2
 from services.shared.errors import InvalidRequest
 from services.shared.wire import FEW_FIELDS, MAX_FIELDS, check_fields, explain_decode_error, has_few_fields
+from tests.rows import for_each
 
 REQUEST = models_pb2.ChatRequest.DESCRIPTOR
 
@@ -74,7 +75,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("data", "expected"), CASES.values(), ids=CASES.keys())
+@for_each(("data", "expected"), CASES.values(), ids=CASES.keys())
 def test_first_wrong_field_is_named(data: bytes, expected: tuple[str, str]) -> None:
     assert explained(data) == expected
 
@@ -129,7 +130,7 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("kind", COUNTED)
+@for_each("kind", COUNTED)
 def test_message_of_too_many_fields_is_refused_by_its_field(kind: str) -> None:
     """Whatever parses, although only what is parsed takes memory."""
     data = COUNTED[kind] + field(1, b"x")
@@ -150,7 +151,7 @@ def test_explanation_of_a_long_message_stops() -> None:
     assert explained(data) == ("request", NOT_A_REQUEST)
 
 
-@pytest.mark.parametrize("kind", COUNTED)
+@for_each("kind", COUNTED)
 def test_messages_with_few_and_many_fields(kind: str) -> None:
     assert not has_few_fields(REQUEST, COUNTED[kind])
     assert has_few_fields(REQUEST, COUNTED[kind][: FEW_FIELDS // 2])

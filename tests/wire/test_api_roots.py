@@ -23,6 +23,7 @@ from services.models.transport.base_urls import BaseUrl
 from services.models.transport.client import HttpClient
 from services.models.transport.payload import KEPT_BYTES
 from services.shared import errors
+from tests.rows import for_each
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream, json_answer
 from tests.wire.adapters import JSON, talk
 from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech, encode
@@ -171,7 +172,7 @@ async def test_body_that_is_let_go_of_is_not_sent_twice(upstream: ScriptedUpstre
     assert paths(upstream) == ["/v1/chat/completions", "/chat/completions"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("written", "without_version", "places"),
     [
         ("http://a", False, ["http://a/v1", "http://a"]),

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolResult
-from tests.rows import row
+from tests.rows import for_each, row
 from tests.wire.body_corpus import FOLDER, Case, cases, columns, files, texts
 from tests.wire.vendor_types import OF_THE_OLDER_VERSION, validated
 
@@ -59,7 +57,7 @@ OF_NO_TYPE = {
 STREAMS = {"openai_responses": {"stream": True}, "anthropic": {"stream": True}}
 STREAM_WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
-every_column = pytest.mark.parametrize("column", [column.name for column in columns()])
+every_column = for_each("column", [column.name for column in columns()])
 
 
 def vendor_of(case: Case) -> str:
@@ -161,9 +159,7 @@ def known_of(vendor: str, body: dict[str, Any]) -> Any:
         return None
 
 
-@pytest.mark.parametrize(
-    ("column", "member"), [("openai", "messages"), ("openai_responses", "tools"), ("anthropic", "max_tokens")]
-)
+@for_each(("column", "member"), [("openai", "messages"), ("openai_responses", "tools"), ("anthropic", "max_tokens")])
 def test_types_would_notice(column: str, member: str) -> None:
     body = CASES[f"{column}/tools/tools"].body()
     assert known_of(column, body) == body

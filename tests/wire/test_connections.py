@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
-import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
@@ -27,6 +25,7 @@ from services.models.transport.tls_trust import TlsTrust
 from services.shared import errors
 from services.shared.fair_quota import FairQuota
 from tests.scripted_upstream import ScriptedUpstream, json_answer, no_answer
+from tests.support.descriptors import no_descriptor_left
 
 LIMIT = 12
 ONE_SERVERS = LIMIT // 2
@@ -198,19 +197,6 @@ async def test_name_with_many_addresses_has_no_more_sockets_than_a_server_may_ha
 
 
 # ---------------------------------------------------------------------------------------------- what is missing here
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """Not one more file or socket can be opened."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(2)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_process_without_a_descriptor_says_so(upstream: ScriptedUpstream) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolDefinition, ToolResult
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.wire.test_history_rules import TARGETS, USER, calling, encoded
 
 VIDEO = ContentPart(media=Media(file_id="file_1", mime_type="video/mp4"))
@@ -27,8 +28,8 @@ REQUESTS: dict[str, tuple[list[ChatMessage], dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("case", REQUESTS)
+@for_each("name", TARGETS)
+@for_each("case", REQUESTS)
 def test_every_dialect_tells_every_problem_of_a_request(name: str, case: str) -> None:
     messages, fields, count = REQUESTS[case]
     target = TARGETS[name]

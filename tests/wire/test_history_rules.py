@@ -8,8 +8,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from docs.features import endpoint_target, vendor_target
 from proto.models_pb2 import (
     ChatMessage,
@@ -27,6 +25,7 @@ from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONS
 from services.models.providers.encoding import encode
 from services.models.providers.history.tool_turns import CAME_LATE, NOT_RUN
 from services.models.transport.sse import Event
+from tests.rows import for_each
 from tests.wire.dialects import AnthropicSpeech, Call, OpenAISpeech, Sample
 from tests.wire.dialects import encode as encode_json
 
@@ -38,7 +37,7 @@ TARGETS = {
     "openai-compatible": endpoint_target("openai-compatible"),
     "vllm": endpoint_target("vllm"),
 }
-every_target = pytest.mark.parametrize("name", TARGETS)
+every_target = for_each("name", TARGETS)
 
 USER = ChatMessage(role="user", content="Weather?")
 LATER = ChatMessage(role="user", content="Never mind.")
@@ -170,8 +169,8 @@ RESULTS: dict[str, tuple[list[ChatMessage], list[str], list[tuple[str, str]]]] =
 
 
 @every_target
-@pytest.mark.parametrize("case", RESULTS)
-@pytest.mark.parametrize("form", ["short", "parts"])
+@for_each("case", RESULTS)
+@for_each("form", ["short", "parts"])
 def test_results_are_behind_their_calls(name: str, case: str, form: str) -> None:
     messages, expected, notices = RESULTS[case]
     if form == "parts":
@@ -205,7 +204,7 @@ THOUGHT = ChatMessage(
 
 
 @every_target
-@pytest.mark.parametrize("empty", [NOTHING, BLANK, THOUGHT], ids=["nothing", "white space", "a thought"])
+@for_each("empty", [NOTHING, BLANK, THOUGHT], ids=["nothing", "white space", "a thought"])
 def test_empty_answer_is_filled_or_left_out(name: str, empty: ChatMessage) -> None:
     between = encoded(TARGETS[name], [USER, empty, LATER])
     assert story(between) == ["user: Weather?", "assistant: (no answer)", "user: Never mind."]
@@ -219,8 +218,8 @@ HALF = '{"city": "Os'
 
 
 @every_target
-@pytest.mark.parametrize("arguments", [HALF, "[1]", "null", "Oslo", '"Oslo"'])
-@pytest.mark.parametrize("form", ["short", "parts"])
+@for_each("arguments", [HALF, "[1]", "null", "Oslo", '"Oslo"'])
+@for_each("form", ["short", "parts"])
 def test_arguments_are_objects_where_they_are_parsed(name: str, arguments: str, form: str) -> None:
     call = calling("a", arguments=arguments)
     body = encoded(TARGETS[name], [USER, call if form == "short" else in_parts(call), result("a")])
@@ -231,7 +230,7 @@ def test_arguments_are_objects_where_they_are_parsed(name: str, arguments: str, 
 
 
 @every_target
-@pytest.mark.parametrize("arguments", ["", "  "])
+@for_each("arguments", ["", "  "])
 def test_blank_arguments_are_none(name: str, arguments: str) -> None:
     if name in ("openai", "responses") and arguments:
         return
@@ -253,9 +252,9 @@ def _arguments(body: Encoded) -> Any:
     return read if isinstance(read, dict) else call["arguments"]
 
 
-@pytest.mark.parametrize("model", ["mistral-large-latest", "mistralai/Ministral-8B-Instruct-2410", "devstral-small"])
-@pytest.mark.parametrize("adapter", ["openai-compatible", "vllm"])
-@pytest.mark.parametrize("call_id", ["call_0123456789abcdef01234567", "toolu_01", "functions.weather:0", "abc"])
+@for_each("model", ["mistral-large-latest", "mistralai/Ministral-8B-Instruct-2410", "devstral-small"])
+@for_each("adapter", ["openai-compatible", "vllm"])
+@for_each("call_id", ["call_0123456789abcdef01234567", "toolu_01", "functions.weather:0", "abc"])
 def test_ids_are_what_mistral_takes(model: str, adapter: str, call_id: str) -> None:
     target = endpoint_target(adapter, model)
     sent = json.loads(encoded(target, [USER, calling(call_id), result(call_id)]).request.body)["messages"]
@@ -277,7 +276,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@for_each("name", NAMES)
 def test_names_of_tools_are_what_the_provider_takes(name: str) -> None:
     pattern, given = NAMES[name]
     target = GEMINI if name == "gemini" else TARGETS[name]
@@ -295,7 +294,7 @@ def test_names_of_tools_are_what_the_provider_takes(name: str) -> None:
         assert body.tool_names == ({} if fits else {used: tool})
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic"])
+@for_each("name", ["openai", "anthropic"])
 def test_answers_call_tools_by_the_callers_names(name: str) -> None:
     target = TARGETS[name]
     speech = AnthropicSpeech() if name == "anthropic" else OpenAISpeech()

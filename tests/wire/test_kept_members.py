@@ -17,6 +17,7 @@ from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import prepare
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 USER = ChatMessage(role="user", content="Weather?")
 SERVERS = {
@@ -24,7 +25,7 @@ SERVERS = {
     "openai-compatible": endpoint_target("openai-compatible"),
     "vllm": endpoint_target("vllm"),
 }
-every_server = pytest.mark.parametrize("server", SERVERS)
+every_server = for_each("server", SERVERS)
 
 SIGNED = '{"google": {"thought_signature":"CiQB\\u00e9+/==", "n": 1.50}}'
 DETAILS = '[{"type":"reasoning.text","text":"I must look.","index":0,"signature":"c2ln"},{"type":"reasoning.encrypted","data":"b3Bh","index":1}]'  # noqa: E501
@@ -148,7 +149,7 @@ MESSAGES: dict[str, tuple[str, list[str]]] = {
         ['{"content":"H","extra":{"a":{"b":"one "}}}', '{"content":"m","extra":{"a":{"b":"two"},"c":2e0}}'],
     ),
 }
-every_message = pytest.mark.parametrize("case", MESSAGES)
+every_message = for_each("case", MESSAGES)
 
 
 def whole(target: Target, message: str) -> ChatResponse:
@@ -209,8 +210,8 @@ def test_empty_members_make_no_parts() -> None:
     assert not whole(SERVERS["vllm"], message).message.parts
 
 
-@pytest.mark.parametrize("name", ["role", "Role", "content", "tool_calls", "tool-calls", "name"])
-@pytest.mark.parametrize("place", ["message", "reasoning", "call", "function", "unknown"])
+@for_each("name", ["role", "Role", "content", "tool_calls", "tool-calls", "name"])
+@for_each("place", ["message", "reasoning", "call", "function", "unknown"])
 def test_members_of_the_protocol_are_refused_as_state(name: str, place: str) -> None:
     """Anybody may have written it: it must not make the message somebody else's."""
     if place in ("call", "function") and name not in ("name", "role"):
@@ -229,7 +230,7 @@ def test_members_of_the_protocol_are_refused_as_state(name: str, place: str) -> 
     assert [violation.field for violation in refused.value.violations] == ["messages[1].parts[0].provider_state.data"]
 
 
-@pytest.mark.parametrize("model", ["deepseek-v4-pro", "kimi-k2-thinking", "zai-org/GLM-4.6", "MiniMax-M2"])
+@for_each("model", ["deepseek-v4-pro", "kimi-k2-thinking", "zai-org/GLM-4.6", "MiniMax-M2"])
 def test_models_that_want_reasoning_get_it_or_a_stand_in(model: str) -> None:
     target = endpoint_target("openai-compatible", model)
     call = ContentPart(tool_call=ToolCall(id="c1", name="a", arguments_json="{}"))
@@ -248,7 +249,7 @@ def whole_of_claude() -> ContentPart:
     )
 
 
-@pytest.mark.parametrize("thought", ['{"type":"text","text":"x"}', '{"type":"image_url"}', '"thinking"', "{}"])
+@for_each("thought", ['{"type":"text","text":"x"}', '{"type":"image_url"}', '"thinking"', "{}"])
 def test_other_parts_than_thoughts_are_refused_as_state(thought: str) -> None:
     target = SERVERS["vllm"]
     held = f'{{"chat_completion":{{"thoughts":[{thought}]}}}}'.encode()

@@ -26,6 +26,7 @@ from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
 from services.shared import large_json
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.scripted_upstream import answer, event, event_stream
 from tests.wire.adapters import (
     JSON,
@@ -350,7 +351,7 @@ async def test_long_response_that_tells_them_at_its_end_only(few_values: None, s
 # ------------------------------------------------------------------------------------------------- where it is lost
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("dialect", "vendor", "model", "reasoning"),
     [
         (ANTHROPIC, "anthropic", "claude-haiku-4-5", None),
@@ -375,14 +376,14 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
     assert [violation.field for violation in raised.value.violations] == fields
 
 
-@pytest.mark.parametrize("config", [ChatConfig(logprobs=False), ChatConfig(logprobs=False, seed=None)])
+@for_each("config", [ChatConfig(logprobs=False), ChatConfig(logprobs=False, seed=None)])
 def test_what_is_not_wanted_is_not_missed(config: ChatConfig) -> None:
     request = ChatRequest(model="any", messages=[USER], config=config, parameter_policy=PARAMETER_POLICY_STRICT)
     target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
     assert encode(Conversation(request, request.messages), target, stream=False).notices == []
 
 
-@pytest.mark.parametrize(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
+@for_each(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
 def test_likeliest_tokens_without_the_tokens(number: int, told: list[tuple[str, str]]) -> None:
     request = ChatRequest(model="any", messages=[USER], config=ChatConfig(top_logprobs=number))
     body = encode(Conversation(request, request.messages), vendor_target(OPENAI, "openai", "gpt-4o"), stream=False)

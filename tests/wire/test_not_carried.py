@@ -23,6 +23,7 @@ from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATI
 from services.models.providers.encoding import encode
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 
 DIALECTS: dict[str, list[Any]] = {
     CHAT_COMPLETIONS: [OPENAI, OPENAI_COMPATIBLE, VLLM],
@@ -32,7 +33,7 @@ DIALECTS: dict[str, list[Any]] = {
 ENTRIES = {f"{entry.dialect}: {entry.name}": entry for entry in not_carried()}
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@for_each("name", ENTRIES)
 def test_what_is_not_carried_is_told(name: str) -> None:
     entry = ENTRIES[name]
     for dialect in DIALECTS[entry.dialect]:
@@ -57,7 +58,7 @@ def told_by_stream(dialect: Any, entry: NotCarried) -> list[str]:
     return [notice.code for notice in decoder.answer.last_chunk().response.warnings]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "is_refused"),
     [
         ('{"modalities":["text","audio"],"audio":{"voice":"alloy","format":"wav"}}', True),
@@ -68,7 +69,7 @@ def told_by_stream(dialect: Any, entry: NotCarried) -> list[str]:
         ('{"modalities":["image","text"]}', False),
     ],
 )
-@pytest.mark.parametrize("name", ["openai", "openai-compatible", "vllm"])
+@for_each("name", ["openai", "openai-compatible", "vllm"])
 def test_sound_is_refused_before_it_is_paid_for(name: str, options: str, is_refused: bool) -> None:
     target = vendor_target(OPENAI, "openai", "gpt-4o-audio-preview") if name == "openai" else endpoint_target(name)
     user = ChatMessage(role="user", content="Sing.")

@@ -125,6 +125,13 @@ async def test_http_is_asked_for_by_its_whole_url(upstream: ScriptedUpstream, pr
     assert [request.body for request in upstream.requests] == [BODY] * 3
 
 
+async def test_name_with_a_dot_at_its_end_is_the_same_server(upstream: ScriptedUpstream, proxy: ScriptedProxy) -> None:
+    proxy.servers[f"{HOST}."] = upstream.port
+    async with behind(proxy) as client:
+        assert await post(client, f"http://{HOST}./") == b"ok"
+    assert proxy.asked == [("POST", f"http://{HOST}./")]
+
+
 async def test_large_body_goes_through_whole(upstream: ScriptedUpstream, proxy: ScriptedProxy) -> None:
     async with behind(proxy) as client:
         await client.post(f"http://{HOST}/", {}, b"x" * 3_000_000)
@@ -203,7 +210,8 @@ async def test_servers_that_need_no_proxy_are_asked_directly(
 )
 @pytest.mark.parametrize("verb", ["post", "stream", "get"])
 async def test_refusal_of_a_tunnel_is_the_proxys(status: int, kind: type[errors.PlatformError], verb: str) -> None:
-    refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 6\r\n\r\nsecret".encode()
+    body = "secret" if status >= 400 else ""
+    refusal = f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
     async with (
         ScriptedProxy(answers=[[refusal]]) as proxy,
         behind(f"http://user:secret@{proxy.address}") as client,
@@ -243,11 +251,11 @@ async def test_refusal_of_a_whole_url_for_want_of_credentials_is_the_proxys(
         [b"HTTP/1.1 100 Continue\r\n\r\n"],
         [b"HTTP/2 200 OK\r\n\r\n"],
         [OK + b"more"],
-        [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000],
+        [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000, None],
     ],
     ids=["nothing", "no HTTP", "half", "interim", "HTTP/2", "more", "no end"],
 )
-async def test_proxy_that_opens_no_tunnel_as_http_has_it_is_unreachable(said: Sequence[bytes]) -> None:
+async def test_proxy_that_opens_no_tunnel_as_http_has_it_is_unreachable(said: Sequence[bytes | None]) -> None:
     async with ScriptedProxy(answers=[said]) as proxy, behind(proxy) as client:
         error = await failure_of(post(client, f"https://{HOST}/"))
         await proxy.is_left()
@@ -282,14 +290,14 @@ async def test_proxy_whose_certificate_is_not_trusted_is_unreachable(authority: 
 
 async def test_silent_proxy_is_left_in_time() -> None:
     timeouts = HttpTimeouts(connect=0.2)
-    async with ScriptedProxy(answers=[None]) as proxy, behind(proxy, timeouts=timeouts) as client:
+    async with ScriptedProxy(answers=[[None]]) as proxy, behind(proxy, timeouts=timeouts) as client:
         error = await failure_of(post(client, f"https://{HOST}/"))
         await proxy.is_left()
     assert (type(error), error.reason) == (errors.Unavailable, "UPSTREAM_UNREACHABLE")
 
 
 async def test_call_that_is_cancelled_leaves_the_proxy_at_once() -> None:
-    async with ScriptedProxy(answers=[None]) as proxy, behind(proxy) as client:
+    async with ScriptedProxy(answers=[[None]]) as proxy, behind(proxy) as client:
         call = asyncio.create_task(post(client, f"https://{HOST}/"))
         await proxy.was_asked(1)
         call.cancel()

@@ -19,11 +19,12 @@ from proto.models_pb2 import (
 )
 from services.models.providers.base import Encoded
 from services.shared.errors import InvalidRequest
+from tests.rows import for_each
 from tests.wire.test_history_rules import TARGETS, USER, encoded, told
 
-OPENAI_DIALECTS = pytest.mark.parametrize("name", ["openai", "responses"])
-ENFORCING = pytest.mark.parametrize("name", ["openai", "responses", "anthropic"])
-every_target = pytest.mark.parametrize("name", TARGETS)
+OPENAI_DIALECTS = for_each("name", ["openai", "responses"])
+ENFORCING = for_each("name", ["openai", "responses", "anthropic"])
+every_target = for_each("name", TARGETS)
 
 COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
 
@@ -61,7 +62,7 @@ LIMITS: dict[str, tuple[Any, bool]] = {
     "true": (closed(value=True), True),
     "items of any kind": (closed(value={"type": "array", "items": {}}), True),
 }
-every_limit = pytest.mark.parametrize("case", LIMITS)
+every_limit = for_each("case", LIMITS)
 
 
 def format_of(body: Encoded, name: str) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def test_schema_that_would_be_emptied_is_refused_by_a_strict_policy(name: str) -
 
 
 @ENFORCING
-@pytest.mark.parametrize("case", ["a map", "a map of anything", "a map in a list"])
+@for_each("case", ["a map", "a map of anything", "a map in a list"])
 def test_strict_tool_that_would_be_emptied_is_sent_whole(name: str, case: str) -> None:
     schema, _ = LIMITS[case]
     body = encoded(TARGETS[name], [USER], tools=[tool_of(schema, strict=True)])
@@ -133,8 +134,8 @@ ITEM = closed(n={"type": "integer"})
 
 
 @OPENAI_DIALECTS
-@pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize(
+@for_each("strict", [True, False])
+@for_each(
     "schema",
     [
         {"type": "array", "items": ITEM},
@@ -158,8 +159,8 @@ def test_root_that_is_no_object_is_refused_by_its_field(name: str, schema: Any, 
 
 
 @OPENAI_DIALECTS
-@pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize("schema", [{"$ref": "#/$defs/item", "$defs": {"item": ITEM}}, {**ITEM, "type": None}])
+@for_each("strict", [True, False])
+@for_each("schema", [{"$ref": "#/$defs/item", "$defs": {"item": ITEM}}, {**ITEM, "type": None}])
 def test_root_that_means_an_object_says_so(name: str, schema: Any, strict: bool) -> None:
     schema = {keyword: value for keyword, value in schema.items() if value is not None}
     wanted = ResponseFormat(type="json_schema", schema_json=json.dumps(schema), strict=strict)
@@ -188,8 +189,8 @@ CITY = {"city": {"type": "string"}}
 
 
 @every_target
-@pytest.mark.parametrize("strict", [None, False, True])
-@pytest.mark.parametrize(
+@for_each("strict", [None, False, True])
+@for_each(
     "schema",
     ["", {}, {"type": "object"}, {"properties": CITY}, {"type": ["object", "null"], "properties": CITY}],
     ids=["none", "empty", "object", "untyped", "or null"],
@@ -210,8 +211,8 @@ ALTERNATIVES = [closed(a={"type": "string"}, kind={"const": 1}), closed(b={"type
 
 
 @ENFORCING
-@pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
-@pytest.mark.parametrize("typed", [True, False])
+@for_each("keyword", ["anyOf", "oneOf"])
+@for_each("typed", [True, False])
 def test_alternatives_at_the_root_of_a_tool_are_joined(name: str, keyword: str, typed: bool) -> None:
     schema = {"type": "object", keyword: ALTERNATIVES} if typed else {keyword: ALTERNATIVES}
     body = encoded(TARGETS[name], [USER], tools=[tool_of(schema)])
@@ -225,7 +226,7 @@ def test_alternatives_at_the_root_of_a_tool_are_joined(name: str, keyword: str, 
 
 
 @ENFORCING
-@pytest.mark.parametrize("kind", ["string", "array"])
+@for_each("kind", ["string", "array"])
 def test_tool_of_no_object_is_refused_by_its_field(name: str, kind: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         encoded(TARGETS[name], [USER], tools=[tool_of({"type": kind})])
@@ -247,7 +248,7 @@ def test_as_many_tools_as_the_vendor_takes(name: str) -> None:
 
 
 @every_target
-@pytest.mark.parametrize("mime_type", ["image/jpg", "IMAGE/JPG", "image/pjpeg"])
+@for_each("mime_type", ["image/jpg", "IMAGE/JPG", "image/pjpeg"])
 def test_images_are_called_what_vendors_call_them(name: str, mime_type: str) -> None:
     picture = ContentPart(media=Media(data=b"\xff\xd8", mime_type=mime_type))
     body = encoded(TARGETS[name], [ChatMessage(role="user", parts=[picture])])
@@ -264,7 +265,7 @@ def test_media_types_are_sent_in_small_letters(name: str) -> None:
     assert told(body) == []
 
 
-@pytest.mark.parametrize(("name", "longest"), [("openai", 64), ("responses", 64), ("anthropic", 256), ("vllm", 1024)])
+@for_each(("name", "longest"), [("openai", 64), ("responses", 64), ("anthropic", 256), ("vllm", 1024)])
 def test_ids_of_end_users_are_as_long_as_the_vendor_takes(name: str, longest: int) -> None:
     fits = encoded(TARGETS[name], [USER], end_user_id="u" * longest)
     assert b"u" * longest in fits.request.body
@@ -278,7 +279,7 @@ def test_ids_of_end_users_are_as_long_as_the_vendor_takes(name: str, longest: in
     assert longer.request.body == again.request.body
 
 
-@pytest.mark.parametrize("adapter", ["openai-compatible", "vllm"])
+@for_each("adapter", ["openai-compatible", "vllm"])
 def test_registration_takes_members_out_of_every_body(adapter: str) -> None:
     target = endpoint_target(adapter, default_options_json='{"stream_options": null, "temperature": null, "top_k": 4}')
     body = encoded(target, [USER], stream=True, config={"temperature": 0.5})

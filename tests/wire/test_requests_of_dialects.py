@@ -17,6 +17,7 @@ from services.models.providers.openai.chat_completions.dialect import ChatComple
 from services.models.providers.openai.common.traits import Traits
 from services.models.transport.client import HttpClient
 from services.shared.errors import PreconditionFailed
+from tests.rows import for_each
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream
 from tests.wire.adapters import JSON, talk
 from tests.wire.dialects import HELLO, OpenAISpeech, encode
@@ -108,7 +109,7 @@ async def test_other_roots_are_asked_for_the_same_path(upstream: ScriptedUpstrea
     assert [sent.path for sent in upstream.requests] == [WHOLE.replace("/v1beta", "/v9"), WHOLE]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "segment"),
     [
         ("gemini-3", "gemini-3"),

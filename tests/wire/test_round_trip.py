@@ -10,7 +10,6 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from proto.models_pb2 import ChatMessage, ChatRequest, ChatResponse, ContentPart
 from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
+from tests.rows import for_each
 from tests.wire.adapters import ADAPTERS, Adapter, every_adapter
 from tests.wire.dialects import SIGNATURE, AnthropicSpeech, Call, OpenAISpeech, Sample, Speech
 from tests.wire.dialects import encode as encode_json
@@ -231,7 +231,7 @@ def test_signed_reasoning_goes_back_over_a_loop_of_three_turns() -> None:
     assert all(content[0]["signature"] == SIGNATURE for content in blocks)
 
 
-@pytest.mark.parametrize("adapter", ["openai", "vllm", "anthropic-endpoint"])
+@for_each("adapter", ["openai", "vllm", "anthropic-endpoint"])
 def test_signed_reasoning_never_reaches_another_provider(adapter: str) -> None:
     target = TARGETS[adapter]
     answer = read_whole(TARGETS["anthropic"], AnthropicSpeech(), Sample(reasoning=["secret"], text=["Hi."]))

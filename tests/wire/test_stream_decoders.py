@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +19,7 @@ from services.models.providers.base import Dialect
 from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.errors.faults import Fault
 from services.models.transport.sse import EventStream
-from tests.rows import row
+from tests.rows import for_each, row
 from tests.scripted_upstream import event
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -39,7 +38,7 @@ ENDS = {
 """What the end of a stream begins with; in Chat Completions it is a finish reason."""
 CASES = sorted(str(path.relative_to(TRANSCRIPTS).with_suffix("")) for path in TRANSCRIPTS.glob("*/*.sse"))
 
-every_folder = pytest.mark.parametrize("folder", DIALECTS)
+every_folder = for_each("folder", DIALECTS)
 
 
 class Decoded(NamedTuple):
@@ -174,7 +173,7 @@ def test_without_its_end_no_transcript_is_whole(folder: str) -> None:
             assert not decoder.finished
 
 
-@pytest.mark.parametrize("case", ["openai/text", "openai_responses/text", "anthropic/text"])
+@for_each("case", ["openai/text", "openai_responses/text", "anthropic/text"])
 def test_what_follows_the_last_event_is_not_read(case: str) -> None:
     """However it arrives: in the same read as the last event, or later."""
     late = transcript(case) + b"data: {\n\n"

@@ -24,6 +24,7 @@ from services.models.transport.response import MAX_BODY_BYTES
 from services.models.transport.response_parser import MAX_HEAD_BYTES
 from services.models.transport.tls_trust import TlsTrust
 from services.shared import errors
+from tests.rows import for_each
 from tests.scripted_upstream import (
     Ending,
     Generate,
@@ -225,7 +226,7 @@ async def test_environment_does_not_redirect_or_authorize(
     assert "authorization" not in upstream.requests[0].headers
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "origin", "lines"),
     [
         ("http://A.example", Origin(False, "a.example", 80), b"POST / HTTP/1.1\r\nHost: a.example\r\n"),
@@ -243,9 +244,7 @@ def test_first_lines_name_the_path_and_the_host(url: str, origin: Origin, lines:
     assert written.endswith(b"\r\nAccept: */*\r\nAccept-Encoding: identity\r\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("a\r\nb", "c"), ("", "c"), ("a b", "c"), ("a", "b\nc"), ("a", "\0"), ("a", "\u20ac")]
-)
+@for_each(("name", "value"), [("a\r\nb", "c"), ("", "c"), ("a b", "c"), ("a", "b\nc"), ("a", "\0"), ("a", "\u20ac")])
 def test_header_that_is_not_one_line_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="header"):
         encode_headers({name: value})

@@ -106,3 +106,16 @@ def open_channel(address: str) -> grpc.aio.Channel:
     """A caller's channel without limits of its own, and with fixed windows."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     return grpc.aio.insecure_channel(address, options=[*unlimited, ("grpc.http2.bdp_probe", 0)])
+
+
+async def error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
+    """The error that a call ends with, after its messages."""
+    try:
+        if isinstance(call, grpc.aio.UnaryUnaryCall):
+            await call
+        else:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+    except grpc.aio.AioRpcError as error:
+        return error
+    raise AssertionError("the call succeeded")

@@ -7,7 +7,7 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable
 
-from tests.fuzz.h2_wire import (
+from tests.support.http2 import (
     ACK,
     DATA,
     END_STREAM,

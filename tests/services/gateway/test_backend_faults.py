@@ -12,7 +12,16 @@ import pytest
 from google.rpc import status_pb2
 
 from tests.services.gateway.backend import running_backend
-from tests.services.gateway.gateways import MODELS, SESSIONS, Gateway, gateway, refusing_address, serving, unary
+from tests.services.gateway.gateways import (
+    MODELS,
+    SESSIONS,
+    Gateway,
+    error_of,
+    gateway,
+    refusing_address,
+    serving,
+    unary,
+)
 from tests.support.errors import explain
 
 AT_ONCE = 5.0
@@ -23,25 +32,12 @@ async def echo(request: bytes, _: grpc.aio.ServicerContext) -> bytes:
     return request
 
 
-async def failure(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
-    """The error that a call ends with, after its messages."""
-    try:
-        if isinstance(call, grpc.aio.UnaryUnaryCall):
-            await call
-        else:
-            while await call.read() is not grpc.aio.EOF:
-                pass
-    except grpc.aio.AioRpcError as error:
-        return error
-    raise AssertionError("the call succeeded")
-
-
 @pytest.mark.parametrize("kind", ["unary", "stream"])
 async def test_backend_that_is_not_there_is_unavailable_at_once(kind: str) -> None:
     async with gateway() as front:
         method = front.unary() if kind == "unary" else front.stream()
         began = time.perf_counter()
-        error = await failure(method(b"", timeout=30))
+        error = await error_of(method(b"", timeout=30))
         assert time.perf_counter() - began < AT_ONCE
     told = explain(error)
     assert told.code is grpc.StatusCode.UNAVAILABLE
@@ -51,8 +47,8 @@ async def test_backend_that_is_not_there_is_unavailable_at_once(kind: str) -> No
 async def test_message_names_the_backend_and_its_address() -> None:
     with refusing_address() as address:
         async with gateway(address, address) as front:
-            models = await failure(front.unary()(b""))
-            sessions = await failure(front.unary("GetSession", SESSIONS)(b""))
+            models = await error_of(front.unary()(b""))
+            sessions = await error_of(front.unary("GetSession", SESSIONS)(b""))
     assert models.details() == f"the Model Service at {address} cannot be reached; is it running?"
     assert sessions.details() == f"the Session Service at {address} cannot be reached; is it running?"
 
@@ -60,7 +56,7 @@ async def test_message_names_the_backend_and_its_address() -> None:
 async def test_strangers_are_not_told_the_address_of_a_backend() -> None:
     with refusing_address() as address:
         async with gateway(address, exposed=True) as front:
-            error = await failure(front.unary()(b""))
+            error = await error_of(front.unary()(b""))
             call = await front.first_call()
     assert error.details() == "the Model Service cannot be reached; is it running?"
     assert address in call["cause"]
@@ -68,7 +64,7 @@ async def test_strangers_are_not_told_the_address_of_a_backend() -> None:
 
 async def test_host_that_does_not_exist_is_unavailable() -> None:
     async with gateway("no-such-host.invalid:50053") as front:
-        error = await failure(front.unary()(b"", timeout=30))
+        error = await error_of(front.unary()(b"", timeout=30))
         assert explain(error).reason == "BACKEND_UNAVAILABLE"
 
 
@@ -78,17 +74,17 @@ async def test_backend_that_accepts_and_says_nothing_is_unavailable() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         async with gateway(f"127.0.0.1:{silent.getsockname()[1]}") as front:
-            assert explain(await failure(front.unary()(b"", timeout=30))).reason == "BACKEND_UNAVAILABLE"
+            assert explain(await error_of(front.unary()(b"", timeout=30))).reason == "BACKEND_UNAVAILABLE"
             began = time.perf_counter()
             for _ in range(20):
-                await failure(front.unary()(b"", timeout=30))
+                await error_of(front.unary()(b"", timeout=30))
             assert time.perf_counter() - began < AT_ONCE
 
 
 async def test_one_backend_serves_while_the_other_is_away() -> None:
     handlers = {"GetSession": unary(echo)}
     async with serving(SESSIONS, handlers) as sessions, gateway(sessions=sessions.address) as front:
-        await failure(front.unary()(b""))
+        await error_of(front.unary()(b""))
         assert await front.unary("GetSession", SESSIONS)(b"here") == b"here"
 
 
@@ -105,7 +101,7 @@ async def test_backends_own_unavailable_passes_and_is_not_repeated() -> None:
         return b""
 
     async with serving(MODELS, {"Chat": unary(overloaded)}) as models, gateway(models.address) as front:
-        error = await failure(front.unary()(b""))
+        error = await error_of(front.unary()(b""))
     assert error.details() == "overloaded"
     assert dict(error.trailing_metadata()) == {"grpc-status-details-bin": details, "x-own": "1"}
     assert calls == 1
@@ -126,7 +122,7 @@ async def test_backend_that_dies_before_it_answers_is_unavailable_at_once(tmp_pa
         async with gateway(models.address) as front:
             call = await begun(front, kind)
             models.kill()
-            error = await asyncio.wait_for(failure(call), AT_ONCE)
+            error = await asyncio.wait_for(error_of(call), AT_ONCE)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert explain(error).reason == "BACKEND_UNAVAILABLE"
 
@@ -137,7 +133,7 @@ async def test_backend_that_dies_in_mid_stream_is_told_apart(tmp_path: Path) -> 
         async with gateway(models.address) as front:
             call = await begun(front, "stream after its first message")
             models.kill()
-            error = await asyncio.wait_for(failure(call), AT_ONCE)
+            error = await asyncio.wait_for(error_of(call), AT_ONCE)
     told = explain(error)
     assert told.code is grpc.StatusCode.UNAVAILABLE
     assert (told.reason, told.metadata) == ("BACKEND_LOST", {"backend": "models", "phase": "mid_stream"})
@@ -155,7 +151,7 @@ async def test_backend_that_returns_is_used_within_a_second(tmp_path: Path) -> N
             until = time.perf_counter() + 2.0
             while time.perf_counter() < until:
                 began = time.perf_counter()
-                await failure(front.unary()(b"", timeout=30))
+                await error_of(front.unary()(b"", timeout=30))
                 slowest = max(slowest, time.perf_counter() - began)
                 await asyncio.sleep(0.02)
             assert slowest < AT_ONCE
@@ -173,7 +169,7 @@ async def test_backend_that_was_away_from_the_start_is_used_within_a_second() ->
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         async with gateway(f"127.0.0.1:{port}") as front:
-            await failure(front.unary()(b""))
+            await error_of(front.unary()(b""))
             taken.close()
             async with serving(MODELS, {"Chat": unary(echo)}, port):
                 came = time.perf_counter()

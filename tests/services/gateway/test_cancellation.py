@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.services.gateway.gateways import MODELS, Gateway, gateway, open_channel, serving, stream, unary
-from tests.services.raw_http2 import call_with, send
+from tests.support.http2 import call_with, send
 
 # A second is what the platform promises; on an idle machine it is milliseconds.
 AT_ONCE = 10.0

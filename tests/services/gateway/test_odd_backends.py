@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from tests.rows import row
-from tests.services.gateway.gateways import Gateway, gateway
+from tests.services.gateway.gateways import Gateway, error_of, gateway
 from tests.services.gateway.raw_backend import GRPC, Answer, head, message, raw_backend, reset, trailers
 from tests.support.errors import reason_in
 
@@ -16,16 +16,7 @@ OK = (b"grpc-status", b"0")
 
 
 async def end_of(front: Gateway, kind: str, request: bytes) -> grpc.aio.AioRpcError:
-    call = (front.unary() if kind == "unary" else front.stream())(request, timeout=20)
-    try:
-        if kind == "unary":
-            await call
-        else:
-            while await call.read() is not grpc.aio.EOF:
-                pass
-    except grpc.aio.AioRpcError as error:
-        return error
-    raise AssertionError("the call succeeded")
+    return await error_of((front.unary() if kind == "unary" else front.stream())(request, timeout=20))
 
 
 BROKEN = {

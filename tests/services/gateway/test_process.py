@@ -27,7 +27,7 @@ from tests.services.gateway.gateways import (
     unary,
 )
 from tests.support.errors import explain
-from tests.support.processes import EXIT_CONFIG, By, Service, run, running
+from tests.support.processes import EXIT_CONFIG, Service, run, running
 
 
 async def echo(request: bytes, _: grpc.aio.ServicerContext) -> bytes:
@@ -46,12 +46,11 @@ def calls_logged(gateway: Service) -> list[dict[str, object]]:
     return [entry for entry in gateway.entries() if entry["event"] == "rpc"]
 
 
-@pytest.mark.parametrize("by", ["path", "module"])
-async def test_started_gateway_says_where_it_listens_and_serves_there(tmp_path: Path, by: By) -> None:
+async def test_started_gateway_says_where_it_listens_and_serves_there(tmp_path: Path) -> None:
     async with serving(MODELS, {"Chat": unary(echo)}) as models:
         with refusing_address() as nowhere:
             settings = {"MODELS_ADDRESS": models.address, "SESSIONS_ADDRESS": nowhere}
-            async with called(tmp_path, by=by, **settings) as (gateway, channel):
+            async with called(tmp_path, as_module=True, **settings) as (gateway, channel):
                 assert gateway.line == (
                     f"gateway: listening on {gateway.address}, "
                     f"forwarding models to {models.address} and sessions to {nowhere}"

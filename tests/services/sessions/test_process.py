@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import grpc
-import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import func, select
@@ -20,7 +19,7 @@ from services.sessions.expiry import purge_expired_sessions
 from services.sessions.tables import sessions
 from services.shared.logs import open_log
 from tests.services.session_service import Service, served
-from tests.support.processes import EXIT_CONFIG, By, run, running
+from tests.support.processes import EXIT_CONFIG, run, running
 
 CALL_SECONDS = 20.0
 
@@ -33,10 +32,9 @@ def refused(directory: Path, **settings: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("by", ["path", "module"])
-async def test_service_starts_and_drains_on_sigterm(tmp_path: Path, by: By) -> None:
+async def test_service_starts_and_drains_on_sigterm(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with running("sessions", tmp_path, by=by) as service:
+    with running("sessions", tmp_path, as_module=True) as service:
         assert service.line == f"sessions: listening on {service.address}, data in {data}/sessions.db"
         async with grpc.aio.insecure_channel(service.address) as channel:
             health = health_pb2_grpc.HealthStub(channel)

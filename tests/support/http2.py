@@ -6,6 +6,7 @@ The formats are those of RFC 9113 (frames) and RFC 7541 (header fields).
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -70,6 +71,30 @@ def headers(stream: int, block: bytes, *, end: bool = False, frame_size: int = 1
 def grpc_message(payload: bytes, flag: int = 0, length: int | None = None) -> bytes:
     """A message as gRPC frames it. `length` is what it says of its payload, where that is not the truth."""
     return bytes([flag]) + struct.pack(">I", len(payload) if length is None else length) + payload
+
+
+def call(path: bytes, *fields: Field) -> bytes:
+    """A connection's first bytes: a gRPC call of `path` without a message."""
+    return opening() + headers(1, header_block([*_call_fields(path), *fields]), end=True)
+
+
+def call_with(path: bytes, message: bytes, *fields: Field) -> bytes:
+    """The same with a message, which is a small one."""
+    block = header_block([*_call_fields(path), *fields])
+    return opening() + headers(1, block) + frame(DATA, END_STREAM, 1, grpc_message(message))
+
+
+def _call_fields(path: bytes) -> list[Field]:
+    request = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x")]
+    return [*request, (b"content-type", b"application/grpc"), (b"te", b"trailers")]
+
+
+def send(address: str, data: bytes) -> socket.socket:
+    """Sends the bytes over a new connection, which the caller closes."""
+    host, port = address.rsplit(":", 1)
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(data)
+    return connection
 
 
 class Ended(NamedTuple):
