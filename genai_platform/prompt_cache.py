@@ -26,7 +26,7 @@ MAX_ENTRIES = 256
 REFRESH_SECONDS = 3.0
 """The deadline of a call that can return an expired answer instead."""
 RETRY_SECONDS = 5.0
-"""How long an expired answer is returned without asking, after the platform could not be reached."""
+"""The time that an expired answer is returned without asking, after the platform could not be reached."""
 
 Fallback = Prompt | str | Callable[[], Prompt | str]
 
@@ -48,7 +48,7 @@ class _Entry:
     prompt: Prompt
     read_at: float
     ask_at: float
-    """When the platform is asked again."""
+    """The time from which the platform is asked again."""
 
 
 class Lookup(NamedTuple):

@@ -30,7 +30,7 @@ MAX_MODELS = 2000
 """Of one provider: several times the models of those that list all others' too."""
 
 WORK_PER_MODEL = 10_000
-"""How many bytes of plain text take as long as it takes to describe a model anew."""
+"""The work of describing a model anew, in bytes of plain text that take as long."""
 
 EVERY_HOUR = Backoff(interval=3600.0, first_retry=30.0)
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from proto import models_pb2
 
 WARNING_DAYS = 60
-"""How long before a vendor's shutdown every answer warns of it."""
+"""The days before a vendor's shutdown in which every answer warns of it."""
 
 State: TypeAlias = models_pb2.LifecycleState
 

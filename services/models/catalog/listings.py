@@ -55,7 +55,7 @@ class ListedModel:
     images: bool | None = None
     documents: bool | None = None
     json_schema: bool | None = None
-    """Whether it has the provider's own field for an answer's schema."""
+    """The provider's own field for an answer's schema is there."""
     reasons: bool | None = None
     takes_budget: bool | None = None
     adaptive: bool | None = None
@@ -93,7 +93,7 @@ def describe(model_id: str, entry: Entry) -> ListedModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """How an API lists its models: where, in which pages, and in which members. By default as OpenAI does."""
+    """The list of models of an API: its place, its pages and its members. By default those of OpenAI."""
 
     describe: Callable[[str, Entry], ListedModel] = describe
     is_for_chat: Callable[[str, Entry], bool] = is_for_chat
@@ -106,7 +106,7 @@ class Listing:
     entries_member: str = "data"
     id_member: str = "id"
     id_prefix: str = ""
-    """What stands before each id in the list and not in a request, such as Google's `models/`."""
+    """The prefix of each id in the list that requests do without, such as Google's `models/`."""
 
     def read(self, body: bytes) -> ListPage:
         """Reads an answer. Raises ListUnavailable."""

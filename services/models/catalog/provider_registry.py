@@ -44,7 +44,7 @@ class Provider:
     secrets: Collection[str] = ()
     """The key, and the names of the account."""
     other_roots: Sequence[str] = ()
-    """Where else its API may lie, if it is not there."""
+    """Other roots that its API may have, if it is not there."""
 
     @property
     def api_roots(self) -> Sequence[str]:

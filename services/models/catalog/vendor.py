@@ -69,7 +69,7 @@ class BuiltInModel:
     upstream: str = ""
     """The vendor's id for it, where that is another one than `name`."""
     context_window: int | None = None
-    """Where the table of prices does not have it."""
+    """Set where the table of prices does not have it."""
 
     @property
     def id(self) -> str:
@@ -99,7 +99,7 @@ class Vendor:
     fixed_headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of every call, beside those of the adapter type."""
     stops_on_disconnect: bool = False
-    """Whether it stops an answer that is not streamed when the caller has left."""
+    """True where it stops an answer that is not streamed when the caller has left."""
     id_pattern: re.Pattern[str] = _NO_ID
     """The ids that are plainly its own, listed or not."""
     facts: Callable[[str], ModelFacts] = facts_of_server

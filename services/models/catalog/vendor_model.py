@@ -30,7 +30,7 @@ class VendorModel:
     listed_on: datetime.date | None = None
     """The day of the vendor's list that some of these facts come from."""
     is_pinned: bool = False
-    """Whether it was named by the vendor's id, so that no other model answers in its place."""
+    """True where it was named by the vendor's id, so that no other model answers in its place."""
 
     @property
     def pinned_name(self) -> str:

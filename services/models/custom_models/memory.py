@@ -17,7 +17,7 @@ from services.shared.ordered_names import OrderedNames
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS
 
 CHANGES_AT_ONCE = 50
-"""How many registrations are taken into memory before other calls have their turn."""
+"""The registrations that are taken into memory before other calls have their turn."""
 
 
 class RegisteredModels:

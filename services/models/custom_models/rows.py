@@ -15,7 +15,7 @@ from services.shared.database import Database
 from services.shared.errors import AlreadyExists
 
 ROWS_AT_ONCE = 1000
-"""How many rows are looked at before other calls have their turn."""
+"""The rows that are read before other calls have their turn."""
 
 
 class Row(NamedTuple):

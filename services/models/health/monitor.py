@@ -31,7 +31,7 @@ class _Record:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.checked_at: float | None = None
-        """When the newest result came, in the loop's time."""
+        """The time of the newest result, by the loop's clock."""
         self.running: asyncio.Task[None] | None = None
         self.listed: ListedFacts | None = None
         """The newest facts that the server has listed; they stay when it falls silent."""

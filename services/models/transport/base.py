@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from services.models.transport.payload import Payload
 
 MAX_START_BYTES = 1024 * 1024
-"""What is read of a body that is looked at and not handed on: an error, a list of models."""
+"""The limit of a body that is read and not handed on: an error, a list of models."""
 
 SizeCheck = Callable[[int], None]
 """Called with the number of bytes of a response that are held by now; raises when that is too many."""

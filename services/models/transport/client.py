@@ -37,7 +37,7 @@ CONNECTIONS = 512
 
 
 class HttpTimeouts(NamedTuple):
-    """How long to wait, in seconds."""
+    """Timeouts of an exchange, in seconds."""
 
     connect: float = 5.0
     """For a connection: name, TCP and TLS."""

@@ -21,7 +21,7 @@ from services.models.transport.response_parser import (
 )
 
 READ_BUFFER_BYTES = 32 * 1024
-"""How much of a body may wait for its reader before the socket is left to fill up."""
+"""The bytes of a body that may wait for their reader before the socket is left to fill up."""
 
 WRITE_PIECE_BYTES = 256 * 1024
 """Larger bodies go out in such pieces: encrypting one at once would hold up the loop."""

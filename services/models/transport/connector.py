@@ -28,13 +28,13 @@ MAX_RESOLVED = 1024
 """Of servers, the most recently used."""
 
 SECOND_ADDRESS_SECONDS = 0.25
-"""How long one address is tried alone before the next is tried beside it (RFC 8305, section 8)."""
+"""The delay before the next address is tried beside the first (RFC 8305, section 8)."""
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
 
 
 class Network(NamedTuple):
-    """How servers are reached from this machine."""
+    """The way from this machine to servers."""
 
     proxies: Proxies
     trust: TlsTrust
@@ -48,7 +48,7 @@ class Route(NamedTuple):
     """Of the server, or of the proxy."""
     proxy: Proxy | None = None
     told_host: str = ""
-    """What the proxy is told: the server's name, or the address of it that was checked."""
+    """The host that the proxy is told: the server's name, or the address of it that was checked."""
 
     @property
     def is_forwarded(self) -> bool:

@@ -12,7 +12,7 @@ from services.models.transport.sockets import connections_exhausted
 from services.shared.fair_quota import FairQuota
 
 IDLE_SECONDS = 60.0
-"""How long a connection is kept without use."""
+"""The time that a connection is kept without use."""
 
 
 class Pool:

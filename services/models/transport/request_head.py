@@ -13,7 +13,7 @@ from services.shared.bounded_cache import BoundedCache
 PORTS = {"http": 80, "https": 443}
 
 _PLAIN = "/?%:@!$&'()*+,;=[]"
-"""What may stand in a path or a query beside letters, digits and `_.-~`."""
+"""Characters that may stand in a path or a query beside letters, digits and `_.-~`."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

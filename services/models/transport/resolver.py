@@ -1,6 +1,6 @@
 """Resolver: looks names up in threads of its own, so that a name server that does not answer delays no other name.
 
-Python cannot end a thread that waits in the system's resolver. So one name has one thread, whoever asks; a caller's
+Python cannot end a thread that waits in the system's resolver. So one name has one thread for all callers; a caller's
 names have only some of the threads, and keep them until the resolver gives up.
 """
 
@@ -22,7 +22,7 @@ WAITING = 1024
 """Of names that wait for a thread."""
 
 TURN_SECONDS = 1.0
-"""How long a name waits for a thread before its caller gets SERVER_BUSY."""
+"""The time that a name waits for a thread before its caller gets SERVER_BUSY."""
 
 MAX_ADDRESSES = 16
 """Of one name, in each family; a name server can send thousands."""

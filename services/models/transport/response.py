@@ -15,7 +15,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """Of a response that is read whole."""
 
 PIECE_BYTES = 16 * 1024
-"""What a reader of a stream is given at a time: to decode so much takes the loop some 10 ms at the worst."""
+"""The most that a reader of a stream is given at a time: to decode it takes the loop some 10 ms at the worst."""
 
 
 class IncomingResponse:

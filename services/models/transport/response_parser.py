@@ -15,7 +15,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """Of all that stands around a body: the head, what comes before it, the heads and extensions of chunks, trailers."""
 
 WRAPPING_PER_BYTE = 8
-"""How many bytes of chunk heads each byte of a body may bring beside that: a chunk of one byte has five."""
+"""The bytes of chunk heads that each byte of a body may bring beside that: a chunk of one byte has five."""
 
 MAX_FIELDS = 1000
 
@@ -25,11 +25,11 @@ class TransportError(Exception):
 
 
 class ProtocolError(TransportError):
-    """What arrived breaks the protocol."""
+    """Bytes that break the protocol have arrived."""
 
 
 class Phase(Enum):
-    """How far an exchange has come."""
+    """The progress of an exchange."""
 
     IDLE = auto()
     HEAD = auto()
@@ -99,9 +99,9 @@ class ResponseParser:
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
         self.received = 0
-        """How many bytes of this response have arrived, with all that stands around its body."""
+        """The bytes of this response that have arrived, with all that stands around its body."""
         self.waiting = 0
-        """How many bytes of the body have arrived and were not taken."""
+        """The bytes of the body that have arrived and were not taken."""
         self.is_spoiled = False
         """Whether no other response may follow."""
         self._delivered = 0

@@ -1,7 +1,7 @@
 """Server-sent events, decoded from bytes that arrive in pieces of any size.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream, without what only browsers
-need: `id` and `retry` are read over, and data stays bytes, because whoever parses it as JSON checks its encoding.
+need: `id` and `retry` are read over, and data stays bytes, because a parser of JSON checks its encoding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_EMPTY_BYTES = 4 * 1024 * 1024
 """Of one stream: comments, blank lines and whatever else is no event."""
 LARGE_EVENT = f"an event of more than {MAX_EVENT_BYTES} bytes"
 ERROR = "error"
-"""How the name of an event ends that is an error; it seldom has more."""
+"""The end of the name of an event that is an error; it seldom has more."""
 CR, LF = 0x0D, 0x0A
 """As numbers: to look for one in bytes takes an eighth of the time that it takes to look for bytes."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -84,7 +84,7 @@ class EventStream:
     def end(self) -> list[Event]:
         """Returns the event whose lines have come without the blank one behind them, if any: nothing more comes.
 
-        Browsers drop it. Here whoever reads its data sees whether they are whole. Raises as `feed` does.
+        Browsers drop it. Here the reader of its data sees whether they are whole. Raises as `feed` does.
         """
         return self._end_held(b"\n" if self._held.endswith(b"\n") else b"") if self._held else []
 
