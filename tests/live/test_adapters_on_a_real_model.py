@@ -29,10 +29,8 @@ from services.shared.errors import InvalidRequest
 
 pytestmark = pytest.mark.local_model
 
-CHAT_COMPLETIONS = ("openai", "vllm")
 RESPONSES, MESSAGES = "responses", "anthropic"
 
-in_chat_completions = pytest.mark.parametrize("target", CHAT_COMPLETIONS, indirect=True)
 in_responses = pytest.mark.parametrize("target", [RESPONSES], indirect=True)
 in_messages = pytest.mark.parametrize("target", [MESSAGES], indirect=True)
 except_in_responses = pytest.mark.parametrize("target", ["openai-compatible", MESSAGES], indirect=True)
@@ -78,7 +76,7 @@ def asking(text: str, *, fields: dict[str, Any] | None = None, **config: Any) ->
     request = models_pb2.ChatRequest(
         model="small",
         messages=[models_pb2.ChatMessage(role="user", content=text)],
-        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 16, **config}),
+        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 8, **config}),
         parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
         **(fields or {}),
     )
@@ -107,29 +105,18 @@ def assert_follows_schema(text: str) -> None:
 # ------------------------------------------------------------------------------------------------- both verbs, all
 
 
-async def test_chat_gives_text_usage_and_finish_reason(transport: HttpClient, target: Target) -> None:
-    response = await chat(transport, target, asking("Say hello."))
-
-    assert response.text
-    assert response.finish_reason in ("stop", "length")
-    assert response.usage.prompt_tokens > 0
-    assert 0 < response.usage.completion_tokens <= 16
-    assert not response.usage.estimated
-
-
-async def test_stream_gives_several_tokens_that_are_the_whole_text(transport: HttpClient, target: Target) -> None:
-    chunks, response = await collect(transport, target, asking("Count to 10."))
-
-    assert len(chunks) > 1
-    assert "".join(chunk.token for chunk in chunks) == response.text
-    assert response.usage.completion_tokens > 1
-
-
 async def test_both_verbs_give_the_same_answer(transport: HttpClient, target: Target) -> None:
     """The server itself writes the answer here, once as a body and once as events."""
     whole = await chat(transport, dataclasses.replace(target, streams_unary=False), asking("Count to 5."))
-    _, streamed = await collect(transport, target, asking("Count to 5."))
+    chunks, streamed = await collect(transport, target, asking("Count to 5."))
 
+    assert whole.text
+    assert whole.finish_reason in ("stop", "length")
+    assert whole.usage.prompt_tokens > 0
+    assert 1 < whole.usage.completion_tokens <= 16
+    assert not whole.usage.estimated
+    assert len(chunks) > 1
+    assert "".join(chunk.token for chunk in chunks) == streamed.text
     assert streamed.message == whole.message
     assert streamed.finish_reason == whole.finish_reason
     assert streamed.usage.completion_tokens == whole.usage.completion_tokens
@@ -174,7 +161,7 @@ async def test_a_prompt_beyond_the_context_is_a_precise_error(
 async def test_call_after_call_succeeds_although_the_server_closes_after_each_stream(
     transport: HttpClient, target: Target
 ) -> None:
-    for _ in range(3):
+    for _ in range(2):
         _, response = await collect(transport, target, asking("Hi", max_tokens=2))
         assert response.finish_reason in ("stop", "length")
         response = await chat(transport, target, asking("Hi", max_tokens=2))
@@ -183,7 +170,7 @@ async def test_call_after_call_succeeds_although_the_server_closes_after_each_st
 
 async def test_leaving_a_stream_frees_the_model_for_the_next_call(transport: HttpClient, target: Target) -> None:
     """The model has four slots: were streams that nobody reads generated on, the later ones would have to wait."""
-    for _ in range(8):
+    for _ in range(5):
         stream = chat_stream(transport, target, asking("Tell a very long story.", max_tokens=1500))
         async with contextlib.aclosing(stream):
             async for chunk in stream:
@@ -245,10 +232,10 @@ async def test_one_seed_gives_one_text_at_any_temperature(transport: HttpClient,
     target = with_options(target, cache_prompt=False)
     texts = [
         (await chat(transport, target, asking("Tell a story.", temperature=1, seed=seed, max_tokens=8))).text
-        for seed in (7, 7, 8)
+        for seed in (7, 7)
     ]
 
-    assert texts[0] == texts[1] != texts[2]
+    assert texts[0] == texts[1]
 
 
 @in_responses
@@ -259,12 +246,11 @@ async def test_a_seed_of_a_registration_reaches_responses_too(transport: HttpCli
             with_options(target, cache_prompt=False, seed=seed),
             asking("Tell a story.", temperature=1, max_tokens=16),
         )
-        for seed in (7, 7, 8)
+        for seed in (7, 7)
     ]
-    texts = [response.text for response in responses]
 
     assert "config.seed" in dropped(responses[0])
-    assert texts[0] == texts[1] != texts[2]
+    assert responses[0].text == responses[1].text
 
 
 @in_messages
@@ -275,8 +261,7 @@ async def test_a_seed_that_messages_does_not_have_is_named(transport: HttpClient
 # ------------------------------------------------------------------------------------------------ schemas and tools
 
 
-@in_chat_completions
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("target", "stream"), [("openai", False), ("vllm", True)], indirect=["target"])
 async def test_an_answer_follows_its_json_schema(transport: HttpClient, target: Target, stream: bool) -> None:
     conversation = asking("Where is Rome?", max_tokens=200, fields={"response_format": ANSWER_BY_SCHEMA})
     if stream:

@@ -56,8 +56,7 @@ def test_loop_that_is_not_installed_is_an_error() -> None:
     assert "GENAI_EVENT_LOOP: uvloop is not installed; install it, or choose asyncio" in ended.stderr
 
 
-@for_each("service", ["gateway", "models", "sessions"])
-def test_unknown_loop_is_refused_by_its_variable(service: str) -> None:
-    ended = run(["-m", f"services.{service}.main"], "trio")
+def test_unknown_loop_is_refused_by_its_variable() -> None:
+    ended = run(["-m", "services.gateway.main"], "trio")
     assert ended.returncode == 78
     assert "GENAI_EVENT_LOOP: input should be 'uvloop' or 'asyncio'" in ended.stderr

@@ -223,7 +223,7 @@ async def test_packed_stream_of_nothing_is_left(subject: Subject, case: str) -> 
     await check_packed(subject, repeated(NOTHING_PACKED[case]) * 30)
 
 
-@every_dialect
+@one_dialect
 async def test_packed_event_that_is_out_of_proportion_is_none(subject: Subject) -> None:
     await check_packed(subject, subject.speech.piece("x" * (MAX_EVENT_BYTES - 1000)).encode())
 
@@ -236,7 +236,7 @@ async def check_packed(subject: Subject, events: bytes) -> None:
     assert outcome.error.reason == "UPSTREAM_PROTOCOL_ERROR"
 
 
-@every_dialect
+@one_dialect
 @both_verbs
 async def test_packed_answer_that_is_out_of_proportion_is_none(subject: Subject, verb: Verb) -> None:
     body = gzip.compress(encode(subject.speech.body(Sample(text=["x" * (24 * MIB)]))))

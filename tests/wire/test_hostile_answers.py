@@ -103,7 +103,7 @@ async def test_wrong_value_at_any_place_of_a_stream(subject: Subject) -> None:
     for number, text in enumerate(events):
         _, value = read_event(text)
         for path in places(value):
-            for name, new in itertools.islice(values, 4):
+            for name, new in itertools.islice(values, 3):
                 with row(name, text, path):
                     await check_stream(subject, events, number, path, new)
 

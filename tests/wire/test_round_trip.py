@@ -18,7 +18,7 @@ from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
 from tests.rows import for_each
-from tests.wire.adapters import ADAPTERS, Adapter, every_adapter
+from tests.wire.adapters import ADAPTERS, Adapter, every_dialect
 from tests.wire.dialects import SIGNATURE, AnthropicSpeech, Call, OpenAISpeech, Sample, Speech
 from tests.wire.dialects import encode as encode_json
 
@@ -99,7 +99,7 @@ def history_after(answer: ChatResponse) -> list[ChatMessage]:
     ]
 
 
-@every_adapter
+@every_dialect
 def test_an_answer_goes_back_as_it_came(adapter: Adapter) -> None:
     target, speech = TARGETS[adapter.name], adapter.speech
 
@@ -148,7 +148,7 @@ def plain_item(item: dict[str, Any]) -> dict[str, Any]:
     return {name: item[name] for name in ("type", "call_id", "name", "arguments")}
 
 
-@every_adapter
+@every_dialect
 def test_arguments_keep_their_bytes(adapter: Adapter) -> None:
     target, speech = TARGETS[adapter.name], adapter.speech
 
@@ -173,7 +173,7 @@ def result_part(call: ToolCall) -> ContentPart:
     return ContentPart(tool_result=ToolResult(tool_call_id=call.id, content=[ContentPart(text="found")]))
 
 
-@every_adapter
+@every_dialect
 def test_the_short_form_and_parts_are_the_same_request(adapter: Adapter) -> None:
     target = TARGETS[adapter.name]
 

@@ -6,12 +6,12 @@ Both are given the transcripts by a real server. The clients are the installed S
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from services.models.providers.chat import chat_stream
+from tests.rows import Test, for_each
 from tests.scripted_upstream import ScriptedUpstream, event_stream
 from tests.wire.adapters import ADAPTERS, Subject, talk
 
@@ -43,8 +43,8 @@ def transcripts(folder: str) -> list[Path]:
     return [path for path in sorted((TRANSCRIPTS / folder).glob("*.sse")) if path.stem not in BEYOND_THE_SDK[folder]]
 
 
-def each(folder: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("transcript", transcripts(folder), ids=lambda path: path.stem)
+def each(folder: str) -> Callable[[Test], Test]:
+    return for_each("transcript", transcripts(folder), ids=lambda path: path.stem)
 
 
 async def ours(adapter: str, upstream: ScriptedUpstream) -> Seen:
