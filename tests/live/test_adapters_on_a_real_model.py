@@ -78,7 +78,7 @@ def asking(text: str, *, fields: dict[str, Any] | None = None, **config: Any) ->
     request = models_pb2.ChatRequest(
         model="small",
         messages=[models_pb2.ChatMessage(role="user", content=text)],
-        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 16, **config}),
+        config=models_pb2.ChatConfig(**{"seed": 1, "temperature": 0, "max_tokens": 8, **config}),
         parameter_policy=models_pb2.PARAMETER_POLICY_ADAPT,
         **(fields or {}),
     )
