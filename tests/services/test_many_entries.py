@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import insert
 
 from proto import models_pb2
@@ -37,6 +39,8 @@ from tests.services.prompt_registries import open_database, prompt
 COUNT = 1000
 ALIASES = 4
 DAY = "2026-01-01T00:00:00.000Z"
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
+
 NEVER = Backoff(interval=1e6, first_retry=1e6)
 
 QUICK_SECONDS = 0.02
@@ -68,18 +72,28 @@ async def board() -> AsyncIterator[HealthMonitor]:
     await board.close()
 
 
-@pytest.fixture
-async def stored(database: Database, board: HealthMonitor) -> Stored:
+@contextlib.asynccontextmanager
+async def filled(file: Path) -> AsyncIterator[Stored]:
+    """The registries over a file with all these entries."""
+    database = await open_database(f"sqlite:///{file}")
+    board = HealthMonitor(LOG, probing_clients(), NEVER, fresh_seconds=1e6)
     await fill(database)
     models, prompts, vendor_models = new_registry(database, board), PromptRegistry(database), VendorModels()
-    providers = ProviderRegistry(Settings().accounts())
     every = AllModels(models, vendor_models, {})
-    directory = ModelDirectory(every, models, providers, board)
+    directory = ModelDirectory(every, models, ProviderRegistry(Settings().accounts()), board)
     async with watched_loop() as loop:
         await models.load()
         await prompts.load()
     assert loop.longest < HOLD_SECONDS
-    return Stored(models, prompts, every, directory)
+    yield Stored(models, prompts, every, directory)
+    await board.close()
+    await database.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stored(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stored]:
+    async with filled(tmp_path_factory.mktemp("models") / "models.db") as stored:
+        yield stored
 
 
 @pytest.fixture
@@ -90,12 +104,12 @@ def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_entries_are_nothing_to_the_collector_of_garbage(nothing_apart: None, stored: Stored) -> None:
+async def test_entries_are_nothing_to_the_collector_of_garbage(nothing_apart: None, sqlite_file: Path) -> None:
     """It looks at whatever lives, for as long as nothing else runs."""
-    assert list(stored.models.names)
-    assert not [
-        each for each in gc.get_objects() if isinstance(each, PromptRecord | models_pb2.RegisteredModel | ModelProbe)
-    ]
+    async with filled(sqlite_file) as stored:
+        assert list(stored.models.names)
+        entries = PromptRecord | models_pb2.RegisteredModel | ModelProbe
+        assert not [each for each in gc.get_objects() if isinstance(each, entries)]
 
 
 async def fill(database: Database) -> None:
@@ -162,6 +176,7 @@ LISTS: list[Callable[..., Awaitable[Any]]] = [list_models, list_registered, list
 MISSES: list[Callable[..., Awaitable[Any]]] = [find_no_model, deregister_no_model, find_no_prompt]
 
 
+@in_one_loop
 async def test_calls_cost_what_they_show_and_not_what_is_stored(stored: Stored) -> None:
     for call in (*LISTS, *MISSES):
         async with watched_loop() as loop:
@@ -178,6 +193,7 @@ async def test_calls_cost_what_they_show_and_not_what_is_stored(stored: Stored) 
         assert loop.longest < HOLD_SECONDS, call
 
 
+@in_one_loop
 async def test_what_no_entry_has_is_found_nowhere_without_holding_the_loop(stored: Stored) -> None:
     for fields in ({"query": "x" * 64}, {"label": "none"}, {"tags": ["none"]}):
         async with watched_loop() as loop:
@@ -188,6 +204,7 @@ async def test_what_no_entry_has_is_found_nowhere_without_holding_the_loop(store
     assert loop.longest < HOLD_SECONDS
 
 
+@in_one_loop
 async def test_one_change_among_many_models_costs_what_it_changes(stored: Stored) -> None:
     """Without the database: what becomes of memory."""
     rows = [stored.models._memory._rows[name] for name in list(stored.models.names)[:100]]

@@ -14,7 +14,7 @@ MEBIBYTE = 1024 * 1024
 
 async def test_messages_arrive_complete_and_in_order() -> None:
     async def count(request: bytes, context: grpc.aio.ServicerContext) -> None:
-        for number in range(2000):
+        for number in range(1000):
             await context.write(b"%s %d" % (request, number))
 
     async with serving(MODELS, {"ChatStream": stream(count)}) as models, gateway(models.address) as front:
@@ -24,7 +24,7 @@ async def test_messages_arrive_complete_and_in_order() -> None:
             return [message async for message in call]
 
         received = await asyncio.gather(*map(collect, streams))
-    assert received == [[b"%d %d" % (caller, number) for number in range(2000)] for caller in range(4)]
+    assert received == [[b"%d %d" % (caller, number) for number in range(1000)] for caller in range(4)]
 
 
 async def test_message_does_not_wait_for_the_next() -> None:
