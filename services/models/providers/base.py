@@ -18,7 +18,7 @@ What a dialect promises:
   * A provider's own text leaves the adapter in an error only as `Fault.message`, which is made fit to be told.
 
 Adding a provider that speaks a dialect which is already here is a row (a registration); a new dialect is a package
-beside `openai` and `anthropic`, and a line in the contract suite's list.
+beside `openai` and `anthropic`, and a module in `tests/wire/speeches`.
 """
 
 from __future__ import annotations
