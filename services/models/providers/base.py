@@ -187,6 +187,11 @@ class Dialect(Protocol):
     def history(self) -> HistoryRules:
         """Its rules for earlier messages."""
 
+    @property
+    def reserved_members(self) -> frozenset[str]:
+        """The members of a body that only the platform writes, those within another as `a.b`: options that set one are
+        refused."""
+
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         """The dialect of the same provider that carries this conversation: nearly always this one."""
 
