@@ -57,10 +57,10 @@ def _bounded(notices: Notices) -> Notices:
         return notices
     counts: Counter[str] = Counter()
     listed: Notices = []
-    for told in notices:
-        counts[told.code] += 1
-        if counts[told.code] <= MAX_NOTICES:
-            listed.append(told)
+    for entry in notices:
+        counts[entry.code] += 1
+        if counts[entry.code] <= MAX_NOTICES:
+            listed.append(entry)
     for code, count in counts.items():
         if count > MAX_NOTICES:
             listed.append(
@@ -71,10 +71,10 @@ def _bounded(notices: Notices) -> Notices:
 
 def _refuse_changes(notices: Notices, model: str) -> None:
     violations = [
-        FieldViolation(told.field, told.message)
-        for told in notices
+        FieldViolation(entry.field, entry.message)
+        for entry in notices
         # What was said in a session's earlier turns is no parameter of this one, and nobody can change it.
-        if told.code in CHANGES and not told.field.startswith(HISTORY_FIELD)
+        if entry.code in CHANGES and not entry.field.startswith(HISTORY_FIELD)
     ]
     if violations:
         names = ", ".join(violation.field for violation in violations)

@@ -65,7 +65,7 @@ class BlockEncoder:
             self._translation.refuse(path, "holds white space only, which Messages refuses; send a text")
             return
         text = "a message that holds white space only was left out; Messages refuses such"
-        self._translation.tell("EMPTY_MESSAGE_DROPPED", path, text)
+        self._translation.warn("EMPTY_MESSAGE_DROPPED", path, text)
 
     def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
         """The blocks of texts and media, and the white space that has no text beside it.
@@ -133,7 +133,7 @@ class BlockEncoder:
     def _leave_out_thought(self, part: models_pb2.ContentPart, path: str) -> None:
         self._breakpoints.refuse(part, path, "reasoning")
         text = "reasoning can only go back to the provider that signed it; this part was not sent"
-        self._translation.tell("REASONING_DROPPED", path, text)
+        self._translation.warn("REASONING_DROPPED", path, text)
 
     def _is_own(self, part: models_pb2.ContentPart) -> bool:
         return part.provider_state.provider == self._state_owner
@@ -153,13 +153,13 @@ class BlockEncoder:
             return
         kind = part.WhichOneof("kind")
         if kind == "reasoning":
-            # That is told of the whole part.
+            # The notice of the whole part says so.
             return
         text = "only the provider that made it can read this part's state; the part was sent without"
         if kind is None:
             self._breakpoints.refuse(part, path, "what was not sent")
             text = "only the provider that made this part can read it, such as a call of its own tool; it was not sent"
-        self._translation.tell("PROVIDER_STATE_DROPPED", path, text)
+        self._translation.warn("PROVIDER_STATE_DROPPED", path, text)
 
     def _replayed(self, part: models_pb2.ContentPart, path: str) -> Block:
         """The provider's own block, byte for byte, which may have a breakpoint already."""

@@ -29,10 +29,10 @@ def fit_empty_messages(
         path, message = fitted[place]
         if _is_needed(fitted, place):
             fitted[place] = path, _filled(message)
-            _tell(notices, "EMPTY_MESSAGE_FILLED", path, f"an empty answer was sent as {NO_ANSWER}; many refuse such")
+            _warn(notices, "EMPTY_MESSAGE_FILLED", path, f"an empty answer was sent as {NO_ANSWER}; many refuse such")
         else:
             del fitted[place]
-            _tell(notices, "EMPTY_MESSAGE_DROPPED", path, "an empty answer was left out; many providers refuse such")
+            _warn(notices, "EMPTY_MESSAGE_DROPPED", path, "an empty answer was left out; many providers refuse such")
     return fitted
 
 
@@ -74,5 +74,5 @@ def _filled(message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
     return filled
 
 
-def _tell(notices: Notices, code: str, path: str, text: str) -> None:
+def _warn(notices: Notices, code: str, path: str, text: str) -> None:
     notices.append(notice(code, path, text))

@@ -15,11 +15,11 @@ NOT_OWN = "is not what the provider gave, or of no kind that goes back to it; le
 
 
 class Head(NamedTuple):
-    """The members that tell whose word it is."""
+    """The members that say whose it is."""
 
     type: str
     role: str
-    """Empty where none is told."""
+    """Empty where none is given."""
 
 
 class _Type:

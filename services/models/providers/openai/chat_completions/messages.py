@@ -31,7 +31,7 @@ def encode_messages(conversation: Conversation, translation: OpenAITranslation) 
         if message.role == "tool":
             if message.name:
                 problem = "Chat Completions takes no name beside what a tool answered; it was not sent"
-                translation.tell("NAME_DROPPED", f"{path}.name", problem)
+                translation.warn("NAME_DROPPED", f"{path}.name", problem)
             if not message.parts:
                 messages.append(_tool_message(message.tool_call_id, message.content))
                 continue
@@ -148,7 +148,7 @@ def _moved_media(result: Result, translation: OpenAITranslation) -> list[Any]:
         return []
     for path, _ in media:
         problem = "Chat Completions takes only text of a tool; this part was sent in a user message behind the results"
-        translation.tell("TOOL_RESULT_MEDIA_MOVED", path, problem)
+        translation.warn("TOOL_RESULT_MEDIA_MOVED", path, problem)
     introduction = {"type": "text", "text": f"From the result of tool call {result.call_id}:"}
     encoded = (
         with_breakpoint(encode_media(part.media, f"{path}.media", translation), part, path, translation)

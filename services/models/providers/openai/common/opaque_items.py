@@ -104,7 +104,7 @@ def is_represented_by_part(item_json: bytes) -> bool:
 
 
 def message_carries_more(item: dict[str, Any]) -> bool:
-    """Whether a message holds what text alone does not tell: a phase, annotations, parts of an unknown kind."""
+    """Whether a message holds what text alone does not say: a phase, annotations, parts of an unknown kind."""
     parts = items_of(item.get("content"))
     return _carries_more(item, MESSAGE_MEMBERS) or any(
         text_kind(part) is None or _carries_more(part, PART_MEMBERS) for part in parts

@@ -35,5 +35,5 @@ def read_results(message: models_pb2.ChatMessage, path: str, translation: OpenAI
 def _result(result: models_pb2.ToolResult, path: str, translation: OpenAITranslation) -> Result:
     if result.is_error:
         problem = f"{translation.traits.title} takes no mark of a tool that failed; only what it answered says so"
-        translation.tell("ERROR_MARK_DROPPED", f"{path}.is_error", problem)
+        translation.warn("ERROR_MARK_DROPPED", f"{path}.is_error", problem)
     return Result(result.tool_call_id, place(result.content, f"{path}.content"))

@@ -68,7 +68,7 @@ def encode_message(content: str | list[Any]) -> Item:
 def _returned_items(
     message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: OpenAITranslation
 ) -> list[bytes]:
-    """The returned item for each part that has one. Losses of the others are told."""
+    """The returned item for each part that has one. Losses of the others have notices."""
     if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
         return [b""] * len(parts)
     target = translation.target
@@ -81,7 +81,7 @@ def _returned_items(
         _leave_out_last_thoughts(parts, returned)
     for (here, part), own, item in zip(parts, owned, returned, strict=True):
         if not item:
-            _tell_of_loss(here, part, own, problem, translation)
+            _warn_of_loss(here, part, own, problem, translation)
     return returned
 
 
@@ -104,17 +104,17 @@ def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) ->
             return
 
 
-def _tell_of_loss(
+def _warn_of_loss(
     path: str, part: models_pb2.ContentPart, own: bytes, problem: str, translation: OpenAITranslation
 ) -> None:
     """Names what a part loses that goes back without its state; `problem` says why it does although OpenAI made it."""
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"
-        translation.tell("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
+        translation.warn("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
     elif part.HasField("provider_state") and container_in(part) is None and not is_represented_by_part(own):
         reason = problem if own else "only the provider that made it can read this part's state"
         lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
-        translation.tell("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")
+        translation.warn("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")
 
 
 # ----------------------------------------------------------------------------------------------------- our own forms

@@ -42,7 +42,7 @@ def encode_input(conversation: Conversation, translation: OpenAITranslation) -> 
     for path, message in conversation.numbered():
         if message.name:
             problem = "OpenAI's Responses takes no names of speakers; it was not sent"
-            translation.tell("NAME_DROPPED", f"{path}.name", problem)
+            translation.warn("NAME_DROPPED", f"{path}.name", problem)
         if message.role == "assistant":
             items.extend(encode_answer(message, path, translation))
             if message.parts:
