@@ -35,4 +35,5 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encod
     conversation, notices, tool_names = fit_conversation(conversation, target)
     encoded = target.dialect.encode(conversation, target, stream=stream and target.can_stream)
     refuse_changes(encoded.notices, conversation.request.parameter_policy, target.model)
-    return encoded._replace(notices=bound_notices([*notices, *encoded.notices]), tool_names=tool_names)
+    notices = bound_notices([*notices, *encoded.notices])
+    return Encoded(encoded.request, notices, encoded.streams, tool_names)
