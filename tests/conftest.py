@@ -21,6 +21,10 @@ from tests.support.postgresql import PostgreSQLServer, running_postgresql
 # PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
+# The machine's own authorities are nothing to the tests, and a service reads them at each start.
+for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(variable, None)
+
 # How long one example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
