@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
 from google.protobuf.duration_pb2 import Duration
 
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import Target
+from services.models.providers.host_disclosure import disclose_host
 from services.models.providers.usage import usage_fields
 from services.models.sessions.turn import Turn
+from services.shared.errors import PlatformError
 from services.shared.rpc import Call, new_request_id
 
 
 class RunningChat:
-    """A chat from its exchange to its end."""
+    """A chat from its exchange to its end, for the length of a block. Its turn in the session ends with the block."""
 
-    def __init__(self, prompted: Prompted, target: Target, turn: Turn, call: Call) -> None:
+    def __init__(
+        self,
+        prompted: Prompted,
+        target: Target,
+        opening: AbstractAsyncContextManager[Turn],
+        call: Call,
+        *,
+        by_stranger: bool,
+    ) -> None:
         self.target = target
+        self.conversation = prompted.conversation
+        """The conversation that is sent: inside the block, with the session's history."""
         self._prompted = prompted
-        self._turn = turn
+        self._opening = opening
         self._call = call
+        self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
 
-    @property
-    def conversation(self) -> Conversation:
-        """The conversation that is sent, with the session's history."""
-        return self._turn.conversation
+    async def __aenter__(self) -> RunningChat:
+        self._turn = await self._opening.__aenter__()
+        self.conversation = self._turn.conversation
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, PlatformError):
+            disclose_host(error, self.target, to_stranger=self._by_stranger)
+        await self._opening.__aexit__(kind, error, trace)
 
     def note_output(self) -> None:
         """Records the time of a stream's first chunk; call it for each chunk."""

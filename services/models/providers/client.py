@@ -67,7 +67,8 @@ class Exchange:
         self._transport = transport
         self._target = target
         self._reservation = reservation
-        self._stack = contextlib.AsyncExitStack()
+        self._stack: contextlib.AsyncExitStack | None = None
+        """The response that is open."""
         if reservation:
             reservation.shrink_to(ENCODED_COPIES)
 
@@ -78,7 +79,8 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._stack.__aexit__(kind, error, trace)
+            if self._stack:
+                await self._stack.__aexit__(kind, error, trace)
         finally:
             self.held.__exit__()
             if isinstance(error, PlatformError):
@@ -103,15 +105,15 @@ class Exchange:
         """
         payload, headers = self._take_payload(request), self._headers(request)
         search = RootSearch(self._target.api_roots, request.path)
+        stack = self._stack = contextlib.AsyncExitStack()
         while True:
-            opened = self._transport.stream(search.url, headers, payload)
-            response = await self._stack.enter_async_context(opened)
+            response = await stack.enter_async_context(self._transport.stream(search.url, headers, payload))
             if response.status in SUCCESSES:
                 search.confirm()
                 self._keep_parsed_form()
                 return response
             await self._try_next_root(search, payload, response, await response.read_start())
-            await self._stack.aclose()
+            await stack.aclose()
 
     async def read(self, head: Head, body: bytes, read: Callable[[bytes], Result]) -> Result:
         """Reads the body of a success with `read`. A Fault that it raises becomes the provider's error."""

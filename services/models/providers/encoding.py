@@ -47,7 +47,8 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encod
     encoded = target.dialect.encode(conversation, target, stream=stream and target.can_stream)
     if conversation.request.parameter_policy == models_pb2.PARAMETER_POLICY_STRICT:
         _refuse_changes(encoded.notices, target.model)
-    return encoded._replace(notices=_bounded([*notices, *encoded.notices]), tool_names=tool_names)
+    notices = _bounded([*notices, *encoded.notices])
+    return Encoded(encoded.request, notices, encoded.streams, tool_names)
 
 
 def _bounded(notices: Notices) -> Notices:
