@@ -54,14 +54,6 @@ def decode(data: bytes) -> Any:
         return decode_slowly(data)
 
 
-def decode_object(data: bytes) -> dict[str, Any]:
-    """The object of JSON bytes. Raises Malformed as `decode` does, and for every other value."""
-    value = decode(data)
-    if not isinstance(value, dict):
-        raise Malformed
-    return value
-
-
 def decode_exactly(data: bytes, shape: type[Shape]) -> Shape:
     """The JSON bytes as a `shape`; its `msgspec.Raw` members keep their exact bytes, which are valid UTF-8.
 

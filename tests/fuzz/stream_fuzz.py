@@ -33,7 +33,9 @@ from tests.fuzz.stories import (
     response_body,
     response_events,
 )
-from tests.wire.adapters import endpoint_target, responses_target, talk, vendor_target
+from tests.wire.adapter import endpoint_target, vendor_target
+from tests.wire.adapters import talk
+from tests.wire.speeches.responses import responses_target
 
 URL = "http://127.0.0.1:1"
 LABELS = ("text/event-stream", "text/event-stream", "application/json", "application/x-ndjson", "text/plain", "")

@@ -16,8 +16,10 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
-from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech, Speech, encode
-from tests.wire.responses_speech import ResponsesSpeech
+from tests.wire.dialects import HELLO, Speech, encode
+from tests.wire.speeches.chat_completions import OpenAISpeech
+from tests.wire.speeches.messages import AnthropicSpeech
+from tests.wire.speeches.responses import ResponsesSpeech
 
 
 class Request(NamedTuple):

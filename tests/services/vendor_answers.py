@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.scripted_upstream import Received, Script, event_stream, json_answer
 from tests.services.model_service import answered
 from tests.wire.dialects import Sample
-from tests.wire.responses_speech import ResponsesSpeech
+from tests.wire.speeches.responses import ResponsesSpeech
 
 HI = Sample(text=["Hi."])
 

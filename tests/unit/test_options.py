@@ -6,20 +6,35 @@ import json
 
 import pytest
 
-from docs.features import vendor_target
-from proto.models_pb2 import ChatMessage, ChatRequest, ProviderTool, RegisterModelRequest, ToolDefinition
+from docs.features import endpoint_target, vendor_target
+from proto.models_pb2 import (
+    ChatMessage,
+    ChatRequest,
+    ContentPart,
+    Media,
+    ProviderTool,
+    RegisterModelRequest,
+    ToolDefinition,
+)
 from services.models.access.credentials import Credentials
 from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Conversation
-from services.models.providers.dialects import ANTHROPIC
+from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
-from services.models.validation.extra_body import RESERVED, reserved_in
+from services.models.validation.extra_body import reserved_in, reserved_members_in
 from services.models.validation.limits import MAX_OPTIONS
 from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
-from tests.rows import for_each
+from tests.rows import for_each, row
 
 HELLO = ChatMessage(role="user", content="Hello")
+
+TARGETS = {
+    "openai": vendor_target(OPENAI, "openai", "gpt-4o"),
+    "openai-compatible": endpoint_target("openai-compatible"),
+    "vllm": endpoint_target("vllm"),
+    "anthropic": vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5"),
+}
 
 # Go's encoding/json matches without case and knows these two letters; Java's strings know the two that are an i; some
 # readers take names without what separates words, and to C a name ends at its NUL.
@@ -58,30 +73,68 @@ OTHERS = [
 every_spelling = for_each(("written", "meant"), SPELLINGS)
 
 
-@for_each("name", sorted(RESERVED))
-def test_every_reserved_member_is_found(name: str) -> None:
-    assert reserved_in([name]) == reserved_in([name.upper(), name]) == [name]
+def encoded(options: str, provider: str = "openai", *others: ChatMessage) -> None:
+    request = ChatRequest(model="m", messages=[HELLO, *others], provider_options_json={provider: options})
+    encode(Conversation(request, request.messages), TARGETS[provider], stream=False)
+
+
+def refused(options: str, provider: str = "openai", *others: ChatMessage) -> list[tuple[str, str]]:
+    """The fields that are refused, and why."""
+    with pytest.raises(InvalidRequest) as raised:
+        encoded(options, provider, *others)
+    return [(violation.field, violation.description) for violation in raised.value.violations]
+
+
+@for_each("provider", ["openai", "openai-compatible", "vllm", "anthropic"])
+def test_dialects_refuse_what_would_change_the_question(provider: str) -> None:
+    for name in ("model", "messages", "system", "stream", "n", "input", "instructions", "conversation", "background"):
+        ((field, _),) = refused(json.dumps({name: 1}), provider)
+        assert field == f"provider_options_json[{provider}]"
 
 
 def test_other_members_are_allowed() -> None:
-    assert reserved_in(OTHERS) == []
+    encoded(json.dumps(dict.fromkeys(OTHERS, 1)))
+
+
+def test_reserved_options_are_told_with_the_other_problems_of_a_request() -> None:
+    video = ChatMessage(role="user", parts=[ContentPart(media=Media(file_id="file_1", mime_type="video/mp4"))])
+    told = refused('{"model": 1, "n": 2}', "openai-compatible", video)
+    assert [field for field, _ in told] == [
+        "messages[1].parts[0].media.file_id",
+        "provider_options_json[openai-compatible]",
+    ]
+
+
+def test_options_of_another_provider_are_not_looked_at() -> None:
+    request = ChatRequest(model="m", messages=[HELLO], provider_options_json={"vllm": '{"model": 1}'})
+    assert b'"model":1' not in encode(Conversation(request, [HELLO]), TARGETS["openai"], stream=False).request.body
+
+
+def test_members_within_objects_may_be_reserved() -> None:
+    reserved = frozenset({"contents", "config.candidateCount", "config.audio.voice"})
+    for options, found in (
+        ('{"config": {"candidateCount": 2}}', ["config.candidateCount"]),
+        ('{"Config": {"candidate_count": 2}}', ["config.candidateCount"]),
+        ('{"config": {}, "CONFIG": {"candidateCount": 2}}', ["config.candidateCount"]),
+        ('{"config": {"audio": {"Voice": "x"}}, "contents": []}', ["contents", "config.audio.voice"]),
+        ('{"config": {"topK": 2, "audio": null}, "candidateCount": 2}', []),
+        ('{"config": 5, "other": {"contents": 1}}', []),
+    ):
+        with row(options):
+            assert reserved_members_in(options, reserved) == found
 
 
 def test_each_of_several_sets_is_compared() -> None:
     names = ["Audio", "x", "MODALITIES"]
     assert reserved_in(names, frozenset({"modalities", "audio"})) == ["audio", "modalities"]
     assert reserved_in(names, frozenset({"audio", "type"})) == ["audio"]
-    assert reserved_in(names) == []
 
 
 @every_spelling
 def test_request_may_not_set_them(written: str, meant: str) -> None:
-    options = {"openai": f"{{{written}:1}}"}
-    with pytest.raises(InvalidRequest) as raised:
-        check_chat_request(ChatRequest(model="m", messages=[HELLO], provider_options_json=options))
-    (violation,) = raised.value.violations
-    assert violation.field == "provider_options_json[openai]"
-    assert violation.description == f"must not set {meant}: the request itself says them"
+    assert refused(f"{{{written}:1}}") == [
+        ("provider_options_json[openai]", f"must not set {meant}: the request itself says them")
+    ]
 
 
 @every_spelling
@@ -105,7 +158,7 @@ def test_tool_of_a_provider_has_its_type_from_the_field(name: str) -> None:
 
 
 def test_options_of_too_many_providers_are_refused() -> None:
-    options = {f"p{number}": json.dumps({"model": 1}) for number in range(MAX_OPTIONS + 1)}
+    options = {f"p{number}": "[]" for number in range(MAX_OPTIONS + 1)}
     with pytest.raises(InvalidRequest) as raised:
         check_chat_request(ChatRequest(model="m", messages=[HELLO], provider_options_json=options))
     assert raised.value.violations[0].field == "provider_options_json"
@@ -117,6 +170,5 @@ def test_number_of_an_option_may_have_any_length(number: str) -> None:
     options = {"anthropic": f'{{"max_tokens":{number}}}'}
     request = ChatRequest(model="m", messages=[HELLO], provider_options_json=options)
     check_chat_request(request)
-    target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
-    body = encode(Conversation(request, [HELLO]), target, stream=False)
+    body = encode(Conversation(request, [HELLO]), TARGETS["anthropic"], stream=False)
     assert f'"max_tokens":{number}'.encode() in body.request.body

@@ -129,9 +129,8 @@ def test_request_is_not_changed() -> None:
 # --------------------------------------------------------------------------------------------------------- options
 
 
-def merged(body: dict[str, Any], defaults: str = "", options: str = "", provider: str = "vllm") -> dict[str, Any]:
-    request = ChatRequest(provider_options_json={"vllm": options} if options else {})
-    merge_options(body, request, defaults, provider)
+def merged(body: dict[str, Any], defaults: str = "", options: str = "") -> dict[str, Any]:
+    merge_options(body, defaults, options)
     return {name: value if isinstance(value, dict) else plain(value) for name, value in body.items()}
 
 
@@ -152,10 +151,6 @@ def test_defaults_lie_under_the_body_and_options_over_it() -> None:
         "c": "2",
         "d": "3.0",
     }
-
-
-def test_options_of_other_providers_are_not_seen() -> None:
-    assert merged({"a": 1}, options='{"a": 2}', provider="openai") == {"a": 1}
 
 
 def test_objects_are_merged_one_level_deep() -> None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pytest
 
 from proto import models_pb2
-from services.models.catalog.provider_registry import ProviderRegistry
-from services.models.catalog.vendors import VENDORS
-from services.models.providers.base import Conversation, Target
+from services.models.providers.base import Conversation
 from services.models.providers.chat import chat, chat_stream
-from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
-from services.models.routing.registered_target import registered_target
-from services.models.settings import Settings
 from services.models.transport.client import HttpClient, HttpTimeouts
 from services.shared import errors
 from tests.scripted_upstream import (
@@ -30,82 +23,36 @@ from tests.scripted_upstream import (
     answer,
     event_stream,
 )
-from tests.wire.dialects import (
-    AnthropicSpeech,
-    OpenAISpeech,
-    Sample,
-    Speech,
-    encode,
-)
-from tests.wire.responses_speech import ResponsesSpeech
+from tests.wire.adapter import CANARY, Adapter
+from tests.wire.dialects import Sample, encode
+from tests.wire.speeches import all_adapters
+from tests.wire.speeches.chat_completions import OpenAISpeech
+from tests.wire.speeches.messages import AnthropicSpeech
+from tests.wire.speeches.responses import ResponsesSpeech
 
-CANARY = "canary-0123456789"
 SECONDS_TO_CLOSE = 1.0
 
 Verb = Literal["chat", "chat_stream"]
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """One way to reach one kind of server."""
-
-    name: str
-    provider: str
-    speech: Speech
-    target: Callable[[str], Target]
-    """The target of a call to the server at a URL."""
-
-
-def vendor_target(vendor: Literal["openai", "anthropic"], model: str) -> Callable[[str], Target]:
-    def target(url: str) -> Target:
-        urls = {"OPENAI_BASE_URL": f"{url}/v1", "ANTHROPIC_BASE_URL": url}
-        keys = {"OPENAI_API_KEY": f"sk-{CANARY}", "ANTHROPIC_API_KEY": f"sk-{CANARY}"}
-        settings = Settings.model_validate(urls | keys)
-        return ProviderRegistry(settings.accounts()).get(VENDORS[vendor], model).target(model)
-
-    return target
-
-
-def responses_target(url: str) -> Target:
-    return dataclasses.replace(vendor_target("openai", "gpt-5.1")(url), dialect=OPENAI_RESPONSES)
-
-
-def endpoint_target(adapter_type: str) -> Callable[[str], Target]:
-    def target(url: str) -> Target:
-        return registered_target(
-            models_pb2.RegisteredModel(
-                name="mine",
-                endpoint=f"{url}/v1",
-                adapter_type=adapter_type,
-                provider="my-servers",
-                upstream_model="mine-7b",
-            )
-        )
-
-    return target
-
-
-ADAPTERS = [
-    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai", "gpt-4o")),
-    Adapter("openai-responses", "openai", ResponsesSpeech(), responses_target),
-    Adapter("openai-compatible", "my-servers", OpenAISpeech(), endpoint_target("openai-compatible")),
-    Adapter("vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm")),
-    Adapter("anthropic", "anthropic", AnthropicSpeech(), vendor_target("anthropic", "claude-sonnet-4-6")),
-    Adapter("anthropic-endpoint", "my-servers", AnthropicSpeech(), endpoint_target("anthropic")),
-]
+ADAPTERS = list(all_adapters())
 OPENAI_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, OpenAISpeech)]
 ANTHROPIC_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, AnthropicSpeech)]
 RESPONSES_LIKE = [adapter for adapter in ADAPTERS if isinstance(adapter.speech, ResponsesSpeech)]
 
-every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
-every_openai_like = pytest.mark.parametrize("adapter", OPENAI_LIKE, ids=lambda adapter: adapter.name)
-every_anthropic_like = pytest.mark.parametrize("adapter", ANTHROPIC_LIKE, ids=lambda adapter: adapter.name)
-every_responses_like = pytest.mark.parametrize("adapter", RESPONSES_LIKE, ids=lambda adapter: adapter.name)
-every_dialect = pytest.mark.parametrize(
-    "adapter", [ADAPTERS[0], ADAPTERS[1], ADAPTERS[3], ADAPTERS[4]], ids=lambda adapter: adapter.name
-)
+
+def each_of(adapters: Iterable[Adapter]) -> pytest.MarkDecorator:
+    """Runs a test with each of the adapters."""
+    return pytest.mark.parametrize("adapter", list(adapters), ids=lambda adapter: adapter.name)
+
+
+every_adapter = each_of(ADAPTERS)
+every_openai_like = each_of(OPENAI_LIKE)
+every_anthropic_like = each_of(ANTHROPIC_LIKE)
+every_responses_like = each_of(RESPONSES_LIKE)
+every_dialect = each_of(adapter for adapter in ADAPTERS if adapter.stands_for_dialect)
 """Where it does not matter who has registered the server."""
-one_adapter = pytest.mark.parametrize("adapter", ADAPTERS[:1], ids=lambda adapter: adapter.name)
+one_adapter = each_of(ADAPTERS[:1])
 """Where it does not matter what the server says, but how it comes."""
 both_verbs = pytest.mark.parametrize("verb", ["chat", "chat_stream"])
 
@@ -181,7 +128,12 @@ def talk(**fields: Any) -> Conversation:
 
 def serve(whole: Script, stream: Script) -> Callable[[Received], Script]:
     """Plays what was asked for."""
-    return lambda received: stream if received.json().get("stream") else whole
+    return lambda received: stream if asks_for_stream(received) else whole
+
+
+def asks_for_stream(request: Received) -> bool:
+    """Whether a request asks for a stream, in any dialect."""
+    return any(adapter.speech.asks_for_stream(request) for adapter in ADAPTERS)
 
 
 def check_chunks(chunks: list[models_pb2.ChatChunk]) -> None:

@@ -12,7 +12,8 @@ import pytest
 from proto.models_pb2 import ChatMessage, ContentPart, ResponseFormat, ToolDefinition
 from tests.scripted_upstream import Step, answer, event, event_stream
 from tests.wire.adapters import ADAPTERS, JSON, Adapter, Subject, Verb, both_verbs, serve
-from tests.wire.dialects import MODEL, AnthropicSpeech, Call, Sample, encode, exactly
+from tests.wire.dialects import MODEL, Call, Sample, encode, exactly
+from tests.wire.speeches.messages import AnthropicSpeech
 
 ANTHROPIC = next(adapter for adapter in ADAPTERS if adapter.name == "anthropic")
 

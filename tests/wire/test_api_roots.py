@@ -26,7 +26,9 @@ from services.shared import errors
 from tests.rows import for_each
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream, json_answer
 from tests.wire.adapters import JSON, talk
-from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech, encode
+from tests.wire.dialects import HELLO, encode
+from tests.wire.speeches.chat_completions import OpenAISpeech
+from tests.wire.speeches.messages import AnthropicSpeech
 
 ADAPTERS: dict[str, tuple[str, Any]] = {
     "openai": ("/chat/completions", OpenAISpeech()),

@@ -287,14 +287,10 @@ async def test_what_cannot_be_read_behind_a_finish_reason_may_have_been_content(
 
 @every_adapter
 async def test_stream_of_nothing_but_its_end_is_no_answer(subject: Subject) -> None:
-    end = {
-        "OpenAISpeech": [event("[DONE]")],
-        "ResponsesSpeech": [event("[DONE]")],
-        "AnthropicSpeech": [event({"type": "message_stop"}, "message_stop")],
-    }[type(subject.speech).__name__]
-    assert await reason_of(subject, *end) == "UPSTREAM_STREAM_TRUNCATED"
-    assert await reason_of(subject, subject.speech.ping, *end) == "UPSTREAM_STREAM_TRUNCATED"
-    assert await reason_of(subject, event({}), *end) == "UPSTREAM_STREAM_TRUNCATED"
+    end = subject.speech.terminal_event
+    assert await reason_of(subject, end) == "UPSTREAM_STREAM_TRUNCATED"
+    assert await reason_of(subject, subject.speech.ping, end) == "UPSTREAM_STREAM_TRUNCATED"
+    assert await reason_of(subject, event({}), end) == "UPSTREAM_STREAM_TRUNCATED"
 
 
 @every_openai_like

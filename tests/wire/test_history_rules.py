@@ -26,8 +26,10 @@ from services.models.providers.encoding import encode
 from services.models.providers.history.tool_turns import CAME_LATE, NOT_RUN
 from services.models.transport.sse import Event
 from tests.rows import for_each
-from tests.wire.dialects import AnthropicSpeech, Call, OpenAISpeech, Sample
+from tests.wire.dialects import Call, Sample
 from tests.wire.dialects import encode as encode_json
+from tests.wire.speeches.chat_completions import OpenAISpeech
+from tests.wire.speeches.messages import AnthropicSpeech
 
 GPT = vendor_target(OPENAI, "openai", "gpt-4o")
 TARGETS = {

@@ -40,7 +40,7 @@ from tests.wire.adapters import (
 )
 from tests.wire.dialects import HELLO, MODEL, Sample
 from tests.wire.dialects import encode as encode_json
-from tests.wire.responses_speech import ResponsesSpeech
+from tests.wire.speeches.responses import ResponsesSpeech
 
 ASKED = ChatConfig(logprobs=True, top_logprobs=2)
 USER = ChatMessage(role="user", content="Hello")

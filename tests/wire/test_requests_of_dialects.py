@@ -20,7 +20,8 @@ from services.shared.errors import PreconditionFailed
 from tests.rows import for_each
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, event_stream
 from tests.wire.adapters import JSON, talk
-from tests.wire.dialects import HELLO, OpenAISpeech, encode
+from tests.wire.dialects import HELLO, encode
+from tests.wire.speeches.chat_completions import OpenAISpeech
 
 SPEECH = OpenAISpeech()
 

@@ -13,7 +13,7 @@ from services.models.providers.chat import chat
 from tests.scripted_upstream import answer, event, event_stream
 from tests.wire.adapters import CANARY, JSON, Subject, Verb, both_verbs, every_responses_like, serve, talk
 from tests.wire.dialects import HELLO, MODEL, Call, Sample, encode
-from tests.wire.responses_speech import ENCRYPTED, ResponsesSpeech, written
+from tests.wire.speeches.responses import ENCRYPTED, ResponsesSpeech, written
 
 
 def states(response: models_pb2.ChatResponse) -> list[bytes]:

@@ -19,8 +19,9 @@ from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
 from tests.rows import for_each
 from tests.wire.adapters import ADAPTERS, Adapter, every_dialect
-from tests.wire.dialects import SIGNATURE, AnthropicSpeech, Call, OpenAISpeech, Sample, Speech
+from tests.wire.dialects import Call, Sample, Speech
 from tests.wire.dialects import encode as encode_json
+from tests.wire.speeches.messages import SIGNATURE, AnthropicSpeech
 
 TARGETS = {adapter.name: adapter.target("http://127.0.0.1:9") for adapter in ADAPTERS}
 
@@ -109,43 +110,9 @@ def test_an_answer_goes_back_as_it_came(adapter: Adapter) -> None:
         whole, streamed = read_whole(target, speech, sample), read_stream(target, speech, sample)
         assert streamed == whole
         body = sent(target, history_after(whole))
-        assert returned(body, speech) == expected(sample, speech)
+        assert speech.returned(body) == speech.expected(sample)
 
     check()
-
-
-def returned(body: Any, speech: Speech) -> Any:
-    """The answer's part of the next request."""
-    if isinstance(speech, AnthropicSpeech):
-        return body["messages"][1]["content"]
-    if isinstance(speech, OpenAISpeech):
-        message = dict(body["messages"][1])
-        return message.pop("role"), message.pop("content"), message
-    mine = [item for item in body["input"] if item.get("role") != "user"]
-    return [item for item in mine if item.get("type") != "function_call_output"]
-
-
-def expected(sample: Sample, speech: Speech) -> Any:
-    """The same as the provider wrote it, as far as its dialect takes it back."""
-    if isinstance(speech, AnthropicSpeech):
-        return json.loads(encode_json(speech.body(sample)))["content"]
-    if isinstance(speech, OpenAISpeech):
-        calls = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in sample.calls
-        ]
-        beside = {speech.reasoning_field: "".join(sample.reasoning)} if sample.reasoning else {}
-        return "assistant", "".join(sample.text) or None, beside | ({"tool_calls": calls} if calls else {})
-    items = json.loads(encode_json(speech.body(sample)))["output"]
-    # Behind reasoning every item goes back just as it came: the vendor ties them together by their ids.
-    return items if sample.reasoning else [plain_item(item) for item in items]
-
-
-def plain_item(item: dict[str, Any]) -> dict[str, Any]:
-    """An output item in the shortest form that Responses takes back."""
-    if item["type"] == "message":
-        return {"type": "message", "role": "assistant", "content": "".join(part["text"] for part in item["content"])}
-    return {name: item[name] for name in ("type", "call_id", "name", "arguments")}
 
 
 @every_dialect

@@ -25,7 +25,9 @@ from services.models.providers.chat import chat
 from services.models.settings import Settings
 from services.models.transport.client import HttpClient
 from tests.scripted_upstream import Received, ScriptedUpstream, json_answer
-from tests.wire.dialects import HELLO, AnthropicSpeech, OpenAISpeech
+from tests.wire.dialects import HELLO
+from tests.wire.speeches.chat_completions import OpenAISpeech
+from tests.wire.speeches.messages import AnthropicSpeech
 from tests.wire.vendor_types import plain
 
 ENVIRONMENT = {

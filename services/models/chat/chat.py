@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
-from services.models.chat.ending import RunningChat, record_usage
+from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
+from services.models.providers.call_record import log_target, log_usage
 from services.models.providers.chat import chat, chat_stream
-from services.models.providers.host_disclosure import HostDisclosure
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
@@ -44,12 +44,12 @@ class ChatService:
 
     async def answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
-        async with self._begin(request, call) as running:
+        async with await self._begin(request, call) as running:
             response = await chat(
                 self._transports.of(running.target.untrusted),
                 running.target,
                 running.conversation,
-                interrupted=functools.partial(record_usage, call),
+                interrupted=functools.partial(log_usage, call),
                 reservation=call.reservation,
             )
             await running.complete(response)
@@ -57,12 +57,12 @@ class ChatService:
 
     async def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
         """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
-        async with self._begin(request, call) as running:
+        async with await self._begin(request, call) as running:
             chunks = chat_stream(
                 self._transports.of(running.target.untrusted),
                 running.target,
                 running.conversation,
-                interrupted=functools.partial(record_usage, call),
+                interrupted=functools.partial(log_usage, call),
                 reservation=call.reservation,
             )
             async with contextlib.aclosing(chunks):
@@ -81,14 +81,12 @@ class ChatService:
         work = prompted.conversation.work()
         return await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
 
-    @contextlib.asynccontextmanager
-    async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[RunningChat]:
-        """Prepares a chat for its exchange. Its turn in the session ends with the block."""
+    async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> RunningChat:
+        """Prepares a chat for its exchange."""
         prompted = await self._prepare(request, call)
         target = self._resolve(prompted.conversation.request, call)
-        with HostDisclosure(target, to_stranger=self._trust.is_stranger(call)):
-            async with self._turns.open(prompted.conversation, call) as turn:
-                yield RunningChat(prompted, target, turn, call)
+        turn = self._turns.open(prompted.conversation, call)
+        return RunningChat(prompted, target, turn, call, by_stranger=self._trust.is_stranger(call))
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
@@ -103,8 +101,5 @@ class ChatService:
 
     def _resolve(self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False) -> Target:
         target = self._router.resolve(request.model, for_preview=for_preview)
-        call.log_fields["provider"] = target.provider
-        call.log_fields["upstream_model"] = target.model
-        if target.registered_model:
-            call.log_fields["registered_model"] = target.registered_model
+        log_target(call, target)
         return target

@@ -12,7 +12,7 @@ from services.models.catalog.listings import MAX_SERVED_NAMES
 from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.transport.api_roots import normalize_base_url
 from services.models.transport.base_urls import base_url_problem
-from services.models.validation.extra_body import reserved_in
+from services.models.validation.extra_body import reserved_members_in
 from services.models.validation.fields import line_problem, raise_if_invalid
 from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS
 from services.models.validation.request import EFFORT
@@ -103,16 +103,17 @@ def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[Fi
     problem = line_problem(request.provider, MAX_PROVIDER_LENGTH)
     if problem or not request.provider.isprintable():
         yield FieldViolation("provider", problem or "contains characters that cannot be shown")
-    problem = _problem_with_options(request.default_options_json) if request.default_options_json else None
+    problem = _problem_with_options(request) if request.default_options_json else None
     if problem:
         yield FieldViolation("default_options_json", problem)
 
 
-def _problem_with_options(text: str) -> str | None:
-    problem = json_text.object_problem(text, MAX_OPTIONS_LENGTH)
-    if problem:
+def _problem_with_options(request: models_pb2.RegisterModelRequest) -> str | None:
+    problem = json_text.object_problem(request.default_options_json, MAX_OPTIONS_LENGTH)
+    adapter_type = ADAPTER_TYPES.get(request.adapter_type)
+    if problem or adapter_type is None:
         return problem
-    reserved = reserved_in(json_text.raw_members(text))
+    reserved = reserved_members_in(request.default_options_json, adapter_type.dialect.reserved_members)
     return f"must not set {', '.join(reserved)}: each request says them itself" if reserved else None
 
 

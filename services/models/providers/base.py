@@ -18,7 +18,7 @@ What a dialect promises:
   * A provider's own text leaves the adapter in an error only as `Fault.message`, which is made fit to be told.
 
 Adding a provider that speaks a dialect which is already here is a row (a registration); a new dialect is a package
-beside `openai` and `anthropic`, and a line in the contract suite's list.
+beside `openai` and `anthropic`, and a module in `tests/wire/speeches`.
 """
 
 from __future__ import annotations
@@ -186,6 +186,11 @@ class Dialect(Protocol):
     @property
     def history(self) -> HistoryRules:
         """Its rules for earlier messages."""
+
+    @property
+    def reserved_members(self) -> frozenset[str]:
+        """The members of a body that only the platform writes, those within another as `a.b`: options that set one are
+        refused."""
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         """The dialect of the same provider that carries this conversation: nearly always this one."""

@@ -39,6 +39,9 @@ JSON = {"content-type": "application/json"}
 
 Result = TypeVar("Result")
 
+ReadFault = Callable[[int, bytes], Fault]
+"""Reads the fault in a refusal of a status, by its body."""
+
 
 class Head(Protocol):
     """Status and header fields of a response."""
@@ -54,10 +57,17 @@ class Exchange:
     """One exchange with the provider of a target, for the length of a block.
 
     Every error that leaves the block names the provider and how far the answer had come, and for the log the host.
-    `reservation` is the memory of the request; it shrinks as its copies are released.
+    `reservation` is the memory of the request; it shrinks as its copies are released. `read_fault` reads the fault in
+    the body of a refusal, for a verb that is not refused as the chats of the target's dialect are.
     """
 
-    def __init__(self, transport: Transport, target: Target, reservation: Reservation | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        target: Target,
+        reservation: Reservation | None = None,
+        read_fault: ReadFault | None = None,
+    ) -> None:
         self.held = PROCESS_ANSWERS.begin()
         """The memory that the response takes."""
         self.chunks_sent = 0
@@ -67,7 +77,9 @@ class Exchange:
         self._transport = transport
         self._target = target
         self._reservation = reservation
-        self._stack = contextlib.AsyncExitStack()
+        self._read_fault = read_fault or target.dialect.fault
+        self._stack: contextlib.AsyncExitStack | None = None
+        """The response that is open."""
         if reservation:
             reservation.shrink_to(ENCODED_COPIES)
 
@@ -78,7 +90,8 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._stack.__aexit__(kind, error, trace)
+            if self._stack:
+                await self._stack.__aexit__(kind, error, trace)
         finally:
             self.held.__exit__()
             if isinstance(error, PlatformError):
@@ -103,15 +116,15 @@ class Exchange:
         """
         payload, headers = self._take_payload(request), self._headers(request)
         search = RootSearch(self._target.api_roots, request.path)
+        stack = self._stack = contextlib.AsyncExitStack()
         while True:
-            opened = self._transport.stream(search.url, headers, payload)
-            response = await self._stack.enter_async_context(opened)
+            response = await stack.enter_async_context(self._transport.stream(search.url, headers, payload))
             if response.status in SUCCESSES:
                 search.confirm()
                 self._keep_parsed_form()
                 return response
             await self._try_next_root(search, payload, response, await response.read_start())
-            await self._stack.aclose()
+            await stack.aclose()
 
     async def read(self, head: Head, body: bytes, read: Callable[[bytes], Result]) -> Result:
         """Reads the body of a success with `read`. A Fault that it raises becomes the provider's error."""
@@ -152,7 +165,7 @@ class Exchange:
     async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
         """Returns if the request is to be sent to the next root: nothing is at the path below this one, so no answer
         has begun. Raises the refusal otherwise."""
-        fault = await run_in_thread_if_large(decoding_work(body), self._target.dialect.fault, head.status, body)
+        fault = await run_in_thread_if_large(decoding_work(body), self._read_fault, head.status, body)
         if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
             search.confirm()
             raise self.error(fault, head)

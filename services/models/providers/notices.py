@@ -13,7 +13,7 @@ def notice(code: str, field: str, message: str) -> models_pb2.Notice:
 
 
 def dropped(field: str, message: str) -> models_pb2.Notice:
-    """A notice that `field` was not sent. STRICT refuses what it tells of; see `encoding`."""
+    """A notice that `field` was not sent. STRICT refuses what it tells of; see `requests.policy`."""
     return notice("PARAMETER_DROPPED", field, message)
 
 

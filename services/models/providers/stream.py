@@ -91,7 +91,11 @@ class StreamReader:
         """
         if self._error:
             raise self._error
-        self._begin_to_wait()
+        # As late as now: the caller may have taken long over the last chunks.
+        if self._has_come:
+            self._content_due = self._now() + self._timeouts.content
+        if self.state == "usage":
+            self._usage_due = self._usage_due or self._now() + self._timeouts.usage
         decoder = self.decoder
         while not decoder.ended:
             data = await (self._read_usage(self._usage_due) if self._usage_due else self._response.read())
@@ -130,15 +134,6 @@ class StreamReader:
 
     # ------------------------------------------------------------------------------------------- steps of a read
 
-    def _begin_to_wait(self) -> None:
-        """Sets when the next read is due, as late as now: the caller may have taken long over the last chunks."""
-        if self.state == "usage":
-            self._usage_due = self._usage_due or self._now() + self._timeouts.usage
-            return
-        self._usage_due = None
-        if self._has_come:
-            self._content_due = self._now() + self._timeouts.content
-
     async def _read_usage(self, due: float) -> bytes:
         try:
             async with asyncio.timeout_at(due):
@@ -168,20 +163,23 @@ class StreamReader:
         decoder = self.decoder
         chunks = decoder.answer.drain_chunks()
         self._has_come = bool(chunks)
-        self.state = "ended" if decoder.ended else "usage" if decoder.awaits_usage else "content"
+        if decoder.awaits_usage and not decoder.ended:
+            self.state = "usage"
+        else:
+            self.state = "ended" if decoder.ended else "content"
+            self._usage_due = None
         if self._error is None:
-            self._error = self._excess(decoder.answer.characters)
+            self._check_limits(decoder.answer.characters)
         if self._error:
             self.state = "failed"
         return chunks
 
-    def _excess(self, characters: int) -> PlatformError | None:
-        """The error of a stream that is too long, or has said nothing for too long."""
-        if not self._has_come and self.state == "content" and self._now() > self._content_due:
-            return self._exchange.error(Fault("UPSTREAM_IDLE"))
+    def _check_limits(self, characters: int) -> None:
+        """Fails a stream that is too long, or has said nothing for too long."""
         if self._size > MAX_STREAM_BYTES or self._events > MAX_EVENTS or characters > MAX_CHARACTERS:
-            return self._exchange.error(Fault("OUTPUT_LIMIT"))
-        return None
+            self._error = self._exchange.error(Fault("OUTPUT_LIMIT"))
+        elif not self._has_come and self.state == "content" and self._now() > self._content_due:
+            self._error = self._exchange.error(Fault("UPSTREAM_IDLE"))
 
     def _failure(self, problem: Fault | RecursionError) -> PlatformError:
         # JSON may be nested so deep that it could only just be read, and cannot be written again.

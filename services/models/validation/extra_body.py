@@ -1,4 +1,4 @@
-"""Validation of provider options: JSON objects without the members that the platform writes."""
+"""Validation of provider options, and the members of a body that they may not set."""
 
 from __future__ import annotations
 
@@ -7,31 +7,55 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+import msgspec
+
 from services.models.validation.fields import shorten
 from services.models.validation.limits import MAX_OPTIONS, MAX_SCHEMA_LENGTH
 from services.shared.errors import FieldViolation
-from services.shared.json_text import object_problem, raw_members
+from services.shared.json_text import is_object, object_problem, raw_members
 
 _NO_LETTERS = re.compile(r"[\W_]+")
 
-RESERVED = frozenset(
-    {
-        "model",
-        "messages",
-        "input",
-        "instructions",
-        "previous_response_id",
-        "conversation",
-        "system",
-        "stream",
-        "background",
-        "n",
-    }
-)
-"""Members that only the platform writes: they would change the question, or ask for several or deferred answers."""
+
+def reserved_members_in(options_json: str, reserved: frozenset[str]) -> list[str]:
+    """The `reserved` members that a JSON object sets; those of objects within it are named by their path, as `a.b`.
+
+    Raises Malformed for JSON that is no object.
+    """
+    return list(_reserved_members_in(raw_members(options_json), reserved))
 
 
-def reserved_in(names: Iterable[str], reserved: frozenset[str] = RESERVED) -> list[str]:
+def _reserved_members_in(members: Mapping[str, msgspec.Raw], reserved: frozenset[str]) -> Iterator[str]:
+    yield from reserved_in(members, _whole(reserved))
+    for parent in _parents(reserved):
+        within = _within(parent, reserved)
+        for member, value in members.items():
+            text = bytes(value).decode()
+            if reserved_in([member], frozenset({parent})) and is_object(text):
+                yield from (f"{parent}.{path}" for path in _reserved_members_in(raw_members(text), within))
+
+
+# Cached for the few sets of the platform.
+
+
+@functools.cache
+def _whole(reserved: frozenset[str]) -> frozenset[str]:
+    """The members that are reserved themselves."""
+    return frozenset(path for path in reserved if "." not in path)
+
+
+@functools.cache
+def _parents(reserved: frozenset[str]) -> Sequence[str]:
+    """The members that have reserved ones within them."""
+    return sorted({path.partition(".")[0] for path in reserved - _whole(reserved)})
+
+
+@functools.cache
+def _within(parent: str, reserved: frozenset[str]) -> frozenset[str]:
+    return frozenset(path.removeprefix(f"{parent}.") for path in reserved if path.startswith(f"{parent}."))
+
+
+def reserved_in(names: Iterable[str], reserved: frozenset[str]) -> list[str]:
     """The `reserved` names that a server may read one of `names` as.
 
     Many servers ignore case, as Go's encoding/json does, some ignore `_` and `-`, and in C a name may end at a NUL.
@@ -55,15 +79,11 @@ def options_violations(options: Mapping[str, str]) -> Iterator[FieldViolation]:
     if len(options) > MAX_OPTIONS:
         yield FieldViolation("provider_options_json", f"holds more than {MAX_OPTIONS} entries")
     for provider, value in islice(options.items(), MAX_OPTIONS):
-        yield from _violations(f"provider_options_json[{shorten(provider)}]", value)
+        problem = object_problem(value, MAX_SCHEMA_LENGTH)
+        if problem:
+            yield FieldViolation(options_field(provider), problem)
 
 
-def _violations(path: str, options: str) -> Iterator[FieldViolation]:
-    problem = object_problem(options, MAX_SCHEMA_LENGTH) or _members_problem(options)
-    if problem:
-        yield FieldViolation(path, problem)
-
-
-def _members_problem(options: str) -> str | None:
-    reserved = reserved_in(raw_members(options))
-    return f"must not set {', '.join(reserved)}: the request itself says them" if reserved else None
+def options_field(provider: str) -> str:
+    """The path of a provider's options in a request."""
+    return f"provider_options_json[{shorten(provider)}]"

@@ -67,8 +67,6 @@ class Answer:
         self.tool_names: Mapping[str, str] = {}
         """The caller's name for each tool that the provider knows by another one."""
         self.characters = 0
-        self.text_bytes = 0
-        """UTF-8 bytes of all text that was given out, arguments of tool calls included."""
         self.parts_bytes = 0
         """Bytes of all parts that were given out whole."""
         self.waiting_bytes = 0
@@ -330,7 +328,8 @@ class Answer:
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
-        return estimate_tokens(self.text_bytes + sum(map(text_bytes, self._pending)))
+        told = sum(block.held.utf8_bytes() for block in self._blocks.values())
+        return estimate_tokens(told + sum(map(text_bytes, self._pending)))
 
     def flush(self) -> None:
         """Puts what was added since the last chunk into one, which `drain_chunks` gives."""
@@ -343,7 +342,6 @@ class Answer:
         self._pending.clear()
         self._pending_block = None
         self.characters += len(piece)
-        self.text_bytes += text_bytes(piece)
         block.held.append(piece)
         if block.kind == "text":
             self._emit(models_pb2.ChatChunk(token=piece))

@@ -13,9 +13,12 @@ MAX_WORD_LENGTH = 4096
 def read_object(data: bytes) -> dict[str, Any]:
     """The JSON object in what a provider sent. Raises Fault for anything else."""
     try:
-        return json_text.decode_object(data)
+        value = json_text.decode(data)
     except json_text.Malformed:
         raise Fault("UPSTREAM_PROTOCOL_ERROR") from None
+    if not isinstance(value, dict):
+        raise Fault("UPSTREAM_PROTOCOL_ERROR")
+    return value
 
 
 def read_word(value: Any) -> str:

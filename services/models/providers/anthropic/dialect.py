@@ -15,6 +15,7 @@ from services.models.providers.base import Conversation, Dialect, Encoded, Histo
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
 from services.models.providers.names import ANTHROPIC_NAMES, CallIdRules
+from services.models.providers.requests.options import QUESTION_MEMBERS
 
 API_VERSION = "2023-06-01"
 """The `anthropic-version` that is sent. The newer 2026-10-21 refuses `temperature`, `top_p` and `top_k` outright, even
@@ -26,6 +27,7 @@ class AnthropicDialect:
 
     name = "anthropic"
     history = HistoryRules(CallIdRules(re.compile("[A-Za-z0-9_-]+"), are_unique=True), ANTHROPIC_NAMES)
+    reserved_members = QUESTION_MEMBERS
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return self

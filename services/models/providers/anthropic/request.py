@@ -29,8 +29,6 @@ from services.models.providers.requests.parameters import fit
 from services.models.providers.requests.translation import Translation
 from services.shared import json_text
 
-PROVIDER = "anthropic"
-
 PATH = "/messages"
 
 LONG_ANSWER_TOKENS = 21_333
@@ -74,7 +72,7 @@ class _Encoding:
         if turns.system:
             body["system"] = turns.system
         if turns.container:
-            options = request.provider_options_json.get(PROVIDER, "")
+            options = self._translation.options_json
             body["container"] = as_member(turns.container, target.default_options_json, options)
         for name, value in self._parameters.items():
             body[name] = list(value) if name == "stop_sequences" else value
@@ -84,13 +82,15 @@ class _Encoding:
         if output_config:
             body["output_config"] = output_config
         if request.end_user_id:
-            end_user = fit_end_user(request, MAX_END_USER_LENGTH, "Anthropic", self._translation.notices)
+            max_length = MAX_END_USER_LENGTH if self._translation.adapts else None
+            end_user = fit_end_user(request.end_user_id, max_length, "Anthropic", self._translation.notices)
             body["metadata"] = {"user_id": end_user}
         body["stream"] = True
         if reasoning.max_tokens:
             body["max_tokens"] = reasoning.max_tokens
         self._translation.raise_refusals()
-        self._translation.notices.extend(merge_options(body, request, target.default_options_json, PROVIDER))
+        changes = merge_options(body, target.default_options_json, self._translation.options_json)
+        self._translation.notices.extend(changes)
         # Required, unlike everywhere else.
         body.setdefault("max_tokens", _default_length(target.facts))
         streams = stream or (target.can_stream and _is_long(body["max_tokens"]))

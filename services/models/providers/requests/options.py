@@ -1,4 +1,4 @@
-"""Merges a provider's own options into a request body."""
+"""Options of a provider, merged into a request body."""
 
 from __future__ import annotations
 
@@ -13,9 +13,29 @@ from services.shared.json_text import encode, is_object, raw_members
 
 STREAM_OPTIONS = "stream_options"
 
+QUESTION_MEMBERS = frozenset(
+    {
+        "model",
+        "messages",
+        "input",
+        "instructions",
+        "previous_response_id",
+        "conversation",
+        "system",
+        "stream",
+        "background",
+        "n",
+    }
+)
+"""The members by which OpenAI's and Anthropic's dialects say the question, or ask for several or deferred answers.
 
-def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, defaults_json: str, provider: str) -> Notices:
-    """Puts a registration's defaults under the body, and the request's options for `provider` over it.
+Many servers translate one of these dialects into another, so each of them reserves all.
+"""
+
+
+def merge_options(body: dict[str, Any], defaults_json: str, options_json: str) -> Notices:
+    """Puts a registration's defaults under the body, and the request's options for its provider over it; an empty text
+    stands for none.
 
     Members of the body that are objects themselves are merged too: one that the platform writes in part (such as
     Anthropic's `output_config`, for the response format) keeps its part. Lists that the platform writes (`tools`,
@@ -34,13 +54,11 @@ def merge_options(body: dict[str, Any], request: models_pb2.ChatRequest, default
                     taken_out.append(name)
             else:
                 body[name] = _laid_under(value, body[name]) if name in body else value
-    if request.provider_options_json:
-        options = request.provider_options_json.get(provider)
-        if options:
-            for name, value in raw_members(options).items():
-                under = body.get(name)
-                # A list that the platform writes is a `list`; one of the defaults is raw, and gives way.
-                body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
+    if options_json:
+        for name, value in raw_members(options_json).items():
+            under = body.get(name)
+            # A list that the platform writes is a `list`; one of the defaults is raw, and gives way.
+            body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
     return [_taken_out(name) for name in taken_out if name not in body]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.notices import Notices, changed, dropped, notice
+from services.models.validation.extra_body import options_field, reserved_members_in
 from services.shared.errors import FieldViolation, InvalidRequest
 
 
@@ -28,6 +29,16 @@ class Translation:
         """Whether what the model is known not to take is changed, rather than sent for the provider to judge."""
         return self.request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
 
+    @property
+    def options_json(self) -> str:
+        """The request's own options for this provider, a JSON object; empty without any."""
+        return self.request.provider_options_json.get(self.target.dialect.name, "")
+
+    @property
+    def options_field(self) -> str:
+        """The path of these options."""
+        return options_field(self.target.dialect.name)
+
     def tell(self, code: str, path: str, message: str) -> None:
         """Adds a notice."""
         self.notices.append(notice(code, path, message))
@@ -45,8 +56,16 @@ class Translation:
         self.violations.append(FieldViolation(path, problem))
 
     def raise_refusals(self) -> None:
-        """Raises InvalidRequest naming every field that was refused, if any was."""
+        """Raises InvalidRequest naming every field that was refused, if any was; options with reserved members are."""
+        self._refuse_reserved_options()
         if self.violations:
             first, more = self.violations[0], len(self.violations) - 1
             suffix = f" (and {more} more)" if more else ""
             raise InvalidRequest(f"{first.field}: {first.description}{suffix}", violations=self.violations)
+
+    def _refuse_reserved_options(self) -> None:
+        if not self.options_json:
+            return
+        reserved = reserved_members_in(self.options_json, self.target.dialect.reserved_members)
+        if reserved:
+            self.refuse(self.options_field, f"must not set {', '.join(reserved)}: the request itself says them")

@@ -13,10 +13,13 @@ from services.models.providers.openai.chat_completions.request import encode_req
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
 from services.models.providers.openai.common.traits import Traits
+from services.models.providers.requests.options import QUESTION_MEMBERS
 
 
 class ChatCompletionsDialect:
     """Chat Completions, as the servers of some traits speak it."""
+
+    reserved_members = QUESTION_MEMBERS
 
     def __init__(self, traits: Traits) -> None:
         self.name = traits.name

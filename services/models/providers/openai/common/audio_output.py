@@ -14,15 +14,13 @@ MODALITIES, SETTINGS = frozenset({"modalities"}), frozenset({"audio"})
 
 def refuse_audio(translation: OpenAITranslation) -> None:
     """Refuses options of the caller's that ask for sound."""
-    name = translation.traits.name
-    options = translation.request.provider_options_json.get(name)
-    if not options:
+    if not translation.options_json:
         return
-    members = json_text.raw_members(options)
+    members = json_text.raw_members(translation.options_json)
     if not reserved_in(members, SETTINGS | MODALITIES):
         return
     for member, value in members.items():
         asks = reserved_in([member], SETTINGS) and bytes(value) != b"null"
         if asks or (reserved_in([member], MODALITIES) and b"audio" in bytes(value).lower()):
             problem = f"{member} asks for sound, which no answer passes on; leave it out"
-            translation.refuse(f"provider_options_json[{name}]", problem)
+            translation.refuse(translation.options_field, problem)

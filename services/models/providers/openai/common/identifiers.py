@@ -11,9 +11,9 @@ def encode_identifiers(translation: OpenAITranslation) -> dict[str, str]:
     request, traits = translation.request, translation.traits
     identifiers: dict[str, str] = {}
     if request.end_user_id:
-        identifiers[traits.end_user_member] = fit_end_user(
-            request, traits.max_end_user_length, traits.title, translation.notices
-        )
+        max_length = traits.max_end_user_length if translation.adapts else None
+        end_user = fit_end_user(request.end_user_id, max_length, traits.title, translation.notices)
+        identifiers[traits.end_user_member] = end_user
     if request.prompt_cache_key and traits.takes_cache_key:
         identifiers["prompt_cache_key"] = request.prompt_cache_key
     return identifiers

@@ -16,6 +16,7 @@ from services.models.providers.openai.common.traits import OPENAI_TRAITS
 from services.models.providers.openai.responses.request import encode_request
 from services.models.providers.openai.responses.response import read_answer
 from services.models.providers.openai.responses.stream import ResponseDecoder
+from services.models.providers.requests.options import QUESTION_MEMBERS
 
 
 class OpenAIResponsesDialect:
@@ -23,6 +24,7 @@ class OpenAIResponsesDialect:
 
     name = OPENAI_TRAITS.name
     history = HistoryRules(CallIdRules(re.compile("(?s).{1,64}")), OPENAI_NAMES, object_arguments=False)
+    reserved_members = QUESTION_MEMBERS
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return self

@@ -64,7 +64,7 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
         body["stream"] = True
     refuse_audio(translation)
     translation.raise_refusals()
-    translation.notices.extend(merge_options(body, request, target.default_options_json, traits.name))
+    translation.notices.extend(merge_options(body, target.default_options_json, translation.options_json))
     respell_effort(body)
     return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -9,13 +10,16 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from services.models.providers.base import Target
+from services.models.providers.dialects import OPENAI_RESPONSES
 from tests.scripted_upstream import event
-from tests.wire.dialects import ANSWER_ID, MODEL, USAGE, Call, Sample, Usage
+from tests.wire.adapter import Adapter, vendor_target
+from tests.wire.dialects import ANSWER_ID, MODEL, USAGE, Call, Sample, Speech, Usage, encode
 
 ENCRYPTED = "gAAAAB-encrypted"
 
 
-class ResponsesSpeech:
+class ResponsesSpeech(Speech):
     """Responses. An item is written alike in both verbs: what comes back of it must be the same bytes."""
 
     finish_reasons: ClassVar[dict[str, str]] = {
@@ -24,7 +28,7 @@ class ResponsesSpeech:
         "content_filter": "content_filter",
         "a_new_word": "other",
     }
-    ping = ": keep-alive\n\n"
+    terminal_event = event("[DONE]")
 
     def __init__(self) -> None:
         self._numbers: Iterator[int] = itertools.count()
@@ -145,6 +149,18 @@ class ResponsesSpeech:
     def error(self, word: str, message: str) -> dict[str, Any]:
         return {"type": "error", "code": word, "message": message, "param": None, "sequence_number": 9}
 
+    def path(self, model: str, *, stream: bool) -> str:
+        return "/responses"
+
+    def returned(self, body: Any) -> Any:
+        mine = [item for item in body["input"] if item.get("role") != "user"]
+        return [item for item in mine if item.get("type") != "function_call_output"]
+
+    def expected(self, sample: Sample) -> Any:
+        items = json.loads(encode(self.body(sample)))["output"]
+        # Behind reasoning every item goes back just as it came: the vendor ties them together by their ids.
+        return items if sample.reasoning else [_plain_item(item) for item in items]
+
     def _created(self) -> list[str]:
         self._numbers = itertools.count()
         response = self._head() | {"status": "in_progress", "error": None, "incomplete_details": None}
@@ -188,6 +204,13 @@ class ResponsesSpeech:
         }
 
 
+def _plain_item(item: dict[str, Any]) -> dict[str, Any]:
+    """An output item in the shortest form that Responses takes back."""
+    if item["type"] == "message":
+        return {"type": "message", "role": "assistant", "content": "".join(part["text"] for part in item["content"])}
+    return {name: item[name] for name in ("type", "call_id", "name", "arguments")}
+
+
 def _place(index: int) -> dict[str, Any]:
     return {"item_id": "msg_1", "output_index": index, "content_index": 0}
 
@@ -211,3 +234,10 @@ def responses_usage(usage: Usage) -> dict[str, Any]:
     if usage.thought is not None:
         told["output_tokens_details"] = {"reasoning_tokens": usage.thought}
     return told
+
+
+def responses_target(url: str) -> Target:
+    return dataclasses.replace(vendor_target("openai", "gpt-5.1")(url), dialect=OPENAI_RESPONSES)
+
+
+ADAPTERS = [Adapter("openai-responses", "openai", ResponsesSpeech(), responses_target, stands_for_dialect=True)]
