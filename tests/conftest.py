@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 
@@ -20,6 +21,14 @@ from tests.support.postgresql import PostgreSQLServer, running_postgresql
 # Before anything imports grpc: its handlers of fork(2) can crash the child before it becomes another program:
 # PostgreSQL's, for one, which is started as another user and so not by vfork(2). No test goes on in a forked child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# Hundreds of processes would compile all that they import, each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# The machine's own authorities are nothing to the tests, and a service reads them at each start.
+for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(variable, None)
 
 # How long one example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -290,14 +290,13 @@ def test_an_answer_whose_session_was_lost_meanwhile_is_given_with_a_warning(
         assert "SESSION_APPEND_FAILED" in [notice.code for notice in stream.response.warnings]
 
 
-def test_a_turn_of_a_killed_model_service_leaves_nothing_and_blocks_its_session_for_a_lease_only(
+def test_a_turn_of_a_killed_model_service_leaves_nothing_but_its_lease(
     platform: Platform, upstream: Upstream, session_id: str
 ) -> None:
     upstream.server.play(event_stream(delta("po"), upstream.gate(), delta("ng"), *ending()))
     with GenAIPlatform(platform.address) as client:
         with client.models.chat_stream(turn(session_id, "lost")) as stream:
             next(stream)
-            begun = time.monotonic()
             platform.services["models"].kill()
             with pytest.raises(Unavailable):
                 list(stream)
@@ -306,6 +305,4 @@ def test_a_turn_of_a_killed_model_service_leaves_nothing_and_blocks_its_session_
         with pytest.raises(Conflict) as raised:
             client.models.chat(turn(session_id))
         assert raised.value.reason == "SESSION_BUSY"
-        first_success(lambda: client.models.chat(turn(session_id)), 15)
-        assert time.monotonic() - begun < 12
-        assert said_in(client, session_id) == ["ping", "pong"]
+        assert said_in(client, session_id) == []

@@ -35,6 +35,7 @@ from tests.services.model_registries import (
     new_registry,
     probing_clients,
 )
+from tests.support.databases import provide_behind
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ async def registry(database: Database, board: HealthMonitor) -> ModelRegistry:
 
 
 async def open_database(url: str) -> Database:
+    provide_behind(url, "models")
     return await Database.open(url, MIGRATIONS, LOG)
 
 

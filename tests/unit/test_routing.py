@@ -35,6 +35,7 @@ from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed, StartupError
 from services.shared.logs import open_log
 from tests.rows import for_each
+from tests.support.databases import provide
 
 KEYS = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-ant"}
 LOG = open_log("test", file=io.BytesIO())
@@ -50,6 +51,7 @@ def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
+    provide(tmp_path / "models.db", "models")
     database = await Database.open(sqlite_url(tmp_path, "models"), MIGRATIONS, LOG)
     endpoints = ByTrust(EndpointPolicy(), EndpointPolicy())
     board = HealthMonitor(LOG, ByTrust(*map(open_probing_client, endpoints)))

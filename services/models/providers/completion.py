@@ -9,7 +9,7 @@ from proto import models_pb2
 from services.models.providers.answers.answer import MAX_CHARACTERS, Answer
 from services.models.providers.base import Conversation, Target
 from services.models.providers.errors.faults import Fault, error_for
-from services.models.providers.usage import add_cost, estimate_usage
+from services.models.providers.usage import add_cost_of_answer, estimate_usage
 from services.shared.errors import LimitExceeded
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.offload import run_in_thread_if_large
@@ -81,7 +81,7 @@ class Completion:
         elif answer.has_begun and not answer.usage.completion_tokens:
             # Something was written, which costs something.
             answer.counts_agree = False
-        add_cost(answer.usage, answer, self._target)
+        add_cost_of_answer(answer.usage, answer, self._target)
         if self._conversation.request.config.logprobs and not answer.has_logprobs:
             self._warn_of_missing_logprobs(answer)
         if answer.characters > MAX_CHARACTERS:

@@ -13,7 +13,7 @@ def notice(code: str, field: str, message: str) -> models_pb2.Notice:
 
 
 def dropped(field: str, message: str) -> models_pb2.Notice:
-    """A notice that `field` was not sent. STRICT refuses it; see `encoding`."""
+    """A notice that `field` was not sent. STRICT refuses it; see `requests.policy`."""
     return notice("PARAMETER_DROPPED", field, message)
 
 
