@@ -11,8 +11,8 @@ SCALE = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """OpenAI's words, the weakest first."""
 
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 20_480, "max": 24_576}
-"""The efforts but `none`, the weakest first, with the budget of each: it leaves every model that takes a budget the room
-for an answer."""
+"""The efforts but `none`, the weakest first, each with its budget. All leave a model that takes a budget room for an
+answer."""
 
 
 def nearest_effort(effort: str, taken: Sequence[str]) -> str | None:
