@@ -12,14 +12,9 @@ from typing import Any, NamedTuple
 from proto import models_pb2
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 from services.models.providers.notices import changed, dropped
+from services.models.providers.requests.efforts import BUDGETS
 from services.models.providers.requests.parameters import NEUTRAL
 from services.models.providers.requests.translation import Translation
-
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 20_480, "max": 24_576}
-"""The efforts, the weakest first, and the budget that each stands for where there is only the other form.
-
-The provider states no such numbers; these leave every model that takes a budget the room for an answer.
-"""
 
 MIN_BUDGET = 1024
 ROOM_FOR_AN_ANSWER = 4096

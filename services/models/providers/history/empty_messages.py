@@ -13,6 +13,7 @@ from services.models.providers.history.tool_turns import PlacedMessage
 from services.models.providers.notices import Notices, notice
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import is_wrapped
+from services.models.providers.state.opaque_state import is_made_by
 
 NO_ANSWER = "(no answer)"
 
@@ -51,8 +52,7 @@ def _says_something(part: models_pb2.ContentPart, state_owner: str) -> bool:
     if kind in ("tool_call", "media"):
         return True
     # A block or an item of the provider's own is content; members of a message are not.
-    is_own = part.HasField("provider_state") and part.provider_state.provider == state_owner
-    return is_own and not is_wrapped(part) and container_in(part) is None
+    return is_made_by(state_owner, part) and not is_wrapped(part) and container_in(part) is None
 
 
 def _is_needed(messages: Sequence[PlacedMessage], place: int) -> bool:

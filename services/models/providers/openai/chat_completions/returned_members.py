@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from proto import models_pb2
-from services.models.providers.base import HISTORY_FIELD
 from services.models.providers.openai.common.opaque_items import is_represented_by_part, owned_item
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.provider_state import refuse_forged_state
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import KeptMembers, is_wrapped, members_in
-from services.models.providers.state.opaque_state import NOT_OWN
+from services.models.providers.state.opaque_state import is_made_by
 
 
 class Call(NamedTuple):
@@ -54,11 +54,11 @@ class Returned:
     def _own_members(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
         """The members that this server attached to a part. Forged ones are refused; in a session's history they are
         left out."""
-        if not is_wrapped(part) or part.provider_state.provider != self._translation.target.state_owner:
+        if not is_wrapped(part) or not is_made_by(self._translation.target.state_owner, part):
             return None
         kept = members_in(part)
-        if kept is None and not path.startswith(HISTORY_FIELD):
-            self._translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+        if kept is None:
+            refuse_forged_state(path, self._translation)
         return kept
 
     def _warn_of_loss(self, path: str, part: models_pb2.ContentPart) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.models.providers.openai.common.efforts import effort_of_budget, nearest_effort
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.efforts import effort_of_budget, nearest_effort
 from services.models.providers.requests.parameters import NEUTRAL
 
 

@@ -11,9 +11,7 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.base import HISTORY_FIELD
 from services.models.providers.openai.common.cache import refuse_breakpoint
-from services.models.providers.openai.common.content import PlacedPart, place
 from services.models.providers.openai.common.opaque_items import (
     accepts_items,
     has_owned_item,
@@ -21,8 +19,9 @@ from services.models.providers.openai.common.opaque_items import (
     owned_item,
 )
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.parts import PlacedPart, place
+from services.models.providers.requests.provider_state import refuse_forged_state
 from services.models.providers.state.container_state import container_in
-from services.models.providers.state.opaque_state import NOT_OWN
 
 Item = Any
 """An item: a dict to encode, or raw JSON to embed."""
@@ -88,8 +87,8 @@ def _returned_items(
 def _own_item(path: str, part: models_pb2.ContentPart, translation: OpenAITranslation) -> bytes:
     """The item of a part that OpenAI made. What only says so is refused; in a session's history it is lost."""
     item = owned_item(part, translation.target)
-    if not item and has_owned_item(part, translation.target) and not path.startswith(HISTORY_FIELD):
-        translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+    if not item and has_owned_item(part, translation.target):
+        refuse_forged_state(path, translation)
     return item
 
 
