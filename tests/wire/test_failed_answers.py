@@ -13,10 +13,12 @@ from tests.rows import row
 from tests.scripted_upstream import Ending, Pause, Step, answer, event, event_stream
 from tests.wire.adapters import (
     JSON,
+    OPENAI_LIKE,
     Subject,
     Verb,
     both_verbs,
     check_chunks,
+    each_of,
     every_adapter,
     every_anthropic_like,
     every_openai_like,
@@ -24,6 +26,9 @@ from tests.wire.adapters import (
     serve,
 )
 from tests.wire.dialects import HELLO, Sample, encode
+
+one_openai_like = each_of(OPENAI_LIKE[:1])
+"""Of time limits, which all have alike."""
 
 PATIENT = StreamTimeouts(content=20, usage=0.05)
 IMPATIENT = StreamTimeouts(content=0.5, usage=0.05)
@@ -242,7 +247,7 @@ def with_finish(subject: Subject, text: str) -> str:
     return str(subject.speech.delta({"content": text}, "stop"))
 
 
-@every_openai_like
+@one_openai_like
 async def test_content_behind_a_finish_reason_is_content(subject: Subject) -> None:
     """Gateways put one on their first chunk, or on every one; however long the next takes."""
     late, done = Pause(0.15), event("[DONE]")
