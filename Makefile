@@ -20,7 +20,7 @@ SOURCES := services genai_platform examples tests benchmarks docs requirements t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short lock sbom clean
+.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short mutation lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ fuzz: setup ## Send 100,000 mutated messages, frames, answers, streams and schem
 
 fuzz-short: setup ## The same with 2,000 each
 	$(BIN)/python -m tests.fuzz --count 2000 $(FUZZ)
+
+mutation: setup ## Break lines of the code, one at a time, and see whether a test fails; MUTATION="--group stores" for some
+	$(BIN)/python -m tests.mutation $(MUTATION)
 
 lock: $(TOOLS)/.ready ## Lock what pyproject.toml asks for, with hashes; with UPGRADE=yes, raise what it does not pin
 	$(TOOLS)/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)

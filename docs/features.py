@@ -17,9 +17,9 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from docs.answer_features import answer_lines  # noqa: E402
+from docs.dropped_members import dropped_members  # noqa: E402
 from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
-from docs.not_carried import not_carried  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
 from services.models.catalog.vendors import VENDORS  # noqa: E402
 from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
@@ -105,12 +105,12 @@ def page() -> str:
         cells = [outcome(feature, column.target) for column in shown]
         lines.append(f"| {feature.name} | {' | '.join(cells)} |")
     lines += [*error_lines(), *finish_reason_lines(), *answer_lines()]
-    lines += [*not_carried_lines()]
+    lines += [*dropped_member_lines()]
     text = "\n".join(lines) + "\n"
     return text.replace("\n## ", "\n\n## ").replace("\n\n\n", "\n\n")
 
 
-def not_carried_lines() -> Iterator[str]:
+def dropped_member_lines() -> Iterator[str]:
     """What of answers is told in a notice alone."""
     yield from [
         "## Not carried",
@@ -125,7 +125,7 @@ def not_carried_lines() -> Iterator[str]:
         "| | In answers | Notice |",
         "|---|---|---|",
     ]
-    for entry in not_carried():
+    for entry in dropped_members():
         streamed = " (streams only)" if entry.body is None else ""
         yield f"| {entry.dialect} | {entry.name}{streamed} | `{entry.notice}` |"
 

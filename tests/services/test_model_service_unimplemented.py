@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from proto import models_pb2
-from services.models.providers.encoding import CHANGES
+from services.models.providers.requests.policy import CHANGES
 from services.models.validation.request import UNIMPLEMENTED_FIELDS
 from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream

@@ -49,6 +49,7 @@ ROOMS = {
 # The same of the modules and packages of `providers`, in which OpenAI's dialects are packages of their own.
 PROVIDER_ROOMS = {
     "host_disclosure": {"base"},
+    "call_record": {"base", "usage"},
     "dialects": {"anthropic", "openai.select", "openai.chat_completions", "openai.responses", "vllm"},
     "chat": {"answers", "base", "client", "completion", "encoding", "framing", "stream", "usage"},
     "completion": {"answers", "base", "errors", "usage"},
@@ -56,7 +57,7 @@ PROVIDER_ROOMS = {
     "stream": {"answers", "base", "client", "errors", "framing"},
     "client": {"answers", "base", "errors", "http_request"},
     "framing": {"answers", "base", "errors"},
-    "encoding": {"base", "history", "notices", "requests"},
+    "encoding": {"base", "history", "requests"},
     "vllm": {"openai.chat_completions", "openai.common"},
     "openai.select": {"openai.chat_completions", "openai.common", "openai.responses", "base", "requests"},
     "openai.chat_completions": {"openai.common", "answers", "base", "errors", "http_request", "requests", "state"},

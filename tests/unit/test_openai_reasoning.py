@@ -12,7 +12,7 @@ from proto.models_pb2 import ChatConfig, ReasoningConfig
 from services.models.providers.base import Target
 from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai.common.efforts import SCALE, effort_of_budget, nearest_effort
+from services.models.providers.requests.efforts import SCALE, effort_of_budget, nearest_effort
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
 from tests.unit.openai_bodies import COMPATIBLE, GPT_4O, ON_VLLM, encode, openai_target, own_target, told

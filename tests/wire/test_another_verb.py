@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -53,7 +54,7 @@ async def test_answer_is_what_the_verb_reads(
     target = adapter.target(upstream.url)
     assert await count_tokens(transport, target) == 7
     (sent,) = upstream.requests
-    assert (sent.path, sent.json()) == ("/v1/count_tokens", {"text": "Hi"})
+    assert (sent.path, sent.json()) == (f"{urlsplit(target.endpoint).path}/count_tokens", {"text": "Hi"})
     assert sent.headers["content-type"] == "application/json"
 
 
@@ -76,3 +77,15 @@ async def test_failure_is_the_providers(upstream: ScriptedUpstream, transport: H
     assert raised.value.reason == reason
     assert raised.value.metadata["provider"] == adapter.provider
     assert raised.value.metadata["phase"] == "pre_stream"
+
+
+async def test_verb_may_read_its_refusals_itself(upstream: ScriptedUpstream, transport: HttpClient) -> None:
+    upstream.default = json_answer({"refused": "too busy"}, status=400)
+
+    def read_fault(status: int, body: bytes) -> Fault:
+        return Fault("UPSTREAM_OVERLOADED" if status == 400 and b"too busy" in body else "UPSTREAM_SERVER_ERROR")
+
+    with pytest.raises(errors.Unavailable) as raised:
+        async with Exchange(transport, ADAPTERS[0].target(upstream.url), read_fault=read_fault) as exchange:
+            await exchange.post(HttpRequest("/count_tokens", b"{}"))
+    assert raised.value.reason == "UPSTREAM_OVERLOADED"

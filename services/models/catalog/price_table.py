@@ -133,7 +133,7 @@ def _tiers(price: ModelPrice) -> list[dict[str, int]]:
 
 
 def _counts_other_media(price: ModelPrice) -> bool:
-    """Whether tokens of sound or pictures cost otherwise: TokenUsage does not tell them apart."""
+    """Whether tokens of audio or pictures cost otherwise: TokenUsage does not count them apart."""
     return any(price_ is not None and ("audio" in key or "image" in key) for key, price_ in vars(price).items())
 
 

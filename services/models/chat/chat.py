@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
-from services.models.chat.ending import RunningChat, record_usage
+from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
+from services.models.providers.call_record import log_target, log_usage
 from services.models.providers.chat import chat, chat_stream
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
@@ -48,7 +49,7 @@ class ChatService:
                 self._transports.of(running.target.untrusted),
                 running.target,
                 running.conversation,
-                interrupted=functools.partial(record_usage, call),
+                interrupted=functools.partial(log_usage, call),
                 reservation=call.reservation,
             )
             await running.complete(response)
@@ -61,7 +62,7 @@ class ChatService:
                 self._transports.of(running.target.untrusted),
                 running.target,
                 running.conversation,
-                interrupted=functools.partial(record_usage, call),
+                interrupted=functools.partial(log_usage, call),
                 reservation=call.reservation,
             )
             async with contextlib.aclosing(chunks):
@@ -100,8 +101,5 @@ class ChatService:
 
     def _resolve(self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False) -> Target:
         target = self._router.resolve(request.model, for_preview=for_preview)
-        call.log_fields["provider"] = target.provider
-        call.log_fields["upstream_model"] = target.model
-        if target.registered_model:
-            call.log_fields["registered_model"] = target.registered_model
+        log_target(call, target)
         return target

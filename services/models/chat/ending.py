@@ -5,16 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
-from google.protobuf.duration_pb2 import Duration
-
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
+from services.models.providers.call_record import describe_call, duration, log_usage
 from services.models.providers.host_disclosure import disclose_host
-from services.models.providers.usage import usage_fields
 from services.models.sessions.turn import Turn
 from services.shared.errors import PlatformError
-from services.shared.rpc import Call, new_request_id
+from services.shared.rpc import Call
 
 
 class RunningChat:
@@ -59,33 +57,14 @@ class RunningChat:
         """Appends a complete answer to its session, sets the service's own fields in it, and logs the usage."""
         await self._turn.complete(response)
         self._describe(response)
-        log_fields = self._call.log_fields
-        log_fields["response_id"] = response.response_id
-        log_fields["finish_reason"] = response.finish_reason
-        record_usage(self._call, response.usage)
+        self._call.log_fields["finish_reason"] = response.finish_reason
+        log_usage(self._call, response.usage)
 
     def _describe(self, response: models_pb2.ChatResponse) -> None:
-        target = self.target
-        response.response_id = f"chat-{new_request_id()}"
-        duration = _duration(self._call.elapsed_seconds())
-        response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=duration)
-        response.timing.total.CopyFrom(duration)
-        response.source = target.source
-        if target.registered_model:
-            response.registered_model = target.registered_model
+        describe_call(response, "chat", self.target, self._call)
         if self._prompted.prompt:
             response.prompt.CopyFrom(self._prompted.prompt)
             response.warnings.extend(self._prompted.warnings)
         if self._first_output_seconds is not None:
-            response.timing.first_token.CopyFrom(_duration(self._first_output_seconds))
+            response.timing.first_token.CopyFrom(duration(self._first_output_seconds))
             self._call.log_fields["first_token_ms"] = round(self._first_output_seconds * 1000, 3)
-
-
-def record_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
-    """Adds the usage to the call's log line, also that of an interrupted answer."""
-    call.log_fields.update(usage_fields(usage))
-
-
-def _duration(seconds: float) -> Duration:
-    whole = int(seconds)
-    return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))

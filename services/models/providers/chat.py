@@ -14,7 +14,7 @@ from services.models.providers.completion import Completion, Interrupted
 from services.models.providers.encoding import prepare
 from services.models.providers.framing import read_body
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader, StreamTimeouts
-from services.models.providers.usage import add_cost, estimate_usage, usage_fields, with_counted_prompt
+from services.models.providers.usage import add_cost_of_answer, estimate_usage, usage_fields, with_counted_prompt
 from services.models.transport.base import Transport
 from services.shared.errors import PlatformError
 from services.shared.intake import Reservation
@@ -100,7 +100,7 @@ def _name_owner(answer: Answer, target: Target, tool_names: Mapping[str, str]) -
 
 
 class _Interruption:
-    """A block that tells what an answer has used that breaks off within it, in the error and to `interrupted`."""
+    """A block that reports the usage of an answer that breaks off within it, in the error and to `interrupted`."""
 
     def __init__(
         self,
@@ -138,5 +138,5 @@ class _Interruption:
         usage = estimate_usage(answer, self._conversation)
         if answer.usage is not None:
             usage = with_counted_prompt(usage, answer.usage)
-        add_cost(usage, answer, self._target)
+        add_cost_of_answer(usage, answer, self._target)
         return usage

@@ -39,6 +39,9 @@ JSON = {"content-type": "application/json"}
 
 Result = TypeVar("Result")
 
+ReadFault = Callable[[int, bytes], Fault]
+"""Reads the fault in a refusal of a status, by its body."""
+
 
 class Head(Protocol):
     """Status and header fields of a response."""
@@ -54,10 +57,17 @@ class Exchange:
     """One exchange with the provider of a target, for the length of a block.
 
     Every error that leaves the block names the provider and how far the answer had come, and for the log the host.
-    `reservation` is the memory of the request; it shrinks as its copies are released.
+    `reservation` is the memory of the request; it shrinks as its copies are released. `read_fault` reads the fault in
+    the body of a refusal, for a verb that is not refused as the chats of the target's dialect are.
     """
 
-    def __init__(self, transport: Transport, target: Target, reservation: Reservation | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        target: Target,
+        reservation: Reservation | None = None,
+        read_fault: ReadFault | None = None,
+    ) -> None:
         self.held = PROCESS_ANSWERS.begin()
         """The memory that the response takes."""
         self.chunks_sent = 0
@@ -67,6 +77,7 @@ class Exchange:
         self._transport = transport
         self._target = target
         self._reservation = reservation
+        self._read_fault = read_fault or target.dialect.fault
         self._stack: contextlib.AsyncExitStack | None = None
         """The response that is open."""
         if reservation:
@@ -154,7 +165,7 @@ class Exchange:
     async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
         """Returns if the request is to be sent to the next root: nothing is at the path below this one, so no answer
         has begun. Raises the refusal otherwise."""
-        fault = await run_in_thread_if_large(decoding_work(body), self._target.dialect.fault, head.status, body)
+        fault = await run_in_thread_if_large(decoding_work(body), self._read_fault, head.status, body)
         if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
             search.confirm()
             raise self.error(fault, head)

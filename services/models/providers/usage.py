@@ -1,4 +1,4 @@
-"""Usage of a chat: what it costs, and how it is estimated where its provider has not counted."""
+"""Usage of a call: what it costs, and how it is estimated where its provider has not counted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from services.shared.tokens import estimate_tokens, measure, text_bytes
 
 
 def estimate_usage(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
-    """The estimated usage of a call."""
-    prompt = estimate_prompt_tokens(conversation)
-    completion = answer.estimated_completion_tokens()
+    """The estimated usage of a chat."""
+    return estimated_usage(estimate_prompt_tokens(conversation), answer.estimated_completion_tokens())
+
+
+def estimated_usage(prompt: int, completion: int = 0) -> models_pb2.TokenUsage:
+    """The usage of a call by estimates of its tokens."""
     return models_pb2.TokenUsage(
         prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, estimated=True
     )
@@ -48,9 +51,14 @@ def usage_fields(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
     return facts
 
 
-def add_cost(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
-    """Adds what the usage costs, unless that is not known or the counts contradict each other."""
-    can_be_told = answer.at_standard_rates and answer.counts_agree
-    cost = target.price(usage) if target.price and can_be_told else None
+def add_cost_of_answer(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
+    """Adds what an answer costs, unless its rates are others or its counts contradict each other."""
+    if answer.at_standard_rates and answer.counts_agree:
+        add_cost(usage, target)
+
+
+def add_cost(usage: models_pb2.TokenUsage, target: Target) -> None:
+    """Adds what the usage costs at the standard rates, if they are known."""
+    cost = target.price(usage) if target.price else None
     if cost is not None:
         usage.cost_nano_usd = cost

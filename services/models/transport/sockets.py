@@ -71,15 +71,15 @@ class _Socket(socket.socket):
 
     def close(self) -> None:
         super().close()
-        self._tell()
+        self._report_close()
 
     def detach(self) -> int:
         # What uvloop does with a socket that it closes itself.
         descriptor = super().detach()
-        self._tell()
+        self._report_close()
         return descriptor
 
-    def _tell(self) -> None:
+    def _report_close(self) -> None:
         on_close, self._on_close = self._on_close, None
         if on_close:
             on_close()

@@ -169,7 +169,7 @@ def _parse_named(block: bytes) -> Event | None:
 def _parse(block: bytes) -> list[Event]:
     """Returns the event in the lines before an empty line, or none when they have no data.
 
-    Errors are told without data too: by the name alone, in a field of that name, as llama.cpp has sent them, or as an
+    Errors come without data too: by the name alone, in a field of that name, as llama.cpp has sent them, or as an
     object without any field, where a proxy hands on the body of a backend's error.
     """
     name = ""

@@ -57,9 +57,9 @@ class Answer:
         """The stop sequence of the request that ended it, if the provider says so."""
         self.usage: models_pb2.TokenUsage | None = None
         self.counts = CountedTokens()
-        """Counts of the usage so far, as the provider told them."""
+        """Counts of the usage so far, as the provider gave them."""
         self.counts_agree = True
-        """False where what was told of the usage contradicts itself."""
+        """False where the provider's counts contradict each other."""
         self.at_standard_rates = True
         """False where the provider says that it charges otherwise, as for another service tier."""
         self.warnings: list[models_pb2.Notice] = []
@@ -162,16 +162,16 @@ class Answer:
         Raises Fault as `count_compared` does.
         """
         if text:
-            told = self.close(key)
-            self.count_compared(told, text)
-            return told
+            earlier = self.close(key)
+            self.count_compared(earlier, text)
+            return earlier
         if key in self._blocks:
             self._flush_carry(self._blocks[key])
         return ""
 
-    def count_compared(self, told: str, text: str) -> None:
-        """Counts what was told and is compared with a text of it. Raises Fault for more than MAX_COMPARED."""
-        self._compared += max(0, len(told) - 2 * len(text))
+    def count_compared(self, earlier: str, text: str) -> None:
+        """Counts the text of pieces that a whole text is compared with. Raises Fault for more than MAX_COMPARED."""
+        self._compared += max(0, len(earlier) - 2 * len(text))
         if self._compared > MAX_COMPARED:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
@@ -181,17 +181,17 @@ class Answer:
         if block is not None:
             block.citations_json = citations_json
 
-    def add_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
+    def add_logprobs(self, key: int, logprobs: models_pb2.Logprobs) -> None:
         """Says how likely the tokens of the piece were that was added last, to the block `key`."""
         if self._logprobs is None:
             self._logprobs = HeldLogprobs()
-        self._logprobs.add(key, told)
+        self._logprobs.add(key, logprobs)
 
-    def complete_logprobs(self, key: int, told: models_pb2.Logprobs) -> None:
+    def complete_logprobs(self, key: int, logprobs: models_pb2.Logprobs) -> None:
         """Sets the logprobs of the whole block `key`, in place of those of its pieces."""
         if self._logprobs is None:
             self._logprobs = HeldLogprobs()
-        self._logprobs.complete(key, told)
+        self._logprobs.complete(key, logprobs)
 
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
         """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
@@ -221,7 +221,7 @@ class Answer:
         self.flush()
         refusals = [block for block in self._blocks.values() if block.kind == "refusal"]
         for block in refusals:
-            # One that carries state was told when it was complete.
+            # One that carries state was given out when it was complete.
             if block.state is None:
                 self._emit_part(block)
         if self.finish_reason == "stop" and self._call_ids:
@@ -328,15 +328,15 @@ class Answer:
 
     def estimated_completion_tokens(self) -> int:
         """About how many tokens the answer has, by its length."""
-        told = sum(block.held.utf8_bytes() for block in self._blocks.values())
-        return estimate_tokens(told + sum(map(text_bytes, self._pending)))
+        held = sum(block.held.utf8_bytes() for block in self._blocks.values())
+        return estimate_tokens(held + sum(map(text_bytes, self._pending)))
 
     def flush(self) -> None:
         """Puts what was added since the last chunk into one, which `drain_chunks` gives."""
         block = self._pending_block
         if block is None:
             if self._logprobs is not None:
-                self._tell_logprobs(None)
+                self._add_unsent_logprobs(None)
             return
         piece = "".join(self._pending)
         self._pending.clear()
@@ -351,17 +351,17 @@ class Answer:
             delta = models_pb2.ToolCallDelta(index=block.call_index, arguments_json=piece)
             self._emit(models_pb2.ChatChunk(tool_call_delta=delta))
         if self._logprobs is not None:
-            self._tell_logprobs(block)
+            self._add_unsent_logprobs(block)
 
-    def _tell_logprobs(self, block: Block | None) -> None:
-        """Puts those that no chunk has told into the chunk of a piece of `block`, which was the last, if there is any;
+    def _add_unsent_logprobs(self, block: Block | None) -> None:
+        """Puts those that no chunk has yet into the chunk of a piece of `block`, which was the last, if there is any;
         pieces of a refusal have none."""
-        told = self._logprobs.take_untold() if self._logprobs is not None else None
-        if told is None:
+        unsent = self._logprobs.take_unsent() if self._logprobs is not None else None
+        if unsent is None:
             return
         if block is None or block.kind == "refusal":
             self._emit(models_pb2.ChatChunk())
-        self._chunks[-1].logprobs.CopyFrom(told)
+        self._chunks[-1].logprobs.CopyFrom(unsent)
 
     def _emit_part(self, block: Block) -> None:
         self.parts_bytes += block.part_bytes()

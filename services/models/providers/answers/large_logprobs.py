@@ -1,7 +1,7 @@
 """Documents whose logprobs have too many values to be read: these are cut out, and the rest is read.
 
 Every token comes with as many alternatives as were asked for, each with its bytes, so that eight hundred tokens may be
-too many. The events of a stream tell them a few at a time; those at its end repeat them all.
+too many. The events of a stream have a few of them at a time; those at its end repeat them all.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ CUT_ESCAPE = 6
 
 
 class Repetition(NamedTuple):
-    """A piece that begins with all that was told before it."""
+    """A piece that begins with all that came before it."""
 
     rest: str
     """The text that it adds."""
@@ -28,11 +28,11 @@ class Repetition(NamedTuple):
     """True if it can only be a repetition: an object may also hold another one that begins as it does itself."""
 
 
-def find_repetition(told: str, piece: str) -> Repetition | None:
-    """None for a piece that goes on from what was told."""
-    if not piece.startswith(told) or len(told) + len(piece) > MAX_LENGTH or not is_beginning(piece):
+def find_repetition(earlier: str, piece: str) -> Repetition | None:
+    """None for a piece that goes on from what came before."""
+    if not piece.startswith(earlier) or len(earlier) + len(piece) > MAX_LENGTH or not is_beginning(piece):
         return None
-    return Repetition(piece[len(told) :], not is_beginning(told + piece))
+    return Repetition(piece[len(earlier) :], not is_beginning(earlier + piece))
 
 
 def is_beginning(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Usage of a call, out of counts that servers tell once or repeatedly, in different terms.
+"""Usage of a call, out of counts that servers send once or repeatedly, in different terms.
 
 The platform's terms: the prompt includes what was read from the cache and written to it, the completion includes
 reasoning. Counts of a stream are cumulative, so the largest of each holds, and none is ever taken back. If a total
@@ -32,7 +32,7 @@ class _Reading(NamedTuple):
 
 
 class CountedTokens:
-    """The largest of each count that was told of one call: `prompt`, `completion` and `total`, `cached`, `written` and
+    """The largest of each count of one call: `prompt`, `completion` and `total`, `cached`, `written` and
     `written_for_long` of the cache, `reasoning`."""
 
     def __init__(self) -> None:
@@ -43,29 +43,29 @@ class CountedTokens:
     def __getitem__(self, name: str) -> int:
         return self._largest.get(name, 0)
 
-    def take(self, name: str, *told: Any) -> None:
-        """Takes one count, which may have been told under several names; what is no number is none."""
-        counts = {tokens for tokens in map(count_of, told) if tokens is not None}
+    def take(self, name: str, *values: Any) -> None:
+        """Takes one count, which may come under several names; what is no number is none."""
+        counts = {tokens for tokens in map(count_of, values) if tokens is not None}
         if counts:
             # Over a stream the prompt is the same, or grows by what tools bring.
             self._shrinks = self._shrinks or (name == "prompt" and 0 < max(counts) < self[name])
             self._largest[name] = max(*counts, self[name])
             self._is_told_twice = self._is_told_twice or len(counts - {0}) > 1
 
-    def take_total(self, told: Any, *, of: tuple[int, int]) -> None:
-        """Takes the total that was told together with the newest counts; `of` are prompt and completion before these.
+    def take_total(self, total: Any, *, of: tuple[int, int]) -> None:
+        """Takes the total that came together with the newest counts; `of` are prompt and completion before these.
         The total of smaller ones says nothing any more."""
         if of != (self["prompt"], self["completion"]):
             self._largest.pop("total", None)
-        self.take("total", told)
+        self.take("total", total)
 
-    def settle_agreeing(self, told: Mapping[str, int]) -> Counts | None:
+    def settle_agreeing(self, counts: Mapping[str, int]) -> Counts | None:
         """Takes counts which are the first, and which agree in every way, as nearly all do. None, and nothing taken,
         for others. `take` and `settle` give the same, at three times the cost."""
-        if self._largest or told.get("prompt", 0) + told.get("completion", 0) != told.get("total", 0):
+        if self._largest or counts.get("prompt", 0) + counts.get("completion", 0) != counts.get("total", 0):
             return None
-        self._largest = dict(told)
-        own = _Reading(told.get("prompt", 0), told.get("completion", 0))
+        self._largest = dict(counts)
+        own = _Reading(counts.get("prompt", 0), counts.get("completion", 0))
         if self._fits(own):
             return self._counts(own, agree=True)
         self._largest = {}
@@ -93,7 +93,7 @@ class CountedTokens:
         return self._counts(_Reading(own.prompt, self["total"] - own.prompt), agree=told_nowhere)
 
     def _fill_in(self) -> None:
-        """Makes the one of prompt and completion that was not told out of the total."""
+        """Makes the one of prompt and completion that is missing out of the total."""
         for name, other in (("prompt", "completion"), ("completion", "prompt")):
             if name not in self._largest and self["total"] >= self[other]:
                 self._largest[name] = self["total"] - self[other]
@@ -105,9 +105,9 @@ class CountedTokens:
 
     def _fits(self, reading: _Reading) -> bool:
         """Whether what is a part of the prompt or the completion is not more than that, and anything was read."""
-        told = self._largest.get
-        is_cache_within = told("cached", 0) + told("written", 0) <= reading.prompt
-        return is_cache_within and told("reasoning", 0) <= reading.completion and reading.prompt > 0
+        largest = self._largest.get
+        is_cache_within = largest("cached", 0) + largest("written", 0) <= reading.prompt
+        return is_cache_within and largest("reasoning", 0) <= reading.completion and reading.prompt > 0
 
     def _is_total_of(self, reading: _Reading) -> bool:
         return sum(reading) == self["total"] and self._fits(reading)
@@ -121,15 +121,15 @@ class CountedTokens:
         )
 
     def _counts(self, reading: _Reading, *, agree: bool) -> Counts:
-        told = self._largest.get
-        rest = reading.completion - told("completion", 0)
+        largest = self._largest.get
+        rest = reading.completion - largest("completion", 0)
         usage = models_pb2.TokenUsage(
             prompt_tokens=reading.prompt,
             completion_tokens=reading.completion,
             total_tokens=sum(reading),
-            cached_prompt_tokens=told("cached"),
-            cache_write_tokens=told("written"),
-            reasoning_tokens=told("reasoning") or rest or told("reasoning"),
-            long_cache_write_tokens=told("written_for_long"),
+            cached_prompt_tokens=largest("cached"),
+            cache_write_tokens=largest("written"),
+            reasoning_tokens=largest("reasoning") or rest or largest("reasoning"),
+            long_cache_write_tokens=largest("written_for_long"),
         )
         return Counts(usage, agree and not self._is_told_twice and not self._shrinks)

@@ -44,10 +44,11 @@ MEANINGS: dict[str, Meaning] = {
         errors.InvalidRequest, "{provider} refused the request as invalid; check its parameters against the model"
     ),
     "CONTEXT_LENGTH_EXCEEDED": Meaning(
-        errors.InvalidRequest, "the conversation is longer than the model's context; shorten it or lower max_tokens"
+        errors.InvalidRequest,
+        "the request is longer than the model's context; shorten it, or lower max_tokens if it is set",
     ),
     "CONTENT_REJECTED": Meaning(
-        errors.InvalidRequest, "{provider} refused the request under its content policy; change the messages"
+        errors.InvalidRequest, "{provider} refused the request under its content policy; change its content"
     ),
     "REQUEST_TOO_LARGE": Meaning(errors.InvalidRequest, "the request is larger than {provider} takes; shorten it"),
     "UPSTREAM_AUTH": Meaning(
@@ -75,15 +76,17 @@ MEANINGS: dict[str, Meaning] = {
     "UPSTREAM_OVERLOADED": Meaning(errors.Unavailable, "{provider} is overloaded; try again later"),
     "UPSTREAM_SERVER_ERROR": Meaning(errors.Unavailable, "{provider} failed; try again later"),
     "UPSTREAM_TIMEOUT": Meaning(errors.Unavailable, "{provider} did not answer in time; try again later"),
-    "UPSTREAM_IDLE": Meaning(errors.Unavailable, "{provider} stopped sending in mid-answer; try again"),
+    "UPSTREAM_IDLE": Meaning(errors.Unavailable, "{provider} stopped sending before it was done; try again"),
     "UPSTREAM_STREAM_TRUNCATED": Meaning(
-        errors.Unavailable, "{provider} ended the stream before the answer was complete; try again"
+        errors.Unavailable, "{provider} ended the stream before it was complete; try again"
     ),
     "UPSTREAM_UNSUPPORTED": Meaning(errors.Unimplemented, "{provider} does not support this request"),
     "UPSTREAM_PROTOCOL_ERROR": Meaning(
-        errors.Internal, "{provider} sent something that is not an answer; is the endpoint right?"
+        errors.Internal, "{provider} sent something that is no response of its API; is the endpoint right?"
     ),
-    "OUTPUT_LIMIT": Meaning(errors.LimitExceeded, "the answer grew beyond the platform's limit; set max_tokens"),
+    "OUTPUT_LIMIT": Meaning(
+        errors.LimitExceeded, "the response grew beyond the platform's limit; ask for less, by max_tokens or in parts"
+    ),
 }
 
 REASONS_BY_STATUS: dict[int, str] = {

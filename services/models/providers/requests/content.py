@@ -60,9 +60,9 @@ def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
     if request.response_format.type == "json_schema" and facts.json_schema is False:
         violations.append(FieldViolation("response_format", f"{target.model} keeps to no JSON Schema"))
     if violations:
-        told = " and ".join(f"{violation.field}: {violation.description}" for violation in violations)
+        problems = " and ".join(f"{violation.field}: {violation.description}" for violation in violations)
         raise InvalidRequest(
-            f"{told}; leave it out or name another model",
+            f"{problems}; leave it out or name another model",
             reason="FEATURE_UNSUPPORTED",
             metadata={"model": target.model},
             violations=violations,

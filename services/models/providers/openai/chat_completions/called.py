@@ -18,7 +18,7 @@ NULL = "null"
 
 
 class Called(NamedTuple):
-    """A call, or a piece of one, as far as it tells them."""
+    """A call, or a piece of one, as far as it has them."""
 
     name: str
     arguments: str

@@ -8,8 +8,8 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.answers.answer import MAX_CITED_BYTES, Answer
+from services.models.providers.answers.dropped_members import warn_of_images
 from services.models.providers.answers.joined_values import JoinedValue
-from services.models.providers.answers.not_carried import tell_images
 from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.chat_completions.thoughts import items_written, join_thoughts
 from services.models.providers.openai.chat_completions.written import WrittenMessage
@@ -167,8 +167,8 @@ class ChatAnswer(Answer):
 
     def complete(self) -> None:
         self._written = None
-        if told := b",".join(filter(None, self._annotations)):
-            self.cite(TEXT, f"[{told.decode()}]")
+        if annotations := b",".join(filter(None, self._annotations)):
+            self.cite(TEXT, f"[{annotations.decode()}]")
         self._attach_kept()
         super().complete()
 
@@ -176,7 +176,7 @@ class ChatAnswer(Answer):
         """Ties what was kept of the message to its first block, and what was kept of calls to theirs."""
         names = self._names_of_reasoning()
         if IMAGES in self._kept:
-            tell_images(self)
+            warn_of_images(self)
         if self._kept or names or self._thoughts:
             key = next((key for key in (REASONING, TEXT, REFUSAL) if self.has_block(key)), REASONING)
             is_thought = any(name.startswith(THOUGHTS) for name in self._kept)

@@ -1,4 +1,4 @@
-"""Several choices, of which the first is the answer. The others are told of in a notice, and never mixed into it.
+"""Several choices, of which the first is the answer. A notice names the others, which are never mixed into it.
 
 The platform asks for one, and takes no option that asks for more; some servers give several all the same. Others number
 the pieces of the only one (text-generation-inference #1648, microsoft/foundry-local #263).
@@ -38,11 +38,11 @@ def sole_choice(completion: dict[str, Any], data: bytes, answer: Answer) -> tupl
     choices = _choices_in(completion)
     if len(choices) < 2:
         return first_choice(completion), data
-    tell_of_others(answer)
+    warn_of_others(answer)
     return _alone(choices, min(choices), data)
 
 
-def tell_of_others(answer: Answer) -> None:
+def warn_of_others(answer: Answer) -> None:
     answer.warn("CHOICES_DROPPED", "the provider gave several answers; only the first was taken")
 
 
@@ -84,7 +84,7 @@ class OtherChoices:
         if all(later == earlier + 1 for earlier, later in in_order):
             return held
         if has_first or len(set(numbers)) > 1:
-            tell_of_others(self._answer)
+            warn_of_others(self._answer)
         return [] if has_first else [data for number, data in zip(numbers, held, strict=True) if number == min(numbers)]
 
     def _hold(self, number: int, data: bytes) -> None:
@@ -99,7 +99,7 @@ class OtherChoices:
         self._answer.waiting_bytes -= sum(len(data) + PIECE_BYTES for data in self._held)
         self._held.clear()
         self._numbers.clear()
-        tell_of_others(self._answer)
+        warn_of_others(self._answer)
 
 
 def _choices_in(completion: dict[str, Any]) -> dict[int, Choice]:

@@ -30,7 +30,7 @@ from services.models.providers.openai.chat_completions.response import (
     refuse_error,
     refuse_error_within,
     says_something,
-    tell_not_carried,
+    warn_of_dropped_members,
 )
 from services.models.providers.openai.chat_completions.streamed_calls import StreamedCalls
 from services.models.providers.openai.chat_completions.whole_message import rest_of_message
@@ -42,7 +42,7 @@ WHOLE = "chat.completion"
 
 
 USUAL_TIERS = (None, "default")
-"""Usual values of `service_tier`, which OpenAI tells with every piece."""
+"""Usual values of `service_tier`, which OpenAI sends with every piece."""
 
 
 class ChatCompletionDecoder:
@@ -114,11 +114,11 @@ class ChatCompletionDecoder:
         if not choice or ERROR in chunk or ERROR in choice or BASE_RESP in chunk:
             refuse_error(chunk, choice)
         if not choice:
-            tell_not_carried(self.answer, chunk, choice)
+            warn_of_dropped_members(self.answer, chunk, choice)
             read_counts_elsewhere(self.answer, chunk, choice)
         if not self.answer.model:
             read_header(self.answer, chunk)
-            tell_not_carried(self.answer, chunk, choice)
+            warn_of_dropped_members(self.answer, chunk, choice)
         if self.finished or choice.get("finish_reason"):
             self._read_end_of_choice(choice, chunk, data)
         elif choice:
@@ -129,18 +129,18 @@ class ChatCompletionDecoder:
             read_end(self.answer, chunk)
 
     def _add_logprobs(self, member: Any, chunk: dict[str, Any]) -> None:
-        told = read_logprobs(member)
-        if told is None:
+        logprobs = read_logprobs(member)
+        if logprobs is None:
             return
         if chunk.get("object") == WHOLE:
             # All of them, once more.
-            self.answer.complete_logprobs(TEXT, told)
+            self.answer.complete_logprobs(TEXT, logprobs)
         else:
-            self.answer.add_logprobs(TEXT, told)
+            self.answer.add_logprobs(TEXT, logprobs)
 
     def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         """Reads a choice with a finish reason, or behind one."""
-        tell_not_carried(self.answer, chunk, choice)
+        warn_of_dropped_members(self.answer, chunk, choice)
         was_finished, had_content = self.finished, self.answer.says_something or bool(self._calls)
         if self._add_content(choice, chunk, data) and was_finished:
             self.finished = self.awaits_usage = False
@@ -175,9 +175,9 @@ class ChatCompletionDecoder:
         if not self._told_by_messages or chunk.get("object") == WHOLE:
             return True
         text = text_of(message.get("content"))
-        # To put together what was told would take longer with every piece.
-        told = self.answer.text_of(TEXT) if len(text) > self._message_length else ""
-        if told and len(text) > len(told) and text.startswith(told):
+        # To put together the earlier pieces would take longer with every piece.
+        earlier = self.answer.text_of(TEXT) if len(text) > self._message_length else ""
+        if earlier and len(text) > len(earlier) and text.startswith(earlier):
             # So do all that follow.
             self._told_by_messages = False
         return not self._told_by_messages
@@ -204,7 +204,7 @@ class ChatCompletionDecoder:
 
 
 class _StreamedAnswer(ChatAnswer):
-    """An answer whose last calls may have no arguments, which only its end tells."""
+    """An answer whose last calls may have no arguments, which only its end shows."""
 
     def __init__(self) -> None:
         super().__init__()

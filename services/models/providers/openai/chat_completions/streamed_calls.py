@@ -1,9 +1,9 @@
 """The pieces of tool calls in a stream → the calls of an Answer.
 
-By protocol `index` tells the calls apart, and `id` and the name come once, first. In the wild the index may be missing
-or be 0 for all, ids may be missing, the same for all or another one with every piece, names may come late, in pieces or
-with every piece, and arguments once more. What can be read in two ways is a fault: no call is invented, merged or lost
-in silence.
+By protocol `index` distinguishes the calls, and `id` and the name come once, first. In the wild the index may be
+missing or be 0 for all, ids may be missing, the same for all or another one with every piece, names may come late, in
+pieces or with every piece, and arguments once more. What can be read in two ways is a fault: no call is invented,
+merged or lost in silence.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from services.shared import json_text
 from services.shared.json_values import are_same_json
 
 HEAD_LENGTH = len(NULL) + 1
-"""Characters of arguments that tell an object from null, and from an empty one."""
+"""Characters of arguments that distinguish an object from null, and from an empty one."""
 
 
 class StreamedCalls:
     """The calls of one stream, in the order in which they begin; their blocks have the keys from `first_key` on.
 
-    The answer is told of a call once its arguments have begun: before that its name may not be whole.
+    A call is given out once its arguments have begun: before that its name may not be whole.
     """
 
     def __init__(self, answer: ChatAnswer, first_key: int) -> None:
         self._answer = answer
         self._first_key = first_key
         self._calls: list[_StreamedCall] = []
-        self._told = 0
+        self._given_out = 0
         """The number of calls, from the first on, that the answer has."""
         self._by_index: dict[int, _StreamedCall] = {}
         self._by_id: dict[str, _StreamedCall] = {}
@@ -50,7 +50,7 @@ class StreamedCalls:
     def add(self, delta: Any, data: bytes, message: dict[str, Any], place: int) -> None:
         """Adds a piece of a call, which stands at a place in the piece of a message that came in the event `data`.
 
-        Raises Fault for what is none, and where it cannot be told which call it is of."""
+        Raises Fault for what is none, and where it is unclear which call it is of."""
         called = read_piece(delta)
         index, call_id = _index_of(delta), read_word(delta.get("id"))
         call = self._find(index, call_id, called.name, called.arguments)
@@ -73,7 +73,7 @@ class StreamedCalls:
             self._answer.tie_to_call(call.key, call.kept)
 
     def take_whole(self, calls: list[Any]) -> list[Any]:
-        """Takes what the pieces have not told of a whole message's calls, and returns these with None in place of all
+        """Takes what the pieces lack of a whole message's calls, and returns these with None in place of all
         that are not new: those of the same id, or else at the same place. Raises Fault where one says something else
         than its pieces."""
         same_ids = [self._by_id.get(_id_of(call)) for call in calls]
@@ -88,17 +88,17 @@ class StreamedCalls:
         return new
 
     def _take_rest(self, call: _StreamedCall, whole: Called) -> None:
-        """Takes what the pieces of a call have not told of it."""
+        """Takes what the pieces of a call lack."""
         call.name = call.name or whole.name
         if whole.name not in ("", call.name):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if whole.has_no_arguments:
             return
-        told = "" if call.has_nothing else self._arguments_of(call)
-        self._answer.count_compared(told, whole.arguments)
-        if whole.arguments.startswith(told):
-            self._add_arguments(call, whole.arguments[len(told) :])
-        elif not are_same_json(told, whole.arguments):
+        earlier = "" if call.has_nothing else self._arguments_of(call)
+        self._answer.count_compared(earlier, whole.arguments)
+        if whole.arguments.startswith(earlier):
+            self._add_arguments(call, whole.arguments[len(earlier) :])
+        elif not are_same_json(earlier, whole.arguments):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def complete(self) -> None:
@@ -106,10 +106,10 @@ class StreamedCalls:
 
         Raises Fault for one whose arguments were perhaps sent more than once, also with another id, and are not
         whole."""
-        for call in self._calls[self._told :]:
+        for call in self._calls[self._given_out :]:
             if call.name or not call.is_blank:
-                self._tell(call)
-        self._told = len(self._calls)
+                self._give_out(call)
+        self._given_out = len(self._calls)
         is_doubtful = any(call.is_doubtful for call in self._calls) and self.has_half
         if is_doubtful or any(call.is_left and self._is_half(call) for call in self._calls):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
@@ -181,7 +181,7 @@ class StreamedCalls:
             return True
         if call.key is None:
             return False
-        # A piece of a name that was told already, or a call behind one of which half is missing.
+        # A piece of a name that was given out already, or a call behind one of which half is missing.
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def _is_whole(self, call: _StreamedCall) -> bool:
@@ -210,10 +210,10 @@ class StreamedCalls:
         call.held.append(piece)
         self._answer.waiting_bytes += len(piece)
         if not call.has_nothing:
-            self._tell_up_to(call)
+            self._give_out_up_to(call)
 
     def _without_repetition(self, call: _StreamedCall, piece: str) -> str:
-        """A piece without what was told before it once more. A server that does so once always does."""
+        """A piece without the repetition of those before it. A server that does so once always does."""
         repetition = find_repetition(self._arguments_of(call), piece)
         if repetition is None:
             return piece
@@ -222,15 +222,15 @@ class StreamedCalls:
             call.is_doubtful = True
         return repetition.rest if self._repeats else piece
 
-    def _tell_up_to(self, call: _StreamedCall) -> None:
-        """Tells of a call whose arguments have begun, and of those around it that waited for its name, in order."""
-        for other in self._calls[self._told :]:
+    def _give_out_up_to(self, call: _StreamedCall) -> None:
+        """Gives out a call whose arguments have begun, and those around it that waited for its name, in order."""
+        for other in self._calls[self._given_out :]:
             if not other.name or (other.has_nothing and other.place > call.place):
                 return
-            self._told += 1
-            self._tell(other)
+            self._given_out += 1
+            self._give_out(other)
 
-    def _tell(self, call: _StreamedCall) -> None:
+    def _give_out(self, call: _StreamedCall) -> None:
         held = call.held.text()
         self._answer.waiting_bytes -= len(held)
         call.held = Pieces()
@@ -323,7 +323,7 @@ class _StreamedCall:
 
 
 def _head(text: str) -> str:
-    """The beginning of a text that tells its type; the rest may be long, and come in many pieces."""
+    """The beginning of a text that shows its type; the rest may be long, and come in many pieces."""
     words = text.strip()
     return words[:HEAD_LENGTH] if len(words) > HEAD_LENGTH or not text[-1:].isspace() else f"{words} ".lstrip()
 

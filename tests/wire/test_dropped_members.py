@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from docs.dropped_members import CHAT_COMPLETIONS, MESSAGES, RESPONSES, DroppedMember, dropped_members
 from docs.features import endpoint_target, vendor_target
-from docs.not_carried import CHAT_COMPLETIONS, MESSAGES, RESPONSES, NotCarried, not_carried
 from proto.models_pb2 import ChatMessage, ChatRequest
-from services.models.providers.answers.not_carried import (
+from services.models.providers.answers.dropped_members import (
     COUNTS_OF_OPENAI,
     OF_CHOICES,
     OF_COMPLETIONS,
@@ -30,7 +30,7 @@ DIALECTS: dict[str, list[Any]] = {
     RESPONSES: [OPENAI_RESPONSES],
     MESSAGES: [ANTHROPIC],
 }
-ENTRIES = {f"{entry.dialect}: {entry.name}": entry for entry in not_carried()}
+ENTRIES = {f"{entry.dialect}: {entry.name}": entry for entry in dropped_members()}
 
 
 @for_each("name", ENTRIES)
@@ -41,7 +41,7 @@ def test_what_is_not_carried_is_told(name: str) -> None:
             assert notices in (None, [entry.notice])
 
 
-def told_whole(dialect: Any, entry: NotCarried) -> list[str] | None:
+def told_whole(dialect: Any, entry: DroppedMember) -> list[str] | None:
     if entry.body is None:
         return None
     answer = dialect.read(entry.body)
@@ -49,7 +49,7 @@ def told_whole(dialect: Any, entry: NotCarried) -> list[str] | None:
     return [notice.code for notice in answer.response().warnings]
 
 
-def told_by_stream(dialect: Any, entry: NotCarried) -> list[str]:
+def told_by_stream(dialect: Any, entry: DroppedMember) -> list[str]:
     decoder = dialect.decoder()
     for data in entry.events:
         decoder.feed([Event("", data)])
