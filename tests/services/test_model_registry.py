@@ -504,7 +504,7 @@ def test_wrong_field_is_named() -> None:
 
 
 async def test_unknown_adapter_is_refused_with_those_that_there_are(registry: ModelRegistry) -> None:
-    with pytest.raises(InvalidRequest, match="openai, openai-compatible, anthropic, vllm"):
+    with pytest.raises(InvalidRequest, match="openai, anthropic, openai-compatible, vllm"):
         await registry.register(model(adapter_type="bedrock"))
 
 

@@ -21,7 +21,6 @@ from proto.models_pb2 import (
 )
 from services.models.providers.answers import logprobs as held
 from services.models.providers.base import Conversation
-from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
 from services.shared import large_json
@@ -352,18 +351,18 @@ async def test_long_response_that_tells_them_at_its_end_only(few_values: None, s
 
 
 @for_each(
-    ("dialect", "vendor", "model", "reasoning"),
+    ("vendor", "model", "reasoning"),
     [
-        (ANTHROPIC, "anthropic", "claude-haiku-4-5", None),
-        (ANTHROPIC, "anthropic", "claude-opus-5", None),
-        (OPENAI, "openai", "o4-mini", None),
-        (OPENAI, "openai", "gpt-5", None),
-        (OPENAI, "openai", "gpt-5.6", None),
-        (OPENAI, "openai", "gpt-5.1", ReasoningConfig(effort="low")),
+        ("anthropic", "claude-haiku-4-5", None),
+        ("anthropic", "claude-opus-5", None),
+        ("openai", "o4-mini", None),
+        ("openai", "gpt-5", None),
+        ("openai", "gpt-5.6", None),
+        ("openai", "gpt-5.1", ReasoningConfig(effort="low")),
     ],
 )
-def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasoning: ReasoningConfig | None) -> None:
-    target = vendor_target(dialect, vendor, model)
+def test_models_that_do_not_tell(vendor: str, model: str, reasoning: ReasoningConfig | None) -> None:
+    target = vendor_target(vendor, model)
     request = ChatRequest(model=model, messages=[USER], config=ASKED, reasoning=reasoning)
     body = encode(Conversation(request, request.messages), target, stream=False)
     fields = ["config.logprobs", "config.top_logprobs"]
@@ -379,13 +378,13 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
 @for_each("config", [ChatConfig(logprobs=False), ChatConfig(logprobs=False, seed=None)])
 def test_what_is_not_wanted_is_not_missed(config: ChatConfig) -> None:
     request = ChatRequest(model="any", messages=[USER], config=config, parameter_policy=PARAMETER_POLICY_STRICT)
-    target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
+    target = vendor_target("anthropic", "claude-haiku-4-5")
     assert encode(Conversation(request, request.messages), target, stream=False).notices == []
 
 
 @for_each(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
 def test_likeliest_tokens_without_the_tokens(number: int, told: list[tuple[str, str]]) -> None:
     request = ChatRequest(model="any", messages=[USER], config=ChatConfig(top_logprobs=number))
-    body = encode(Conversation(request, request.messages), vendor_target(OPENAI, "openai", "gpt-4o"), stream=False)
+    body = encode(Conversation(request, request.messages), vendor_target("openai", "gpt-4o"), stream=False)
     assert [(notice.code, notice.field) for notice in body.notices] == told
     assert b"logprobs" not in body.request.body
