@@ -26,6 +26,7 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
+from services.models.routing.fallbacks import Fallbacks, read_fallbacks
 from services.models.routing.router import Router
 from services.models.servicer import GENERATING_METHODS, ModelServicer
 from services.models.sessions.client import SessionClient
@@ -95,10 +96,11 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await database.watch(registry.load)
         models = AllModels(registry, vendor_models, aliases, today)
         router = Router(models, providers, credentials, settings.retired_policy)
+        fallbacks = Fallbacks(models, read_fallbacks(settings.fallbacks))
         directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
-        chats = ChatService(transports, router, prompts, turns, trust)
+        chats = ChatService(transports, router, fallbacks, prompts, turns, trust)
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registry, registrations, prompts)
         log_hidden(aliases, registry, vendor_models, log)

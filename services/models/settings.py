@@ -54,6 +54,13 @@ class ModelsSettings(ServiceSettings):
         description="names of your own for models: `alias=model`, with commas between the entries",
         json_schema_extra={"example": "fast=gpt-4o-mini,smart=claude-opus-5"},
     )
+    fallbacks: str = Field(
+        "",
+        validation_alias="MODELS_FALLBACKS",
+        description="models that answer when another cannot: `model=fallback|fallback`, in the order in which they are"
+        " tried, with commas between the entries. `fallback_models` of a request are tried before them",
+        json_schema_extra={"example": "gpt-4o=claude-opus-5|local-llama,smart=fast"},
+    )
     discovery: Literal["on", "off"] = Field(
         "on",
         validation_alias="MODELS_DISCOVERY",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from services.shared.errors import PROVIDER_MESSAGE, PlatformError
+from services.shared.errors import ATTEMPTS, PROVIDER_MESSAGE, PlatformError
 
 DETAILS_KEY = "grpc-status-details-bin"
 ERROR_DOMAIN = "genai-platform"
@@ -16,7 +16,7 @@ ERROR_DOMAIN = "genai-platform"
 MAX_DETAILS_BYTES = 4096
 MAX_TEXT_BYTES = 1024
 MAX_METADATA_BYTES = 256
-MAX_PROVIDER_MESSAGE_BYTES = 1024
+MAX_LONG_METADATA_BYTES = 1024
 MAX_REST_BYTES = 256
 """Reserved for the details after the metadata and for the encoding around them."""
 MAX_VIOLATIONS = 20
@@ -41,7 +41,7 @@ def pack_details(code: int, error: PlatformError) -> bytes:
 def _bounded(metadata: Mapping[str, str], free_bytes: int) -> Iterator[tuple[str, str]]:
     """The first metadata that fit into `free_bytes`."""
     for key, value in metadata.items():
-        limit = MAX_PROVIDER_MESSAGE_BYTES if key == PROVIDER_MESSAGE else MAX_METADATA_BYTES
+        limit = MAX_LONG_METADATA_BYTES if key in (PROVIDER_MESSAGE, ATTEMPTS) else MAX_METADATA_BYTES
         text = value.encode("utf-8", "replace")[:limit]
         # The encoding has a length prefix for the pair, the key and the value.
         free_bytes -= len(key) + len(text) + 10

@@ -27,6 +27,10 @@ PROVIDER_MESSAGE = "provider_message"
 """Metadata key of the provider's text about a request that it refused."""
 
 
+ATTEMPTS = "attempts"
+"""Metadata key of the attempts of a chat that failed: a JSON array of objects."""
+
+
 class FieldViolation(NamedTuple):
     """A violation: the path of a wrong field in the request (`messages[2].role`), and a description of the problem."""
 

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
+from services.models.attempts.attempts import Attempts, Candidate
+from services.models.attempts.limits import AttemptLimits
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
-from services.models.providers.call_record import log_target, log_usage
+from services.models.providers.call_record import log_target
 from services.models.providers.chat import chat, chat_stream
+from services.models.routing.fallbacks import Fallbacks
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
@@ -32,12 +35,15 @@ class ChatService:
         self,
         transports: ByTrust[Transport],
         router: Router,
+        fallbacks: Fallbacks,
         prompts: PromptRegistry,
         turns: TurnFactory,
         trust: TrustPolicy,
     ) -> None:
         self._transports = transports
         self._router = router
+        self._fallbacks = fallbacks
+        self._limits = AttemptLimits()
         self._prompts = prompts
         self._turns = turns
         self._trust = trust
@@ -45,48 +51,59 @@ class ChatService:
     async def answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
         async with await self._begin(request, call) as running:
-            response = await chat(
-                self._transports.of(running.target.untrusted),
-                running.target,
-                running.conversation,
-                interrupted=functools.partial(log_usage, call),
-                reservation=call.reservation,
-            )
-            await running.complete(response)
+            async for attempt in running.attempts:
+                with attempt:
+                    response = await chat(
+                        self._transports.of(attempt.target.untrusted),
+                        attempt.target,
+                        running.conversation,
+                        interrupted=functools.partial(running.note_interruption, attempt),
+                        reservation=call.reservation,
+                    )
+                    await running.complete(response, attempt)
         return response
 
     async def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
         """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
         async with await self._begin(request, call) as running:
-            chunks = chat_stream(
-                self._transports.of(running.target.untrusted),
-                running.target,
-                running.conversation,
-                interrupted=functools.partial(log_usage, call),
-                reservation=call.reservation,
-            )
-            async with contextlib.aclosing(chunks):
-                async for chunk in chunks:
-                    running.note_output()
-                    if chunk.HasField("response"):
-                        await running.complete(chunk.response)
-                    yield chunk
+            async for attempt in running.attempts:
+                chunks = chat_stream(
+                    self._transports.of(attempt.target.untrusted),
+                    attempt.target,
+                    running.conversation,
+                    interrupted=functools.partial(running.note_interruption, attempt),
+                    reservation=call.reservation,
+                )
+                with attempt:
+                    async with contextlib.aclosing(chunks):
+                        async for chunk in chunks:
+                            attempt.has_output = True
+                            running.note_output()
+                            if chunk.HasField("response"):
+                                await running.complete(chunk.response, attempt)
+                            yield chunk
 
     async def preview(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:
         """The upstream request that `answer` or `stream` would send. Sends no request and reads no session."""
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
-        target = self._resolve(prompted.conversation.request, call, for_preview=True)
+        target = self._resolve(call, prompted.conversation.request.model, for_preview=True)
         work = prompted.conversation.work()
         return await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
 
     async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> RunningChat:
         """Prepares a chat for its exchange."""
         prompted = await self._prepare(request, call)
-        target = self._resolve(prompted.conversation.request, call)
+        attempts = self._attempts(prompted.conversation.request, call)
         turn = self._turns.open(prompted.conversation, call)
-        return RunningChat(prompted, target, turn, call, by_stranger=self._trust.is_stranger(call))
+        return RunningChat(prompted, attempts, turn, call, by_stranger=self._trust.is_stranger(call))
+
+    def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
+        """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
+        models = self._fallbacks.candidates(request)
+        candidates = [Candidate(model, functools.partial(self._resolve, call, model)) for model in models]
+        return Attempts(candidates, self._limits, call.remaining_seconds)
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
@@ -99,7 +116,7 @@ class ChatService:
             call.log_fields["tags"] = dict(request.tags)
         return prompted
 
-    def _resolve(self, request: models_pb2.ChatRequest, call: Call, *, for_preview: bool = False) -> Target:
-        target = self._router.resolve(request.model, for_preview=for_preview)
+    def _resolve(self, call: Call, model: str, *, for_preview: bool = False) -> Target:
+        target = self._router.resolve(model, for_preview=for_preview)
         log_target(call, target)
         return target

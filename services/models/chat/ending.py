@@ -6,12 +6,14 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from proto import models_pb2
+from services.models.attempts.attempts import Attempt, Attempts
+from services.models.attempts.records import attempts_json
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_usage
 from services.models.providers.host_disclosure import disclose_host
 from services.models.sessions.turn import Turn
-from services.shared.errors import PlatformError
+from services.shared.errors import ATTEMPTS, PlatformError
 from services.shared.rpc import Call
 
 
@@ -21,13 +23,13 @@ class RunningChat:
     def __init__(
         self,
         prompted: Prompted,
-        target: Target,
+        attempts: Attempts,
         opening: AbstractAsyncContextManager[Turn],
         call: Call,
         *,
         by_stranger: bool,
     ) -> None:
-        self.target = target
+        self.attempts = attempts
         self.conversation = prompted.conversation
         """The conversation that is sent: inside the block, with the session's history."""
         self._prompted = prompted
@@ -44,8 +46,8 @@ class RunningChat:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, PlatformError):
-            disclose_host(error, self.target, to_stranger=self._by_stranger)
+        if isinstance(error, PlatformError) and self.attempts.records:
+            self._describe_failure(error)
         await self._opening.__aexit__(kind, error, trace)
 
     def note_output(self) -> None:
@@ -53,15 +55,30 @@ class RunningChat:
         if self._first_output_seconds is None:
             self._first_output_seconds = self._call.elapsed_seconds()
 
-    async def complete(self, response: models_pb2.ChatResponse) -> None:
-        """Appends a complete answer to its session, sets the service's own fields in it, and logs the usage."""
+    def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
+        """Records the usage of an answer that breaks off."""
+        attempt.usage = usage
+        log_usage(self._call, usage)
+
+    async def complete(self, response: models_pb2.ChatResponse, attempt: Attempt) -> None:
+        """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, and logs
+        the usage."""
+        attempt.succeed()
         await self._turn.complete(response)
-        self._describe(response)
+        self._describe(response, attempt.target)
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
 
-    def _describe(self, response: models_pb2.ChatResponse) -> None:
-        describe_call(response, "chat", self.target, self._call)
+    def _describe_failure(self, error: PlatformError) -> None:
+        target = self.attempts.failed_target
+        if target:
+            disclose_host(error, target, to_stranger=self._by_stranger)
+        error.metadata[ATTEMPTS] = attempts_json(self.attempts.records)
+
+    def _describe(self, response: models_pb2.ChatResponse, target: Target) -> None:
+        describe_call(response, "chat", target, self._call, self.attempts.records)
+        if notice := self.attempts.fallback_notice():
+            response.warnings.append(notice)
         if self._prompted.prompt:
             response.prompt.CopyFrom(self._prompted.prompt)
             response.warnings.extend(self._prompted.warnings)

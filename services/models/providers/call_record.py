@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
@@ -40,14 +40,13 @@ def log_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
     call.log_fields.update(usage_fields(usage))
 
 
-def describe_call(response: Response, verb: str, target: Target, call: Call) -> None:
+def describe_call(
+    response: Response, verb: str, target: Target, call: Call, attempts: Sequence[models_pb2.Attempt]
+) -> None:
     """Sets who answered, in which time, and an id that begins with the verb, which the log has too."""
     response.response_id = call.log_fields["response_id"] = f"{verb}-{new_request_id()}"
-    latency = duration(call.elapsed_seconds())
-    response.attempts.append(
-        models_pb2.Attempt(model=target.model, provider=target.provider, outcome="ok", latency=latency)
-    )
-    response.timing.total.CopyFrom(latency)
+    response.attempts.extend(attempts)
+    response.timing.total.CopyFrom(duration(call.elapsed_seconds()))
     response.source = target.source
     if target.registered_model:
         response.registered_model = target.registered_model

@@ -37,11 +37,12 @@ MAX_CACHE_KEY_LENGTH = 64
 
 # Names of schemas that both OpenAI and Anthropic accept; providers that accept less get another name.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_FALLBACKS = 8
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
 
 # Declared in the contract, and not implemented yet.
-UNIMPLEMENTED_FIELDS = frozenset({"request_id", "fallback_models"})
+UNIMPLEMENTED_FIELDS = frozenset({"request_id"})
 
 # The lowest and the highest value of each field; a limit of None is open.
 NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
@@ -86,6 +87,8 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     if request.provider_options_json:
         yield from options_violations(request.provider_options_json)
+    if request.fallback_models:
+        yield from _fallback_violations(request)
     if request.tags:
         yield from _tag_violations(request.tags)
     if request.session_id or request.HasField("session"):
@@ -121,6 +124,19 @@ def check_model_name(field: str, name: str) -> Iterator[FieldViolation]:
         yield FieldViolation(field, "is required")
     elif len(name) > MAX_MODEL_LENGTH or not MODEL.fullmatch(name):
         yield FieldViolation(field, f"must be at most {MAX_MODEL_LENGTH} characters, all seen, without spaces")
+
+
+def _fallback_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+    if len(request.fallback_models) > MAX_FALLBACKS:
+        yield FieldViolation("fallback_models", f"holds more than {MAX_FALLBACKS} models")
+        return
+    named = {request.model}
+    for index, name in enumerate(request.fallback_models):
+        field = f"fallback_models[{index}]"
+        yield from check_model_name(field, name)
+        if name in named:
+            yield FieldViolation(field, "is the model itself, or named before; leave it out")
+        named.add(name)
 
 
 def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:

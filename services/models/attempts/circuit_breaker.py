@@ -1,0 +1,57 @@
+"""Circuit breaker: keeps requests from a target that fails them all, and lets a trial through now and then."""
+
+from __future__ import annotations
+
+from collections import deque
+
+FAILURES_IN_ROW = 5
+"""Failures after which a circuit may open."""
+FAILED_SHARE = 0.9
+"""Share of the recent results that must be failures: a target that answers every second request is of use."""
+WINDOW_SECONDS = 10.0
+WINDOW_RESULTS = 50
+"""Age and number of the results that are recent."""
+OPEN_SECONDS = 5.0
+"""Time between two trials, while the circuit is open."""
+
+
+class CircuitBreaker:
+    """The circuit breaker of one target. All times are those of one monotonic clock, in seconds."""
+
+    __slots__ = ("_next_trial", "_results")
+
+    def __init__(self) -> None:
+        self._results: deque[tuple[float, bool]] = deque(maxlen=WINDOW_RESULTS)
+        """Time and success of the recent results, the newest last."""
+        self._next_trial: float | None = None
+        """The time of the next trial; None while the circuit is closed."""
+
+    def try_pass(self, now: float) -> bool:
+        """Whether a request may go to the target. One that may go although the circuit is open is a trial."""
+        if self._next_trial is None:
+            return True
+        if now < self._next_trial:
+            return False
+        # A trial that its caller cancels has no result: the next one comes by itself.
+        self._next_trial = now + OPEN_SECONDS
+        return True
+
+    def seconds_to_trial(self, now: float) -> float:
+        """The seconds until a request may go to the target."""
+        return max(0.0, (self._next_trial or now) - now)
+
+    def record_success(self, now: float) -> None:
+        """Counts a result that shows that the target works, and closes the circuit."""
+        self._results.append((now, True))
+        self._next_trial = None
+
+    def record_failure(self, now: float) -> None:
+        """Counts a failure of the target, and opens the circuit once nearly all recent results are failures."""
+        self._results.append((now, False))
+        if self._next_trial is not None or self._is_failing(now):
+            self._next_trial = now + OPEN_SECONDS
+
+    def _is_failing(self, now: float) -> bool:
+        recent = [success for time, success in self._results if now - time <= WINDOW_SECONDS]
+        in_row = len(recent) >= FAILURES_IN_ROW and not any(recent[-FAILURES_IN_ROW:])
+        return in_row and recent.count(False) >= FAILED_SHARE * len(recent)

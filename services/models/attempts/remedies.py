@@ -1,0 +1,59 @@
+"""Remedies: what helps against a failed attempt, by the reason of its error."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.shared.errors import PlatformError
+
+
+class Remedy(NamedTuple):
+    """What may follow a failed attempt, and what the failure says of its target."""
+
+    elsewhere: bool = False
+    """Whether another target may answer."""
+    again: bool = False
+    """Whether the same target may answer after a pause."""
+    trips: bool = False
+    """Whether the target itself has failed, which its circuit breaker counts."""
+
+
+NOTHING = Remedy()
+ELSEWHERE = Remedy(elsewhere=True)
+LATER = Remedy(elsewhere=True, again=True)
+FAILED = Remedy(elsewhere=True, again=True, trips=True)
+BROKEN = Remedy(elsewhere=True, trips=True)
+
+REMEDIES: dict[str, Remedy] = {
+    "UPSTREAM_SERVER_ERROR": FAILED,
+    "UPSTREAM_OVERLOADED": FAILED,
+    "UPSTREAM_UNREACHABLE": FAILED,
+    "UPSTREAM_TIMEOUT": FAILED,
+    "UPSTREAM_IDLE": FAILED,
+    "UPSTREAM_STREAM_INTERRUPTED": FAILED,
+    "UPSTREAM_STREAM_TRUNCATED": FAILED,
+    "PROXY_UNREACHABLE": FAILED,
+    "PROXY_REFUSED": FAILED,
+    "UPSTREAM_RATE_LIMITED": LATER,
+    "UPSTREAM_CONFLICT": LATER,
+    "UPSTREAM_PROTOCOL_ERROR": BROKEN,
+    "UPSTREAM_TLS": BROKEN,
+    "UPSTREAM_REDIRECT": BROKEN,
+    # Of the connections to this server; others may be free.
+    "UPSTREAM_CONNECTIONS_EXHAUSTED": ELSEWHERE,
+    "UPSTREAM_PATH_NOT_FOUND": ELSEWHERE,
+    "UPSTREAM_AUTH": ELSEWHERE,
+    "UPSTREAM_BILLING": ELSEWHERE,
+    "UPSTREAM_QUOTA_EXHAUSTED": ELSEWHERE,
+    "UPSTREAM_MODEL_NOT_FOUND": ELSEWHERE,
+    "UPSTREAM_PRECONDITION": ELSEWHERE,
+    "UPSTREAM_UNSUPPORTED": ELSEWHERE,
+    "CONTEXT_LENGTH_EXCEEDED": ELSEWHERE,
+    "REQUEST_TOO_LARGE": ELSEWHERE,
+}
+"""Every other reason is one that no attempt mends: the caller must change the request."""
+
+
+def remedy_for(error: PlatformError) -> Remedy:
+    """The remedy for an attempt that failed before its first output."""
+    return REMEDIES.get(error.reason, NOTHING)

@@ -1,0 +1,36 @@
+"""Retry budget: bounds the attempts beyond the first of all chats together, so that an outage is not made worse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+PER_CHAT = 0.2
+PER_SECOND = 1.0
+CAPACITY = 10.0
+
+
+class RetryBudget:
+    """A token bucket of `CAPACITY` tokens, of which each further attempt takes one.
+
+    Each chat adds `PER_CHAT`, so that in a total outage the upstream sees at most a fifth more requests, and each
+    second adds `PER_SECOND`, so that a chat that is alone has its attempts.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._tokens = CAPACITY
+        self._filled_at = now()
+
+    def add_chat(self) -> None:
+        """Counts a chat."""
+        self._tokens = min(CAPACITY, self._tokens + PER_CHAT)
+
+    def try_take(self) -> bool:
+        """Takes a token for a further attempt, if there is one."""
+        now = self._now()
+        self._tokens = min(CAPACITY, self._tokens + (now - self._filled_at) * PER_SECOND)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,61 @@
+"""Fallbacks, the models that may answer in place of another: those of a request, then the operator's.
+
+The operator's are in MODELS_FALLBACKS="gpt-4o=claude-sonnet-5|local-llama,smart=fast".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from proto import models_pb2
+from services.models.routing.all_models import AllModels
+from services.models.validation.request import check_model_name
+from services.shared.errors import InvalidRequest, NotFound, StartupError
+
+SETTING = "MODELS_FALLBACKS"
+
+
+def read_fallbacks(text: str) -> Mapping[str, Sequence[str]]:
+    """The fallbacks of each model, in their order. Raises StartupError.
+
+    The models need not be there at the start: they may be registered later.
+    """
+    fallbacks: dict[str, Sequence[str]] = {}
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        model, equals, others = entry.partition("=")
+        names = [name.strip() for name in (model, *others.split("|"))]
+        if not equals or any(any(check_model_name(SETTING, name)) for name in names):
+            raise StartupError(f"{SETTING}: each entry must be model=fallback|fallback, with commas between them")
+        if len(set(names)) < len(names):
+            raise StartupError(f"{SETTING}: {names[0]} names a model twice; leave it once")
+        if names[0] in fallbacks:
+            raise StartupError(f"{SETTING}: {names[0]} is there twice; write its fallbacks with | between them")
+        fallbacks[names[0]] = names[1:]
+    return fallbacks
+
+
+class Fallbacks:
+    """The models that are tried for a request. `by_model` has the operator's."""
+
+    def __init__(self, models: AllModels, by_model: Mapping[str, Sequence[str]]) -> None:
+        self._models = models
+        self._by_model = by_model
+
+    def candidates(self, request: models_pb2.ChatRequest) -> Sequence[str]:
+        """The names of the models that may answer, in order, each once.
+
+        Raises NotFound for the request's model, and InvalidRequest for a fallback of its that does not exist.
+        """
+        model, operators = request.model, self._by_model.get(request.model, ())
+        if not request.fallback_models and not operators:
+            return (model,)
+        self._models.find(model)
+        for index, name in enumerate(request.fallback_models):
+            self._check(f"fallback_models[{index}]", name)
+        return list(dict.fromkeys([model, *request.fallback_models, *operators]))
+
+    def _check(self, field: str, name: str) -> None:
+        try:
+            self._models.find(name)
+        except NotFound as error:
+            raise InvalidRequest.field(field, error.message, reason=error.reason) from None
