@@ -13,6 +13,7 @@ from services.models.access.credential_bounds import read_bounds
 from services.models.access.credentials import Credentials
 from services.models.access.key_files import KeyFiles
 from services.models.access.trust import ByTrust, TrustPolicy
+from services.models.attempts.limits import AttemptLimits
 from services.models.catalog.discovery import Discovery
 from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import ProviderRegistry
@@ -100,7 +101,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
-        chats = ChatService(transports, router, fallbacks, prompts, turns, trust)
+        chats = ChatService(transports, router, fallbacks, AttemptLimits(settings.max_attempts), prompts, turns, trust)
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registry, registrations, prompts)
         log_hidden(aliases, registry, vendor_models, log)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model
 
+from services.models.attempts.limits import MAX_ATTEMPTS
 from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
@@ -60,6 +61,14 @@ class ModelsSettings(ServiceSettings):
         description="models that answer when another cannot: `model=fallback|fallback`, in the order in which they are"
         " tried, with commas between the entries. `fallback_models` of a request are tried before them",
         json_schema_extra={"example": "gpt-4o=claude-opus-5|local-llama,smart=fast"},
+    )
+    max_attempts: int = Field(
+        MAX_ATTEMPTS,
+        ge=1,
+        le=MAX_ATTEMPTS,
+        validation_alias="MODELS_MAX_ATTEMPTS",
+        description="requests to models' servers for one chat, until its first output: 1 tries nothing twice, and no"
+        " fallback",
     )
     discovery: Literal["on", "off"] = Field(
         "on",

@@ -79,6 +79,8 @@ async def model_service(
         "MODELS_RETIRED_POLICY": "replace",
         # Its questions would come between those that a test has written an answer for.
         "MODELS_DISCOVERY": "off",
+        # Nor would a second request go to a failure that it has written once.
+        "MODELS_MAX_ATTEMPTS": "1",
         "GENAI_DATA_DIR": directory,
         **settings,
     }

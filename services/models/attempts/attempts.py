@@ -15,14 +15,11 @@ from services.models.providers.base import Target
 from services.shared.backoff import Backoff
 from services.shared.errors import PlatformError, Unavailable
 
-MAX_ATTEMPTS = 3
-"""Requests to models' servers for one chat."""
-
 PAUSES = Backoff(interval=1.0, first_retry=0.1)
 """The pauses before the same target is tried again."""
 
-MAX_RETRY_AFTER = 10.0
-"""Longest time, in seconds, that a provider's Retry-After is waited for; the caller is told of a longer one at once."""
+MAX_WAIT = 10.0
+"""Longest time, in seconds, that a chat waits between its attempts. A longer Retry-After goes to the caller at once."""
 
 
 class Candidate(NamedTuple):
@@ -47,7 +44,7 @@ class Attempts:
     """The attempts of one chat, as an asynchronous iterator over `Attempt`s, which ends with the first success.
 
     In this order: the candidates, each once and at once; then those again, after a pause, that may answer later. Never
-    more than `MAX_ATTEMPTS`, never beyond `remaining`, the seconds until the caller's deadline, and never after an
+    more than the limits allow, never beyond `remaining`, the seconds until the caller's deadline, and never after an
     attempt that has given output.
     """
 
@@ -65,6 +62,7 @@ class Attempts:
         self._waiting: deque[_Step] = deque()
         """The targets that may answer after a pause."""
         self._sent = 0
+        self._waited = 0.0
         self._error: PlatformError | None = None
         """The newest error of the first candidate, which is the caller's choice."""
         self._answered_by: _Step | None = None
@@ -81,6 +79,7 @@ class Attempts:
         if step is None:
             raise StopAsyncIteration
         if step.pause:
+            self._waited += step.pause
             await asyncio.sleep(step.pause)
         self._sent += 1
         return Attempt(self, step, self._limits.now())
@@ -102,7 +101,7 @@ class Attempts:
 
     def _choose(self) -> _Step | None:
         """The next step, or None if there is none that may help."""
-        if self._sent >= MAX_ATTEMPTS:
+        if self._sent >= self._limits.max_attempts:
             return None
         step = self._choose_untried() or self._choose_waiting()
         if step and self._sent and not self._limits.budget.try_take():
@@ -125,12 +124,11 @@ class Attempts:
 
     def _choose_waiting(self) -> _Step | None:
         """The first of those that may answer later, if that is before the caller's deadline."""
-        remaining = self._remaining()
-        now = self._limits.now()
+        remaining, now = self._remaining(), self._limits.now()
+        longest = MAX_WAIT - self._waited if remaining is None else min(remaining, MAX_WAIT - self._waited)
         while self._waiting:
             step = self._waiting.popleft()
-            in_time = remaining is None or step.pause < remaining
-            if in_time and self._limits.breaker(step.target).try_pass(now + step.pause):
+            if step.pause < longest and self._limits.breaker(step.target).try_pass(now + step.pause):
                 return step
         return None
 
@@ -180,7 +178,7 @@ class Attempts:
     def _follow(self, step: _Step, error: PlatformError, remedy: Remedy) -> _Step | None:
         if not remedy.elsewhere:
             return None
-        if remedy.again and (error.retry_after or 0) <= MAX_RETRY_AFTER:
+        if remedy.again:
             pause = max(PAUSES.pause(self._sent), error.retry_after or 0)
             self._waiting.append(step._replace(pause=pause))
         return self._choose()

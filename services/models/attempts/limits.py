@@ -10,6 +10,9 @@ from services.models.attempts.circuit_breaker import CircuitBreaker
 from services.models.attempts.retry_budget import RetryBudget
 from services.models.providers.base import Target
 
+MAX_ATTEMPTS = 3
+"""Requests to models' servers for one chat, unless the operator wants fewer."""
+
 MAX_TARGETS = 4096
 """Targets whose circuit breakers are kept: registrations come and go."""
 
@@ -17,7 +20,8 @@ MAX_TARGETS = 4096
 class AttemptLimits:
     """The limits of one process. `now` is a monotonic clock, in seconds."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_attempts: int = MAX_ATTEMPTS, now: Callable[[], float] = time.monotonic) -> None:
+        self.max_attempts = max_attempts
         self.now = now
         self.budget = RetryBudget(now)
         self._breakers: OrderedDict[tuple[str, str, str], CircuitBreaker] = OrderedDict()

@@ -36,6 +36,7 @@ class ChatService:
         transports: ByTrust[Transport],
         router: Router,
         fallbacks: Fallbacks,
+        limits: AttemptLimits,
         prompts: PromptRegistry,
         turns: TurnFactory,
         trust: TrustPolicy,
@@ -43,7 +44,7 @@ class ChatService:
         self._transports = transports
         self._router = router
         self._fallbacks = fallbacks
-        self._limits = AttemptLimits()
+        self._limits = limits
         self._prompts = prompts
         self._turns = turns
         self._trust = trust

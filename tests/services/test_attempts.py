@@ -1,0 +1,260 @@
+"""Attempts of chats through a real Model Service: what is tried again, elsewhere, or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+import pytest
+
+from proto import models_pb2
+from services.models.attempts import attempts as attempts_module
+from services.models.attempts import circuit_breaker
+from services.shared.backoff import Backoff
+from tests.rows import for_each
+from tests.scripted_upstream import Ending, Script, ScriptedUpstream, event, event_stream, json_answer
+from tests.services.model_service import ModelService, chat_request, completion, model_service, piece
+from tests.services.vendor_answers import answered_in_any_dialect
+from tests.support.errors import Failure, failure_of, stream_failure
+
+
+def failing(status: int, **headers: str) -> Script:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return json_answer({"error": {"message": "no", "type": "x"}}, status=status, headers=names)
+
+
+@pytest.fixture
+async def service(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ModelService]:
+    monkeypatch.setattr(attempts_module, "PAUSES", Backoff(interval=0.01, first_retry=0.001))
+    async with model_service(tmp_path, upstream, MODELS_MAX_ATTEMPTS="3") as service:
+        yield service
+
+
+Way = Literal["Chat", "ChatStream"]
+WAYS: tuple[Way, ...] = ("Chat", "ChatStream")
+
+
+async def ask(service: ModelService, way: Way, **fields: Any) -> models_pb2.ChatResponse:
+    request = chat_request(**fields)
+    if way == "Chat":
+        return await service.stub.Chat(request)
+    chunks = [chunk async for chunk in service.stub.ChatStream(request)]
+    return chunks[-1].response
+
+
+async def fail(service: ModelService, way: Way, **fields: Any) -> Failure:
+    request = chat_request(**fields)
+    if way == "Chat":
+        return await failure_of(service.stub.Chat(request))
+    chunks, failure = await stream_failure(service.stub.ChatStream(request))
+    assert not chunks
+    return failure
+
+
+def outcomes(response: models_pb2.ChatResponse) -> list[tuple[str, str, int]]:
+    return [(attempt.model, attempt.outcome, attempt.http_status) for attempt in response.attempts]
+
+
+def attempts_of(failure: Failure) -> list[tuple[str, str]]:
+    return [(entry["model"], entry["outcome"]) for entry in json.loads(failure.metadata["attempts"])]
+
+
+OVERLOADED_EVENT = event_stream(event({"error": {"message": "busy", "type": "overloaded_error", "code": 529}}))
+
+SAME_AGAIN = {
+    **{f"status {status}": (failing(status), status) for status in (408, 500, 502, 503, 504, 529)},
+    "rate limit that says when": (failing(429, retry_after="0"), 429),
+    "half an answer": (json_answer(completion("a long answer"), ending=Ending.CUT), 0),
+}
+
+
+@for_each("way", WAYS)
+@for_each("fault", SAME_AGAIN)
+async def test_failure_before_the_first_output_is_tried_again(
+    service: ModelService, upstream: ScriptedUpstream, way: Way, fault: str
+) -> None:
+    script, status = SAME_AGAIN[fault]
+    upstream.requests.clear()
+    upstream.play(script, answered_in_any_dialect)
+    response = await ask(service, way)
+    first, last = response.attempts
+    assert (response.text, last.outcome, last.HasField("waited")) == ("Hi.", "ok", True)
+    assert (first.outcome != "ok", first.http_status) == (True, status)
+    assert len(upstream.requests) == 2
+
+
+async def test_failure_as_an_event_behind_200_is_tried_again(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.play(OVERLOADED_EVENT, answered_in_any_dialect)
+    response = await ask(service, "ChatStream")
+    assert [attempt.outcome for attempt in response.attempts] == ["UPSTREAM_OVERLOADED", "ok"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_no_more_than_three_requests_go_out(service: ModelService, upstream: ScriptedUpstream, way: Way) -> None:
+    upstream.requests.clear()
+    upstream.default = failing(500)
+    failure = await fail(service, way)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_SERVER_ERROR")
+    assert attempts_of(failure) == [("gpt-4o", "UPSTREAM_SERVER_ERROR")] * 3
+    assert len(upstream.requests) == 3
+
+
+NEVER_AGAIN = {
+    "request that is refused": (failing(400), "UPSTREAM_INVALID_REQUEST"),
+    "key that is refused": (failing(401), "UPSTREAM_AUTH"),
+    "quota that is used up": (
+        json_answer({"error": {"message": "no", "code": "insufficient_quota"}}, status=429),
+        "UPSTREAM_QUOTA_EXHAUSTED",
+    ),
+    "redirect": (failing(307, location="http://127.0.0.1:1/"), "UPSTREAM_REDIRECT"),
+    "rate limit for ten minutes": (failing(429, retry_after="600"), "UPSTREAM_RATE_LIMITED"),
+    "page of HTML": (json_answer("<html>"), "UPSTREAM_PROTOCOL_ERROR"),
+}
+
+
+@for_each("way", WAYS)
+@for_each("fault", NEVER_AGAIN)
+async def test_failure_that_no_second_request_mends_is_told_at_once(
+    service: ModelService, upstream: ScriptedUpstream, way: Way, fault: str
+) -> None:
+    script, reason = NEVER_AGAIN[fault]
+    upstream.requests.clear()
+    upstream.play(script)
+    failure = await fail(service, way)
+    assert failure.reason == reason
+    assert len(upstream.requests) == 1
+
+
+async def test_nothing_is_tried_again_once_output_was_given(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.play(event_stream(piece("Once"), ending=Ending.CUT), answered_in_any_dialect)
+    chunks, failure = await stream_failure(service.stub.ChatStream(chat_request(fallback_models=["claude-opus-4-5"])))
+    assert [chunk.token for chunk in chunks] == ["Once"]
+    assert failure.reason == "UPSTREAM_STREAM_INTERRUPTED"
+    (attempt,) = json.loads(failure.metadata["attempts"])
+    assert attempt["completion_tokens"] > 0
+    assert len(upstream.requests) == 1
+
+
+ELSEWHERE = {
+    "status 503": failing(503),
+    "reset": Script(ending=Ending.RESET),
+    "key that is refused": failing(401),
+    "page of HTML": json_answer("<html>"),
+    "context that is too short": json_answer(
+        {"error": {"message": "too long", "code": "context_length_exceeded"}}, status=400
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("fault", ELSEWHERE)
+async def test_fallback_answers_at_once(
+    service: ModelService, upstream: ScriptedUpstream, way: Way, fault: str
+) -> None:
+    upstream.play(ELSEWHERE[fault], answered_in_any_dialect)
+    response = await ask(service, way, fallback_models=["claude-opus-4-5"])
+    assert (response.text, response.provider) == ("Hi.", "anthropic")
+    assert [attempt.provider for attempt in response.attempts] == ["openai", "anthropic"]
+    assert not response.attempts[1].HasField("waited")
+    assert [notice.field for notice in response.warnings if notice.code == "FALLBACK_SERVED"] == ["model"]
+    assert upstream.requests[1].path == "/v1/messages"
+
+
+async def test_first_model_is_tried_again_when_its_fallbacks_cannot_answer(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(failing(503), failing(401), answered_in_any_dialect)
+    response = await ask(service, "Chat", fallback_models=["claude-opus-4-5"])
+    assert [attempt.provider for attempt in response.attempts] == ["openai", "anthropic", "openai"]
+    assert not [notice for notice in response.warnings if notice.code == "FALLBACK_SERVED"]
+
+
+async def test_total_failure_has_the_error_of_the_model_that_was_asked_for(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(failing(429, retry_after="60"), failing(401))
+    failure = await fail(service, "Chat", fallback_models=["claude-opus-4-5"])
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_RATE_LIMITED")
+    assert failure.retry_seconds == 60
+    assert [outcome for _, outcome in attempts_of(failure)] == ["UPSTREAM_RATE_LIMITED", "UPSTREAM_AUTH"]
+
+
+async def test_request_is_translated_anew_for_a_fallback(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.play(failing(503), answered_in_any_dialect)
+    config = models_pb2.ChatConfig(top_k=3, seed=1)
+    response = await ask(service, "Chat", config=config, fallback_models=["claude-opus-4-5"])
+    first, second = (request.json() for request in upstream.requests)
+    assert ("seed" in first, "top_k" in first, "seed" in second, second["top_k"]) == (True, False, False, 3)
+    dropped = [notice.field for notice in response.warnings if notice.code == "PARAMETER_DROPPED"]
+    assert dropped == ["config.seed"]
+
+
+async def test_operators_fallbacks_come_after_those_of_the_request(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    settings = {"MODELS_MAX_ATTEMPTS": "3", "MODELS_FALLBACKS": "gpt-4o=gpt-4o-mini|claude-opus-4-5"}
+    async with model_service(tmp_path, upstream, **settings) as service:
+        upstream.play(failing(503), failing(503), answered_in_any_dialect)
+        response = await ask(service, "Chat", fallback_models=["claude-opus-4-5"])
+    assert [attempt.model for attempt in response.attempts[1:]] != []
+    assert [request.json()["model"] for request in upstream.requests][2] == "gpt-4o-mini"
+
+
+async def test_model_that_is_not_set_up_is_passed_over(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, MODELS_MAX_ATTEMPTS="3", OPENAI_API_KEY="") as service:
+        upstream.default = answered_in_any_dialect
+        response = await ask(service, "Chat", fallback_models=["claude-opus-4-5"])
+        failure = await fail(service, "Chat")
+    assert [attempt.outcome for attempt in response.attempts] == ["PROVIDER_NOT_CONFIGURED", "ok"]
+    assert failure.reason == "PROVIDER_NOT_CONFIGURED"
+
+
+@for_each(
+    ("fallbacks", "field"),
+    [
+        (["no-such-model"], "fallback_models[0]"),
+        (["claude-opus-4-5", "gpt-4o"], "fallback_models[1]"),
+        (["a b"], "fallback_models[0]"),
+        ([f"claude-{n}" for n in range(9)], "fallback_models"),
+    ],
+)
+async def test_fallback_that_cannot_be_meant_is_refused(
+    service: ModelService, upstream: ScriptedUpstream, fallbacks: list[str], field: str
+) -> None:
+    failure = await fail(service, "Chat", fallback_models=fallbacks)
+    assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    assert not upstream.requests
+
+
+async def test_pause_never_goes_beyond_the_callers_deadline(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.play(failing(503, retry_after="5"))
+    failure = await failure_of(service.stub.Chat(chat_request(), timeout=2))
+    assert failure.reason == "UPSTREAM_SERVER_ERROR"
+
+
+async def test_target_that_fails_every_request_is_left_alone_for_a_while(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.default = failing(500)
+    for _ in range(3):
+        await fail(service, "Chat")
+    sent = len(upstream.requests)
+    failure = await fail(service, "Chat")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "CIRCUIT_OPEN")
+    assert 0 < (failure.retry_seconds or 0) <= 5
+    assert sent == len(upstream.requests) == 5
+
+
+async def test_total_outage_sends_at_most_a_quarter_more_requests(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breaker, "FAILURES_IN_ROW", 10_000)
+    monkeypatch.setattr(attempts_module, "PAUSES", Backoff(interval=0.01, first_retry=0.001))
+    upstream.default = failing(500)
+    async with model_service(tmp_path, upstream, MODELS_MAX_ATTEMPTS="3") as service:
+        for _ in range(400):
+            await fail(service, "Chat")
+    assert len(upstream.requests) <= 500
