@@ -67,7 +67,7 @@ def attempts_of(failure: Failure) -> list[tuple[str, str]]:
 OVERLOADED_EVENT = event_stream(event({"error": {"message": "busy", "type": "overloaded_error", "code": 529}}))
 
 SAME_AGAIN = {
-    **{f"status {status}": (failing(status), status) for status in (408, 500, 502, 503, 504, 529)},
+    **{f"status {status}": (failing(status), status) for status in (408, 500, 529)},
     "rate limit that says when": (failing(429, retry_after="0"), 429),
     "half an answer": (json_answer(completion("a long answer"), ending=Ending.CUT), 0),
 }
