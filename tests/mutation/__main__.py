@@ -26,6 +26,8 @@ from tests.mutation.tree import TOO_LONG, Tree, import_libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "mutation"
+SOURCE = FOLDER / "source"
+"""The code as it was recorded."""
 ENOUGH = 0.95
 """The share of breaks that must be caught."""
 PATIENCE_SECONDS, PATIENCE_FACTOR = 30.0, 6.0
@@ -50,9 +52,9 @@ tree: Tree
 
 def start_job(numbers: SimpleQueue[int]) -> None:
     global tree
-    folder = FOLDER / f"tree-{numbers.get()}"
-    if not folder.exists():
-        shutil.copytree(FOLDER / "tree-0", folder)
+    folder = FOLDER / f"job-{numbers.get()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(SOURCE, folder)
     tree = Tree(folder, ROOT)
 
 
@@ -109,7 +111,7 @@ def report(verdicts: list[Verdict]) -> bool:
     survivors = [verdict for verdict in verdicts if verdict.caught_by is None]
     for verdict in survivors:
         broken = verdict.drawn.broken
-        print(broken.describe((ROOT / broken.file).read_bytes()))
+        print(broken.describe((SOURCE / broken.file).read_bytes()))
     drawn, missed = (Counter(verdict.drawn.group for verdict in some) for some in (verdicts, survivors))
     for group in [*drawn, "all"]:
         total, left = (len(verdicts), len(survivors)) if group == "all" else (drawn[group], missed[group])
@@ -129,11 +131,11 @@ def main() -> None:
     arguments = parser.parse_args()
     groups = arguments.group or list(GROUPS)
     print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
-    record(ROOT, FOLDER, arguments.jobs)
+    record(ROOT, SOURCE, FOLDER, arguments.jobs)
     each = math.ceil(arguments.count / len(groups))
-    drawn = [Drawn(group, one) for group in groups for one in draw(group, each, arguments.seed, ROOT)]
+    drawn = [Drawn(group, one) for group in groups for one in draw(group, each, arguments.seed, SOURCE)]
     global reach
-    reach = Reach(FOLDER, {broken.file for _, broken in drawn})
+    reach = Reach(SOURCE, FOLDER, {broken.file for _, broken in drawn})
     import_libraries()
     sys.exit(not report(judge_all(drawn, arguments.jobs)))
 

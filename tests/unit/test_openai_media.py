@@ -52,6 +52,22 @@ def test_documents_are_not_fetched() -> None:
     assert problems_of(GPT_4O, url="https://example.com/terms.pdf") == ["messages[0].parts[1].media.url"]
 
 
+@for_each(
+    ("mime_type", "name"),
+    [
+        (PDF, "document.pdf"),
+        ("application/json", "document.json"),
+        ("text/csv", "document.csv"),
+        ("text/html", "document.html"),
+        ("text/markdown", "document.md"),
+        ("Text/Plain", "document.txt"),
+        ("application/msword", "document"),
+    ],
+)
+def test_a_document_without_a_name_is_named_by_its_type(mime_type: str, name: str) -> None:
+    assert part_of(ANY_OPENAI, data=b"%PDF", mime_type=mime_type)["file"]["filename"] == name
+
+
 def test_vllm_takes_no_documents() -> None:
     for fields in ({"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"url": "https://example.com/a.pdf"}):
         assert problems_of(ON_VLLM, **fields) == ["messages[0].parts[1].media"]
