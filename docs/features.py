@@ -22,8 +22,7 @@ from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
 from services.models.catalog.vendors import VENDORS  # noqa: E402
-from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
-from services.models.providers.dialects import ANTHROPIC, OPENAI  # noqa: E402
+from services.models.providers.base import Conversation, Target  # noqa: E402
 from services.models.providers.encoding import prepare  # noqa: E402
 from services.models.routing.registered_target import registered_target  # noqa: E402
 from services.shared.errors import PlatformError  # noqa: E402
@@ -38,18 +37,20 @@ class Column(NamedTuple):
 
 def columns() -> list[Column]:
     return [
-        Column("OpenAI `gpt-4o`", vendor_target(OPENAI, "openai", "gpt-4o")),
-        Column("OpenAI `gpt-5.6`", vendor_target(OPENAI, "openai", "gpt-5.6")),
-        Column("Anthropic `claude-haiku-4-5`", vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")),
-        Column("Anthropic `claude-opus-5`", vendor_target(ANTHROPIC, "anthropic", "claude-opus-5")),
+        *(
+            Column(f"{vendor.title} `{model}`", vendor_target(vendor.name, model))
+            for vendor in VENDORS.values()
+            for model in vendor.shown.models
+        ),
         Column("vLLM", endpoint_target("vllm")),
         Column("OpenAI-compatible", endpoint_target("openai-compatible")),
     ]
 
 
-def vendor_target(dialect: Dialect, vendor: str, model: str) -> Target:
-    facts = VENDORS[vendor].facts(model)
-    return Target(dialect, vendor, model, "https://provider.example/v1", {}, facts, state_owner=vendor)
+def vendor_target(name: str, model: str) -> Target:
+    vendor = VENDORS[name]
+    facts, dialect = vendor.facts(model), vendor.adapter.dialect
+    return Target(dialect, name, model, "https://provider.example/v1", {}, facts, state_owner=name)
 
 
 def endpoint_target(adapter_type: str, upstream_model: str = "mine-7b", **registered: str) -> Target:

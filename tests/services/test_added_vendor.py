@@ -17,7 +17,7 @@ from services.models.catalog.listings import ListedModel, Listing, listed_tokens
 from services.models.catalog.vendor import AdapterType, Auth, Vendor
 from services.models.catalog.vendors import VENDORS, by_name
 from services.models.catalog.vendors.compatible import COMPATIBLE
-from services.models.providers.dialects import OPENAI_COMPATIBLE
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from services.models.settings import settings_with
 from services.shared.logs import open_log
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer

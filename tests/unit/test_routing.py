@@ -23,8 +23,10 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import HealthMonitor
 from services.models.main import MIGRATIONS
-from services.models.providers.anthropic.dialect import API_VERSION
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
+from services.models.providers.anthropic.dialect import ANTHROPIC, API_VERSION
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.models.routing.all_models import AllModels
 from services.models.routing.registered_target import registered_target
 from services.models.routing.router import Router

@@ -12,9 +12,10 @@ import msgspec
 
 from docs.feature_requests import Feature, features
 from docs.features import endpoint_target, vendor_target
+from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 FOLDER = Path(__file__).parent / "bodies"
@@ -54,19 +55,29 @@ class Case(NamedTuple):
             return {"refused": [violation.field for violation in problem.violations]}
 
 
+MODEL_COLUMNS = {
+    "openai": [
+        Column("openai_reasoning", vendor_target("openai", "gpt-5.1"), MODEL_GROUPS),
+        Column("openai_marks", vendor_target("openai", "gpt-5.6"), frozenset({"Prompt caching"})),
+        Column("openai_responses", dataclasses.replace(vendor_target("openai", "gpt-5.6"), dialect=OPENAI_RESPONSES)),
+    ],
+    "anthropic": [
+        Column("anthropic_budgets", vendor_target("anthropic", "claude-haiku-4-5"), MODEL_GROUPS),
+        Column("anthropic_old", vendor_target("anthropic", "claude-3-5-haiku-20241022"), MODEL_GROUPS),
+    ],
+}
+"""The columns of a vendor's other models and dialects, which differ from those of the first model that it shows."""
+
+
 def columns() -> list[Column]:
-    responses = vendor_target(OPENAI, "openai", "gpt-5.6")
-    return [
-        Column("openai", vendor_target(OPENAI, "openai", "gpt-4o")),
-        Column("openai_reasoning", vendor_target(OPENAI, "openai", "gpt-5.1"), MODEL_GROUPS),
-        Column("openai_marks", vendor_target(OPENAI, "openai", "gpt-5.6"), frozenset({"Prompt caching"})),
-        Column("openai_responses", dataclasses.replace(responses, dialect=OPENAI_RESPONSES)),
-        Column("anthropic", vendor_target(ANTHROPIC, "anthropic", "claude-opus-5")),
-        Column("anthropic_budgets", vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5"), MODEL_GROUPS),
-        Column("anthropic_old", vendor_target(ANTHROPIC, "anthropic", "claude-3-5-haiku-20241022"), MODEL_GROUPS),
-        Column("vllm", endpoint_target("vllm")),
-        Column("compatible", endpoint_target("openai-compatible")),
-    ]
+    columns: list[Column] = []
+    for vendor in VENDORS.values():
+        if vendor.shown.models:
+            columns.append(Column(vendor.name, vendor_target(vendor.name, vendor.shown.models[0])))
+        columns += MODEL_COLUMNS.get(vendor.name, [])
+    columns.append(Column("vllm", endpoint_target("vllm")))
+    columns.append(Column("compatible", endpoint_target("openai-compatible")))
+    return columns
 
 
 def cases() -> Iterator[Case]:

@@ -18,9 +18,13 @@ from services.models.providers.answers.dropped_members import (
     OF_MESSAGES,
     OF_RESPONSES,
 )
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Conversation
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.encoding import encode
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
@@ -71,7 +75,7 @@ def told_by_stream(dialect: Any, entry: DroppedMember) -> list[str]:
 )
 @for_each("name", ["openai", "openai-compatible", "vllm"])
 def test_sound_is_refused_before_it_is_paid_for(name: str, options: str, is_refused: bool) -> None:
-    target = vendor_target(OPENAI, "openai", "gpt-4o-audio-preview") if name == "openai" else endpoint_target(name)
+    target = vendor_target("openai", "gpt-4o-audio-preview") if name == "openai" else endpoint_target(name)
     user = ChatMessage(role="user", content="Sing.")
     request = ChatRequest(model="any", messages=[user], provider_options_json={name: options, "another": "{}"})
     if not is_refused:

@@ -26,9 +26,9 @@ from services.models.catalog.families import (
     first_match,
 )
 from services.models.catalog.lifecycle import SERVED, Lifecycle
-from services.models.catalog.vendor import AdapterType, BuiltInModel, Vendor, shutdown_days
-from services.models.providers.dialects import OPENAI
+from services.models.catalog.vendor import AdapterType, BuiltInModel, Shown, Vendor, shutdown_days
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from services.models.providers.openai.select import OPENAI
 
 ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-).*")
 
@@ -249,4 +249,5 @@ VENDOR = Vendor(
     models=_MODELS,
     shutdowns=_SHUTDOWNS,
     price_list="openai",
+    shown=Shown(names=("gpt-4o", "gpt-4o-mini"), ids=("gpt-…", "o…"), models=("gpt-4o", "gpt-5.6")),
 )
