@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Dialect
-from services.models.providers.dialects import ANTHROPIC, OPENAI_COMPATIBLE, OPENAI_RESPONSES
 from services.models.providers.errors.faults import Fault
 from services.models.providers.framing import read_body
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 
 COLUMNS: dict[str, Dialect] = {
     "Chat Completions": OPENAI_COMPATIBLE,

@@ -7,14 +7,16 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from services.models.catalog.vendors import VENDORS
 from services.models.providers.answers.finish_reasons import FAILURES, FINISH_REASONS
 from services.models.providers.base import Dialect
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.vllm import VLLM
 
 DIALECTS: dict[str, Dialect] = {
-    "OpenAI": OPENAI,
+    **{vendor.title: vendor.adapter.dialect for vendor in VENDORS.values()},
     "OpenAI (Responses)": OPENAI_RESPONSES,
-    "Anthropic": ANTHROPIC,
     "vLLM": VLLM,
     "OpenAI-compatible": OPENAI_COMPATIBLE,
 }

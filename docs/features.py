@@ -17,13 +17,12 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from docs.answer_features import answer_lines  # noqa: E402
+from docs.dropped_members import dropped_members  # noqa: E402
 from docs.error_features import error_lines, finish_reason_lines  # noqa: E402
 from docs.feature_requests import Feature, features  # noqa: E402
-from docs.not_carried import not_carried  # noqa: E402
 from proto.models_pb2 import RegisteredModel  # noqa: E402
 from services.models.catalog.vendors import VENDORS  # noqa: E402
-from services.models.providers.base import Conversation, Dialect, Target  # noqa: E402
-from services.models.providers.dialects import ANTHROPIC, OPENAI  # noqa: E402
+from services.models.providers.base import Conversation, Target  # noqa: E402
 from services.models.providers.encoding import prepare  # noqa: E402
 from services.models.routing.registered_target import registered_target  # noqa: E402
 from services.shared.errors import PlatformError  # noqa: E402
@@ -38,18 +37,20 @@ class Column(NamedTuple):
 
 def columns() -> list[Column]:
     return [
-        Column("OpenAI `gpt-4o`", vendor_target(OPENAI, "openai", "gpt-4o")),
-        Column("OpenAI `gpt-5.6`", vendor_target(OPENAI, "openai", "gpt-5.6")),
-        Column("Anthropic `claude-haiku-4-5`", vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")),
-        Column("Anthropic `claude-opus-5`", vendor_target(ANTHROPIC, "anthropic", "claude-opus-5")),
+        *(
+            Column(f"{vendor.title} `{model}`", vendor_target(vendor.name, model))
+            for vendor in VENDORS.values()
+            for model in vendor.shown.models
+        ),
         Column("vLLM", endpoint_target("vllm")),
         Column("OpenAI-compatible", endpoint_target("openai-compatible")),
     ]
 
 
-def vendor_target(dialect: Dialect, vendor: str, model: str) -> Target:
-    facts = VENDORS[vendor].facts(model)
-    return Target(dialect, vendor, model, "https://provider.example/v1", {}, facts, state_owner=vendor)
+def vendor_target(name: str, model: str) -> Target:
+    vendor = VENDORS[name]
+    facts, dialect = vendor.facts(model), vendor.adapter.dialect
+    return Target(dialect, name, model, "https://provider.example/v1", {}, facts, state_owner=name)
 
 
 def endpoint_target(adapter_type: str, upstream_model: str = "mine-7b", **registered: str) -> Target:
@@ -105,12 +106,12 @@ def page() -> str:
         cells = [outcome(feature, column.target) for column in shown]
         lines.append(f"| {feature.name} | {' | '.join(cells)} |")
     lines += [*error_lines(), *finish_reason_lines(), *answer_lines()]
-    lines += [*not_carried_lines()]
+    lines += [*dropped_member_lines()]
     text = "\n".join(lines) + "\n"
     return text.replace("\n## ", "\n\n## ").replace("\n\n\n", "\n\n")
 
 
-def not_carried_lines() -> Iterator[str]:
+def dropped_member_lines() -> Iterator[str]:
     """What of answers is told in a notice alone."""
     yield from [
         "## Not carried",
@@ -125,7 +126,7 @@ def not_carried_lines() -> Iterator[str]:
         "| | In answers | Notice |",
         "|---|---|---|",
     ]
-    for entry in not_carried():
+    for entry in dropped_members():
         streamed = " (streams only)" if entry.body is None else ""
         yield f"| {entry.dialect} | {entry.name}{streamed} | `{entry.notice}` |"
 

@@ -1,4 +1,5 @@
-"""Writes `.env.example` and the table of settings in README.md, from the fields of the services' settings.
+"""Writes `.env.example` and the table of settings in README.md, from the fields of the services' settings, and the
+README's table of providers, from the vendors' rows.
 
 `python docs/settings.py` writes both files, `python docs/settings.py --check` fails when one is not current.
 """
@@ -18,6 +19,8 @@ if str(ROOT) not in sys.path:
 
 from genai_platform.target import DEFAULT_TARGET, TARGET_VARIABLE  # noqa: E402
 from services.gateway.main import GatewaySettings  # noqa: E402
+from services.models.catalog.vendor import Vendor  # noqa: E402
+from services.models.catalog.vendors import VENDORS  # noqa: E402
 from services.models.settings import ModelsSettings, Settings  # noqa: E402
 from services.sessions.main import SessionsSettings  # noqa: E402
 from services.shared.settings import ServiceSettings  # noqa: E402
@@ -27,6 +30,7 @@ README = ROOT / "README.md"
 EXAMPLE = ROOT / ".env.example"
 
 BEGIN = "<!-- written by docs/settings.py -->\n"
+BEGIN_PROVIDERS = "<!-- providers, written by docs/settings.py -->\n"
 END = "<!-- to here -->\n"
 
 WIDTH = 120
@@ -105,11 +109,29 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def providers() -> str:
+    """The table of providers in the README."""
+    lines = ["| Provider | Names | Configured by |", "|---|---|---|"]
+    lines += [f"| {vendor.title} | {_names(vendor)} | `{vendor.key_variable}` |" for vendor in VENDORS.values()]
+    lines.append("| vLLM, and any OpenAI- or Anthropic-compatible server | what you register | `RegisterModel` |")
+    return "\n".join(lines) + "\n"
+
+
+def _names(vendor: Vendor) -> str:
+    names = [f"`{name}`" for name in vendor.shown.names]
+    if vendor.shown.ids:
+        names.append(f"any {' or '.join(f'`{pattern}`' for pattern in vendor.shown.ids)} id")
+    return ", ".join([*names, f"`{vendor.name}/id`"])
+
+
 def readme() -> str:
-    """The text of README.md with the table as it should be."""
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """The text of README.md with its tables as they should be."""
+    text = README.read_text(encoding="utf-8")
+    for begin, written in ((BEGIN_PROVIDERS, providers()), (BEGIN, table())):
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(END)
+        text = f"{before}{begin}\n{written}\n{END}{after}"
+    return text
 
 
 def outdated(files: Mapping[Path, str]) -> Iterable[Path]:

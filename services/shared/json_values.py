@@ -37,7 +37,7 @@ def decode_slowly(data: bytes) -> Any:
     """The value of JSON bytes that msgspec refuses. Raises Malformed."""
     try:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogatepass")
-        return _mend(json.loads(text, parse_int=_integer, parse_constant=_refuse_constant))
+        return _repair(json.loads(text, parse_int=_integer, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         raise Malformed from None
 
@@ -64,11 +64,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _mend(value: Any) -> Any:
+def _repair(value: Any) -> Any:
     if isinstance(value, str):
         return value if value.isascii() or not _SURROGATE.search(value) else _LONE_INSIDE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_mend(item) for item in value]
+        return [_repair(item) for item in value]
     if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
+        return {_repair(key): _repair(item) for key, item in value.items()}
     return value

@@ -1,6 +1,6 @@
 """kill -9 in the middle of writes: every acknowledged write is there afterwards, none is torn, no number is skipped.
 
-Two rounds for each service and database by default; GENAI_TEST_KILL_ROUNDS=200 makes it 200.
+One round for each service and database by default; GENAI_TEST_KILL_ROUNDS=200 makes it 200.
 A round lets several clients write at once, kills the service's process at a random moment, starts it again, and looks.
 """
 
@@ -22,7 +22,7 @@ from proto.models_pb2_grpc import ModelServiceStub
 from proto.sessions_pb2_grpc import SessionServiceStub
 from tests.support.processes import Service, running
 
-ROUNDS = int(os.environ.get("GENAI_TEST_KILL_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("GENAI_TEST_KILL_ROUNDS", "1"))
 WRITERS = 8
 TARGETS = 2
 """How many sessions, or prompts, the writers of one round share."""

@@ -7,9 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 
 from services.models.providers.answers.answer import Answer
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Dialect
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.models.transport.sse import EventStream
 from services.shared.errors import PlatformError
 from tests.fuzz.http_answers import make_body

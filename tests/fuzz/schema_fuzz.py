@@ -19,8 +19,8 @@ from typing import NamedTuple
 from docs.features import endpoint_target, vendor_target
 from proto import models_pb2
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
 from tests.fuzz.report import Judged
@@ -54,12 +54,12 @@ MAX_GROWTH = 3
 
 
 def targets() -> dict[str, Target]:
-    responses = vendor_target(OPENAI, "openai", "gpt-5.6")
+    responses = vendor_target("openai", "gpt-5.6")
     return {
-        "gpt-4o": vendor_target(OPENAI, "openai", "gpt-4o"),
+        "gpt-4o": vendor_target("openai", "gpt-4o"),
         "Responses": dataclasses.replace(responses, dialect=OPENAI_RESPONSES),
-        "claude-haiku-4-5": vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5"),
-        "claude-3-5-haiku": vendor_target(ANTHROPIC, "anthropic", "claude-3-5-haiku-20241022"),
+        "claude-haiku-4-5": vendor_target("anthropic", "claude-haiku-4-5"),
+        "claude-3-5-haiku": vendor_target("anthropic", "claude-3-5-haiku-20241022"),
         "vLLM": endpoint_target("vllm"),
         "compatible": endpoint_target("openai-compatible"),
     }

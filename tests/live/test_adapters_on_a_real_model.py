@@ -22,7 +22,7 @@ from examples.local_model import LocalModel
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
 from services.models.providers.chat import chat, chat_stream
-from services.models.providers.dialects import OPENAI_RESPONSES
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.routing.registered_target import registered_target
 from services.models.transport.client import HttpClient
 from services.shared.errors import InvalidRequest

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from services.models.health import results
 from services.shared import postgresql, sqlite
 from services.shared.postgresql import PostgreSQL
 from tests.scripted_upstream import ScriptedUpstream
@@ -26,6 +27,20 @@ def patient_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "CROWDED_SECONDS", PATIENCE_SECONDS)
     for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         monkeypatch.setitem(postgresql._SESSION_SETTINGS, limit, f"{PATIENCE_SECONDS:g}s")
+
+
+@pytest.fixture
+def hasty_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite that is soon busy: for tests in which nobody releases what is waited for."""
+    monkeypatch.setattr(sqlite, "CROWDED_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 100)
+    monkeypatch.setattr(sqlite, "_WRITER", (*sqlite._WRITER, "PRAGMA busy_timeout = 100"))
+
+
+@pytest.fixture
+def hasty_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes that soon give up: for tests of servers that never answer."""
+    monkeypatch.setattr(results, "PROBE_SECONDS", 0.3)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -17,7 +17,7 @@ from services.models.catalog.listings import ListedModel, Listing, listed_tokens
 from services.models.catalog.vendor import AdapterType, Auth, Vendor
 from services.models.catalog.vendors import VENDORS, by_name
 from services.models.catalog.vendors.compatible import COMPATIBLE
-from services.models.providers.dialects import OPENAI_COMPATIBLE
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from services.models.settings import settings_with
 from services.shared.logs import open_log
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
@@ -162,7 +162,9 @@ PAGED = Vendor(
         # https://ai.google.dev/api/models
         listing=Listing(
             describe,
-            is_for_chat=lambda _, entry: "generateContent" in entry.get("supportedGenerationMethods", ()),
+            kind_of=lambda _, entry: (
+                "chat" if "generateContent" in entry.get("supportedGenerationMethods", ()) else None
+            ),
             query=lambda page: f"?pageSize=2&pageToken={page}" if page else "?pageSize=2",
             next_page=lambda page: str(page.get("nextPageToken", "")),
             entries_member="models",

@@ -150,15 +150,15 @@ async def test_whoever_leaves_during_the_append_leaves_a_whole_turn(
         assert (await chat(p.replica, turn(), verb)).session_next_sequence == 5
 
 
-@pytest.mark.parametrize("verb", VERBS)
 async def test_a_caller_in_a_hurry_has_the_answer_before_its_deadline_although_the_append_hangs(
-    tmp_path: Path, upstream: ScriptedUpstream, verb: str
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(turns, "APPEND_SECONDS", 60)
     door = Door()
     async with platform(tmp_path, upstream, front=door.before) as p:
-        upstream.play(whole(verb))
-        # The append may take 2 s where nobody is in a hurry, and here half of what is left.
-        response = await chat(p.models, turn(), verb, timeout=3.9)
+        upstream.play(whole("Chat"))
+        # Half of what is left may go into the append.
+        response = await chat(p.models, turn(), "Chat", timeout=3)
         assert response.text == "paid"
         assert [notice.code for notice in response.warnings] == ["SESSION_APPEND_FAILED"]
         door.open.set()
@@ -181,15 +181,14 @@ async def test_an_append_whose_answer_is_lost_is_repeated_and_appends_once(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_an_append_that_hangs_costs_two_seconds_and_not_the_answer(
-    tmp_path: Path, upstream: ScriptedUpstream, verb: str
+async def test_an_append_that_hangs_does_not_cost_the_answer(
+    tmp_path: Path, upstream: ScriptedUpstream, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(turns, "APPEND_SECONDS", 0.2)
     door = Door()
     async with platform(tmp_path, upstream, front=door.before) as p:
         upstream.play(whole(verb))
-        started = asyncio.get_running_loop().time()
         response = await chat(p.models, turn(), verb)
-        assert 1.5 < asyncio.get_running_loop().time() - started < 3.5
         assert (response.text, response.session_next_sequence) == ("paid", 0)
         assert [notice.code for notice in response.warnings] == ["SESSION_APPEND_FAILED"]
         door.open.set()
@@ -267,8 +266,9 @@ async def chat_of_a_service_that_stops(
 
 
 async def test_an_answer_that_finds_no_session_service_is_given_with_a_warning(
-    tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(turns, "APPEND_SECONDS", 0.2)
     async with chat_of_a_service_that_stops(tmp_path, upstream, free_port()) as answering:
         response = await answering
     assert (response.text, response.session_id, response.session_next_sequence) == ("paid", SESSION, 0)

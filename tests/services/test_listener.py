@@ -69,7 +69,7 @@ async def test_path_that_is_not_utf8_ends_no_other_call() -> None:
     async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
         running_call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
         assert await running_call.read() == b"first"
-        for _ in range(20):
+        for _ in range(5):
             await end_serving_loop(it)
             assert await check(it.address) == health_pb2.HealthCheckResponse.SERVING
         it.go_on.set()
@@ -110,7 +110,7 @@ async def test_unaccepted_calls_are_refused_with_a_retry_delay(end: str) -> None
     async with served() as it:
         connection = send_calls(it.address, [first, *[b"/test.Unknown/Call"] * 50])
         if "stop" in end:
-            await it.server.stop(5)
+            await it.server.stop(0.5)
         ends = await ends_of(range(3, 103, 2), connection)
     stopping = Ended("status 14", "the server is stopping, and has not begun this call; try again")
     # Some still have a handler.

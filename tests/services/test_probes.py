@@ -187,12 +187,11 @@ async def test_host_without_an_address_is_a_failed_connection() -> None:
     assert finding[:2] == ("unhealthy", "CONNECT_FAILED")
 
 
-async def test_silence_is_a_timeout_after_two_seconds(upstream: ScriptedUpstream) -> None:
+@pytest.mark.usefixtures("hasty_probes")
+async def test_silence_is_a_timeout(upstream: ScriptedUpstream) -> None:
     upstream.play(no_answer())
-    before = asyncio.get_running_loop().time()
     finding = await ask(ModelProbe(registered(f"{upstream.url}/v1")))
     assert finding[:2] == ("unhealthy", "TIMEOUT")
-    assert 1.5 < asyncio.get_running_loop().time() - before < 3.5
     await upstream.requests[0].closed_by_peer()
 
 

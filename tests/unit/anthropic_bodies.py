@@ -8,8 +8,8 @@ from typing import Any
 
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolDefinition
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.dialects import ANTHROPIC
 from services.models.providers.encoding import encode as encode_for
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 

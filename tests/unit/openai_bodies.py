@@ -12,10 +12,11 @@ from proto.models_pb2 import ChatMessage, ChatRequest
 from services.models.catalog.families import COMPATIBLE_FACTS
 from services.models.catalog.vendors import openai
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.encoding import encode as encode_for
 from services.models.providers.facts import ModelFacts
-from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE, ChatCompletionsDialect
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 
 HELLO = ChatMessage(role="user", content="Hello")

@@ -14,9 +14,11 @@ from proto.models_pb2 import ProviderState
 from services.models.providers.answers.answer import MAX_CITED_BYTES, MAX_COMPARED, MAX_PARTS_BYTES, Answer
 from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.answers.values import MAX_WORD_LENGTH
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Decoder, Dialect
-from services.models.providers.dialects import ANTHROPIC, OPENAI_COMPATIBLE, OPENAI_RESPONSES
 from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.transport.sse import Event
 from services.models.validation.limits import MAX_PARTS
 from tests.rows import for_each

@@ -15,8 +15,8 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import OPENAI
 from services.models.providers.facts import MediaKind, ModelFacts
+from services.models.providers.openai.select import OPENAI
 from services.models.providers.requests.content import check_content, check_features, media_kind
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each

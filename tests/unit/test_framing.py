@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from services.models.providers.dialects import OPENAI_COMPATIBLE
 from services.models.providers.errors.faults import Fault
 from services.models.providers.framing import (
     MAX_BLANK_BYTES,
@@ -13,6 +12,7 @@ from services.models.providers.framing import (
     Framing,
     feed_rest,
 )
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from services.models.transport.sse import MAX_EMPTY_BYTES, Event
 from services.shared import errors
 from tests.rows import for_each

@@ -30,10 +30,12 @@ from services.models.custom_models.registration import build_registered_model
 from services.models.prompts.record import Resolved
 from services.models.prompts.requests import check_list, check_reference
 from services.models.prompts.version import build_version
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
 from services.models.providers.requests.policy import MAX_NOTICES
 from services.models.sessions.history import with_history
 from services.models.validation.limits import (

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ProviderState, Reasoning
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.providers.openai.responses.output_items import CALL_INPUTS
 from services.models.providers.state.opaque_state import Head, read_head
 from services.shared.errors import InvalidRequest

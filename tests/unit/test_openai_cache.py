@@ -18,8 +18,9 @@ from proto.models_pb2 import (
 )
 from services.models.catalog.vendors import openai
 from services.models.providers.base import Conversation, Dialect, Encoded, Target
-from services.models.providers.dialects import OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
 from tests.rows import for_each
 
 MARK = PromptCache()

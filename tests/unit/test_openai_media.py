@@ -7,7 +7,6 @@ from typing import Any
 
 from proto.models_pb2 import ChatMessage, ContentPart, Media
 from services.models.providers.base import Encoded, Target
-from services.models.providers.openai.chat_completions.media import AUDIO_FORMATS
 from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
@@ -74,9 +73,15 @@ def test_vllm_takes_no_documents() -> None:
 
 
 @for_each("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
-@for_each("mime_type", [*AUDIO_FORMATS, "Audio/WAV"])
-def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str) -> None:
-    sound = {"data": "UklGRg==", "format": AUDIO_FORMATS[mime_type.lower()]}
+@for_each(
+    ("mime_type", "audio_format"),
+    [
+        *((f"audio/{name}", "wav") for name in ("wav", "wave", "x-wav", "vnd.wave", "WAV")),
+        *((f"audio/{name}", "mp3") for name in ("mpeg", "mp3")),
+    ],
+)
+def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str, audio_format: str) -> None:
+    sound = {"data": "UklGRg==", "format": audio_format}
     assert part_of(target, data=b"RIFF", mime_type=mime_type) == {"type": "input_audio", "input_audio": sound}
 
 

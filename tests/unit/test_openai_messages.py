@@ -8,8 +8,8 @@ from typing import Any
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ContentPart, Media, ToolCall, ToolResult
 from services.models.providers.base import Target
-from services.models.providers.dialects import OPENAI_COMPATIBLE
 from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,

@@ -10,9 +10,11 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ReasoningConfig
 from services.models.providers.base import Target
-from services.models.providers.dialects import OPENAI, OPENAI_COMPATIBLE, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
-from services.models.providers.openai.common.efforts import SCALE, effort_of_budget, nearest_effort
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.requests.efforts import SCALE, effort_of_budget, nearest_effort
+from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
 from tests.unit.openai_bodies import COMPATIBLE, GPT_4O, ON_VLLM, encode, openai_target, own_target, told

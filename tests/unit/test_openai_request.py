@@ -11,8 +11,9 @@ import pytest
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ToolDefinition
 from services.models.providers.base import Target
-from services.models.providers.dialects import OPENAI, VLLM
 from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
 from tests.unit.openai_bodies import (

@@ -9,9 +9,10 @@ import pytest
 
 from proto import models_pb2
 from proto.models_pb2 import ChatMessage, ChatResponse, ContentPart, ProviderState, Reasoning, TokenUsage, ToolCall
-from services.models.providers.dialects import OPENAI_COMPATIBLE, VLLM
 from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from services.models.providers.openai.chat_completions.response import read_answer
+from services.models.providers.vllm import VLLM
 from tests.rows import for_each
 
 

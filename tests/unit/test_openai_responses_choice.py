@@ -18,9 +18,13 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from tests.rows import for_each
 
 PLAIN = Target(OPENAI, "openai", "gpt-4o", "https://api.openai.com/v1", {}, ModelFacts(can_reason=False), "openai")

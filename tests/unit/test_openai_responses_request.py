@@ -25,8 +25,8 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from tests.rows import for_each
 
 URL = "https://api.openai.com/v1"

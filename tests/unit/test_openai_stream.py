@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from proto.models_pb2 import ChatChunk, TokenUsage, ToolCallDelta
-from services.models.providers.dialects import VLLM
 from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.chat_completions.chat_answer import TEXT
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
+from services.models.providers.vllm import VLLM
 from services.models.transport.sse import Event
 from tests.rows import for_each
 

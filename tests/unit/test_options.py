@@ -19,7 +19,6 @@ from proto.models_pb2 import (
 from services.models.access.credentials import Credentials
 from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Conversation
-from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.validation.extra_body import reserved_in, reserved_members_in
 from services.models.validation.limits import MAX_OPTIONS
@@ -30,10 +29,10 @@ from tests.rows import for_each, row
 HELLO = ChatMessage(role="user", content="Hello")
 
 TARGETS = {
-    "openai": vendor_target(OPENAI, "openai", "gpt-4o"),
+    "openai": vendor_target("openai", "gpt-4o"),
     "openai-compatible": endpoint_target("openai-compatible"),
     "vllm": endpoint_target("vllm"),
-    "anthropic": vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5"),
+    "anthropic": vendor_target("anthropic", "claude-haiku-4-5"),
 }
 
 # Go's encoding/json matches without case and knows these two letters; Java's strings know the two that are an i; some

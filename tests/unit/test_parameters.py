@@ -8,10 +8,11 @@ import pytest
 
 from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ChatRequest, ContentPart, Reasoning
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Conversation, Encoded, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.select import OPENAI
 from services.models.providers.requests.options import merge_options
 from services.models.providers.requests.parameters import fit
 from services.shared.errors import InvalidRequest

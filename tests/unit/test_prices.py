@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import datetime
 from decimal import Decimal
+from typing import Any
 
 import genai_prices
-from genai_prices.types import Usage
+import msgspec
+from genai_prices.types import (
+    ClauseAnd,
+    ClauseContains,
+    ClauseEndsWith,
+    ClauseEquals,
+    ClauseOr,
+    ClauseRegex,
+    ClauseStartsWith,
+    ModelInfo,
+    Provider,
+    Usage,
+)
 
 from proto import models_pb2
 from services.models.catalog import price_table, prices
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendors import anthropic, openai
-from tests.built_in_models import BUILT_IN
+from tests.built_in_models import CHAT_MODELS
 from tests.rows import for_each
 
 TODAY = datetime.date(2026, 11, 22)
 WITHOUT_A_PRICE = {"claude-mythos-5", "claude-mythos-5-1", "gpt-6.2-astra", "gpt-6.2-sol"}
 
-every_built_in = for_each("model", BUILT_IN.values(), ids=BUILT_IN)
+every_chat_model = for_each("model", CHAT_MODELS.values(), ids=CHAT_MODELS)
 
 
 def usage(prompt: int, completion: int, cached: int | None = None, written: int | None = None) -> models_pb2.TokenUsage:
@@ -32,7 +45,7 @@ def test_table_is_what_the_pinned_library_says() -> None:
     assert price_table.PATH.read_text(encoding="utf-8") == price_table.write_table()
 
 
-@every_built_in
+@every_chat_model
 def test_cost_is_what_the_library_makes_of_the_same_usage(model: VendorModel) -> None:
     period = prices.period_on(model.vendor, model.upstream, TODAY)
     if model.name in WITHOUT_A_PRICE:
@@ -73,6 +86,35 @@ def test_long_prompt_costs_its_higher_rate_whole() -> None:
     assert period
     assert period.cost(usage(272_000, 0)) == 272_000 * 100
     assert period.cost(usage(272_001, 0)) == 272_001 * 200
+
+
+def test_model_without_a_price_of_completions_costs_what_its_prompts_do() -> None:
+    period = prices.period_on(openai.VENDOR, "text-embedding-3-small", TODAY)
+    assert period
+    assert period.cost(usage(1_000_000, 0)) == 20_000_000
+    assert period.cost(usage(1_000_000, 1)) is None
+
+
+IDS = ["gemini-2-flash", "gemini-2-flash-live", "gemini-3-flash", "GEMINI-2-FLASH", "x-gemini-2-flash", "a.b", "axb"]
+
+
+@for_each(
+    "clause",
+    [
+        ClauseEndsWith("-Flash"),
+        ClauseEndsWith("a.b"),
+        ClauseAnd([ClauseStartsWith("gemini-2"), ClauseEndsWith("flash")]),
+        ClauseAnd([ClauseContains("2-FLASH"), ClauseOr([ClauseEquals("x-gemini-2-flash"), ClauseContains("live")])]),
+        ClauseOr([ClauseEquals("axb"), ClauseAnd([ClauseContains("gemini"), ClauseRegex("^x-")])]),
+    ],
+)
+def test_clause_matches_the_ids_that_it_matches_in_the_library(clause: Any) -> None:
+    model = ModelInfo(id="m", match=clause, context_window=7)
+    (entry,) = price_table.entries(Provider(id="p", name="P", api_pattern="", models=[model]))
+    read = msgspec.convert(entry, prices.Entry)
+    assert [name for name in IDS if read.matches(name.lower())] == [
+        name for name in IDS if clause.is_match(name.lower())
+    ]
 
 
 @for_each("model", ["gpt-99", "gpt-audio-mini", "gpt-image-1"])

@@ -23,8 +23,10 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import HealthMonitor
 from services.models.main import MIGRATIONS
-from services.models.providers.anthropic.dialect import API_VERSION
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, VLLM
+from services.models.providers.anthropic.dialect import ANTHROPIC, API_VERSION
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.models.routing.all_models import AllModels
 from services.models.routing.registered_target import registered_target
 from services.models.routing.router import Router
@@ -151,7 +153,8 @@ async def test_names_lead_to_their_vendor(models: ModelRegistry, name: str, prov
 async def test_retired_model_is_served_by_its_replacement_and_the_caller_is_told(models: ModelRegistry) -> None:
     target = router(models).resolve("claude-3-5-sonnet")
     assert target.model == "claude-sonnet-4-6"
-    assert target.facts == dataclasses.replace(anthropic.VENDOR.facts("claude-sonnet-4-6"), max_output_tokens=64_000)
+    known = anthropic.VENDOR.facts("claude-sonnet-4-6")
+    assert target.facts == dataclasses.replace(known, kind="chat", max_output_tokens=64_000)
     assert [warning.code for warning in target.warnings] == ["MODEL_RETIRED"]
     assert router(models, AFTER).resolve("gpt-4o").model == "gpt-6-luna"
 

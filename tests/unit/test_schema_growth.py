@@ -10,7 +10,7 @@ from typing import Any
 from proto.models_pb2 import ChatMessage, ChatRequest, ToolDefinition
 from services.models.providers.base import Conversation
 from services.models.providers.schemas.fitting import fit_schema
-from services.models.providers.schemas.mends import mend_schema
+from services.models.providers.schemas.repairs import repair_schema
 from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT, OPENAI_STRICT, SchemaRules
 from services.models.validation.limits import MAX_SCHEMA_LENGTH
 from services.models.validation.request import check_chat_request
@@ -342,7 +342,7 @@ def test_no_schema_of_a_tool_that_is_mended_on_the_loop_takes_long(count: int) -
             break
         tools, size = list(request.tools), size + size // 4 + 1
     texts = [tool.parameters_json + " " * blanks for blanks, tool in enumerate(tools)]
-    assert cpu_seconds(lambda: [mend_schema(text, with_items=True) for text in texts]) < 0.4
+    assert cpu_seconds(lambda: [repair_schema(text, with_items=True) for text in texts]) < 0.4
 
 
 def test_properties_that_say_that_they_are_required_are_gathered_in_time() -> None:
@@ -351,5 +351,5 @@ def test_properties_that_say_that_they_are_required_are_gathered_in_time() -> No
         "required": [f"q{number}" for number in range(12_000)],
     }
     text = json.dumps(schema)
-    assert cpu_seconds(lambda: mend_schema(text, with_items=True)) < 0.5
-    assert len(json.loads(mend_schema(text, with_items=True))["required"]) == 18_000
+    assert cpu_seconds(lambda: repair_schema(text, with_items=True)) < 0.5
+    assert len(json.loads(repair_schema(text, with_items=True))["required"]) == 18_000

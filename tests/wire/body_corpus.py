@@ -12,15 +12,19 @@ import msgspec
 
 from docs.feature_requests import Feature, features
 from docs.features import endpoint_target, vendor_target
+from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 FOLDER = Path(__file__).parent / "bodies"
 
 MODEL = "<model>"
 """In a stored body: the id of the column's model, which tests/wire/bodies/README.md has."""
+
+LINE_CHARACTERS = 120
+"""The length of a line in a file, where it can be kept to."""
 
 MODEL_GROUPS = frozenset({"Reasoning", "Form of the answer", "Parameters"})
 """Where one provider's models differ from each other."""
@@ -54,19 +58,29 @@ class Case(NamedTuple):
             return {"refused": [violation.field for violation in problem.violations]}
 
 
+MODEL_COLUMNS = {
+    "openai": [
+        Column("openai_reasoning", vendor_target("openai", "gpt-5.1"), MODEL_GROUPS),
+        Column("openai_marks", vendor_target("openai", "gpt-5.6"), frozenset({"Prompt caching"})),
+        Column("openai_responses", dataclasses.replace(vendor_target("openai", "gpt-5.6"), dialect=OPENAI_RESPONSES)),
+    ],
+    "anthropic": [
+        Column("anthropic_budgets", vendor_target("anthropic", "claude-haiku-4-5"), MODEL_GROUPS),
+        Column("anthropic_old", vendor_target("anthropic", "claude-3-5-haiku-20241022"), MODEL_GROUPS),
+    ],
+}
+"""The columns of a vendor's other models and dialects, which differ from those of the first model that it shows."""
+
+
 def columns() -> list[Column]:
-    responses = vendor_target(OPENAI, "openai", "gpt-5.6")
-    return [
-        Column("openai", vendor_target(OPENAI, "openai", "gpt-4o")),
-        Column("openai_reasoning", vendor_target(OPENAI, "openai", "gpt-5.1"), MODEL_GROUPS),
-        Column("openai_marks", vendor_target(OPENAI, "openai", "gpt-5.6"), frozenset({"Prompt caching"})),
-        Column("openai_responses", dataclasses.replace(responses, dialect=OPENAI_RESPONSES)),
-        Column("anthropic", vendor_target(ANTHROPIC, "anthropic", "claude-opus-5")),
-        Column("anthropic_budgets", vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5"), MODEL_GROUPS),
-        Column("anthropic_old", vendor_target(ANTHROPIC, "anthropic", "claude-3-5-haiku-20241022"), MODEL_GROUPS),
-        Column("vllm", endpoint_target("vllm")),
-        Column("compatible", endpoint_target("openai-compatible")),
-    ]
+    columns: list[Column] = []
+    for vendor in VENDORS.values():
+        if vendor.shown.models:
+            columns.append(Column(vendor.name, vendor_target(vendor.name, vendor.shown.models[0])))
+        columns += MODEL_COLUMNS.get(vendor.name, [])
+    columns.append(Column("vllm", endpoint_target("vllm")))
+    columns.append(Column("compatible", endpoint_target("openai-compatible")))
+    return columns
 
 
 def cases() -> Iterator[Case]:
@@ -88,7 +102,7 @@ def texts() -> dict[Path, str]:
         file = FOLDER / f"{place(case.feature)}.json"
         shared.setdefault(file, {}).setdefault(_without_model(case), []).append(case.column.name)
     return {
-        file: pretty({", ".join(names): json.loads(body) for body, names in bodies.items()})
+        file: pretty({", ".join(names): json.loads(body) for body, names in bodies.items()}) + "\n"
         for file, bodies in shared.items()
     }
 
@@ -98,8 +112,18 @@ def files() -> set[Path]:
     return set(FOLDER.rglob("*.json"))
 
 
-def pretty(body: Any) -> str:
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+def pretty(value: Any, indent: int = 0, before: int = 0) -> str:
+    """JSON in which a value stands in one line where it fits, behind so many spaces and characters of its name."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or indent + before + len(line) < LINE_CHARACTERS:
+        return line
+    is_object = isinstance(value, dict)
+    names = [f"{json.dumps(name, ensure_ascii=False)}: " for name in value] if is_object else [""] * len(value)
+    members = zip(names, value.values() if is_object else value, strict=True)
+    inner = indent + 2
+    lines = [" " * inner + name + pretty(member, inner, len(name)) for name, member in members]
+    opening, closing = "{}" if is_object else "[]"
+    return "\n".join([opening, ",\n".join(lines), " " * indent + closing])
 
 
 def _without_model(case: Case) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.scripted_upstream import answer, event, event_stream
-from tests.wire.adapters import JSON, Subject, both_verbs, every_openai_like, serve
+from tests.wire.adapters import JSON, Subject, both_verbs, one_openai_like, serve
 from tests.wire.dialects import MODEL
 
 FIRST, SECOND, THIRD = ["One ", "and ", "one."], ["Two ", "and ", "two."], ["Three ", "and ", "three."]
@@ -53,7 +53,7 @@ BODIES = {
 }
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("way", STREAMS)
 async def test_stream_of_several_choices_is_the_first(subject: Subject, way: str) -> None:
     subject.upstream.default = event_stream(*stream(*STREAMS[way]))
@@ -64,7 +64,7 @@ async def test_stream_of_several_choices_is_the_first(subject: Subject, way: str
     assert [warning.code for warning in outcome.response.warnings] == ["CHOICES_DROPPED"]
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("way", BODIES)
 async def test_whole_answer_of_several_choices_is_the_first(subject: Subject, way: str) -> None:
     subject.upstream.default = serve(
@@ -76,7 +76,7 @@ async def test_whole_answer_of_several_choices_is_the_first(subject: Subject, wa
     assert [warning.code for warning in outcome.response.warnings] == ["CHOICES_DROPPED"]
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("step", [0, 1])
@@ -94,7 +94,7 @@ async def test_pieces_of_one_choice_that_are_numbered_wrongly(
     assert list(outcome.response.warnings) == []
 
 
-@every_openai_like
+@one_openai_like
 async def test_what_a_further_choice_calls_is_not_called(subject: Subject) -> None:
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": "find", "arguments": "{}"}}
     other = {"index": 1, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}

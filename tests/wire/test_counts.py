@@ -12,7 +12,7 @@ import pytest
 from proto.models_pb2 import TokenUsage
 from services.models.catalog.prices import Tier
 from tests.scripted_upstream import ScriptedUpstream, answer, event, event_stream
-from tests.wire.adapters import JSON, Adapter, Subject, every_anthropic_like, every_openai_like, every_responses_like
+from tests.wire.adapters import JSON, Adapter, Subject, every_responses_like, one_anthropic_like, one_openai_like
 from tests.wire.dialects import Sample, encode
 
 TIER = Tier(prompt=1_000_000, completion=10_000_000, cached_prompt=100_000, cache_write=2_000_000)
@@ -126,7 +126,7 @@ CHAT_USAGES: dict[str, tuple[Any, TokenUsage]] = {
 }
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("case", CHAT_USAGES)
 async def test_chat_completions_in_every_way_of_counting(subject: Subject, case: str) -> None:
     told, usage = CHAT_USAGES[case]
@@ -149,7 +149,7 @@ PLACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("place", PLACES)
 async def test_counts_are_found_where_servers_put_them(subject: Subject, place: str) -> None:
     inside, beside = PLACES[place]
@@ -161,7 +161,7 @@ async def test_counts_are_found_where_servers_put_them(subject: Subject, place: 
     assert response.usage == counted(100, 3, cached_prompt_tokens=64)
 
 
-@every_openai_like
+@one_openai_like
 async def test_counts_are_found_in_a_piece_of_the_message(subject: Subject) -> None:
     piece = event({"choices": [{"index": 0, "delta": {"content": "Hi", "usage": USAGE}}]})
     end = [subject.speech.delta({}, "stop"), event("[DONE]")]
@@ -170,7 +170,7 @@ async def test_counts_are_found_in_a_piece_of_the_message(subject: Subject) -> N
     assert response.usage == counted(100, 3, cached_prompt_tokens=64)
 
 
-@every_openai_like
+@one_openai_like
 async def test_zeros_count_nothing(subject: Subject) -> None:
     zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     body = subject.speech.body(Sample(text=["Hi"])) | {"usage": zeros}
@@ -181,7 +181,7 @@ async def test_zeros_count_nothing(subject: Subject) -> None:
     assert not response.usage.HasField("cost_nano_usd")
 
 
-@every_openai_like
+@one_openai_like
 async def test_larger_counts_of_a_stream_hold(subject: Subject) -> None:
     told = [{"prompt_tokens": 10, "completion_tokens": n, "total_tokens": 10 + n} for n in (1, 5, 3, 0)]
     told += [{"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}]
@@ -247,7 +247,7 @@ MESSAGES_USAGES: dict[str, tuple[dict[str, Any], dict[str, Any], TokenUsage]] = 
 }
 
 
-@every_anthropic_like
+@one_anthropic_like
 @pytest.mark.parametrize("case", MESSAGES_USAGES)
 async def test_messages_in_every_way_of_counting(subject: Subject, case: str) -> None:
     first, last, usage = MESSAGES_USAGES[case]
@@ -262,7 +262,7 @@ async def test_messages_in_every_way_of_counting(subject: Subject, case: str) ->
     assert outcome.response.usage == usage
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_counts_of_a_whole_message(subject: Subject) -> None:
     usage = {"input_tokens": 100, "output_tokens": 5, "cache_read_input_tokens": 64, "total_tokens": 105}
     body = subject.speech.body(Sample(text=["Hi"])) | {"usage": usage}

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from services.models.providers import framing, stream
-from services.models.providers.answers.answer import MAX_CHARACTERS
+from services.models.providers import completion, framing, stream
 from services.models.providers.stream import MAX_STREAM_BYTES
 from services.models.transport import sse
 from services.models.transport.response import MAX_BODY_BYTES
@@ -303,8 +302,12 @@ def in_steps(data: bytes) -> Iterator[bytes]:
 
 @every_dialect
 @both_verbs
-async def test_answer_of_more_text_than_any_is_refused(subject: Subject, verb: Verb) -> None:
-    sample = Sample(text=["x" * (MAX_CHARACTERS + 1)])
+async def test_answer_of_more_text_than_any_is_refused(
+    subject: Subject, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (stream, completion):
+        monkeypatch.setattr(module, "MAX_CHARACTERS", MIB)
+    sample = Sample(text=["x" * (MIB + 1)])
     events = "".join(subject.speech.events(sample)).encode()
     body = encode(subject.speech.body(sample))
     whole = answer(body, headers={"Content-Type": "application/json"})

@@ -8,7 +8,7 @@ import pytest
 
 from services.shared import errors
 from tests.scripted_upstream import answer, event, event_stream
-from tests.wire.adapters import JSON, Subject, Verb, both_verbs, every_adapter, every_openai_like, serve
+from tests.wire.adapters import JSON, Subject, Verb, both_verbs, every_reader, one_openai_like, serve
 from tests.wire.dialects import Sample, encode
 from tests.wire.refusals import worded
 
@@ -27,7 +27,7 @@ TOO_LONG = {
 }
 
 
-@every_adapter
+@every_reader
 @both_verbs
 async def test_context_that_is_too_long_is_named_in_every_servers_words(subject: Subject, verb: Verb) -> None:
     for server, told in TOO_LONG.items():
@@ -38,7 +38,7 @@ async def test_context_that_is_too_long_is_named_in_every_servers_words(subject:
             assert error.reason == "CONTEXT_LENGTH_EXCEEDED", (server, status)
 
 
-@every_adapter
+@every_reader
 @both_verbs
 async def test_it_is_named_behind_a_success_too(subject: Subject, verb: Verb) -> None:
     body = worded("invalid_request_error", message="Input is too long for requested model.")
@@ -48,7 +48,7 @@ async def test_it_is_named_behind_a_success_too(subject: Subject, verb: Verb) ->
     assert error.reason == "CONTEXT_LENGTH_EXCEEDED"
 
 
-@every_adapter
+@every_reader
 async def test_it_is_named_in_mid_stream(subject: Subject) -> None:
     told = subject.speech.error("server_error", "context window exceeds limit (2013)")
     pieces = [*subject.speech.opening(), subject.speech.piece("one ")]
@@ -59,7 +59,7 @@ async def test_it_is_named_in_mid_stream(subject: Subject) -> None:
     assert [chunk.token for chunk in outcome.chunks] == ["one "]
 
 
-@every_adapter
+@every_reader
 @both_verbs
 @pytest.mark.parametrize("word", ["error", "network_error", "INSUFFICIENT_SYSTEM_RESOURCE", "abort"])
 async def test_answer_that_broke_off_is_none(subject: Subject, verb: Verb, word: str) -> None:
@@ -71,7 +71,7 @@ async def test_answer_that_broke_off_is_none(subject: Subject, verb: Verb, word:
     assert isinstance(outcome.error, errors.Unavailable)
 
 
-@every_openai_like
+@one_openai_like
 async def test_word_for_no_end_yet_ends_nothing(subject: Subject) -> None:
     """Qwen says "null" with every piece."""
     pieces = [subject.speech.piece(text).replace('"finish_reason": null', '"finish_reason": "null"') for text in "ab"]
@@ -83,7 +83,7 @@ async def test_word_for_no_end_yet_ends_nothing(subject: Subject) -> None:
     assert "".join(chunk.token for chunk in outcome.chunks) == "ab"
 
 
-@every_adapter
+@every_reader
 @pytest.mark.parametrize(
     "data", ["prompt too long; exceeded max context length by 12 tokens", '{"error": "prompt too long", "code": 400}']
 )

@@ -17,10 +17,10 @@ from tests.wire.adapters import (
     Verb,
     both_verbs,
     check_chunks,
-    every_adapter,
-    every_anthropic_like,
-    every_openai_like,
+    every_reader,
     every_responses_like,
+    one_anthropic_like,
+    one_openai_like,
     serve,
 )
 from tests.wire.dialects import HELLO, Sample, encode
@@ -73,7 +73,7 @@ ERROR_EVENTS = {
 }
 
 
-@every_adapter
+@every_reader
 async def test_error_event_before_and_behind_content_and_behind_the_end(subject: Subject) -> None:
     end = subject.speech.ending(Sample(text=["So"]))
     for dress, failed in ERROR_EVENTS.items():
@@ -93,7 +93,7 @@ WHOLE_ERRORS: list[Any] = [
 ]
 
 
-@every_adapter
+@every_reader
 @both_verbs
 @pytest.mark.parametrize("number", range(len(WHOLE_ERRORS)))
 async def test_error_as_the_whole_body_of_a_200(subject: Subject, verb: Verb, number: int) -> None:
@@ -101,7 +101,7 @@ async def test_error_as_the_whole_body_of_a_200(subject: Subject, verb: Verb, nu
     assert (await subject.refused(verb)).reason == "UPSTREAM_SERVER_ERROR"
 
 
-@every_adapter
+@every_reader
 @both_verbs
 async def test_error_beside_an_answer_is_an_error_and_null_is_none(subject: Subject, verb: Verb) -> None:
     body = subject.speech.body(HELLO)
@@ -116,7 +116,7 @@ async def test_error_beside_an_answer_is_an_error_and_null_is_none(subject: Subj
         assert (outcome.error.reason if outcome.error else "") == reason
 
 
-@every_adapter
+@every_reader
 async def test_objects_that_say_that_all_is_well_are_no_errors(subject: Subject) -> None:
     """Gateways put their own events between those of the answer."""
     well = [
@@ -130,7 +130,7 @@ async def test_objects_that_say_that_all_is_well_are_no_errors(subject: Subject)
     assert await reason_of(subject, *map(event, well), *said(subject, "So"), *end) == "OK So"
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_answer_that_minimax_says_has_failed(subject: Subject, verb: Verb) -> None:
     for code, reason in (
@@ -147,7 +147,7 @@ async def test_answer_that_minimax_says_has_failed(subject: Subject, verb: Verb)
         assert (outcome.error.reason if outcome.error else "") == reason
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_end_that_minimax_says_has_failed(subject: Subject) -> None:
     *events, _, stop = subject.speech.events(HELLO)
     told = {"base_resp": {"status_code": 1027, "status_msg": "x"}}
@@ -162,7 +162,7 @@ FAILED_WORDS = {
 }
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_choice_that_failed(subject: Subject, verb: Verb) -> None:
     choices = [({"finish_reason": word}, reason) for word, reason in FAILED_WORDS.items()]
@@ -178,7 +178,7 @@ async def test_choice_that_failed(subject: Subject, verb: Verb) -> None:
         assert outcome.error.reason == reason
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_error_inside_a_message(subject: Subject, verb: Verb) -> None:
     error = {"error": {"code": 429, "message": "x"}}
@@ -190,7 +190,7 @@ async def test_error_inside_a_message(subject: Subject, verb: Verb) -> None:
     assert outcome.error.reason == "UPSTREAM_RATE_LIMITED"
 
 
-@every_anthropic_like
+@one_anthropic_like
 @both_verbs
 async def test_error_in_place_of_a_block(subject: Subject, verb: Verb) -> None:
     block = {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}
@@ -202,14 +202,14 @@ async def test_error_in_place_of_a_block(subject: Subject, verb: Verb) -> None:
     assert outcome.error.reason == "UPSTREAM_OVERLOADED"
 
 
-@every_openai_like
+@one_openai_like
 async def test_error_inside_a_choice_in_mid_stream(subject: Subject) -> None:
     choice = {"index": 0, "delta": {"content": " far"}, "finish_reason": None, "error": {"code": 429, "message": "x"}}
     failed = event({"choices": [choice]})
     assert await reason_of(subject, *said(subject, "So"), failed, event("[DONE]")) == "UPSTREAM_RATE_LIMITED"
 
 
-@every_anthropic_like
+@one_anthropic_like
 @both_verbs
 async def test_message_that_failed(subject: Subject, verb: Verb) -> None:
     for word, reason in FAILED_WORDS.items():
@@ -242,7 +242,7 @@ def with_finish(subject: Subject, text: str) -> str:
     return str(subject.speech.delta({"content": text}, "stop"))
 
 
-@every_openai_like
+@one_openai_like
 async def test_content_behind_a_finish_reason_is_content(subject: Subject) -> None:
     """Gateways put one on their first chunk, or on every one; however long the next takes."""
     late, done = Pause(0.15), event("[DONE]")
@@ -257,7 +257,7 @@ async def test_content_behind_a_finish_reason_is_content(subject: Subject) -> No
     assert outcome == "OK "
 
 
-@every_openai_like
+@one_openai_like
 async def test_stream_that_stops_behind_content_behind_a_finish_reason_is_not_whole(subject: Subject) -> None:
     early = [with_finish(subject, ""), subject.speech.piece("a"), with_finish(subject, "b"), subject.speech.piece("c")]
     assert await reason_of(subject, *early) == "UPSTREAM_STREAM_TRUNCATED"
@@ -269,13 +269,13 @@ async def test_stream_that_stops_behind_content_behind_a_finish_reason_is_not_wh
     assert await reason_of(subject, *silent, timeouts=IMPATIENT, ending=Ending.STALL) == "UPSTREAM_IDLE"
 
 
-@every_openai_like
+@one_openai_like
 async def test_stream_that_stops_behind_an_early_finish_reason_is_no_empty_answer(subject: Subject) -> None:
     assert await reason_of(subject, with_finish(subject, "")) == "UPSTREAM_STREAM_TRUNCATED"
     assert await reason_of(subject, with_finish(subject, ""), event("[DONE]")) == "OK "
 
 
-@every_openai_like
+@one_openai_like
 async def test_what_cannot_be_read_behind_a_finish_reason_may_have_been_content(subject: Subject) -> None:
     whole = [*said(subject, "So"), with_finish(subject, "")]
     assert await reason_of(subject, *whole, event("{"), event("[DONE]")) == "UPSTREAM_PROTOCOL_ERROR"
@@ -285,7 +285,7 @@ async def test_what_cannot_be_read_behind_a_finish_reason_may_have_been_content(
     )
 
 
-@every_adapter
+@every_reader
 async def test_stream_of_nothing_but_its_end_is_no_answer(subject: Subject) -> None:
     end = subject.speech.terminal_event
     assert await reason_of(subject, end) == "UPSTREAM_STREAM_TRUNCATED"
@@ -293,7 +293,7 @@ async def test_stream_of_nothing_but_its_end_is_no_answer(subject: Subject) -> N
     assert await reason_of(subject, event({}), end) == "UPSTREAM_STREAM_TRUNCATED"
 
 
-@every_openai_like
+@one_openai_like
 async def test_stream_without_a_choice_is_no_answer(subject: Subject) -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 0}
     counted = event({"id": "c", "choices": [], "usage": usage})
@@ -301,7 +301,7 @@ async def test_stream_without_a_choice_is_no_answer(subject: Subject) -> None:
     assert await reason_of(subject, *subject.speech.opening(), counted, event("[DONE]")) == "UPSTREAM_STREAM_TRUNCATED"
 
 
-@every_adapter
+@every_reader
 @both_verbs
 async def test_empty_object_and_an_answer_that_says_nothing_are_none(subject: Subject, verb: Verb) -> None:
     for body in (b"{}", b'{"choices": [{"message": {"role": "assistant", "content": null}}], "content": []}'):
@@ -322,7 +322,7 @@ def messages(*texts: str, kind: str, finish: str | None = None) -> list[str]:
 PIECES, WHOLES = "chat.completion.chunk", "chat.completion"
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize(
     ("events", "text"),
     [
@@ -338,7 +338,7 @@ async def test_message_where_a_delta_belongs(subject: Subject, events: list[str]
     assert await reason_of(subject, *events, event("[DONE]")) == f"OK {text}"
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("kind", [PIECES, WHOLES])
 async def test_message_that_repeats_the_deltas_says_nothing_new(subject: Subject, kind: str) -> None:
     calls = [{"id": "a", "function": {"name": "find", "arguments": '{"n": 1}'}}]
@@ -361,7 +361,7 @@ async def test_message_that_repeats_the_deltas_says_nothing_new(subject: Subject
     assert outcome.response.message.parts[0].reasoning.text == "Hm."
 
 
-@every_openai_like
+@one_openai_like
 async def test_answer_that_ended_before_its_first_word_may_have_no_message(subject: Subject) -> None:
     choice = {"index": 0, "finish_reason": "length"}
     events = [event({"choices": [choice]}), event("[DONE]")]

@@ -21,9 +21,9 @@ from proto.models_pb2 import (
     ToolResult,
 )
 from services.models.providers.base import HISTORY_FIELD, Conversation, Encoded, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_RESPONSES
 from services.models.providers.encoding import encode
 from services.models.providers.history.tool_turns import CAME_LATE, NOT_RUN
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.transport.sse import Event
 from tests.rows import for_each
 from tests.wire.dialects import Call, Sample
@@ -31,11 +31,11 @@ from tests.wire.dialects import encode as encode_json
 from tests.wire.speeches.chat_completions import OpenAISpeech
 from tests.wire.speeches.messages import AnthropicSpeech
 
-GPT = vendor_target(OPENAI, "openai", "gpt-4o")
+GPT = vendor_target("openai", "gpt-4o")
 TARGETS = {
     "openai": GPT,
-    "responses": dataclasses.replace(vendor_target(OPENAI, "openai", "gpt-5.6"), dialect=OPENAI_RESPONSES),
-    "anthropic": vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5"),
+    "responses": dataclasses.replace(vendor_target("openai", "gpt-5.6"), dialect=OPENAI_RESPONSES),
+    "anthropic": vendor_target("anthropic", "claude-haiku-4-5"),
     "openai-compatible": endpoint_target("openai-compatible"),
     "vllm": endpoint_target("vllm"),
 }

@@ -13,7 +13,6 @@ import pytest
 from docs.features import endpoint_target, vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest, ChatResponse, ContentPart, ProviderState, Reasoning, ToolCall
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import prepare
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
@@ -21,7 +20,7 @@ from tests.rows import for_each
 
 USER = ChatMessage(role="user", content="Weather?")
 SERVERS = {
-    "openai": vendor_target(OPENAI, "openai", "gpt-4o"),
+    "openai": vendor_target("openai", "gpt-4o"),
     "openai-compatible": endpoint_target("openai-compatible"),
     "vllm": endpoint_target("vllm"),
 }
@@ -251,7 +250,7 @@ def test_models_that_want_reasoning_get_it_or_a_stand_in(model: str) -> None:
 
 
 def whole_of_claude() -> ContentPart:
-    owner = vendor_target(ANTHROPIC, "anthropic", "claude-opus-5").state_owner
+    owner = vendor_target("anthropic", "claude-opus-5").state_owner
     return ContentPart(
         reasoning=Reasoning(text="secret"), provider_state=ProviderState(provider=owner, data=b'{"type":"thinking"}')
     )

@@ -21,7 +21,6 @@ from proto.models_pb2 import (
 )
 from services.models.providers.answers import logprobs as held
 from services.models.providers.base import Conversation
-from services.models.providers.dialects import ANTHROPIC, OPENAI
 from services.models.providers.encoding import encode
 from services.models.transport.sse import EventStream
 from services.shared import large_json
@@ -34,8 +33,8 @@ from tests.wire.adapters import (
     Subject,
     Verb,
     both_verbs,
-    every_openai_like,
     every_responses_like,
+    one_openai_like,
     serve,
 )
 from tests.wire.dialects import HELLO, MODEL, Sample
@@ -113,7 +112,7 @@ def by_chunks(chunks: list[ChatChunk]) -> list[TokenLogprob]:
 # ------------------------------------------------------------------------------------------------- chat completions
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_logprobs_of_a_chat_completion(subject: Subject, verb: Verb) -> None:
     whole = completion({"role": "assistant", "content": TEXT}, {"content": TOKENS, "refusal": None})
@@ -126,14 +125,14 @@ async def test_logprobs_of_a_chat_completion(subject: Subject, verb: Verb) -> No
     assert (asked["logprobs"], asked["top_logprobs"]) == (True, 2)
 
 
-@every_openai_like
+@one_openai_like
 async def test_whole_completion_tells_the_same(subject: Subject) -> None:
     whole = completion({"role": "assistant", "content": TEXT}, {"content": TOKENS})
     response = await subject.answered_with(whole, chunks_of(PIECES))
     assert response.logprobs.content == EXPECTED
 
 
-@every_openai_like
+@one_openai_like
 def test_each_chunk_has_those_of_its_tokens(adapter: Adapter) -> None:
     """Half a character alone is no text yet."""
     decoder, events = adapter.target("http://127.0.0.1:9").dialect.decoder(), EventStream()
@@ -147,7 +146,7 @@ def test_each_chunk_has_those_of_its_tokens(adapter: Adapter) -> None:
     assert told == [("Hel", b"Hel"), ("lo w", b"lo w"), ("", b"\xc3"), ("ö", b"\xb6"), ("r", b"r")]
 
 
-@every_openai_like
+@one_openai_like
 async def test_logprobs_of_a_refusal(subject: Subject) -> None:
     tokens = [told("No", -0.5), told(".", -0.25)]
     whole = completion({"role": "assistant", "content": None, "refusal": "No."}, {"content": None, "refusal": tokens})
@@ -161,7 +160,7 @@ async def test_logprobs_of_a_refusal(subject: Subject) -> None:
     assert response.logprobs == Logprobs(refusal=[token("No", -0.5), token(".", -0.25)])
 
 
-@every_openai_like
+@one_openai_like
 async def test_logprobs_in_lists_side_by_side(subject: Subject) -> None:
     """As completions before chat had them."""
     lists = {"tokens": ["Hi", "!"], "token_logprobs": [-0.5, None], "top_logprobs": [{"Hi": -0.5, "Yo": -2}, None]}
@@ -175,7 +174,7 @@ async def test_logprobs_in_lists_side_by_side(subject: Subject) -> None:
     assert response.logprobs == Logprobs(content=[first, TokenLogprob(token="!")])
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize(
     "odd",
     [
@@ -194,7 +193,7 @@ async def test_what_is_no_number_is_not_told(subject: Subject, odd: Told) -> Non
     assert response.logprobs == Logprobs(content=[TokenLogprob(token="x")])
 
 
-@every_openai_like
+@one_openai_like
 async def test_message_that_repeats_all_of_them(subject: Subject) -> None:
     last = json.loads(completion({"content": TEXT}, {"content": TOKENS})) | {"object": "chat.completion"}
     subject.upstream.default = event_stream(*chunks_of(PIECES)[:-2], event(json.dumps(last)), event("[DONE]"))
@@ -203,7 +202,7 @@ async def test_message_that_repeats_all_of_them(subject: Subject) -> None:
     assert outcome.response.logprobs.content == by_chunks(outcome.chunks) == EXPECTED
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_provider_that_passes_them_over_is_told_of(subject: Subject, verb: Verb) -> None:
     body, events = encode_json(subject.speech.body(HELLO)), subject.speech.events(HELLO)
@@ -215,7 +214,7 @@ async def test_provider_that_passes_them_over_is_told_of(subject: Subject, verb:
     ]
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_long_answer_with_all_that_can_be_asked_for(few_values: None, subject: Subject, verb: Verb) -> None:
     """Whole it would be more values than are read at once."""
@@ -227,7 +226,7 @@ async def test_long_answer_with_all_that_can_be_asked_for(few_values: None, subj
     assert {len(token.top_logprobs) for token in outcome.response.logprobs.content} == {20}
 
 
-@every_openai_like
+@one_openai_like
 @both_verbs
 async def test_more_of_them_than_an_answer_may_have(
     subject: Subject, verb: Verb, monkeypatch: pytest.MonkeyPatch
@@ -320,7 +319,7 @@ async def test_long_response_with_all_that_can_be_asked_for(few_values: None, su
     assert outcome.response.message == ChatMessage(role="assistant", content=outcome.response.text)
 
 
-@every_openai_like
+@one_openai_like
 async def test_long_answer_of_a_server_that_does_not_stream(few_values: None, subject: Subject) -> None:
     """It is told that they are lost, and the answer is not."""
     likely = [other(f"w{number}", -1.0) for number in range(20)]
@@ -352,18 +351,18 @@ async def test_long_response_that_tells_them_at_its_end_only(few_values: None, s
 
 
 @for_each(
-    ("dialect", "vendor", "model", "reasoning"),
+    ("vendor", "model", "reasoning"),
     [
-        (ANTHROPIC, "anthropic", "claude-haiku-4-5", None),
-        (ANTHROPIC, "anthropic", "claude-opus-5", None),
-        (OPENAI, "openai", "o4-mini", None),
-        (OPENAI, "openai", "gpt-5", None),
-        (OPENAI, "openai", "gpt-5.6", None),
-        (OPENAI, "openai", "gpt-5.1", ReasoningConfig(effort="low")),
+        ("anthropic", "claude-haiku-4-5", None),
+        ("anthropic", "claude-opus-5", None),
+        ("openai", "o4-mini", None),
+        ("openai", "gpt-5", None),
+        ("openai", "gpt-5.6", None),
+        ("openai", "gpt-5.1", ReasoningConfig(effort="low")),
     ],
 )
-def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasoning: ReasoningConfig | None) -> None:
-    target = vendor_target(dialect, vendor, model)
+def test_models_that_do_not_tell(vendor: str, model: str, reasoning: ReasoningConfig | None) -> None:
+    target = vendor_target(vendor, model)
     request = ChatRequest(model=model, messages=[USER], config=ASKED, reasoning=reasoning)
     body = encode(Conversation(request, request.messages), target, stream=False)
     fields = ["config.logprobs", "config.top_logprobs"]
@@ -379,13 +378,13 @@ def test_models_that_do_not_tell(dialect: Any, vendor: str, model: str, reasonin
 @for_each("config", [ChatConfig(logprobs=False), ChatConfig(logprobs=False, seed=None)])
 def test_what_is_not_wanted_is_not_missed(config: ChatConfig) -> None:
     request = ChatRequest(model="any", messages=[USER], config=config, parameter_policy=PARAMETER_POLICY_STRICT)
-    target = vendor_target(ANTHROPIC, "anthropic", "claude-haiku-4-5")
+    target = vendor_target("anthropic", "claude-haiku-4-5")
     assert encode(Conversation(request, request.messages), target, stream=False).notices == []
 
 
 @for_each(("number", "told"), [(2, [("PARAMETER_DROPPED", "config.top_logprobs")]), (0, [])])
 def test_likeliest_tokens_without_the_tokens(number: int, told: list[tuple[str, str]]) -> None:
     request = ChatRequest(model="any", messages=[USER], config=ChatConfig(top_logprobs=number))
-    body = encode(Conversation(request, request.messages), vendor_target(OPENAI, "openai", "gpt-4o"), stream=False)
+    body = encode(Conversation(request, request.messages), vendor_target("openai", "gpt-4o"), stream=False)
     assert [(notice.code, notice.field) for notice in body.notices] == told
     assert b"logprobs" not in body.request.body

@@ -10,9 +10,9 @@ import pytest
 from tests.scripted_upstream import event, event_stream
 from tests.wire.adapters import (
     Subject,
-    every_anthropic_like,
-    every_openai_like,
     every_responses_like,
+    one_anthropic_like,
+    one_openai_like,
 )
 from tests.wire.dialects import Call, Sample, encode
 
@@ -30,7 +30,7 @@ ENDED = Sample(calls=[Call("a", "find", [])])
 # ------------------------------------------------------------------------------------------------ Chat Completions
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("arguments", NO_ARGUMENTS)
 async def test_no_arguments_are_an_empty_object(subject: Subject, arguments: Any) -> None:
     body = subject.speech.body(Sample(calls=[Call("a", "find", []), Call("b", "keep", ['{"b": 2}'])]))
@@ -42,7 +42,7 @@ async def test_no_arguments_are_an_empty_object(subject: Subject, arguments: Any
     assert told == [("a", "find", "{}"), ("b", "keep", '{"b": 2}')]
 
 
-@every_openai_like
+@one_openai_like
 async def test_one_call_that_stands_alone_is_a_list(subject: Subject) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
     body = subject.speech.body(Sample())
@@ -52,7 +52,7 @@ async def test_one_call_that_stands_alone_is_a_list(subject: Subject) -> None:
     assert [(call.id, call.arguments_json) for call in response.tool_calls] == [("a", '{"a": 1}')]
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("in_text", [False, True])
 async def test_calls_by_their_numbers_and_calls_that_are_none(subject: Subject, in_text: bool) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
@@ -65,7 +65,7 @@ async def test_calls_by_their_numbers_and_calls_that_are_none(subject: Subject, 
     assert [(call.id, call.arguments_json) for call in response.tool_calls] == [("a", '{"a": 1}')]
 
 
-@every_openai_like
+@one_openai_like
 async def test_an_object_that_holds_one_like_itself_goes_on(subject: Subject) -> None:
     """What looks like all of the arguments once more may be what stands within them; half of either is a fault."""
     begun = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": '{"a": '})
@@ -78,7 +78,7 @@ async def test_an_object_that_holds_one_like_itself_goes_on(subject: Subject) ->
     assert await reason_of(subject, begun, pieces[0], *ending) == "UPSTREAM_PROTOCOL_ERROR"
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("told", ["", "{}", '{"a": ', '{"a":1}'])
 async def test_message_at_the_end_tells_the_rest_of_its_calls(subject: Subject, told: str) -> None:
     def ending(call: dict[str, Any]) -> str:
@@ -97,7 +97,7 @@ async def test_message_at_the_end_tells_the_rest_of_its_calls(subject: Subject, 
     assert await reason_of(subject, begun, ending(other), event("[DONE]")) == "UPSTREAM_PROTOCOL_ERROR"
 
 
-@every_openai_like
+@one_openai_like
 async def test_half_a_call_is_not_whole_because_the_stream_has_ended(subject: Subject) -> None:
     half = subject.speech.call_delta(index=0, id="a", function={"name": "find", "arguments": '{"a": '})
     assert await reason_of(subject, half, event("[DONE]")) == "UPSTREAM_STREAM_TRUNCATED"
@@ -105,7 +105,7 @@ async def test_half_a_call_is_not_whole_because_the_stream_has_ended(subject: Su
     assert await reason_of(subject, half, *subject.speech.ending(ENDED)) == "OK"
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize("former", [False, True], ids=["tool_calls", "function_call"])
 async def test_calls_in_a_message_in_place_of_a_delta(subject: Subject, former: bool) -> None:
     function = {"name": "find", "arguments": '{"a": 1}'}
@@ -117,7 +117,7 @@ async def test_calls_in_a_message_in_place_of_a_delta(subject: Subject, former: 
     assert response.finish_reason == "tool_calls"
 
 
-@every_openai_like
+@one_openai_like
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -147,7 +147,7 @@ def blocks(subject: Subject, *started: dict[str, Any], deltas: list[dict[str, An
     return [*events[:-2], *told, *events[-2:]]
 
 
-@every_anthropic_like
+@one_anthropic_like
 @pytest.mark.parametrize("arguments", [*NO_ARGUMENTS[:3], {}, '{"a": 1}', {"a": 1}])
 async def test_input_in_every_form(subject: Subject, arguments: Any) -> None:
     block = {"type": "tool_use", "id": "a", "name": "find", "input": arguments}
@@ -160,7 +160,7 @@ async def test_input_in_every_form(subject: Subject, arguments: Any) -> None:
         assert call.arguments_json.replace(" ", "") == ('{"a":1}' if arguments and str(arguments).strip() else "{}")
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an_end(subject: Subject) -> None:
     block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
     for piece, told in (({"a": 1}, '{"a":1}'), (" ", " {}"), (None, "{}")):
@@ -172,7 +172,7 @@ async def test_pieces_of_input_that_are_an_object_or_blank_and_blocks_without_an
             assert [call.arguments_json for call in outcome.response.tool_calls] == [told]
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_sources_behind_the_end_of_their_text_are_a_fault(subject: Subject) -> None:
     """The text has been told with its sources, so that these would be lost."""
     told = blocks(subject, {"type": "text", "text": "Hi"}, deltas=[])
@@ -183,7 +183,7 @@ async def test_sources_behind_the_end_of_their_text_are_a_fault(subject: Subject
     assert await reason_of(subject, *told[: place + 1], cited, *told[place + 1 :]) == "UPSTREAM_PROTOCOL_ERROR"
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_call_that_begins_more_than_once_is_one(subject: Subject) -> None:
     block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
     told = blocks(subject, block, deltas=[{"type": "input_json_delta", "partial_json": '{"a": 1}'}])
@@ -196,7 +196,7 @@ async def test_call_that_begins_more_than_once_is_one(subject: Subject) -> None:
     assert await reason_of(subject, *told[: place + 1], other, *told[place + 1 :]) == "UPSTREAM_PROTOCOL_ERROR"
 
 
-@every_anthropic_like
+@one_anthropic_like
 @pytest.mark.parametrize(
     ("kind", "delta"),
     [
@@ -210,7 +210,7 @@ async def test_piece_of_another_kind_than_its_block_is_a_fault(subject: Subject,
     assert await reason_of(subject, *blocks(subject, block, deltas=[delta])) == "UPSTREAM_PROTOCOL_ERROR"
 
 
-@every_anthropic_like
+@one_anthropic_like
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -229,7 +229,7 @@ async def test_input_behind_an_empty_object_or_with_all_that_came_before(subject
     assert [call.arguments_json for call in outcome.response.tool_calls] == ['{"a": 1}']
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_half_a_call_without_a_reason_to_stop_is_cut(subject: Subject) -> None:
     block = {"type": "tool_use", "id": "a", "name": "find", "input": {}}
     told = blocks(subject, block, deltas=[{"type": "input_json_delta", "partial_json": '{"a":'}])
@@ -237,7 +237,7 @@ async def test_half_a_call_without_a_reason_to_stop_is_cut(subject: Subject) -> 
     assert await reason_of(subject, *told[:-2], told[-1]) == "UPSTREAM_STREAM_TRUNCATED"
 
 
-@every_anthropic_like
+@one_anthropic_like
 async def test_signature_of_a_block_without_an_end_is_kept(subject: Subject) -> None:
     deltas = [{"type": "thinking_delta", "thinking": "Hm."}, {"type": "signature_delta", "signature": "c2ln"}]
     thinking = {"type": "thinking", "thinking": "", "signature": ""}

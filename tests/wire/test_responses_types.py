@@ -25,9 +25,9 @@ from proto.models_pb2 import (
 )
 from services.models.providers.answers.finish_reasons import FINISH_REASONS
 from services.models.providers.base import Conversation, Target
-from services.models.providers.dialects import OPENAI_RESPONSES
 from services.models.providers.errors.error_body import REASONS_BY_WORD
 from services.models.providers.facts import ModelFacts
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.providers.openai.responses.tools import NAMELESS
 from tests.rows import row
 from tests.wire.vendor_types import validated

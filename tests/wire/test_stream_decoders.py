@@ -15,9 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Dialect
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.models.transport.sse import EventStream
 from tests.rows import for_each, row
 from tests.scripted_upstream import event

@@ -10,6 +10,7 @@ library cannot be pinned without it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any
 from genai_prices import __version__
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import (
+    ClauseAnd,
     ClauseContains,
+    ClauseEndsWith,
     ClauseEquals,
     ClauseOr,
     ClauseRegex,
@@ -50,14 +53,15 @@ def write_table() -> str:
     """The text of the table."""
     providers = {provider.id: provider for provider in get_snapshot().providers}
     priced = [vendor for _, vendor in sorted(VENDORS.items()) if vendor.price_list]
-    vendors = {vendor.name: list(_models(providers[vendor.price_list])) for vendor in priced}
+    vendors = {vendor.name: list(entries(providers[vendor.price_list])) for vendor in priced}
     for vendor in priced:
         if vendor.long_cache_write:
             _add_long_cache_writes(vendors[vendor.name], vendor.long_cache_write)
     return json.dumps({"source": f"genai-prices {__version__}", "vendors": vendors}, indent=1) + "\n"
 
 
-def _models(provider: Provider) -> Iterator[dict[str, Any]]:
+def entries(provider: Provider) -> Iterator[dict[str, Any]]:
+    """The entries of a provider's models of which anything is known."""
     for model in provider.models:
         entry: dict[str, Any] = _matches(model.match)
         known = len(entry)
@@ -97,10 +101,29 @@ def _alternatives(clause: object) -> Iterator[tuple[str, str]]:
             yield "prefixes", text.lower()
         case ClauseContains(contains=text):
             yield "parts", text.lower()
-        case ClauseRegex(regex=expression):
-            yield "expressions", expression
         case _:
-            raise TypeError(f"{type(clause).__name__} is a way to match that this program does not know")
+            # Those below have no form of their own in the table.
+            yield "expressions", _expression(clause)
+
+
+def _expression(clause: object) -> str:
+    """A regular expression that is found in the ids, in lower case, that the clause matches."""
+    match clause:
+        case ClauseRegex(regex=expression):
+            return expression
+        case ClauseEquals(equals=text):
+            return rf"\A{re.escape(text.lower())}\Z"
+        case ClauseStartsWith(starts_with=text):
+            return rf"\A{re.escape(text.lower())}"
+        case ClauseEndsWith(ends_with=text):
+            return rf"{re.escape(text.lower())}\Z"
+        case ClauseContains(contains=text):
+            return re.escape(text.lower())
+        case ClauseOr(or_=clauses):
+            return "|".join(f"(?:{_expression(inner)})" for inner in clauses)
+        case ClauseAnd(and_=clauses):
+            return r"\A" + "".join(f"(?=.*(?:{_expression(inner)}))" for inner in clauses)
+    raise TypeError(f"{type(clause).__name__} is a way to match that this program does not know")
 
 
 def _periods(model: ModelInfo) -> list[dict[str, Any]]:
@@ -121,9 +144,10 @@ def _since(constraint: object) -> str:
 
 
 def _tiers(price: ModelPrice) -> list[dict[str, int]]:
-    """The rates by the length of the prompt. Empty where more than tokens is counted, or tokens of media differ."""
+    """The rates by the length of the prompt; without one of completions for models that write none, such as those of
+    embeddings. Empty where more than tokens is counted, or tokens of media differ."""
     rates = {name: getattr(price, key) for name, key in RATES.items()}
-    if rates["prompt"] is None or rates["completion"] is None or _counts_other_media(price):
+    if rates["prompt"] is None or _counts_other_media(price):
         return []
     starts = {tier.start for rate in rates.values() if isinstance(rate, TieredPrices) for tier in rate.tiers}
     return [
@@ -133,7 +157,7 @@ def _tiers(price: ModelPrice) -> list[dict[str, int]]:
 
 
 def _counts_other_media(price: ModelPrice) -> bool:
-    """Whether tokens of sound or pictures cost otherwise: TokenUsage does not tell them apart."""
+    """Whether tokens of audio or pictures cost otherwise: TokenUsage does not count them apart."""
     return any(price_ is not None and ("audio" in key or "image" in key) for key, price_ in vars(price).items())
 
 

@@ -90,7 +90,7 @@ class Period(msgspec.Struct, frozen=True):
         return self.tiers[0].message()
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True):
     """Facts of the models whose id, in lower case, matches in one of these ways."""
 
     ids: frozenset[str] = frozenset()
@@ -112,7 +112,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 class _Table(msgspec.Struct, frozen=True):
     source: str
-    vendors: dict[str, tuple[_Entry, ...]]
+    vendors: dict[str, tuple[Entry, ...]]
 
 
 @cache
@@ -121,7 +121,7 @@ def _table() -> _Table:
 
 
 @lru_cache(maxsize=1024)
-def _find(vendor: Vendor, model_id: str) -> _Entry | None:
+def _find(vendor: Vendor, model_id: str) -> Entry | None:
     entries = _table().vendors.get(vendor.name, ())
     return next((entry for entry in entries if entry.matches(model_id.lower())), None)
 

@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from services.models.catalog.families import facts_of_server
@@ -77,6 +78,18 @@ class BuiltInModel:
         return self.upstream or self.name
 
 
+class Shown(NamedTuple):
+    """Names and models of a vendor that the documents show, beside `name/id`."""
+
+    names: Sequence[str] = ()
+    """Names of models, in the README."""
+    ids: Sequence[str] = ()
+    """The ids that are plainly its own, as the README writes them: `gpt-…`."""
+    models: Sequence[str] = ()
+    """Models between which the bodies of the dialect differ, each with a column in docs/features.md. The bodies of the
+    first one are kept in tests/wire/bodies."""
+
+
 _NO_ID = re.compile(r"(?!)")
 
 
@@ -113,6 +126,7 @@ class Vendor:
     """The provider's id in genai-prices, where its prices are known."""
     long_cache_write: int | None = None
     """The price of a token that its cache keeps for an hour, in tokens of the prompt."""
+    shown: Shown = field(default_factory=Shown)
 
     def __post_init__(self) -> None:
         if not self.url_variable:

@@ -15,7 +15,7 @@ What a dialect promises:
   * Both verbs build the same `Answer`, so the same answer gives the same ChatResponse whichever way it came.
   * A stream is complete only when the provider said so, by its own terminal marker.
   * Unknown fields, events and words are survived: an unknown finish reason becomes `other`, with the raw word kept.
-  * A provider's own text leaves the adapter in an error only as `Fault.message`, which is made fit to be told.
+  * A provider's own text leaves the adapter in an error only as `Fault.message`, which is made fit for callers.
 
 Adding a provider that speaks a dialect which is already here is a row (a registration); a new dialect is a package
 beside `openai` and `anthropic`, and a module in `tests/wire/speeches`.
@@ -34,7 +34,7 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.http_request import HttpRequest
 from services.models.providers.names import CallIdRules, ToolNameRules
 from services.models.providers.schemas.fitting import work_to_fit
-from services.models.providers.schemas.mends import work_to_mend
+from services.models.providers.schemas.repairs import work_to_repair
 from services.models.transport.sse import Event
 from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNCHECKED, Contents
 from services.shared.offload import LARGE_BYTES
@@ -118,7 +118,9 @@ class Conversation:
         if self.contents.parts and work < LARGE_BYTES:
             work += JSON_WORK * self._state_bytes()
         if request.tools:
-            work += sum((work_to_fit if tool.strict else work_to_mend)(tool.parameters_json) for tool in request.tools)
+            work += sum(
+                (work_to_fit if tool.strict else work_to_repair)(tool.parameters_json) for tool in request.tools
+            )
             work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
         if request.HasField("response_format"):
             work += work_to_fit(request.response_format.schema_json)

@@ -100,7 +100,7 @@ def _name_owner(answer: Answer, target: Target, tool_names: Mapping[str, str]) -
 
 
 class _Interruption:
-    """A block that tells what an answer has used that breaks off within it, in the error and to `interrupted`."""
+    """A block that reports the usage of an answer that breaks off within it, in the error and to `interrupted`."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 """Limit of a response, which leaves room for fields that the service adds and for the chunk around it in a stream."""
 
 Interrupted = Callable[[models_pb2.TokenUsage], None]
-"""Is told what an answer had used that did not come to its end, before the error is raised. Never numbers of the
+"""Called with the usage of an answer that did not come to its end, before the error is raised. Never numbers of the
 provider alone: it counts at the end."""
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ class Completion:
 
     Both methods raise Internal (UPSTREAM_PROTOCOL_ERROR) for an answer that calls a tool without a name: no caller
     could run it, and no provider takes it back. They raise LimitExceeded (OUTPUT_LIMIT) for an answer that is too large
-    for its caller, so that no session keeps an answer that was never received; its usage is told to `interrupted`.
+    for its caller, so that no session keeps an answer that was never received; `interrupted` gets its usage.
     """
 
     def __init__(
@@ -76,21 +76,21 @@ class Completion:
         """Adds what the provider left open: one that did not name its model served the one that was asked."""
         answer.model = answer.model or self._target.model
         if answer.usage is None or (answer.has_begun and not answer.usage.total_tokens):
-            # Servers that do not count may tell zeros.
+            # Servers that do not count may write zeros.
             answer.usage = estimate_usage(answer, self._conversation)
         elif answer.has_begun and not answer.usage.completion_tokens:
             # Something was written, which costs something.
             answer.counts_agree = False
         add_cost_of_answer(answer.usage, answer, self._target)
         if self._conversation.request.config.logprobs and not answer.has_logprobs:
-            self._tell_of_missing_logprobs(answer)
+            self._warn_of_missing_logprobs(answer)
         if answer.characters > MAX_CHARACTERS:
             raise self._error("OUTPUT_LIMIT")
 
-    def _tell_of_missing_logprobs(self, answer: Answer) -> None:
+    def _warn_of_missing_logprobs(self, answer: Answer) -> None:
         """Says that the provider passed them over, unless they were not asked of it."""
         if not any(notice.field.endswith("logprobs") for notice in [*self._notices, *answer.warnings]):
-            problem = "the provider did not tell how likely the tokens were"
+            problem = "the provider sent no log probabilities"
             answer.warn("LOGPROBS_MISSING", problem, field="config.logprobs")
 
     def _describe(self, response: models_pb2.ChatResponse) -> None:

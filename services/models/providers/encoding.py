@@ -6,7 +6,7 @@ import dataclasses
 
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.history.rules import fit_conversation
-from services.models.providers.requests.content import check_content, check_features
+from services.models.providers.requests.content import check_content, check_features, check_kind
 from services.models.providers.requests.policy import bound_notices, refuse_changes
 
 
@@ -30,6 +30,7 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encod
 
     Raises InvalidRequest or Unimplemented for what the model does not take or the dialect cannot say.
     """
+    check_kind(target, "chat")
     check_features(conversation.request, target)
     check_content(conversation, target)
     conversation, notices, tool_names = fit_conversation(conversation, target)

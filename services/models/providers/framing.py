@@ -81,7 +81,7 @@ class Framing:
 
 
 class JsonDocuments:
-    """One document, or one on each line. It takes the beginning of a second line to tell the two apart."""
+    """One document, or one on each line. It takes the beginning of a second line to distinguish the two."""
 
     def __init__(self) -> None:
         self._held = bytearray()

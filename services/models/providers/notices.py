@@ -1,4 +1,4 @@
-"""Notices: what a caller is told of a request that could not be sent as given."""
+"""Notices: warnings to the caller of a request that could not be sent as given."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def notice(code: str, field: str, message: str) -> models_pb2.Notice:
 
 
 def dropped(field: str, message: str) -> models_pb2.Notice:
-    """A notice that `field` was not sent. STRICT refuses what it tells of; see `requests.policy`."""
+    """A notice that `field` was not sent. STRICT refuses it; see `requests.policy`."""
     return notice("PARAMETER_DROPPED", field, message)
 
 
 def changed(field: str, message: str) -> models_pb2.Notice:
-    """A notice that `field` was sent in another form. STRICT refuses what it tells of."""
+    """A notice that `field` was sent in another form. STRICT refuses it."""
     return notice("PARAMETER_CHANGED", field, message)
 
 
 def schema_changed(field: str, message: str) -> models_pb2.Notice:
-    """A notice that the schema in `field` was sent in another form. STRICT refuses what it tells of."""
+    """A notice that the schema in `field` was sent in another form. STRICT refuses it."""
     return notice("SCHEMA_CHANGED", field, message)

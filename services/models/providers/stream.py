@@ -112,7 +112,7 @@ class StreamReader:
                     self._events += len(events)
             except (Fault, RecursionError) as fault:
                 self._error = self._failure(fault)
-            if self._error or not self._response.goes_on:
+            if self._error or not self._response.can_read_now:
                 return self._take_chunks()
         self.state = "ended"
         return ()

@@ -7,7 +7,7 @@ https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
 
 It begins a new turn behind an assistant's message unless it is told to go on with that, and refuses to be told both
-(ChatCompletionRequest in vllm/entrypoints/openai). Of a choice it tells as `stop_reason` the stop sequence or, as a
+(ChatCompletionRequest in vllm/entrypoints/openai). Of a choice it writes as `stop_reason` the stop sequence or, as a
 number, the token that ended it.
 """
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proto import models_pb2
 from services.models.chat.system_prompt import with_system_prompt
 from services.models.prompts.prompt_registry import PromptRegistry
@@ -90,6 +92,7 @@ async def test_prompts_are_loaded_when_the_database_becomes_available(
         await here.sees(shows(version=1), RECOVERED_SECONDS)
 
 
+@pytest.mark.usefixtures("hasty_sqlite")
 async def test_locked_file_stops_writes_only(sqlite_file: Path) -> None:
     async with replica(f"sqlite:///{sqlite_file}") as here:
         await register_versions(here.registry, 4)

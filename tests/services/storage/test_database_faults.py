@@ -66,6 +66,7 @@ async def failure(database: Database, statement: str) -> PlatformError:
     return caught.value
 
 
+@pytest.mark.usefixtures("hasty_sqlite")
 async def test_a_locked_file_is_busy_for_writers_only(sqlite_file: Path, tmp_path: Path) -> None:
     async with opened(url_of(sqlite_file), tmp_path) as database:
         other = sqlite3.connect(sqlite_file, isolation_level=None)
@@ -146,6 +147,7 @@ async def test_a_read_only_postgresql_says_so(postgresql_url: str, tmp_path: Pat
         assert error.reason == "STORAGE_READ_ONLY"
 
 
+@pytest.mark.usefixtures("hasty_sqlite")
 async def test_errors_and_their_log_lines_quote_no_data(sqlite_file: Path, tmp_path: Path) -> None:
     log = io.BytesIO()
     database = await Database.open(url_of(sqlite_file), write_migrations(tmp_path), quiet_log(log))

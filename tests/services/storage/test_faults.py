@@ -28,7 +28,7 @@ from tests.services.storage.notes import names, notes, opened, put
 from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 
-CUTS = int(os.environ.get("GENAI_TEST_WAL_POINTS", "150"))
+CUTS = int(os.environ.get("GENAI_TEST_WAL_POINTS", "60"))
 
 
 # ------------------------------------------------------------------------------------------- crowded
@@ -63,6 +63,7 @@ async def refuse_one_more(database: Database, release: asyncio.Event) -> None:
         release.set()
 
 
+@pytest.mark.usefixtures("hasty_sqlite")
 async def test_writer_without_a_free_connection_is_busy(database_url: str, tmp_path: Path) -> None:
     scopes = ["a"] if database_url.startswith("sqlite") else ["a", "b", "c", "d", "e"]
     async with opened(database_url, tmp_path) as database:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from services.models.providers.base import Target
-from services.models.providers.dialects import OPENAI_RESPONSES
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from tests.scripted_upstream import event
 from tests.wire.adapter import Adapter, vendor_target
 from tests.wire.dialects import ANSWER_ID, MODEL, USAGE, Call, Sample, Speech, Usage, encode
@@ -29,6 +29,7 @@ class ResponsesSpeech(Speech):
         "a_new_word": "other",
     }
     terminal_event = event("[DONE]")
+    sdk_type = "openai_responses"
 
     def __init__(self) -> None:
         self._numbers: Iterator[int] = itertools.count()

@@ -24,7 +24,7 @@ VENDORS = by_name(
 """
 
 ADAPTER_TYPES: Mapping[str, AdapterType] = {
-    adapter.name: adapter for adapter in (openai.ADAPTER, COMPATIBLE, anthropic.ADAPTER, VLLM_SERVER)
+    adapter.name: adapter for adapter in (*(vendor.adapter for vendor in VENDORS.values()), COMPATIBLE, VLLM_SERVER)
 }
 
 _HOSTS = frozenset(vendor.host for vendor in VENDORS.values())

@@ -38,9 +38,8 @@ from services.models.catalog.listings import (
     listed_tokens,
     served_window,
 )
-from services.models.catalog.vendor import AdapterType, Auth, BuiltInModel, Vendor, shutdown_days
-from services.models.providers.anthropic.dialect import API_VERSION
-from services.models.providers.dialects import ANTHROPIC
+from services.models.catalog.vendor import AdapterType, Auth, BuiltInModel, Shown, Vendor, shutdown_days
+from services.models.providers.anthropic.dialect import ANTHROPIC, API_VERSION
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 
 PAGE_LIMIT = 1000
@@ -268,4 +267,9 @@ VENDOR = Vendor(
     price_list="anthropic",
     # https://platform.claude.com/docs/en/about-claude/pricing#prompt-caching; genai-prices does not have it.
     long_cache_write=2,
+    shown=Shown(
+        names=("claude-3-5-sonnet", "claude-3-5-haiku"),
+        ids=("claude-…",),
+        models=("claude-opus-5", "claude-haiku-4-5"),
+    ),
 )

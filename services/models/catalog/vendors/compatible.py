@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from services.models.catalog.vendor import AdapterType
-from services.models.providers.dialects import OPENAI_COMPATIBLE, VLLM
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.vllm import VLLM
 
 COMPATIBLE = AdapterType("openai-compatible", OPENAI_COMPATIBLE)
 

@@ -26,11 +26,11 @@ from services.models.catalog.families import (
     first_match,
 )
 from services.models.catalog.lifecycle import SERVED, Lifecycle
-from services.models.catalog.vendor import AdapterType, BuiltInModel, Vendor, shutdown_days
-from services.models.providers.dialects import OPENAI
+from services.models.catalog.vendor import AdapterType, BuiltInModel, Shown, Vendor, shutdown_days
 from services.models.providers.facts import ModelFacts, ReasoningFacts
+from services.models.providers.openai.select import OPENAI
 
-ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-).*")
+ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-|text-embedding-).*")
 
 # ----------------------------------------------------------------------------------------------------- families
 
@@ -85,6 +85,8 @@ def _reasoning_by_default(*efforts: str) -> ReasoningFacts:
 
 
 _FAMILIES: Families = (
+    # https://developers.openai.com/api/docs/guides/embeddings
+    (re.compile(r"text-embedding-.*"), ModelFacts(kind="embedding")),
     (re.compile(r"o3-mini(-.*)?"), replace(_O_NO_STOP, media=TEXT_ONLY)),
     (re.compile(r"o3(-.*)?|(ft:)?o4-mini.*"), _O_NO_STOP),
     (re.compile(r"o1(-\d.*)?"), _O_SERIES),
@@ -249,4 +251,5 @@ VENDOR = Vendor(
     models=_MODELS,
     shutdowns=_SHUTDOWNS,
     price_list="openai",
+    shown=Shown(names=("gpt-4o", "gpt-4o-mini"), ids=("gpt-…", "o…"), models=("gpt-4o", "gpt-5.6")),
 )

@@ -1,7 +1,7 @@
 """Documents whose logprobs have too many values to be read: these are cut out, and the rest is read.
 
 Every token comes with as many alternatives as were asked for, each with its bytes, so that eight hundred tokens may be
-too many. The events of a stream tell them a few at a time; those at its end repeat them all.
+too many. The events of a stream have a few of them at a time; those at its end repeat them all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BEGINNING_BYTES = 64
 _END = re.compile(rb"\s*+\]")
 
 MAX_LOOKS = 8192
-"""Searches for a list: answers have no more parts, and other text must not cost more."""
+"""Limit for the searches for a list: answers have no more parts, and other text must not take more time."""
 
 MAX_TOKENS = 2**17
 """Tokens of a list: no model writes as many."""

@@ -18,76 +18,76 @@ MAX_BYTES = 24 * 1024 * 1024
 """Bytes of one answer's logprobs, as in a message: some 50,000 tokens with twenty alternatives each."""
 
 
-def read_logprobs(told: Any) -> models_pb2.Logprobs | None:
+def read_logprobs(value: Any) -> models_pb2.Logprobs | None:
     """The logprobs in a choice's member `logprobs`; None if there are none."""
-    if not isinstance(told, dict):
+    if not isinstance(value, dict):
         return None
     logprobs = models_pb2.Logprobs()
-    _add_tokens(logprobs.content, told.get("content"))
-    _add_tokens(logprobs.refusal, told.get("refusal"))
-    if "tokens" in told and not logprobs.content:
-        _add_lists(logprobs.content, told)
+    _add_tokens(logprobs.content, value.get("content"))
+    _add_tokens(logprobs.refusal, value.get("refusal"))
+    if "tokens" in value and not logprobs.content:
+        _add_lists(logprobs.content, value)
     return logprobs if logprobs.content or logprobs.refusal else None
 
 
-def read_tokens(told: Any) -> models_pb2.Logprobs | None:
+def read_tokens(tokens: Any) -> models_pb2.Logprobs | None:
     """The logprobs in a list of a text's tokens."""
-    return read_logprobs({"content": told})
+    return read_logprobs({"content": tokens})
 
 
 class HeldLogprobs:
     """Logprobs of one answer, held as serialized messages, which take the least memory and are joined by concatenation;
-    and those that no chunk has told yet."""
+    and those that no chunk has yet."""
 
     def __init__(self) -> None:
         self.size = 0
         """Bytes that are held."""
         self._held: dict[int, bytearray] = {}
-        self._told: dict[int, tuple[int, int]] = {}
-        """For each block, the number of tokens of its text and of its refusal that chunks have told."""
-        self._untold: models_pb2.Logprobs | None = None
+        self._sent: dict[int, tuple[int, int]] = {}
+        """For each block, the number of tokens of its text and of its refusal that chunks have."""
+        self._unsent: models_pb2.Logprobs | None = None
 
-    def add(self, key: int, told: models_pb2.Logprobs) -> None:
-        """Adds those of the newest piece of the block `key`."""
-        self._hold(key, told)
-        self._tell(key, told)
+    def add(self, key: int, logprobs: models_pb2.Logprobs) -> None:
+        """Adds the logprobs of the newest piece of the block `key`."""
+        self._hold(key, logprobs)
+        self._send(key, logprobs)
 
-    def complete(self, key: int, told: models_pb2.Logprobs) -> None:
-        """Puts those of the whole block in place of what its pieces told; those that they did not tell are told."""
+    def complete(self, key: int, logprobs: models_pb2.Logprobs) -> None:
+        """Replaces the logprobs of a block's pieces by those of the whole block; only additional ones are sent."""
         self.size -= len(self._held.pop(key, b""))
-        self._hold(key, told)
-        content, refusal = self._told.get(key, (0, 0))
-        rest = models_pb2.Logprobs(content=told.content[content:], refusal=told.refusal[refusal:])
+        self._hold(key, logprobs)
+        content, refusal = self._sent.get(key, (0, 0))
+        rest = models_pb2.Logprobs(content=logprobs.content[content:], refusal=logprobs.refusal[refusal:])
         if rest.content or rest.refusal:
-            self._tell(key, rest)
+            self._send(key, rest)
 
-    def take_untold(self) -> models_pb2.Logprobs | None:
+    def take_unsent(self) -> models_pb2.Logprobs | None:
         """The logprobs that came since the last call."""
-        untold, self._untold = self._untold, None
-        return untold
+        unsent, self._unsent = self._unsent, None
+        return unsent
 
     def fill(self, logprobs: models_pb2.Logprobs) -> None:
-        """Adds them all, in the order of their blocks."""
+        """Adds all held logprobs to `logprobs`, in the order of their blocks."""
         for key in sorted(self._held):
             logprobs.MergeFromString(bytes(self._held[key]))
 
-    def _hold(self, key: int, told: models_pb2.Logprobs) -> None:
-        written = told.SerializeToString()
+    def _hold(self, key: int, logprobs: models_pb2.Logprobs) -> None:
+        written = logprobs.SerializeToString()
         self.size += len(written)
         if self.size > MAX_BYTES:
             raise Fault("OUTPUT_LIMIT")
         self._held.setdefault(key, bytearray()).extend(written)
 
-    def _tell(self, key: int, told: models_pb2.Logprobs) -> None:
-        content, refusal = self._told.get(key, (0, 0))
-        self._told[key] = (content + len(told.content), refusal + len(told.refusal))
-        if self._untold is None:
-            self._untold = models_pb2.Logprobs()
-        self._untold.MergeFrom(told)
+    def _send(self, key: int, logprobs: models_pb2.Logprobs) -> None:
+        content, refusal = self._sent.get(key, (0, 0))
+        self._sent[key] = (content + len(logprobs.content), refusal + len(logprobs.refusal))
+        if self._unsent is None:
+            self._unsent = models_pb2.Logprobs()
+        self._unsent.MergeFrom(logprobs)
 
 
-def _add_tokens(tokens: Any, told: Any) -> None:
-    for token in items_of(told):
+def _add_tokens(tokens: Any, entries: Any) -> None:
+    for token in items_of(entries):
         if isinstance(token, dict):
             added = tokens.add()
             _fill(added, token)
@@ -96,10 +96,10 @@ def _add_tokens(tokens: Any, told: Any) -> None:
                     _fill(added.top_logprobs.add(), likely)
 
 
-def _add_lists(tokens: Any, told: Mapping[str, Any]) -> None:
-    """Adds tokens that are told in lists side by side."""
-    logprobs, likely = items_of(told.get("token_logprobs")), items_of(told.get("top_logprobs"))
-    for token, logprob, others in itertools.zip_longest(items_of(told["tokens"]), logprobs, likely):
+def _add_lists(tokens: Any, lists: Mapping[str, Any]) -> None:
+    """Adds tokens that come in lists side by side."""
+    logprobs, likely = items_of(lists.get("token_logprobs")), items_of(lists.get("top_logprobs"))
+    for token, logprob, others in itertools.zip_longest(items_of(lists["tokens"]), logprobs, likely):
         if not isinstance(token, str):
             continue
         added = tokens.add()
@@ -112,14 +112,14 @@ def _pairs(others: Any) -> Iterable[tuple[str, Any]]:
     return others.items() if isinstance(others, dict) else ()
 
 
-def _fill(entry: models_pb2.TokenLogprob | models_pb2.TopLogprob, told: Mapping[str, Any]) -> None:
-    entry.token = text_of(told.get("token"))
-    logprob = told.get("logprob")
+def _fill(entry: models_pb2.TokenLogprob | models_pb2.TopLogprob, value: Mapping[str, Any]) -> None:
+    entry.token = text_of(value.get("token"))
+    logprob = value.get("logprob")
     if isinstance(logprob, int | float) and not isinstance(logprob, bool) and abs(logprob) < 2**53:
         entry.logprob = logprob
-    if isinstance(told.get("bytes"), list):
+    if isinstance(value.get("bytes"), list):
         try:
-            entry.token_bytes = bytes(told["bytes"])
+            entry.token_bytes = bytes(value["bytes"])
         except (TypeError, ValueError):
-            # Numbers that are no bytes.
+            # Numbers outside of the range of a byte.
             return

@@ -1,7 +1,7 @@
-"""Usage of a call and its rates, as OpenAI's dialects and servers that imitate them tell it.
+"""Usage of a call and its rates, as OpenAI's dialects and servers that imitate them write it.
 
 OpenAI counts in `usage`, prompt and completion on Chat Completions, input and output on Responses, with details beside
-them. Others use the names of the other dialect, or tell details at the top: DeepSeek the hits and misses of its cache
+them. Others use the names of the other dialect, or write details at the top: DeepSeek the hits and misses of its cache
 (https://api-docs.deepseek.com/guides/kv_cache), Moonshot `cached_tokens`, proxies of Claude its own names.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.answers.not_carried import tell_counts_of_details
+from services.models.providers.answers.dropped_members import warn_of_detail_counts
 from services.models.providers.answers.usage_counts import CountedTokens
 from services.shared.json_text import count_of, object_of
 
@@ -53,9 +53,9 @@ def read_usage(answer: Answer, usage: Any) -> None:
     if not isinstance(usage, dict):
         return
     counts = answer.counts
-    if settled := counts.settle_agreeing(_told_by_openai(usage)):
+    if settled := counts.settle_agreeing(_openai_counts(usage)):
         answer.usage, answer.counts_agree = settled
-        tell_counts_of_details(answer, usage)
+        warn_of_detail_counts(answer, usage)
         return
     cache_hit, cache_missed = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
     prompt = [usage.get(name) for name in PROMPT]
@@ -67,16 +67,16 @@ def read_usage(answer: Answer, usage: Any) -> None:
     counts.take_total(usage.get("total_tokens"), of=before)
     _take_details(counts, usage, cache_hit)
     answer.usage, answer.counts_agree = counts.settle()
-    tell_counts_of_details(answer, usage)
+    warn_of_detail_counts(answer, usage)
 
 
-def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:
+def _openai_counts(usage: dict[str, Any]) -> dict[str, int]:
     """The counts of an object that has OpenAI's own members and no others; empty for any other object."""
     terms = CHAT_TERMS if CHAT_TERMS.prompt in usage else RESPONSES_TERMS
     if not usage.keys() <= terms.members:
         return {}
     of_prompt, of_completion = object_of(usage.get(terms.of_prompt)), object_of(usage.get(terms.of_completion))
-    told = {
+    counts = {
         "prompt": usage.get(terms.prompt),
         "completion": usage.get(terms.completion),
         "total": usage.get("total_tokens"),
@@ -84,7 +84,7 @@ def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:
         "written": of_prompt.get("cache_write_tokens"),
         "reasoning": of_completion.get("reasoning_tokens"),
     }
-    return {name: count for name, value in told.items() if (count := count_of(value)) is not None}
+    return {name: count for name, value in counts.items() if (count := count_of(value)) is not None}
 
 
 def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) -> None:
@@ -98,7 +98,7 @@ def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) 
 
 
 def read_counts_elsewhere(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
-    """Takes the counts that stand elsewhere than in the `usage` of a completion, or of a piece of one."""
+    """Reads counts outside of the member `usage` of a completion or a chunk of one."""
     if "usage" in choice or "usage" in _message_of(choice) or not ELSEWHERE.isdisjoint(completion):
         for usage in _usages(completion, choice):
             read_usage(answer, usage)
@@ -121,12 +121,12 @@ def _usages(completion: dict[str, Any], choice: dict[str, Any]) -> Iterator[Any]
 
 
 def _of_timings(timings: dict[str, Any]) -> dict[str, Any]:
-    """The counts in what llama.cpp measured, which is always there: of the prompt, what was not in its cache."""
+    """The counts in llama.cpp's `timings`, which are always there; the prompt's count is without its cached tokens."""
     evaluated, cached = timings.get("prompt_n"), timings.get("cache_n")
-    told = {"completion_tokens": timings.get("predicted_n")}
+    counts = {"completion_tokens": timings.get("predicted_n")}
     if isinstance(evaluated, int) and isinstance(cached, int):
-        told |= {"prompt_tokens": evaluated + cached, "cached_tokens": cached}
-    return told
+        counts |= {"prompt_tokens": evaluated + cached, "cached_tokens": cached}
+    return counts
 
 
 def read_rates(answer: Answer, service_tier: Any) -> None:

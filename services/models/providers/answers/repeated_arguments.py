@@ -1,4 +1,4 @@
-"""Arguments of a tool call that a server sends all of once more with every piece, in place of the next piece alone.
+"""Arguments of a tool call that a server repeats from the beginning in every piece, instead of sending the next piece.
 
 DeepSeek's models behind Baidu's Qianfan do so (NousResearch/hermes-agent #35718).
 """
@@ -12,15 +12,15 @@ from typing import NamedTuple
 MAX_LENGTH = 64 * 1024
 """Characters of the two texts that are compared: reading them takes some milliseconds."""
 
-# Python makes no int of thousands of digits.
+# Python refuses to convert thousands of digits to an int.
 _decode = json.JSONDecoder(strict=False, parse_int=float).decode
 _CUT_VALUE = re.compile(r"-|t(?:r(?:u)?)?|f(?:a(?:l(?:s)?)?)?|n(?:u(?:l)?)?|\.?[0-9]*(?:[eE][-+]?)?")
 CUT_ESCAPE = 6
-"""Length of an escape."""
+"""Length of the longest JSON escape, which may be cut."""
 
 
 class Repetition(NamedTuple):
-    """A piece that begins with all that was told before it."""
+    """A piece that begins with all that came before it."""
 
     rest: str
     """The text that it adds."""
@@ -28,11 +28,11 @@ class Repetition(NamedTuple):
     """True if it can only be a repetition: an object may also hold another one that begins as it does itself."""
 
 
-def find_repetition(told: str, piece: str) -> Repetition | None:
-    """None for a piece that goes on from what was told."""
-    if not piece.startswith(told) or len(told) + len(piece) > MAX_LENGTH or not is_beginning(piece):
+def find_repetition(earlier: str, piece: str) -> Repetition | None:
+    """The repetition in a piece; None if the piece continues the earlier ones."""
+    if not piece.startswith(earlier) or len(earlier) + len(piece) > MAX_LENGTH or not is_beginning(piece):
         return None
-    return Repetition(piece[len(told) :], not is_beginning(told + piece))
+    return Repetition(piece[len(earlier) :], not is_beginning(earlier + piece))
 
 
 def is_beginning(text: str) -> bool:

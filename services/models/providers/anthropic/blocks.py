@@ -18,13 +18,13 @@ from services.models.providers.anthropic.kept_blocks import (
 )
 from services.models.providers.anthropic.media import media_block
 from services.models.providers.base import HISTORY_FIELD
+from services.models.providers.requests.parts import PlacedPart, place
+from services.models.providers.requests.provider_state import refuse_forged_state
+from services.models.providers.requests.tool_results import Result, read_results
 from services.models.providers.requests.translation import Translation
 from services.models.providers.state.container_state import Container, container_in
-from services.models.providers.state.opaque_state import NOT_OWN
+from services.models.providers.state.opaque_state import is_made_by
 from services.shared import json_text
-
-PlacedPart = tuple[str, models_pb2.ContentPart]
-"""A part with its path."""
 
 
 def kind_of(block: Block) -> str:
@@ -52,7 +52,7 @@ class BlockEncoder:
         An empty one in the history would make every later request fail, so it has no blocks.
         """
         if message.parts:
-            blocks, _ = self._plain_blocks(_place(message, path))
+            blocks, _ = self._plain_blocks(place(message.parts, f"{path}.parts"))
         else:
             content = message.content
             blocks = [_text_block(content)] if content.strip() else []
@@ -65,7 +65,7 @@ class BlockEncoder:
             self._translation.refuse(path, "holds white space only, which Messages refuses; send a text")
             return
         text = "a message that holds white space only was left out; Messages refuses such"
-        self._translation.tell("EMPTY_MESSAGE_DROPPED", path, text)
+        self._translation.warn("EMPTY_MESSAGE_DROPPED", path, text)
 
     def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
         """The blocks of texts and media, and the white space that has no text beside it.
@@ -99,7 +99,11 @@ class BlockEncoder:
     def assistant(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
         """The blocks of an assistant's message, without white space alone, which other models say before a call."""
         if message.parts:
-            return [block for here, part in _place(message, path) for block in self._assistant_block(part, here)]
+            return [
+                block
+                for here, part in place(message.parts, f"{path}.parts")
+                for block in self._assistant_block(part, here)
+            ]
         content = message.content
         blocks: list[Block] = [_text_block(content)] if content.strip() else []
         blocks.extend(map(_tool_use, message.tool_calls))
@@ -133,10 +137,10 @@ class BlockEncoder:
     def _leave_out_thought(self, part: models_pb2.ContentPart, path: str) -> None:
         self._breakpoints.refuse(part, path, "reasoning")
         text = "reasoning can only go back to the provider that signed it; this part was not sent"
-        self._translation.tell("REASONING_DROPPED", path, text)
+        self._translation.warn("REASONING_DROPPED", path, text)
 
     def _is_own(self, part: models_pb2.ContentPart) -> bool:
-        return part.provider_state.provider == self._state_owner
+        return is_made_by(self._state_owner, part)
 
     def _take_container(self, container: Container, part: models_pb2.ContentPart, path: str) -> None:
         """Takes the id of a container. Another provider's is left out without a notice: the conversation loses nothing
@@ -148,18 +152,17 @@ class BlockEncoder:
     def _leave_out_state(self, part: models_pb2.ContentPart, path: str) -> None:
         """Tells of state that is another provider's, or is lost in a session's history; refuses what only claims to be
         this one's."""
-        if self._is_own(part) and not path.startswith(HISTORY_FIELD):
-            self._translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+        if self._is_own(part) and refuse_forged_state(path, self._translation):
             return
         kind = part.WhichOneof("kind")
         if kind == "reasoning":
-            # That is told of the whole part.
+            # The notice of the whole part says so.
             return
         text = "only the provider that made it can read this part's state; the part was sent without"
         if kind is None:
             self._breakpoints.refuse(part, path, "what was not sent")
             text = "only the provider that made this part can read it, such as a call of its own tool; it was not sent"
-        self._translation.tell("PROVIDER_STATE_DROPPED", path, text)
+        self._translation.warn("PROVIDER_STATE_DROPPED", path, text)
 
     def _replayed(self, part: models_pb2.ContentPart, path: str) -> Block:
         """The provider's own block, byte for byte, which may have a breakpoint already."""
@@ -179,24 +182,16 @@ class BlockEncoder:
             # It may be white space here.
             yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
             return
-        parts = list(_place(message, path))
-        own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
-        for here, part in parts:
-            if part.HasField("tool_result"):
-                yield self._tool_result(part, here)
-            elif here == own[0][0]:
-                yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": self._result_content(own)}
+        yield from map(self._tool_result, read_results(message, path))
 
-    def _tool_result(self, part: models_pb2.ContentPart, path: str) -> Block:
-        result = part.tool_result
-        pieces = [(f"{path}.tool_result.content[{place}]", piece) for place, piece in enumerate(result.content)]
-        block: dict[str, Any] = {
-            "type": "tool_result",
-            "tool_use_id": result.tool_call_id,
-            "content": self._result_content(pieces),
-        }
+    def _tool_result(self, result: Result) -> Block:
+        content = self._result_content(result.content)
+        block: dict[str, Any] = {"type": "tool_result", "tool_use_id": result.call_id, "content": content}
+        if result.whole is None:
+            return block
         if result.is_error:
             block["is_error"] = True
+        path, part = result.whole
         return self._breakpoints.mark(block, part, path)
 
     def _result_content(self, pieces: Sequence[PlacedPart]) -> str | list[Block]:
@@ -208,12 +203,6 @@ class BlockEncoder:
         if len(blocks) == 1 and isinstance(blocks[0], dict) and blocks[0]["type"] == "text":
             return str(blocks[0]["text"])
         return blocks
-
-
-def _place(message: models_pb2.ChatMessage, path: str) -> Iterator[PlacedPart]:
-    """The parts of a message with their paths."""
-    for index, part in enumerate(message.parts):
-        yield f"{path}.parts[{index}]", part
 
 
 def _text_block(text: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class CacheBreakpoints:
         """Says that a breakpoint stands at a place that takes none."""
         if part.HasField("cache"):
             problem = f"Messages takes no cache mark on {what}; it was sent without"
-            self._translation.tell_dropped(f"{path}.cache", problem)
+            self._translation.warn_dropped(f"{path}.cache", problem)
 
     def place(self, *lists: list[Block]) -> None:
         """Puts the breakpoints on the blocks of `lists`, which stand in the order of the body, and unwraps them.
@@ -69,7 +69,7 @@ class CacheBreakpoints:
                 continue
             blocks[index] = marked.block
             message = f"Messages takes at most {MAX_BREAKPOINTS} cache marks; the last ones were sent"
-            self._translation.tell_dropped(marked.path, message)
+            self._translation.warn_dropped(marked.path, message)
 
     def _control(self, marked: MarkedBlock) -> dict[str, str]:
         if not marked.cache.HasField("ttl"):
@@ -82,11 +82,11 @@ class CacheBreakpoints:
         is_long = seconds - FIVE_MINUTES > ONE_HOUR - seconds
         if is_long and self._short_before:
             message = "Messages takes no mark for an hour after one for five minutes; five minutes were sent"
-            self._translation.tell_changed(field, message)
+            self._translation.warn_changed(field, message)
             return "5m"
         if seconds not in (FIVE_MINUTES, ONE_HOUR):
             nearest = "an hour was" if is_long else "five minutes were"
-            self._translation.tell_changed(field, f"Messages keeps for five minutes or an hour; {nearest} sent")
+            self._translation.warn_changed(field, f"Messages keeps for five minutes or an hour; {nearest} sent")
         if is_long:
             return "1h"
         self._short_before = True

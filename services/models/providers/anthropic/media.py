@@ -22,11 +22,11 @@ def media_block(media: models_pb2.Media, path: str, translation: Translation) ->
     """The block for `media`, the field at `path`. Refuses what Messages does not read."""
     kind = media_kind(media)
     if media.detail not in ("", "auto"):
-        translation.tell_dropped(f"{path}.detail", f"Messages has no setting for it; the {kind} was sent without")
+        translation.warn_dropped(f"{path}.detail", f"Messages has no setting for it; the {kind} was sent without")
     if kind == "image":
         if media.HasField("enable_citations"):
             message = "Messages cites documents only; the image was sent without"
-            translation.tell_dropped(f"{path}.enable_citations", message)
+            translation.warn_dropped(f"{path}.enable_citations", message)
         return {"type": "image", "source": _image_source(media, path, translation)}
     block: dict[str, Any] = {"type": "document"}
     if kind != "document":

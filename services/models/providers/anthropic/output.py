@@ -1,7 +1,7 @@
 """An answer in JSON: held to a schema by `output_config.format`, or taken by a tool that must be called.
 
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs. Older models have no such field, and none has
-one for JSON without a schema. They are given one more tool, whose arguments are the answer; its name tells the reader
+one for JSON without a schema. They are given one more tool, whose arguments are the answer; its name shows the reader
 of the answer to make text of them, so that callers see no difference.
 """
 
@@ -14,8 +14,8 @@ from services.models.providers.facts import ModelFacts
 from services.models.providers.requests.translation import Translation
 from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
-from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import text_in
+from services.models.providers.schemas.repairs import repair_schema
 from services.models.providers.schemas.rules import ANTHROPIC_OUTPUT
 from services.shared import json_text
 
@@ -54,7 +54,7 @@ def output_format(wanted: models_pb2.ResponseFormat, translation: Translation) -
     """The schema as `output_config.format`, which always holds the answer to it."""
     schema_json = wanted.schema_json
     if translation.adapts:
-        schema_json = mend_schema(schema_json, with_items=False)
+        schema_json = repair_schema(schema_json, with_items=False)
         schema_json, changes = fit_schema(schema_json, ANTHROPIC_OUTPUT, SCHEMA_FIELD, "Anthropic")
         translation.notices.extend(changes)
     return {"type": "json_schema", "schema": json_text.raw(schema_json)}
@@ -65,14 +65,14 @@ def answer_tool(wanted: models_pb2.ResponseFormat, facts: ModelFacts, translatio
     model = translation.target.model
     description = "Takes the final answer to the user. Give the whole answer here, and nowhere else."
     if wanted.type == "json_schema":
-        lack, schema_json = "does not enforce this schema", mend_schema(wanted.schema_json, with_items=False)
+        lack, schema_json = "does not enforce this schema", repair_schema(wanted.schema_json, with_items=False)
         if text_in(json_text.raw_members(schema_json).get("type")) != "object":
             translation.refuse(SCHEMA_FIELD, f'must be of type "object" for {model}, which answers by a tool')
     else:
         lack, schema_json = "has no JSON mode", ANY_OBJECT
         description += " Its arguments are the JSON object that was asked for, with whatever members that needs."
     duty = " and must be called" if facts.forced_tool_choice else ", which it need not call"
-    translation.tell_changed("response_format", f"{model} {lack}; it was given a tool that takes the answer{duty}")
+    translation.warn_changed("response_format", f"{model} {lack}; it was given a tool that takes the answer{duty}")
     return {
         "name": (ANSWER_TOOL + (wanted.name or "response"))[:MAX_NAME_LENGTH],
         "description": description,

@@ -12,14 +12,9 @@ from typing import Any, NamedTuple
 from proto import models_pb2
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 from services.models.providers.notices import changed, dropped
+from services.models.providers.requests.efforts import BUDGETS
 from services.models.providers.requests.parameters import NEUTRAL
 from services.models.providers.requests.translation import Translation
-
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 20_480, "max": 24_576}
-"""The efforts, the weakest first, and the budget that each stands for where there is only the other form.
-
-The provider states no such numbers; these leave every model that takes a budget the room for an answer.
-"""
 
 MIN_BUDGET = 1024
 ROOM_FOR_AN_ANSWER = 4096
@@ -49,12 +44,12 @@ class Length(NamedTuple):
 
 
 def choose_reasoning(facts: ModelFacts, length: Length, translation: Translation) -> Reasoning:
-    """The members for the request's reasoning; changes of the effort are told. Refuses an effort that is unknown to
+    """The members for the request's reasoning; a changed effort has a notice. Refuses an effort that is unknown to
     every model."""
     wanted = translation.request.reasoning
     if facts.can_reason is False:
         if wanted.effort not in ("", "none") or wanted.HasField("budget_tokens") or wanted.include_text:
-            translation.tell_dropped("reasoning", f"{translation.target.model} does not reason; it was not sent")
+            translation.warn_dropped("reasoning", f"{translation.target.model} does not reason; it was not sent")
         return Reasoning()
     return _Choice(facts.reasoning, length, translation).choose()
 
@@ -83,15 +78,15 @@ def fit_sampling(parameters: dict[str, Any], translation: Translation) -> None:
             continue
         del parameters[name]
         problem = f"{translation.target.model} does not take this {name} while it thinks; it was not sent"
-        translation.tell_dropped(f"config.{name}", problem)
+        translation.warn_dropped(f"config.{name}", problem)
 
 
 def without_thinking(reasoning: Reasoning, why: str, translation: Translation) -> Reasoning:
     """The reasoning without thinking, if another part of the request rules thinking out; an effort needs none."""
     if reasoning.effort is None:
-        translation.tell_dropped("reasoning", f"{why}; it was not sent")
+        translation.warn_dropped("reasoning", f"{why}; it was not sent")
     else:
-        translation.tell_changed("reasoning", f"{why}; only the effort was sent")
+        translation.warn_changed("reasoning", f"{why}; only the effort was sent")
     return Reasoning(effort=reasoning.effort)
 
 
@@ -124,7 +119,7 @@ class _Choice:
         if self._may_stop or not self._on_by_default:
             return Reasoning({"type": "disabled"})
         weakest = self._efforts[0]
-        self._translation.tell_changed("reasoning.effort", f"{self._model} always reasons; effort {weakest} was sent")
+        self._translation.warn_changed("reasoning.effort", f"{self._model} always reasons; effort {weakest} was sent")
         return self._thinking({"type": "adaptive"} if self._adaptive else None, weakest)
 
     def _budget(self) -> Reasoning:
@@ -142,12 +137,12 @@ class _Choice:
     def _effort_for_budget(self) -> Reasoning:
         field = "reasoning.budget_tokens"
         if self._wanted.effort:
-            self._translation.tell_dropped(field, f"{self._model} takes an effort instead, which was sent")
+            self._translation.warn_dropped(field, f"{self._model} takes an effort instead, which was sent")
             return self._effort()
         words = self._efforts or tuple(word for word in BUDGETS if word != "minimal")
         enough = (word for word in words if BUDGETS.get(word, 0) >= self._wanted.budget_tokens)
         effort = next(enough, words[-1])
-        self._translation.tell_changed(field, f"{self._model} takes no budget; effort {effort} was sent")
+        self._translation.warn_changed(field, f"{self._model} takes no budget; effort {effort} was sent")
         return self._thinking({"type": "adaptive"} if self._adaptive else None, effort)
 
     def _effort(self) -> Reasoning:
@@ -174,7 +169,7 @@ class _Choice:
             return self._thinking({"type": "adaptive"}, None)
         if wanted.include_text:
             message = f"{self._model} reasons only when asked to; set an effort or a budget beside it"
-            self._translation.tell_dropped("reasoning.include_text", message)
+            self._translation.warn_dropped("reasoning.include_text", message)
         return Reasoning()
 
     def _nearest_effort(self, word: str) -> str:
@@ -187,20 +182,20 @@ class _Choice:
             return word
         weaker = [effort for effort in efforts if BUDGETS.get(effort, 0) <= BUDGETS[word]]
         nearest = weaker[-1] if weaker else efforts[0]
-        self._translation.tell_changed("reasoning.effort", f"{self._model} does not take {word}; {nearest} was sent")
+        self._translation.warn_changed("reasoning.effort", f"{self._model} does not take {word}; {nearest} was sent")
         return nearest
 
     def _fit_budget(self, budget: int, field: str | None) -> Reasoning:
         """A budget as the API takes it: at least 1024 tokens, and less than the whole answer may have.
 
-        A change is told of `field`, where that is not told anyway.
+        A change has a notice of `field`, unless that has one anyway.
         """
         length, default, limit = self._length
         longest = limit if length is None else length
         if longest is not None and longest <= MIN_BUDGET:
             whose = f"the longest answer of {self._model}" if length is None else "config.max_tokens"
             message = f"{whose} leaves no room for {MIN_BUDGET} tokens of reasoning; no budget was sent"
-            self._translation.tell_dropped("reasoning", message)
+            self._translation.warn_dropped("reasoning", message)
             return Reasoning()
         fitted = max(budget, MIN_BUDGET)
         if longest is not None and fitted >= longest:

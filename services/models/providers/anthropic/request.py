@@ -110,7 +110,7 @@ class _Encoding:
             translation.refuse(turns.newest, problem)
         if turns.is_prefilled() and turns.trim_beginning():
             text = "Messages takes no beginning of an answer that ends in white space; it was sent without that"
-            translation.tell("PREFILL_TRIMMED", turns.newest, text)
+            translation.warn("PREFILL_TRIMMED", turns.newest, text)
         return turns
 
     def _tools(self, mode: output.OutputMode, parallel_tool_calls: bool | None) -> dict[str, Any]:

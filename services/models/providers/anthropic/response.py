@@ -10,8 +10,8 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.dropped_members import OF_MESSAGES, warn_of_dropped_thinking, warn_of_members
 from services.models.providers.answers.finish_reasons import finish_reason_of, finish_word
-from services.models.providers.answers.not_carried import OF_MESSAGES, tell_dropped_thinking, tell_members
 from services.models.providers.answers.values import read_object, read_word
 from services.models.providers.anthropic.container import container_in_body, keep_container
 from services.models.providers.anthropic.output import is_answer_tool
@@ -71,7 +71,7 @@ def read_answer(body: bytes) -> Answer:
     for key, block in enumerate(blocks):
         if takes_answer(block):
             if answered_by_tool:
-                tell_left_out(answer)
+                warn_of_left_out_answer(answer)
             else:
                 answer.add(key, "text", arguments_in(block))
             answered_by_tool = True
@@ -91,7 +91,7 @@ def read_answer(body: bytes) -> Answer:
     read_finish(answer, message, answered_by_tool=answered_by_tool)
     keep_container(answer, container_in_body(message, body))
     read_usage(answer, message.get("usage"))
-    tell_not_carried(answer, message)
+    warn_of_dropped_members(answer, message)
     return answer
 
 
@@ -102,10 +102,10 @@ def blocks_of(message: dict[str, Any]) -> list[Any]:
     return [{"type": "text", "text": content}] if is_text else items_of(content)
 
 
-def tell_not_carried(answer: Answer, holder: dict[str, Any]) -> None:
-    """Names what a message, or an event of one, tells that an answer has no place for."""
-    tell_members(answer, holder, OF_MESSAGES)
-    tell_dropped_thinking(answer, holder)
+def warn_of_dropped_members(answer: Answer, holder: dict[str, Any]) -> None:
+    """Names what a message, or an event of one, has that an answer has no place for."""
+    warn_of_members(answer, holder, OF_MESSAGES)
+    warn_of_dropped_thinking(answer, holder)
 
 
 def _keep_texts(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, str]:
@@ -153,7 +153,7 @@ def takes_answer(block: dict[str, Any]) -> bool:
     return block.get("type") == "tool_use" and is_answer_tool(text_of(block.get("name")))
 
 
-def tell_left_out(answer: Answer) -> None:
+def warn_of_left_out_answer(answer: Answer) -> None:
     """Says that the model called the tool that takes the answer once more. Two answers in JSON are none."""
     answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.models.providers.answers.answer import MAX_BLOCKS, MAX_CITED_BYTES, MAX_PARTS_BYTES, Answer
+from services.models.providers.answers.dropped_members import warn_of_unknown_part
 from services.models.providers.answers.event_data import DONE, read_data
 from services.models.providers.answers.finish_reasons import finish_word
-from services.models.providers.answers.not_carried import tell_unknown_part
 from services.models.providers.answers.repeated_arguments import find_repetition
 from services.models.providers.answers.values import read_object, read_word
 from services.models.providers.anthropic.container import container_in_delta, container_in_start, keep_container
@@ -21,8 +21,8 @@ from services.models.providers.anthropic.response import (
     read_finish,
     read_header,
     refuse_error,
-    tell_left_out,
-    tell_not_carried,
+    warn_of_dropped_members,
+    warn_of_left_out_answer,
 )
 from services.models.providers.anthropic.streamed_blocks import StreamedBlock, citation_in, delta_members
 from services.models.providers.anthropic.usage import read_usage
@@ -103,7 +103,7 @@ class MessageDecoder:
         refuse_error(message)
         read_header(self.answer, message)
         read_usage(self.answer, message.get("usage"))
-        tell_not_carried(self.answer, message)
+        warn_of_dropped_members(self.answer, message)
         self._container = container_in_start(message, data)
         self._whole = message if blocks_of(message) else {}
 
@@ -112,7 +112,7 @@ class MessageDecoder:
         self._read_usage(event)
         self._read_usage(delta)
         refuse_error(delta)
-        tell_not_carried(self.answer, event)
+        warn_of_dropped_members(self.answer, event)
         self._container = container_in_delta(delta, data) or self._container
         if finish_word(delta.get("stop_reason")) or delta.get("stop_details"):
             read_finish(self.answer, delta, answered_by_tool=self._answered_by_tool)
@@ -173,7 +173,7 @@ class MessageDecoder:
             raise Fault("OUTPUT_LIMIT")
         if block.takes_answer and self._answered_by_tool:
             block.is_left_out = True
-            tell_left_out(self.answer)
+            warn_of_left_out_answer(self.answer)
         elif block.takes_answer:
             self._answered_by_tool = True
         elif block.kind == "tool_use":
@@ -208,7 +208,7 @@ class MessageDecoder:
         elif kind == "citations_delta":
             self._add_citation(block, delta, data)
         elif block.kind in TOLD_KINDS:
-            tell_unknown_part(self.answer)
+            warn_of_unknown_part(self.answer)
         else:
             self._add_members(block, delta, data)
 

@@ -50,7 +50,7 @@ def encode_tool(
     strict = tool.strict if tool.HasField("strict") else None
     if strict and facts.schema_output == "tool":
         strict = None
-        translation.tell_dropped(f"{path}.strict", "the model enforces no schema; it was not sent")
+        translation.warn_dropped(f"{path}.strict", "the model enforces no schema; it was not sent")
     place = f"{path}.parameters_json"
     if not tool.parameters_json:
         schema_json = NO_PARAMETERS_ENFORCED if strict else NO_PARAMETERS
@@ -77,7 +77,7 @@ def _parameters(
     limit = first_limit(fitted.text, typed=ANTHROPIC_OUTPUT.typed, is_of_tool=True)
     if limit:
         text = f"Anthropic cannot enforce this schema: {limit}; it was sent whole, without strict"
-        translation.tell("SCHEMA_CHANGED", place, text)
+        translation.warn("SCHEMA_CHANGED", place, text)
         return fitted.text, False
     schema_json, changes = fit_schema(fitted.text, ANTHROPIC_OUTPUT, place, "Anthropic")
     translation.notices.extend(changes)
@@ -93,12 +93,12 @@ def _provider_tool(tool: models_pb2.ToolDefinition, path: str, translation: Tran
         encoded["mcp_server_name"] = tool.name
     elif tool.name not in ("", kind):
         text = "a set of the provider's tools has no name of the caller's; it was not sent"
-        translation.tell("NAME_DROPPED", f"{path}.name", text)
+        translation.warn("NAME_DROPPED", f"{path}.name", text)
     if tool.HasField("strict"):
         encoded["strict"] = tool.strict
     for field in ("description", "parameters_json"):
         if getattr(tool, field):
-            translation.tell_dropped(f"{path}.{field}", "the provider describes its own tools; it was not sent")
+            translation.warn_dropped(f"{path}.{field}", "the provider describes its own tools; it was not sent")
     if tool.provider_tool.config_json:
         settings = json_text.raw_members(tool.provider_tool.config_json)
         if reserved_in(settings, frozenset({"type"})):
@@ -147,7 +147,7 @@ def fit_choice(
     """The choice as the model takes it, with whether several tools may be called at once."""
     if choice.get("type") in FORCED and not facts.forced_tool_choice:
         model = translation.target.model
-        translation.tell_changed("tool_choice", f"{model} cannot be made to call a tool; auto was sent")
+        translation.warn_changed("tool_choice", f"{model} cannot be made to call a tool; auto was sent")
         choice = {"type": "auto"}
     if parallel_tool_calls is not None and choice.get("type") != "none":
         choice = {"type": "auto"} | choice

@@ -101,7 +101,7 @@ class _Gathering:
         for path, message in conversation.numbered():
             if message.name:
                 text = "Messages takes no names of speakers; it was not sent"
-                self._translation.tell("NAME_DROPPED", f"{path}.name", text)
+                self._translation.warn("NAME_DROPPED", f"{path}.name", text)
             if message.role in ("system", "developer"):
                 self._add_system(message, path)
             elif message.role == "assistant":
@@ -158,7 +158,7 @@ class _Gathering:
             return
         for message in self._waiting[: self._overtaken]:
             text = "Messages takes no system message before a user's; it was sent behind the next user message"
-            self._tell_moved(message.path, text)
+            self._warn_of_move(message.path, text)
         content = [block for message in self._waiting for block in message.blocks]
         self._turns.append({"role": "system", "content": content})
         self._waiting, self._overtaken = [], 0
@@ -166,8 +166,8 @@ class _Gathering:
     def _move_waiting_to_front(self, why: str) -> None:
         for message in self._waiting:
             self._system.extend(message.blocks)
-            self._tell_moved(message.path, f"{why}; this message was moved to the front")
+            self._warn_of_move(message.path, f"{why}; this message was moved to the front")
         self._waiting, self._overtaken = [], 0
 
-    def _tell_moved(self, path: str, text: str) -> None:
-        self._translation.tell("SYSTEM_MESSAGE_MOVED", path, text)
+    def _warn_of_move(self, path: str, text: str) -> None:
+        self._translation.warn("SYSTEM_MESSAGE_MOVED", path, text)

@@ -1,7 +1,7 @@
-"""Usage of a call and its rates, as Messages tells it.
+"""Usage of a call and its rates, as Messages writes it.
 
 https://platform.claude.com/docs/en/api/messages: the input does not include the tokens that the cache gave and took. A
-stream tells its usage repeatedly, cumulatively, never to be added up; at its beginning the output is a guess.
+stream sends its usage repeatedly, cumulatively, never to be added up; at its beginning the output is a guess.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.answers.not_carried import tell_iterations
+from services.models.providers.answers.dropped_members import warn_of_iterations
 from services.models.providers.answers.openai_usage import read_usage as read_usage_of_openai
 from services.shared.json_text import count_of, object_of
 
@@ -24,10 +24,10 @@ def read_usage(answer: Answer, usage: Any) -> None:
     if any(usage.get(name) in words for name, words in OTHER_RATES.items()):
         answer.at_standard_rates = False
     if "prompt_tokens" in usage and "input_tokens" not in usage:
-        # A server that tells in its own terms what it tells in Anthropic's dialect.
+        # A server that says in its own terms what it says in Anthropic's dialect.
         read_usage_of_openai(answer, usage)
         return
-    tell_iterations(answer, usage)
+    warn_of_iterations(answer, usage)
     _take(answer, usage)
     answer.usage, answer.counts_agree = answer.counts.settle(cache_is_beside=True)
 
@@ -43,7 +43,7 @@ def _take(answer: Answer, usage: dict[str, Any]) -> None:
     cache, before = counts["cached"] + counts["written"], (counts["prompt"], counts["completion"])
     read = usage.get("input_tokens")
     if not (cache and counts["prompt"] and read == counts["prompt"] + cache):
-        # Otherwise it is what was told before, with the cache.
+        # Otherwise it is the earlier count, with the cache.
         counts.take("prompt", read)
     counts.take("completion", usage.get("output_tokens"))
     counts.take_total(usage.get("total_tokens"), of=before)

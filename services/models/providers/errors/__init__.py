@@ -1,1 +1,1 @@
-"""Errors of providers: what is recognised in their words, and what callers are told."""
+"""Errors of providers: what is recognised in their words, and what callers read."""

@@ -174,7 +174,7 @@ PROMPT_MEMBERS = frozenset({"messages", "input"})
 CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", "arguments", "output"})
 """Paths of a prompt's text, such as `messages[1].content[0].text` and `input[2].output`."""
 
-# What comes as a plain 400: only the sentence tells.
+# What comes as a plain 400: only the sentence says why.
 REASONS_BY_SENTENCE = (
     (
         re.compile(r"exceeded your (?:current )?rate limit|rate limit (?:reached|exceeded)", re.IGNORECASE),
@@ -237,21 +237,21 @@ def fault_in(error: Any) -> Fault:
     return _fault(find_error(error), 0)
 
 
-def _fault(told: UnwrappedError, answered: int) -> Fault:
+def _fault(error: UnwrappedError, answered: int) -> Fault:
     """The fault of an error that came with an HTTP status, or within a success, which is 0."""
-    status = answered or told.status
+    status = answered or error.status
     by_status = reason_for_status(status) if status else "UPSTREAM_SERVER_ERROR"
-    reason = _reason_by_word(told.words) or by_status
-    names = _names_in(told.param)
-    if TEXT_TOO_LONG in told.words:
+    reason = _reason_by_word(error.words) or by_status
+    names = _names_in(error.param)
+    if TEXT_TOO_LONG in error.words:
         reason = "CONTEXT_LENGTH_EXCEEDED" if _is_text_of_prompt(names) else "UPSTREAM_INVALID_REQUEST"
     # A general word says less than a particular status.
     elif reason in GENERAL and status:
         reason = by_status
-    reason = _reason_by_sentence(told, reason, status)
+    reason = _reason_by_sentence(error, reason, status)
     assert reason in MEANINGS
     field = FIELDS_BY_PARAM.get(names[0], "") if names else ""
-    return Fault(reason, field, told.message if _is_callers(reason, answered, told.status) else "")
+    return Fault(reason, field, error.message if _is_callers(reason, answered, error.status) else "")
 
 
 def _is_callers(reason: str, answered: int, named: int) -> bool:
@@ -269,16 +269,16 @@ def _reason_by_word(words: Sequence[str]) -> str:
     return next((reason for reason in reasons if reason not in GENERAL), reasons[0] if reasons else "")
 
 
-def _reason_by_sentence(told: UnwrappedError, reason: str, status: int) -> str:
+def _reason_by_sentence(error: UnwrappedError, reason: str, status: int) -> str:
     """The reason in a sentence, if words and status give none that is more specific."""
-    message = told.message[:MAX_SENTENCE_LENGTH]
+    message = error.message[:MAX_SENTENCE_LENGTH]
     if reason in NOT_FOUND:
-        return "UPSTREAM_PATH_NOT_FOUND" if _tells_of_path(told, message, status) else "UPSTREAM_MODEL_NOT_FOUND"
+        return "UPSTREAM_PATH_NOT_FOUND" if _is_about_path(error, message, status) else "UPSTREAM_MODEL_NOT_FOUND"
     if reason not in GENERAL and reason != "REQUEST_TOO_LARGE":
         return reason
     if _ANSWERS_ANYTHING.search(message):
         return "UPSTREAM_PATH_NOT_FOUND"
-    words = [word[:MAX_PARAM_LENGTH] for word in told.words]
+    words = [word[:MAX_PARAM_LENGTH] for word in error.words]
     is_too_long = TEXT_TOO_LONG not in words and any(map(is_overflow, (message, *words)))
     if is_too_long and status not in UNREAD_STATUSES:
         return "CONTEXT_LENGTH_EXCEEDED"
@@ -293,11 +293,11 @@ def _names_in(param: Any) -> list[str]:
     return [word for word in words if not word.isdigit()]
 
 
-def _tells_of_path(told: UnwrappedError, message: str, status: int) -> bool:
+def _is_about_path(error: UnwrappedError, message: str, status: int) -> bool:
     """True if the path is missing, and not the model: a router says so in words, or sends an empty body."""
-    if status == 405 or "UPSTREAM_PATH_NOT_FOUND" in (_reason_by_word([word]) for word in told.words):
+    if status == 405 or "UPSTREAM_PATH_NOT_FOUND" in (_reason_by_word([word]) for word in error.words):
         return True
-    return bool(_NAMES_A_PATH.search(message)) or (status == 404 and not message and not told.words)
+    return bool(_NAMES_A_PATH.search(message)) or (status == 404 and not message and not error.words)
 
 
 def _is_text_of_prompt(names: Sequence[str]) -> bool:

@@ -99,7 +99,7 @@ class UnwrappedError(NamedTuple):
     param: str = ""
     """The member of the body that it complains about."""
     status: int = 0
-    """The HTTP status that it names itself, which a stream's own does not tell; 0 for none."""
+    """The HTTP status that it names itself, which a stream's own does not show; 0 for none."""
 
 
 def read_error(body: bytes) -> UnwrappedError:
@@ -183,14 +183,14 @@ class _Findings:
                 self.search(error[name], depth - 1)
         location = _location(error)
         for name in SENTENCE_MEMBERS:
-            told = error.get(name)
-            if isinstance(told, str) and location:
-                told = f"{location}: {told}"
-            self.search(told, depth - 1)
+            value = error.get(name)
+            if isinstance(value, str) and location:
+                value = f"{location}: {value}"
+            self.search(value, depth - 1)
         if not self.sentences:
             self.search(error.get("title"), depth - 1)
-        if isinstance(told := error.get("errors"), dict) and not self.sentences:
-            for name, sentences in list(told.items())[:MAX_ENTRIES]:
+        if isinstance(by_name := error.get("errors"), dict) and not self.sentences:
+            for name, sentences in list(by_name.items())[:MAX_ENTRIES]:
                 self.search([f"{name[:256]}: {text}" for text in _texts(sentences)], depth - 1)
         for word in _words(error):
             self._add_word(word)

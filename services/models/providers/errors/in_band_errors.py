@@ -25,39 +25,39 @@ MIN_STATUS = 400
 def fault_of_event(data: bytes) -> Fault:
     """The fault in an event named `error`, from data of any form."""
     try:
-        told = json_text.decode(data)
+        value = json_text.decode(data)
     except json_text.Malformed:
         return fault_in(data.decode("utf-8", "replace"))
-    return fault_in(told)
+    return fault_in(value)
 
 
-def error_in(told: dict[str, Any]) -> Any:
-    """The object if it holds an error, or is one, or None: some have what tells of it beside it."""
-    is_error = told.get("error") or told.get("object") == ERROR or told.get("type") == ERROR
-    return told if is_error or has_failed(told.get(BASE_RESP)) else None
+def error_in(value: dict[str, Any]) -> Any:
+    """The object if it holds an error, or is one, or None: some have its description beside it."""
+    is_error = value.get("error") or value.get("object") == ERROR or value.get("type") == ERROR
+    return value if is_error or has_failed(value.get(BASE_RESP)) else None
 
 
-def bare_error_in(told: dict[str, Any]) -> Any:
+def bare_error_in(value: dict[str, Any]) -> Any:
     """The error in an object that holds no part of an answer: there an empty error counts, and so do the members of an
     error without a wrapping."""
-    if error := error_in(told):
+    if error := error_in(value):
         return error
-    is_empty_error = told.get("error") not in (None, False)
-    return told if is_empty_error or _is_refusal(told) else None
+    is_empty_error = value.get("error") not in (None, False)
+    return value if is_empty_error or _is_refusal(value) else None
 
 
-def _is_refusal(told: dict[str, Any]) -> bool:
+def _is_refusal(value: dict[str, Any]) -> bool:
     """Whether there is a sentence with a word or a number of an error; FastAPI has it alone, as `detail`."""
-    if told.get("detail") or told.get("error_code") or told.get("error_msg") or told.get("errors"):
+    if value.get("detail") or value.get("error_code") or value.get("error_msg") or value.get("errors"):
         return True
-    code, kind = told.get("code"), told.get("type")
+    code, kind = value.get("code"), value.get("type")
     is_coded = code >= MIN_STATUS if isinstance(code, int) else bool(code)
-    is_coded = is_coded or told.get("success") is False or any(map(_tells_failure, map(told.get, STATUSES)))
+    is_coded = is_coded or value.get("success") is False or any(map(_reports_failure, map(value.get, STATUSES)))
     is_kind = isinstance(kind, str) and any(word in kind.lower() for word in ("error", "exception"))
-    return (is_coded or is_kind) and any(isinstance(told.get(name), str) for name in SENTENCES)
+    return (is_coded or is_kind) and any(isinstance(value.get(name), str) for name in SENTENCES)
 
 
-def _tells_failure(value: Any) -> bool:
+def _reports_failure(value: Any) -> bool:
     """Whether a value is a number of an error, as a number or as text, or a word for one."""
     if isinstance(value, str) and value.lower() in FAILURES:
         return True
@@ -67,5 +67,5 @@ def _tells_failure(value: Any) -> bool:
 
 
 def has_failed(base_resp: Any) -> bool:
-    """MiniMax tells with every object how the call goes; 0 is well."""
+    """MiniMax writes into every object how the call goes; 0 is well."""
     return isinstance(base_resp, dict) and base_resp.get("status_code") not in (None, 0)

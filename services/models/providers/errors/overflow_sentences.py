@@ -242,10 +242,10 @@ def is_overflow(text: str) -> bool:
     known = (sentence for sentence in SENTENCES if not (speaks_of_others and sentence in _AMBIGUOUS))
     if any(sentence in whole for sentence in known):
         return True
-    return not speaks_of_others and any(map(_tells_of_excess, _SENTENCE_ENDS.split(text)))
+    return not speaks_of_others and any(map(_is_about_excess, _SENTENCE_ENDS.split(text)))
 
 
-def _tells_of_excess(sentence: str) -> bool:
+def _is_about_excess(sentence: str) -> bool:
     plain = _plain(sentence)
     return _speaks_of_length(plain) and any(excess in plain for excess in EXCESSES)
 

@@ -51,11 +51,11 @@ def sanitize_message(message: str, keys: Collection[str]) -> str:
     data = _visible(message).encode("utf-8", "replace")
     forms = sorted({form for key in keys for form in _forms(key)}, key=len, reverse=True)
     beginnings = {key[:SHOWN_BEGINNING].encode().lower() for key in keys if len(key) > 2 * SHOWN_BEGINNING}
-    told = KEY_SHAPES.sub(MASK, _masked(data[:LOOKED_AT_BYTES], forms, beginnings))
+    masked = KEY_SHAPES.sub(MASK, _masked(data[:LOOKED_AT_BYTES], forms, beginnings))
     if len(data) > LOOKED_AT_BYTES:
         # Its end may be the beginning of something that would have been masked.
-        told = told[: max(0, len(told) - max(map(len, forms), default=0) - len(MASK))]
-    return told[:MAX_BYTES].decode("utf-8", "ignore").strip()
+        masked = masked[: max(0, len(masked) - max(map(len, forms), default=0) - len(MASK))]
+    return masked[:MAX_BYTES].decode("utf-8", "ignore").strip()
 
 
 def _visible(message: str) -> str:

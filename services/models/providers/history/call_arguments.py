@@ -12,6 +12,7 @@ from proto import models_pb2
 from services.models.providers.history.tool_turns import PlacedMessage
 from services.models.providers.notices import Notices, notice
 from services.models.providers.state.member_state import is_wrapped
+from services.models.providers.state.opaque_state import is_made_by
 from services.shared import json_text
 
 
@@ -43,8 +44,7 @@ def _odd_calls(path: str, message: models_pb2.ChatMessage, state_owner: str) -> 
 
 
 def _goes_back_as_it_is(part: models_pb2.ContentPart, state_owner: str) -> bool:
-    is_own = part.HasField("provider_state") and part.provider_state.provider == state_owner
-    return is_own and not is_wrapped(part)
+    return is_made_by(state_owner, part) and not is_wrapped(part)
 
 
 def _is_odd(arguments: str) -> bool:

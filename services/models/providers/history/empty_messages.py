@@ -13,6 +13,7 @@ from services.models.providers.history.tool_turns import PlacedMessage
 from services.models.providers.notices import Notices, notice
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import is_wrapped
+from services.models.providers.state.opaque_state import is_made_by
 
 NO_ANSWER = "(no answer)"
 
@@ -29,10 +30,10 @@ def fit_empty_messages(
         path, message = fitted[place]
         if _is_needed(fitted, place):
             fitted[place] = path, _filled(message)
-            _tell(notices, "EMPTY_MESSAGE_FILLED", path, f"an empty answer was sent as {NO_ANSWER}; many refuse such")
+            _warn(notices, "EMPTY_MESSAGE_FILLED", path, f"an empty answer was sent as {NO_ANSWER}; many refuse such")
         else:
             del fitted[place]
-            _tell(notices, "EMPTY_MESSAGE_DROPPED", path, "an empty answer was left out; many providers refuse such")
+            _warn(notices, "EMPTY_MESSAGE_DROPPED", path, "an empty answer was left out; many providers refuse such")
     return fitted
 
 
@@ -51,8 +52,7 @@ def _says_something(part: models_pb2.ContentPart, state_owner: str) -> bool:
     if kind in ("tool_call", "media"):
         return True
     # A block or an item of the provider's own is content; members of a message are not.
-    is_own = part.HasField("provider_state") and part.provider_state.provider == state_owner
-    return is_own and not is_wrapped(part) and container_in(part) is None
+    return is_made_by(state_owner, part) and not is_wrapped(part) and container_in(part) is None
 
 
 def _is_needed(messages: Sequence[PlacedMessage], place: int) -> bool:
@@ -74,5 +74,5 @@ def _filled(message: models_pb2.ChatMessage) -> models_pb2.ChatMessage:
     return filled
 
 
-def _tell(notices: Notices, code: str, path: str, text: str) -> None:
+def _warn(notices: Notices, code: str, path: str, text: str) -> None:
     notices.append(notice(code, path, text))

@@ -1,6 +1,6 @@
 """Rules of a history, each in one place for all providers, applied to every conversation before it is encoded.
 
-Their changes are told, and are the same in every request, so that cached prompts are found.
+Their changes have notices, and are the same in every request, so that cached prompts are found.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class _Arrangement:
         if self._messages[-1][1].role == "tool" and arranged[-1][1].role == "assistant":
             path = self._messages[-1][0]
             text = "an answer stands behind the call of this result; a message was added that says that it has come"
-            self._tell("USER_MESSAGE_ADDED", path, text)
+            self._warn("USER_MESSAGE_ADDED", path, text)
             arranged.append((path, models_pb2.ChatMessage(role="user", content=CAME_LATE)))
         return arranged
 
@@ -107,7 +107,7 @@ class _Arrangement:
                 self._behind[home].append((path, whole))
                 if home != block:
                     text = "the result of a tool call stood elsewhere; it was sent right behind the call"
-                    self._tell("TOOL_RESULT_MOVED", path, text)
+                    self._warn("TOOL_RESULT_MOVED", path, text)
 
     def _split(self, place: int, message: models_pb2.ChatMessage) -> dict[int | None, models_pb2.ChatMessage]:
         """A tool's message, by the messages whose calls it answers."""
@@ -166,15 +166,15 @@ class _Arrangement:
                 whole.content.extend(part.tool_result.content)
                 whole.is_error = part.tool_result.is_error
                 text = f"the tool call {call_id[:64]} was answered more than once; the results were sent as one"
-                self._tell("TOOL_RESULTS_JOINED", path, text)
+                self._warn("TOOL_RESULTS_JOINED", path, text)
         return list(wholes.values())
 
     def _not_run(self, place: int, path: str, message: models_pb2.ChatMessage) -> Iterator[PlacedMessage]:
         for call in calls_of(message):
             if _Call(place, call.id) not in self._answered:
                 text = f"the tool call {call.id[:64]} was never answered; a result was sent that says it was not run"
-                self._tell("TOOL_RESULT_ADDED", path, text)
+                self._warn("TOOL_RESULT_ADDED", path, text)
                 yield path, models_pb2.ChatMessage(role="tool", tool_call_id=call.id, content=NOT_RUN)
 
-    def _tell(self, code: str, path: str, text: str) -> None:
+    def _warn(self, code: str, path: str, text: str) -> None:
         self._notices.append(notice(code, path, text))

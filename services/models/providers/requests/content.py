@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
-from services.models.providers.facts import MediaKind
+from services.models.providers.facts import MediaKind, ModelKind
 from services.models.providers.notices import Notices, notice
 from services.shared.errors import FieldViolation, InvalidRequest
 
@@ -44,6 +44,23 @@ def fit_media_type(media: models_pb2.Media, path: str, notices: Notices) -> str:
     return known
 
 
+CALLS: Mapping[ModelKind, str] = {"chat": "chats", "embedding": "embeddings"}
+
+
+def check_kind(target: Target, kind: ModelKind) -> None:
+    """Raises InvalidRequest naming the model, if it is made for calls of another kind."""
+    made_for = target.facts.kind
+    if made_for is None or made_for == kind:
+        return
+    problem = f"{target.model} is for {CALLS[made_for]}, not for {CALLS[kind]}; name another model"
+    raise InvalidRequest(
+        f"model: {problem}",
+        reason="MODEL_KIND_UNSUPPORTED",
+        metadata={"model": target.model, "kind": made_for},
+        violations=[FieldViolation("model", problem)],
+    )
+
+
 def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
     """Raises InvalidRequest naming each feature of the request that the model does not have, and the model.
 
@@ -60,9 +77,9 @@ def check_features(request: models_pb2.ChatRequest, target: Target) -> None:
     if request.response_format.type == "json_schema" and facts.json_schema is False:
         violations.append(FieldViolation("response_format", f"{target.model} keeps to no JSON Schema"))
     if violations:
-        told = " and ".join(f"{violation.field}: {violation.description}" for violation in violations)
+        problems = " and ".join(f"{violation.field}: {violation.description}" for violation in violations)
         raise InvalidRequest(
-            f"{told}; leave it out or name another model",
+            f"{problems}; leave it out or name another model",
             reason="FEATURE_UNSUPPORTED",
             metadata={"model": target.model},
             violations=violations,

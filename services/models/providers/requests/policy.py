@@ -20,10 +20,10 @@ def refuse_changes(notices: Notices, policy: models_pb2.ParameterPolicy, model: 
     if policy != models_pb2.PARAMETER_POLICY_STRICT:
         return
     violations = [
-        FieldViolation(told.field, told.message)
-        for told in notices
+        FieldViolation(entry.field, entry.message)
+        for entry in notices
         # What was said in a session's earlier turns is no parameter of this one, and nobody can change it.
-        if told.code in CHANGES and not told.field.startswith(HISTORY_FIELD)
+        if entry.code in CHANGES and not entry.field.startswith(HISTORY_FIELD)
     ]
     if violations:
         names = ", ".join(violation.field for violation in violations)
@@ -40,10 +40,10 @@ def bound_notices(notices: Notices) -> Notices:
         return notices
     counts: Counter[str] = Counter()
     listed: Notices = []
-    for told in notices:
-        counts[told.code] += 1
-        if counts[told.code] <= MAX_NOTICES:
-            listed.append(told)
+    for entry in notices:
+        counts[entry.code] += 1
+        if counts[entry.code] <= MAX_NOTICES:
+            listed.append(entry)
     for code, count in counts.items():
         if count > MAX_NOTICES:
             listed.append(

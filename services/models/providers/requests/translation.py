@@ -1,4 +1,4 @@
-"""Translation of one request into a dialect: what its caller must be told, and what cannot be said."""
+"""Translation of one request into a dialect: its notices for the caller, and its refusals."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Translation:
         """The path of these options."""
         return options_field(self.target.dialect.name)
 
-    def tell(self, code: str, path: str, message: str) -> None:
+    def warn(self, code: str, path: str, message: str) -> None:
         """Adds a notice."""
         self.notices.append(notice(code, path, message))
 
-    def tell_dropped(self, path: str, message: str) -> None:
+    def warn_dropped(self, path: str, message: str) -> None:
         """Adds a notice that the field was not sent."""
         self.notices.append(dropped(path, message))
 
-    def tell_changed(self, path: str, message: str) -> None:
+    def warn_changed(self, path: str, message: str) -> None:
         """Adds a notice that the field was sent in another form."""
         self.notices.append(changed(path, message))
 

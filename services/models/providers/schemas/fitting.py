@@ -79,7 +79,7 @@ class _Fitted(NamedTuple):
     text: str
     changes: tuple[str, ...] = ()
     """The first changes, each with its path."""
-    untold: int = 0
+    unlisted: int = 0
     """The number of further changes."""
 
 
@@ -95,7 +95,7 @@ def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) 
     fitted = fit(schema_json, rules)
     if not fitted.changes:
         return fitted.text, []
-    shown = "; ".join(fitted.changes) + (f"; and {fitted.untold} more" if fitted.untold else "")
+    shown = "; ".join(fitted.changes) + (f"; and {fitted.unlisted} more" if fitted.unlisted else "")
     message = f"{provider} enforces a part of JSON Schema only, so the schema was changed: {shown}"
     return fitted.text, [schema_changed(field, message)]
 
@@ -110,7 +110,7 @@ def _fit(schema_json: str, rules: SchemaRules) -> _Fitted:
     fitting = _Fitting(rules, definitions, Repeats(len(data), members_of(root.get("$defs")) or {}))
     fitted = fitting.fit_root(root)
     text = schema_json if is_same(fitted, given) else json_text.encode(fitted).decode()
-    return _Fitted(text, tuple(fitting.changes), fitting.untold)
+    return _Fitted(text, tuple(fitting.changes), fitting.unlisted)
 
 
 _cached_fit = BoundedCache(_fit)
@@ -125,7 +125,7 @@ class _Fitting:
         self._repeats = repeats
         self._path = ["$"]
         self.changes: list[str] = []
-        self.untold = 0
+        self.unlisted = 0
 
     def fit_root(self, root: Node) -> Node:
         """The whole schema, with the definitions that it needs more than it had."""
@@ -164,7 +164,7 @@ class _Fitting:
         if word:
             node = as_any_of(node, word)
         if word == "oneOf":
-            self._tell("with anyOf for oneOf")
+            self._note("with anyOf for oneOf")
         node = self._take_out(node, {name: given[name] for name in given if name in gone})
         if self._rules.typed:
             node = with_type(node)
@@ -244,7 +244,7 @@ class _Fitting:
         """The node without the keywords that cannot be enforced, which go into its description."""
         if not gone:
             return node
-        self._tell(f"without {', '.join(gone)}")
+        self._note(f"without {', '.join(gone)}")
         kept = {name: value for name, value in node.items() if name not in gone}
         return describe(
             kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if says_something(name, value))
@@ -255,7 +255,7 @@ class _Fitting:
         others = node.get("additionalProperties")
         if not self._rules.closed_objects or others == FALSE:
             return node
-        self._tell("with no properties but its own")
+        self._note("with no properties but its own")
         closed = {**node, "additionalProperties": FALSE}
         closed.setdefault("properties", {})
         if others is None or members_of(others) is None:
@@ -271,13 +271,13 @@ class _Fitting:
             return node
         optional = [name for name in properties if name not in required]
         if optional:
-            self._tell(f"requires {', '.join(optional)} too, as null where there is no default")
+            self._note(f"requires {', '.join(optional)} too, as null where there is no default")
         written = members_of(given.get("properties")) or {}
         free = {name: nullable(properties[name]) for name in optional if not has_default(written[name])}
         return {**node, "properties": {**properties, **free}, "required": list(properties)}
 
-    def _tell(self, change: str) -> None:
+    def _note(self, change: str) -> None:
         if len(self.changes) == MAX_CHANGES_SHOWN:
-            self.untold += 1
+            self.unlisted += 1
         else:
             self.changes.append(f"{''.join(self._path)} {change}"[:MAX_CHANGE_LENGTH])

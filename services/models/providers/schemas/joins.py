@@ -99,12 +99,12 @@ def join(node: Node, objects: Sequence[Node]) -> Node:
     return describe(whole, "; ".join(filter(None, (text_in(joined.get("description")) for joined in objects))))
 
 
-def describe(node: Node, told: str) -> Node:
+def describe(node: Node, text: str) -> Node:
     """The node with something more in its description, which is put last where there was none."""
-    if not told:
+    if not text:
         return node
     description = text_in(node.get("description"))
-    return {**node, "description": f"{description} [{told}]" if description else f"[{told}]"}
+    return {**node, "description": f"{description} [{text}]" if description else f"[{text}]"}
 
 
 class Repeats:

@@ -25,7 +25,7 @@ SCHEMA_MAPS = ("properties", "$defs", "definitions")
 SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 SAYS_A_TYPE = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties", "items"})
-"""Keywords by which a schema's type is told, or can be."""
+"""Keywords by which a schema's type is given, or can be."""
 SAYS_PROPERTIES = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
 """Keywords beside which an object may have properties that it does not name itself."""
 

@@ -15,8 +15,8 @@ import msgspec
 from proto import models_pb2
 from services.models.providers.notices import Notices, schema_changed
 from services.models.providers.schemas.joins import Definitions, describe
-from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import Node, Value, items_in, members_of, quoted, text_in, words_in
+from services.models.providers.schemas.repairs import repair_schema
 from services.models.providers.schemas.roots import resolve_root
 from services.shared import json_text
 
@@ -27,7 +27,7 @@ NO_PROPERTIES = msgspec.Raw(b"{}")
 
 
 class ToolSchema(NamedTuple):
-    """A schema of arguments; `problem` is what is wrong with one that cannot be mended."""
+    """A schema of arguments; `problem` is what is wrong with one that cannot be repaired."""
 
     text: str
     notices: Sequence[models_pb2.Notice] = ()
@@ -38,9 +38,9 @@ def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bo
     """The schema with an object as its root, byte for byte the given one where it is one, and with `properties` where
     the provider wants them.
 
-    Alternatives at the root are joined to one object where it must be a `plain_root`, and told in its description.
+    Alternatives at the root are joined to one object where it must be a `plain_root`, and described in its description.
     """
-    schema_json = mend_schema(schema_json, with_items=with_properties and plain_root)
+    schema_json = repair_schema(schema_json, with_items=with_properties and plain_root)
     given = members_of(msgspec.Raw(schema_json.encode()))
     if given is None:
         return ToolSchema(schema_json)
@@ -69,7 +69,7 @@ def _joined(root: dict[str, Value], alternatives: Sequence[str], definitions: De
     """The object with the properties of its alternatives; a property is required if every alternative requires it."""
     properties: dict[str, Value] = dict(members_of(root.get("properties")) or {})
     required = dict.fromkeys(_required(root))
-    told = []
+    described = []
     for keyword in alternatives:
         parts = [_resolved(schema, definitions) for schema in items_in(root[keyword]) or ()]
         for part in parts:
@@ -78,10 +78,10 @@ def _joined(root: dict[str, Value], alternatives: Sequence[str], definitions: De
         demanded = [set(_required(part)) for part in parts]
         shared = set.union(*demanded) if keyword == "allOf" and demanded else set.intersection(*demanded or [set()])
         required |= dict.fromkeys(name for name in properties if name in shared)
-        told.append(f"{keyword}: {quoted(root[keyword])}")
+        described.append(f"{keyword}: {quoted(root[keyword])}")
     kept = {name: value for name, value in root.items() if name not in alternatives}
     whole: Node = {**kept, "properties": properties, **({"required": list(required)} if required else {})}
-    return dict(describe(whole, ", ".join(told)))
+    return dict(describe(whole, ", ".join(described)))
 
 
 def _resolved(schema: Value, definitions: Definitions) -> Node:

@@ -11,15 +11,20 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-NOT_OWN = "is not what the provider gave, or of no kind that goes back to it; leave this part out"
+from proto import models_pb2
+
+
+def is_made_by(owner: str, part: models_pb2.ContentPart) -> bool:
+    """Whether a part has state that says to be of this owner."""
+    return part.HasField("provider_state") and part.provider_state.provider == owner
 
 
 class Head(NamedTuple):
-    """The members that tell whose word it is."""
+    """The members that say whose it is."""
 
     type: str
     role: str
-    """Empty where none is told."""
+    """Empty where none is given."""
 
 
 class _Type:

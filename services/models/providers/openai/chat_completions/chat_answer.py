@@ -1,4 +1,4 @@
-"""An answer of Chat Completions as it grows, with what is tied to its blocks when nothing more comes."""
+"""An answer of Chat Completions in progress, with the members that are attached to its blocks at the end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.answers.answer import MAX_CITED_BYTES, Answer
+from services.models.providers.answers.dropped_members import warn_of_images
 from services.models.providers.answers.joined_values import JoinedValue
-from services.models.providers.answers.not_carried import tell_images
 from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.chat_completions.thoughts import items_written, join_thoughts
 from services.models.providers.openai.chat_completions.written import WrittenMessage
@@ -31,7 +31,7 @@ from services.shared.json_text import items_of, object_of, text_of
 REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
-"""Bytes of members beyond the protocol that are kept: no more is taken back."""
+"""Limit for the bytes of kept members beyond the protocol; requests with more would be refused."""
 PIECE_BYTES = 128
 """Memory of a piece beside its own bytes, about."""
 
@@ -144,7 +144,7 @@ class ChatAnswer(Answer):
         return kept
 
     def tie_to_call(self, key: int, kept: KeptOfCall | None) -> None:
-        """Says which block a call has become."""
+        """Sets the block of a call."""
         if kept:
             self._kept_of_calls[key] = kept
 
@@ -167,8 +167,8 @@ class ChatAnswer(Answer):
 
     def complete(self) -> None:
         self._written = None
-        if told := b",".join(filter(None, self._annotations)):
-            self.cite(TEXT, f"[{told.decode()}]")
+        if annotations := b",".join(filter(None, self._annotations)):
+            self.cite(TEXT, f"[{annotations.decode()}]")
         self._attach_kept()
         super().complete()
 
@@ -176,7 +176,7 @@ class ChatAnswer(Answer):
         """Ties what was kept of the message to its first block, and what was kept of calls to theirs."""
         names = self._names_of_reasoning()
         if IMAGES in self._kept:
-            tell_images(self)
+            warn_of_images(self)
         if self._kept or names or self._thoughts:
             key = next((key for key in (REASONING, TEXT, REFUSAL) if self.has_block(key)), REASONING)
             is_thought = any(name.startswith(THOUGHTS) for name in self._kept)
@@ -199,7 +199,7 @@ class ChatAnswer(Answer):
 
 
 def says(value: Any) -> bool:
-    """Whether a member says anything: many servers write all that they know, empty."""
+    """Whether a member has a value: many servers write all members that they know, with empty values."""
     return value not in (None, "", [], {})
 
 

@@ -1,4 +1,4 @@
-"""Several choices, of which the first is the answer. The others are told of in a notice, and never mixed into it.
+"""Several choices, of which the first is the answer. A notice names the others, which are never mixed into it.
 
 The platform asks for one, and takes no option that asks for more; some servers give several all the same. Others number
 the pieces of the only one (text-generation-inference #1648, microsoft/foundry-local #263).
@@ -38,17 +38,17 @@ def sole_choice(completion: dict[str, Any], data: bytes, answer: Answer) -> tupl
     choices = _choices_in(completion)
     if len(choices) < 2:
         return first_choice(completion), data
-    tell_of_others(answer)
+    warn_of_others(answer)
     return _alone(choices, min(choices), data)
 
 
-def tell_of_others(answer: Answer) -> None:
+def warn_of_others(answer: Answer) -> None:
     answer.warn("CHOICES_DROPPED", "the provider gave several answers; only the first was taken")
 
 
 class OtherChoices:
-    """Pieces of a stream that are numbered as another choice than the first. They are held until that choice goes on,
-    and the answer is known to be one of several; if it never does, they may all have been the answer."""
+    """Pieces of a stream whose number is that of another choice than the first. They are held until the first choice
+    continues, which shows that there are several; otherwise they may all belong to the answer."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -76,15 +76,15 @@ class OtherChoices:
         return {}, data
 
     def take_back(self, *, has_first: bool) -> list[bytes]:
-        """The pieces that turn out to be the answer at the end of a stream: those that were numbered one by one, or
-        those of the first choice that there is. `has_first` says that there were some of the first."""
+        """The held pieces that belong to the answer, at the end of a stream: all of them if their numbers are
+        consecutive, else those of the lowest number. `has_first` says that there were pieces of the first choice."""
         held, numbers = self._held, self._numbers
         self._held, self._numbers = [], []
         in_order = itertools.pairwise([0, *numbers] if has_first else numbers)
         if all(later == earlier + 1 for earlier, later in in_order):
             return held
         if has_first or len(set(numbers)) > 1:
-            tell_of_others(self._answer)
+            warn_of_others(self._answer)
         return [] if has_first else [data for number, data in zip(numbers, held, strict=True) if number == min(numbers)]
 
     def _hold(self, number: int, data: bytes) -> None:
@@ -99,7 +99,7 @@ class OtherChoices:
         self._answer.waiting_bytes -= sum(len(data) + PIECE_BYTES for data in self._held)
         self._held.clear()
         self._numbers.clear()
-        tell_of_others(self._answer)
+        warn_of_others(self._answer)
 
 
 def _choices_in(completion: dict[str, Any]) -> dict[int, Choice]:

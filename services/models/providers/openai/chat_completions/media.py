@@ -53,7 +53,7 @@ def _refuse_detail(media: models_pb2.Media, path: str, translation: OpenAITransl
     """Says that nothing but images is read at a chosen resolution, if one is chosen."""
     if media.detail not in ("", "auto") and media_kind(media) != "image":
         problem = "Chat Completions has no setting for it but on images; it was not sent"
-        translation.tell_dropped(f"{path}.detail", problem)
+        translation.warn_dropped(f"{path}.detail", problem)
 
 
 def _file(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any] | None:

@@ -10,9 +10,11 @@ from services.models.providers.base import Conversation
 from services.models.providers.openai.chat_completions.media import encode_media
 from services.models.providers.openai.chat_completions.returned_members import Call, Returned
 from services.models.providers.openai.common.cache import refuse_breakpoint, with_breakpoint
-from services.models.providers.openai.common.content import PlacedPart, encode_content, join_texts, place
-from services.models.providers.openai.common.tool_results import Result, read_results
+from services.models.providers.openai.common.content import encode_content, join_texts
+from services.models.providers.openai.common.tool_results import results_with_notices
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.parts import PlacedPart, place
+from services.models.providers.requests.tool_results import Result
 from services.models.providers.state.member_state import REASONING_NAMES
 
 Message = dict[str, Any]
@@ -31,11 +33,11 @@ def encode_messages(conversation: Conversation, translation: OpenAITranslation) 
         if message.role == "tool":
             if message.name:
                 problem = "Chat Completions takes no name beside what a tool answered; it was not sent"
-                translation.tell("NAME_DROPPED", f"{path}.name", problem)
+                translation.warn("NAME_DROPPED", f"{path}.name", problem)
             if not message.parts:
                 messages.append(_tool_message(message.tool_call_id, message.content))
                 continue
-            for result in read_results(message, path, translation):
+            for result in results_with_notices(message, path, translation):
                 messages.append(_tool_message(result.call_id, _texts(result, translation)))
                 moved += _moved_media(result, translation)
             continue
@@ -148,7 +150,7 @@ def _moved_media(result: Result, translation: OpenAITranslation) -> list[Any]:
         return []
     for path, _ in media:
         problem = "Chat Completions takes only text of a tool; this part was sent in a user message behind the results"
-        translation.tell("TOOL_RESULT_MEDIA_MOVED", path, problem)
+        translation.warn("TOOL_RESULT_MEDIA_MOVED", path, problem)
     introduction = {"type": "text", "text": f"From the result of tool call {result.call_id}:"}
     encoded = (
         with_breakpoint(encode_media(part.media, f"{path}.media", translation), part, path, translation)

@@ -1,4 +1,4 @@
-"""The whole answer that nearly all are: a text that came to its end, and counts that agree.
+"""Plain answers, as nearly all are: a complete text, and counts that agree.
 
 Read into its shape, such an answer costs a third of what it does member by member; the long way gives the same.
 """
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from services.models.providers.answers.not_carried import OF_CHOICES, OF_COMPLETIONS
+from services.models.providers.answers.dropped_members import OF_CHOICES, OF_COMPLETIONS
 from services.models.providers.answers.openai_usage import ELSEWHERE, read_rates
 from services.models.providers.answers.values import MAX_WORD_LENGTH
 from services.models.providers.errors.in_band_errors import BASE_RESP
@@ -56,17 +56,17 @@ class Usage(msgspec.Struct, forbid_unknown_fields=True):
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
-    def told(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """The counts by the names of `CountedTokens`."""
-        told = {"prompt": self.prompt_tokens, "completion": self.completion_tokens, "total": self.total_tokens}
+        counts = {"prompt": self.prompt_tokens, "completion": self.completion_tokens, "total": self.total_tokens}
         of_prompt, of_completion = self.prompt_tokens_details, self.completion_tokens_details
         if of_prompt and of_prompt.cached_tokens is not None:
-            told["cached"] = of_prompt.cached_tokens
+            counts["cached"] = of_prompt.cached_tokens
         if of_prompt and of_prompt.cache_write_tokens is not None:
-            told["written"] = of_prompt.cache_write_tokens
+            counts["written"] = of_prompt.cache_write_tokens
         if of_completion and of_completion.reasoning_tokens is not None:
-            told["reasoning"] = of_completion.reasoning_tokens
-        return told
+            counts["reasoning"] = of_completion.reasoning_tokens
+        return counts
 
 
 def _nothing(*names: str) -> list[tuple[str, Any, Any]]:
@@ -108,7 +108,7 @@ def read_plain_answer(body: bytes) -> ChatAnswer | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     answer = ChatAnswer()
-    settled = answer.counts.settle_agreeing(completion.usage.told())
+    settled = answer.counts.settle_agreeing(completion.usage.counts())
     if settled is None:
         return None
     answer.usage, answer.counts_agree = settled

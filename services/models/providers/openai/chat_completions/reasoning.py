@@ -40,5 +40,5 @@ def _include_text(translation: OpenAITranslation) -> dict[str, Any]:
         return {traits.reasoning.include_text: wanted.include_text}
     if wanted.include_text or traits.shows_reasoning:
         shown = "cannot be told whether to show its reasoning" if traits.shows_reasoning else "shows no reasoning"
-        translation.tell_dropped("reasoning.include_text", f"{traits.title} {shown} in Chat Completions")
+        translation.warn_dropped("reasoning.include_text", f"{traits.title} {shown} in Chat Completions")
     return {}

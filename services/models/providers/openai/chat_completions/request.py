@@ -38,7 +38,7 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
     body.update(encode_identifiers(translation))
     if stream:
         body["stream"] = True
-        # Without this a stream tells no usage at all.
+        # Without this a stream has no usage at all.
         body["stream_options"] = {"include_usage": True}
     refuse_audio(translation)
     translation.raise_refusals()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.dropped_members import (
+    OF_CHOICES,
+    OF_COMPLETIONS,
+    warn_of_audio,
+    warn_of_cut_logprobs,
+    warn_of_members,
+    warn_of_unknown_part,
+)
 from services.models.providers.answers.finish_reasons import finish_reason_of, finish_word
 from services.models.providers.answers.large_logprobs import read_large_object
 from services.models.providers.answers.logprobs import read_logprobs
-from services.models.providers.answers.not_carried import (
-    OF_CHOICES,
-    OF_COMPLETIONS,
-    tell_cut_logprobs,
-    tell_members,
-    tell_sound,
-    tell_unknown_part,
-)
 from services.models.providers.answers.openai_usage import read_counts_elsewhere, read_rates, read_usage
 from services.models.providers.answers.values import read_word
 from services.models.providers.errors.error_body import fault_in
@@ -38,7 +38,7 @@ from services.shared import json_text
 from services.shared.json_text import text_of
 
 STOPPED = frozenset({"stop", "tool_calls"})
-"""Words that leave it open whether a stop sequence ended the answer; with others vLLM tells other things there."""
+"""Finish reasons with which a stop sequence may have ended the answer; with others vLLM writes other values there."""
 
 TEXTS = (*REASONING_NAMES, "refusal")
 """Members of a message with text beside its content."""
@@ -56,7 +56,7 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     completion, light = read_large_object(body)
     answer = ChatAnswer()
     if light is not body:
-        tell_cut_logprobs(answer)
+        warn_of_cut_logprobs(answer)
         body = light
     choice, body = sole_choice(completion, body, answer)
     refuse_error(completion, choice)
@@ -65,8 +65,8 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     read_header(answer, completion)
     add_delta(answer, message)
-    if told := read_logprobs(choice.get("logprobs")):
-        answer.add_logprobs(TEXT, told)
+    if logprobs := read_logprobs(choice.get("logprobs")):
+        answer.add_logprobs(TEXT, logprobs)
     answer.add_annotations(annotations_in(message))
     if not message.keys() <= KNOWN_MEMBERS:
         refuse_error_within(message)
@@ -78,7 +78,7 @@ def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
             continue
         key = _add_whole_call(answer, call)
         answer.tie_to_call(key, answer.keep_of_call(None, body, message, index))
-    tell_not_carried(answer, completion, choice)
+    warn_of_dropped_members(answer, completion, choice)
     read_finish(answer, choice, stop_sequence_member)
     read_end(answer, completion)
     read_counts_elsewhere(answer, completion, choice)
@@ -122,10 +122,10 @@ def read_header(answer: Answer, completion: dict[str, Any]) -> None:
     answer.model = answer.model or read_word(completion.get("model"))
 
 
-def tell_not_carried(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
-    """Names what a completion, or a piece of one, tells that an answer has no place for."""
-    tell_members(answer, completion, OF_COMPLETIONS)
-    tell_members(answer, choice, OF_CHOICES)
+def warn_of_dropped_members(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Names what a completion, or a piece of one, has that an answer has no place for."""
+    warn_of_members(answer, completion, OF_COMPLETIONS)
+    warn_of_members(answer, choice, OF_CHOICES)
 
 
 def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ def says_something(delta: dict[str, Any]) -> bool:
 
 
 def _is_filled(part: Any) -> bool:
-    """Whether there is more in a part of content than its type."""
+    """Whether a part of content has any member with a value besides its type."""
     if not isinstance(part, str | dict):
         return False
     return bool(part) and (isinstance(part, str) or any(part[name] for name in part if name != "type"))
@@ -178,7 +178,7 @@ def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
 
 
 def _add_speech(answer: Answer, audio: dict[str, Any], content: Any) -> None:
-    """Adds the transcript of what is spoken, as the text that it is: an answer has no place for sound. A server may
+    """Adds the transcript of spoken audio as text, because an answer cannot contain audio. A server may
     have the same as content.
 
     https://developers.openai.com/api/docs/guides/audio
@@ -187,7 +187,7 @@ def _add_speech(answer: Answer, audio: dict[str, Any], content: Any) -> None:
     if isinstance(transcript, str) and transcript != content:
         answer.add(TEXT, "text", transcript)
     if audio.get("data"):
-        tell_sound(answer)
+        warn_of_audio(answer)
 
 
 def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
@@ -206,7 +206,7 @@ def _add_content_parts(answer: Answer, parts: list[Any]) -> None:
             for thought in json_text.items_of(part.get("thinking")):
                 answer.add(REASONING, "reasoning", _piece(thought))
         else:
-            tell_unknown_part(answer)
+            warn_of_unknown_part(answer)
 
 
 def _parts_of(content: Any) -> list[Any]:
@@ -239,7 +239,7 @@ def _add_whole_call(answer: Answer, call: Any) -> int:
 
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:
-    """Takes why the choice ended. Raises Fault where it broke off."""
+    """Reads the finish reason of the choice. Raises Fault for one that means an interrupted answer."""
     raw = finish_word(choice.get("finish_reason"))
     answer.finish(finish_reason_of(raw), raw)
     if stop_sequence_member and raw in STOPPED:
@@ -247,7 +247,7 @@ def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: st
 
 
 def read_end(answer: Answer, completion: dict[str, Any]) -> None:
-    """Takes what was counted, and how it is charged, of a completion or of a piece of one."""
+    """Reads the usage and the rates of a completion, or of a piece of one."""
     if completion.get("service_tier"):
         read_rates(answer, completion["service_tier"])
     if completion.get("usage"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from proto import models_pb2
-from services.models.providers.base import HISTORY_FIELD
 from services.models.providers.openai.common.opaque_items import is_represented_by_part, owned_item
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.provider_state import refuse_forged_state
 from services.models.providers.state.container_state import container_in
 from services.models.providers.state.member_state import KeptMembers, is_wrapped, members_in
-from services.models.providers.state.opaque_state import NOT_OWN
+from services.models.providers.state.opaque_state import is_made_by
 
 
 class Call(NamedTuple):
@@ -21,7 +21,7 @@ class Call(NamedTuple):
 
 
 class Returned:
-    """The members of one message. What is lost of its parts is told."""
+    """The members of one message. Losses of its parts have notices."""
 
     def __init__(self, translation: OpenAITranslation) -> None:
         self._translation = translation
@@ -31,7 +31,7 @@ class Returned:
         """The thoughts in the content before its text."""
 
     def take(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
-        """Takes what goes back with the part at `path`, and returns it as far as it belongs to the part's call."""
+        """Reads the members that go back with the part at `path`, and returns those of the part's call."""
         kept = self._own_members(path, part)
         if kept is not None:
             self._members.update(kept.message)
@@ -39,12 +39,12 @@ class Returned:
         names = kept.reasoning if kept else []
         wanted = self._translation.target.facts.returned_reasoning
         if wanted and part.reasoning.text and not part.HasField("provider_state"):
-            # It is nobody's secret.
+            # Reasoning is not secret.
             names = [wanted]
         for name in names:
             self._reasoning.setdefault(name, []).append(part.reasoning.text)
         if not kept and not names:
-            self._tell_of_loss(path, part)
+            self._warn_of_loss(path, part)
         return kept
 
     def members(self) -> dict[str, Any]:
@@ -54,23 +54,23 @@ class Returned:
     def _own_members(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
         """The members that this server attached to a part. Forged ones are refused; in a session's history they are
         left out."""
-        if not is_wrapped(part) or part.provider_state.provider != self._translation.target.state_owner:
+        if not is_wrapped(part) or not is_made_by(self._translation.target.state_owner, part):
             return None
         kept = members_in(part)
-        if kept is None and not path.startswith(HISTORY_FIELD):
-            self._translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+        if kept is None:
+            refuse_forged_state(path, self._translation)
         return kept
 
-    def _tell_of_loss(self, path: str, part: models_pb2.ContentPart) -> None:
-        """Names what a part loses here: reasoning all of it, others the state that a provider wants back with them."""
+    def _warn_of_loss(self, path: str, part: models_pb2.ContentPart) -> None:
+        """Adds a notice of the loss: a part of reasoning is left out, any other part loses its state."""
         if part.HasField("reasoning"):
             problem = "only the server that it came from takes this reasoning back; this part was not sent"
-            self._translation.tell("REASONING_DROPPED", path, problem)
+            self._translation.warn("REASONING_DROPPED", path, problem)
         elif part.HasField("provider_state") and not self._says_no_more(part):
             lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
             problem = f"only the provider that made it takes back this part's state; {lost}"
-            self._translation.tell("PROVIDER_STATE_DROPPED", path, problem)
+            self._translation.warn("PROVIDER_STATE_DROPPED", path, problem)
 
     def _says_no_more(self, part: models_pb2.ContentPart) -> bool:
-        """True if the conversation loses nothing with a part's state."""
+        """True if a part's state adds nothing to the conversation."""
         return container_in(part) is not None or is_represented_by_part(owned_item(part, self._translation.target))

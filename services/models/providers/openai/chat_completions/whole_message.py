@@ -1,4 +1,4 @@
-"""Whole messages where a stream should have pieces: some servers send all they have in one, or repeat it at the end."""
+"""Whole messages in a stream: some servers send the answer in one message, or repeat it in one at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.models.providers.state.member_state import REASONING_NAMES
 
 
 def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str, Any]) -> dict[str, Any]:
-    """The rest of a whole message beyond the pieces that were told of it, as a piece; of its calls, the new ones.
+    """The rest of a whole message beyond its earlier pieces, as a piece; of its calls, the new ones.
     Raises Fault if a call differs from its pieces."""
     whole = ChatAnswer()
     add_delta(whole, message)
@@ -35,9 +35,9 @@ def rest_of_message(answer: ChatAnswer, calls: StreamedCalls, message: dict[str,
 
 
 def _rest(answer: ChatAnswer, key: int, text: str) -> str:
-    told = answer.text_of(key)
-    answer.count_compared(told, text)
-    if text.startswith(told):
-        return text[len(told) :]
-    # The same without the white space around it says nothing new.
-    return "" if text.strip() in told else text
+    earlier = answer.text_of(key)
+    answer.count_compared(earlier, text)
+    if text.startswith(earlier):
+        return text[len(earlier) :]
+    # A text that differs only in the white space around it is a repetition.
+    return "" if text.strip() in earlier else text

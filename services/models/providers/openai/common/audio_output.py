@@ -13,7 +13,7 @@ MODALITIES, SETTINGS = frozenset({"modalities"}), frozenset({"audio"})
 
 
 def refuse_audio(translation: OpenAITranslation) -> None:
-    """Refuses options of the caller's that ask for sound."""
+    """Refuses options of the caller's that ask for audio."""
     if not translation.options_json:
         return
     members = json_text.raw_members(translation.options_json)
@@ -22,5 +22,5 @@ def refuse_audio(translation: OpenAITranslation) -> None:
     for member, value in members.items():
         asks = reserved_in([member], SETTINGS) and bytes(value) != b"null"
         if asks or (reserved_in([member], MODALITIES) and b"audio" in bytes(value).lower()):
-            problem = f"{member} asks for sound, which no answer passes on; leave it out"
+            problem = f"{member} asks for audio, which no answer passes on; leave it out"
             translation.refuse(translation.options_field, problem)

@@ -37,7 +37,7 @@ def refuse_breakpoint(
 ) -> None:
     """Says that a breakpoint stands at a place where OpenAI takes none."""
     if has_breakpoint(marked, translation):
-        translation.tell_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
+        translation.warn_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
 
 
 def _lifetime(cache: models_pb2.PromptCache, path: str, translation: OpenAITranslation) -> str:
@@ -45,5 +45,5 @@ def _lifetime(cache: models_pb2.PromptCache, path: str, translation: OpenAITrans
     nearest = min(LIFETIMES, key=lambda lifetime: abs(lifetime - seconds))
     if seconds != nearest:
         known = " or ".join(LIFETIMES.values())
-        translation.tell_changed(path, f"OpenAI keeps for {known}; {LIFETIMES[nearest]} was sent")
+        translation.warn_changed(path, f"OpenAI keeps for {known}; {LIFETIMES[nearest]} was sent")
     return LIFETIMES[nearest]

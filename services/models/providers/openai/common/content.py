@@ -8,17 +8,10 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.openai.common.cache import has_breakpoint, refuse_breakpoint, with_breakpoint
 from services.models.providers.openai.common.translation import OpenAITranslation
-
-PlacedPart = tuple[str, models_pb2.ContentPart]
-"""A part with its path."""
+from services.models.providers.requests.parts import PlacedPart
 
 EncodeMedia = Callable[[models_pb2.Media, str, OpenAITranslation], dict[str, Any] | None]
 """A dialect's own form of media; None after a refusal."""
-
-
-def place(parts: Iterable[models_pb2.ContentPart], path: str) -> list[PlacedPart]:
-    """The parts of the list at `path`."""
-    return [(f"{path}[{index}]", part) for index, part in enumerate(parts)]
 
 
 def join_texts(parts: Iterable[PlacedPart]) -> str:

@@ -20,4 +20,4 @@ def refuse_citations(media: models_pb2.Media, path: str, translation: OpenAITran
     """Says that passages of a document are cited nowhere but at Anthropic, if they are wanted."""
     if media.enable_citations:
         problem = f"{translation.traits.title} cites no passages of documents; it was not sent"
-        translation.tell_dropped(f"{path}.enable_citations", problem)
+        translation.warn_dropped(f"{path}.enable_citations", problem)

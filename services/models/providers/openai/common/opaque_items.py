@@ -11,7 +11,7 @@ from typing import Any, Literal
 from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.state.member_state import is_wrapped
-from services.models.providers.state.opaque_state import read_head
+from services.models.providers.state.opaque_state import is_made_by, read_head
 from services.shared import json_text
 from services.shared.json_text import items_of
 
@@ -56,8 +56,7 @@ Chat Completions, which servers of other models write here too."""
 
 def has_owned_item(part: models_pb2.ContentPart, target: Target) -> bool:
     """Whether the target's provider made the state that a part has, as an item of Responses."""
-    is_own = part.HasField("provider_state") and part.provider_state.provider == target.state_owner
-    return is_own and not is_wrapped(part)
+    return is_made_by(target.state_owner, part) and not is_wrapped(part)
 
 
 def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
@@ -104,7 +103,7 @@ def is_represented_by_part(item_json: bytes) -> bool:
 
 
 def message_carries_more(item: dict[str, Any]) -> bool:
-    """Whether a message holds what text alone does not tell: a phase, annotations, parts of an unknown kind."""
+    """Whether a message holds what text alone does not say: a phase, annotations, parts of an unknown kind."""
     parts = items_of(item.get("content"))
     return _carries_more(item, MESSAGE_MEMBERS) or any(
         text_kind(part) is None or _carries_more(part, PART_MEMBERS) for part in parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.models.providers.openai.common.efforts import effort_of_budget, nearest_effort
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.efforts import effort_of_budget, nearest_effort
 from services.models.providers.requests.parameters import NEUTRAL
 
 
@@ -15,18 +15,18 @@ def asks_about_reasoning(translation: OpenAITranslation) -> bool:
     if not translation.request.HasField("reasoning"):
         return False
     if translation.target.facts.can_reason is False and translation.adapts:
-        _tell_that_it_cannot(translation)
+        _warn_of_no_reasoning(translation)
         return False
     return True
 
 
-def _tell_that_it_cannot(translation: OpenAITranslation) -> None:
+def _warn_of_no_reasoning(translation: OpenAITranslation) -> None:
     """Names every part of the reasoning that was asked for, except those that hold anyway: no reasoning, and no text of
     it."""
     for field, value in translation.request.reasoning.ListFields():
         if value not in ("none", False):
             problem = f"{translation.target.model} does not reason; {field.name} was not sent"
-            translation.tell_dropped(f"reasoning.{field.name}", problem)
+            translation.warn_dropped(f"reasoning.{field.name}", problem)
 
 
 def wanted_effort(translation: OpenAITranslation) -> str | None:
@@ -37,10 +37,10 @@ def wanted_effort(translation: OpenAITranslation) -> str | None:
         return effort
     path, problem = "reasoning.budget_tokens", f"{title} takes an effort, not a budget"
     if wanted.effort:
-        translation.tell_dropped(path, f"{problem}; only the effort was sent")
+        translation.warn_dropped(path, f"{problem}; only the effort was sent")
         return effort
     effort = _effort_in_place_of(wanted.budget_tokens, translation)
-    translation.tell_changed(path, f"{problem}; effort {effort} was sent in its place")
+    translation.warn_changed(path, f"{problem}; effort {effort} was sent in its place")
     return effort
 
 
@@ -50,9 +50,9 @@ def _fit(effort: str, translation: OpenAITranslation) -> str | None:
         return effort
     nearest, words = nearest_effort(effort, known.efforts), ", ".join(known.efforts)
     if nearest is None:
-        translation.tell_dropped("reasoning.effort", f"{model} takes {words} as effort; it was not sent")
+        translation.warn_dropped("reasoning.effort", f"{model} takes {words} as effort; it was not sent")
     else:
-        translation.tell_changed("reasoning.effort", f"{model} takes {words} as effort; {nearest} was sent")
+        translation.warn_changed("reasoning.effort", f"{model} takes {words} as effort; {nearest} was sent")
     return nearest
 
 
@@ -72,6 +72,6 @@ def drop_excluded(parameters: dict[str, Any], effort: str | None, translation: O
         return
     for name in [name for name in parameters if name in known.excludes]:
         if parameters.pop(name) != NEUTRAL.get(name):
-            translation.tell_dropped(
+            translation.warn_dropped(
                 f"config.{name}", f"{model} does not take {name} while it reasons; it was not sent"
             )

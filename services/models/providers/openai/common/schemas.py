@@ -10,8 +10,8 @@ from proto import models_pb2
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
-from services.models.providers.schemas.mends import mend_schema
 from services.models.providers.schemas.nodes import members_of, text_in, words_in
+from services.models.providers.schemas.repairs import repair_schema
 from services.models.providers.schemas.roots import say_root
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.shared import json_text
@@ -40,7 +40,7 @@ def embed_schema(
     if limit:
         title = translation.traits.title
         text = f"{title} cannot enforce this schema: {limit}; it was sent whole, without strict"
-        translation.tell("SCHEMA_CHANGED", path, text)
+        translation.warn("SCHEMA_CHANGED", path, text)
         return Embedded(json_text.raw(schema_json), strict=False)
     schema_json, notices = fit_schema(schema_json, rules, path, translation.traits.title)
     translation.notices.extend(notices)
@@ -68,7 +68,7 @@ def name_schema(wanted: models_pb2.ResponseFormat, translation: OpenAITranslatio
     is_checked = translation.traits.strict_schemas is not None and translation.adapts
     schema_json = wanted.schema_json
     if is_checked:
-        schema_json = say_root(mend_schema(schema_json, with_items=True))
+        schema_json = say_root(repair_schema(schema_json, with_items=True))
     embedded = embed_schema(schema_json, path, translation, strict=wanted.strict)
     if is_checked:
         _refuse_root(embedded, path, translation)

@@ -1,39 +1,27 @@
-"""Results of tools, as both of OpenAI's dialects read them out of a message."""
+"""Results of tools, with the notices of what neither of OpenAI's dialects says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from proto import models_pb2
 from services.models.providers.openai.common.cache import refuse_breakpoint
-from services.models.providers.openai.common.content import PlacedPart, place
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.tool_results import Result, read_results
 
 
-class Result(NamedTuple):
-    """The result of one tool call."""
-
-    call_id: str
-    content: Sequence[PlacedPart]
-
-
-def read_results(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Iterator[Result]:
-    """The results in a tool message of parts: each that is one, and one of all parts that answer the message's own
-    call."""
-    parts = place(message.parts, f"{path}.parts")
-    own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
-    for here, part in parts:
-        if part.HasField("tool_result"):
+def results_with_notices(
+    message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation
+) -> Iterator[Result]:
+    """The results in a tool message of parts. A mark of failure has a notice, and a cache breakpoint of a whole result
+    is refused."""
+    for result in read_results(message, path):
+        if result.whole:
+            here, part = result.whole
             refuse_breakpoint(part, here, "a result as a whole, only on a piece of its content", translation)
-            yield _result(part.tool_result, f"{here}.tool_result", translation)
-        elif own:
-            yield Result(message.tool_call_id, own)
-            own = []
-
-
-def _result(result: models_pb2.ToolResult, path: str, translation: OpenAITranslation) -> Result:
-    if result.is_error:
-        problem = f"{translation.traits.title} takes no mark of a tool that failed; only what it answered says so"
-        translation.tell("ERROR_MARK_DROPPED", f"{path}.is_error", problem)
-    return Result(result.tool_call_id, place(result.content, f"{path}.content"))
+            if result.is_error:
+                problem = (
+                    f"{translation.traits.title} takes no mark of a tool that failed; only what it answered says so"
+                )
+                translation.warn("ERROR_MARK_DROPPED", f"{here}.tool_result.is_error", problem)
+        yield result

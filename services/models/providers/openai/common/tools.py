@@ -29,7 +29,7 @@ def encode_tool_choice(translation: OpenAITranslation, named: Callable[[str], di
     by_name = choice.WhichOneof("choice") == "tool_name"
     if (by_name or mode == "required") and translation.adapts and not target.facts.forced_tool_choice:
         problem = f"{target.model} cannot be made to call a tool; it was left to choose"
-        translation.tell_changed("tool_choice", problem)
+        translation.warn_changed("tool_choice", problem)
         return {"tool_choice": "auto"}
     if by_name:
         return {"tool_choice": named(choice.tool_name)}

@@ -14,7 +14,7 @@ from services.models.providers.schemas.rules import OPENAI_STRICT, SchemaRules
 
 @dataclass(frozen=True, slots=True)
 class ReasoningMembers:
-    """The members of a body by which a server is told how to reason, beside or in place of `reasoning_effort`."""
+    """The members of a body that say to a server how to reason, beside or in place of `reasoning_effort`."""
 
     budget: str | None = None
     """Takes a number of tokens to think with; without it a budget becomes an effort."""

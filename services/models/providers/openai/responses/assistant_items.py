@@ -11,9 +11,7 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.base import HISTORY_FIELD
 from services.models.providers.openai.common.cache import refuse_breakpoint
-from services.models.providers.openai.common.content import PlacedPart, place
 from services.models.providers.openai.common.opaque_items import (
     accepts_items,
     has_owned_item,
@@ -21,8 +19,9 @@ from services.models.providers.openai.common.opaque_items import (
     owned_item,
 )
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.parts import PlacedPart, place
+from services.models.providers.requests.provider_state import refuse_forged_state
 from services.models.providers.state.container_state import container_in
-from services.models.providers.state.opaque_state import NOT_OWN
 
 Item = Any
 """An item: a dict to encode, or raw JSON to embed."""
@@ -68,7 +67,7 @@ def encode_message(content: str | list[Any]) -> Item:
 def _returned_items(
     message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: OpenAITranslation
 ) -> list[bytes]:
-    """The returned item for each part that has one. Losses of the others are told."""
+    """The returned item for each part that has one. Losses of the others have notices."""
     if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
         return [b""] * len(parts)
     target = translation.target
@@ -81,15 +80,15 @@ def _returned_items(
         _leave_out_last_thoughts(parts, returned)
     for (here, part), own, item in zip(parts, owned, returned, strict=True):
         if not item:
-            _tell_of_loss(here, part, own, problem, translation)
+            _warn_of_loss(here, part, own, problem, translation)
     return returned
 
 
 def _own_item(path: str, part: models_pb2.ContentPart, translation: OpenAITranslation) -> bytes:
     """The item of a part that OpenAI made. What only says so is refused; in a session's history it is lost."""
     item = owned_item(part, translation.target)
-    if not item and has_owned_item(part, translation.target) and not path.startswith(HISTORY_FIELD):
-        translation.refuse(f"{path}.provider_state.data", NOT_OWN)
+    if not item and has_owned_item(part, translation.target):
+        refuse_forged_state(path, translation)
     return item
 
 
@@ -104,17 +103,17 @@ def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) ->
             return
 
 
-def _tell_of_loss(
+def _warn_of_loss(
     path: str, part: models_pb2.ContentPart, own: bytes, problem: str, translation: OpenAITranslation
 ) -> None:
     """Names what a part loses that goes back without its state; `problem` says why it does although OpenAI made it."""
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"
-        translation.tell("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
+        translation.warn("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")
     elif part.HasField("provider_state") and container_in(part) is None and not is_represented_by_part(own):
         reason = problem if own else "only the provider that made it can read this part's state"
         lost = "the part was sent without its state" if part.WhichOneof("kind") else "the part holds nothing else"
-        translation.tell("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")
+        translation.warn("PROVIDER_STATE_DROPPED", path, f"{reason}; {lost}")
 
 
 # ----------------------------------------------------------------------------------------------------- our own forms

@@ -9,12 +9,13 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
-from services.models.providers.openai.common.content import PlacedPart, encode_content, place
+from services.models.providers.openai.common.content import encode_content
 from services.models.providers.openai.common.opaque_items import accepts_items, has_owned_item, owned_item
-from services.models.providers.openai.common.tool_results import read_results
+from services.models.providers.openai.common.tool_results import results_with_notices
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.openai.responses.assistant_items import Item, encode_answer, encode_message
 from services.models.providers.openai.responses.media import encode_media
+from services.models.providers.requests.parts import PlacedPart, place
 from services.shared import json_text
 
 FUNCTION_OUTPUT = "function_call_output"
@@ -42,7 +43,7 @@ def encode_input(conversation: Conversation, translation: OpenAITranslation) -> 
     for path, message in conversation.numbered():
         if message.name:
             problem = "OpenAI's Responses takes no names of speakers; it was not sent"
-            translation.tell("NAME_DROPPED", f"{path}.name", problem)
+            translation.warn("NAME_DROPPED", f"{path}.name", problem)
         if message.role == "assistant":
             items.extend(encode_answer(message, path, translation))
             if message.parts:
@@ -73,7 +74,7 @@ def _outputs(
     if not message.parts:
         yield _output(message.tool_call_id, message.content, kept_calls)
         return
-    for result in read_results(message, path, translation):
+    for result in results_with_notices(message, path, translation):
         yield _output(result.call_id, _content(result.content, translation), kept_calls)
 
 

@@ -73,7 +73,7 @@ class ItemPlaces:
 
     def of_item(self, event: dict[str, Any], item: dict[str, Any], *, is_beginning: bool) -> int:
         """The place of the item that an event has, which may be another one at a place that is taken: some servers give
-        all items one number. Others give one item another id in each event, so the id alone tells nothing."""
+        all items one number. Others give one item another id in each event, so the id alone says nothing."""
         kind, item_id = kind_of(item), self._own_id(item.get("id") or item.get("call_id"))
         number = event.get("output_index")
         if number is None:
@@ -92,15 +92,15 @@ class ItemPlaces:
         """The places of all items, in the order in which the last response has them: that of the same id, or else of
         the same kind at the same place, or of the same content. Others are new."""
         places: dict[int, int] = {}
-        untold = set(self._kinds)
+        unmatched = set(self._kinds)
         for find in (self._same_by_id, self._same_by_place, self._same_by_content):
             for order, item in enumerate(output):
                 if order in places or not isinstance(item, dict):
                     continue
-                place = find(order, item, untold)
+                place = find(order, item, unmatched)
                 if place is not None:
                     places[order] = place
-                    untold.remove(place)
+                    unmatched.remove(place)
         return self._with_new(places, len(output))
 
     def _with_new(self, places: dict[int, int], count: int) -> list[int]:
@@ -113,20 +113,20 @@ class ItemPlaces:
                 free = max(free, places[order] + 1)
         return [places[order] for order in range(count)]
 
-    def _same_by_id(self, _: int, item: dict[str, Any], untold: set[int]) -> int | None:
+    def _same_by_id(self, _: int, item: dict[str, Any], unmatched: set[int]) -> int | None:
         named = (self._by_id.get(read_word(item.get(member))) for member in ("id", "call_id"))
-        return next((place for place in named if place in untold), None)
+        return next((place for place in named if place in unmatched), None)
 
-    def _same_by_place(self, order: int, item: dict[str, Any], untold: set[int]) -> int | None:
-        is_same = order in untold and self._kinds[order] == kind_of(item)
+    def _same_by_place(self, order: int, item: dict[str, Any], unmatched: set[int]) -> int | None:
+        is_same = order in unmatched and self._kinds[order] == kind_of(item)
         return order if is_same and self._items.name_at(order) in ("", name_of(item)) else None
 
-    def _same_by_content(self, _: int, item: dict[str, Any], untold: set[int]) -> int | None:
-        self._compared += len(untold) * max(1, len(parts_of(item)))
+    def _same_by_content(self, _: int, item: dict[str, Any], unmatched: set[int]) -> int | None:
+        self._compared += len(unmatched) * max(1, len(parts_of(item)))
         if self._compared > MAX_COMPARED:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         kind = kind_of(item)
-        same_kind = (place for place in sorted(untold) if self._kinds[place] == kind)
+        same_kind = (place for place in sorted(unmatched) if self._kinds[place] == kind)
         return next((place for place in same_kind if self._items.goes_on(place, item)), None)
 
     def _of_unnumbered(self, item: dict[str, Any], item_id: str, *, is_beginning: bool) -> int:
@@ -192,12 +192,12 @@ class ItemPlaces:
         return place
 
     def _own_id(self, value: Any) -> str:
-        """An id, or "" for one that tells nothing."""
+        """An id, or "" for one that says nothing."""
         item_id = read_word(value)
         return "" if item_id in self._shared_ids else item_id
 
     def _of_newest(self, kind: str) -> int:
-        """The place of the item that has begun, or of the only one of its kind that is told in pieces so far."""
+        """The place of the item that has begun, or of the only one of its kind that has come in pieces so far."""
         if self._newest is not None and self._kinds[self._newest] == kind:
             return self._newest
         place = self._unnumbered.get(kind)

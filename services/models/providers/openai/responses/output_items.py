@@ -12,8 +12,8 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.answers.answer import MAX_BLOCKS, MAX_CITED_BYTES, Answer
+from services.models.providers.answers.dropped_members import warn_of_images
 from services.models.providers.answers.logprobs import read_tokens
-from services.models.providers.answers.not_carried import tell_images
 from services.models.providers.answers.text_pieces import Pieces
 from services.models.providers.answers.values import read_word
 from services.models.providers.errors.faults import Fault
@@ -84,24 +84,26 @@ class OutputItems:
         return self._names.get(index, "")
 
     def goes_on(self, index: int, item: dict[str, Any]) -> bool:
-        """Whether an item says all that was told at a place, if that was anything; reasoning may say it otherwise."""
+        """Whether an item says all that was given out at a place, if there is any; reasoning may say it otherwise."""
         kind = kind_of(item)
         if kind == "call":
             key = self._call_keys.get(index)
-            told = self._answer.text_of(key) if key is not None else ""
-            return self.name_at(index) == name_of(item) and self._covers(told, _arguments_of(item))
+            earlier = self._answer.text_of(key) if key is not None else ""
+            return self.name_at(index) == name_of(item) and self._covers(earlier, _arguments_of(item))
         if kind == "message":
             parts = [
                 (number, text_of(part.get("text"))) for number, part in enumerate(parts_of(item)) if text_kind(part)
             ]
-            told_texts = [(self._answer.text_of(_key(index, number)), text) for number, text in parts]
-            return any(told for told, _ in told_texts) and all(self._covers(told, text) for told, text in told_texts)
+            earlier_texts = [(self._answer.text_of(_key(index, number)), text) for number, text in parts]
+            return any(earlier for earlier, _ in earlier_texts) and all(
+                self._covers(earlier, text) for earlier, text in earlier_texts
+            )
         return True
 
-    def _covers(self, told: str, text: str) -> bool:
-        self._answer.count_compared(told, text)
-        is_short = max(len(told), len(text)) < MAX_SPACED
-        return text.startswith(told) or (is_short and _letters(text) == _letters(told))
+    def _covers(self, earlier: str, text: str) -> bool:
+        self._answer.count_compared(earlier, text)
+        is_short = max(len(earlier), len(text)) < MAX_SPACED
+        return text.startswith(earlier) or (is_short and _letters(text) == _letters(earlier))
 
     # -------------------------------------------------------------------------------------------- by their pieces
 
@@ -111,8 +113,8 @@ class OutputItems:
 
     def add_logprobs(self, index: int, part: int, tokens: Any) -> None:
         """Says how likely the tokens of the newest piece of a message's part were."""
-        if told := read_tokens(tokens):
-            self._answer.add_logprobs(_key(index, part), told)
+        if logprobs := read_tokens(tokens):
+            self._answer.add_logprobs(_key(index, part), logprobs)
 
     def add_thought(self, index: int, channel: int, number: int, piece: str) -> None:
         """Adds a piece to one of the texts that make up a reasoning item's summary, or its reasoning."""
@@ -154,7 +156,7 @@ class OutputItems:
             self._answer.waiting_bytes += len(piece)
 
     def add_rest_of_arguments(self, index: int, arguments: str) -> None:
-        """Adds what the pieces have not told of a call's arguments."""
+        """Adds what the pieces lack of a call's arguments."""
         key = self._call_keys.get(index)
         if key is None:
             early = self._early_arguments.get(index, Pieces()).text() if arguments else ""
@@ -162,11 +164,11 @@ class OutputItems:
             if arguments.startswith(early):
                 self.add_arguments(index, arguments[len(early) :])
             return
-        told = self._answer.close(key)
-        self._answer.count_compared(told, arguments)
-        if arguments.startswith(told):
-            self._answer.add_arguments(key, arguments[len(told) :])
-        elif not are_same_json(told, arguments):
+        earlier = self._answer.close(key)
+        self._answer.count_compared(earlier, arguments)
+        if arguments.startswith(earlier):
+            self._answer.add_arguments(key, arguments[len(earlier) :])
+        elif not are_same_json(earlier, arguments):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def name_call(self, index: int, event: dict[str, Any]) -> None:
@@ -176,23 +178,23 @@ class OutputItems:
             self._late_calls[index] = event
 
     def add_rest(self, index: int, part: int, kind: TextKind, text: str) -> None:
-        """Adds what the pieces have not told of a part of a message."""
+        """Adds what the pieces lack of a part of a message."""
         self._add_rest(_key(index, part), kind, text)
 
     def add_annotation(self, index: int, part: int, annotation: Any) -> None:
         """Adds a source that is named for a part of a message by itself."""
-        told = json_text.encode_any(annotation)
-        self._answer.waiting_bytes += len(told)
-        self._annotation_bytes += len(told)
+        written = json_text.encode_any(annotation)
+        self._answer.waiting_bytes += len(written)
+        self._annotation_bytes += len(written)
         if self._annotation_bytes > MAX_CITED_BYTES:
             raise Fault("OUTPUT_LIMIT")
-        self._annotations.setdefault(_key(index, part), []).append(told)
+        self._annotations.setdefault(_key(index, part), []).append(written)
 
     def end(self) -> None:
         """Says that nothing more comes. Raises Fault for arguments that no tool is named for."""
-        for key, told in self._annotations.items():
+        for key, texts in self._annotations.items():
             if key not in self._cited:
-                self._answer.cite(key, f"[{b','.join(told).decode()}]")
+                self._answer.cite(key, f"[{b','.join(texts).decode()}]")
         for index, event in self._late_calls.items():
             self.open_call(index, {"type": "function_call", "call_id": event.get("call_id"), "name": event["name"]})
         if self._early_arguments:
@@ -218,7 +220,7 @@ class OutputItems:
             keys = list(self._thought_keys(index, item)) if kind == "reasoning" else []
             kept = self._keeps_all = True
             if kind == "image_generation_call" and item.get("result"):
-                tell_images(self._answer)
+                warn_of_images(self._answer)
         if not kept:
             return
         # A reasoning item that shows nothing is a thought all the same.
@@ -236,8 +238,8 @@ class OutputItems:
             key = _key(index, number)
             text = text_of(part.get(kind[1]))
             self._add_rest(key, kind[0], text)
-            if told := read_tokens(part.get("logprobs")):
-                self._answer.complete_logprobs(key, told)
+            if logprobs := read_tokens(part.get("logprobs")):
+                self._answer.complete_logprobs(key, logprobs)
             if part.get("annotations"):
                 written = _written_parts(item_json) if written is None else written
                 self._answer.cite(key, _annotations_json(part, number, written))
@@ -263,12 +265,12 @@ class OutputItems:
         return self._call_keys[index]
 
     def _add_rest(self, key: int, kind: Literal["text", "reasoning", "refusal"], text: str) -> None:
-        """Adds what the pieces have not told. Raises Fault where the whole text says more than pieces that have been
-        delivered, and says it otherwise; thoughts may be told in other words."""
-        told = self._answer.close_to_compare(key, text)
-        if text.startswith(told):
-            self._answer.add(key, kind, text[len(told) :])
-        elif kind != "reasoning" and _letters(text) not in _letters(told):
+        """Adds what the pieces lack. Raises Fault where the whole text says more than pieces that have been
+        delivered, and says it otherwise; thoughts may come in other words."""
+        earlier = self._answer.close_to_compare(key, text)
+        if text.startswith(earlier):
+            self._answer.add(key, kind, text[len(earlier) :])
+        elif kind != "reasoning" and _letters(text) not in _letters(earlier):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
 

@@ -82,7 +82,7 @@ def _parameters(translation: OpenAITranslation) -> dict[str, Any]:
         elif not translation.adapts:
             parameters[name] = list(value) if name == "stop_sequences" else value
         elif value != NEUTRAL.get(name):
-            translation.tell_dropped(f"config.{name}", f"OpenAI's Responses takes no {name}; it was not sent")
+            translation.warn_dropped(f"config.{name}", f"OpenAI's Responses takes no {name}; it was not sent")
     if translation.adapts:
         _raise_length(parameters, translation)
     return {**parameters, "reasoning": reasoning} if reasoning else parameters
@@ -92,7 +92,7 @@ def _raise_length(parameters: dict[str, Any], translation: OpenAITranslation) ->
     if parameters.get("max_output_tokens", MIN_OUTPUT_TOKENS) < MIN_OUTPUT_TOKENS:
         parameters["max_output_tokens"] = MIN_OUTPUT_TOKENS
         problem = f"OpenAI's Responses takes no less than {MIN_OUTPUT_TOKENS}; {MIN_OUTPUT_TOKENS} was sent"
-        translation.tell_changed("config.max_tokens", problem)
+        translation.warn_changed("config.max_tokens", problem)
 
 
 def _format(wanted: models_pb2.ResponseFormat, translation: OpenAITranslation) -> dict[str, Any]:

@@ -8,9 +8,14 @@ from typing import Any
 import msgspec
 
 from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.dropped_members import (
+    OF_RESPONSES,
+    warn_of_cut_logprobs,
+    warn_of_members,
+    warn_of_tool_usage,
+)
 from services.models.providers.answers.finish_reasons import finish_reason_of
 from services.models.providers.answers.large_logprobs import read_large_object
-from services.models.providers.answers.not_carried import OF_RESPONSES, tell_cut_logprobs, tell_members, tell_tool_usage
 from services.models.providers.answers.openai_usage import read_rates, read_usage
 from services.models.providers.answers.values import read_word
 from services.models.providers.errors.error_body import fault_in
@@ -46,7 +51,7 @@ def read_answer(body: bytes) -> Answer:
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
     answer = Answer()
     if light is not body:
-        tell_cut_logprobs(answer)
+        warn_of_cut_logprobs(answer)
     read_end(answer, OutputItems(answer), response, light)
     return answer
 
@@ -58,10 +63,10 @@ def read_end(
     response_json: bytes,
     places_of: Callable[[list[Any]], Sequence[int]] = lambda output: range(len(output)),
 ) -> None:
-    """Takes what a response says that has ended: the items that were not told yet, the reason, the usage.
+    """Takes what a response says that has ended: the items that were not given out yet, the reason, the usage.
 
-    `places_of` says where the items of an output are that may have been told already. Raises Fault when it failed, or
-    has not ended.
+    `places_of` says where the items of an output are that may have been given out already. Raises Fault when it failed,
+    or has not ended.
     """
     read_header(answer, response)
     # Refused before its output is read, which is of no use to anybody.
@@ -78,8 +83,8 @@ def read_end(
     read_usage(answer, response.get("usage"))
     read_rates(answer, response.get("service_tier"))
     _warn_of_withheld_reasoning(answer, response)
-    tell_members(answer, response, OF_RESPONSES)
-    tell_tool_usage(answer, response)
+    warn_of_members(answer, response, OF_RESPONSES)
+    warn_of_tool_usage(answer, response)
 
 
 def read_header(answer: Answer, response: dict[str, Any]) -> None:
@@ -110,10 +115,10 @@ def _raw_items(response_json: bytes, output: Sequence[Any]) -> list[bytes]:
 
 
 def _warn_of_withheld_reasoning(answer: Answer, response: dict[str, Any]) -> None:
-    told = [
+    named = [
         change.get("reason") for change in items_of(response.get("input_transformations")) if isinstance(change, dict)
     ]
     for reason, whose in WITHHELD.items():
-        if reason in told:
+        if reason in named:
             problem = f"OpenAI kept earlier reasoning from the model: it is {whose}"
             answer.warn("REASONING_DROPPED", problem, field="messages")

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from services.models.providers.answers.answer import Answer
+from services.models.providers.answers.dropped_members import warn_of_audio, warn_of_cut_logprobs, warn_of_previews
 from services.models.providers.answers.event_data import DONE, read_data
 from services.models.providers.answers.large_logprobs import read_without_logprobs
-from services.models.providers.answers.not_carried import tell_cut_logprobs, tell_previews, tell_sound
 from services.models.providers.answers.values import read_object
 from services.models.providers.errors.error_body import fault_in
 from services.models.providers.errors.faults import Fault
@@ -62,7 +62,7 @@ class _ResponseEvent(msgspec.Struct):
 
 
 class ResponseDecoder:
-    """One stream. It is whole once `response.completed` or `response.incomplete` has come, which tells the usage."""
+    """One stream. It is whole once `response.completed` or `response.incomplete` has come, which has the usage."""
 
     def __init__(self) -> None:
         self.answer = Answer()
@@ -89,7 +89,7 @@ class ResponseDecoder:
             except Fault:
                 event_read, data = read_without_logprobs(data)
                 if not self.answer.has_logprobs:
-                    tell_cut_logprobs(self.answer)
+                    warn_of_cut_logprobs(self.answer)
             self._read(event_read, data, text_of(event_read.get("type")) or name)
             if self.ended:
                 return
@@ -142,10 +142,10 @@ class ResponseDecoder:
         elif kind in FAILURES:
             raise fault_in(object_of(event.get("response")).get("error") or event)
         elif kind == "response.image_generation_call.partial_image":
-            tell_previews(self.answer)
+            warn_of_previews(self.answer)
         elif kind.startswith("response.audio."):
-            tell_sound(self.answer)
-        # Other kinds repeat what the deltas and the whole items tell, or are not known yet.
+            warn_of_audio(self.answer)
+        # Other kinds repeat what the deltas and the whole items have, or are not known yet.
 
     def _read_thought(self, event: dict[str, Any], kind: str) -> None:
         """Reads a piece of reasoning, or all of a text of it once more."""
@@ -179,9 +179,9 @@ class ResponseDecoder:
         if response.get("error"):
             raise fault_in(response["error"])
         response_json = _member_json(event_json, _ResponseEvent, "response", response)
-        told = {"status": response.get("status") or status}
-        told["usage"] = response.get("usage") or event.get("usage")
-        read_end(self.answer, self._items, response | told, response_json, self._places.of_output)
+        ending = {"status": response.get("status") or status}
+        ending["usage"] = response.get("usage") or event.get("usage")
+        read_end(self.answer, self._items, response | ending, response_json, self._places.of_output)
         if self.answer.finish_reason == "stop" and not (
             self.answer.has_begun or isinstance(response.get("output"), list)
         ):

@@ -14,7 +14,7 @@ from services.shared.json_text import raw_members
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
 
 NAMED_BY = ("name", "server_label")
-"""Members that tell OpenAI's tools of one type apart, if there can be several: custom tools, namespaces, MCP servers.
+"""Members that distinguish OpenAI's tools of one type, if there can be several: custom tools, namespaces, MCP servers.
 """
 
 NAMELESS = frozenset(
@@ -53,7 +53,7 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITransla
     if tool.HasField("provider_tool"):
         if tool.name not in ("", tool.provider_tool.type) and tool.provider_tool.type in NAMELESS:
             problem = f"OpenAI's {tool.provider_tool.type} has no name of the caller's; it was not sent"
-            translation.tell("NAME_DROPPED", f"{path}.name", problem)
+            translation.warn("NAME_DROPPED", f"{path}.name", problem)
         return _provider_tool(tool)
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:

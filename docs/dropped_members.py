@@ -1,4 +1,4 @@
-"""What answers hold that the platform does not carry, each as an answer that has it and the notice that tells of it."""
+"""The members of answers that the platform drops, each as an answer that has it and the notice that says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHAT_COMPLETIONS, RESPONSES, MESSAGES = "Chat Completions", "Responses", "Messag
 Members = dict[str, Any]
 
 
-class NotCarried(NamedTuple):
+class DroppedMember(NamedTuple):
     dialect: str
     name: str
     notice: str
@@ -21,7 +21,7 @@ class NotCarried(NamedTuple):
     """The data of the same as a stream."""
 
 
-def not_carried() -> Iterator[NotCarried]:
+def dropped_members() -> Iterator[DroppedMember]:
     yield from _of_completions()
     yield from _of_responses()
     yield from _of_messages()
@@ -30,11 +30,11 @@ def not_carried() -> Iterator[NotCarried]:
 # ------------------------------------------------------------------------------------------------- chat completions
 
 
-def _of_completions() -> Iterator[NotCarried]:
+def _of_completions() -> Iterator[DroppedMember]:
     second = {"index": 1, "finish_reason": "stop"}
     said: Members = {"content": "Ho"}
     yield _completion("sound; its transcript becomes the text", "AUDIO_DROPPED", {"audio": {"id": "a", "data": "AAAA"}})
-    yield NotCarried(
+    yield DroppedMember(
         CHAT_COMPLETIONS,
         "further choices",
         "CHOICES_DROPPED",
@@ -72,11 +72,11 @@ def _completion(
     *,
     in_choice: Members | None = None,
     members: Members | None = None,
-) -> NotCarried:
+) -> DroppedMember:
     whole = _choice("message", message or {}) | (in_choice or {})
     piece = _choice("delta", message or {}) | (in_choice or {})
     body, event = _json({"choices": [whole], **(members or {})}), _json({"choices": [piece], **(members or {})})
-    return NotCarried(CHAT_COMPLETIONS, name, notice, body, [event, b"[DONE]"])
+    return DroppedMember(CHAT_COMPLETIONS, name, notice, body, [event, b"[DONE]"])
 
 
 def _choice(member: str, message: Members) -> Members:
@@ -86,7 +86,7 @@ def _choice(member: str, message: Members) -> Members:
 # -------------------------------------------------------------------------------------------------------- responses
 
 
-def _of_responses() -> Iterator[NotCarried]:
+def _of_responses() -> Iterator[DroppedMember]:
     told: dict[str, tuple[str, Members]] = {
         "results of moderation": ("MEMBERS_DROPPED", {"moderation": {"input": {"type": "moderation_result"}}}),
         "why a prompt was not cached": ("MEMBERS_DROPPED", {"prompt_cache_diagnostics": {"type": "cache_hit"}}),
@@ -94,13 +94,13 @@ def _of_responses() -> Iterator[NotCarried]:
     }
     for name, (notice, members) in told.items():
         response = _response(members)
-        yield NotCarried(RESPONSES, name, notice, _json(response), [_ended(response)])
+        yield DroppedMember(RESPONSES, name, notice, _json(response), [_ended(response)])
     streamed: dict[str, tuple[str, Members]] = {
         "previews of images": ("PREVIEWS_DROPPED", {"type": "response.image_generation_call.partial_image"}),
         "sound, with its transcript": ("AUDIO_DROPPED", {"type": "response.audio.delta", "delta": "AAAA"}),
     }
     for name, (notice, event) in streamed.items():
-        yield NotCarried(RESPONSES, name, notice, None, [_json(event), _ended(_response({}))])
+        yield DroppedMember(RESPONSES, name, notice, None, [_json(event), _ended(_response({}))])
 
 
 def _response(members: Members) -> Members:
@@ -115,7 +115,7 @@ def _ended(response: Members) -> bytes:
 # --------------------------------------------------------------------------------------------------------- messages
 
 
-def _of_messages() -> Iterator[NotCarried]:
+def _of_messages() -> Iterator[DroppedMember]:
     dropped = [{"type": "thinking_dropped", "path": "messages.1.content.0", "reason": "model_binding_mismatch"}]
     told: dict[str, tuple[str, Members]] = {
         "why a prompt was not cached": ("MEMBERS_DROPPED", {"diagnostics": {"cache_miss_reason": {"type": "model"}}}),
@@ -134,16 +134,16 @@ def _of_messages() -> Iterator[NotCarried]:
         yield _message(name, "COUNTS_DROPPED", {}, usage)
     unknown = {"type": "content_block_delta", "index": 0, "delta": {"type": "a_new_delta", "a": 1}}
     events = [*_events({}, {})]
-    yield NotCarried(
+    yield DroppedMember(
         MESSAGES, "pieces of unknown kinds of a text", "PART_DROPPED", None, [*events[:2], _json(unknown), *events[2:]]
     )
 
 
-def _message(name: str, notice: str, members: Members, usage: Members) -> NotCarried:
+def _message(name: str, notice: str, members: Members, usage: Members) -> DroppedMember:
     counts = {"input_tokens": 3, "output_tokens": 1, **usage}
     content = [{"type": "text", "text": "Hi"}]
     body = {"type": "message", "content": content, "stop_reason": "end_turn", "usage": counts, **members}
-    return NotCarried(MESSAGES, name, notice, _json(body), list(_events(members, counts)))
+    return DroppedMember(MESSAGES, name, notice, _json(body), list(_events(members, counts)))
 
 
 def _events(members: Members, usage: Members) -> Iterator[bytes]:

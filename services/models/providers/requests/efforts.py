@@ -1,6 +1,6 @@
-"""Words for how much a model reasons, and the tokens that they stand for.
+"""Efforts of reasoning, and the budgets of tokens that they stand for where a model takes only the other form.
 
-https://developers.openai.com/api/docs/guides/reasoning
+The words are OpenAI's: https://developers.openai.com/api/docs/guides/reasoning. No provider names numbers for them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 SCALE = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """OpenAI's words, the weakest first."""
 
-# A budget up to so many tokens is that effort. OpenAI names no numbers; these lie between the budgets that providers
-# which do take one use for the same words.
-BUDGETS = ((2_048, "low"), (8_192, "medium"))
+BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 20_480, "max": 24_576}
+"""The efforts but `none`, the weakest first, each with its budget. All leave a model that takes a budget room for an
+answer."""
 
 
 def nearest_effort(effort: str, taken: Sequence[str]) -> str | None:
@@ -31,4 +31,4 @@ def nearest_effort(effort: str, taken: Sequence[str]) -> str | None:
 
 def effort_of_budget(tokens: int) -> str:
     """The effort that a budget of so many tokens comes near to, one of those that every reasoning model takes."""
-    return next((effort for limit, effort in BUDGETS if tokens <= limit), "high")
+    return next((effort for effort in ("low", "medium") if tokens <= BUDGETS[effort]), "high")

@@ -36,46 +36,46 @@ VALUES = frozenset({"default", "const", "example"})
 """Keywords whose value may be any, null too."""
 MAX_DEPTH = 64
 
-MEND_WORK = 64
-FIRST_MEND_WORK = 16
-"""Work to mend a schema, as a multiple of its length as plain text, at worst: of one that is mended each time, and of
-one that seldom is."""
+REPAIR_WORK = 64
+FIRST_REPAIR_WORK = 16
+"""Work of a repair, as a multiple of the length of the schema as plain text, at worst: for a schema that is repaired
+each time, and for one that seldom is."""
 
 
-def work_to_mend(schema_json: str) -> int:
-    """About how long mending takes, in bytes of plain text."""
-    return (MEND_WORK if len(schema_json) > CACHED_TEXT_LENGTH else FIRST_MEND_WORK) * len(schema_json)
+def work_to_repair(schema_json: str) -> int:
+    """About how long a repair takes, in bytes of plain text."""
+    return (REPAIR_WORK if len(schema_json) > CACHED_TEXT_LENGTH else FIRST_REPAIR_WORK) * len(schema_json)
 
 
-def mend_schema(schema_json: str, *, with_items: bool) -> str:
+def repair_schema(schema_json: str, *, with_items: bool) -> str:
     """The schema with what can be said otherwise said so; byte for byte the given one where nothing had to be.
-    `with_items` says that every list must tell what it holds."""
-    mend = _mend if len(schema_json) > CACHED_TEXT_LENGTH else _cached_mend
-    return mend(schema_json, with_items)
+    `with_items` says that every list must say what it holds."""
+    repair = _repair if len(schema_json) > CACHED_TEXT_LENGTH else _cached_repair
+    return repair(schema_json, with_items)
 
 
-def _mend(schema_json: str, with_items: bool) -> str:
+def _repair(schema_json: str, with_items: bool) -> str:
     try:
         schema = json_text.decode(schema_json.encode())
     except (json_text.Malformed, UnicodeEncodeError):
         return schema_json
-    mending = _Mending(with_items)
-    mending.mend(schema, MAX_DEPTH)
-    return json_text.encode_any(schema).decode() if mending.has_changed else schema_json
+    repairs = _Repairs(with_items)
+    repairs.repair(schema, MAX_DEPTH)
+    return json_text.encode_any(schema).decode() if repairs.has_changed else schema_json
 
 
-_cached_mend = BoundedCache(_mend)
+_cached_repair = BoundedCache(_repair)
 
 
-class _Mending:
+class _Repairs:
     """One walk over one schema, which it changes."""
 
     def __init__(self, with_items: bool) -> None:
         self._with_items = with_items
         self.has_changed = False
 
-    def mend(self, schema: Any, depth: int) -> None:
-        """Mends a schema, and those within it."""
+    def repair(self, schema: Any, depth: int) -> None:
+        """Repairs a schema, and those within it."""
         if not isinstance(schema, dict) or not depth:
             return
         self._fill_maps(schema)
@@ -84,12 +84,12 @@ class _Mending:
             self._set(schema, "items", {})
         for name in MAPS:
             for child in object_of(schema.get(name)).values():
-                self.mend(child, depth - 1)
+                self.repair(child, depth - 1)
         for name in LISTS:
             for child in items_of(schema.get(name)):
-                self.mend(child, depth - 1)
+                self.repair(child, depth - 1)
         for name in ALONE:
-            self.mend(schema.get(name), depth - 1)
+            self.repair(schema.get(name), depth - 1)
         self._gather_required(schema)
 
     def _fill_maps(self, schema: dict[str, Any]) -> None:
@@ -112,10 +112,10 @@ class _Mending:
 
     def _gather_required(self, schema: dict[str, Any]) -> None:
         """Says of an object which of its properties say that they are required."""
-        told = {name: child for name, child in object_of(schema.get("properties")).items() if _says_required(child)}
-        if not told:
+        marked = {name: child for name, child in object_of(schema.get("properties")).items() if _says_required(child)}
+        if not marked:
             return
-        required = [name for name, child in told.items() if child.pop("required")]
+        required = [name for name, child in marked.items() if child.pop("required")]
         known = items_of(schema.get("required"))
         known_names = {name for name in known if isinstance(name, str)}
         if missing := [name for name in required if name not in known_names]:
@@ -128,8 +128,8 @@ class _Mending:
 
 
 def _types(schema: dict[str, Any]) -> list[str]:
-    told = schema.get("type")
-    return [word for word in (told if isinstance(told, list) else [told]) if isinstance(word, str)]
+    types = schema.get("type")
+    return [word for word in (types if isinstance(types, list) else [types]) if isinstance(word, str)]
 
 
 def _named(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Members of answers that the platform has no place for: each is named in a notice, so that none is lost in silence.
+"""Members of answers that have no field in the contract: a notice names each of them, so that none is lost silently.
 
 They are those of openai 3.54 and anthropic 2.12, Perplexity's and xAI's sources
 (https://docs.perplexity.ai/api-reference/chat-completions-post) and vLLM's about tokens (ChatCompletionResponse in
@@ -31,45 +31,45 @@ AT_OTHER_RATES = frozenset({"audio_tokens"})
 """Counts of tokens that cost more than text."""
 
 
-def tell_members(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
-    """Names those members that say anything."""
+def warn_of_members(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
+    """Adds a notice for each of these members that has a value."""
     for name in names:
         if name in holder and _says(holder[name]):
             answer.warn("MEMBERS_DROPPED", f"the provider's answer has {name}, which is not passed on")
 
 
-def tell_counts(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
-    """Names those counts that are not zero."""
+def warn_of_counts(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
+    """Adds a notice for each of these counts that is not zero."""
     for name in names:
         if count_of(holder.get(name)):
-            answer.warn("COUNTS_DROPPED", f"the provider counted {name}, which usage does not tell by themselves")
+            answer.warn("COUNTS_DROPPED", f"the provider counted {name}, which usage does not show by themselves")
             if name in AT_OTHER_RATES:
                 answer.at_standard_rates = False
 
 
-def tell_counts_of_details(answer: Answer, usage: dict[str, Any]) -> None:
+def warn_of_detail_counts(answer: Answer, usage: dict[str, Any]) -> None:
     """Names the counts in the details of an OpenAI usage that are not zero."""
     for side in ("prompt", "completion", "input", "output"):
         details = usage.get(f"{side}_tokens_details")
         if isinstance(details, dict):
-            tell_counts(answer, details, COUNTS_OF_OPENAI)
+            warn_of_counts(answer, details, COUNTS_OF_OPENAI)
 
 
-def tell_tool_usage(answer: Answer, response: dict[str, Any]) -> None:
-    """Names the images that OpenAI made for a response. The calls of a tool tell themselves how many they are."""
+def warn_of_tool_usage(answer: Answer, response: dict[str, Any]) -> None:
+    """Names the images that OpenAI made for a response. Calls of tools are counted by themselves."""
     used = object_of(object_of(response.get("tool_usage")).get("image_gen"))
-    tell_counts(answer, used, ["total_tokens"])
+    warn_of_counts(answer, used, ["total_tokens"])
 
 
-def tell_iterations(answer: Answer, usage: dict[str, Any]) -> None:
-    """Says that Anthropic counted more than the usage tells: compactions and answers of other models are not in it."""
+def warn_of_iterations(answer: Answer, usage: dict[str, Any]) -> None:
+    """Says that Anthropic counted more than the usage has: compactions and answers of other models are not in it."""
     kinds = [entry.get("type") for entry in items_of(usage.get("iterations")) if isinstance(entry, dict)]
     if any(kind != "message" for kind in kinds):
-        answer.warn("COUNTS_DROPPED", "the provider counted iterations that usage does not tell")
+        answer.warn("COUNTS_DROPPED", "the provider counted iterations that usage does not show")
         answer.at_standard_rates = False
 
 
-def tell_dropped_thinking(answer: Answer, holder: dict[str, Any]) -> None:
+def warn_of_dropped_thinking(answer: Answer, holder: dict[str, Any]) -> None:
     """Says that Anthropic kept earlier reasoning from the model."""
     changes = [change for change in items_of(holder.get("input_transformations")) if isinstance(change, dict)]
     if any(change.get("type") == "thinking_dropped" for change in changes):
@@ -77,30 +77,30 @@ def tell_dropped_thinking(answer: Answer, holder: dict[str, Any]) -> None:
         answer.warn("REASONING_DROPPED", problem, field="messages")
 
 
-def tell_sound(answer: Answer) -> None:
-    answer.warn("AUDIO_DROPPED", "the answer came as sound, which is not passed on")
+def warn_of_audio(answer: Answer) -> None:
+    answer.warn("AUDIO_DROPPED", "the answer came as audio, which is not passed on")
 
 
-def tell_cut_logprobs(answer: Answer) -> None:
-    problem = "the provider told more of how likely tokens were than is read at once; ask for fewer, or for a stream"
+def warn_of_cut_logprobs(answer: Answer) -> None:
+    problem = "the provider sent more log probabilities than are read at once; ask for fewer, or for a stream"
     answer.warn("LOGPROBS_DROPPED", problem, field="config.logprobs")
 
 
-def tell_images(answer: Answer) -> None:
-    """Says where the images are, which are no part by themselves."""
+def warn_of_images(answer: Answer) -> None:
+    """Adds a notice that the images are opaque state, and not parts of their own."""
     answer.warn("IMAGES_IN_STATE", "the answer has images; they are in provider_state of its parts, as they came")
 
 
-def tell_previews(answer: Answer) -> None:
+def warn_of_previews(answer: Answer) -> None:
     answer.warn("PREVIEWS_DROPPED", "previews of an image are not passed on; the image itself is")
 
 
-def tell_unknown_part(answer: Answer) -> None:
+def warn_of_unknown_part(answer: Answer) -> None:
     answer.warn("PART_DROPPED", "the provider added something of an unknown kind; it was not passed on")
 
 
 def _says(value: Any) -> bool:
-    """Whether a member says anything: many providers write all that they know, empty."""
+    """Whether a member has a value: many providers write all members that they know, with empty values."""
     if isinstance(value, dict):
         return any(map(_says, value.values()))
     return value not in (None, "", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from services.models.providers.schemas.mends import MAX_DEPTH, mend_schema
+from services.models.providers.schemas.repairs import MAX_DEPTH, repair_schema
 from tests.rows import for_each
 
 
@@ -55,7 +55,7 @@ MENDED: dict[str, tuple[Any, Any]] = {
 @for_each("case", MENDED)
 def test_what_is_refused_is_said_otherwise(case: str) -> None:
     given, mended = MENDED[case]
-    assert json.loads(mend_schema(json.dumps(given), with_items=True)) == mended
+    assert json.loads(repair_schema(json.dumps(given), with_items=True)) == mended
 
 
 @for_each(
@@ -71,16 +71,16 @@ def test_what_is_refused_is_said_otherwise(case: str) -> None:
     ],
 )
 def test_what_needs_no_change_stays_byte_for_byte(text: str) -> None:
-    assert mend_schema(text, with_items=True) == text
+    assert repair_schema(text, with_items=True) == text
 
 
 def test_lists_may_hold_anything_where_nobody_asks() -> None:
     text = json.dumps(of({"type": "array"}))
-    assert mend_schema(text, with_items=False) == text
+    assert repair_schema(text, with_items=False) == text
 
 
 def test_a_deep_schema_is_mended_as_far_as_schemas_may_go() -> None:
     schema: dict[str, Any] = {"type": "any"}
     for _ in range(2 * MAX_DEPTH):
         schema = {"not": schema}
-    assert mend_schema(json.dumps(schema), with_items=True) == json.dumps(schema)
+    assert repair_schema(json.dumps(schema), with_items=True) == json.dumps(schema)

@@ -8,19 +8,23 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from docs.dropped_members import CHAT_COMPLETIONS, MESSAGES, RESPONSES, DroppedMember, dropped_members
 from docs.features import endpoint_target, vendor_target
-from docs.not_carried import CHAT_COMPLETIONS, MESSAGES, RESPONSES, NotCarried, not_carried
 from proto.models_pb2 import ChatMessage, ChatRequest
-from services.models.providers.answers.not_carried import (
+from services.models.providers.answers.dropped_members import (
     COUNTS_OF_OPENAI,
     OF_CHOICES,
     OF_COMPLETIONS,
     OF_MESSAGES,
     OF_RESPONSES,
 )
+from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Conversation
-from services.models.providers.dialects import ANTHROPIC, OPENAI, OPENAI_COMPATIBLE, OPENAI_RESPONSES, VLLM
 from services.models.providers.encoding import encode
+from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.providers.openai.select import OPENAI
+from services.models.providers.vllm import VLLM
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
@@ -30,7 +34,7 @@ DIALECTS: dict[str, list[Any]] = {
     RESPONSES: [OPENAI_RESPONSES],
     MESSAGES: [ANTHROPIC],
 }
-ENTRIES = {f"{entry.dialect}: {entry.name}": entry for entry in not_carried()}
+ENTRIES = {f"{entry.dialect}: {entry.name}": entry for entry in dropped_members()}
 
 
 @for_each("name", ENTRIES)
@@ -41,7 +45,7 @@ def test_what_is_not_carried_is_told(name: str) -> None:
             assert notices in (None, [entry.notice])
 
 
-def told_whole(dialect: Any, entry: NotCarried) -> list[str] | None:
+def told_whole(dialect: Any, entry: DroppedMember) -> list[str] | None:
     if entry.body is None:
         return None
     answer = dialect.read(entry.body)
@@ -49,7 +53,7 @@ def told_whole(dialect: Any, entry: NotCarried) -> list[str] | None:
     return [notice.code for notice in answer.response().warnings]
 
 
-def told_by_stream(dialect: Any, entry: NotCarried) -> list[str]:
+def told_by_stream(dialect: Any, entry: DroppedMember) -> list[str]:
     decoder = dialect.decoder()
     for data in entry.events:
         decoder.feed([Event("", data)])
@@ -71,7 +75,7 @@ def told_by_stream(dialect: Any, entry: NotCarried) -> list[str]:
 )
 @for_each("name", ["openai", "openai-compatible", "vllm"])
 def test_sound_is_refused_before_it_is_paid_for(name: str, options: str, is_refused: bool) -> None:
-    target = vendor_target(OPENAI, "openai", "gpt-4o-audio-preview") if name == "openai" else endpoint_target(name)
+    target = vendor_target("openai", "gpt-4o-audio-preview") if name == "openai" else endpoint_target(name)
     user = ChatMessage(role="user", content="Sing.")
     request = ChatRequest(model="any", messages=[user], provider_options_json={name: options, "another": "{}"})
     if not is_refused:
