@@ -68,8 +68,9 @@ class BlockEncoder:
         self._translation.warn("EMPTY_MESSAGE_DROPPED", path, text)
 
     def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
-        """The blocks of texts and media, and white space that could not be joined to any text. Messages refuses a text
-        of only white space, so such a text is joined to the text before or after it.
+        """The blocks of texts and media, and white space that could not be joined to any text.
+
+        Messages refuses a text of only white space, so such a text is joined to the text before or after it.
         """
         blocks: list[Block] = []
         texts: list[tuple[dict[str, Any], list[str]]] = []

@@ -186,8 +186,9 @@ class _Choice:
         return nearest
 
     def _fit_budget(self, budget: int, field: str | None) -> Reasoning:
-        """A budget that the API accepts: at least 1024 tokens, and below the limit of the whole answer. A change has a
-        notice for `field`; None: the caller of this method adds one.
+        """A budget that the API accepts: at least 1024 tokens, and below the limit of the whole answer.
+
+        A change has a notice for `field`; None: the caller of this method adds one.
         """
         length, default, limit = self._length
         longest = limit if length is None else length

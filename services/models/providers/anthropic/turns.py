@@ -41,9 +41,11 @@ class Turns(NamedTuple):
         return True
 
     def resumes_without_thinking(self) -> bool:
-        """Whether the model continues a turn that it began without thinking. Its turn lasts until the user sends more
-        than results of tools, after any number of calls, and a model with a budget thinks only at the beginning of a
-        turn: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use.
+        """Whether the model continues a turn that it began without thinking.
+
+        Its turn lasts until the user sends more than results of tools, after any number of calls, and a model with a
+        budget thinks only at the beginning of a turn:
+        https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use.
         """
         first: Block = None
         for turn in reversed(self.turns):

@@ -1,13 +1,14 @@
-"""Choice between OpenAI's two dialects: Chat Completions, or Responses for a request that only Responses supports. Chat
-Completions is the default: it is cheaper to translate, and models of every age accept it. A request goes to Responses
-when
+"""Choice between OpenAI's two dialects: Chat Completions, or Responses for a request that only Responses supports.
 
-  * the model is served there only; * it has tools, the model reasons by default or by an option of the caller, and
-  supports both together on Responses only: "Function tools with reasoning_effort are not supported", says Chat
-  Completions; * its history has state of OpenAI, such as encrypted reasoning, that this model accepts again: only
-  Responses does so; * it asks for the text of the reasoning, which Chat Completions never shows, and the model may
-  reason; * it asks for a tool that OpenAI itself runs, gives a document by URL or an image by file id, or answers a
-  tool call
+Chat Completions is the default: it is cheaper to translate, and models of every age accept it. A request goes to
+Responses when
+
+  * the model is served there only;
+  * it has tools, the model reasons by default or by an option of the caller, and supports both together on Responses
+    only: "Function tools with reasoning_effort are not supported", says Chat Completions;
+  * its history has state of OpenAI, such as encrypted reasoning, that this model accepts again: only Responses does so;
+  * it asks for the text of the reasoning, which Chat Completions never shows, and the model may reason;
+  * it asks for a tool that OpenAI itself runs, gives a document by URL or an image by file id, or answers a tool call
     with more than text.
 
 Servers that imitate OpenAI are left alone: few of them speak Responses.

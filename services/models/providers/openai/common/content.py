@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import has_breakpoint, drop_breakpoint, with_breakpoint
+from services.models.providers.openai.common.cache import drop_breakpoint, has_breakpoint, with_breakpoint
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.requests.parts import PlacedPart
 

@@ -51,9 +51,10 @@ class _RawMessage(msgspec.Struct):
 
 
 class OutputItems:
-    """Adds items to an answer: whole, or first in pieces and then whole, when only the rest is added. An item with
-    fields in the contract is also kept as opaque state if it has further members, or if a reasoning item or another
-    opaque one came before it: OpenAI accepts those only together with the items that followed them
+    """Adds items to an answer: whole, or first in pieces and then whole, when only the rest is added.
+
+    An item with fields in the contract is also kept as opaque state if it has further members, or if a reasoning item
+    or another opaque one came before it: OpenAI accepts those only together with the items that followed them
     (https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-items-in-context).
     """
 

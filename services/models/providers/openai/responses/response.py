@@ -64,8 +64,9 @@ def read_end(
     places_of: Callable[[list[Any]], Sequence[int]] = lambda output: range(len(output)),
 ) -> None:
     """Reads a response that has ended: the items that were not streamed, the finish reason and the usage. `places_of`
-    returns the places of the output's items, which may have been streamed already. Raises Fault if it failed, or has
-    not ended.
+    returns the places of the output's items, which may have been streamed already.
+
+    Raises Fault if it failed, or has not ended.
     """
     read_header(answer, response)
     # Checked before the output is read, which would not be used.
