@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from proto.models_pb2 import (
-    ChatConfig,
-    ChatMessage,
-    ContentPart,
-    ReasoningConfig,
-    ResponseFormat,
-    ToolCall,
-    ToolChoice,
-)
+from proto.models_pb2 import ChatConfig, ChatMessage, ContentPart, ReasoningConfig, ResponseFormat, ToolCall, ToolChoice
 from services.models.providers.base import Target
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each

@@ -766,10 +766,7 @@ def context(authority: Authority) -> ssl.SSLContext:
 
 
 async def test_trusted_certificate(authority: Authority, context: ssl.SSLContext) -> None:
-    async with (
-        ScriptedUpstream(tls=context) as upstream,
-        transporting(ca_file=authority.path) as ours,
-    ):
+    async with ScriptedUpstream(tls=context) as upstream, transporting(ca_file=authority.path) as ours:
         upstream.play(answer(b"one"), no_answer(Ending.CUT), answer(b"two"))
         assert (await post(ours, upstream)).body == b"one"
         assert (await post(ours, upstream)).body == b"two"

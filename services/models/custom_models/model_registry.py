@@ -38,6 +38,7 @@ REPLACED = "REPLACED"
 
 class ModelRegistry:
     """The registered models. Await `load` at each change of the database; before the first load, no model is known.
+
     `name_rules` decides which names they may take, `endpoints` where their servers may be, and `credentials` which keys
     they may name.
     """
@@ -104,10 +105,11 @@ class ModelRegistry:
     async def register(
         self, request: models_pb2.RegisterModelRequest, *, by_stranger: bool = False
     ) -> models_pb2.RegisterModelResponse:
-        """Registers a model; a different definition of a registered name replaces it at once. The model is probed
-        before the response. One whose server is down is registered all the same; the response's status and warnings say
-        so. Raises InvalidRequest naming every field that is wrong, or ENDPOINT_NOT_ALLOWED, what `NameRules.check`
-        raises, and AlreadyExists when the name or an alias leads to another model.
+        """Registers a model; a different definition of a registered name replaces it at once.
+
+        The model is probed before the response. One whose server is down is registered all the same; the response's
+        status and warnings say so. Raises InvalidRequest naming every field that is wrong, or ENDPOINT_NOT_ALLOWED,
+        what `NameRules.check` raises, and AlreadyExists when the name or an alias leads to another model.
         """
         definition = build_registered_model(request, self._credentials, by_stranger=by_stranger)
         await self._endpoints.of(by_stranger).check_registration(definition.endpoint)
@@ -129,8 +131,9 @@ class ModelRegistry:
     async def deregister(
         self, request: models_pb2.DeregisterModelRequest, *, by_stranger: bool = False
     ) -> models_pb2.DeregisterModelResponse:
-        """Removes a model. Running calls to it are completed. Raises NotFound, also for an alias, and
-        PreconditionFailed NAME_TAKEN for strangers.
+        """Removes a model. Running calls to it are completed.
+
+        Raises NotFound, also for an alias, and PreconditionFailed NAME_TAKEN for strangers.
         """
         if not request.name:
             raise InvalidRequest.field("name", "is required")

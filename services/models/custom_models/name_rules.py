@@ -17,8 +17,9 @@ Overrides = Literal["allow", "refuse"]
 
 class NameRules:
     """Keeps strangers from taking names in use: those of vendors' models, of the operator's aliases and of registered
-    models. Strangers are anonymous, so no stranger may change the registration of another one either. `overrides`
-    allows or refuses taking a name in use, for everybody; None allows it to the operator alone.
+    models. Strangers are anonymous, so no stranger may change the registration of another one either.
+
+    `overrides` allows or refuses taking a name in use, for everybody; None allows it to the operator alone.
     """
 
     def __init__(

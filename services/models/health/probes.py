@@ -114,7 +114,9 @@ class ModelProbe:
 
     async def _ask_health_and_list(self, client: Transport, key: str) -> ProbeResult:
         """Requests both: a server that cannot serve its models may still list them, and it serves only those that it
-        lists. A proxy may forward only the API itself, or only the path in `health_check`: one success is then enough.
+        lists.
+
+        A proxy may forward only the API itself, or only the path in `health_check`: one success is then enough.
         """
         if self.registered.health_check:
             health = await self._ask_health(client, self.url, key)

@@ -1,5 +1,6 @@
-"""Probe results: the status of a model, from a server's answer or from its failure to answer. Of a server's answer only
-the status code and the list of models are read, and its text is never passed on.
+"""Probe results: the status of a model, from a server's answer or from its failure to answer.
+
+Of a server's answer only the status code and the list of models are read, and its text is never passed on.
 """
 
 from __future__ import annotations

@@ -43,9 +43,10 @@ class StreamedResponse(Protocol):
         """Whether the next read returns at once: more bytes have arrived, and this task's time slice is not over."""
 
     async def read(self) -> bytes:
-        """Returns the bytes that have arrived, at least one; b"" only at the body's proper end. Bytes that arrived
-        before a fault are returned first; the next read raises the fault: Unavailable (UPSTREAM_IDLE,
-        UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
+        """Returns the bytes that have arrived, at least one; b"" only at the body's proper end.
+
+        Bytes that arrived before a fault are returned first; the next read raises the fault: Unavailable
+        (UPSTREAM_IDLE, UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
         """
 
     async def read_start(self, limit: int = MAX_START_BYTES) -> bytes:

@@ -1,7 +1,8 @@
-"""HTTP client: the `Transport` that uses the network, with a pool of connections. It knows HTTP and nothing above it:
-no JSON and no provider, and it retries no request that a provider may have begun to answer. Leaving a response closes
-its socket at once, and a truncated response raises an error. If a pooled connection turns out to be closed, the request
-is sent on a new one.
+"""HTTP client: the `Transport` that uses the network, with a pool of connections.
+
+It knows HTTP and nothing above it: no JSON and no provider, and it retries no request that a provider may have begun to
+answer. Leaving a response closes its socket at once, and a truncated response raises an error. If a pooled connection
+turns out to be closed, the request is sent on a new one.
 """
 
 from __future__ import annotations

@@ -188,8 +188,9 @@ class EndpointPolicy:
 
 
 def ends_in_number(host: str) -> bool:
-    """Whether a host is read as an IPv4 address, because its last part is a number. Source:
-    url.spec.whatwg.org#ends-in-a-number-checker.
+    """Whether a host is read as an IPv4 address, because its last part is a number.
+
+    Source: url.spec.whatwg.org#ends-in-a-number-checker.
     """
     last = host.removesuffix(".").rpartition(".")[2]
     return bool(_NUMBER.fullmatch(last))

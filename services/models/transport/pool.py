@@ -17,8 +17,9 @@ IDLE_SECONDS = 60.0
 
 class Pool:
     """The open connections: one for each running exchange, within `quota`, and the idle ones. Belongs to one event
-    loop. Idle connections are kept by server. Each server has one route, so a connection is never used for another
-    route.
+    loop.
+
+    Idle connections are kept by server. Each server has one route, so a connection is never used for another route.
     """
 
     def __init__(self, connector: Connector, quota: FairQuota) -> None:

@@ -82,8 +82,9 @@ class EventStream:
         return events
 
     def end(self) -> list[Event]:
-        """Ends the stream, and returns a last event that has no blank line after it, if there is one. Browsers drop
-        such an event. Here the reader of its data checks whether it is complete. Raises as `feed` does.
+        """Ends the stream, and returns a last event that has no blank line after it, if there is one.
+
+        Browsers drop such an event. Here the reader of its data checks whether it is complete. Raises as `feed` does.
         """
         return self._end_held(b"\n" if self._held.endswith(b"\n") else b"") if self._held else []
 

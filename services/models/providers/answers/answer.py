@@ -119,8 +119,9 @@ class Answer:
         self._append(block, piece)
 
     def open_tool_call(self, key: int, call_id: str, name: str) -> int:
-        """Begins a tool call at the key `key`, or after all earlier calls if the key is in use. Returns the key. An id
-        that is missing, or already used in this answer, is replaced by a generated one.
+        """Begins a tool call at the key `key`, or after all earlier calls if the key is in use. Returns the key.
+
+        An id that is missing, or already used in this answer, is replaced by a generated one.
         """
         if key in self._blocks:
             key = max(key, self._free_call_key)

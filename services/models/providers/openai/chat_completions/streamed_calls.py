@@ -103,8 +103,10 @@ class StreamedCalls:
 
     def complete(self) -> None:
         """Adds the remaining calls to the answer, at the end of the stream. `Completion` refuses a call with arguments
-        and no name. Raises Fault for incomplete arguments that were perhaps sent more than once, also with another
-        id."""
+        and no name.
+
+        Raises Fault for incomplete arguments that were perhaps sent more than once, also with another id.
+        """
         for call in self._calls[self._given_out :]:
             if call.name or not call.is_blank:
                 self._give_out(call)
