@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import uuid
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypedDict
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
+from proto import models_pb2
 
 GENERATION_SECONDS = 600.0
 DEFAULT_SECONDS = 30.0
@@ -78,13 +80,19 @@ class CallRules:
             # Made by the client, so that a call without any response can be found in the server's logs too.
             request_id = uuid.uuid4().hex
             pairs = (*pairs, (REQUEST_ID_KEY, request_id))
-        seconds = self._default_seconds(name) if timeout is None else check_seconds(timeout)
+        seconds = self._default_seconds(service.methods_by_name[name]) if timeout is None else check_seconds(timeout)
         return PreparedCall(f"/{service.full_name}/{name}", seconds, pairs, request_id, self.address)
 
-    def _default_seconds(self, name: str) -> float:
+    def _default_seconds(self, method: MethodDescriptor) -> float:
         if self._seconds is not None:
             return self._seconds
-        return GENERATION_SECONDS if name in ("Chat", "ChatStream") else DEFAULT_SECONDS
+        return GENERATION_SECONDS if _asks_provider(method) else DEFAULT_SECONDS
+
+
+@functools.cache
+def _asks_provider(method: MethodDescriptor) -> bool:
+    # The stubs that protoc writes have no types for extensions.
+    return bool(method.GetOptions().Extensions[models_pb2.asks_provider])  # type: ignore[index]
 
 
 def check_type(service: ServiceDescriptor, name: str, request: Message) -> None:

@@ -1,6 +1,6 @@
-"""Generates the Python stubs of every .proto file in this directory.
+"""Generates the Python stubs of every .proto file in this directory, and the list of the types that the SDK exports.
 
-    python proto/generate.py            write the stubs beside the .proto files
+    python proto/generate.py            write the stubs beside the .proto files, and genai_platform/contract.py
     python proto/generate.py --check    write nothing; exit 1 if a stub is missing or out of date
 
 Works from any working directory. The stubs are committed, so that reading the code needs no tool.
@@ -9,12 +9,19 @@ Works from any working directory. The stubs are committed, so that reading the c
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 PROTO_DIRECTORY = Path(__file__).resolve().parent
 ROOT = PROTO_DIRECTORY.parent
+
+EXPORTED = ("models", "sessions")
+"""The files of the contract whose types callers use."""
+EXPORTS = Path("genai_platform") / "contract.py"
+
+_TYPE = re.compile(r"^(?:message|enum) (\w+)", re.MULTILINE)
 
 
 def generate(output: Path) -> list[Path]:
@@ -28,7 +35,23 @@ def generate(output: Path) -> list[Path]:
     arguments += [f"--{plugin}_out={output}" for plugin in ("python", "pyi", "grpc_python")]
     if protoc.main(arguments + sources) != 0:
         sys.exit("protoc failed; its message is above")
-    return sorted(path.relative_to(output) for path in (output / "proto").glob("*_pb2*.py*"))
+    stubs = sorted(path.relative_to(output) for path in (output / "proto").glob("*_pb2*.py*"))
+    (output / EXPORTS).parent.mkdir(exist_ok=True)
+    (output / EXPORTS).write_text(exports(), encoding="utf-8")
+    return [*stubs, EXPORTS]
+
+
+def exports() -> str:
+    """The module with every message and enum of the contract."""
+    lines = ['"""Messages and enums of the contract; written by proto/generate.py."""', ""]
+    lines += ["from __future__ import annotations", ""]
+    exported: list[str] = []
+    for name in EXPORTED:
+        types = _TYPE.findall((PROTO_DIRECTORY / f"{name}.proto").read_text(encoding="utf-8"))
+        exported += types
+        lines += [f"from proto.{name}_pb2 import (", *(f"    {each}," for each in sorted(types, key=str.lower)), ")"]
+    lines += ["", "__all__ = [", *(f'    "{each}",' for each in sorted(exported)), "]"]
+    return "\n".join(lines) + "\n"
 
 
 def outdated() -> list[Path]:

@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -54,6 +55,8 @@ LIFECYCLE_STATE_UNSPECIFIED: LifecycleState
 LIFECYCLE_STATE_ACTIVE: LifecycleState
 LIFECYCLE_STATE_DEPRECATED: LifecycleState
 LIFECYCLE_STATE_RETIRED: LifecycleState
+ASKS_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+asks_provider: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key")

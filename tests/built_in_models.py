@@ -10,3 +10,4 @@ from services.models.catalog.vendor_models import VendorModels
 _models = VendorModels()
 
 BUILT_IN: Mapping[str, VendorModel] = {name: model for name in _models.names if (model := _models.find(name))}
+CHAT_MODELS: Mapping[str, VendorModel] = {name: model for name, model in BUILT_IN.items() if model.facts.kind == "chat"}

@@ -38,7 +38,10 @@ SUBSTITUTIONS = [
         (r"\bgrpc\.aio\.", "grpc."),
         (r"\bgenai_platform\._async\b", "genai_platform._sync"),
         (r"\bAsync(?=[A-Z])", ""),
-        (r"For one event loop: that of the first call\.", "Safe to use from many threads, and after a fork."),
+        (
+            r"For one event loop: that of the first call\.",
+            "Safe to use from many threads, and after a fork that happens during none of its calls.",
+        ),
     )
 ]
 

@@ -20,7 +20,7 @@ from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
 class GenAIPlatform:
     """The client of the platform: `models`, `prompts` and `sessions`.
 
-    Safe to use from many threads, and after a fork.
+    Safe to use from many threads, and after a fork that happens during none of its calls.
 
     `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
                 environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051

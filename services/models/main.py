@@ -29,7 +29,7 @@ from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.fallbacks import Fallbacks, read_fallbacks
 from services.models.routing.router import Router
-from services.models.servicer import GENERATING_METHODS, ModelServicer
+from services.models.servicer import ModelServicer
 from services.models.sessions.client import SessionClient
 from services.models.sessions.turn import TurnFactory
 from services.models.settings import ModelsSettings, Settings
@@ -142,9 +142,7 @@ async def start() -> None:
         # Most descriptors are for connections to models.
         port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)
         generation = Admission(min(MAX_CALLS, settings.choose_max_connections()))
-        server.add(
-            service_handler(service.servicer, SERVICE, log, generating=GENERATING_METHODS, generation=generation)
-        )
+        server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
         server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

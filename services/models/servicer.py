@@ -13,9 +13,6 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
 from services.shared.rpc import Call
 
-GENERATING_METHODS = frozenset({"Chat", "ChatStream"})
-"""Methods whose calls wait for a model's answer."""
-
 
 class ModelServicer:
     """The calls of ModelService."""

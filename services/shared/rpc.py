@@ -19,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
@@ -27,6 +27,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from proto import models_pb2
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
@@ -138,24 +139,28 @@ def service_handler(
     log: Log,
     deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     intake: Intake = PROCESS_INTAKE,
-    generating: Collection[str] = (),
     generation: Admission = PROCESS_ADMISSION,
 ) -> grpc.GenericRpcHandler:
     """The handler that serves every method of `service` by the method of the same name of `servicer`.
 
-    The methods named in `generating` take long: they have a default deadline of their own, and `generation` admits
-    their calls, so that they leave capacity for all others.
+    The methods that ask a provider take long: they have a default deadline of their own, and `generation` admits their
+    calls, so that they leave capacity for all others.
     """
 
     def boundary(method: MethodDescriptor) -> _Boundary:
         behaviour = getattr(servicer, method.name)
-        if method.name in generating:
+        if _asks_provider(method):
             return _Boundary(method, behaviour, log, deadlines.generation, intake, generation)
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
 
     return MethodHandlers(
         {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}
     )
+
+
+def _asks_provider(method: MethodDescriptor) -> bool:
+    # The stubs that protoc writes have no types for extensions.
+    return bool(method.GetOptions().Extensions[models_pb2.asks_provider])  # type: ignore[index]
 
 
 class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types

@@ -275,16 +275,7 @@ def _packed_body(rng: random.Random, message: bytes) -> bytes:
     if rng.random() < 0.4:
         return grpc_message(_bomb(*rng.choice(BOMBS)), flag=1)
     packed = gzip.compress(message)
-    odd = rng.choice(
-        (
-            packed,
-            packed[:-4],
-            flipped(rng, packed),
-            packed + b"more",
-            packed * 2,
-            zlib.compress(message),
-        )
-    )
+    odd = rng.choice((packed, packed[:-4], flipped(rng, packed), packed + b"more", packed * 2, zlib.compress(message)))
     return grpc_message(odd, flag=1)
 
 

@@ -36,7 +36,7 @@ class PlayedResponse:
     """The pieces, one for each read."""
 
     status = 200
-    goes_on = False
+    can_read_now = False
 
     def __init__(self, pieces: Sequence[bytes], headers: Mapping[str, str], *, breaks: bool) -> None:
         self.headers = headers

@@ -121,10 +121,7 @@ class UpstreamFuzzer(Fuzzer):
 
     async def _ask(self, case: UpstreamCase) -> None:
         stub = self._stubs[case.target]
-        options: dict[str, Any] = {
-            "timeout": case.timeout,
-            "metadata": (("x-request-id", self.request_id(case)),),
-        }
+        options: dict[str, Any] = {"timeout": case.timeout, "metadata": (("x-request-id", self.request_id(case)),)}
         if case.verb == "RegisterModel":
             adapter_type = ADAPTER_TYPES[case.number % len(ADAPTER_TYPES)]
             request = self._registration("fuzz-checked", adapter_type, f"/case-{case.number}-")

@@ -22,10 +22,12 @@ from typing import NamedTuple
 from tests.mutation.breaks import Break
 from tests.mutation.groups import GROUPS, draw
 from tests.mutation.reach import Reach, record
-from tests.mutation.tree import TOO_LONG, Tree, import_libraries
+from tests.mutation.tree import Tree, import_libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "mutation"
+SOURCE = FOLDER / "source"
+"""The code as it was recorded."""
 ENOUGH = 0.95
 """The share of breaks that must be caught."""
 PATIENCE_SECONDS, PATIENCE_FACTOR = 30.0, 6.0
@@ -50,9 +52,9 @@ tree: Tree
 
 def start_job(numbers: SimpleQueue[int]) -> None:
     global tree
-    folder = FOLDER / f"tree-{numbers.get()}"
-    if not folder.exists():
-        shutil.copytree(FOLDER / "tree-0", folder)
+    folder = FOLDER / f"job-{numbers.get()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(SOURCE, folder)
     tree = Tree(folder, ROOT)
 
 
@@ -62,7 +64,7 @@ def judge(drawn: Drawn) -> Verdict:
     for stage in reach.stages(drawn.broken):
         tests = [test for test in stage if test not in unsound]
         while failed := _first_failure(drawn.broken, tests):
-            alone = tests if failed == TOO_LONG else [failed]
+            alone = [failed] if failed in reach.seconds else tests
             if not tree.first_failure(alone, _patience(alone)):
                 return Verdict(drawn, failed)
             unsound.update(alone)
@@ -85,7 +87,7 @@ def _patience(tests: list[str]) -> float:
 
 
 def judge_all(drawn: list[Drawn], jobs: int) -> list[Verdict]:
-    """Judges the breaks in as many processes as there are jobs, and tells of each on standard error."""
+    """Judges the breaks in as many processes as there are jobs, and writes each verdict to standard error."""
     context = multiprocessing.get_context("fork")
     numbers: SimpleQueue[int] = context.SimpleQueue()
     for number in range(jobs):
@@ -96,20 +98,21 @@ def judge_all(drawn: list[Drawn], jobs: int) -> list[Verdict]:
         for verdict in pool.imap_unordered(judge, drawn):
             verdicts.append(verdict)
             broken, minutes = verdict.drawn.broken, (time.monotonic() - begin) / 60
-            outcome = f"caught by {verdict.caught_by}" if verdict.caught_by else "SURVIVED"
-            told = (
-                f"{len(verdicts)}/{len(drawn)} {minutes:.0f} min {broken.file}:{broken.line} {broken.kind}: {outcome}"
-            )
-            print(told, file=sys.stderr, flush=True)
+            outcome = f"caught by {verdict.caught_by}" if verdict.caught_by else "survived"
+            line = f"{len(verdicts)}/{len(drawn)} {minutes:.0f} min {describe(broken)}\n    {outcome}"
+            print(line, file=sys.stderr, flush=True)
     return sorted(verdicts)
+
+
+def describe(broken: Break) -> str:
+    return broken.describe((SOURCE / broken.file).read_bytes())
 
 
 def report(verdicts: list[Verdict]) -> bool:
     """Prints the figures of each group and the survivors. Returns whether enough were caught."""
     survivors = [verdict for verdict in verdicts if verdict.caught_by is None]
     for verdict in survivors:
-        broken = verdict.drawn.broken
-        print(broken.describe((ROOT / broken.file).read_bytes()))
+        print(describe(verdict.drawn.broken))
     drawn, missed = (Counter(verdict.drawn.group for verdict in some) for some in (verdicts, survivors))
     for group in [*drawn, "all"]:
         total, left = (len(verdicts), len(survivors)) if group == "all" else (drawn[group], missed[group])
@@ -118,9 +121,12 @@ def report(verdicts: list[Verdict]) -> bool:
 
 
 def main() -> None:
-    told = "groups: " + ", ".join(GROUPS)
+    epilog = "groups: " + ", ".join(GROUPS)
     parser = argparse.ArgumentParser(
-        prog="python -m tests.mutation", description=__doc__, epilog=told, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m tests.mutation",
+        description=__doc__,
+        epilog=epilog,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--group", choices=GROUPS, action="append", metavar="NAME", help="break this group only")
     parser.add_argument("--count", type=int, default=204, help="how many lines are broken, as many in each group (204)")
@@ -129,11 +135,11 @@ def main() -> None:
     arguments = parser.parse_args()
     groups = arguments.group or list(GROUPS)
     print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
-    record(ROOT, FOLDER, arguments.jobs)
+    record(ROOT, SOURCE, FOLDER, arguments.jobs)
     each = math.ceil(arguments.count / len(groups))
-    drawn = [Drawn(group, one) for group in groups for one in draw(group, each, arguments.seed, ROOT)]
+    drawn = [Drawn(group, one) for group in groups for one in draw(group, each, arguments.seed, SOURCE)]
     global reach
-    reach = Reach(FOLDER, {broken.file for _, broken in drawn})
+    reach = Reach(SOURCE, FOLDER, {broken.file for _, broken in drawn})
     import_libraries()
     sys.exit(not report(judge_all(drawn, arguments.jobs)))
 

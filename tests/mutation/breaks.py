@@ -151,6 +151,8 @@ def _is_unseen(node: ast.AST) -> bool:
             return _is_unseen(call)
         case ast.FunctionDef(name="__repr__" | "__str__"):
             return True
+        case ast.IfExp(body=body, orelse=orelse):
+            return _is_wording(body) and _is_wording(orelse)
         case ast.Call(func=ast.Name(id="TypeVar" | "cast" | "NewType")):
             return True
         case ast.ClassDef(bases=bases):
@@ -158,6 +160,13 @@ def _is_unseen(node: ast.AST) -> bool:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
     return False
+
+
+def _is_wording(node: ast.AST) -> bool:
+    """Whether it is a part of a sentence: a text with a space, or one that is put together."""
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- kinds

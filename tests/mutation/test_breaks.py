@@ -33,9 +33,7 @@ def broken_lines() -> dict[str, set[str]]:
 def test_each_line_is_broken_in_its_ways_and_what_nobody_sees_is_not() -> None:
     assert broken_lines() == {
         "LIMIT = 3": {"LIMIT = 4"},
-        "if len(items) > LIMIT:": {
-            *("if len(items) <= LIMIT:", "if len(items) >= LIMIT:", "if False:", "if True:"),
-        },
+        "if len(items) > LIMIT:": {*("if len(items) <= LIMIT:", "if len(items) >= LIMIT:", "if False:", "if True:")},
         'raise ValueError("too many items here")': {"pass"},
         "for item in items:": {"for item in ():"},
         'self.taken["€"] = item': {"pass", "self.taken['€_broken'] = item"},
@@ -43,7 +41,7 @@ def test_each_line_is_broken_in_its_ways_and_what_nobody_sees_is_not() -> None:
     }
 
 
-def test_a_break_is_told_as_the_place_and_one_line_before_and_after() -> None:
+def test_a_break_is_described_by_the_place_and_one_line_before_and_after() -> None:
     [one] = [one for one in find_breaks("module.py", SOURCE) if one.kind == "exception not raised"]
     assert one.describe(SOURCE).splitlines() == [
         "module.py:9: exception not raised",

@@ -34,7 +34,7 @@ def hasty_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite that is soon busy: for tests in which nobody releases what is waited for."""
     monkeypatch.setattr(sqlite, "CROWDED_SECONDS", 0.2)
     monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 100)
-    monkeypatch.setattr(sqlite, "_ANY_CONNECTION", ("PRAGMA foreign_keys = ON", "PRAGMA busy_timeout = 100"))
+    monkeypatch.setattr(sqlite, "_WRITER", (*sqlite._WRITER, "PRAGMA busy_timeout = 100"))
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ import grpc
 
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE, open_service
-from services.models.servicer import GENERATING_METHODS
 from services.models.settings import ModelsSettings, Settings
 from services.shared.logs import Log, open_log
 from services.shared.rpc import DEFAULT_DEADLINES, DefaultDeadlines, NoSuchMethod, service_handler
@@ -89,7 +88,7 @@ async def model_service(
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with open_service(settings_type(**variables), log, lambda: today) as service:
         front = servicer(service.servicer)
-        server.add(service_handler(front, SERVICE, log, deadlines, generating=GENERATING_METHODS))
+        server.add(service_handler(front, SERVICE, log, deadlines))
         server.add(NoSuchMethod([SERVICE.full_name], log))
         async with running(server), grpc.aio.insecure_channel(address) as channel:
             yield ModelService(address, channel, models_pb2_grpc.ModelServiceStub(channel))

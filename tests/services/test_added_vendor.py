@@ -162,7 +162,9 @@ PAGED = Vendor(
         # https://ai.google.dev/api/models
         listing=Listing(
             describe,
-            is_for_chat=lambda _, entry: "generateContent" in entry.get("supportedGenerationMethods", ()),
+            kind_of=lambda _, entry: (
+                "chat" if "generateContent" in entry.get("supportedGenerationMethods", ()) else None
+            ),
             query=lambda page: f"?pageSize=2&pageToken={page}" if page else "?pageSize=2",
             next_page=lambda page: str(page.get("nextPageToken", "")),
             entries_member="models",

@@ -88,12 +88,7 @@ async def test_the_system_prompt_is_sent_first_and_never_stored(p: Platform, ups
     await p.models.RegisterPrompt(models_pb2.RegisterPromptRequest(name="brief", content="Be brief."))
     for text in ("one", "two"):
         await p.models.Chat(turn(text, system_prompt_name="brief"))
-    assert sent(upstream) == [
-        ("system", "Be brief."),
-        ("user", "one"),
-        ("assistant", "answer to 2"),
-        ("user", "two"),
-    ]
+    assert sent(upstream) == [("system", "Be brief."), ("user", "one"), ("assistant", "answer to 2"), ("user", "two")]
     assert [message.role for message in await p.history()] == ["user", "assistant"] * 2
 
 

@@ -180,7 +180,7 @@ async def test_call_that_was_cut_and_never_answered_ends_no_session(tmp_path: Pa
 
         assert [(n.code, n.field) for n in second.warnings] == [("TOOL_RESULT_ADDED", "session_id")]
         assert [(n.code, n.field) for n in third.warnings] == [
-            *(("TOOL_RESULT_MOVED", "messages[0]"), ("USER_MESSAGE_ADDED", "messages[0]")),
+            *(("TOOL_RESULT_MOVED", "messages[0]"), ("USER_MESSAGE_ADDED", "messages[0]"))
         ]
         assert upstream.requests[2].json()["messages"][-1] == {"role": "user", "content": CAME_LATE}
         for request, told in ((upstream.requests[1], NOT_RUN), (upstream.requests[2], "2 C")):
@@ -191,5 +191,5 @@ async def test_call_that_was_cut_and_never_answered_ends_no_session(tmp_path: Pa
             assert call["extra_content"] == {"google": {"thought_signature": "U0lH=="}}
             assert call["function"]["arguments"] == '{"city": "Os'
         assert [message.role for message in await p.history()] == [
-            *("user", "assistant", "user", "assistant", "tool", "assistant"),
+            *("user", "assistant", "user", "assistant", "tool", "assistant")
         ]

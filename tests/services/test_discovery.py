@@ -22,13 +22,7 @@ from services.shared.backoff import Backoff
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, Step, answer, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import (
-    ANTHROPIC_KEY,
-    OPENAI_KEY,
-    answered,
-    chat_request,
-    model_service,
-)
+from tests.services.model_service import ANTHROPIC_KEY, OPENAI_KEY, answered, chat_request, model_service
 
 QUICK = Backoff(interval=0.01, first_retry=0.01, jitter=0)
 NEVER_AGAIN = Backoff(interval=3600, first_retry=3600)

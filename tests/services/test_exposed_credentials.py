@@ -11,14 +11,7 @@ import pytest
 
 from proto.models_pb2 import Credential, GetModelStatusRequest
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
-from tests.services.model_service import (
-    OPENAI_KEY,
-    STRANGER,
-    answered,
-    chat_request,
-    model_service,
-    registration,
-)
+from tests.services.model_service import OPENAI_KEY, STRANGER, answered, chat_request, model_service, registration
 from tests.support.errors import failure_of
 
 KEY = "canary-key-0123456789"
@@ -45,11 +38,7 @@ def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(directory: Path, **others: str) -> dict[str, Any]:
     """Of a service that may connect to the upstream for strangers, too."""
-    return {
-        "MODELS_ALLOWED_ENDPOINTS": "private",
-        "MODELS_CREDENTIALS_DIR": str(directory / "keys"),
-        **others,
-    }
+    return {"MODELS_ALLOWED_ENDPOINTS": "private", "MODELS_CREDENTIALS_DIR": str(directory / "keys"), **others}
 
 
 def keys(requests: list[Received]) -> dict[str, str]:

@@ -21,14 +21,7 @@ from tests.services.gateway.gateways import gateway
 from tests.services.log_file import LogFile
 from tests.services.model_registries import model as registered
 from tests.services.model_registries import replica
-from tests.services.model_service import (
-    STRANGER,
-    ModelService,
-    answered,
-    chat_request,
-    model_service,
-    registration,
-)
+from tests.services.model_service import STRANGER, ModelService, answered, chat_request, model_service, registration
 from tests.support.errors import failure_of
 
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -264,14 +257,8 @@ async def test_callers_of_an_exposed_gateway_are_strangers_whatever_they_say(
 ) -> None:
     monkeypatch.setenv("STRIPE_API_KEY", "canary")
     method = f"/{models_pb2.DESCRIPTOR.services_by_name['ModelService'].full_name}/RegisterModel"
-    requests = (
-        registration(theirs, "gpt-4o"),
-        registration(theirs, credential=Credential(env_var="STRIPE_API_KEY")),
-    )
-    async with (
-        model_service(tmp_path, upstream) as service,
-        gateway(models=service.address, exposed=exposed) as front,
-    ):
+    requests = (registration(theirs, "gpt-4o"), registration(theirs, credential=Credential(env_var="STRIPE_API_KEY")))
+    async with model_service(tmp_path, upstream) as service, gateway(models=service.address, exposed=exposed) as front:
         for request in requests:
             call = front.channel.unary_unary(method)(
                 request.SerializeToString(), metadata=(("x-genai-exposed", ""), ("x-genai-caller", "operator"))

@@ -210,7 +210,7 @@ async def test_one_change_among_many_models_costs_what_it_changes(stored: Stored
     rows = [stored.models._memory._rows[name] for name in list(stored.models.names)[:100]]
     started = time.thread_time()
     for row in rows:
-        stored.models._memory.withdraw(row.name)
+        stored.models._memory.remove(row.name)
         stored.models._memory.apply(row)
     assert time.thread_time() - started < 100 * 0.0005 * 10
     assert len(list(stored.models.names)) == COUNT

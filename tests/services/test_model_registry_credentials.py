@@ -19,13 +19,7 @@ from services.shared.settings import load_settings
 from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import (
-    chat_request,
-    completion,
-    model_service,
-    registration,
-    streamed_completion,
-)
+from tests.services.model_service import chat_request, completion, model_service, registration, streamed_completion
 from tests.support.errors import failure_of
 
 KEY = "canary-key-0123456789"

@@ -29,10 +29,7 @@ class Register(NamedTuple):
 
     async def run(self, registry: ModelRegistry) -> object:
         request = model(
-            self.name,
-            f"http://127.0.0.1:9/v{self.version}",
-            aliases=self.aliases,
-            validate_only=self.validate_only,
+            self.name, f"http://127.0.0.1:9/v{self.version}", aliases=self.aliases, validate_only=self.validate_only
         )
         response = await registry.register(request)
         codes = {warning.code for warning in response.warnings} - {"CONNECT_FAILED"}

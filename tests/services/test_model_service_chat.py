@@ -215,6 +215,7 @@ async def test_rate_limit_of_the_provider_says_when_to_try_again(
             "http_status": "429",
             "upstream_request_id": "req_1",
             "phase": "pre_stream",
+            "attempts": failure.metadata["attempts"],
         }
 
 

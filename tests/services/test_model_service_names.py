@@ -11,7 +11,7 @@ import pytest
 from proto import models_pb2
 from services.models.catalog.lifecycle import WARNING_DAYS
 from services.shared.logs import open_log
-from tests.built_in_models import BUILT_IN
+from tests.built_in_models import BUILT_IN, CHAT_MODELS
 from tests.scripted_upstream import ScriptedUpstream, answer
 from tests.services.log_file import LogFile
 from tests.services.model_service import ModelService, chat_request, model_service, registration
@@ -35,7 +35,7 @@ async def test_built_in_models_are_listed_with_what_is_known_of_them(shared_serv
     for model in listed:
         assert model.source == models_pb2.MODEL_SOURCE_BUILT_IN
         assert model.configured
-        assert model.capabilities.supports_tools
+        assert model.capabilities.supports_tools or model.name not in CHAT_MODELS
         assert model.name not in NAMES or model.capabilities.context_window >= 100_000
         assert model.capabilities == await shared_service.stub.GetModelCapabilities(
             models_pb2.GetCapabilitiesRequest(model=model.name)
@@ -217,6 +217,26 @@ async def test_id_of_a_vendor_passes_through_without_being_listed(
     assert (response.provider, response.model) == (provider, sent)
     assert shared_upstream.requests[0].json()["model"] == sent
     assert not response.warnings
+
+
+@pytest.mark.parametrize("name", ["text-embedding-3-small", "openai/text-embedding-3-large", "vectors"])
+async def test_model_for_embeddings_is_refused_before_anything_is_sent(
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, name: str
+) -> None:
+    await shared_service.stub.RegisterModel(
+        registration(shared_upstream, "vectors", adapter_type="openai", upstream_model="text-embedding-ada-002")
+    )
+    before = len(shared_upstream.requests)
+    for failure in (
+        await failure_of(shared_service.stub.Chat(chat_request(name))),
+        (await stream_failure(shared_service.stub.ChatStream(chat_request(name))))[1],
+        await failure_of(shared_service.stub.PreviewChat(models_pb2.PreviewChatRequest(request=chat_request(name)))),
+    ):
+        assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert (failure.reason, list(failure.fields)) == ("MODEL_KIND_UNSUPPORTED", ["model"])
+        assert failure.metadata["kind"] == "embedding"
+    assert len(shared_upstream.requests) == before
+    await shared_service.stub.DeregisterModel(models_pb2.DeregisterModelRequest(name="vectors"))
 
 
 @pytest.mark.parametrize(

@@ -106,10 +106,7 @@ async def closed(address: str) -> None:
 async def test_stream_in_flight_finishes_before_a_stop(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     gate = asyncio.Event()
     upstream.play(streamed_completion(piece("a"), gate, piece("b")))
-    async with (
-        called(tmp_path, upstream) as (service, channel),
-        grpc.aio.insecure_channel(service.address) as other,
-    ):
+    async with called(tmp_path, upstream) as (service, channel), grpc.aio.insecure_channel(service.address) as other:
         stream = aiter(models_pb2_grpc.ModelServiceStub(channel).ChatStream(chat_request()))
         assert (await anext(stream)).token == "a"
         watch = health_pb2_grpc.HealthStub(other).Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))

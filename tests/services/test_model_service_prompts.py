@@ -207,10 +207,7 @@ async def test_request_without_a_model_and_a_prompt_without_one_is_refused(servi
 async def test_defaults_that_no_chat_could_use_are_refused_when_they_are_registered(service: ModelService) -> None:
     wrong = models_pb2.PromptDefaults(config=models_pb2.ChatConfig(temperature=3))
     failure = await failure_of(register(service, "Be brief.", defaults=wrong))
-    assert (failure.code, list(failure.fields)) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        ["defaults.config.temperature"],
-    )
+    assert (failure.code, list(failure.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, ["defaults.config.temperature"])
 
 
 # ------------------------------------------------------------------------------- a prompt by version, label, variables
@@ -306,12 +303,7 @@ async def test_prompt_that_cannot_be_used_is_refused_before_anything_is_sent(
             ["system_prompt_name"],
         ),
         ({"prompt": reference("")}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", ["prompt.name"]),
-        (
-            {"prompt": reference(version=-1)},
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "INVALID_REQUEST",
-            ["prompt.version"],
-        ),
+        ({"prompt": reference(version=-1)}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", ["prompt.version"]),
         ({"prompt": reference("nope")}, grpc.StatusCode.NOT_FOUND, "PROMPT_NOT_FOUND", []),
         ({"prompt": reference(version=2)}, grpc.StatusCode.NOT_FOUND, "PROMPT_NOT_FOUND", []),
         ({"prompt": reference(label="production")}, grpc.StatusCode.NOT_FOUND, "PROMPT_LABEL_NOT_FOUND", []),

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHAT_FEATURES: dict[str, dict[str, Any]] = {
     "request_id": {"request_id": "r"},
-    "fallback_models": {"fallback_models": ["gpt-4o-mini"]},
 }
 
 
@@ -53,9 +52,9 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "end_user_id": {"end_user_id": "u"},
     "prompt_cache_key": {"prompt_cache_key": "k"},
 }
-WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session"}
+WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session", "fallback_models"}
 """Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat; what
-was said before, tested in test_chat_in_session."""
+was said before, tested in test_chat_in_session; who answers, tested in test_attempts."""
 
 
 async def test_every_field_of_a_chat_request_has_an_effect_or_is_refused() -> None:

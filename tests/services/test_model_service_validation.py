@@ -105,10 +105,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         message("tool", Part(tool_result=Result(tool_call_id="c", content=[Part(tool_result=Result())]))),
         "messages[0].parts[0].tool_result.content[0]",
     ),
-    "tool call without an id": (
-        message("assistant", tool_calls=[Call(name="n")]),
-        "messages[0].tool_calls[0].id",
-    ),
+    "tool call without an id": (message("assistant", tool_calls=[Call(name="n")]), "messages[0].tool_calls[0].id"),
     "tool call without a name": (
         message("assistant", Part(tool_call=Call(id="c"))),
         "messages[0].parts[0].tool_call.name",
@@ -197,10 +194,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "schema that is somewhat deep": (tool(parameters_json=SOMEWHAT_DEEP), "tools[0].parameters_json"),
     "choice of no tool": ({"tool_choice": Choice(tool_name="weather")}, "tool_choice.tool_name"),
     "choice of another tool": (tool() | {"tool_choice": Choice(tool_name="clock")}, "tool_choice.tool_name"),
-    "a tool required of none": (
-        {"tool_choice": Choice(mode=models_pb2.TOOL_CHOICE_MODE_REQUIRED)},
-        "tool_choice.mode",
-    ),
+    "a tool required of none": ({"tool_choice": Choice(mode=models_pb2.TOOL_CHOICE_MODE_REQUIRED)}, "tool_choice.mode"),
     "unknown choice": ({"tool_choice": Choice(mode=99)}, "tool_choice.mode"),
     "unknown policy": ({"parameter_policy": 99}, "parameter_policy"),
     "negative policy": ({"parameter_policy": -1}, "parameter_policy"),
@@ -239,13 +233,7 @@ async def test_all_that_is_wrong_is_told_at_once(service: ModelService) -> None:
         model="", messages=[Message(role="robot")], config=Config(top_p=2, max_tokens=0), tools=[Tool()]
     )
     failure = await refusal_of(service, request.SerializeToString())
-    assert list(failure.fields) == [
-        "model",
-        "messages[0].role",
-        "config.max_tokens",
-        "config.top_p",
-        "tools[0].name",
-    ]
+    assert list(failure.fields) == ["model", "messages[0].role", "config.max_tokens", "config.top_p", "tools[0].name"]
     assert failure.message == "model: is required (and 4 more)"
 
 

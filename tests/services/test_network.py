@@ -17,13 +17,7 @@ from services.shared.logs import open_log
 from tests.scripted_proxy import ScriptedProxy
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import (
-    STRANGER,
-    answered,
-    chat_request,
-    model_service,
-    registration,
-)
+from tests.services.model_service import STRANGER, answered, chat_request, model_service, registration
 from tests.support.certificates import Authority
 from tests.support.errors import failure_of, stream_failure
 

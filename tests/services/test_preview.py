@@ -54,9 +54,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "sampling that some do not take": {"config": models_pb2.ChatConfig(temperature=1.5, seed=7, top_k=3)},
     "a long answer": {"config": models_pb2.ChatConfig(max_tokens=30_000)},
     "tools": {"tools": [TOOL], "tool_choice": models_pb2.ToolChoice(tool_name="weather")},
-    "a schema": {
-        "response_format": models_pb2.ResponseFormat(type="json_schema", schema_json=SCHEMA, strict=True),
-    },
+    "a schema": {"response_format": models_pb2.ResponseFormat(type="json_schema", schema_json=SCHEMA, strict=True)},
     "an image": {
         "messages": [
             models_pb2.ChatMessage(

@@ -47,7 +47,7 @@ async def served(
     behaviour: Behaviour, log_file: LogFile | None = None, deadlines: DefaultDeadlines = DEFAULT_DEADLINES
 ) -> AsyncIterator[str]:
     log = open_log("test", file=log_file) if log_file else LOG
-    handler = service_handler(Servicer(behaviour), SERVICE, log, deadlines, generating=["Chat", "ChatStream"])
+    handler = service_handler(Servicer(behaviour), SERVICE, log, deadlines)
     server = Server([handler], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with running(server):

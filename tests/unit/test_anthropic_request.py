@@ -11,17 +11,7 @@ from proto import models_pb2
 from proto.models_pb2 import ChatConfig, ChatMessage, ContentPart, ToolCall
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
-from tests.unit.anthropic_bodies import (
-    CLAUDE,
-    HELLO,
-    STRICT,
-    body_of,
-    encode,
-    model,
-    sent,
-    text,
-    told,
-)
+from tests.unit.anthropic_bodies import CLAUDE, HELLO, STRICT, body_of, encode, model, sent, text, told
 
 
 def turns(*messages: ChatMessage) -> Any:

@@ -70,10 +70,7 @@ def test_whole_response() -> None:
 @for_each(
     ("block", "part"),
     [
-        (
-            {"type": "thinking", "thinking": "", "signature": "c2ln"},
-            ContentPart(reasoning=Reasoning(redacted=True)),
-        ),
+        ({"type": "thinking", "thinking": "", "signature": "c2ln"}, ContentPart(reasoning=Reasoning(redacted=True))),
         ({"type": "redacted_thinking", "data": "b3Bh"}, ContentPart(reasoning=Reasoning(redacted=True))),
         ({"type": "a_new_block", "deep": [{"n": 12345678901234567890123}]}, ContentPart()),
         (
@@ -244,10 +241,7 @@ def test_finish_reasons(raw: object, finish: str) -> None:
 @for_each(
     ("told", "usage"),
     [
-        (
-            {"input_tokens": 10, "output_tokens": 5},
-            TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15),
-        ),
+        ({"input_tokens": 10, "output_tokens": 5}, TokenUsage(prompt_tokens=10, completion_tokens=5, total_tokens=15)),
         (
             {
                 "input_tokens": 10,
@@ -280,11 +274,7 @@ def test_finish_reasons(raw: object, finish: str) -> None:
                 "cache_creation": {"ephemeral_5m_input_tokens": 15, "ephemeral_1h_input_tokens": 5, "new": "x"},
             },
             TokenUsage(
-                prompt_tokens=21,
-                completion_tokens=1,
-                total_tokens=22,
-                cache_write_tokens=20,
-                long_cache_write_tokens=5,
+                prompt_tokens=21, completion_tokens=1, total_tokens=22, cache_write_tokens=20, long_cache_write_tokens=5
             ),
         ),
         (

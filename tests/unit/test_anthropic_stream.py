@@ -178,11 +178,7 @@ def test_citations_stay_with_their_text() -> None:
     )
     (part,) = response.message.parts
     assert (part.text, part.citations_json) == ("Found.", '[{"n": 1},{"n": 2}]')
-    assert json.loads(part.provider_state.data) == {
-        "type": "text",
-        "text": "Found.",
-        "citations": [{"n": 1}, {"n": 2}],
-    }
+    assert json.loads(part.provider_state.data) == {"type": "text", "text": "Found.", "citations": [{"n": 1}, {"n": 2}]}
 
 
 def test_citations_byte_for_byte() -> None:

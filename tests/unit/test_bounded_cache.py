@@ -134,12 +134,7 @@ def test_cache_is_thread_safe() -> None:
 
 @for_each(
     "cache",
-    [
-        request_head.request_head,
-        request_head._encode_headers,
-        json_text._cached_object_problem,
-        fitting._cached_fit,
-    ],
+    [request_head.request_head, request_head._encode_headers, json_text._cached_object_problem, fitting._cached_fit],
 )
 def test_texts_of_callers_and_keys_are_in_bounded_caches(cache: object) -> None:
     assert isinstance(cache, BoundedCache)

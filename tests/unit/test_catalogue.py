@@ -14,7 +14,7 @@ from services.models.catalog.families import COMPATIBLE_FACTS, LOGPROBS, PENALTI
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendor_models import VendorModels
 from services.models.catalog.vendors import VENDORS, anthropic, openai
-from tests.built_in_models import BUILT_IN
+from tests.built_in_models import BUILT_IN, CHAT_MODELS
 from tests.rows import for_each
 
 DAY = datetime.timedelta(days=1)
@@ -54,14 +54,14 @@ def test_id_of_a_built_in_model_is_plainly_its_vendors(model: VendorModel) -> No
         assert model.vendor.id_pattern.fullmatch(model_id)
 
 
-def test_built_in_models_are_those_that_the_vendors_sdks_name() -> None:
+def test_built_in_models_that_chat_are_those_that_the_vendors_sdks_name() -> None:
     from anthropic.types import Model
     from openai.types.shared import ChatModel
 
     openai_ids = set(typing.get_args(ChatModel))
     anthropic_ids = set(typing.get_args(typing.get_args(Model)[0]))
     replaced = {"claude-3-5-sonnet", "claude-3-5-haiku"}
-    assert set(BUILT_IN) - replaced <= openai_ids | anthropic_ids
+    assert set(CHAT_MODELS) - replaced <= openai_ids | anthropic_ids
 
 
 def test_shutdown_days_are_those_of_openais_sdk() -> None:

@@ -11,15 +11,15 @@ from collections.abc import Callable
 import pytest
 
 from services.models.transport.decompression import (
-    ALLOWANCE_BYTES,
-    MAX_GROWTH,
+    MAX_OUTPUT_RATIO,
     PIECE_BYTES,
+    UNCHECKED_BYTES,
     DecompressionError,
     Decompressor,
 )
 from tests.rows import for_each
 
-EMPTY_BLOCKS = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\0\0\0\xff\xff" * (2 * ALLOWANCE_BYTES // 5)
+EMPTY_BLOCKS = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\0\0\0\xff\xff" * (2 * UNCHECKED_BYTES // 5)
 
 READ_BYTES = 64 * 1024
 """As much as comes from a socket at once."""
@@ -60,7 +60,7 @@ def bare(data: bytes) -> bytes:
 @for_each("size", [1, 7, 65_536])
 @for_each("pack", [gzip.compress, zlib.compress, bare], ids=["gzip", "zlib", "bare"])
 def test_what_is_called_deflate_may_be_any_of_three(pack: Callable[[bytes], bytes], size: int) -> None:
-    unpacker, found = Decompressor(may_be_bare=True), b""
+    unpacker, found = Decompressor(may_be_raw=True), b""
     packed = pack(b"a" * 1000)
     for start in range(0, len(packed), size):
         unpacker.feed(packed[start : start + size])
@@ -96,10 +96,11 @@ def test_what_was_flushed_is_there_at_once() -> None:
     [
         pytest.param(gzip.compress(b"a" * 100)[:-1], id="cut"),
         pytest.param(gzip.compress(b"a") + b"rest", id="rest"),
+        pytest.param(gzip.compress(b"a") + zlib.compress(b"a"), id="another format"),
         pytest.param(gzip.compress(b"a") + gzip.compress(b"a" * 100)[:-1], id="second member cut"),
         pytest.param(zlib.compress(b"a" * 100)[2:-4], id="neither gzip nor zlib"),
         pytest.param(b"", id="nothing"),
-        pytest.param(gzip.compress(bytes(4 * ALLOWANCE_BYTES)), id="much out of little"),
+        pytest.param(gzip.compress(bytes(4 * UNCHECKED_BYTES)), id="much out of little"),
         pytest.param(EMPTY_BLOCKS, id="nothing out of much"),
     ],
 )
@@ -109,10 +110,10 @@ def test_what_cannot_be_unpacked_in_proportion(packed: bytes, size: int) -> None
 
 
 def test_no_more_is_unpacked_than_the_bound() -> None:
-    packed = gzip.compress(bytes(50 * ALLOWANCE_BYTES))
+    packed = gzip.compress(bytes(50 * UNCHECKED_BYTES))
     unpacker = Decompressor()
     unpacker.feed(packed)
-    for _ in range((ALLOWANCE_BYTES + MAX_GROWTH * len(packed)) // PIECE_BYTES):
+    for _ in range((UNCHECKED_BYTES + MAX_OUTPUT_RATIO * len(packed)) // PIECE_BYTES):
         assert len(unpacker.take()) == PIECE_BYTES
     with pytest.raises(DecompressionError):
         unpacker.take()
@@ -121,7 +122,7 @@ def test_no_more_is_unpacked_than_the_bound() -> None:
 def test_small_events_that_are_packed_each_for_itself_pass() -> None:
     packer, event = zlib.compressobj(wbits=31), b": ping\n\n"
     first, each = (packer.compress(event) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
-    count = 2 * ALLOWANCE_BYTES // len(each)
+    count = 2 * UNCHECKED_BYTES // len(each)
     unpacker = Decompressor()
     packed, size = first + each * count, 0
     for start in range(0, len(packed), READ_BYTES):

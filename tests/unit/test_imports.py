@@ -28,13 +28,14 @@ ALLOWED = {
 # The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
-    | {"access", "transport"},
+    | {"access", "attempts", "transport"},
     "servicer": {"chat", "routing", "custom_models", "prompts"},
-    "chat": {"routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
+    "chat": {"attempts", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
+    "attempts": {"providers"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
-    "settings": {"catalog", "transport"},
+    "settings": {"attempts", "catalog", "transport"},
     "catalog": {"providers", "transport"},
     "sessions": {"providers", "validation"},
     "prompts": {"storage", "validation"},

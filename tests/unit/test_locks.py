@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -41,11 +39,6 @@ def needed(requirements: list[Requirement]) -> set[str]:
             if not found.marker or any(found.marker.evaluate({"extra": extra}) for extra in ("", *one.extras))
         ]
     return {name for name, _ in seen}
-
-
-def test_check_passes_as_lint_runs_it() -> None:
-    """As a script of its own, from another folder."""
-    subprocess.run([sys.executable, str(ROOT / "requirements" / "lock.py"), "--check"], cwd=ROOT / "tests", check=True)
 
 
 @for_each("group", GROUPS)

@@ -7,7 +7,6 @@ from typing import Any
 
 from proto.models_pb2 import ChatMessage, ContentPart, Media
 from services.models.providers.base import Encoded, Target
-from services.models.providers.openai.chat_completions.media import AUDIO_FORMATS
 from tests.rows import for_each
 from tests.unit.openai_bodies import (
     COMPATIBLE,
@@ -52,15 +51,37 @@ def test_documents_are_not_fetched() -> None:
     assert problems_of(GPT_4O, url="https://example.com/terms.pdf") == ["messages[0].parts[1].media.url"]
 
 
+@for_each(
+    ("mime_type", "name"),
+    [
+        (PDF, "document.pdf"),
+        ("application/json", "document.json"),
+        ("text/csv", "document.csv"),
+        ("text/html", "document.html"),
+        ("text/markdown", "document.md"),
+        ("Text/Plain", "document.txt"),
+        ("application/msword", "document"),
+    ],
+)
+def test_a_document_without_a_name_is_named_by_its_type(mime_type: str, name: str) -> None:
+    assert part_of(ANY_OPENAI, data=b"%PDF", mime_type=mime_type)["file"]["filename"] == name
+
+
 def test_vllm_takes_no_documents() -> None:
     for fields in ({"data": b"%PDF", "mime_type": PDF}, {"file_id": "file-1"}, {"url": "https://example.com/a.pdf"}):
         assert problems_of(ON_VLLM, **fields) == ["messages[0].parts[1].media"]
 
 
 @for_each("target", [ANY_OPENAI, ON_VLLM, COMPATIBLE], ids=NAMES)
-@for_each("mime_type", [*AUDIO_FORMATS, "Audio/WAV"])
-def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str) -> None:
-    sound = {"data": "UklGRg==", "format": AUDIO_FORMATS[mime_type.lower()]}
+@for_each(
+    ("mime_type", "audio_format"),
+    [
+        *((f"audio/{name}", "wav") for name in ("wav", "wave", "x-wav", "vnd.wave", "WAV")),
+        *((f"audio/{name}", "mp3") for name in ("mpeg", "mp3")),
+    ],
+)
+def test_wav_and_mp3_are_input_audio(target: Target, mime_type: str, audio_format: str) -> None:
+    sound = {"data": "UklGRg==", "format": audio_format}
     assert part_of(target, data=b"RIFF", mime_type=mime_type) == {"type": "input_audio", "input_audio": sound}
 
 

@@ -50,6 +50,8 @@ def test_done_alone_is_an_end_too() -> None:
 
 
 CITED = [{"type": "url_citation", "url_citation": {"url": f"https://{name}.example"}} for name in "abc"]
+CITED_MESSAGE = {"message": {"content": "Hi.", "annotations": CITED}, "finish_reason": "stop"}
+CITED_ONCE_MORE = Event("", json.dumps({"choices": [CITED_MESSAGE]}).encode())
 
 
 @for_each(
@@ -60,8 +62,13 @@ CITED = [{"type": "url_citation", "url_citation": {"url": f"https://{name}.examp
         (chunk({"annotations": CITED[:2]}, "stop"), chunk({"annotations": CITED[2:]})),
         (chunk({}, "stop"), chunk({"annotations": CITED}), DONE),
         (chunk({"annotations": CITED}), DONE),
+        (CITED_ONCE_MORE, DONE),
+        (chunk({"annotations": CITED}), CITED_ONCE_MORE, DONE),
     ],
-    ids=["at the end", "one by one", "with the finish reason and after it", "after it", "without it"],
+    ids=[
+        *("at the end", "one by one", "with the finish reason and after it", "after it", "without it"),
+        *("in the whole message", "once more in the whole message"),
+    ],
 )
 def test_annotations_are_citations_however_they_come(events: tuple[Event, ...]) -> None:
     decoder = fed(chunk({"content": "Hi."}), *events)
@@ -245,7 +252,15 @@ def test_what_follows_done_is_not_read() -> None:
 def test_what_says_nothing_behind_a_finish_reason_leaves_the_answer_whole(delta: dict[str, Any]) -> None:
     decoder = fed(chunk({"content": "Hi"}), chunk({}, "stop"), chunk(delta))
     assert (decoder.finished, decoder.awaits_usage) == (True, True)
-    assert not fed(chunk({"content": "Hi"}), chunk({}, "stop"), chunk({"content": "!"})).finished
+
+
+@for_each("delta", [{"content": "!"}, {"refusal": "No."}, {"reasoning": "Hm"}, {"audio": {"transcript": "!"}}])
+def test_what_says_something_behind_a_finish_reason_goes_on_with_the_answer(delta: dict[str, Any]) -> None:
+    decoder = fed(chunk({"content": "Hi"}), chunk({}, "stop"), chunk(delta))
+    assert not decoder.finished
+    decoder.feed([chunk({}, "stop")])
+    # More may follow the second one, too.
+    assert (decoder.finished, decoder.awaits_usage) == (True, False)
 
 
 def test_texts_in_a_list_of_content_are_text() -> None:

@@ -25,13 +25,13 @@ from proto import models_pb2
 from services.models.catalog import price_table, prices
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendors import anthropic, openai
-from tests.built_in_models import BUILT_IN
+from tests.built_in_models import CHAT_MODELS
 from tests.rows import for_each
 
 TODAY = datetime.date(2026, 11, 22)
 WITHOUT_A_PRICE = {"claude-mythos-5", "claude-mythos-5-1", "gpt-6.2-astra", "gpt-6.2-sol"}
 
-every_built_in = for_each("model", BUILT_IN.values(), ids=BUILT_IN)
+every_chat_model = for_each("model", CHAT_MODELS.values(), ids=CHAT_MODELS)
 
 
 def usage(prompt: int, completion: int, cached: int | None = None, written: int | None = None) -> models_pb2.TokenUsage:
@@ -45,7 +45,7 @@ def test_table_is_what_the_pinned_library_says() -> None:
     assert price_table.PATH.read_text(encoding="utf-8") == price_table.write_table()
 
 
-@every_built_in
+@every_chat_model
 def test_cost_is_what_the_library_makes_of_the_same_usage(model: VendorModel) -> None:
     period = prices.period_on(model.vendor, model.upstream, TODAY)
     if model.name in WITHOUT_A_PRICE:

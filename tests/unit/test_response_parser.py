@@ -28,15 +28,15 @@ def parse(data: bytes, cuts: list[int]) -> tuple[ResponseParser, bytes, bool]:
         if start < end and parser.feed(memoryview(data)[start:end]):
             body += parser.take()
     parser.end()
-    return parser, body, parser.may_go_on
+    return parser, body, parser.is_reusable
 
 
 @given(name=st.sampled_from(sorted(RESPONSES)), cuts=st.lists(st.integers(0, 120), max_size=8))
 def test_response_is_the_same_however_it_is_cut(name: str, cuts: list[int]) -> None:
     data = RESPONSES[name]
-    parser, body, may_go_on = parse(data, [cut for cut in cuts if cut < len(data)])
+    parser, body, is_reusable = parse(data, [cut for cut in cuts if cut < len(data)])
     assert (parser.phase, parser.status, body) == (Phase.COMPLETE, 200, b"hello")
-    assert may_go_on is (name != "until it closes")
+    assert is_reusable is (name != "until it closes")
     if name == "length":
         assert parser.fields[b"x"] == b"1, 2"
 
@@ -52,7 +52,7 @@ def test_bytes_of_any_kind_end_in_an_answer_or_in_an_error_of_the_protocol(data:
 
 
 @for_each(
-    ("data", "may_go_on"),
+    ("data", "is_reusable"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", False),
@@ -61,8 +61,8 @@ def test_bytes_of_any_kind_end_in_an_answer_or_in_an_error_of_the_protocol(data:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", False),
     ],
 )
-def test_another_response_may_follow_one_that_is_framed_beyond_doubt(data: bytes, may_go_on: bool) -> None:
-    assert parse(data, [])[2] is may_go_on
+def test_another_response_may_follow_one_that_is_framed_beyond_doubt(data: bytes, is_reusable: bool) -> None:
+    assert parse(data, [])[2] is is_reusable
 
 
 def test_progress_is_a_head_some_of_a_body_or_its_end() -> None:

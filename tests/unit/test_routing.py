@@ -153,7 +153,8 @@ async def test_names_lead_to_their_vendor(models: ModelRegistry, name: str, prov
 async def test_retired_model_is_served_by_its_replacement_and_the_caller_is_told(models: ModelRegistry) -> None:
     target = router(models).resolve("claude-3-5-sonnet")
     assert target.model == "claude-sonnet-4-6"
-    assert target.facts == dataclasses.replace(anthropic.VENDOR.facts("claude-sonnet-4-6"), max_output_tokens=64_000)
+    known = anthropic.VENDOR.facts("claude-sonnet-4-6")
+    assert target.facts == dataclasses.replace(known, kind="chat", max_output_tokens=64_000)
     assert [warning.code for warning in target.warnings] == ["MODEL_RETIRED"]
     assert router(models, AFTER).resolve("gpt-4o").model == "gpt-6-luna"
 

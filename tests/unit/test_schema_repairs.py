@@ -29,10 +29,7 @@ MENDED: dict[str, tuple[Any, Any]] = {
         {"type": "object", "additionalProperties": {"type": "array", "items": {}}},
     ),
     "any": (of({"type": "any", "description": "x"}), of({"description": "x"})),
-    "the words of Google": (
-        {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}},
-        of({"type": "string"}),
-    ),
+    "the words of Google": ({"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}, of({"type": "string"})),
     "the words of Python": (of({"type": ["int", "None"]}), of({"type": ["integer", "null"]})),
     "required of the property itself": (
         of({"type": "string", "required": True}),

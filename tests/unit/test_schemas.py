@@ -37,12 +37,7 @@ def changes(schema: Any, rules: SchemaRules) -> str:
 
 
 def closed(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def of(schema: Any) -> dict[str, Any]:
@@ -155,7 +150,7 @@ def test_what_is_of_no_use_to_a_model_is_not_described(rules: SchemaRules) -> No
 def test_alternatives_are_any_of(rules: SchemaRules) -> None:
     one = {"oneOf": [{"type": "string", "maxLength": 1}, {"type": "null"}], "discriminator": {"propertyName": "x"}}
     assert fitted(of(one), rules) == of(
-        {"anyOf": [{"type": "string", "description": "[maxLength: 1]"}, {"type": "null"}]},
+        {"anyOf": [{"type": "string", "description": "[maxLength: 1]"}, {"type": "null"}]}
     )
     assert "$.properties.a with anyOf for oneOf; $.properties.a without discriminator" in changes(of(one), rules)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from proto import models_pb2
-from services.models.providers.base import Conversation
+from services.models.providers.base import Conversation, Dialect
 from services.models.providers.chat import chat, chat_stream
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
 from services.models.transport.client import HttpClient, HttpTimeouts
@@ -24,7 +24,7 @@ from tests.scripted_upstream import (
     event_stream,
 )
 from tests.wire.adapter import CANARY, Adapter
-from tests.wire.dialects import Sample, encode
+from tests.wire.dialects import Sample, Speech, encode
 from tests.wire.speeches import all_adapters
 from tests.wire.speeches.chat_completions import OpenAISpeech
 from tests.wire.speeches.messages import AnthropicSpeech
@@ -133,6 +133,11 @@ def talk(**fields: Any) -> Conversation:
 def serve(whole: Script, stream: Script) -> Callable[[Received], Script]:
     """Plays what was asked for."""
     return lambda received: stream if asks_for_stream(received) else whole
+
+
+def speech_of(dialect: Dialect) -> Speech:
+    """A speech of the dialect."""
+    return next(adapter.speech for adapter in ADAPTERS if adapter.target("http://localhost").dialect is dialect)
 
 
 def asks_for_stream(request: Received) -> bool:

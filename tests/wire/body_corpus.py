@@ -23,6 +23,9 @@ FOLDER = Path(__file__).parent / "bodies"
 MODEL = "<model>"
 """In a stored body: the id of the column's model, which tests/wire/bodies/README.md has."""
 
+LINE_CHARACTERS = 120
+"""The length of a line in a file, where it can be kept to."""
+
 MODEL_GROUPS = frozenset({"Reasoning", "Form of the answer", "Parameters"})
 """Where one provider's models differ from each other."""
 
@@ -99,7 +102,7 @@ def texts() -> dict[Path, str]:
         file = FOLDER / f"{place(case.feature)}.json"
         shared.setdefault(file, {}).setdefault(_without_model(case), []).append(case.column.name)
     return {
-        file: pretty({", ".join(names): json.loads(body) for body, names in bodies.items()})
+        file: pretty({", ".join(names): json.loads(body) for body, names in bodies.items()}) + "\n"
         for file, bodies in shared.items()
     }
 
@@ -109,8 +112,18 @@ def files() -> set[Path]:
     return set(FOLDER.rglob("*.json"))
 
 
-def pretty(body: Any) -> str:
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+def pretty(value: Any, indent: int = 0, before: int = 0) -> str:
+    """JSON in which a value stands in one line where it fits, behind so many spaces and characters of its name."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or indent + before + len(line) < LINE_CHARACTERS:
+        return line
+    is_object = isinstance(value, dict)
+    names = [f"{json.dumps(name, ensure_ascii=False)}: " for name in value] if is_object else [""] * len(value)
+    members = zip(names, value.values() if is_object else value, strict=True)
+    inner = indent + 2
+    lines = [" " * inner + name + pretty(member, inner, len(name)) for name, member in members]
+    opening, closing = "{}" if is_object else "[]"
+    return "\n".join([opening, ",\n".join(lines), " " * indent + closing])
 
 
 def _without_model(case: Case) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -107,6 +107,11 @@ class Speech(ABC):
     @abstractmethod
     def path(self, model: str, *, stream: bool) -> str:
         """The path below the base URL at which a model is asked for a whole answer, or for a stream."""
+
+    stream_members: Mapping[str, Any] = {"stream": True}
+    """The members of a body that ask for a stream."""
+    sdk_type: str = ""
+    """The type of its bodies in the vendor's SDK, as `vendor_types.request_type` names it; empty if there is none."""
 
     def asks_for_stream(self, request: Received) -> bool:
         """Whether a request asks for a stream."""

@@ -77,10 +77,7 @@ ODD_CALL_DELTAS: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         ["a", MADE],
     ),
     "with one id for all, without index": (
-        [
-            {"id": "a", "function": function("find", '{"a": 1}')},
-            {"id": "a", "function": function("keep", '{"b": 2}')},
-        ],
+        [{"id": "a", "function": function("find", '{"a": 1}')}, {"id": "a", "function": function("keep", '{"b": 2}')}],
         ["a", MADE],
     ),
     "with id and name on every piece": (

@@ -49,10 +49,7 @@ REFUSALS: dict[str, Refusal] = {
         "CONTEXT_LENGTH_EXCEEDED",
     ),
     "400 for the content": Refusal(
-        400,
-        worded("invalid_request_error", "content_policy_violation"),
-        errors.InvalidRequest,
-        "CONTENT_REJECTED",
+        400, worded("invalid_request_error", "content_policy_violation"), errors.InvalidRequest, "CONTENT_REJECTED"
     ),
     "400 for the spend limit": Refusal(
         400,
@@ -74,10 +71,7 @@ REFUSALS: dict[str, Refusal] = {
     "403": Refusal(403, worded("permission_error"), errors.PreconditionFailed, "UPSTREAM_AUTH"),
     "404": Refusal(404, worded("not_found_error"), errors.PreconditionFailed, "UPSTREAM_MODEL_NOT_FOUND"),
     "404 of OpenAI": Refusal(
-        404,
-        worded("invalid_request_error", "model_not_found"),
-        errors.PreconditionFailed,
-        "UPSTREAM_MODEL_NOT_FOUND",
+        404, worded("invalid_request_error", "model_not_found"), errors.PreconditionFailed, "UPSTREAM_MODEL_NOT_FOUND"
     ),
     "408": Refusal(408, b"", errors.Unavailable, "UPSTREAM_TIMEOUT"),
     "409": Refusal(409, b"{}", errors.Conflict, "UPSTREAM_CONFLICT"),
@@ -96,10 +90,7 @@ REFUSALS: dict[str, Refusal] = {
         429, worded("tokens", "rate_limit_exceeded"), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"
     ),
     "429 quota": Refusal(
-        429,
-        worded("insufficient_quota", "insufficient_quota"),
-        errors.LimitExceeded,
-        "UPSTREAM_QUOTA_EXHAUSTED",
+        429, worded("insufficient_quota", "insufficient_quota"), errors.LimitExceeded, "UPSTREAM_QUOTA_EXHAUSTED"
     ),
     "429 integer code": Refusal(429, worded("TooManyRequests", 429), errors.LimitExceeded, "UPSTREAM_RATE_LIMITED"),
     "500": Refusal(500, worded("api_error"), errors.Unavailable, "UPSTREAM_SERVER_ERROR"),

@@ -60,18 +60,7 @@ from tests.wire.adapters import (
     serve,
     talk,
 )
-from tests.wire.dialects import (
-    ANSWER_ID,
-    HELLO,
-    MODEL,
-    USAGE,
-    Call,
-    Sample,
-    Speech,
-    Usage,
-    encode,
-    exactly,
-)
+from tests.wire.dialects import ANSWER_ID, HELLO, MODEL, USAGE, Call, Sample, Speech, Usage, encode, exactly
 from tests.wire.odd_tool_calls import MADE, ODD_CALL_DELTAS, TWO_CALLS, function
 from tests.wire.refusals import HTML, REFUSALS, worded
 from tests.wire.speeches.chat_completions import OpenAISpeech

@@ -192,8 +192,7 @@ async def test_why_an_answer_was_refused(subject: Subject) -> None:
     details = {"type": "refusal", "category": "bio", "explanation": "This is dangerous."}
     block = {"type": "text", "text": "I can"}
     response = await subject.answered_with(
-        message(block, reason="refusal", stop_details=details),
-        streamed(block, reason="refusal", stop_details=details),
+        message(block, reason="refusal", stop_details=details), streamed(block, reason="refusal", stop_details=details)
     )
     assert (response.text, response.finish_reason) == ("I can", "refusal")
     assert response.message.parts[1] == ContentPart(refusal="This is dangerous.")

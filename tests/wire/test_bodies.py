@@ -9,6 +9,7 @@ from typing import Any
 
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolResult
 from tests.rows import for_each, row
+from tests.wire.adapters import speech_of
 from tests.wire.body_corpus import FOLDER, Case, cases, columns, files, texts
 from tests.wire.vendor_types import OF_THE_OLDER_VERSION, validated
 
@@ -54,9 +55,6 @@ OF_NO_TYPE = {
     "openai_responses/messages/a_refusal_in_the_history",
 }
 
-STREAMS = {"openai_responses": {"stream": True}, "anthropic": {"stream": True}}
-STREAM_WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
-
 every_column = for_each("column", [column.name for column in columns()])
 
 
@@ -94,7 +92,7 @@ def test_every_column_names_its_source() -> None:
 def test_stream_is_asked_for_with_the_same_body(column: str) -> None:
     for case in cases_of(column):
         body = case.body()
-        streamed = {} if is_refused(body) else STREAMS.get(vendor_of(case), STREAM_WITH_USAGE)
+        streamed = {} if is_refused(body) else speech_of(case.column.target.dialect).stream_members
         assert case.body(stream=True) == body | streamed, case.name
 
 
@@ -144,17 +142,18 @@ def test_body_is_of_the_vendors_type(column: str) -> None:
     """Also that nothing is in it which the type does not know: validation drops such members."""
     for case in cases_of(column):
         body, vendor = case.body(), vendor_of(case)
-        if is_refused(body):
+        sdk_type = speech_of(case.column.target.dialect).sdk_type
+        if is_refused(body) or not sdk_type:
             continue
         ours = without_the_servers_own(body, vendor)
         with row(case.name):
-            assert (known_of(vendor, ours) == ours) == (case.name not in OF_NO_TYPE)
+            assert (known_of(sdk_type, ours) == ours) == (case.name not in OF_NO_TYPE)
 
 
-def known_of(vendor: str, body: dict[str, Any]) -> Any:
+def known_of(sdk_type: str, body: dict[str, Any]) -> Any:
     """What the type knows of a body; None where the body is not of the type at all."""
     try:
-        return validated(vendor if vendor in ("anthropic", "openai_responses") else "openai", body)
+        return validated(sdk_type, body)
     except ValueError:
         return None
 

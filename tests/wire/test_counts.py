@@ -162,6 +162,15 @@ async def test_counts_are_found_where_servers_put_them(subject: Subject, place: 
 
 
 @one_openai_like
+async def test_counts_are_found_in_a_piece_of_the_message(subject: Subject) -> None:
+    piece = event({"choices": [{"index": 0, "delta": {"content": "Hi", "usage": USAGE}}]})
+    end = [subject.speech.delta({}, "stop"), event("[DONE]")]
+    body = subject.speech.body(Sample(text=["Hi"])) | {"usage": USAGE}
+    response = await subject.answered_with(encode(body), [*subject.speech.opening(), piece, *end])
+    assert response.usage == counted(100, 3, cached_prompt_tokens=64)
+
+
+@one_openai_like
 async def test_zeros_count_nothing(subject: Subject) -> None:
     zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     body = subject.speech.body(Sample(text=["Hi"])) | {"usage": zeros}

@@ -39,6 +39,14 @@ MESSAGES: dict[str, tuple[str, list[str]]] = {
             '{"tool_calls":[{"index":0,"extra_content":%s,"function":{"arguments":"{}"}}]}' % SIGNED,
         ],
     ),
+    "a signature on a call whose arguments have begun": (
+        '{"content":null,"tool_calls":[{"id":"c1","type":"function","extra_content":%s,'
+        '"function":{"name":"weather","arguments":"{}"}}]}' % SIGNED,
+        [
+            '{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"weather","arguments":"{"}}]}',
+            '{"tool_calls":[{"index":0,"extra_content":%s,"function":{"arguments":"}"}}]}' % SIGNED,
+        ],
+    ),
     "a signature on one of two calls": (
         '{"content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"a","arguments":"{}"},'
         '"extra_content":%s},{"id":"c2","type":"function","function":{"name":"b","arguments":"{}"}}]}' % SIGNED,

@@ -212,10 +212,7 @@ async def test_servers_that_need_no_proxy_are_asked_directly(
 async def test_refusal_of_a_tunnel_is_the_proxys(status: int, kind: type[errors.PlatformError], verb: str) -> None:
     body = "secret" if status >= 400 else ""
     refusal = f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-    async with (
-        ScriptedProxy(answers=[[refusal]]) as proxy,
-        behind(f"http://user:secret@{proxy.address}") as client,
-    ):
+    async with ScriptedProxy(answers=[[refusal]]) as proxy, behind(f"http://user:secret@{proxy.address}") as client:
         calls: dict[str, Callable[[str], Any]] = {
             "post": lambda url: client.post(url, HEADERS, BODY),
             "stream": lambda url: client.stream(url, HEADERS, BODY).__aenter__(),
@@ -447,10 +444,7 @@ async def test_name_that_the_operator_answers_for_is_left_to_the_proxy(
     secure: ScriptedUpstream, authority: Authority, policy: EndpointPolicy
 ) -> None:
     """It need not resolve here: in many networks only the proxy knows the world's names."""
-    async with (
-        ScriptedProxy({HOST: secure.port}) as proxy,
-        behind(proxy, authority.path, endpoints=policy) as client,
-    ):
+    async with ScriptedProxy({HOST: secure.port}) as proxy, behind(proxy, authority.path, endpoints=policy) as client:
         assert await post(client, f"https://{HOST}/") == b"ok"
     assert proxy.asked == [("CONNECT", f"{HOST}:443")]
 

@@ -30,12 +30,7 @@ COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
 def closed(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 # What cannot be enforced: the schema, and whether Anthropic can although OpenAI cannot.
@@ -51,10 +46,7 @@ LIMITS: dict[str, tuple[Any, bool]] = {
         False,
     ),
     "a map in a list": (closed(counts={"type": "array", "items": COUNTS}), False),
-    "a map in a definition": (
-        {**closed(counts={"$ref": "#/$defs/counts"}), "$defs": {"counts": COUNTS}},
-        False,
-    ),
+    "a map in a definition": ({**closed(counts={"$ref": "#/$defs/counts"}), "$defs": {"counts": COUNTS}}, False),
     "a map by a pattern": (closed(counts={"type": "object", "patternProperties": {"^a": {"type": "integer"}}}), False),
     "a map at the root": (COUNTS, False),
     "anything": (closed(value={}), True),

@@ -11,12 +11,7 @@ import msgspec
 import pytest
 from pydantic import TypeAdapter
 
-from proto.models_pb2 import (
-    ChatMessage,
-    ChatRequest,
-    ContentPart,
-    Media,
-)
+from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, Media
 from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.catalog.vendors import VENDORS
 from services.models.providers.anthropic.dialect import API_VERSION

@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What is tried next."""
+    """The next attempt, and the pause before it in seconds."""
 
     target: Target
     model: str

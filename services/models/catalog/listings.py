@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from proto.models_pb2 import ModelCapabilities
 from services.models.catalog.lifecycle import UNKNOWN, State
+from services.models.providers.facts import ModelKind
 from services.shared import json_text
 
 MAX_TOKENS = 2**31 - 1
@@ -32,8 +33,9 @@ Entry: TypeAlias = Mapping[str, Any]
 FIT_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 
 # OpenAI and those that imitate it list models of all kinds, and say of none which kind it is.
+_EMBEDDING = re.compile("embedding")
 _OTHER_KINDS = re.compile(
-    r"embedding|tts|whisper|dall-e|image|realtime|transcribe|translate|moderation|sora|instruct|gpt-live"
+    r"tts|whisper|dall-e|image|realtime|transcribe|translate|moderation|sora|instruct|gpt-live"
     r"|\A(babbage|davinci)-"
 )
 
@@ -81,9 +83,15 @@ def no_query(_: str) -> str:
     return ""
 
 
-def is_for_chat(model_id: str, _: Entry) -> bool:
-    """Whether a model chats, as far as its id shows."""
-    return not _OTHER_KINDS.search(model_id)
+LISTED_KINDS: frozenset[ModelKind] = frozenset({"chat"})
+"""The kinds of models for which there is a call."""
+
+
+def kind_of(model_id: str, _: Entry) -> ModelKind | None:
+    """The kind of a model as far as its id shows, which is a chat unless it says otherwise; None for another kind."""
+    if _EMBEDDING.search(model_id):
+        return "embedding"
+    return None if _OTHER_KINDS.search(model_id) else "chat"
 
 
 def describe(model_id: str, entry: Entry) -> ListedModel:
@@ -96,7 +104,8 @@ class Listing:
     """The list of models of an API: its place, its pages and its members. By default those of OpenAI."""
 
     describe: Callable[[str, Entry], ListedModel] = describe
-    is_for_chat: Callable[[str, Entry], bool] = is_for_chat
+    kind_of: Callable[[str, Entry], ModelKind | None] = kind_of
+    """The kind of the model in an entry; None for kinds that no call is made for."""
     query: Callable[[str], str] = no_query
     """The query of the page that a token stands for, with its `?`; of the first page for an empty token."""
     next_page: Callable[[Entry], str] = one_page
@@ -122,11 +131,11 @@ class Listing:
         return ListPage(entries, _checked(self.next_page(answer)))
 
     def models(self, page: ListPage) -> list[ListedModel]:
-        """The models of a page that chat, as far as their ids are fit to be shown."""
+        """The models of a page for which there is a call, as far as their ids are fit to be shown."""
         return [
             self.describe(model_id, entry)
             for model_id, entry in page.entries.items()
-            if FIT_NAME.fullmatch(model_id) and self.is_for_chat(model_id, entry)
+            if FIT_NAME.fullmatch(model_id) and self.kind_of(model_id, entry) in LISTED_KINDS
         ]
 
 

@@ -182,11 +182,12 @@ def _newest_snapshots(listed: Mapping[str, ListedModel]) -> Mapping[str, ListedM
 
 
 def _from_row(vendor: Vendor, row: BuiltInModel) -> VendorModel:
+    facts = vendor.facts(row.id)
     return VendorModel(
         row.name,
         vendor,
         row.id,
-        vendor.facts(row.id),
+        replace(facts, kind=facts.kind or "chat"),
         row.lifecycle,
         row.context_window or prices.context_window(vendor, row.id),
         row.max_output_tokens,

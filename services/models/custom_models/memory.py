@@ -1,4 +1,4 @@
-"""The registered models in memory, where chats find them, kept equal to the database."""
+"""The registered models in memory, a copy of those in the database: chats find models here."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from services.shared.ordered_names import OrderedNames
 from services.shared.storage_errors import UNAVAILABLE_RETRY_SECONDS
 
 CHANGES_AT_ONCE = 50
-"""The registrations that are taken into memory before other calls have their turn."""
+"""Registrations that are applied to memory before other tasks can run."""
 
 
 class RegisteredModels:
-    """The registered models by name and alias. Each that comes is given to `watch`, the name of each that goes to
-    `forget`."""
+    """The registered models by name and alias. `watch` is called with each model that is added, and `forget` with the
+    name of each one that is removed."""
 
     def __init__(
         self, database: Database, watch: Callable[[RegisteredModel], None], forget: Callable[[str], None]
@@ -33,9 +33,9 @@ class RegisteredModels:
         self._rows: dict[str, Row] = {}
         self._models: dict[str, RegisteredModel] = {}
         self.names = OrderedNames()
-        """Those of the models, without aliases."""
+        """The names of the models, without aliases."""
         self._bytes = 0
-        """Of all definitions."""
+        """The size of all definitions."""
         self._aliases: dict[str, str] = {}
         self._loading = asyncio.Lock()
         self._is_loaded = False
@@ -59,9 +59,9 @@ class RegisteredModels:
                 retry_after=UNAVAILABLE_RETRY_SECONDS,
             )
 
-    def refuse_excess(self, model: RegisteredModel) -> None:
-        """Raises LimitExceeded for a registration beyond what all callers together may register: memory, and the time
-        of a probe, are bounded."""
+    def check_limits(self, model: RegisteredModel) -> None:
+        """Raises LimitExceeded for a registration above the limits for all registrations together: they take memory,
+        and each is probed."""
         known = self._models.get(model.name)
         if known is None and len(self._models) >= MAX_REGISTERED_MODELS:
             too_many = f"there are {len(self._models)} registered models, and at most {MAX_REGISTERED_MODELS} can be"
@@ -72,23 +72,23 @@ class RegisteredModels:
         raise LimitExceeded(f"{too_many}; deregister those that are no longer used", reason="REGISTERED_MODELS_LIMIT")
 
     async def load(self) -> None:
-        """Makes memory equal to the database. Models that have not changed go on undisturbed."""
+        """Applies the changes of the database to memory. Unchanged models are left alone."""
         async with self._loading:
-            # A change that was applied during the read may be newer than the rows that were read.
+            # A change that was applied during the read may be newer than the rows of the read.
             while not await self._apply_all():
                 pass
             self._version += 1
             self._is_loaded = True
 
     async def _apply_all(self) -> bool:
-        """Returns False, with only a part applied, when another change was applied meanwhile."""
+        """Applies all rows. Returns False, with only a part applied, if another change was applied meanwhile."""
         version = self._version
         rows = await read_rows(self._database)
         changed = [row for row in rows.values() if self._rows.get(row.name) != row]
         gone = self._rows.keys() - rows.keys()
         if version != self._version:
             return False
-        steps = [functools.partial(self.withdraw, name) for name in gone]
+        steps = [functools.partial(self.remove, name) for name in gone]
         steps += [functools.partial(self.apply, row) for row in changed]
         for count, step in enumerate(steps, 1):
             step()
@@ -111,10 +111,10 @@ class RegisteredModels:
             await self.load()
 
     def apply(self, row: Row) -> None:
-        """Takes a committed registration into memory."""
+        """Adds a committed registration to memory."""
         if self._rows.get(row.name) == row:
             return
-        self.withdraw(row.name)
+        self.remove(row.name)
         model = row.model()
         self._rows[row.name] = row
         self._models[row.name] = model
@@ -124,13 +124,13 @@ class RegisteredModels:
         self._watch(model)
         count_new_entry()
 
-    def withdraw(self, name: str) -> None:
-        """Takes a registration out of memory, if it is there."""
+    def remove(self, name: str) -> None:
+        """Removes a registration from memory, if it is there."""
         if self._rows.pop(name, None) is None:
             return
         model = self._models.pop(name)
         for alias in model.aliases:
-            # Another model may have it already.
+            # The alias may belong to another model by now.
             if self._aliases.get(alias) == name:
                 del self._aliases[alias]
         self.names.remove(name)

@@ -33,14 +33,14 @@ from services.shared.serial_writes import SerialWrites
 from services.shared.storage_errors import retried
 
 REPLACED = "REPLACED"
-"""The code of the notice that there was another definition before."""
+"""The code of the notice that an earlier definition was replaced."""
 
 
 class ModelRegistry:
-    """The registered models. `load` is to be awaited at each change of the database; before the first, none is known.
+    """The registered models. Await `load` at each change of the database; before the first load, no model is known.
 
-    `name_rules` says which names they may take, `endpoints` where they may be, and `credentials` which keys they may
-    name.
+    `name_rules` decides which names they may take, `endpoints` where their servers may be, and `credentials` which keys
+    they may name.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ModelRegistry:
     # -------------------------------------------------------------------------------------------------- reads
 
     async def load(self) -> None:
-        """Makes memory equal to the database, and begins to probe the models that are new."""
+        """Applies the changes of the database to memory, and begins to probe new models."""
         await self._memory.load()
 
     def require_loaded(self) -> None:
@@ -80,9 +80,10 @@ class ModelRegistry:
         model = self._memory.find(name)
         return model if model and self._name_rules.serves(model, name) else None
 
-    def hidden_by(self, name: str) -> str:
-        """The model or alias that a name leads to without any registration, in words; empty when there is none."""
-        return self._name_rules.hidden_by(name)
+    def other_owner(self, name: str) -> str:
+        """The model or alias that would have the name if no model were registered, as a phrase; empty if there is
+        none."""
+        return self._name_rules.other_owner(name)
 
     async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
         """A page of the registered models, in the order of their names. Raises Unavailable before the first load."""
@@ -96,7 +97,7 @@ class ModelRegistry:
         return await self._monitor.check(self._probe(model))
 
     def capabilities(self, model: RegisteredModel) -> models_pb2.ModelCapabilities:
-        """The capabilities of a model by its registration, and where that is silent, by its own server's list."""
+        """The capabilities of a model by its registration, completed from its server's list."""
         return with_listed_facts(model.capabilities, self._monitor.listed_facts(model.name))
 
     # ------------------------------------------------------------------------------------------------- writes
@@ -104,9 +105,9 @@ class ModelRegistry:
     async def register(
         self, request: models_pb2.RegisterModelRequest, *, by_stranger: bool = False
     ) -> models_pb2.RegisterModelResponse:
-        """Registers a model; a different definition under a name that is there replaces it at once.
+        """Registers a model; a different definition of a registered name replaces it at once.
 
-        The model is probed before the answer, but a server that is down is no reason to refuse it: the answer's
+        The model is probed before the response. One whose server is down is registered all the same; the response's
         status and warnings say so. Raises InvalidRequest naming every field that is wrong, or ENDPOINT_NOT_ALLOWED,
         what `NameRules.check` raises, and AlreadyExists when the name or an alias leads to another model.
         """
@@ -130,9 +131,9 @@ class ModelRegistry:
     async def deregister(
         self, request: models_pb2.DeregisterModelRequest, *, by_stranger: bool = False
     ) -> models_pb2.DeregisterModelResponse:
-        """Removes a model. Calls that run on it come to their end.
+        """Removes a model. Running calls to it are completed.
 
-        Raises NotFound, where an alias is not a name, and PreconditionFailed NAME_TAKEN for strangers.
+        Raises NotFound, also for an alias, and PreconditionFailed NAME_TAKEN for strangers.
         """
         if not request.name:
             raise InvalidRequest.field("name", "is required")
@@ -142,10 +143,10 @@ class ModelRegistry:
         return models_pb2.DeregisterModelResponse(builtin_restored=self._name_rules.is_built_in(request.name))
 
     async def _validate(self, definition: RegisteredModel) -> models_pb2.RegisterModelResponse:
-        self._memory.refuse_excess(definition)
+        self._memory.check_limits(definition)
         async with self._database.read() as connection:
             before = await rows.read_row(connection, definition.name)
-            if before is None or not before.holds(definition):
+            if before is None or not before.equals(definition):
                 self._name_rules.check(definition, replaces=before is not None)
                 await rows.refuse_taken_names(connection, definition)
         status, listed = await self._monitor.inspect(self._probe(definition))
@@ -153,7 +154,7 @@ class ModelRegistry:
 
     async def _store(self, model: RegisteredModel) -> tuple[RegisteredModel, RegisteredModel | None]:
         """Returns the model as it is now registered, and as it was before."""
-        self._memory.refuse_excess(model)
+        self._memory.check_limits(model)
         async with self._memory.changing():
             row, before = await self._write(model)
             self._memory.apply(row)
@@ -163,7 +164,7 @@ class ModelRegistry:
     async def _write(self, model: RegisteredModel) -> tuple[Row, RegisteredModel | None]:
         async with self._database.write() as connection:
             before = await rows.read_row(connection, model.name)
-            if before and before.holds(model):
+            if before and before.equals(model):
                 return before, before.model()
             self._name_rules.check(model, replaces=before is not None)
             await rows.refuse_taken_names(connection, model)
@@ -174,7 +175,7 @@ class ModelRegistry:
     async def _remove(self, name: str) -> None:
         async with self._memory.changing():
             known = await self._delete(name)
-            self._memory.withdraw(name)
+            self._memory.remove(name)
         if not known:
             raise self._not_found(name)
 
@@ -186,7 +187,7 @@ class ModelRegistry:
     async def _refuse_removal(self, name: str) -> NoReturn:
         async with self._database.read() as connection:
             known = await rows.read_row(connection, name)
-        raise self._name_rules.taken(name) if known else self._not_found(name)
+        raise self._name_rules.name_taken_error(name) if known else self._not_found(name)
 
     def _not_found(self, name: str) -> NotFound:
         shown = shorten(name)
@@ -200,7 +201,8 @@ class ModelRegistry:
         return ModelProbe(model, self._credentials)
 
     async def _add_endpoint_status(self, definition: RegisteredModel, refusal: PreconditionFailed) -> None:
-        """Adds the status of the endpoint, so that a caller who has to choose another name hears of both at once."""
+        """Adds the status of the endpoint, so that a caller who must choose another name learns of both problems at
+        once."""
         status, _ = await self._monitor.inspect(self._probe(definition))
         refusal.metadata |= {"endpoint_status": status.status, "endpoint_reason": status.reason}
 
@@ -220,7 +222,7 @@ class ModelRegistry:
         return self._describe(model, status.status if status else UNKNOWN, self._monitor.listed_facts(model.name))
 
     def _describe(self, model: RegisteredModel, status: str, listed: ListedFacts | None) -> RegisteredModel:
-        """The model as callers see it."""
+        """The model as returned to callers."""
         described = RegisteredModel()
         described.CopyFrom(model)
         if listed:

@@ -19,7 +19,7 @@ class NameRules:
     """Keeps strangers from taking names in use: those of vendors' models, of the operator's aliases and of registered
     models. Strangers are anonymous, so no stranger may change the registration of another one either.
 
-    `overrides` allows or refuses it for everybody; None allows it to the operator alone.
+    `overrides` allows or refuses taking a name in use, for everybody; None allows it to the operator alone.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class NameRules:
         if self.may_override(model.untrusted):
             return
         if replaces:
-            raise self.taken(model.name)
+            raise self.name_taken_error(model.name)
         listed = {name.lower(): name for name in self._vendor_models.names}
         for name in (model.name, *model.aliases):
             if owner := self._reserved_for(name, listed):
@@ -54,7 +54,7 @@ class NameRules:
     def is_built_in(self, name: str) -> bool:
         return self._vendor_models.is_built_in(name)
 
-    def taken(self, name: str) -> PreconditionFailed:
+    def name_taken_error(self, name: str) -> PreconditionFailed:
         """The error for a caller who may not change or remove the registration of a name."""
         return PreconditionFailed(
             f"{shorten(name)} is registered, and as callers cannot be told apart none of them may change or remove it,"
@@ -64,26 +64,26 @@ class NameRules:
         )
 
     def serves(self, model: RegisteredModel, name: str) -> bool:
-        """Whether its name or alias `name` leads to this registration. A stranger's gives way to any other model of the
-        name, which a vendor may have listed later."""
-        return not model.untrusted or self._overrides == "allow" or not self.hidden_by(name)
+        """Whether `name`, a name or alias of this registration, leads to it. A stranger's registration yields to any
+        other model of the name, which a vendor may have listed later."""
+        return not model.untrusted or self._overrides == "allow" or not self.other_owner(name)
 
-    def hidden_by(self, name: str) -> str:
-        """The owner of a name without any registration, in words; empty when there is none."""
+    def other_owner(self, name: str) -> str:
+        """The owner that the name would have if no model were registered, as a phrase; empty if there is none."""
         if name in self._aliases:
             return "an alias of the operator's"
         vendor_model = self._vendor_models.look_up(name)
         return f"a model of {vendor_model.vendor.title}'s" if vendor_model else ""
 
     def _reserved_for(self, name: str, listed: Mapping[str, str]) -> str:
-        """The owner of a name that differs from this one at most in upper and lower case, in words; empty when there
-        is none. `listed` are the names of vendors' models by themselves in lower case."""
+        """The owner of a name that equals this one if case is ignored, as a phrase; empty if there is none. `listed`
+        are the names of vendors' models by their lower-case forms."""
         lower = name.lower()
         if lower in {alias.lower() for alias in self._aliases}:
             return "an alias of the operator's"
         if lower in {meant.lower() for meant in self._aliases.values()}:
             return "what an alias of the operator's stands for"
-        return self.hidden_by(listed.get(lower, lower))
+        return self.other_owner(listed.get(lower, lower))
 
     def _refuse_built_in_aliases(self, aliases: Iterable[str]) -> None:
         for alias in filter(self.is_built_in, aliases):

@@ -43,8 +43,8 @@ def build_registered_model(
 ) -> Definition:
     """The definition that `request` asks for, with its defaults filled in and the endpoint as a base URL.
 
-    `credentials` knows which keys may be named. Where the endpoint leads is not looked at. Raises InvalidRequest naming
-    every field that is wrong.
+    `credentials` decides which keys may be named. The address of the endpoint is not checked here. Raises
+    InvalidRequest naming every wrong field.
     """
     raise_if_invalid(_violations(request, credentials, by_stranger=by_stranger))
     definition = Definition(

@@ -37,7 +37,7 @@ class RegistrationService:
 
 
 def _log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
-    """The log fields of a registration, of a refused one too; none of them is a secret."""
+    """The log fields of a registration, whether refused or not. None of them is a secret."""
     fields: dict[str, object] = {
         "model": shorten(request.name),
         "endpoint": redact_url(request.endpoint),

@@ -15,7 +15,7 @@ from services.shared.database import Database
 from services.shared.errors import AlreadyExists
 
 ROWS_AT_ONCE = 1000
-"""The rows that are read before other calls have their turn."""
+"""Rows that are read before other tasks can run."""
 
 
 class Row(NamedTuple):
@@ -37,8 +37,8 @@ class Row(NamedTuple):
         model.untrusted = self.untrusted
         return model
 
-    def holds(self, definition: RegisteredModel) -> bool:
-        """Whether a registration changes nothing. An operator who repeats a stranger's makes it the operator's."""
+    def equals(self, definition: RegisteredModel) -> bool:
+        """Whether a registration equals this row. One by the operator differs from a stranger's, and replaces it."""
         if self.untrusted and not definition.untrusted:
             return False
         before, after = self.model(), RegisteredModel()
@@ -70,7 +70,7 @@ async def read_row(connection: AsyncConnection, name: str) -> Row | None:
 
 
 async def replace_row(connection: AsyncConnection, row: Row, model: RegisteredModel) -> None:
-    """Writes the row of a model, and its names, in place of those that it had."""
+    """Replaces the row of a model, and its names."""
     names = [{"name": name, "model": row.name} for name in (row.name, *model.aliases)]
     await delete_row(connection, row.name)
     await connection.execute(insert(registered_models).values(row._asdict()))
@@ -78,7 +78,7 @@ async def replace_row(connection: AsyncConnection, row: Row, model: RegisteredMo
 
 
 async def delete_row(connection: AsyncConnection, name: str) -> bool:
-    """Returns whether there was one."""
+    """Deletes the row of a model. Returns whether there was one."""
     result = await connection.execute(delete(registered_models).where(registered_models.c.name == name))
     return result.rowcount > 0
 

@@ -15,14 +15,14 @@ from services.shared.backoff import Backoff
 from services.shared.logs import Log
 
 MAX_PROBES_AT_ONCE = 16
-"""Of those in the background; a caller's own is never held up."""
+"""Limit for background probes; a probe for a caller never waits."""
 
 MAX_UNWATCHED = 1024
 
 FRESH_SECONDS = 1.0
-"""A younger result answers a caller; with an older one the model is probed again."""
+"""Age up to which a result is returned to callers; for an older one the model is probed again."""
 
-BETWEEN_PROBES = Backoff(interval=30.0, first_retry=1.0)
+PROBE_BACKOFF = Backoff(interval=30.0, first_retry=1.0)
 
 
 class _Record:
@@ -34,7 +34,7 @@ class _Record:
         """The time of the newest result, by the loop's clock."""
         self.running: asyncio.Task[None] | None = None
         self.listed: ListedFacts | None = None
-        """The newest facts that the server has listed; they stay when it falls silent."""
+        """The newest facts that the server has listed; they stay when it does not answer any more."""
         self.status = models_pb2.ModelStatus(
             name=probe.model,
             status=UNKNOWN,
@@ -47,8 +47,8 @@ class _Record:
     def is_fresh(self, now: float, seconds: float) -> bool:
         return self.checked_at is not None and now - self.checked_at < seconds
 
-    def note(self, result: ProbeResult) -> None:
-        """Takes over a result. A probe has failed when the model cannot be used: degraded is usable."""
+    def update(self, result: ProbeResult) -> None:
+        """Updates the status by a result. A probe has failed when the model cannot be used; `degraded` is usable."""
         now = datetime.now(UTC)
         status = self.status
         if result.status != status.status:
@@ -73,7 +73,7 @@ class HealthMonitor:
         self,
         log: Log,
         clients: ByTrust[Transport],
-        backoff: Backoff = BETWEEN_PROBES,
+        backoff: Backoff = PROBE_BACKOFF,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
         self._log = log
@@ -87,7 +87,7 @@ class HealthMonitor:
         self._background = asyncio.Semaphore(MAX_PROBES_AT_ONCE)
 
     def watch(self, probe: Probe) -> None:
-        """Probes a model in the background from now on, and forgets the status of another one of its name."""
+        """Probes a model in the background from now on, and forgets an earlier model of the same name."""
         self.forget(probe.model)
         record = self._watched[probe.model] = _Record(probe)
         self._watchers[probe.model] = asyncio.create_task(self._watch(record), name=f"watch {probe.model}")
@@ -116,13 +116,13 @@ class HealthMonitor:
         return _copy(record.status)
 
     async def inspect(self, probe: Probe) -> tuple[models_pb2.ModelStatus, ListedFacts | None]:
-        """The status of a new probe, and the facts that the server lists; nothing of them is kept."""
+        """The status of a new probe, and the facts that the server lists; neither is stored."""
         record = _Record(probe)
         await self._refresh(record)
         return record.status, record.listed
 
     async def close(self) -> None:
-        """Ends all probing, in the middle of probes if need be."""
+        """Ends all probing, and cancels running probes."""
         tasks = [*self._watchers.values(), *self._running]
         for task in tasks:
             task.cancel()
@@ -138,7 +138,7 @@ class HealthMonitor:
         record = self._unwatched.pop(probe.model, None)
         if record is None or record.probe != probe:
             record = _Record(probe)
-        # The one that was asked for longest ago stands first, and goes first.
+        # The order is that of the last request; the first one is evicted.
         self._unwatched[probe.model] = record
         if len(self._unwatched) > MAX_UNWATCHED:
             del self._unwatched[next(iter(self._unwatched))]
@@ -157,13 +157,13 @@ class HealthMonitor:
             record.running = asyncio.create_task(self._probe(record), name=f"probe {record.probe.model}")
             self._running.add(record.running)
             record.running.add_done_callback(self._running.discard)
-        # A caller who waits may be cancelled; the probe goes on for the others, and ends by its own limit.
+        # A waiting caller may be cancelled; the probe continues for the others, until its own timeout.
         await asyncio.shield(record.running)
 
     async def _probe(self, record: _Record) -> None:
         before = record.status.status
         try:
-            record.note(await self._ask(record.probe))
+            record.update(await self._ask(record.probe))
             record.checked_at = asyncio.get_running_loop().time()
         finally:
             record.running = None
@@ -175,7 +175,7 @@ class HealthMonitor:
         try:
             return await probe.ask(self._clients.of(probe.untrusted))
         except Exception as error:
-            # One bad probe must not end the watch of its model.
+            # A probe that raises must not end the watch of its model.
             self._log.error("probe failed unexpectedly", error=error, model=probe.model)
             message = "the probe itself failed; the log of the Model Service says where"
             return ProbeResult(UNKNOWN, "PROBE_FAILED", message, probe.url)

@@ -1,4 +1,4 @@
-"""Probes of a model's server: is it there, and does it serve the model? Never a completion.
+"""Probes of a model's server: whether it is reachable and serves the model. No probe is a completion.
 
 Sources: platform.openai.com/docs/api-reference/models, docs.claude.com/en/api/models-list,
 docs.vllm.ai/en/latest/serving/openai_compatible_server.html, and llama.cpp's tools/server/README.md.
@@ -17,8 +17,8 @@ from services.models.catalog.vendor import AdapterType
 from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.health.results import (
     HEALTHY,
-    LIST_REASONS,
-    NO_LIST_REASONS,
+    LIST_FOUND_REASONS,
+    LIST_MISSING_REASONS,
     PATH_NOT_FOUND,
     UNCONFIGURED,
     UNHEALTHY,
@@ -61,8 +61,8 @@ class Probe(Protocol):
 class ModelProbe:
     """Asks the server of a registered model: the path in `health_check`, else the questions of its adapter type.
 
-    The credential is read at each probe, and sent where it may go. The results for a stranger's model do not say why
-    there is no answer: that would show what there is in a network. `registered` must not be changed afterwards.
+    The credential is read at each probe, and sent where it may go. The results for a stranger's model give no reason
+    for a missing answer, because it would disclose the network. `registered` must not be changed afterwards.
     """
 
     registered: models_pb2.RegisteredModel
@@ -113,9 +113,10 @@ class ModelProbe:
         return missing if missing and result.reason == "AUTH_FAILED" else result
 
     async def _ask_health_and_list(self, client: Transport, key: str) -> ProbeResult:
-        """Asks for both: the server lists its models although it cannot serve them, and serves none but those it lists.
+        """Requests both: a server that cannot serve its models may still list them, and it serves only those that it
+        lists.
 
-        A proxy may let only the API itself through, or only the path in `health_check`: one of the two is enough.
+        A proxy may forward only the API itself, or only the path in `health_check`: one success is then enough.
         """
         if self.registered.health_check:
             health = await self._ask_health(client, self.url, key)
@@ -130,14 +131,14 @@ class ModelProbe:
         return listed
 
     async def _ask_list(self, client: Transport, key: str) -> ProbeResult:
-        """Asks each place where the list may be, until one has it."""
+        """Requests the list at each root that the API may have, until one has it."""
         search = self._search()
         first = await self._ask_list_at(client, key, search.url)
-        if first.reason not in NO_LIST_REASONS:
+        if first.reason not in LIST_MISSING_REASONS:
             return first
         while search.try_next():
             result = await self._ask_list_at(client, key, search.url)
-            if result.reason in LIST_REASONS:
+            if result.reason in LIST_FOUND_REASONS:
                 search.confirm()
                 return result
         return first
@@ -182,7 +183,7 @@ class ProviderProbe:
     variable: str
     """The environment variable that the provider's key comes from."""
     headers: Mapping[str, str] | None = field(repr=False)
-    """With the key in them; None when there is no key."""
+    """The headers with the key; None when there is no key."""
     other_urls: Sequence[str] = ()
     untrusted = False
 
@@ -218,7 +219,7 @@ def _ask_for_key(variable: str) -> str:
 async def _ask_status(
     client: Transport, url: str, headers: Mapping[str, str], key_hint: str, missing: ProbeResult | None = None
 ) -> ProbeResult:
-    """Asks for nothing but a 2xx; `missing` is the result of a 404, where that has a meaning of its own."""
+    """The result of a request that succeeds with any 2xx; `missing` replaces the usual result of a 404."""
     async with client.get(url, headers) as answer:
         if is_success(answer):
             return healthy(url)

@@ -1,6 +1,6 @@
-"""Probe results: the words of a model's status, and how an answer, or none, is judged.
+"""Probe results: the status of a model, from a server's answer or from its failure to answer.
 
-A server's answer is read for its status code and its list of models, and never repeated.
+Of a server's answer only the status code and the list of models are read, and its text is never passed on.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NO_ANSWER_REASONS = {
     "UPSTREAM_PROTOCOL_ERROR": "BAD_RESPONSE",
     "UPSTREAM_REQUEST_INVALID": "BAD_RESPONSE",
 }
-"""The reason of a result, by the transport's."""
+"""The reason of a result, by the reason of the transport's error."""
 
 NO_ANSWER_MESSAGES = {
     "TIMEOUT": f"no whole answer within {PROBE_SECONDS:g} s; check the server's load and the way to it",
@@ -55,10 +55,10 @@ NO_ANSWER_MESSAGES = {
 }
 
 PATH_NOT_FOUND = "PATH_NOT_FOUND"
-NO_LIST_REASONS = frozenset({PATH_NOT_FOUND, "BAD_RESPONSE"})
-"""Of a list that is not at this place."""
-LIST_REASONS = frozenset({"OK", "MODEL_NOT_SERVED", "AUTH_FAILED"})
-"""Of a list that is."""
+LIST_MISSING_REASONS = frozenset({PATH_NOT_FOUND, "BAD_RESPONSE"})
+"""Reasons of results for a URL without a list of models."""
+LIST_FOUND_REASONS = frozenset({"OK", "MODEL_NOT_SERVED", "AUTH_FAILED"})
+"""Reasons of results for a URL with a list of models."""
 
 MAX_NAMES_SHOWN = 5
 
@@ -99,23 +99,23 @@ async def judge_failure(answer: StreamedResponse, url: str, key_hint: str) -> Pr
 
 
 async def is_missing_path(answer: StreamedResponse) -> bool:
-    """Whether a 404 says that there is no such path, and not only that the model is not there."""
+    """Whether a 404 means that the server does not have the path, and not only that it does not have the model."""
     body = await answer.read_start()
-    return await run_in_thread_if_large(decoding_work(body), _names_the_path, body)
+    return await run_in_thread_if_large(decoding_work(body), _has_path_error, body)
 
 
-def _names_the_path(body: bytes) -> bool:
+def _has_path_error(body: bytes) -> bool:
     error = read_error(body)
     return bool(error.message or error.words) and read_fault(404, body).reason == "UPSTREAM_PATH_NOT_FOUND"
 
 
 async def _is_loading(answer: StreamedResponse) -> bool:
-    """Whether a 503 is llama.cpp's while it loads its model, marked by `error.type` `unavailable_error`."""
+    """Whether a 503 is that of a llama.cpp that still loads its model: its `error.type` is `unavailable_error`."""
     body = await answer.read_start()
-    return await run_in_thread_if_large(decoding_work(body), _says_loading, body)
+    return await run_in_thread_if_large(decoding_work(body), _has_loading_error, body)
 
 
-def _says_loading(body: bytes) -> bool:
+def _has_loading_error(body: bytes) -> bool:
     try:
         answer = json_text.decode(body)
     except json_text.Malformed:
@@ -148,13 +148,13 @@ def _advise(page: ListPage) -> str:
 
 
 async def within_time(question: Awaitable[ProbeResult], url: str) -> ProbeResult:
-    """The result of a question, within `PROBE_SECONDS`, or the reason why there is none."""
+    """The result of a probe within `PROBE_SECONDS`, or one with the reason why the server did not answer."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             return await question
-    except LimitExceeded as lack:
-        # On our side, which says nothing of the server.
-        return ProbeResult(UNKNOWN, lack.reason, lack.message, url)
+    except LimitExceeded as shortage:
+        # A shortage in this process, which says nothing about the server.
+        return ProbeResult(UNKNOWN, shortage.reason, shortage.message, url)
     except TimeoutError:
         return _no_answer("TIMEOUT", url)
     except PlatformError as error:

@@ -1,6 +1,6 @@
 """Facts of a model, as data: every difference between models that the adapters act upon.
 
-A fact that is None is unknown, and the provider judges what depends on it.
+None is an unknown fact: the provider then decides.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Literal, get_args
 from services.models.providers.names import CallIdRules, ToolNameRules
 
 MediaKind = Literal["image", "document", "audio", "video"]
+ModelKind = Literal["chat", "embedding"]
+"""The calls that a model is made for."""
 MEDIA_KINDS: frozenset[MediaKind] = frozenset(get_args(MediaKind))
 
 
@@ -34,6 +36,8 @@ class ReasoningFacts:
 class ModelFacts:
     """Facts of a model, in the names of the contract."""
 
+    kind: ModelKind | None = None
+    """The calls that it is made for; those of other kinds are refused."""
     unsupported: frozenset[str] = frozenset()
     """Fields of ChatConfig that it refuses."""
     exclusive: tuple[str, str] | None = None

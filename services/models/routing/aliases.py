@@ -41,7 +41,7 @@ def by_model(aliases: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
 
 
 def log_hidden(aliases: Mapping[str, str], registry: ModelRegistry, vendor_models: VendorModels, log: Log) -> None:
-    """Logs which aliases take the place of a built-in model, and which are out of use because a model is registered."""
+    """Logs which aliases hide a built-in model, and which are hidden themselves by a registered model."""
     for alias, model in aliases.items():
         if registry.find(alias):
             log.warning("alias is hidden by a registered model", alias=alias)

@@ -67,12 +67,12 @@ class AllModels:
         return self._registry.find(meant) or self._vendor_models.look_up(meant)
 
     def after(self, name: str | None) -> Iterator[Model]:
-        """All models behind a name, in the order of their names."""
-        found = (self._registered_after(name), self._vendors_after(name), self._meant_by_aliases_after(name))
+        """All models whose names follow this one, in the order of their names; all of them for None."""
+        found = (self._registered_after(name), self._vendors_after(name), self._aliased_after(name))
         return heapq.merge(*found, key=attrgetter("name"))
 
     def capabilities(self, model: Model) -> models_pb2.ModelCapabilities:
-        """The capabilities that a caller of a model can count on today, as far as known."""
+        """The capabilities of the model that answers calls of this one today, as far as known."""
         if isinstance(model, VendorModel):
             return self._vendor_models.capabilities(model, self._today())
         return self._registry.capabilities(model)
@@ -92,11 +92,11 @@ class AllModels:
         return self._vendor_models.find(model.name) is model
 
     def warnings(self, name: str, model: Model) -> Sequence[models_pb2.Notice]:
-        """The notices to a caller who has named a model so: of its lifecycle, or of a model that it hides."""
+        """The notices for a call of this model by this name: about its lifecycle, or about a model that it hides."""
         if isinstance(model, VendorModel):
             return self._vendor_models.warnings(model, self._today())
         asked = name if self._registry.find(name) else self._aliases[name]
-        hidden = self._registry.hidden_by(asked)
+        hidden = self._registry.other_owner(asked)
         if not hidden:
             return ()
         message = f"the registered model {model.name} answers in place of {hidden} called {asked}"
@@ -106,14 +106,14 @@ class AllModels:
         return (model for name in self._registry.names.after(after) if (model := self._registry.find(name)))
 
     def _vendors_after(self, after: str | None) -> Iterator[Model]:
-        """A registered model hides a vendor's of its name, and so does an alias."""
+        """The vendors' models, except those whose name is that of a registered model or an alias."""
         for name in self._vendor_models.names.after(after):
             model = self._vendor_models.find(name)
             if model and name not in self._aliases and self._registry.find(name) is None:
                 yield model
 
-    def _meant_by_aliases_after(self, after: str | None) -> Iterator[Model]:
-        """Vendors' models that are listed nowhere, under the names that the operator's aliases stand for."""
+    def _aliased_after(self, after: str | None) -> Iterator[Model]:
+        """Vendors' models that only the operator's aliases name: they are neither built in nor listed."""
         for name in sorted(self._aliases_by_model):
             if (after is None or name > after) and not self._vendor_models.lists(name):
                 found = self.look_up(name)

@@ -22,7 +22,7 @@ from services.shared.paging import cut_page
 
 
 class ModelDirectory:
-    """Answers the questions about models."""
+    """The calls that list and describe models."""
 
     def __init__(
         self, models: AllModels, registry: ModelRegistry, providers: ProviderRegistry, monitor: HealthMonitor
@@ -34,7 +34,7 @@ class ModelDirectory:
 
     def list(self, request: models_pb2.ListModelsRequest) -> models_pb2.ListModelsResponse:
         """A page of all models, in the order of their names."""
-        # Once: to read a field copies its text, which may be long.
+        # Read once: reading a field copies its text, which may be long.
         wanted = request.provider
         models = self._models.after(read_page_token(request, Text))
         entries = ((model.name, self._info(model)) for model in models if wanted in ("", _provider(model)))
@@ -57,7 +57,7 @@ class ModelDirectory:
     async def _vendor_status(self, name: str, model: VendorModel) -> models_pb2.ModelStatus:
         provider = self._providers.find(model.vendor)
         answering = self._models.answering(model)
-        # The id is the caller's: the provider's key may not go to another path of its server, however that reads it.
+        # The id comes from the caller, and must not lead the provider's key to another path of its server.
         if not is_plain_path(f"/{answering.upstream}"):
             message = "no provider has a model whose id holds such characters, so none was asked"
             return models_pb2.ModelStatus(name=name, status=UNHEALTHY, reason="MODEL_NOT_SERVED", message=message)

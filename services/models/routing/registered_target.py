@@ -57,12 +57,12 @@ def registered_target(
 
 
 def _price(capabilities: models_pb2.ModelCapabilities) -> Callable[[models_pb2.TokenUsage], int | None] | None:
-    """The price in the registration; a vendor's price list says nothing of another server."""
+    """The price in the registration; a vendor's price list is not valid for another server."""
     return prices.Tier.of(capabilities.prices).cost if capabilities.HasField("prices") else None
 
 
 def _state_owner(model: models_pb2.RegisteredModel) -> str:
-    """A word for the server behind an endpoint: models that share one share the state that it signs."""
+    """An identifier for the server of an endpoint: models with the same one share its opaque state."""
     return f"{model.adapter_type}:{hashlib.sha256(model.endpoint.encode()).hexdigest()[:12]}"
 
 
@@ -75,7 +75,7 @@ def _key(model: models_pb2.RegisteredModel, credentials: Credentials) -> str:
 
 
 def _facts(model: models_pb2.RegisteredModel, adapter: AdapterType) -> ModelFacts:
-    """The facts that the adapter type knows of such models, and those of the registration, which win."""
+    """The facts of the adapter type for such models, overridden by those of the registration."""
     facts, stated = adapter.facts(model.upstream_model), model.capabilities
     return dataclasses.replace(
         facts,
@@ -89,7 +89,7 @@ def _facts(model: models_pb2.RegisteredModel, adapter: AdapterType) -> ModelFact
 
 
 def _media(known: frozenset[MediaKind] | None, stated: models_pb2.ModelCapabilities) -> frozenset[MediaKind] | None:
-    """The kinds that the model reads. Its server judges those that are mentioned nowhere."""
+    """The kinds that the model reads. Whether it reads a kind that is not mentioned is left to its server."""
     fields: dict[MediaKind, str] = {
         "image": "supports_vision",
         "document": "supports_documents",

@@ -19,7 +19,7 @@ RetiredPolicy = Literal["replace", "reject"]
 
 
 class _Route(NamedTuple):
-    """A target that was found on a day: providers do not change, but lifecycles do by the day."""
+    """A target that is valid for one day: providers do not change, but the lifecycle of a model may."""
 
     model: VendorModel
     day: datetime.date
@@ -41,13 +41,13 @@ class Router:
         self._credentials = credentials
         self._retired_policy = retired_policy
         self._routes: dict[str, _Route] = {}
-        """Of the models that are built in or listed; there is no end of others."""
+        """The routes of models that are built in or listed; the number of other names is not bounded."""
 
     def resolve(self, name: str, *, for_preview: bool = False) -> Target:
         """The target of a call to the model of this name.
 
         Raises what `AllModels.find` raises, and PreconditionFailed when its provider or its credential is not set up.
-        For a preview nothing needs to be set up, and nothing secret is in the target.
+        A preview works without a configured provider or credential, and its target has no secret.
         """
         found = self._models.find(name)
         if isinstance(found, VendorModel):

@@ -18,7 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Kind(Enum):
-    """Of addresses."""
+    """Kind of an address range."""
 
     PUBLIC = auto()
     PRIVATE = auto()
@@ -78,7 +78,7 @@ _RANGES = sorted(
     key=lambda entry: entry.network.prefixlen,
     reverse=True,
 )
-"""The narrowest first: an address belongs to the first one that contains it."""
+"""All ranges, the narrowest first: an address belongs to the first range that contains it."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _ISATAP_MARK = 0x5EFE

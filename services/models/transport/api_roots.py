@@ -1,9 +1,9 @@
 """API roots: the URLs below which a server's API may lie, given the base URL that was configured for it.
 
-Vendors and servers differ in whether the base URL has the version in it: OpenAI's SDK wants `https://api.openai.com/v1`,
-Anthropic's `https://api.anthropic.com`, Perplexity's API has none at all, and people paste the path of a whole call.
-All of these are understood: the likeliest root is tried first, and the other one when that has no such path, so that
-nothing was generated. The root that had the path is tried first from then on.
+Vendors and servers differ in whether the base URL has the version in it: OpenAI's SDK wants
+`https://api.openai.com/v1`, Anthropic's `https://api.anthropic.com`, Perplexity's API has none at all, and people paste
+the path of a whole call. All of these are understood: the likeliest root is tried first, and the other one if the first
+does not have the path, in which case nothing was generated. The root that had the path is tried first from then on.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 from services.models.transport.payload import Payload
 
 MAX_START_BYTES = 1024 * 1024
-"""The limit of a body that is read and not handed on: an error, a list of models."""
+"""Limit for a body that the platform reads for itself: an error, or a list of models."""
 
 SizeCheck = Callable[[int], None]
-"""Called with the number of bytes of a response that are held by now; raises when that is too many."""
+"""A callback with the number of bytes of a response in memory so far; it raises when there are too many."""
 
 
 class HttpResponse(NamedTuple):
@@ -39,14 +39,14 @@ class StreamedResponse(Protocol):
         """The fields of the head. Names are found in any case."""
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the next read returns at once: more has arrived, and there is time for it before others' turn."""
+    def can_read_now(self) -> bool:
+        """Whether the next read returns at once: more bytes have arrived, and this task's time slice is not over."""
 
     async def read(self) -> bytes:
-        """Returns what has arrived, at least one byte; b"" only at the body's proper end.
+        """Returns the bytes that have arrived, at least one; b"" only at the body's proper end.
 
-        What arrived before a fault is returned before the fault is raised: Unavailable (UPSTREAM_IDLE,
-        UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
+        Bytes that arrived before a fault are returned first; the next read raises the fault: Unavailable
+        (UPSTREAM_IDLE, UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
         """
 
     async def read_start(self, limit: int = MAX_START_BYTES) -> bytes:

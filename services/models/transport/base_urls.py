@@ -19,7 +19,7 @@ _URL_TEXT = re.compile(r"[!-~]+")
 # What every server and every proxy in front of one reads alike: nothing percent-encoded, no empty segment, no `;`.
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,:@=-]+)*")
 
-_WRONG_BUT_SHOWN = re.compile(r"(https?://)(?:[^/?#@\\]*@)?([A-Za-z0-9._-]+(?::[0-9]+)?)(/[^?#@\\]*)?(?:[?#][^@]*)?")
+_LOGGABLE_URL = re.compile(r"(https?://)(?:[^/?#@\\]*@)?([A-Za-z0-9._-]+(?::[0-9]+)?)(/[^?#@\\]*)?(?:[?#][^@]*)?")
 
 
 class BaseUrl(NamedTuple):
@@ -29,11 +29,11 @@ class BaseUrl(NamedTuple):
     host: str
     port: int
     path: str
-    """Without a slash at its end."""
+    """The path, without a slash at its end."""
 
     @classmethod
     def of(cls, url: str) -> BaseUrl:
-        """Reads a URL in which `base_url_problem` has found nothing. A query is left out."""
+        """The base URL in a URL for which `base_url_problem` returns None; a query is left out."""
         parts = urlsplit(ascii_url(url))
         port = parts.port or PORTS[parts.scheme]
         return cls(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"))
@@ -60,7 +60,7 @@ def is_plain_path(path: str) -> bool:
 
 
 def base_url_problem(url: str) -> str | None:
-    """Why a URL cannot be a base URL, as the end of a sentence about it; None if it can."""
+    """The reason why a URL cannot be a base URL, as the end of a sentence; None if it can be one."""
     if len(url) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
     try:
@@ -89,11 +89,11 @@ def base_url_problem(url: str) -> str | None:
 
 
 def redact_url(url: str) -> str:
-    """A caller's URL as it may be logged: without user and password, and nothing at all of what is no URL."""
+    """A caller's URL for the log: without user and password; `(no URL)` for a text that may not be logged."""
     if not base_url_problem(url):
         return ascii_url(url)
-    # Of one that is longer, a part could be what is a password in the whole.
-    found = _WRONG_BUT_SHOWN.fullmatch(url) if len(url) <= MAX_LENGTH else None
+    # A longer text is not searched: it could be cut within a password.
+    found = _LOGGABLE_URL.fullmatch(url) if len(url) <= MAX_LENGTH else None
     return "".join(filter(None, found.groups())) if found else "(no URL)"
 
 

@@ -1,8 +1,8 @@
 """HTTP client: the `Transport` that uses the network, with a pool of connections.
 
-It knows HTTP and nothing above it: no JSON, no provider, no retry of what a provider may have begun to answer.
-A response that is left closes its socket at once, one that is cut short never looks whole, and a pooled connection that
-died unnoticed costs a new connection and not an error.
+It knows HTTP and nothing above it: no JSON and no provider, and it retries no request that a provider may have begun to
+answer. Leaving a response closes its socket at once, and a truncated response raises an error. If a pooled connection
+turns out to be closed, the request is sent on a new one.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ class HttpTimeouts(NamedTuple):
     """Timeouts of an exchange, in seconds."""
 
     connect: float = 5.0
-    """For a connection: name, TCP and TLS."""
+    """Timeout of opening a connection: name resolution, TCP and TLS."""
     answer: float = 600.0
-    """For the head of a whole answer, from the beginning of the call: it comes when all of it has been generated."""
+    """Time from the beginning of the call to the head of a whole answer, which is sent when all is generated."""
     first_byte: float = 300.0
-    """For the head of a streamed answer, from the beginning of the call."""
+    """Time from the beginning of the call to the head of a streamed answer."""
     idle: float = 300.0
-    """For the next bytes of the body. Runs only while a reader waits for them."""
+    """Time until the next bytes of the body. It runs only while a reader waits for them."""
 
 
 PROBING = HttpTimeouts(connect=30.0, first_byte=2.0, idle=2.0)
-"""Of free questions, whose callers have shorter deadlines of their own."""
+"""Timeouts of probes and of requests for lists of models, whose callers have shorter deadlines of their own."""
 
 
 class HttpClient:
     """Connections to models' servers. Belongs to the event loop of its first call.
 
     It keeps no cookies, follows no redirects, reads no netrc and always verifies TLS. `endpoints` says where it may
-    connect; unless told otherwise, everywhere but to link-local addresses and metadata services. If it is discreet, no
-    caller is told why there is no connection: UPSTREAM_UNREACHABLE stands for UPSTREAM_TLS and the proxy's reasons,
-    too. `network` has the proxies and the authorities; unless told otherwise there is no proxy.
-    `connections` are those that it may have, together with other clients that share them; no server may have more than
-    are left free. Addresses of names are remembered for `resolved_seconds`.
+    connect: by default everywhere except to link-local addresses and metadata services. If it is discreet, errors do
+    not say why a connection failed: UPSTREAM_UNREACHABLE replaces UPSTREAM_TLS and the proxy's reasons. `network` has
+    the proxies and the certificate authorities; by default there is no proxy. `connections` is the quota of
+    connections, which several clients may share; a server gets no more of them than are left free. Addresses of names
+    are remembered for `resolved_seconds`.
 
     Every call may raise, before there is a response:
 
@@ -70,11 +70,11 @@ class HttpClient:
       * PreconditionFailed: UPSTREAM_TLS, UPSTREAM_REDIRECT, UPSTREAM_REQUEST_INVALID (the address or a header, a key
         with a line break for one, cannot be sent), ENDPOINT_NOT_ALLOWED (`endpoints` forbids the host or an address),
         PROXY_REFUSED (the proxy wants credentials, or does not allow the host)
-      * LimitExceeded: what `Pool.connect` raises when a connection is missing for a lack on our side
+      * LimitExceeded: as `Pool.connect`, when this process has no resources for a connection
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
-    A request is sent a second time only when the connection was a pooled one and closed without one byte of a response.
-    One that is let go of once it is written (`Payload`) always goes over a new connection.
+    A request is sent a second time only if a pooled connection was closed before the first byte of a response. A
+    request whose body is released once it is written (`Payload`) always uses a new connection.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class HttpClient:
             read = await (response.read_start() if is_error else response.read_all(check_size=check_size))
             return HttpResponse(response.status, headers, read)
         finally:
-            self._pool.leave(origin, connection)
+            self._pool.put_back(origin, connection)
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -128,7 +128,7 @@ class HttpClient:
             check_status(connection.status)
             yield IncomingResponse(connection, self._timeouts.idle)
         finally:
-            self._pool.leave(origin, connection)
+            self._pool.put_back(origin, connection)
 
     @contextlib.asynccontextmanager
     async def get(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[IncomingResponse]:

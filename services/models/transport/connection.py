@@ -1,7 +1,7 @@
 """HTTP/1.1 connection to a server, as its client: one exchange after the other.
 
-What is ours is the exchange around the parser: who waits for what and for how long, what a broken connection had
-already said, and whether another exchange may follow.
+It adds to the parser the timeouts, the bytes that had arrived before a connection broke, and the decision whether the
+connection can be used for another exchange.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from services.models.transport.response_parser import (
 )
 
 READ_BUFFER_BYTES = 32 * 1024
-"""The bytes of a body that may wait for their reader before the socket is left to fill up."""
+"""Bytes of a body that may wait for their reader; while there are more, the socket is not read."""
 
 WRITE_PIECE_BYTES = 256 * 1024
-"""Larger bodies go out in such pieces: encrypting one at once would hold up the loop."""
+"""Size of the pieces in which larger bodies are written: encrypting all at once would block the event loop."""
 
 
 class ConnectionClosed(TransportError):
@@ -40,8 +40,8 @@ class ReadTimeout(TransportError):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A connection to a server. `receive_buffer` may be shared by all connections of a loop: what the loop puts there
-    is taken out before the loop goes on. `on_lost` is called once, when the connection has ended."""
+    """A connection to a server. `receive_buffer` may be shared by all connections of a loop: its bytes are taken out
+    before the loop reads another socket. `on_lost` is called once, when the connection has ended."""
 
     def __init__(self, receive_buffer: memoryview, on_lost: Callable[[Connection], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -74,11 +74,11 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow: the response is all there, and read but for a little, and so is the
-        connection."""
+        """Whether another exchange may follow: the response is complete and nearly all of it read, and the connection
+        is open."""
         transport = self._transport
         return (
-            self._parser.may_go_on
+            self._parser.is_reusable
             and not self._read_paused
             and transport is not None
             and not transport.is_closing()
@@ -104,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
             body.written()
         while parser.phase is Phase.HEAD:
             await self._wait(due)
-        # The fault of a body is raised when it is read, after what came before it.
+        # A fault of the body is raised by `read`, after the bytes that arrived before it.
         if not parser.status:
             assert self._fault
             raise self._fault
@@ -112,8 +112,8 @@ class Connection(asyncio.BufferedProtocol):
     async def read(self, idle_seconds: float) -> bytes:
         """The bytes of the body that have arrived, at least one; b"" only at its proper end.
 
-        What arrived before a fault is returned before the fault is raised: ConnectionClosed, ProtocolError, or
-        ReadTimeout when nothing comes for `idle_seconds`.
+        Bytes that arrived before a fault are returned first; the next read raises the fault: ConnectionClosed,
+        ProtocolError, or ReadTimeout when nothing arrives for `idle_seconds`.
         """
         parser = self._parser
         while not parser.waiting:
@@ -134,8 +134,8 @@ class Connection(asyncio.BufferedProtocol):
         return data
 
     def abort(self) -> None:
-        """Closes the socket now. A TLS connection that is closed in good manners would wait for the other side's, and
-        a provider that is generating does not look."""
+        """Closes the socket at once. An orderly end of TLS would wait for the server, and a provider does not read from
+        its socket while it generates."""
         self._break(ConnectionClosed())
         if self._transport:
             self._transport.abort()
@@ -145,15 +145,15 @@ class Connection(asyncio.BufferedProtocol):
             while self._write_paused and self._parser.phase is Phase.HEAD:
                 await self._wait(due)
             if self._parser.phase is not Phase.HEAD:
-                # Answered before all was sent: whatever came next would be taken for the rest.
-                self._parser.is_spoiled = True
+                # The server answered early. It would take a next request for the rest of this one.
+                self._parser.is_last = True
                 return
             transport.write(body[start : start + WRITE_PIECE_BYTES])
 
     # -------------------------------------------------------------------------------------------- waiting
 
     async def _wait(self, due: float) -> None:
-        """Waits for something to happen, or until `due`, which is a fault."""
+        """Waits for the next event of the connection; at `due` the exchange fails with ReadTimeout."""
         self._due = due
         if self._timer is None or self._timer.when() > due:
             self._set_timer(due)
@@ -168,8 +168,8 @@ class Connection(asyncio.BufferedProtocol):
             self._waiter.set_result(None)
 
     def _set_timer(self, due: float) -> None:
-        # One timer, which looks when it fires whether it still matters: to set and cancel one for each wait would cost
-        # more than the wait.
+        # One timer for all waits, which checks `_due` when it fires: a timer for each wait would cost more than the
+        # wait.
         if self._timer:
             self._timer.cancel()
         self._timer = self._loop.call_at(due, self._check_time)
@@ -191,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------------------------ what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # No check of its class: uvloop's transports have none in common with asyncio's.
+        # The class is not checked: uvloop's transports share none with asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -200,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         parser = self._parser
         if parser.phase not in UNFINISHED:
-            # Nobody asked, and it must never be taken for the response to the next request.
+            # Bytes without a request must never be taken for the response to the next one.
             self.abort()
             return
         try:
@@ -214,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         self._end(None)
-        # Not `close`, which would first write what the other side no longer reads.
+        # Not `close`, which would first write bytes that the server no longer reads.
         if self._transport:
             self._transport.abort()
 

@@ -25,7 +25,7 @@ Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
 
 RESOLVED_SECONDS = 30.0
 MAX_RESOLVED = 1024
-"""Of servers, the most recently used."""
+"""Number of servers whose routes are remembered, the most recently used ones."""
 
 SECOND_ADDRESS_SECONDS = 0.25
 """The delay before the next address is tried beside the first (RFC 8305, section 8)."""
@@ -34,33 +34,33 @@ RECEIVE_BUFFER_BYTES = 64 * 1024
 
 
 class Network(NamedTuple):
-    """The way from this machine to servers."""
+    """The network's proxies and certificate authorities."""
 
     proxies: Proxies
     trust: TlsTrust
 
 
 class Route(NamedTuple):
-    """The way to a server: its addresses, or a proxy and what to ask it for."""
+    """The route to a server: its addresses, or a proxy and the host to request from it."""
 
     origin: Origin
     addresses: Sequence[AddressInfo]
-    """Of the server, or of the proxy."""
+    """The addresses of the server, or of the proxy."""
     proxy: Proxy | None = None
-    told_host: str = ""
-    """The host that the proxy is told: the server's name, or the address of it that was checked."""
+    requested_host: str = ""
+    """The host that is requested from the proxy: the server's name, or the address of it that was checked."""
 
     @property
     def is_forwarded(self) -> bool:
         """Whether the proxy reads each request and forwards it, which needs no tunnel: for http URLs by name."""
-        return self.proxy is not None and not self.origin.tls and self.told_host == self.origin.host.rstrip(".")
+        return self.proxy is not None and not self.origin.tls and self.requested_host == self.origin.host.rstrip(".")
 
 
 class Connector:
     """Opens connections. Belongs to one event loop.
 
-    `endpoints` says where they may lead. Each socket is one of those that `quota` allows to its server, whichever
-    way it leads. Routes are remembered for `resolved_seconds`.
+    `endpoints` says where they may lead. Each socket counts in the `quota` of its server, through a proxy too. Routes
+    are remembered for `resolved_seconds`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Connector:
         self._resolved_seconds = resolved_seconds
         self._routes: dict[Origin, tuple[float, Route]] = {}
         """Each with the time when it expires, the most recently used last."""
-        # The loop has every byte taken out before it reads the next socket.
+        # One buffer is enough: its bytes are taken out before the loop reads another socket.
         self._receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
 
     async def route(self, origin: Origin) -> Route:
@@ -89,7 +89,7 @@ class Connector:
         known = self._routes.pop(origin, None)
         if known is None or known[0] <= now:
             route = await self._find_route(origin)
-            # Now, so that nothing is waited for when there is room for a connection.
+            # Loaded now, so that `open` need not wait for it.
             await self._tls(origin)
             known = now + self._resolved_seconds, route
         self._routes[origin] = known
@@ -112,7 +112,9 @@ class Connector:
             raise ProxyError(proxy, cause=error) from None
         connection = Connection(self._receive_buffer, on_lost)
         try:
-            await tunnel.open(connection, route.told_host, origin.port, await self._tls(origin), _server_name(origin))
+            await tunnel.open(
+                connection, route.requested_host, origin.port, await self._tls(origin), _server_name(origin)
+            )
         except BaseException:
             tunnel.abort()
             raise
@@ -122,12 +124,12 @@ class Connector:
         proxy = self._proxies.find(origin)
         if proxy is None:
             return Route(origin, await self._endpoints.resolve(origin.host, origin.port))
-        told_host = await self._endpoints.resolve_for_proxy(origin.host, origin.port)
+        requested_host = await self._endpoints.resolve_for_proxy(origin.host, origin.port)
         try:
             addresses = await resolver.resolve(proxy.origin.host, proxy.origin.port, queued=False)
         except OSError as error:
             raise ProxyError(proxy, cause=error) from None
-        return Route(origin, addresses, proxy, told_host)
+        return Route(origin, addresses, proxy, requested_host)
 
     async def _connect(self, route: Route, peer: Origin, factory: Callable[[], Protocol]) -> Protocol:
         """Connects to one of the route's addresses, which are the peer's."""

@@ -9,40 +9,41 @@ import zlib
 
 PIECE_BYTES = 16 * 1024
 
-ALLOWANCE_BYTES = 1024 * 1024
-"""Of output, and of input, before the two bounds apply."""
+UNCHECKED_BYTES = 1024 * 1024
+"""Bytes of output, and of input, up to which the two ratios are not checked."""
 
-MAX_GROWTH = 100
+MAX_OUTPUT_RATIO = 100
 """Bytes of output for each byte of input. Events of one token each, compressed together, reach about twenty."""
 
-MAX_WASTE = 8
+MAX_INPUT_RATIO = 8
 """Bytes of input for each byte of output: each event may be compressed by itself."""
 
 
 GZIP = b"\x1f"
 """The first byte of a gzip member, which no zlib stream begins with."""
 HEAD_BYTES = 2
-"""Of a zlib stream."""
+"""Size of a zlib stream's header."""
 
 # zlib.net/manual.html#Advanced, inflateInit2.
-EITHER = zlib.MAX_WBITS | 32
-BARE = -zlib.MAX_WBITS
+GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+GZIP_ALONE = zlib.MAX_WBITS | 16
+RAW_DEFLATE = -zlib.MAX_WBITS
 
 
 class DecompressionError(Exception):
-    """Compressed data that is broken, goes on behind its end, or is out of proportion to its output."""
+    """Compressed data that is invalid, continues after its end, or exceeds a ratio of input to output."""
 
 
 class Decompressor:
-    """Decompresses one body in gzip or zlib, which it tells apart.
+    """Decompresses one body in gzip or zlib, which it recognises by the first byte.
 
-    A body may have several gzip members (RFC 1952, 2.2): proxies compress each event by itself. With `may_be_bare` it
+    A body may have several gzip members (RFC 1952, 2.2): proxies compress each event by itself. With `may_be_raw` it
     may also be raw deflate without the zlib head, which some servers call `deflate`.
     """
 
-    def __init__(self, *, may_be_bare: bool = False) -> None:
-        self._may_be_bare = may_be_bare
-        self._inflater = zlib.decompressobj(EITHER)
+    def __init__(self, *, may_be_raw: bool = False) -> None:
+        self._may_be_raw = may_be_raw
+        self._inflater = zlib.decompressobj(GZIP_OR_ZLIB)
         self._input = b""
         self._holds_more = False
         self._taken = 0
@@ -62,7 +63,7 @@ class Decompressor:
         """The next output, of at most PIECE_BYTES; b"" when it needs input. Raises DecompressionError."""
         data = b""
         while not data and self.has_more:
-            if self._may_be_bare and len(self._input) < HEAD_BYTES:
+            if self._may_be_raw and len(self._input) < HEAD_BYTES:
                 return b""
             self._begin()
             data = self._inflate()
@@ -75,14 +76,12 @@ class Decompressor:
 
     def _begin(self) -> None:
         """Begins the body, or its next member."""
-        if self._may_be_bare:
-            self._may_be_bare = False
+        if self._may_be_raw:
+            self._may_be_raw = False
             if not self._input.startswith(GZIP) and not _is_head_of_zlib(self._input):
-                self._inflater = zlib.decompressobj(BARE)
+                self._inflater = zlib.decompressobj(RAW_DEFLATE)
         if self._inflater.eof and self._input:
-            if not self._input.startswith(GZIP):
-                raise DecompressionError
-            self._inflater = zlib.decompressobj(EITHER)
+            self._inflater = zlib.decompressobj(GZIP_ALONE)
 
     def _inflate(self) -> bytes:
         try:
@@ -93,13 +92,13 @@ class Decompressor:
         # After a full piece zlib may hold more output, although it has taken all input.
         self._holds_more = len(data) == PIECE_BYTES
         self._given += len(data)
-        if self._given > ALLOWANCE_BYTES + MAX_GROWTH * self._taken:
+        if self._given > UNCHECKED_BYTES + MAX_OUTPUT_RATIO * self._taken:
             raise DecompressionError
-        if self._taken > ALLOWANCE_BYTES + MAX_WASTE * self._given:
+        if self._taken > UNCHECKED_BYTES + MAX_INPUT_RATIO * self._given:
             raise DecompressionError
         return data
 
 
 def _is_head_of_zlib(start: bytes) -> bool:
-    """RFC 1950, 2.2."""
+    """Whether a body begins with the header of zlib (RFC 1950, 2.2)."""
     return start[0] & 0x0F == zlib.DEFLATED and (start[0] << 8 | start[1]) % 31 == 0

@@ -1,10 +1,10 @@
-"""Egress policy: which hosts and addresses may be connected to, so that no registration reaches into our own network.
+"""Egress policy: the hosts and addresses that may be connected to. No registration may lead into our own network.
 
 Public addresses are allowed; loopback and private ones where the operator says so; link-local addresses and cloud
-metadata services only where the operator names just them. A name is judged by every address that it resolves to, when
-a model is registered and again at each connection, by the very addresses that are then connected to: what the name
-resolved to at any other time says nothing (DNS rebinding). Behind a proxy, names are resolved twice, and the policy
-decides what the proxy is told (`resolve_for_proxy`).
+metadata services only where the operator names just them. A name is checked by every address that it resolves to, when
+a model is registered and again at each connection. A connection uses only the addresses that were just checked, because
+a name may resolve to others at another time (DNS rebinding). A proxy resolves names once more, so the policy decides
+which host is requested from it (`resolve_for_proxy`).
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
 class EndpointPolicy:
-    """Which hosts and addresses may be connected to.
+    """The policy for the hosts and addresses that may be connected to.
 
     Each entry of `allowed` is `private`, `none`, an address or a network in CIDR notation, or a host name, which may
-    begin with `*.` to stand for all below a domain. A host that is named may resolve to loopback and private addresses
-    too. The servers of `trusted_urls` are always allowed: the operator has configured them. Raises StartupError for an
-    entry that is none of these.
+    begin with `*.` to stand for all hosts below a domain. A host that is named may resolve to loopback and private
+    addresses too. The servers of `trusted_urls` are always allowed: the operator has configured them. Raises
+    StartupError for any other entry.
 
-    A `discreet` policy, for strangers, does not say why it refuses, which would tell what the network holds.
+    A `discreet` policy, for strangers, gives no reason for a refusal, because that would disclose the network.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class EndpointPolicy:
         """Raises InvalidRequest ENDPOINT_NOT_ALLOWED, naming the field and the setting.
 
         A name that does not resolve, or not in time, passes: it may be a server that is yet to come, and every
-        connection is checked again. A discreet policy refuses it like one that leads to a private address. One that
-        cannot be asked for now passes in any case.
+        connection is checked again. A discreet policy refuses it like one that leads to a private address. A name that
+        cannot be resolved now, for a shortage in this process, passes in any case.
         """
         host, port = _server(endpoint)
         try:
@@ -89,30 +89,30 @@ class EndpointPolicy:
         except LimitExceeded:
             return
         except OSError:
-            if self.discreet and not self._names(_plain(host)):
+            if self.discreet and not self._is_named(_normalize(host)):
                 unresolved = self._refusal("its name does not resolve")
                 raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
 
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         """The addresses of a host, which may be connected to, the best first.
 
-        Raises what `Resolver.resolve` and `check` raise. The names of trusted servers wait for nobody's.
+        Raises what `Resolver.resolve` and `check` raise. Names of trusted servers do not queue behind other names.
         """
-        queued = (_plain(host), port) not in self._trusted
+        queued = (_normalize(host), port) not in self._trusted
         addresses = await resolver.resolve(host, port, queued=queued)
         self.check(host, port, [str(address[4][0]) for address in addresses])
         return addresses
 
     async def resolve_for_proxy(self, host: str, port: int) -> str:
-        """The host that a proxy is told to connect to: the name, or an address of it that was checked here.
+        """The host that is requested from a proxy: the name, or an address of it that was checked here.
 
         Trusted servers and named hosts go by name, and are not resolved here. If the policy allows private addresses
         and is not discreet, other hosts go by name too, unless they resolve here to what it denies. All others go by
         address. Raises what `resolve` raises, and PreconditionFailed instead of ResolveError.
         """
-        host = _plain(host)
+        host = _normalize(host)
         self.check(host, port, ())
-        if (host, port) in self._trusted or self._names(host):
+        if (host, port) in self._trusted or self._is_named(host):
             return host
         goes_by_name = self._allows_private and not self.discreet
         try:
@@ -126,23 +126,23 @@ class EndpointPolicy:
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """Raises PreconditionFailed ENDPOINT_NOT_ALLOWED unless a host with these addresses may be connected to."""
-        host = _plain(host)
+        host = _normalize(host)
         if (host, port) in self._trusted:
             return
         if host in METADATA_HOSTS and host not in self._hosts:
             raise self._refusal(f"{host} is the name of a metadata service")
-        names_host = self._names(host)
+        is_named = self._is_named(host)
         for address in addresses:
             for reached in addresses_reached(ipaddress.ip_address(address)):
-                self._check_address(reached, names_host)
+                self._check_address(reached, is_named)
 
-    def _check_address(self, address: Address, names_host: bool) -> None:
+    def _check_address(self, address: Address, is_named: bool) -> None:
         special = range_of(address)
         if special is None or special.kind is Kind.PUBLIC:
             return
         naming = [network for network in self._networks if address in network]
         if special.kind is Kind.PRIVATE:
-            if not (self._allows_private or names_host or naming):
+            if not (self._allows_private or is_named or naming):
                 raise self._refusal("the host has a loopback or private address")
         elif not any(_lies_in(network, special.network) for network in naming):
             # A wide network such as 0.0.0.0/0 was not meant for the metadata service.
@@ -157,7 +157,7 @@ class EndpointPolicy:
             metadata={"setting": SETTING},
         )
 
-    def _names(self, host: str) -> bool:
+    def _is_named(self, host: str) -> bool:
         return host in self._hosts or any(host.endswith(domain) for domain in self._domains)
 
     def _add(self, entry: str) -> None:
@@ -175,7 +175,7 @@ class EndpointPolicy:
     def _add_host(self, entry: str) -> None:
         with contextlib.suppress(ValueError):
             entry = "*." * entry.startswith("*.") + ascii_host(entry.removeprefix("*."))
-        # What ends in a number is an address, or meant to be one.
+        # A text that ends in a number is an invalid address and no host name.
         if not _HOST_PATTERN.fullmatch(entry) or ends_in_number(entry):
             raise StartupError(
                 f"{SETTING}: each entry must be private, none, an address, a network such as 10.1.0.0/16 without host"
@@ -188,9 +188,9 @@ class EndpointPolicy:
 
 
 def ends_in_number(host: str) -> bool:
-    """Whether a host is taken for an IPv4 address, in whatever spelling: its last part is a number.
+    """Whether a host is read as an IPv4 address, because its last part is a number.
 
-    So says url.spec.whatwg.org#ends-in-a-number-checker.
+    Source: url.spec.whatwg.org#ends-in-a-number-checker.
     """
     last = host.removesuffix(".").rpartition(".")[2]
     return bool(_NUMBER.fullmatch(last))
@@ -206,8 +206,8 @@ def _lies_in(network: Network, outer: Network) -> bool:
 
 def _server(url: str) -> tuple[str, int]:
     parts = urlsplit(ascii_url(url))
-    return _plain(parts.hostname or ""), parts.port or PORTS[parts.scheme]
+    return _normalize(parts.hostname or ""), parts.port or PORTS[parts.scheme]
 
 
-def _plain(host: str) -> str:
+def _normalize(host: str) -> str:
     return host.lower().rstrip(".")

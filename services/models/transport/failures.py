@@ -16,9 +16,9 @@ from services.shared import errors
 UPSTREAM_HOST = "upstream_host"
 """The log field of the host and port that a connection leads to, or was to lead to."""
 CAUSE = "cause"
-"""The log field of why a connection broke or could not be opened."""
+"""The log field of the reason why a connection broke or could not be opened."""
 PROXY = "proxy"
-"""The log field of the host and port of a proxy that no connection can be had through."""
+"""The log field of the host and port of a proxy that failed."""
 
 CAUSES = {
     errno.ECONNREFUSED: "it refused the connection",
@@ -26,14 +26,14 @@ CAUSES = {
     errno.EHOSTUNREACH: "no way leads to its host",
     errno.ENETUNREACH: "no way leads to its network",
 }
-"""Why there is no connection, by the system's number for it."""
+"""Causes of a failed connection, by the system's errno."""
 
 TLS_CAUSES = {
     9: "its certificate is not valid yet; check the clock of this machine",
     10: "its certificate has expired; the server needs a new one",
     62: "its certificate is for another host; write its address with the name in the certificate",
 }
-"""The same of a certificate, by OpenSSL's number (x509_vfy.h)."""
+"""Causes of a refused certificate, by OpenSSL's number (x509_vfy.h)."""
 UNTRUSTED = (
     "its certificate is not trusted; if its authority is your own, or your company's, name the authority's PEM file in"
     " MODELS_CA_FILE"
@@ -41,7 +41,7 @@ UNTRUSTED = (
 
 
 def connect_error(fault: OSError | TransportError, origin: Origin, *, discreet: bool) -> errors.PlatformError:
-    """The error for a connection that could not be opened. A discreet one does not say why."""
+    """The error for a connection that could not be opened; without the reason if it is `discreet`."""
     discreet_error = unreachable("nothing that could be talked to is there") if discreet else None
     return with_log_fields(discreet_error or _connect_error(fault), origin, fault)
 
@@ -98,7 +98,7 @@ def proxy_error(fault: ProxyError) -> errors.PlatformError:
 
 
 def head_error(fault: TransportError, origin: Origin) -> errors.PlatformError:
-    """The error for a response of which the head did not arrive."""
+    """The error for a response whose head did not arrive."""
     return with_log_fields(_head_error(fault), origin, fault)
 
 
@@ -164,7 +164,7 @@ def unsendable() -> errors.PreconditionFailed:
 
 
 def unreachable(what_happened: str) -> errors.Unavailable:
-    """The error for a server that no connection leads to."""
+    """The error for a server that cannot be connected to."""
     return errors.Unavailable(
         f"the provider cannot be reached: {what_happened}; try again, or check its address",
         reason="UPSTREAM_UNREACHABLE",

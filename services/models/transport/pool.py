@@ -16,9 +16,10 @@ IDLE_SECONDS = 60.0
 
 
 class Pool:
-    """As many connections as there are exchanges at a time, as far as `quota` allows. Belongs to one event loop.
+    """The open connections: one for each running exchange, within `quota`, and the idle ones. Belongs to one event
+    loop.
 
-    They are kept by their servers: a server has one way to it, so no two ways are ever mixed up.
+    Idle connections are kept by server. Each server has one route, so a connection is never used for another route.
     """
 
     def __init__(self, connector: Connector, quota: FairQuota) -> None:
@@ -34,13 +35,13 @@ class Pool:
 
     def now(self) -> float:
         """The time on the loop's clock."""
-        # Remembered: to ask which loop runs is a system call.
+        # Cached: `get_running_loop` makes a system call.
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return self._loop.time()
 
     def take(self, origin: Origin) -> Connection | None:
-        """A connection that was used before, the last one that was: the others may come to their end."""
+        """The idle connection that was used last, if any. The older ones are left to reach `IDLE_SECONDS`."""
         idle = self._idle.get(origin)
         while idle:
             since, connection = idle.pop()
@@ -49,8 +50,8 @@ class Pool:
             connection.abort()
         return None
 
-    def leave(self, origin: Origin, connection: Connection) -> None:
-        """Gives a connection back after an exchange, which closes it unless it can be used again."""
+    def put_back(self, origin: Origin, connection: Connection) -> None:
+        """Returns a connection to the pool after an exchange. Closes it if it cannot be used again."""
         if self.closed or not connection.reusable:
             connection.abort()
             return
@@ -62,9 +63,9 @@ class Pool:
     async def connect(self, origin: Origin) -> Connection:
         """A new connection.
 
-        Raises PreconditionFailed as `EndpointPolicy.check` does before a byte goes out, LimitExceeded when what it
-        takes is not there on our side (UPSTREAM_CONNECTIONS_EXHAUSTED, DESCRIPTORS_EXHAUSTED, SYSTEM_EXHAUSTED,
-        SERVER_BUSY), ProxyError, ResolveError, ssl.SSLError, or another OSError.
+        Raises PreconditionFailed as `EndpointPolicy.check` does before a byte goes out, LimitExceeded when this process
+        has no resources for it (UPSTREAM_CONNECTIONS_EXHAUSTED, DESCRIPTORS_EXHAUSTED, SYSTEM_EXHAUSTED, SERVER_BUSY),
+        ProxyError, ResolveError, ssl.SSLError, or another OSError.
         """
         route = await self._connector.route(origin)
         await self._make_room(origin)
@@ -93,17 +94,17 @@ class Pool:
         self._sweeping = None if oldest is None else loop.call_at(oldest + IDLE_SECONDS, self._sweep)
 
     async def _make_room(self, origin: Origin) -> None:
-        """Gives up unused connections, the oldest first, until there may be another one to `origin`."""
+        """Closes idle connections, the oldest first, until the quota allows another one to `origin`."""
         if self._quota.can_take(origin):
             return
         self._check_room(origin)
-        # One after the other, or each would give up one for the same.
+        # One task at a time; otherwise several would close more connections than needed.
         async with self._making_room:
             while not self._quota.can_take(origin):
                 self._check_room(origin)
                 oldest = min((idle for idle in self._idle.values() if idle), key=lambda idle: idle[0][0])
                 oldest.pop(0)[1].abort()
-                # The loop closes its socket now.
+                # Lets the event loop close the socket.
                 await asyncio.sleep(0)
 
     def _check_room(self, origin: Origin) -> None:

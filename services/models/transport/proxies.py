@@ -24,7 +24,7 @@ NONE = "none"
 """The value of the setting for no proxy at all."""
 
 VARIABLES = {"http": ("http_proxy", "HTTP_PROXY"), "https": ("https_proxy", "HTTPS_PROXY")}
-"""By the scheme of the requested URL, in order of precedence."""
+"""Names of the variables by the scheme of the requested URL, in order of precedence."""
 FALLBACKS = ("all_proxy", "ALL_PROXY")
 EXCEPTIONS = ("no_proxy", "NO_PROXY")
 
@@ -126,7 +126,7 @@ def _read_exception(entry: str) -> _Exception:
 
 
 def _is_this_machine(host: str, address: Address | None) -> bool:
-    """Loopback and link-local hosts: to a proxy they would mean its own machine."""
+    """Whether a host is loopback or link-local: for a proxy it would mean the proxy's own machine."""
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

@@ -49,7 +49,7 @@ def request_head(method: str, url: str) -> tuple[Origin, bytes]:
 
 
 def encode_headers(headers: Mapping[str, str]) -> bytes:
-    """The lines of a request's head for these fields. Raises ValueError for what would not be one line each."""
+    """The lines of a request's head for these fields. Raises ValueError for a field that is not exactly one line."""
     return _encode_headers(tuple(headers.items()))
 
 

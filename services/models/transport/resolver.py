@@ -1,7 +1,7 @@
 """Resolver: looks names up in threads of its own, so that a name server that does not answer delays no other name.
 
-Python cannot end a thread that waits in the system's resolver. So one name has one thread for all callers; a caller's
-names have only some of the threads, and keep them until the resolver gives up.
+Python cannot end a thread that waits in the system's resolver. So a name has one thread for all callers that wait for
+it, and a caller's names have only a part of the threads, which they use until the system's resolver returns.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from services.shared import descriptors
 from services.shared.fair_threads import FairThreads, PerLoop, start_thread
 
 THREADS = 32
-WAITING = 1024
-"""Of names that wait for a thread."""
+MAX_WAITING_NAMES = 1024
+"""Limit for the names that wait for a thread."""
 
 TURN_SECONDS = 1.0
 """The time that a name waits for a thread before its caller gets SERVER_BUSY."""
 
 MAX_ADDRESSES = 16
-"""Of one name, in each family; a name server can send thousands."""
+"""Limit for the addresses of one name in each family; a name server can send thousands."""
 
 LOCALHOST = "localhost"
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it."""
+"""An address in the form that `socket.getaddrinfo` returns."""
 
 _Question = Callable[[], Sequence[AddressInfo]]
 
@@ -43,13 +43,13 @@ class Resolver:
     """Resolves names, and remembers none. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._threads = FairThreads("for names to be resolved", THREADS, WAITING)
+        self._threads = FairThreads("for names to be resolved", THREADS, MAX_WAITING_NAMES)
         self._asking: dict[str, asyncio.Future[Sequence[AddressInfo]]] = {}
 
     async def resolve(self, host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
         """The addresses of a host, the best first.
 
-        With `queued` off it waits for no turn among the callers' names: for hosts of the operator's own.
+        Without `queued`, for the operator's own hosts, the name does not queue behind those of callers.
         Raises ResolveError, and LimitExceeded SERVER_BUSY, DESCRIPTORS_EXHAUSTED or SYSTEM_EXHAUSTED.
         """
         addresses = _read_literal(host) or await self._look_up(host, queued and host != LOCALHOST)
@@ -70,7 +70,7 @@ class Resolver:
         except TimeoutError:
             raise self._threads.busy_error() from None
         if host in self._asking:
-            # Somebody else's turn came first.
+            # Another caller's turn for the same name came first.
             self._threads.release_turn()
         else:
             self._ask(host, self._threads.start)
@@ -81,16 +81,16 @@ class Resolver:
 
     def _forget(self, host: str, asking: asyncio.Future[Sequence[AddressInfo]]) -> None:
         del self._asking[host]
-        # Looked at, because those who wanted to know may all have left.
+        # Retrieves the exception: all callers that waited for the name may have left.
         asking.exception()
 
 
-_names = PerLoop(Resolver)
+_resolvers = PerLoop(Resolver)
 
 
 async def resolve(host: str, port: int, *, queued: bool = True) -> Sequence[AddressInfo]:
     """`Resolver.resolve` of the running loop's shared resolver."""
-    return await _names.get().resolve(host, port, queued=queued)
+    return await _resolvers.get().resolve(host, port, queued=queued)
 
 
 def _read_literal(host: str) -> Sequence[AddressInfo]:
@@ -110,7 +110,7 @@ def _get_addresses(host: str) -> Sequence[AddressInfo]:
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        # Without a descriptor to ask with, the resolver says the same as of a name that nobody knows.
+        # If no descriptor is left, the system's resolver reports the same error as for an unknown name.
         raise descriptors.descriptor_shortage() or ResolveError from None
     counts: Counter[int] = Counter()
     kept = []

@@ -12,10 +12,10 @@ from services.models.transport.response_parser import TransportError
 from services.shared.time_slices import TimeSlices
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
-"""Of a response that is read whole."""
+"""Limit for the body of a response that is read whole."""
 
 PIECE_BYTES = 16 * 1024
-"""The most that a reader of a stream is given at a time: to decode it takes the loop some 10 ms at the worst."""
+"""Limit for the bytes of one read of a stream: decoding them takes some 10 ms on the event loop at worst."""
 
 
 class IncomingResponse:
@@ -32,16 +32,16 @@ class IncomingResponse:
         """Of what arrived together, what was not given yet."""
 
     @property
-    def goes_on(self) -> bool:
+    def can_read_now(self) -> bool:
         has_more = self._rest or (self._decompressor and self._decompressor.has_more)
         return bool(has_more) and not self._slices.is_over
 
     async def read(self) -> bytes:
-        """Returns what has arrived, from one byte to PIECE_BYTES; b"" only when the body has come to its proper end.
+        """Returns the bytes that have arrived, from one to PIECE_BYTES; b"" only at the body's proper end.
 
-        A reader that goes on for long, where more has arrived already or can be decompressed, lets other tasks run.
-        What arrived before a fault is returned before the fault is raised:
-        Unavailable (UPSTREAM_IDLE, UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
+        A reader that never has to wait for bytes lets other tasks run from time to time. Bytes that arrived before a
+        fault are returned first; the next read raises the fault: Unavailable (UPSTREAM_IDLE,
+        UPSTREAM_STREAM_INTERRUPTED) or Internal (UPSTREAM_PROTOCOL_ERROR).
         """
         try:
             if self._decompressor:
@@ -74,7 +74,7 @@ class IncomingResponse:
         return (await self._gather(limit))[:limit]
 
     async def _gather(self, limit: int, check_size: SizeCheck | None = None) -> bytes:
-        # Pieces may be as small as a byte, and a list of them many times as large as they are.
+        # Pieces may have one byte each, and a list of them would be many times as large.
         body = bytearray()
         while len(body) <= limit and (data := await self.read()):
             body += data
@@ -102,6 +102,6 @@ def _decompressor(coding: str) -> Decompressor | None:
         case "gzip" | "x-gzip":
             return Decompressor()
         case "deflate":
-            return Decompressor(may_be_bare=True)
+            return Decompressor(may_be_raw=True)
         case _:
             raise protocol_error("the provider packs its answer in a way that it was not asked for")

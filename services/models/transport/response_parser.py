@@ -1,7 +1,7 @@
 """Response parser: the bytes of one connection become the responses to its requests, one after the other.
 
-llhttp, by httptools, parses what arrives (RFC 9112). Here is what it leaves open: which bytes belong to the response
-that is awaited, how much may stand around a body, and whether another response may follow. Nothing here knows sockets.
+llhttp, by httptools, parses what arrives (RFC 9112). This module decides which bytes belong to the awaited response,
+how many bytes a head, chunk heads and trailers may have, and whether another response may follow. It has no sockets.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from enum import Enum, auto
 import httptools
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of all that stands around a body: the head, what comes before it, the heads and extensions of chunks, trailers."""
+"""Limit for all bytes outside of a body: the head and anything before it, chunk heads and extensions, trailers."""
 
-WRAPPING_PER_BYTE = 8
-"""The bytes of chunk heads that each byte of a body may bring beside that: a chunk of one byte has five."""
+CHUNK_OVERHEAD = 8
+"""Bytes of chunk heads that are allowed in addition for each byte of a body: a chunk of one byte has five."""
 
 MAX_FIELDS = 1000
 
 
 class TransportError(Exception):
-    """The base of what ends an exchange before its proper end."""
+    """The base class of errors that end an exchange early."""
 
 
 class ProtocolError(TransportError):
@@ -41,7 +41,7 @@ class Phase(Enum):
 
 
 UNFINISHED = (Phase.HEAD, Phase.BODY)
-"""While more of a response is to come."""
+"""Phases in which more of a response is to come."""
 
 
 class Headers(Mapping[str, str]):
@@ -74,7 +74,7 @@ class ResponseParser:
         "_llhttp",
         "_pieces",
         "fields",
-        "is_spoiled",
+        "is_last",
         "phase",
         "received",
         "status",
@@ -83,7 +83,7 @@ class ResponseParser:
 
     def __init__(self) -> None:
         self._llhttp = httptools.HttpResponseParser(self)
-        # Servers in the wild get these wrong, and nothing is taken for something else by it.
+        # Some servers violate these rules; a response is not ambiguous without them.
         self._llhttp.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_chunked_length=True,
@@ -99,11 +99,11 @@ class ResponseParser:
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
         self.received = 0
-        """The bytes of this response that have arrived, with all that stands around its body."""
+        """The bytes of this response that have arrived, those outside of its body included."""
         self.waiting = 0
         """The bytes of the body that have arrived and were not taken."""
-        self.is_spoiled = False
-        """Whether no other response may follow."""
+        self.is_last = False
+        """Whether no other response may follow on the connection."""
         self._delivered = 0
         self._fields_seen = 0
         self._pieces: list[bytes] = []
@@ -111,14 +111,14 @@ class ResponseParser:
         self._keeps_alive = False
 
     @property
-    def may_go_on(self) -> bool:
-        """Whether the response is all there, and another one may follow it."""
-        return self.phase is Phase.COMPLETE and self._keeps_alive and not self.is_spoiled
+    def is_reusable(self) -> bool:
+        """Whether the response is complete, and another one may follow on the connection."""
+        return self.phase is Phase.COMPLETE and self._keeps_alive and not self.is_last
 
     def feed(self, data: memoryview) -> bool:
         """Takes the next bytes. Returns whether they bring a head, some of the body, or its end.
 
-        Raises ProtocolError, for more than MAX_FIELDS fields and for too much around a body, too.
+        Raises ProtocolError, also for more than MAX_FIELDS fields and for too many bytes outside of a body.
         """
         phase, waiting = self.phase, self.waiting
         self.received += len(data)
@@ -126,7 +126,7 @@ class ResponseParser:
             self._llhttp.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             raise ProtocolError from None
-        if self.received > MAX_HEAD_BYTES + (1 + WRAPPING_PER_BYTE) * self._delivered:
+        if self.received > MAX_HEAD_BYTES + (1 + CHUNK_OVERHEAD) * self._delivered:
             raise ProtocolError
         return self.phase is not phase or self.waiting != waiting
 
@@ -145,15 +145,15 @@ class ResponseParser:
         return True
 
     def fail(self) -> bool:
-        """Says that nothing more is to be believed. Returns whether that breaks off a response."""
-        self.is_spoiled = True
+        """Ends the use of the connection: no further byte is valid. Returns whether a response was running."""
+        self.is_last = True
         if self.phase not in UNFINISHED:
             return False
         self.phase = Phase.BROKEN
         return True
 
     def close(self) -> None:
-        """Lets go of llhttp: the two refer to each other, and no byte comes any more."""
+        """Releases llhttp after the last byte, because the two objects refer to each other."""
         del self._llhttp
 
     # ---------------------------------------------------------------------------------- what llhttp calls
@@ -162,7 +162,7 @@ class ResponseParser:
         if self.phase is Phase.HEAD:
             self.fields = {}
         else:
-            self.is_spoiled = True
+            self.is_last = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase is not Phase.HEAD:
@@ -181,8 +181,8 @@ class ResponseParser:
             return
         self.status = status
         length, coding = self.fields.get(b"content-length"), self.fields.get(b"transfer-encoding")
-        # A length beside a coding is overridden, and nothing that follows is to be believed (RFC 9112, 6.3).
-        self.is_spoiled = self.is_spoiled or (length is not None and coding is not None)
+        # A transfer coding overrides a length, and no other response may follow (RFC 9112, 6.3).
+        self.is_last = self.is_last or (length is not None and coding is not None)
         self._ends_with_connection = length is None if coding is None else not coding.lower().endswith(b"chunked")
         self.phase = Phase.BODY
 

@@ -41,9 +41,9 @@ class SocketFactory:
             raise
 
     def explain(self, error: OSError, addresses: Sequence[AddressInfo]) -> LimitExceeded | None:
-        """The error for an attempt that failed for want of our own resources; None where the server failed."""
+        """The error for an attempt that failed for a lack of our own resources; None if the server failed."""
         if error.errno == errno.EADDRNOTAVAIL and all(address[0] == socket.AF_INET6 for address in addresses):
-            # Says a machine without IPv6, too.
+            # A machine without IPv6 raises this, too.
             return self._refusal
         return self._refusal or shortage_from(error)
 

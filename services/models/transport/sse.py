@@ -11,16 +11,16 @@ from typing import NamedTuple
 from services.shared import errors, json_text
 
 MAX_EVENT_BYTES = 24 * 1024 * 1024
-"""Of all lines of one event, each with one byte for its end."""
+"""Limit for the bytes of one event: of all its lines, each with one byte for its end."""
 MAX_EVENT_LINES = 2**15
-"""An object for each takes ten times as much memory as short ones do in the stream."""
+"""Limit for the lines of one event: a short line takes ten times as much memory as it has bytes."""
 MAX_EMPTY_BYTES = 4 * 1024 * 1024
-"""Of one stream: comments, blank lines and whatever else is no event."""
+"""Limit for the bytes of one stream that are not events: comments, blank lines and others."""
 LARGE_EVENT = f"an event of more than {MAX_EVENT_BYTES} bytes"
 ERROR = "error"
-"""The end of the name of an event that is an error; it seldom has more."""
+"""The end of an error event's name, and usually all of it."""
 CR, LF = 0x0D, 0x0A
-"""As numbers: to look for one in bytes takes an eighth of the time that it takes to look for bytes."""
+"""Line ends as numbers: to search bytes for a number takes an eighth of the time that a search for bytes takes."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -82,9 +82,9 @@ class EventStream:
         return events
 
     def end(self) -> list[Event]:
-        """Returns the event whose lines have come without the blank one behind them, if any: nothing more comes.
+        """Ends the stream, and returns a last event that has no blank line after it, if there is one.
 
-        Browsers drop it. Here the reader of its data sees whether they are whole. Raises as `feed` does.
+        Browsers drop such an event. Here the reader of its data checks whether it is complete. Raises as `feed` does.
         """
         return self._end_held(b"\n" if self._held.endswith(b"\n") else b"") if self._held else []
 
@@ -94,15 +94,15 @@ class EventStream:
             raise too_large(f"more than {MAX_EMPTY_BYTES} bytes that are no events")
 
     def _hold(self, data: bytes) -> None:
-        # Joined as it grows, at the cost of what is added: a list of small pieces would be larger than the event.
+        # Appended to one buffer: a list of small pieces would be larger than the event.
         self._held += data
         self.held_bytes = len(self._held)
         if self.held_bytes > MAX_EVENT_BYTES:
             raise too_large(LARGE_EVENT)
 
     def _extend_held(self, data: bytes) -> int:
-        """Adds to the event that was begun, up to the end of its last line. Returns where in `data` its empty line
-        ends, or 0 when that has not come."""
+        """Adds bytes to the event in progress, up to the end of its last line. Returns the index in `data` after its
+        empty line, or 0 if that has not arrived."""
         if data.startswith(b"\n") and self._held.endswith(b"\n"):
             return 1
         end = data.find(b"\n\n") + 1
@@ -110,8 +110,8 @@ class EventStream:
         return end + 1 if end else 0
 
     def _end_held(self, line_end: bytes = b"\n") -> list[Event]:
-        """The event that was begun and has ended, without the end of its last line. It may be large, and is copied
-        once."""
+        """The event in progress, which has ended, without the end of its last line. It may be large, so it is copied
+        once only."""
         held, self._held, self.held_bytes = self._held, bytearray(), 0
         if line_end:
             del held[-1:]
@@ -159,7 +159,7 @@ def _is_comment(block: bytes) -> bool:
 
 
 def _parse_named(block: bytes) -> Event | None:
-    """The event in lines that begin with its name, if one line of data is all the rest, as in nearly every such one."""
+    """The event in a block that begins with its name, if the rest is one line of data, as it nearly always is."""
     start, _, rest = block.partition(b"\n")
     if rest.startswith(b"data: ") and LF not in rest:
         return Event(start[7:].decode("utf-8", "replace"), rest[6:])
@@ -169,8 +169,8 @@ def _parse_named(block: bytes) -> Event | None:
 def _parse(block: bytes) -> list[Event]:
     """Returns the event in the lines before an empty line, or none when they have no data.
 
-    Errors come without data too: by the name alone, in a field of that name, as llama.cpp has sent them, or as an
-    object without any field, where a proxy hands on the body of a backend's error.
+    Errors may have no data field: they are an event's name alone, a field of that name, as llama.cpp has sent it, or an
+    object without a field, when a proxy forwards the body of a backend's error.
     """
     name = ""
     lines: list[Event] = []
@@ -193,13 +193,13 @@ def _parse(block: bytes) -> list[Event]:
 
 
 def _are_events(lines: list[Event]) -> bool:
-    """Whether each line of data is an event, where a server leaves out the blank lines: as JSON over several lines they
-    would be none."""
+    """Whether each line of data is an event of its own, because the server leaves out blank lines: together, they would
+    not be valid JSON."""
     if not all(line.data.endswith((b"}", b"]")) and line.data.startswith((b"{", b"[DONE]")) for line in lines):
         return False
     return json_text.is_object(lines[0].data.decode("utf-8", "replace"))
 
 
 def too_large(what: str) -> errors.Internal:
-    """The error for what is larger than it may be."""
+    """The error for an event or a stream above its limit."""
     return errors.Internal(f"the provider sent {what}; ask for a shorter answer", reason="UPSTREAM_PROTOCOL_ERROR")

@@ -71,7 +71,7 @@ def _check_file(variable: str, file: Path) -> None:
 
 
 def _load(ca_file: Path | None) -> ssl.SSLContext:
-    # Named, because those that are loaded by default are left out without a word when a file cannot be opened.
+    # The files are named, because OpenSSL ignores a default file that it cannot open, without an error.
     paths = ssl.get_default_verify_paths()
     directories = os.environ.get(DIRECTORY_VARIABLE) or paths.capath
     context = ssl.create_default_context(cafile=paths.cafile, capath=directories)

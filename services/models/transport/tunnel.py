@@ -27,7 +27,7 @@ _END = re.compile(rb"\r?\n\r?\n")
 class ProxyError(TransportError):
     """A proxy that cannot be reached, or that refuses to connect.
 
-    `status` is the HTTP status with which it refuses; None where it cannot be reached, or what it says is not HTTP.
+    `status` is the HTTP status with which it refuses; None if it cannot be reached, or does not answer in HTTP.
     """
 
     def __init__(self, proxy: Proxy, status: int | None = None, cause: OSError | None = None) -> None:
@@ -78,7 +78,7 @@ class Tunnel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._opened.done():
-            # A server says nothing before it is asked.
+            # A server sends nothing before the first request.
             self.abort()
             return
         self._received += data
@@ -105,7 +105,7 @@ class Tunnel(asyncio.Protocol):
     def _fail(self, status: int | None = None) -> None:
         if not self._opened.done():
             self._opened.set_exception(ProxyError(self._proxy, status))
-            # Marks it as retrieved: a cancelled caller does not look at it.
+            # Retrieves the exception: a cancelled caller does not await it.
             self._opened.exception()
 
 

@@ -28,10 +28,7 @@ BROKEN = {
     "a page of HTML": [head((b":status", b"200"), (b"content-type", b"text/html")), message(b"<html>", end=True)],
     "a reset": [head(), message(b"m"), reset(2)],
     "a reset at once": [reset(0)],
-    "an error without details": [
-        head(),
-        trailers((b"grpc-status", b"2"), (b"grpc-message", b"secret")),
-    ],
+    "an error without details": [head(), trailers((b"grpc-status", b"2"), (b"grpc-message", b"secret"))],
 }
 
 

@@ -17,15 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.shared.channels import Address
 from services.shared.health import NOT_SERVING, SERVING
-from tests.services.gateway.gateways import (
-    MODELS,
-    SESSIONS,
-    open_channel,
-    refusing_address,
-    serving,
-    stream,
-    unary,
-)
+from tests.services.gateway.gateways import MODELS, SESSIONS, open_channel, refusing_address, serving, stream, unary
 from tests.support.errors import explain
 from tests.support.processes import EXIT_CONFIG, Service, run, running
 

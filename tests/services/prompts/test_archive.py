@@ -103,9 +103,7 @@ async def test_archived_content_registered_again_is_a_new_version(registry: Prom
     assert (await get(registry, version=2)).HasField("archived_at")
 
 
-async def test_content_of_the_newest_unarchived_version_is_that_version(
-    registry: PromptRegistry,
-) -> None:
+async def test_content_of_the_newest_unarchived_version_is_that_version(registry: PromptRegistry) -> None:
     await register_versions(registry, 2)
     await archive(registry, 2)
     again = await registry.register(prompt(content="text 1", labels=["production"]))

@@ -10,15 +10,7 @@ from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from tests.rows import row
-from tests.services.prompt_registries import (
-    NAME,
-    archive,
-    events,
-    prompt,
-    register_versions,
-    set_label,
-    unarchive,
-)
+from tests.services.prompt_registries import NAME, archive, events, prompt, register_versions, set_label, unarchive
 from tests.support.databases import on_postgresql_too
 
 

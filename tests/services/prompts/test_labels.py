@@ -10,15 +10,7 @@ from proto import models_pb2
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import Conflict, InvalidRequest, NotFound
 from tests.rows import row
-from tests.services.prompt_registries import (
-    NAME,
-    archive,
-    events,
-    get,
-    prompt,
-    register_versions,
-    set_label,
-)
+from tests.services.prompt_registries import NAME, archive, events, get, prompt, register_versions, set_label
 from tests.support.databases import on_postgresql_too
 
 
@@ -57,9 +49,7 @@ async def test_production_is_in_force_and_without_it_the_newest(registry: Prompt
     assert (await get(registry)).version == 3
 
 
-async def test_unknown_label_is_not_found_and_the_error_lists_the_labels(
-    registry: PromptRegistry,
-) -> None:
+async def test_unknown_label_is_not_found_and_the_error_lists_the_labels(registry: PromptRegistry) -> None:
     await register_versions(registry, 1)
     with pytest.raises(NotFound, match="it has none; SetPromptLabel sets one") as raised:
         await get(registry, label="production")

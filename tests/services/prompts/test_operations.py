@@ -13,16 +13,7 @@ from hypothesis import strategies as st
 
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import PlatformError
-from tests.services.prompt_registries import (
-    archive,
-    events,
-    get,
-    names,
-    open_database,
-    prompt,
-    set_label,
-    versions,
-)
+from tests.services.prompt_registries import archive, events, get, names, open_database, prompt, set_label, versions
 
 PRODUCTION = "production"
 

@@ -84,10 +84,7 @@ async def test_metadata_of_identical_content_are_not_stored_with_a_warning(regis
     again = await registry.register(prompt(metadata=models_pb2.PromptMetadata(author="b"), commit_message="why"))
     assert not again.created
     assert again.prompt.metadata.author == "a"
-    assert [(w.code, w.field) for w in again.warnings] == [
-        ("NOT_STORED", "metadata"),
-        ("NOT_STORED", "commit_message"),
-    ]
+    assert [(w.code, w.field) for w in again.warnings] == [("NOT_STORED", "metadata"), ("NOT_STORED", "commit_message")]
 
 
 async def test_content_of_an_older_version_becomes_the_newest(registry: PromptRegistry) -> None:

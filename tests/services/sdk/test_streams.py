@@ -18,13 +18,7 @@ from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatRespo
 from genai_platform.async_models import AsyncModels
 from genai_platform.models import Models
 from services.shared import errors
-from tests.services.sdk.backend import (
-    WAIT_SECONDS,
-    Backend,
-    happens,
-    last_chunk,
-    serving,
-)
+from tests.services.sdk.backend import WAIT_SECONDS, Backend, happens, last_chunk, serving
 
 REQUEST = ChatRequest(model="m")
 DEADLINE = 1.5

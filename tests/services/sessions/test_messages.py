@@ -174,8 +174,7 @@ async def test_messages_are_listed_page_by_page(service: Service, descending: bo
     token = ""
     while not pages or token:
         page = await service.call(
-            "ListMessages",
-            pb.ListMessagesRequest(session_id="s", page_size=3, page_token=token, descending=descending),
+            "ListMessages", pb.ListMessagesRequest(session_id="s", page_size=3, page_token=token, descending=descending)
         )
         pages.append([entry.sequence for entry in page.messages])
         token = page.next_page_token

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -257,24 +258,20 @@ async def test_an_upgrade_that_is_killed_half_way_changes_nothing_and_the_next_s
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, whom permissions hold back")
 @pytest.mark.parametrize("read_only", ["file", "directory"])
-async def test_a_read_only_file_or_directory_is_refused(sqlite_file: Path, tmp_path: Path, read_only: str) -> None:
-    async with opened(url_of(sqlite_file), tmp_path):
-        pass
-    folders = [sqlite_file.parent, *sqlite_file.parent.parents]
-    modes = {folder: folder.stat().st_mode for folder in folders}
-    for folder in folders:
-        folder.chmod(modes[folder] | 0o055)
-    if read_only == "file":
-        sqlite_file.chmod(0o444)
-    else:
-        sqlite_file.chmod(0o666)
-    os.seteuid(65534)
-    try:
-        assert "cannot be written" in await refusal(url_of(sqlite_file), tmp_path / "notebook" / "migrations")
-    finally:
-        os.seteuid(0)
-        for folder in folders:
-            folder.chmod(modes[folder])
+async def test_a_read_only_file_or_directory_is_refused(read_only: str) -> None:
+    # A folder of its own: those above the test's are for root alone, and not to be changed.
+    with tempfile.TemporaryDirectory() as name:
+        folder, file = Path(name), Path(name) / "data" / "test.db"
+        async with opened(url_of(file), folder):
+            pass
+        for directory in (folder, file.parent):
+            directory.chmod(0o755)
+        file.chmod(0o444 if read_only == "file" else 0o666)
+        os.seteuid(65534)
+        try:
+            assert "cannot be written" in await refusal(url_of(file), folder / "notebook" / "migrations")
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize(

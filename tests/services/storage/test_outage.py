@@ -13,15 +13,7 @@ import pytest
 from services.shared.database import Database
 from services.shared.errors import PlatformError, StartupError, Unavailable
 from tests.services.log_file import LogFile
-from tests.services.storage.notes import (
-    FIRST_SCRIPT,
-    SECOND_SCRIPT,
-    names,
-    opened,
-    put,
-    quiet_log,
-    write_migrations,
-)
+from tests.services.storage.notes import FIRST_SCRIPT, SECOND_SCRIPT, names, opened, put, quiet_log, write_migrations
 from tests.support.postgresql import PostgreSQLServer
 
 REFUSED_SECONDS = 3.0

@@ -27,6 +27,8 @@ class OpenAISpeech(Speech):
         "a_new_word": "other",
     }
     terminal_event = event("[DONE]")
+    stream_members: ClassVar[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
+    sdk_type = "openai"
 
     def __init__(self, reasoning_field: str = "reasoning_content") -> None:
         self.reasoning_field = reasoning_field

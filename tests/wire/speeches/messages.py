@@ -33,6 +33,7 @@ class AnthropicSpeech(Speech):
     ping = event({"type": "ping"}, "ping")
     terminal_event = event({"type": "message_stop"}, "message_stop")
     counts_prompt_first = True
+    sdk_type = "anthropic"
 
     def body(self, sample: Sample) -> dict[str, Any]:
         content: list[dict[str, Any]] = []

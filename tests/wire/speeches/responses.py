@@ -29,6 +29,7 @@ class ResponsesSpeech(Speech):
         "a_new_word": "other",
     }
     terminal_event = event("[DONE]")
+    sdk_type = "openai_responses"
 
     def __init__(self) -> None:
         self._numbers: Iterator[int] = itertools.count()

@@ -30,7 +30,7 @@ from services.models.catalog.vendor import AdapterType, BuiltInModel, Shown, Ven
 from services.models.providers.facts import ModelFacts, ReasoningFacts
 from services.models.providers.openai.select import OPENAI
 
-ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-).*")
+ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-|text-embedding-).*")
 
 # ----------------------------------------------------------------------------------------------------- families
 
@@ -85,6 +85,8 @@ def _reasoning_by_default(*efforts: str) -> ReasoningFacts:
 
 
 _FAMILIES: Families = (
+    # https://developers.openai.com/api/docs/guides/embeddings
+    (re.compile(r"text-embedding-.*"), ModelFacts(kind="embedding")),
     (re.compile(r"o3-mini(-.*)?"), replace(_O_NO_STOP, media=TEXT_ONLY)),
     (re.compile(r"o3(-.*)?|(ft:)?o4-mini.*"), _O_NO_STOP),
     (re.compile(r"o1(-\d.*)?"), _O_SERIES),

@@ -23,29 +23,29 @@ from services.models.validation.limits import MAX_PARTS
 from services.shared.tokens import estimate_tokens, text_bytes
 
 MAX_CHARACTERS = 16 * 1024 * 1024
-"""Characters of an answer, whose text its response has twice."""
+"""Limit for the characters of an answer; its response contains the text twice."""
 
 MAX_BLOCKS = MAX_PARTS
-"""Blocks of an answer: far above the output of any model, even if every piece of text has sources of its own. No
-request takes back more parts."""
+"""Limit for the blocks of an answer, far above the output of any model, even if every piece of text has sources of its
+own. A request may have no more parts."""
 
 MAX_PARTS_BYTES = 31 * 1024 * 1024
-"""Bytes of all parts that are given out whole, and so of each: one item's opaque state may belong to many."""
+"""Limit for the bytes of all whole parts together: the opaque state of one item may be repeated in many of them."""
 
 MAX_COMPARED = 4 * 1024 * 1024
-"""Characters that are compared again because of texts that should equal a block and are much shorter: comparing a long
-block with each of many short events would take hours."""
+"""Limit for the characters of blocks that are compared with much shorter texts, which should equal them: comparing a
+long block with each of many short events would take hours."""
 
 MAX_CITED_BYTES = 8 * 1024 * 1024
-"""Bytes of citations that come in pieces; the quoted text is in the end a part of the answer."""
+"""Limit for the bytes of citations that arrive in pieces; the quoted texts become part of the answer."""
 
 
 class Answer:
     """An answer under construction. `provider_response_id`, `model`, `stop_sequence`, `usage`, `counts_agree`,
     `at_standard_rates` and `warnings` may be set at any time before the end.
 
-    `state_owner` says whose the opaque state in it is, and `tool_names` what its tools are called; they must be set
-    before anything is taken out.
+    `state_owner` is the owner of its opaque state, and `tool_names` has the callers' names of its tools; both must be
+    set before a chunk or a response is taken.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Answer:
         self.counts_agree = True
         """False where the provider's counts contradict each other."""
         self.at_standard_rates = True
-        """False where the provider says that it charges otherwise, as for another service tier."""
+        """False if the provider reports that the call has other rates, such as those of another service tier."""
         self.warnings: list[models_pb2.Notice] = []
         self.state_owner = ""
         self.tool_names: Mapping[str, str] = {}
@@ -70,11 +70,11 @@ class Answer:
         self.parts_bytes = 0
         """Bytes of all parts that were given out whole."""
         self.waiting_bytes = 0
-        """Bytes that its decoder holds until more has come."""
+        """Bytes that the decoder holds back until it has received more."""
         self._blocks: dict[int, Block] = {}
         self._call_ids: set[str] = set()
         self._free_call_key = 0
-        """The first key behind all tool calls: a search from the beginning would take longer with every call."""
+        """The first key after those of all tool calls: a search from the start would take longer with each call."""
         self._chunks: list[models_pb2.ChatChunk] = []
         self._pending: list[str] = []
         self._pending_block: Block | None = None
@@ -84,13 +84,13 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """About how much is held of it."""
+        """The approximate size of the answer in memory."""
         size = self.characters + self.parts_bytes + self.waiting_bytes
         return size if self._logprobs is None else size + self._logprobs.size
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is anything in it."""
+        """Whether the answer has any block."""
         return bool(self._blocks)
 
     @property
@@ -100,7 +100,7 @@ class Answer:
 
     @property
     def says_something(self) -> bool:
-        """Whether there is more in it than thoughts."""
+        """Whether the answer has content other than reasoning."""
         return any(block.kind not in ("reasoning", "opaque") for block in self._blocks.values())
 
     def has_block(self, key: int) -> bool:
@@ -119,9 +119,9 @@ class Answer:
         self._append(block, piece)
 
     def open_tool_call(self, key: int, call_id: str, name: str) -> int:
-        """Begins a tool call at the key `key`, or where that is taken behind all earlier calls; returns the key.
+        """Begins a tool call at the key `key`, or after all earlier calls if the key is in use. Returns the key.
 
-        An id that is missing, or was used in this answer, is replaced by one of ours.
+        An id that is missing, or already used in this answer, is replaced by a generated one.
         """
         if key in self._blocks:
             key = max(key, self._free_call_key)
@@ -148,7 +148,7 @@ class Answer:
         self._append(self._blocks[key], piece)
 
     def close(self, key: int) -> str:
-        """Ends the block `key`, if it has begun, and returns what it holds, arguments of a tool call included."""
+        """Ends the block `key`, if it has begun, and returns its text, or the arguments of a tool call."""
         block = self._blocks.get(key)
         if block is None:
             return ""
@@ -176,13 +176,13 @@ class Answer:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def cite(self, key: int, citations_json: str) -> None:
-        """Names the sources of the text in the block `key`, if it has begun, as a JSON array of the provider's."""
+        """Sets the citations of the text block `key`, if it has begun: a JSON array in the provider's form."""
         block = self._blocks.get(key)
         if block is not None:
             block.citations_json = citations_json
 
     def add_logprobs(self, key: int, logprobs: models_pb2.Logprobs) -> None:
-        """Says how likely the tokens of the piece were that was added last, to the block `key`."""
+        """Adds the logprobs of the piece that was added last to the block `key`."""
         if self._logprobs is None:
             self._logprobs = HeldLogprobs()
         self._logprobs.add(key, logprobs)
@@ -194,7 +194,7 @@ class Answer:
         self._logprobs.complete(key, logprobs)
 
     def attach_state(self, key: int, state: models_pb2.ProviderState, *, redacted: bool = False) -> None:
-        """Ties opaque provider state to the block `key`; without such a block, the state is a block of its own."""
+        """Attaches opaque provider state to the block `key`; without such a block, the state is a block of its own."""
         block = self._blocks.get(key) or self._begin(key, Block("opaque"))
         block.state = state
         block.redacted = redacted
@@ -202,18 +202,18 @@ class Answer:
         self._emit_part(block)
 
     def warn(self, code: str, message: str, *, field: str = "") -> None:
-        """Tells the caller of something, once however often it happens."""
+        """Adds a warning for the caller, unless the same one is there already."""
         warning = models_pb2.Notice(code=code, field=field, message=message)
         if warning not in self.warnings:
             self.warnings.append(warning)
 
     def finish(self, reason: str, raw: str) -> None:
-        """Records why the answer ended: a word of ours and the provider's own."""
+        """Sets the finish reason: the platform's word and the provider's own."""
         self.finish_reason = reason
         self.raw_finish_reason = raw
 
     def complete(self) -> None:
-        """Closes all blocks: nothing more comes."""
+        """Closes all blocks at the end of the answer."""
         for block in self._blocks.values():
             self._flush_carry(block)
             if block.kind == "tool_call" and not self._text(block).strip():
@@ -221,7 +221,7 @@ class Answer:
         self.flush()
         refusals = [block for block in self._blocks.values() if block.kind == "refusal"]
         for block in refusals:
-            # One that carries state was given out when it was complete.
+            # A refusal with state was emitted when it was complete.
             if block.state is None:
                 self._emit_part(block)
         if self.finish_reason == "stop" and self._call_ids:
@@ -252,7 +252,7 @@ class Answer:
     # ------------------------------------------------------------------------------------------- reading
 
     def drain_chunks(self) -> list[models_pb2.ChatChunk]:
-        """The chunks for everything that was added since the last call; their `index` goes on from there."""
+        """The chunks for everything that was added since the last call; their `index` continues from the last one."""
         self.flush()
         chunks, self._chunks = self._chunks, []
         for chunk in chunks:
@@ -272,7 +272,7 @@ class Answer:
             part.provider_state.provider = self.state_owner
 
     def last_chunk(self) -> models_pb2.ChatChunk:
-        """The chunk that ends the stream, with the whole answer; to be asked once, after `complete`."""
+        """The chunk that ends the stream, with the whole answer; call it once, after `complete`."""
         chunk = models_pb2.ChatChunk(index=self._next_index)
         self._fill(chunk.response)
         chunk.finish_reason = chunk.response.finish_reason
@@ -290,13 +290,13 @@ class Answer:
         return text + "".join(self._pending) if block is self._pending_block else text
 
     def response(self) -> models_pb2.ChatResponse:
-        """The whole answer; to be asked once, after `complete`."""
+        """The whole answer; call it once, after `complete`."""
         response = models_pb2.ChatResponse()
         self._fill(response)
         return response
 
     def _fill(self, response: models_pb2.ChatResponse) -> None:
-        # In place: what is large would be copied once more with every message that it is put into.
+        # Filled in place: a large field would be copied again with every message that contains it.
         blocks = [self._blocks[key] for key in sorted(self._blocks)]
         text = "".join([block.held.text() for block in blocks if block.kind == "text"])
         message = response.message
@@ -327,12 +327,12 @@ class Answer:
             self._logprobs.fill(response.logprobs)
 
     def estimated_completion_tokens(self) -> int:
-        """About how many tokens the answer has, by its length."""
+        """The number of tokens of the answer, estimated by its length."""
         held = sum(block.held.utf8_bytes() for block in self._blocks.values())
         return estimate_tokens(held + sum(map(text_bytes, self._pending)))
 
     def flush(self) -> None:
-        """Puts what was added since the last chunk into one, which `drain_chunks` gives."""
+        """Makes a chunk of the pieces that were added since the last one, for `drain_chunks`."""
         block = self._pending_block
         if block is None:
             if self._logprobs is not None:
@@ -354,8 +354,8 @@ class Answer:
             self._add_unsent_logprobs(block)
 
     def _add_unsent_logprobs(self, block: Block | None) -> None:
-        """Puts those that no chunk has yet into the chunk of a piece of `block`, which was the last, if there is any;
-        pieces of a refusal have none."""
+        """Adds the unsent logprobs to the last chunk, which has a piece of `block`; to a new chunk without a block, or
+        for a refusal, whose pieces have no chunks."""
         unsent = self._logprobs.take_unsent() if self._logprobs is not None else None
         if unsent is None:
             return

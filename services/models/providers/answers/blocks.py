@@ -13,7 +13,7 @@ BlockKind = Literal["text", "reasoning", "refusal", "tool_call", "opaque"]
 
 @dataclass(slots=True)
 class Block:
-    """One block of an answer: a text, a thought, a refusal, a call, or what only its provider reads."""
+    """One block of an answer: a text, reasoning, a refusal, a tool call, or opaque state."""
 
     kind: BlockKind
     held: Pieces = field(default_factory=Pieces)
@@ -25,12 +25,12 @@ class Block:
     citations_json: str = ""
 
     def part_bytes(self) -> int:
-        """About how large a part is that holds it all."""
+        """The approximate size of the part that the block becomes."""
         return self.held.utf8_bytes() + len(self.citations_json) + (len(self.state.data) if self.state else 0)
 
 
 def fits_short_form(blocks: list[Block]) -> bool:
-    """Whether `content` and `tool_calls` say it all: at most one text, before the calls, nothing opaque or cited."""
+    """Whether `content` and `tool_calls` hold all blocks: at most one text, before the calls, no state or citations."""
     for place, block in enumerate(blocks):
         if block.state or block.citations_json:
             return False

@@ -1,4 +1,4 @@
-"""Members of answers that the platform has no place for: each is named in a notice, so that none is lost in silence.
+"""Members of answers that have no field in the contract: a notice names each of them, so that none is lost silently.
 
 They are those of openai 3.54 and anthropic 2.12, Perplexity's and xAI's sources
 (https://docs.perplexity.ai/api-reference/chat-completions-post) and vLLM's about tokens (ChatCompletionResponse in
@@ -32,14 +32,14 @@ AT_OTHER_RATES = frozenset({"audio_tokens"})
 
 
 def warn_of_members(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
-    """Names those members that say anything."""
+    """Adds a notice for each of these members that has a value."""
     for name in names:
         if name in holder and _says(holder[name]):
             answer.warn("MEMBERS_DROPPED", f"the provider's answer has {name}, which is not passed on")
 
 
 def warn_of_counts(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
-    """Names those counts that are not zero."""
+    """Adds a notice for each of these counts that is not zero."""
     for name in names:
         if count_of(holder.get(name)):
             answer.warn("COUNTS_DROPPED", f"the provider counted {name}, which usage does not show by themselves")
@@ -87,7 +87,7 @@ def warn_of_cut_logprobs(answer: Answer) -> None:
 
 
 def warn_of_images(answer: Answer) -> None:
-    """Says where the images are, which are no part by themselves."""
+    """Adds a notice that the images are opaque state, and not parts of their own."""
     answer.warn("IMAGES_IN_STATE", "the answer has images; they are in provider_state of its parts, as they came")
 
 
@@ -100,7 +100,7 @@ def warn_of_unknown_part(answer: Answer) -> None:
 
 
 def _says(value: Any) -> bool:
-    """Whether a member says anything: many providers write all that they know, empty."""
+    """Whether a member has a value: many providers write all members that they know, with empty values."""
     if isinstance(value, dict):
         return any(map(_says, value.values()))
     return value not in (None, "", [])

@@ -1,4 +1,4 @@
-"""Data of events that are no JSON object, as servers and proxies write them."""
+"""Data of events that is not a JSON object, in the forms that servers and proxies write."""
 
 from __future__ import annotations
 

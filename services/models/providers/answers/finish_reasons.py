@@ -1,4 +1,4 @@
-"""Why an answer ended: the words of all servers, in one table, because servers use the words of others.
+"""Finish reasons: the words of all servers in one table, because servers also use the words of others.
 
 OpenAI: https://platform.openai.com/docs/api-reference/chat/object and …/responses/object
 Anthropic: https://platform.claude.com/docs/en/api/handling-stop-reasons
@@ -120,7 +120,7 @@ FAILURES = (
     ("unexpectedtoolcall", "UPSTREAM_SERVER_ERROR"),
     ("toomanytoolcalls", "UPSTREAM_SERVER_ERROR"),
 )
-"""Parts of the words for an answer that broke off, or that the model itself spoiled, each with its reason: DeepSeek's
+"""Parts of words for an answer that was interrupted, or malformed by the model, each with its reason: DeepSeek's
 insufficient_system_resource, GLM's network_error, Cohere's ERROR and TIMEOUT, vLLM's abort, Gemini's
 MALFORMED_FUNCTION_CALL, Bedrock's malformed_model_output."""
 

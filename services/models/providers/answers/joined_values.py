@@ -1,4 +1,4 @@
-"""A JSON value that comes in pieces, joined as the servers that send it so mean it.
+"""A JSON value that arrives in pieces, joined by the rules of the servers that send it so.
 
 Text grows, or comes with all that came before it, as MiniMax's does; the members of objects are merged, and an entry of
 a list goes on the one of its `index`, or else behind all others (`accumulate_delta` of openai 3.54; for
@@ -19,7 +19,7 @@ WHOLE_TEXTS = frozenset({"id", "type", "index", "format", "name", "role", "signa
 """Members whose text is never cut: one that comes again is the same, or the newer one."""
 
 MAX_DEPTH = 32
-"""Depth to which values within values are joined; below it the newest counts."""
+"""Depth to which nested values are joined; below it, the newest value replaces the earlier one."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -52,7 +52,7 @@ def _entry_of(item: bytes) -> _Entry:
     try:
         return _entry.decode(item)
     except msgspec.ValidationError:
-        # It has a number that is none to us, and is left as it is.
+        # Its number is outside of our range, and it is left unchanged.
         return _Entry()
 
 

@@ -25,7 +25,7 @@ BEGINNING_BYTES = 64
 _END = re.compile(rb"\s*+\]")
 
 MAX_LOOKS = 8192
-"""Searches for a list: answers have no more parts, and other text must not cost more."""
+"""Limit for the searches for a list: answers have no more parts, and other text must not take more time."""
 
 MAX_TOKENS = 2**17
 """Tokens of a list: no model writes as many."""

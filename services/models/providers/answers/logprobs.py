@@ -48,12 +48,12 @@ class HeldLogprobs:
         self._unsent: models_pb2.Logprobs | None = None
 
     def add(self, key: int, logprobs: models_pb2.Logprobs) -> None:
-        """Adds those of the newest piece of the block `key`."""
+        """Adds the logprobs of the newest piece of the block `key`."""
         self._hold(key, logprobs)
         self._send(key, logprobs)
 
     def complete(self, key: int, logprobs: models_pb2.Logprobs) -> None:
-        """Puts those of the whole block in place of those of its pieces; those that no piece had go into a chunk."""
+        """Replaces the logprobs of a block's pieces by those of the whole block; only additional ones are sent."""
         self.size -= len(self._held.pop(key, b""))
         self._hold(key, logprobs)
         content, refusal = self._sent.get(key, (0, 0))
@@ -67,7 +67,7 @@ class HeldLogprobs:
         return unsent
 
     def fill(self, logprobs: models_pb2.Logprobs) -> None:
-        """Adds them all, in the order of their blocks."""
+        """Adds all held logprobs to `logprobs`, in the order of their blocks."""
         for key in sorted(self._held):
             logprobs.MergeFromString(bytes(self._held[key]))
 
@@ -121,5 +121,5 @@ def _fill(entry: models_pb2.TokenLogprob | models_pb2.TopLogprob, value: Mapping
         try:
             entry.token_bytes = bytes(value["bytes"])
         except (TypeError, ValueError):
-            # Numbers that are no bytes.
+            # Numbers outside of the range of a byte.
             return

@@ -1,4 +1,4 @@
-"""The memory of answers that are not small: bounded in all, with room for other callers than those who have most."""
+"""The memory of answers that are not small: a fair quota, which leaves memory for other callers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HeldAnswers:
         self._quota = FairQuota(limit)
 
     def begin(self) -> HeldAnswer:
-        """An answer of the present caller's."""
+        """The memory of a new answer, for the current caller."""
         return HeldAnswer(self._quota, CALLER.get())
 
 
@@ -46,7 +46,7 @@ class HeldAnswer:
             self._quota.release(self._caller, self._counted)
 
     def grow(self, size: int) -> None:
-        """Says how many bytes are held by now. Raises LimitExceeded SERVER_BUSY when it cannot have as many."""
+        """Sets the size of the answer in bytes. Raises LimitExceeded SERVER_BUSY if the quota does not allow it."""
         missing = size - FREE_BYTES - self._counted
         if missing <= 0:
             return

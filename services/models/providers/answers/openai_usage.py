@@ -53,7 +53,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     if not isinstance(usage, dict):
         return
     counts = answer.counts
-    if settled := counts.settle_agreeing(_told_by_openai(usage)):
+    if settled := counts.settle_agreeing(_openai_counts(usage)):
         answer.usage, answer.counts_agree = settled
         warn_of_detail_counts(answer, usage)
         return
@@ -70,7 +70,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     warn_of_detail_counts(answer, usage)
 
 
-def _told_by_openai(usage: dict[str, Any]) -> dict[str, int]:
+def _openai_counts(usage: dict[str, Any]) -> dict[str, int]:
     """The counts of an object that has OpenAI's own members and no others; empty for any other object."""
     terms = CHAT_TERMS if CHAT_TERMS.prompt in usage else RESPONSES_TERMS
     if not usage.keys() <= terms.members:
@@ -98,7 +98,7 @@ def _take_details(counts: CountedTokens, usage: dict[str, Any], cache_hit: Any) 
 
 
 def read_counts_elsewhere(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
-    """Takes the counts that stand elsewhere than in the `usage` of a completion, or of a piece of one."""
+    """Reads counts outside of the member `usage` of a completion or a chunk of one."""
     if "usage" in choice or "usage" in _message_of(choice) or not ELSEWHERE.isdisjoint(completion):
         for usage in _usages(completion, choice):
             read_usage(answer, usage)
@@ -121,7 +121,7 @@ def _usages(completion: dict[str, Any], choice: dict[str, Any]) -> Iterator[Any]
 
 
 def _of_timings(timings: dict[str, Any]) -> dict[str, Any]:
-    """The counts in what llama.cpp measured, which is always there: of the prompt, what was not in its cache."""
+    """The counts in llama.cpp's `timings`, which are always there; the prompt's count is without its cached tokens."""
     evaluated, cached = timings.get("prompt_n"), timings.get("cache_n")
     counts = {"completion_tokens": timings.get("predicted_n")}
     if isinstance(evaluated, int) and isinstance(cached, int):

@@ -1,4 +1,4 @@
-"""Arguments of a tool call that a server sends all of once more with every piece, in place of the next piece alone.
+"""Arguments of a tool call that a server repeats from the beginning in every piece, instead of sending the next piece.
 
 DeepSeek's models behind Baidu's Qianfan do so (NousResearch/hermes-agent #35718).
 """
@@ -12,11 +12,11 @@ from typing import NamedTuple
 MAX_LENGTH = 64 * 1024
 """Characters of the two texts that are compared: reading them takes some milliseconds."""
 
-# Python makes no int of thousands of digits.
+# Python refuses to convert thousands of digits to an int.
 _decode = json.JSONDecoder(strict=False, parse_int=float).decode
 _CUT_VALUE = re.compile(r"-|t(?:r(?:u)?)?|f(?:a(?:l(?:s)?)?)?|n(?:u(?:l)?)?|\.?[0-9]*(?:[eE][-+]?)?")
 CUT_ESCAPE = 6
-"""Length of an escape."""
+"""Length of the longest JSON escape, which may be cut."""
 
 
 class Repetition(NamedTuple):
@@ -29,7 +29,7 @@ class Repetition(NamedTuple):
 
 
 def find_repetition(earlier: str, piece: str) -> Repetition | None:
-    """None for a piece that goes on from what came before."""
+    """The repetition in a piece; None if the piece continues the earlier ones."""
     if not piece.startswith(earlier) or len(earlier) + len(piece) > MAX_LENGTH or not is_beginning(piece):
         return None
     return Repetition(piece[len(earlier) :], not is_beginning(earlier + piece))

@@ -1,9 +1,9 @@
-"""Usage of a call, out of counts that servers send once or repeatedly, in different terms.
+"""Usage of a call, from counts that servers send once or repeatedly, in different terms.
 
 The platform's terms: the prompt includes what was read from the cache and written to it, the completion includes
-reasoning. Counts of a stream are cumulative, so the largest of each holds, and none is ever taken back. If a total
-shows that reasoning or the cache stand beside the other counts, they are added. Counts that contradict one another are
-passed on without a cost: a cost is right or unset.
+reasoning. Counts of a stream are cumulative, so the largest of each is valid, and a smaller one never replaces it. If a
+total shows that reasoning or the cache is not included in the other counts, it is added. Counts that contradict one
+another are returned without a cost: a cost is right or unset.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ class CountedTokens:
 
     def __init__(self) -> None:
         self._largest: dict[str, int] = {}
-        self._is_told_twice = False
+        self._values_differ = False
         self._shrinks = False
 
     def __getitem__(self, name: str) -> int:
         return self._largest.get(name, 0)
 
     def take(self, name: str, *values: Any) -> None:
-        """Takes one count, which may come under several names; what is no number is none."""
+        """Reads one count, which may have values under several names; values that are not numbers are ignored."""
         counts = {tokens for tokens in map(count_of, values) if tokens is not None}
         if counts:
-            # Over a stream the prompt is the same, or grows by what tools bring.
+            # Within a stream the prompt's count stays the same, or grows by the results of tools.
             self._shrinks = self._shrinks or (name == "prompt" and 0 < max(counts) < self[name])
             self._largest[name] = max(*counts, self[name])
-            self._is_told_twice = self._is_told_twice or len(counts - {0}) > 1
+            self._values_differ = self._values_differ or len(counts - {0}) > 1
 
     def take_total(self, total: Any, *, of: tuple[int, int]) -> None:
-        """Takes the total that came together with the newest counts; `of` are prompt and completion before these.
-        The total of smaller ones says nothing any more."""
+        """Reads the total that arrived with the newest counts. `of` are the counts of prompt and completion before
+        them: if they have grown, an earlier total is dropped."""
         if of != (self["prompt"], self["completion"]):
             self._largest.pop("total", None)
         self.take("total", total)
 
     def settle_agreeing(self, counts: Mapping[str, int]) -> Counts | None:
-        """Takes counts which are the first, and which agree in every way, as nearly all do. None, and nothing taken,
-        for others. `take` and `settle` give the same, at three times the cost."""
+        """The short way for the first counts of a call, if they agree in every way, as nearly all do; else None,
+        without a change. `take` and `settle` give the same result, at three times the cost."""
         if self._largest or counts.get("prompt", 0) + counts.get("completion", 0) != counts.get("total", 0):
             return None
         self._largest = dict(counts)
@@ -72,7 +72,7 @@ class CountedTokens:
         return None
 
     def settle(self, *, cache_is_beside: bool = False) -> Counts:
-        """The usage that the counts amount to. `cache_is_beside` says that by protocol the prompt does not include the
+        """The usage by the counts. With `cache_is_beside`, the protocol's count of the prompt does not include the
         cache."""
         if not self._largest.keys() & {"prompt", "completion"}:
             return Counts(None, True)
@@ -88,12 +88,12 @@ class CountedTokens:
             return self._counts(fitting[0], agree=len(fitting) == 1)
         if self["total"] <= sum(own):
             return self._counts(own, agree=False)
-        # Gemini's thoughts are in the total alone.
-        told_nowhere = not self["reasoning"] and self._fits(own)
-        return self._counts(_Reading(own.prompt, self["total"] - own.prompt), agree=told_nowhere)
+        # Gemini counts reasoning in the total only.
+        is_only_in_total = not self["reasoning"] and self._fits(own)
+        return self._counts(_Reading(own.prompt, self["total"] - own.prompt), agree=is_only_in_total)
 
     def _fill_in(self) -> None:
-        """Makes the one of prompt and completion that is missing out of the total."""
+        """Computes a missing count of prompt or completion from the total."""
         for name, other in (("prompt", "completion"), ("completion", "prompt")):
             if name not in self._largest and self["total"] >= self[other]:
                 self._largest[name] = self["total"] - self[other]
@@ -104,7 +104,7 @@ class CountedTokens:
         return _Reading(self["prompt"] + cache, self["completion"] + reasoning)
 
     def _fits(self, reading: _Reading) -> bool:
-        """Whether what is a part of the prompt or the completion is not more than that, and anything was read."""
+        """Whether the cache is not larger than the prompt, and the reasoning not larger than the completion."""
         largest = self._largest.get
         is_cache_within = largest("cached", 0) + largest("written", 0) <= reading.prompt
         return is_cache_within and largest("reasoning", 0) <= reading.completion and reading.prompt > 0
@@ -113,7 +113,7 @@ class CountedTokens:
         return sum(reading) == self["total"] and self._fits(reading)
 
     def _likeliest(self, own: _Reading) -> _Reading:
-        """The reading, plus the counts that cannot be a part of it."""
+        """The reading, with the counts added that are too large to be included in it."""
         cache, reasoning = self["cached"] + self["written"], self["reasoning"]
         return _Reading(
             own.prompt if cache <= own.prompt else own.prompt + cache,
@@ -132,4 +132,4 @@ class CountedTokens:
             reasoning_tokens=largest("reasoning") or rest or largest("reasoning"),
             long_cache_write_tokens=largest("written_for_long"),
         )
-        return Counts(usage, agree and not self._is_told_twice and not self._shrinks)
+        return Counts(usage, agree and not self._values_differ and not self._shrinks)

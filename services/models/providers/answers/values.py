@@ -22,8 +22,8 @@ def read_object(data: bytes) -> dict[str, Any]:
 
 
 def read_word(value: Any) -> str:
-    """An id, a name or a word that a provider sent, "" for what is no text. Raises Fault for one of more than
-    MAX_WORD_LENGTH characters, which would go into every copy of the answer."""
+    """An id, a name or a word that a provider sent; "" for a value that is not a text. Raises Fault for more than
+    MAX_WORD_LENGTH characters, because every copy of the answer would contain them."""
     if not value:
         return ""
     word = json_text.text_of(value)

@@ -68,9 +68,9 @@ class BlockEncoder:
         self._translation.warn("EMPTY_MESSAGE_DROPPED", path, text)
 
     def _plain_blocks(self, parts: Iterable[PlacedPart]) -> tuple[list[Block], str]:
-        """The blocks of texts and media, and the white space that has no text beside it.
+        """The blocks of texts and media, and white space that could not be joined to any text.
 
-        Messages refuses a text of white space alone, so such a text is joined to the one before it, or behind it.
+        Messages refuses a text of only white space, so such a text is joined to the text before or after it.
         """
         blocks: list[Block] = []
         texts: list[tuple[dict[str, Any], list[str]]] = []
@@ -88,7 +88,7 @@ class BlockEncoder:
                 texts.append((block, pieces))
                 blocks.append(self._breakpoints.mark(block, part, path))
             else:
-                self._breakpoints.refuse(part, path, "white space alone")
+                self._breakpoints.drop(part, path, "white space alone")
                 pieces.append(part.text)
         for block, pieces in texts:
             block["text"] = "".join(pieces)
@@ -97,7 +97,7 @@ class BlockEncoder:
     # -------------------------------------------------------------------------------------------------- assistant
 
     def assistant(self, message: models_pb2.ChatMessage, path: str) -> list[Block]:
-        """The blocks of an assistant's message, without white space alone, which other models say before a call."""
+        """The blocks of an assistant's message, without texts of only white space, which models write before a call."""
         if message.parts:
             return [
                 block
@@ -130,12 +130,12 @@ class BlockEncoder:
             if text.strip():
                 yield self._breakpoints.mark(_text_block(text), part, path)
             else:
-                self._breakpoints.refuse(part, path, "white space alone")
+                self._breakpoints.drop(part, path, "white space alone")
         elif kind == "reasoning":
             self._leave_out_thought(part, path)
 
     def _leave_out_thought(self, part: models_pb2.ContentPart, path: str) -> None:
-        self._breakpoints.refuse(part, path, "reasoning")
+        self._breakpoints.drop(part, path, "reasoning")
         text = "reasoning can only go back to the provider that signed it; this part was not sent"
         self._translation.warn("REASONING_DROPPED", path, text)
 
@@ -143,24 +143,24 @@ class BlockEncoder:
         return is_made_by(self._state_owner, part)
 
     def _take_container(self, container: Container, part: models_pb2.ContentPart, path: str) -> None:
-        """Takes the id of a container. Another provider's is left out without a notice: the conversation loses nothing
-        with it."""
-        self._breakpoints.refuse(part, path, "a container")
+        """Sets the container's id. One of another provider is left out without a notice, because the conversation does
+        not change without it."""
+        self._breakpoints.drop(part, path, "a container")
         if self._is_own(part):
             self.container = container.id or self.container
 
     def _leave_out_state(self, part: models_pb2.ContentPart, path: str) -> None:
-        """Tells of state that is another provider's, or is lost in a session's history; refuses what only claims to be
-        this one's."""
+        """Adds a notice for state that is left out: another provider's, or forged state in a session's history. Refuses
+        forged state elsewhere."""
         if self._is_own(part) and refuse_forged_state(path, self._translation):
             return
         kind = part.WhichOneof("kind")
         if kind == "reasoning":
-            # The notice of the whole part says so.
+            # `_leave_out_thought` adds a notice for the whole part.
             return
         text = "only the provider that made it can read this part's state; the part was sent without"
         if kind is None:
-            self._breakpoints.refuse(part, path, "what was not sent")
+            self._breakpoints.drop(part, path, "what was not sent")
             text = "only the provider that made this part can read it, such as a call of its own tool; it was not sent"
         self._translation.warn("PROVIDER_STATE_DROPPED", path, text)
 
@@ -170,7 +170,7 @@ class BlockEncoder:
         if not part.HasField("cache"):
             return raw
         if type_of(raw) in THINKING_BLOCKS:
-            self._breakpoints.refuse(part, path, "thinking")
+            self._breakpoints.drop(part, path, "thinking")
             return raw
         return raw if has_breakpoint(raw) else self._breakpoints.mark(raw, part, path)
 
@@ -179,7 +179,7 @@ class BlockEncoder:
     def tool_results(self, message: models_pb2.ChatMessage, path: str) -> Iterator[Block]:
         """The blocks of a tool's message. Its own content is one result, in the place of the first such part."""
         if not message.parts:
-            # It may be white space here.
+            # White space is allowed here.
             yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
             return
         yield from map(self._tool_result, read_results(message, path))

@@ -1,8 +1,8 @@
 """Prompt-cache breakpoints → `cache_control`. https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 
-Their order in the body decides which ones are taken, and is not that of the request: tools come first, then the
-system text, then the conversation. So a block is wrapped where its part is encoded, and marked once all have their
-place.
+Which ones are sent depends on their order in the body, which is not that of the request: tools come first, then the
+system text, then the conversation. So a block is wrapped when its part is encoded, and marked when all blocks are in
+their order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ONE_HOUR = 3600
 
 
 class MarkedBlock(NamedTuple):
-    """A block that its caller wants marked."""
+    """A block with a breakpoint of the request, which is marked later."""
 
     block: Block
     cache: models_pb2.PromptCache
@@ -34,7 +34,7 @@ class MarkedBlock(NamedTuple):
 
 
 class CacheBreakpoints:
-    """The breakpoints of one request: at most four are taken, and none for an hour after one for five minutes."""
+    """The breakpoints of one request: at most four are sent, and none of one hour after one of five minutes."""
 
     def __init__(self, translation: Translation) -> None:
         self._translation = translation
@@ -48,8 +48,8 @@ class CacheBreakpoints:
         self._any = True
         return MarkedBlock(block, owner.cache, f"{path}.cache")
 
-    def refuse(self, part: models_pb2.ContentPart, path: str, what: str) -> None:
-        """Says that a breakpoint stands at a place that takes none."""
+    def drop(self, part: models_pb2.ContentPart, path: str, what: str) -> None:
+        """Adds a notice for a breakpoint at a place where Messages allows none: it is not sent."""
         if part.HasField("cache"):
             problem = f"Messages takes no cache mark on {what}; it was sent without"
             self._translation.warn_dropped(f"{path}.cache", problem)

@@ -1,8 +1,8 @@
-"""The container in which the provider ran code for an answer, and which the next turn must name.
+"""The container in which the provider ran code for an answer; the next turn must contain its id.
 
-https://platform.claude.com/docs/en/agents-and-tools/tool-use/code-execution-tool. Without it a conversation is refused
-whose tools were called by that code. It is a member of the message and no block of it, so it is kept as opaque state
-in a wrapping of ours, which no block can be taken for: blocks have a type.
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/code-execution-tool. If that code has called tools, a
+conversation without the id is refused. The container is a member of the message and not a block, so it is kept as
+opaque state in an object of its own, which differs from blocks: those have a type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from services.models.providers.state.container_state import wrap_container
 from services.shared import json_text
 
 BEHIND_ALL = 2**30 + 1
-"""The key of the container: behind all other parts of an answer, what is said of a refusal included."""
+"""The key of the container: after all other parts of an answer, the explanation of a refusal included."""
 
 
 class _Holder(msgspec.Struct):

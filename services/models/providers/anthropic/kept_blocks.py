@@ -46,7 +46,7 @@ def type_of(block: msgspec.Raw) -> str:
 
 
 def has_breakpoint(block: msgspec.Raw) -> bool:
-    """Whether such a block says already that a cached prefix ends with it, or that none does."""
+    """Whether such a block already has the member `cache_control`, even if it is null."""
     return bool(bytes(_read(bytes(block)).cache_control))
 
 

@@ -1,8 +1,8 @@
-"""An answer in JSON: held to a schema by `output_config.format`, or taken by a tool that must be called.
+"""Answers in JSON: enforced by `output_config.format`, or given as the arguments of a tool that must be called.
 
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs. Older models have no such field, and none has
-one for JSON without a schema. They are given one more tool, whose arguments are the answer; its name shows the reader
-of the answer to make text of them, so that callers see no difference.
+one for JSON without a schema. They are given an additional tool, whose arguments are the answer. The decoder recognises
+its name and returns the arguments as text, so that callers see no difference.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MAX_NAME_LENGTH = 64
 
 SCHEMA_FIELD = "response_format.schema_json"
 ANY_OBJECT = '{"type":"object","additionalProperties":true}'
-"""The schema of JSON that is held to none."""
+"""The schema for JSON without a schema."""
 
 OutputMode = Literal["text", "schema", "tool"]
-"""Mode of the answer: free text, held to the schema by the provider, or taken by a tool."""
+"""Mode of the answer: free text, a schema that the provider enforces, or the arguments of a tool."""
 
 
 def choose_mode(facts: ModelFacts, translation: Translation) -> OutputMode:
-    """The mode of the answer. Refuses a form that Messages does not have and that cannot be had in another way."""
+    """The mode of the answer. Refuses a response format that Messages has no field for and no tool can replace."""
     request, adapts = translation.request, translation.adapts
     wanted = request.response_format.type
     if not request.HasField("response_format") or wanted == "text":

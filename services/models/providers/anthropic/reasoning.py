@@ -1,8 +1,8 @@
 """ReasoningConfig → `thinking` and `output_config.effort`.
 
-Older models think with a budget of tokens, newer ones as long as they find right for an effort; each form is translated
-into the other where a model has only that. Sources: https://platform.claude.com/docs/en/build-with-claude/thinking,
-/effort and /extended-thinking.
+Older models think with a budget of tokens, newer ones choose the length themselves, by an effort; each form is
+translated into the other for models that have only the other. Sources:
+https://platform.claude.com/docs/en/build-with-claude/thinking, /effort and /extended-thinking.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Reasoning(NamedTuple):
     thinking: dict[str, Any] | None = None
     effort: str | None = None
     max_tokens: int | None = None
-    """The length of the whole answer, where the budget asks for more than there is by default."""
+    """The length of the whole answer, if the budget needs more than the default."""
     changes: tuple[models_pb2.Notice, ...] = ()
-    """Notices about the thinking, for the case that it is sent."""
+    """Notices that are added only if the thinking is sent."""
 
 
 class Length(NamedTuple):
@@ -40,7 +40,7 @@ class Length(NamedTuple):
     asked: int | None
     default: int | None
     limit: int | None
-    """The longest that the model gives; None where that is not known."""
+    """The model's own limit; None if it is unknown."""
 
 
 def choose_reasoning(facts: ModelFacts, length: Length, translation: Translation) -> Reasoning:
@@ -55,7 +55,7 @@ def choose_reasoning(facts: ModelFacts, length: Length, translation: Translation
 
 
 def pass_reasoning(translation: Translation) -> Reasoning:
-    """The members for the request's reasoning, if the provider is to judge it as it is."""
+    """The members for the request's reasoning, unchanged: the provider decides whether it accepts them."""
     wanted = translation.request.reasoning
     if wanted.effort == "none":
         if wanted.HasField("budget_tokens"):
@@ -71,7 +71,7 @@ def pass_reasoning(translation: Translation) -> Reasoning:
 
 
 def fit_sampling(parameters: dict[str, Any], translation: Translation) -> None:
-    """Takes out of `parameters` what does not go with thinking; what says nothing does."""
+    """Removes parameters that exclude thinking, unless their value is the neutral one."""
     for name in ("temperature", "top_k", "top_p"):
         value = parameters.get(name)
         if value is None or value == NEUTRAL.get(name) or (name == "top_p" and value >= MIN_TOP_P):
@@ -82,7 +82,7 @@ def fit_sampling(parameters: dict[str, Any], translation: Translation) -> None:
 
 
 def without_thinking(reasoning: Reasoning, why: str, translation: Translation) -> Reasoning:
-    """The reasoning without thinking, if another part of the request rules thinking out; an effort needs none."""
+    """The reasoning without thinking, for a request that excludes thinking; the effort stays."""
     if reasoning.effort is None:
         translation.warn_dropped("reasoning", f"{why}; it was not sent")
     else:
@@ -99,7 +99,7 @@ class _Choice:
         self._efforts = tuple(word for word in facts.efforts if word != "none") if facts else ()
         self._may_stop = facts is None or not facts.efforts or "none" in facts.efforts
         self._on_by_default = facts is not None and facts.on_by_default
-        # What is not known is for the provider to judge.
+        # Unknown facts count as supported; the provider decides.
         self._takes_budget = facts is None or facts.takes_budget
         self._adaptive = facts is None or facts.adaptive
 
@@ -154,7 +154,7 @@ class _Choice:
             self._translation.refuse("reasoning.effort", f"must be one of none, {', '.join(BUDGETS)}")
             return Reasoning()
         if self._efforts:
-            # It weighs the effort by itself, but without a budget it would not think at all.
+            # The model uses the effort, too, but would not think at all without a budget.
             return self._fit_budget(budget, "reasoning.effort")._replace(effort=self._nearest_effort(word))
         fitted = self._fit_budget(budget, None)
         if fitted.thinking is None:
@@ -186,9 +186,9 @@ class _Choice:
         return nearest
 
     def _fit_budget(self, budget: int, field: str | None) -> Reasoning:
-        """A budget as the API takes it: at least 1024 tokens, and less than the whole answer may have.
+        """A budget that the API accepts: at least 1024 tokens, and below the limit of the whole answer.
 
-        A change has a notice of `field`, unless that has one anyway.
+        A change has a notice for `field`; None: the caller of this method adds one.
         """
         length, default, limit = self._length
         longest = limit if length is None else length

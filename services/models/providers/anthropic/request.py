@@ -40,8 +40,8 @@ MAX_END_USER_LENGTH = 256
 
 
 def encode_request(conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
-    """Asks for a stream for a whole answer too where that may be long. Raises InvalidRequest for what Messages cannot
-    say."""
+    """The request in the dialect of Messages; it asks for a stream also if a whole answer may be long. Raises
+    InvalidRequest for content that Messages has no form for."""
     return _Encoding(conversation, target).encoded(stream=stream)
 
 
@@ -120,7 +120,7 @@ class _Encoding:
         request, facts, translation = self._request, self._facts, self._translation
         encoded = [self._tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)]
         choice = tools.wanted_choice(request)
-        # A call that is required is no answer yet, and needs no form of one.
+        # If a tool must be called, this answer is a call, and the response format does not apply to it.
         if mode == "tool" and choice.get("type") not in tools.FORCED:
             tool = output.answer_tool(request.response_format, facts, translation)
             choice = tools.choice_of_answer(choice, tool["name"], facts, other_tools=bool(encoded))
@@ -172,12 +172,12 @@ def _default_length(facts: ModelFacts) -> int | None:
 
 
 def _is_long(max_tokens: Any) -> bool:
-    """Whether an answer may be too long to wait for. An option may have written `max_tokens` as any JSON."""
+    """Whether an answer may be too long to be sent whole. `max_tokens` may be any JSON if an option has set it."""
     if isinstance(max_tokens, msgspec.Raw):
         max_tokens = json_text.decode(bytes(max_tokens))
     return isinstance(max_tokens, int) and max_tokens > LONG_ANSWER_TOKENS
 
 
 def _unknown(facts: ModelFacts) -> ModelFacts:
-    """Facts of a model of which only the members that must be sent are known: the provider judges all the rest."""
+    """Facts in which only those for required members are known: the provider decides about all other members."""
     return dataclasses.replace(ModelFacts(), default_max_tokens=facts.default_max_tokens)

@@ -24,7 +24,7 @@ from services.shared import json_text
 from services.shared.json_text import items_of, text_of, written
 
 REFUSAL = 2**30
-"""The key of what the provider says about a refusal: behind all that the model wrote."""
+"""The key of the provider's explanation of a refusal: after all content of the model."""
 _CATEGORY = re.compile(r"[a-z][a-z_]{0,63}")
 
 
@@ -33,7 +33,7 @@ KNOWN_MEMBERS: dict[str, Set[str]] = {
     "thinking": {"type", "thinking", "signature"},
     "tool_use": {"type", "id", "name", "input", "caller", "toolset_name"},
 }
-"""Members of blocks with a form of ours (`TextBlock`, `ThinkingBlock` and `ToolUseBlock` of anthropic 2.12)."""
+"""Members of blocks with a field in the contract (`TextBlock`, `ThinkingBlock`, `ToolUseBlock` of anthropic 2.12)."""
 
 
 class _RawBlock(msgspec.Struct):
@@ -103,14 +103,14 @@ def blocks_of(message: dict[str, Any]) -> list[Any]:
 
 
 def warn_of_dropped_members(answer: Answer, holder: dict[str, Any]) -> None:
-    """Names what a message, or an event of one, has that an answer has no place for."""
+    """Adds notices for the members of a message, or of an event of one, that have no field in the contract."""
     warn_of_members(answer, holder, OF_MESSAGES)
     warn_of_dropped_thinking(answer, holder)
 
 
 def _keep_texts(body: bytes, blocks: list[dict[str, Any]]) -> dict[int, str]:
-    """Puts the exact text of each tool call's arguments in place of their value, and returns the citations of each text
-    that has some."""
+    """Replaces the decoded arguments of each tool call by their exact text, and returns the citations of the texts that
+    have some."""
     cited = [key for key, block in enumerate(blocks) if items_of(block.get("citations"))]
     if not cited and not any("input" in block for block in blocks):
         return {}
@@ -143,18 +143,18 @@ def refuse_error(message: dict[str, Any]) -> None:
 
 
 def read_header(answer: Answer, message: dict[str, Any]) -> None:
-    """Takes the provider's id and the model that served."""
+    """Reads the provider's id of the answer, and the model that generated it."""
     answer.provider_response_id = read_word(message.get("id"))
     answer.model = read_word(message.get("model"))
 
 
 def takes_answer(block: dict[str, Any]) -> bool:
-    """Whether a block is a call of the tool that takes the answer."""
+    """Whether a block is a call of the answer tool, whose arguments are the answer."""
     return block.get("type") == "tool_use" and is_answer_tool(text_of(block.get("name")))
 
 
 def warn_of_left_out_answer(answer: Answer) -> None:
-    """Says that the model called the tool that takes the answer once more. Two answers in JSON are none."""
+    """Adds a notice that the model called the answer tool again: two answers would not be valid JSON together."""
     answer.warn("ANSWER_DROPPED", "the model gave more than one answer; only the first was taken")
 
 
@@ -165,24 +165,24 @@ def arguments_in(block: dict[str, Any]) -> str:
 
 
 def piece_of(holder: dict[str, Any], name: str) -> str:
-    """A piece of text, which may end in half a character."""
+    """A piece of text, which may end within a surrogate pair."""
     piece = holder.get(name)
     return piece if isinstance(piece, str) else ""
 
 
 def keep_block(answer: Answer, key: int, block_json: bytes, *, hidden: bool) -> None:
-    """Keeps a block that must come back unchanged."""
+    """Keeps a block as opaque state, which must be sent back unchanged."""
     answer.attach_state(key, models_pb2.ProviderState(model=answer.model, data=block_json), redacted=hidden)
 
 
 def is_hidden(block: dict[str, Any]) -> bool:
-    """Whether a block is a thought that is not shown."""
+    """Whether a block is reasoning without its text."""
     return block.get("type") == "redacted_thinking" or block.get("thinking") == ""
 
 
 def must_be_kept(block: dict[str, Any]) -> bool:
-    """Whether a block goes back as it came: thinking, which its server wants back signed or not, text with citations, a
-    call that is more than its arguments, and every kind that has no form of ours."""
+    """Whether a block must be sent back unchanged: thinking, signed or not, text with citations, a tool call with
+    further members, and every kind that has no field in the contract."""
     kind = block.get("type")
     if any(block[name] for name in block.keys() - KNOWN_MEMBERS.get(text_of(kind), block.keys())):
         return True
@@ -198,11 +198,11 @@ def must_be_kept(block: dict[str, Any]) -> bool:
 
 
 def read_finish(answer: Answer, holder: dict[str, Any], *, answered_by_tool: bool) -> None:
-    """Takes why the answer ended, from a message or from the delta that says so. Raises Fault where it broke off."""
+    """Reads the finish reason from a message or from a delta. Raises Fault for one that means an interrupted answer."""
     raw = finish_word(holder.get("stop_reason"))
     reason = finish_reason_of(raw)
     if answered_by_tool and reason == "tool_calls":
-        # The answer itself makes it `tool_calls` again if there are others.
+        # `Answer.complete` changes it to `tool_calls` if there are other calls.
         reason = "stop"
     is_first = not answer.finish_reason
     answer.finish(reason, raw)

@@ -34,9 +34,9 @@ from services.shared import json_text
 from services.shared.json_text import items_of, object_of, written
 
 KINDS_OF_DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "tool_use": "input_json_delta"}
-"""The kinds of deltas by which blocks with a form of ours grow."""
-TOLD_KINDS = frozenset(KINDS_OF_DELTAS)
-"""Blocks with a form of ours."""
+"""The kinds of blocks that have a field in the contract, each with the kind of its deltas."""
+MAPPED_KINDS = frozenset(KINDS_OF_DELTAS)
+"""The kinds of blocks that have a field in the contract."""
 PLACEHOLDER = "{}"
 
 
@@ -49,7 +49,7 @@ class MessageDecoder:
         self.ended = False
         self.awaits_usage = False
         self._is_counted = False
-        """Whether the answer was counted when it had been written."""
+        """Whether the provider has sent the usage of the generated answer, and not only its first guess."""
         self._blocks: dict[int, StreamedBlock] = {}
         self._replaced: list[StreamedBlock] = []
         self._opened = 0
@@ -57,7 +57,7 @@ class MessageDecoder:
         self._answered_by_tool = False
         self._container = b""
         self._whole: dict[str, Any] = {}
-        """The message that the stream began with, if it said anything."""
+        """The message in the first event, if it has content."""
 
     def feed(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -96,7 +96,7 @@ class MessageDecoder:
             raise fault_of_event(data)
         elif error := bare_error_in(event):
             raise fault_in(error)
-        # Other kinds (`ping`, and what the vendor may add) say nothing about the answer.
+        # Other events, such as `ping` and future ones, do not change the answer.
 
     def _begin(self, event: dict[str, Any], data: bytes) -> None:
         message = object_of(event.get("message"))
@@ -123,10 +123,10 @@ class MessageDecoder:
         self._is_counted = self._is_counted or bool(object_of(usage))
 
     def _end(self) -> None:
-        """Nothing more comes. Blocks that were not ended are all the same whole; without any and without a reason to
-        stop there is no answer."""
+        """Ends the stream. Blocks without an end are complete all the same; without a block or a stop reason there is
+        no answer."""
         if not self._opened:
-            # Some servers have all that they say in the first event.
+            # Some servers send the whole answer in the first event.
             for index, block in enumerate(blocks_of(self._whole)):
                 self._open_block({"index": index, "content_block": block}, b"")
             if self._whole and not self.answer.raw_finish_reason:
@@ -134,7 +134,7 @@ class MessageDecoder:
         for block in (*self._replaced, *self._blocks.values()):
             self._close_block(block)
         if not self.answer.raw_finish_reason and self._has_half_call():
-            # Nobody says that it was the model that stopped.
+            # No stop reason shows that the model itself stopped.
             raise Fault("UPSTREAM_STREAM_TRUNCATED")
         keep_container(self.answer, self._container)
         if not self._is_counted:
@@ -148,8 +148,8 @@ class MessageDecoder:
         return any(not json_text.is_object(self.answer.text_of(block.key)) for block in calls)
 
     def _end_early(self) -> None:
-        """Reads the end of streams of another dialect, which proxies write in place of the last event, or behind none:
-        the answer is whole if its reason to stop has come."""
+        """Reads `[DONE]`, the end of streams of another dialect, which proxies write instead of the last event or
+        without one: the answer is whole if its stop reason has arrived."""
         if self.answer.raw_finish_reason:
             self._end()
         self.ended = True
@@ -163,13 +163,13 @@ class MessageDecoder:
         if open_block and open_block.begins_again(content, data):
             return
         if open_block:
-            # Some servers give all blocks one index, and may not end one before the next.
+            # Some servers give all blocks the same index, and may begin one before the end of the last.
             self._replaced.append(open_block)
         block = self._blocks[index] = StreamedBlock(content, self._opened, data)
         self._opened += 1
         self.answer.waiting_bytes += len(block.start)
         if self._opened > MAX_BLOCKS:
-            # Those of unknown kinds are no blocks of the answer yet.
+            # The answer itself does not count blocks of unknown kinds yet.
             raise Fault("OUTPUT_LIMIT")
         if block.takes_answer and self._answered_by_tool:
             block.is_left_out = True
@@ -193,7 +193,7 @@ class MessageDecoder:
             return
         block.is_whole = False
         if kind != KINDS_OF_DELTAS.get(block.kind, kind) and kind in KINDS_OF_DELTAS.values():
-            # It would be lost, or end in the middle of something else.
+            # Its content would be lost, or added to other content.
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if kind == "text_delta":
             self.answer.add(block.key, "text", piece_of(delta, "text"))
@@ -201,13 +201,13 @@ class MessageDecoder:
             self._add_json(block, written(delta.get("partial_json")))
         elif kind == "thinking_delta":
             self.answer.add(block.key, "reasoning", piece_of(delta, "thinking"))
-        elif kind == "signature_delta" and block.kind in TOLD_KINDS:
+        elif kind == "signature_delta" and block.kind in MAPPED_KINDS:
             piece = piece_of(delta, "signature")
             block.signature.add(piece)
             self.answer.waiting_bytes += len(piece)
         elif kind == "citations_delta":
             self._add_citation(block, delta, data)
-        elif block.kind in TOLD_KINDS:
+        elif block.kind in MAPPED_KINDS:
             warn_of_unknown_part(self.answer)
         else:
             self._add_members(block, delta, data)
@@ -229,20 +229,20 @@ class MessageDecoder:
         block.citations.append(citation_in(delta, data))
 
     def _add_members(self, block: StreamedBlock, delta: dict[str, Any], data: bytes) -> None:
-        """Adds the pieces of a block that has no form of ours."""
+        """Adds pieces to a block that has no field in the contract."""
         self.answer.waiting_bytes += len(data)
         if self.answer.waiting_bytes > MAX_PARTS_BYTES:
             raise Fault("OUTPUT_LIMIT")
         block.join(delta_members(delta, data))
 
     def _add_input(self, block: StreamedBlock, piece: str) -> None:
-        """Adds a piece to what a tool is called with. Servers that translate another dialect may send an empty object
-        first, or all that came before with every piece."""
+        """Adds a piece to the arguments of a tool. Servers that translate another dialect may send an empty object
+        first, or repeat all earlier pieces in each piece."""
         if block.holds_placeholder:
             block.holds_placeholder = False
             piece = piece if piece.lstrip().startswith("{") else PLACEHOLDER + piece
         elif not block.size and piece.strip() == PLACEHOLDER:
-            # Without more, that is what there is when the block ends.
+            # If no other piece follows, the empty object is the arguments.
             block.holds_placeholder = True
             return
         elif block.size and len(piece) >= block.size and piece.startswith("{"):
@@ -256,15 +256,15 @@ class MessageDecoder:
             return
         block.is_closed = True
         self._finish_block(block)
-        # The answer has what there was of it.
+        # Its content is in the answer now.
         self.answer.waiting_bytes -= len(block.start)
         block.start = b""
         block.citations.clear()
 
     def _finish_block(self, block: StreamedBlock) -> None:
         text = self.answer.close(block.key)
-        if block.kind not in TOLD_KINDS:
-            # It may be large, and there is nothing to read in it.
+        if block.kind not in MAPPED_KINDS:
+            # Not decoded, because it may be large and none of it is read.
             keep_block(self.answer, block.key, block.written(), hidden=block.is_hidden)
             return
         content = block.content()

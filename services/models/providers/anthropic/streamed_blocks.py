@@ -1,4 +1,4 @@
-"""Content blocks of a stream in progress, each as it began and with the pieces that have come since."""
+"""Content blocks of a stream in progress: the start of each, and the pieces that have arrived since."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class _AnyDelta(msgspec.Struct):
 
 
 WHOLE_MEMBERS = frozenset({"encrypted_content"})
-"""Members of other blocks that a later piece replaces instead of continuing (`_beta_messages.py` of anthropic 2.12)."""
+"""Members of other blocks whose later pieces replace the earlier ones instead of continuing them (`_beta_messages.py`
+of anthropic 2.12)."""
 NOTHING = (b"null", b'""')
 """The beginnings of a member that comes in pieces."""
 
 
 class StreamedBlock:
-    """A content block in progress. What it began with is held as JSON, which takes the least memory."""
+    """A content block in progress. Its start is held as JSON, which takes the least memory."""
 
     __slots__ = (
         "call_id",
@@ -63,7 +64,7 @@ class StreamedBlock:
         self.call_id = read_word(content.get("id")) if self.kind == "tool_use" else ""
         self.takes_answer = takes_answer(content)
         self.is_left_out = False
-        """True for an answer behind the first."""
+        """True for a second answer in JSON, which is dropped."""
         self.key = key
         self.start = _block_json(content, data)
         self.is_whole = True
@@ -72,30 +73,30 @@ class StreamedBlock:
         self.size = 0
         """Characters of the tool's arguments so far."""
         self.holds_placeholder = False
-        """Whether what came of that is an empty object."""
+        """Whether the arguments so far are an empty object."""
         self.json = Pieces()
         self.signature = Pieces()
         self.citations: list[msgspec.Raw] = []
         self.joined: dict[str, JoinedValue] | None = None
-        """Its members that come in pieces, where it has no form of ours."""
+        """Its members that arrive in pieces, if its kind has no field in the contract."""
 
     def content(self) -> dict[str, Any]:
         """The content with which the block began."""
         return read_object(self.start)
 
     def begins_again(self, content: dict[str, Any], data: bytes) -> bool:
-        """Whether the open block's call begins once more. Raises Fault if it does with other arguments."""
+        """Whether an event repeats the start of this open tool call. Raises Fault if its arguments differ."""
         if self.is_closed or self.kind != "tool_use" or content.get("type") != "tool_use":
             return False
         if not self.call_id or read_word(content.get("id")) != self.call_id:
             return False
-        # The same is as long: to read what is long once more with every short event would take hours.
+        # Shorter JSON cannot be equal: decoding a long start again for each of many short events would take hours.
         if content.get("input") and (len(self.start) > len(data) or content["input"] != self.content().get("input")):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         return True
 
     def join(self, members: dict[str, bytes]) -> None:
-        """Takes pieces of its members."""
+        """Adds pieces of its members."""
         if self.joined is None:
             began = json_text.raw_members(self.start.decode()).items()
             self.joined = {name: JoinedValue(bytes(value)) for name, value in began if bytes(value) not in NOTHING}
@@ -106,7 +107,7 @@ class StreamedBlock:
                 self.joined[name].add(piece, is_whole=name in WHOLE_MEMBERS)
 
     def written(self) -> bytes:
-        """The whole block, as the provider wrote it as far as it came in one piece."""
+        """The whole block; members that arrived in one piece keep their exact bytes."""
         if self.is_whole:
             return self.start
         members: dict[str, Any] = dict(json_text.raw_members(self.start.decode()))

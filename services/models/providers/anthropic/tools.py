@@ -1,4 +1,4 @@
-"""Tools, and which of them is called. https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview"""
+"""Tools and the tool choice. https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TOOL_NAMES_BY_FAMILY = {"text_editor": "str_replace_based_edit_tool"}
 def encode_tool(
     tool: models_pb2.ToolDefinition, path: str, facts: ModelFacts, translation: Translation
 ) -> dict[str, Any]:
-    """One tool. Refuses a name that is kept for the platform."""
+    """The encoded tool. Refuses a name that is reserved for the answer tool."""
     if is_answer_tool(tool.name):
         translation.refuse(f"{path}.name", f"must not begin with {ANSWER_TOOL}")
     if tool.HasField("provider_tool"):
@@ -133,7 +133,7 @@ def wanted_choice(request: models_pb2.ChatRequest) -> dict[str, Any]:
 def choice_of_answer(
     choice: dict[str, Any], answer_tool: str, facts: ModelFacts, *, other_tools: bool
 ) -> dict[str, Any]:
-    """The choice with the tool that takes the answer: the model calls that, or one of the request's own."""
+    """The tool choice if there is an answer tool: the model must call that, or one of the request's own tools."""
     forced = facts.forced_tool_choice
     if other_tools and choice.get("type") != "none":
         return {"type": "any" if forced else "auto"}
@@ -144,7 +144,7 @@ def choice_of_answer(
 def fit_choice(
     choice: dict[str, Any], parallel_tool_calls: bool | None, facts: ModelFacts, translation: Translation
 ) -> dict[str, Any]:
-    """The choice as the model takes it, with whether several tools may be called at once."""
+    """The tool choice that the model accepts, including whether several tools may be called at once."""
     if choice.get("type") in FORCED and not facts.forced_tool_choice:
         model = translation.target.model
         translation.warn_changed("tool_choice", f"{model} cannot be made to call a tool; auto was sent")

@@ -13,7 +13,7 @@ from services.models.providers.base import Conversation
 from services.models.providers.requests.translation import Translation
 
 SPOKEN_BLOCKS = THINKING_BLOCKS | {"text", "tool_use"}
-"""Blocks that the model itself says. All others that an answer may hold are of the provider's own tools."""
+"""Blocks that the model itself writes. All other blocks of an answer belong to the provider's own tools."""
 
 
 class Turns(NamedTuple):
@@ -28,11 +28,11 @@ class Turns(NamedTuple):
     """The id of the newest container that an answer names; empty if none does."""
 
     def is_prefilled(self) -> bool:
-        """Whether the assistant is to go on with what it is given, other than an answer that the provider paused."""
+        """Whether the conversation ends with the beginning of an answer, and not with one that the provider paused."""
         return bool(self.turns) and self.turns[-1]["role"] == "assistant" and not self._is_paused()
 
     def trim_beginning(self) -> bool:
-        """Takes the white space from the end of what the assistant is to go on with; says whether there was any."""
+        """Strips white space from the end of the beginning of the answer. Returns whether there was any."""
         content = self.turns[-1]["content"]
         newest = bare(content[-1])
         if not isinstance(newest, dict) or newest["type"] != "text" or newest["text"] == newest["text"].rstrip():
@@ -41,10 +41,10 @@ class Turns(NamedTuple):
         return True
 
     def resumes_without_thinking(self) -> bool:
-        """Whether the model goes on with what it began without thinking.
+        """Whether the model continues a turn that it began without thinking.
 
-        What it says is one turn until the user gives more than the results of tools, however many calls that takes, and
-        a model that thinks within a budget does so at the beginning of a turn:
+        Its turn lasts until the user sends more than results of tools, after any number of calls, and a model with a
+        budget thinks only at the beginning of a turn:
         https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use.
         """
         first: Block = None
@@ -62,7 +62,7 @@ class Turns(NamedTuple):
             yield turn["content"]
 
     def _is_paused(self) -> bool:
-        """Whether the last turn leaves the provider's own tools at work, or ends with what they gave."""
+        """Whether the last turn has running tools of the provider, or ends with a result of one."""
         kinds = [kind_of(block) for block in self.turns[-1]["content"]]
         return kinds[-1] not in SPOKEN_BLOCKS or "server_tool_use" in kinds
 
@@ -91,10 +91,10 @@ class _Gathering:
         self._system: list[Block] = []
         self._turns: list[dict[str, Any]] = []
         self._mixed: set[int] = set()
-        """Indexes of turns that have results behind other content of the user's."""
+        """Indexes of turns in which results follow other content of the user."""
         self._waiting: list[_SystemMessage] = []
         self._overtaken = 0
-        """The number of waiting messages that have later content of the user's behind them, which they will follow."""
+        """The number of waiting messages after which the user has sent content; they are placed after that content."""
         self._newest = ""
 
     def gather(self, conversation: Conversation) -> Turns:
@@ -112,13 +112,13 @@ class _Gathering:
                 self._add("user", self._encoder.plain(message, path), path)
         self._place_waiting()
         for index in self._mixed:
-            # Results are taken only before all else that a turn says.
+            # Results must come first in a turn.
             self._turns[index]["content"].sort(key=lambda block: kind_of(block) != "tool_result")
         return Turns(self._system, self._turns, self._newest, self._encoder.container)
 
     def _add(self, role: str, content: list[Block], path: str) -> None:
         if not content:
-            # A turn without content is refused, and says nothing.
+            # A turn without content would be refused.
             return
         self._newest = path
         if role == "assistant":
@@ -149,7 +149,7 @@ class _Gathering:
                 self._move_waiting_to_front("Messages takes system text only before the conversation")
 
     def _place_waiting(self) -> None:
-        """Puts the waiting system messages into one turn behind the user's, the only place there is for them:
+        """Puts the waiting system messages into one turn after the user's, the only place where they are allowed:
         https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages#limitations."""
         if not self._waiting:
             return

@@ -1,7 +1,7 @@
 """Usage of a call and its rates, as Messages writes it.
 
 https://platform.claude.com/docs/en/api/messages: the input does not include the tokens that the cache gave and took. A
-stream sends its usage repeatedly, cumulatively, never to be added up; at its beginning the output is a guess.
+stream sends cumulative usage several times, so the counts are not added up; the first count of the output is a guess.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def read_usage(answer: Answer, usage: Any) -> None:
     if any(usage.get(name) in words for name, words in OTHER_RATES.items()):
         answer.at_standard_rates = False
     if "prompt_tokens" in usage and "input_tokens" not in usage:
-        # A server that says in its own terms what it says in Anthropic's dialect.
+        # A server that writes Anthropic's dialect with OpenAI's usage.
         read_usage_of_openai(answer, usage)
         return
     warn_of_iterations(answer, usage)
@@ -43,7 +43,7 @@ def _take(answer: Answer, usage: dict[str, Any]) -> None:
     cache, before = counts["cached"] + counts["written"], (counts["prompt"], counts["completion"])
     read = usage.get("input_tokens")
     if not (cache and counts["prompt"] and read == counts["prompt"] + cache):
-        # Otherwise it is the earlier count, with the cache.
+        # Otherwise it is the earlier count with that of the cache added.
         counts.take("prompt", read)
     counts.take("completion", usage.get("output_tokens"))
     counts.take_total(usage.get("total_tokens"), of=before)

@@ -1,13 +1,12 @@
-"""Choice between OpenAI's two dialects: Chat Completions, or Responses for a request that only that can carry.
+"""Choice between OpenAI's two dialects: Chat Completions, or Responses for a request that only Responses supports.
 
-Chat Completions is the default: it is the cheaper to translate, and models of every age take it. A request goes to
+Chat Completions is the default: it is cheaper to translate, and models of every age accept it. A request goes to
 Responses when
 
   * the model is served there only;
-  * it has tools, the model reasons, or is made to by an option of the caller's, and takes both together on Responses
+  * it has tools, the model reasons by default or by an option of the caller, and supports both together on Responses
     only: "Function tools with reasoning_effort are not supported", says Chat Completions;
-  * its history holds state that OpenAI made, such as encrypted reasoning, and takes back for this model: Responses
-    alone does that;
+  * its history has state of OpenAI, such as encrypted reasoning, that this model accepts again: only Responses does so;
   * it asks for the text of the reasoning, which Chat Completions never shows, and the model may reason;
   * it asks for a tool that OpenAI itself runs, gives a document by URL or an image by file id, or answers a tool call
     with more than text.
@@ -28,7 +27,7 @@ from services.shared import json_text
 
 
 class OpenAIDialect(ChatCompletionsDialect):
-    """Chat Completions as OpenAI speaks it, which leaves to Responses what only that can carry."""
+    """Chat Completions as OpenAI speaks it; requests that only Responses supports go there."""
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return OPENAI_RESPONSES if _needs_responses(target, conversation) else self

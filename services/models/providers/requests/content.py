@@ -1,12 +1,12 @@
-"""Refuses, before anything is sent, what a model is known not to take and nothing can stand for."""
+"""Checks, before anything is sent, that a request has no content that the model is known not to accept."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
-from services.models.providers.facts import MediaKind
+from services.models.providers.facts import MediaKind, ModelKind
 from services.models.providers.notices import Notices, notice
 from services.shared.errors import FieldViolation, InvalidRequest
 
@@ -34,7 +34,7 @@ MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-
 
 
 def fit_media_type(media: models_pb2.Media, path: str, notices: Notices) -> str:
-    """The media type of what stands at `path`, by the name that providers know it by, which has small letters."""
+    """The media type of the media at `path`, by the name that providers know, in lower case."""
     mime_type = media.mime_type.lower()
     known = MEDIA_TYPES.get(mime_type)
     if known is None:
@@ -42,6 +42,23 @@ def fit_media_type(media: models_pb2.Media, path: str, notices: Notices) -> str:
     message = f"providers know {media.mime_type} as {known}, which was sent"
     notices.append(notice("MEDIA_TYPE_CHANGED", f"{path}.mime_type", message))
     return known
+
+
+CALLS: Mapping[ModelKind, str] = {"chat": "chats", "embedding": "embeddings"}
+
+
+def check_kind(target: Target, kind: ModelKind) -> None:
+    """Raises InvalidRequest naming the model, if it is made for calls of another kind."""
+    made_for = target.facts.kind
+    if made_for is None or made_for == kind:
+        return
+    problem = f"{target.model} is for {CALLS[made_for]}, not for {CALLS[kind]}; name another model"
+    raise InvalidRequest(
+        f"model: {problem}",
+        reason="MODEL_KIND_UNSUPPORTED",
+        metadata={"model": target.model, "kind": made_for},
+        violations=[FieldViolation("model", problem)],
+    )
 
 
 def check_features(request: models_pb2.ChatRequest, target: Target) -> None:

@@ -1,4 +1,4 @@
-"""Name and arguments of the called tool, in the tool calls of a message or in pieces of them."""
+"""Names and arguments of tool calls, read from whole messages or from pieces of a stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.shared import json_text
 from services.shared.json_text import written
 
 KINDS = {"function": "arguments", "custom": "input"}
-"""The kinds of tools, each with the member that holds what one is called with; custom ones take any text."""
+"""The kinds of tools, each with the member that holds the arguments of a call; those of custom tools are any text."""
 
 OTHER_NAMES = ("parameters", "input")
 """Names of arguments in the models' own formats, which servers hand on (Llama's, Anthropic's)."""
@@ -18,12 +18,12 @@ NULL = "null"
 
 
 class Called(NamedTuple):
-    """A call, or a piece of one, as far as it has them."""
+    """The name and arguments of a call, or of a piece of one; empty if it has none."""
 
     name: str
     arguments: str
     takes_text: bool = False
-    """Whether the arguments are any text, and no object."""
+    """Whether the arguments are any text, and need not be an object."""
 
     @property
     def has_no_arguments(self) -> bool:
@@ -49,7 +49,7 @@ def calls_in(message: dict[str, Any]) -> list[Any]:
 
 
 def is_placeholder(call: Any) -> bool:
-    """Whether a whole call is none: null, or one that names nothing, as some servers write it into every message."""
+    """Whether a call is null, or has no name: some servers write such a call into every message."""
     if call is None:
         return True
     called = _read(call)
@@ -93,7 +93,7 @@ def read_piece(delta: Any) -> Called:
 
 
 def _arguments_in(holder: dict[str, Any], member: str) -> str:
-    """The arguments of a call, which some servers call otherwise."""
+    """The arguments of a call, for which some servers have other names."""
     name = next((name for name in (member, *OTHER_NAMES) if holder.get(name) is not None), member)
     return written(holder.get(name))
 
@@ -107,7 +107,7 @@ def _read(call: Any) -> Called | None:
             return Called(read_word(holder.get("name")), _arguments_in(holder, member), kind == "custom")
         if holder:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
-    # Some servers leave out what should be around the two.
+    # Some servers leave out the object around the name and the arguments.
     if "name" in call or "arguments" in call:
         return Called(read_word(call.get("name")), written(call.get("arguments")))
     return None

@@ -1,4 +1,4 @@
-"""An answer of Chat Completions as it grows, with what is tied to its blocks when nothing more comes."""
+"""An answer of Chat Completions in progress, with the members that are attached to its blocks at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from services.shared.json_text import items_of, object_of, text_of
 REASONING, TEXT, REFUSAL, FIRST_CALL = range(4)
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
-"""Bytes of members beyond the protocol that are kept: no more is taken back."""
+"""Limit for the bytes of kept members beyond the protocol; requests with more would be refused."""
 PIECE_BYTES = 128
 """Memory of a piece beside its own bytes, about."""
 
@@ -144,7 +144,7 @@ class ChatAnswer(Answer):
         return kept
 
     def tie_to_call(self, key: int, kept: KeptOfCall | None) -> None:
-        """Says which block a call has become."""
+        """Sets the block of a call."""
         if kept:
             self._kept_of_calls[key] = kept
 
@@ -199,7 +199,7 @@ class ChatAnswer(Answer):
 
 
 def says(value: Any) -> bool:
-    """Whether a member says anything: many servers write all that they know, empty."""
+    """Whether a member has a value: many servers write all members that they know, with empty values."""
     return value not in (None, "", [], {})
 
 

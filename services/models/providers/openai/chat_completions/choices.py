@@ -47,8 +47,8 @@ def warn_of_others(answer: Answer) -> None:
 
 
 class OtherChoices:
-    """Pieces of a stream that are numbered as another choice than the first. They are held until that choice goes on,
-    and the answer is known to be one of several; if it never does, they may all have been the answer."""
+    """Pieces of a stream whose number is that of another choice than the first. They are held until the first choice
+    continues, which shows that there are several; otherwise they may all belong to the answer."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -76,8 +76,8 @@ class OtherChoices:
         return {}, data
 
     def take_back(self, *, has_first: bool) -> list[bytes]:
-        """The pieces that turn out to be the answer at the end of a stream: those that were numbered one by one, or
-        those of the first choice that there is. `has_first` says that there were some of the first."""
+        """The held pieces that belong to the answer, at the end of a stream: all of them if their numbers are
+        consecutive, else those of the lowest number. `has_first` says that there were pieces of the first choice."""
         held, numbers = self._held, self._numbers
         self._held, self._numbers = [], []
         in_order = itertools.pairwise([0, *numbers] if has_first else numbers)

@@ -10,7 +10,7 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.media import FILE_NAMES, refuse_citations
+from services.models.providers.openai.common.media import FILE_NAMES, drop_citations
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.requests.content import fit_media_type, media_kind
 
@@ -26,8 +26,8 @@ AUDIO_FORMATS = {
 
 def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any] | None:
     """The content part for `media`, the field at `path`, or None after a refusal of what the server does not take."""
-    refuse_citations(media, path, translation)
-    _refuse_detail(media, path, translation)
+    drop_citations(media, path, translation)
+    _drop_detail(media, path, translation)
     kind, source = media_kind(media), media.WhichOneof("source")
     if kind == "document":
         return _file(media, path, translation)
@@ -49,8 +49,8 @@ def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslat
     return {"type": member, member: reference}
 
 
-def _refuse_detail(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:
-    """Says that nothing but images is read at a chosen resolution, if one is chosen."""
+def _drop_detail(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:
+    """Adds a notice if a resolution is set for media other than images: only images have one."""
     if media.detail not in ("", "auto") and media_kind(media) != "image":
         problem = "Chat Completions has no setting for it but on images; it was not sent"
         translation.warn_dropped(f"{path}.detail", problem)

@@ -9,7 +9,7 @@ from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.openai.chat_completions.media import encode_media
 from services.models.providers.openai.chat_completions.returned_members import Call, Returned
-from services.models.providers.openai.common.cache import refuse_breakpoint, with_breakpoint
+from services.models.providers.openai.common.cache import drop_breakpoint, with_breakpoint
 from services.models.providers.openai.common.content import encode_content, join_texts
 from services.models.providers.openai.common.tool_results import results_with_notices
 from services.models.providers.openai.common.translation import OpenAITranslation
@@ -91,7 +91,7 @@ def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: Open
     calls: list[Call] = []
     returned = Returned(translation)
     for here, part in parts:
-        refuse_breakpoint(part, here, "what an assistant said", translation)
+        drop_breakpoint(part, here, "what an assistant said", translation)
         kept = returned.take(here, part)
         kind = part.WhichOneof("kind")
         if kind == "text":

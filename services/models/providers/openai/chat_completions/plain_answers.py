@@ -1,4 +1,4 @@
-"""The whole answer that nearly all are: a text that came to its end, and counts that agree.
+"""Plain answers, as nearly all are: a complete text, and counts that agree.
 
 Read into its shape, such an answer costs a third of what it does member by member; the long way gives the same.
 """

@@ -1,4 +1,4 @@
-"""The piece of a stream that nearly all are: some text of the only choice, and nothing that must be looked at.
+"""Plain pieces of a stream, as nearly all are: text of the only choice, and no other member that matters.
 
 Read into its shape, such a piece costs half of what it does member by member; the long way gives the same.
 """
@@ -12,7 +12,7 @@ import msgspec
 from services.shared.json_text import LIGHT_BYTES
 
 MAX_MISSES = 8
-"""Pieces that were not plain, after which no further piece of a stream is tried: each costs a try."""
+"""Number of other pieces after which no further piece of a stream is tried as plain: each attempt takes time."""
 
 
 class Delta(msgspec.Struct, forbid_unknown_fields=True):

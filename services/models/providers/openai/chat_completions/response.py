@@ -38,7 +38,7 @@ from services.shared import json_text
 from services.shared.json_text import text_of
 
 STOPPED = frozenset({"stop", "tool_calls"})
-"""Words that leave it open whether a stop sequence ended the answer; with others vLLM writes other things there."""
+"""Finish reasons with which a stop sequence may have ended the answer; with others vLLM writes other values there."""
 
 TEXTS = (*REASONING_NAMES, "refusal")
 """Members of a message with text beside its content."""
@@ -153,7 +153,7 @@ def says_something(delta: dict[str, Any]) -> bool:
 
 
 def _is_filled(part: Any) -> bool:
-    """Whether there is more in a part of content than its type."""
+    """Whether a part of content has any member with a value besides its type."""
     if not isinstance(part, str | dict):
         return False
     return bool(part) and (isinstance(part, str) or any(part[name] for name in part if name != "type"))
@@ -178,7 +178,7 @@ def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
 
 
 def _add_speech(answer: Answer, audio: dict[str, Any], content: Any) -> None:
-    """Adds the transcript of what is spoken, as the text that it is: an answer has no place for audio. A server may
+    """Adds the transcript of spoken audio as text, because an answer cannot contain audio. A server may
     have the same as content.
 
     https://developers.openai.com/api/docs/guides/audio
@@ -239,7 +239,7 @@ def _add_whole_call(answer: Answer, call: Any) -> int:
 
 
 def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: str | None) -> None:
-    """Takes why the choice ended. Raises Fault where it broke off."""
+    """Reads the finish reason of the choice. Raises Fault for one that means an interrupted answer."""
     raw = finish_word(choice.get("finish_reason"))
     answer.finish(finish_reason_of(raw), raw)
     if stop_sequence_member and raw in STOPPED:
@@ -247,7 +247,7 @@ def read_finish(answer: Answer, choice: dict[str, Any], stop_sequence_member: st
 
 
 def read_end(answer: Answer, completion: dict[str, Any]) -> None:
-    """Takes what was counted, and how it is charged, of a completion or of a piece of one."""
+    """Reads the usage and the rates of a completion, or of a piece of one."""
     if completion.get("service_tier"):
         read_rates(answer, completion["service_tier"])
     if completion.get("usage"):

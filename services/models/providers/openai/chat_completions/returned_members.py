@@ -31,7 +31,7 @@ class Returned:
         """The thoughts in the content before its text."""
 
     def take(self, path: str, part: models_pb2.ContentPart) -> KeptMembers | None:
-        """Takes what goes back with the part at `path`, and returns it as far as it belongs to the part's call."""
+        """Reads the members that go back with the part at `path`, and returns those of the part's call."""
         kept = self._own_members(path, part)
         if kept is not None:
             self._members.update(kept.message)
@@ -39,7 +39,7 @@ class Returned:
         names = kept.reasoning if kept else []
         wanted = self._translation.target.facts.returned_reasoning
         if wanted and part.reasoning.text and not part.HasField("provider_state"):
-            # It is nobody's secret.
+            # Reasoning is not secret.
             names = [wanted]
         for name in names:
             self._reasoning.setdefault(name, []).append(part.reasoning.text)
@@ -62,7 +62,7 @@ class Returned:
         return kept
 
     def _warn_of_loss(self, path: str, part: models_pb2.ContentPart) -> None:
-        """Names what a part loses here: reasoning all of it, others the state that a provider wants back with them."""
+        """Adds a notice of the loss: a part of reasoning is left out, any other part loses its state."""
         if part.HasField("reasoning"):
             problem = "only the server that it came from takes this reasoning back; this part was not sent"
             self._translation.warn("REASONING_DROPPED", path, problem)
@@ -72,5 +72,5 @@ class Returned:
             self._translation.warn("PROVIDER_STATE_DROPPED", path, problem)
 
     def _says_no_more(self, part: models_pb2.ContentPart) -> bool:
-        """True if the conversation loses nothing with a part's state."""
+        """True if a part's state adds nothing to the conversation."""
         return container_in(part) is not None or is_represented_by_part(owned_item(part, self._translation.target))

@@ -48,7 +48,7 @@ USUAL_TIERS = (None, "default")
 class ChatCompletionDecoder:
     """One stream. It is whole once a finish reason or `[DONE]` has come; usage comes between the two.
 
-    Some gateways put a finish reason on their first chunk, or on every one: content behind it makes the answer
+    Some gateways put a finish reason on their first chunk, or on every one: content after it makes the answer
     unfinished again.
 
     `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
@@ -64,12 +64,12 @@ class ChatCompletionDecoder:
         self._others = OtherChoices(self.answer)
         self._plain_pieces = PlainPieces()
         self._reads_plainly = False
-        """Whether the next piece may be plain: it goes on with an answer that has begun and not finished."""
-        self._told_by_messages = False
+        """Whether the next piece may be plain, because the answer has begun and has not finished."""
+        self._messages_are_pieces = False
         self._message_length = 0
         """Characters of the texts of such messages, all together."""
         self._finishes_early = False
-        """Whether content has come behind a finish reason, or one before all content."""
+        """Whether content came after a finish reason, or a finish reason before all content."""
         self._stop_sequence_member = stop_sequence_member
 
     def feed(self, events: Sequence[Event]) -> None:
@@ -93,13 +93,13 @@ class ChatCompletionDecoder:
                 read_rates(self.answer, piece.service_tier)
 
     def _end(self) -> None:
-        """Nothing more comes. Where nothing at all came, that is no answer: its generation failed."""
+        """Ends the stream. A stream without any content or finish reason is not an answer: generation has failed."""
         for piece in self._others.take_back(has_first=self._has_content()):
             chunk = read_object(piece)
             self._read_choice(first_choice(chunk), chunk, piece)
         self.ended = True
         if not self.finished and self._calls.has_half:
-            # Nobody says that it was the model that stopped.
+            # No finish reason shows that the model itself stopped.
             raise Fault("UPSTREAM_STREAM_TRUNCATED")
         self.finished = self.finished or self._has_content() or bool(self.answer.raw_finish_reason)
 
@@ -133,7 +133,7 @@ class ChatCompletionDecoder:
         if logprobs is None:
             return
         if chunk.get("object") == WHOLE:
-            # All of them, once more.
+            # A whole answer repeats the logprobs of all pieces.
             self.answer.complete_logprobs(TEXT, logprobs)
         else:
             self.answer.add_logprobs(TEXT, logprobs)
@@ -148,14 +148,14 @@ class ChatCompletionDecoder:
         read_counts_elsewhere(self.answer, chunk, choice)
         if finish_word(choice.get("finish_reason")):
             read_finish(self.answer, choice, self._stop_sequence_member)
-            # One that says that all was said, and nothing was, is believed once `[DONE]` says so too.
+            # `stop` before any content is accepted only together with `[DONE]`.
             self.finished = self._has_content() or self.answer.finish_reason != "stop"
             self._finishes_early = self._finishes_early or not self.finished
-            # One that came before anything, or with the first of it, may be one of many.
+            # A finish reason before the content, or with its first piece, may be repeated on every chunk.
             self.awaits_usage = had_content and not self._finishes_early
 
     def _add_content(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> bool:
-        """Adds what a choice says, in whichever member it says it; returns whether that was anything."""
+        """Adds the content of a choice, from any member that has it. Returns whether there was any."""
         delta = choice.get("delta")
         if not isinstance(delta, dict) or ("message" in choice and not says_something(delta)):
             delta = message_of(choice) or {}
@@ -163,24 +163,24 @@ class ChatCompletionDecoder:
             if self._repeats(chunk, delta):
                 delta = rest_of_message(self._streamed, self._calls, delta)
             if not had_text and says_something(delta):
-                self._told_by_messages = True
+                self._messages_are_pieces = True
             self._message_length += len(text_of(delta.get("content")))
         self._add_delta(delta, data)
         return says_something(delta)
 
     def _repeats(self, chunk: dict[str, Any], message: dict[str, Any]) -> bool:
-        """Whether a message in place of a delta holds all that was said so far, and not the next piece of it."""
+        """Whether a message in place of a delta repeats the whole text so far, and is not its next piece."""
         if not self._has_content():
             return False
-        if not self._told_by_messages or chunk.get("object") == WHOLE:
+        if not self._messages_are_pieces or chunk.get("object") == WHOLE:
             return True
         text = text_of(message.get("content"))
-        # To put together the earlier pieces would take longer with every piece.
+        # Joined only if needed: joining the earlier pieces takes longer with each piece.
         earlier = self.answer.text_of(TEXT) if len(text) > self._message_length else ""
         if earlier and len(text) > len(earlier) and text.startswith(earlier):
-            # So do all that follow.
-            self._told_by_messages = False
-        return not self._told_by_messages
+            # All later messages repeat it, too.
+            self._messages_are_pieces = False
+        return not self._messages_are_pieces
 
     def _has_content(self) -> bool:
         return self.answer.has_begun or bool(self._calls)
@@ -204,7 +204,7 @@ class ChatCompletionDecoder:
 
 
 class _StreamedAnswer(ChatAnswer):
-    """An answer whose last calls may have no arguments, which only its end shows."""
+    """An answer whose last calls may be without arguments, which is only known at the end."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """The pieces of tool calls in a stream → the calls of an Answer.
 
-By protocol `index` distinguishes the calls, and `id` and the name come once, first. In the wild the index may be
-missing or be 0 for all, ids may be missing, the same for all or another one with every piece, names may come late, in
-pieces or with every piece, and arguments once more. What can be read in two ways is a fault: no call is invented,
-merged or lost in silence.
+By protocol `index` distinguishes the calls, and `id` and the name come once, first. Real servers differ: the index may
+be missing or be 0 for all calls; ids may be missing, the same for all calls or new in every piece; names may come late,
+in pieces or in every piece; and arguments may be repeated. An ambiguous piece is a fault: no call is invented, merged
+with another one, or lost silently.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD_LENGTH = len(NULL) + 1
 class StreamedCalls:
     """The calls of one stream, in the order in which they begin; their blocks have the keys from `first_key` on.
 
-    A call is given out once its arguments have begun: before that its name may not be whole.
+    A call is added to the answer once its arguments have begun: before that its name may be incomplete.
     """
 
     def __init__(self, answer: ChatAnswer, first_key: int) -> None:
@@ -37,12 +37,12 @@ class StreamedCalls:
         self._first_key = first_key
         self._calls: list[_StreamedCall] = []
         self._given_out = 0
-        """The number of calls, from the first on, that the answer has."""
+        """The number of calls, from the first one, that were added to the answer."""
         self._by_index: dict[int, _StreamedCall] = {}
         self._by_id: dict[str, _StreamedCall] = {}
         self._newest: _StreamedCall | None = None
         self._repeats = False
-        """Whether pieces of arguments have all of them so far."""
+        """Whether each piece of arguments repeats all earlier ones."""
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -73,9 +73,9 @@ class StreamedCalls:
             self._answer.tie_to_call(call.key, call.kept)
 
     def take_whole(self, calls: list[Any]) -> list[Any]:
-        """Takes what the pieces lack of a whole message's calls, and returns these with None in place of all
-        that are not new: those of the same id, or else at the same place. Raises Fault where one says something else
-        than its pieces."""
+        """Completes the streamed calls by those of a whole message, and returns the list of these with None for each
+        that is not new, which has the id of a streamed call, or else its place. Raises Fault if one differs from its
+        pieces."""
         same_ids = [self._by_id.get(_id_of(call)) for call in calls]
         found = set(same_ids)
         same_places = [None if call in found else call for call in self._calls[: len(calls)]]
@@ -88,13 +88,13 @@ class StreamedCalls:
         return new
 
     def _take_rest(self, call: _StreamedCall, whole: Called) -> None:
-        """Takes what the pieces of a call lack."""
+        """Adds what is missing from the pieces of a call."""
         call.name = call.name or whole.name
         if whole.name not in ("", call.name):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
         if whole.has_no_arguments:
             return
-        earlier = "" if call.has_nothing else self._arguments_of(call)
+        earlier = "" if call.awaits_arguments else self._arguments_of(call)
         self._answer.count_compared(earlier, whole.arguments)
         if whole.arguments.startswith(earlier):
             self._add_arguments(call, whole.arguments[len(earlier) :])
@@ -102,21 +102,21 @@ class StreamedCalls:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def complete(self) -> None:
-        """Tells the answer of all calls: nothing more comes. One that has arguments and no name is refused there.
+        """Adds the remaining calls to the answer, at the end of the stream. `Completion` refuses a call with arguments
+        and no name.
 
-        Raises Fault for one whose arguments were perhaps sent more than once, also with another id, and are not
-        whole."""
+        Raises Fault for incomplete arguments that were perhaps sent more than once, also with another id.
+        """
         for call in self._calls[self._given_out :]:
             if call.name or not call.is_blank:
                 self._give_out(call)
-        self._given_out = len(self._calls)
         is_doubtful = any(call.is_doubtful for call in self._calls) and self.has_half
-        if is_doubtful or any(call.is_left and self._is_half(call) for call in self._calls):
+        if is_doubtful or any(call.is_superseded and self._is_half(call) for call in self._calls):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     @property
     def has_half(self) -> bool:
-        """Whether the arguments of a call have begun as an object, and have not ended as one."""
+        """Whether the arguments of any call are the beginning of an object, and not a whole one."""
         return any(map(self._is_half, self._calls))
 
     def _is_half(self, call: _StreamedCall) -> bool:
@@ -125,7 +125,7 @@ class StreamedCalls:
 
     def _begin(self, index: int | None) -> _StreamedCall:
         if len(self._calls) >= MAX_BLOCKS:
-            # Those that the answer does not know are no blocks of it yet.
+            # The answer limits only the calls that were added to it.
             raise Fault("OUTPUT_LIMIT")
         call = _StreamedCall(len(self._calls), index)
         self._calls.append(call)
@@ -137,18 +137,18 @@ class StreamedCalls:
         if call is None or not call_id or call.id == call_id:
             return call
         if not call.id and not name:
-            # Its id came late.
+            # The id came after the name.
             return call
         if call_id in self._by_id:
             return self._by_id[call_id]
-        if self._goes_on(call, name, arguments):
+        if self._continues(call, name, arguments):
             return call
-        call.is_left = True
+        call.is_superseded = True
         return None
 
-    def _goes_on(self, call: _StreamedCall, name: str, arguments: str) -> bool:
-        """Whether a piece with an id of its own has the next of a call's arguments: earlier versions of vLLM make a new
-        id for every piece."""
+    def _continues(self, call: _StreamedCall, name: str, arguments: str) -> bool:
+        """Whether a piece with a new id continues the arguments of a call: earlier versions of vLLM make a new id for
+        every piece."""
         if not arguments.strip() or not call.name or self._is_whole(call):
             return False
         if not name:
@@ -156,36 +156,36 @@ class StreamedCalls:
         return name == call.name and not call.is_blank and not arguments.lstrip().startswith("{")
 
     def _is_repeated(self, call: _StreamedCall, index: int | None, call_id: str, called: Called) -> bool:
-        """Whether a piece is all of a call once more, or of its arguments, as some servers send it at the end."""
+        """Whether a piece repeats a whole call, or all of its arguments, as some servers do at the end."""
         if index != call.index or call_id not in ("", call.id):
             return False
         is_call = call_id and called.name == call.name
         is_arguments = index is not None and not called.name and call.name
-        # Of a text that is much longer, as it came, it is but a piece: to look would take longer with every one.
+        # It cannot repeat a text that is much longer; comparing them would take longer with each piece.
         if not (is_call or is_arguments) or not call.seems_whole or call.size > 2 * len(called.arguments):
             return False
         return are_same_json(self._arguments_of(call), called.arguments)
 
     def _begins_another(self, call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
-        """Whether a piece of what seems to be `call` begins one of its own: some servers give no ids at all, or one for
-        all, while others repeat the name in every piece, or send it in several."""
-        if call.is_placeholder and (not called.name or _names_again(call, delta, called)):
+        """Whether a piece that seems to belong to `call` begins another call: some servers give no ids, or one id for
+        all calls, while others repeat the name in every piece, or send it in several pieces."""
+        if call.is_placeholder and (not called.name or _repeats_name(call, delta, called)):
             return False
         if not called.name or not call.name:
             return called.arguments.lstrip().startswith("{") and self._is_whole(call)
         if called.name == call.name:
             return bool(called.arguments.strip()) and self._is_whole(call)
         if call.is_blank:
-            return not _names_on(call, delta)
+            return not _continues_name(call, delta)
         if call.index is None or not call.is_object or self._is_whole(call):
             return True
         if call.key is None:
             return False
-        # A piece of a name that was given out already, or a call behind one of which half is missing.
+        # Either a piece of a name that is in the answer already, or a new call after an incomplete one.
         raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def _is_whole(self, call: _StreamedCall) -> bool:
-        """Whether its arguments are an object to its end, which is looked for only where it matters."""
+        """Whether the arguments of a call are a whole object. Its end is searched only when it is needed."""
         if not call.seems_whole:
             return False
         if call.end is None:
@@ -203,17 +203,17 @@ class StreamedCalls:
         elif call.size and len(piece) >= call.size and piece.startswith("{"):
             piece = self._without_repetition(call, piece)
         if piece:
-            call.look_at(piece)
+            call.track(piece)
         if call.key is not None:
             self._answer.add_arguments(call.key, piece)
             return
         call.held.append(piece)
         self._answer.waiting_bytes += len(piece)
-        if not call.has_nothing:
+        if not call.awaits_arguments:
             self._give_out_up_to(call)
 
     def _without_repetition(self, call: _StreamedCall, piece: str) -> str:
-        """A piece without the repetition of those before it. A server that does so once always does."""
+        """A piece without its repetition of the earlier ones. A server that repeats them once always does."""
         repetition = find_repetition(self._arguments_of(call), piece)
         if repetition is None:
             return piece
@@ -223,9 +223,10 @@ class StreamedCalls:
         return repetition.rest if self._repeats else piece
 
     def _give_out_up_to(self, call: _StreamedCall) -> None:
-        """Gives out a call whose arguments have begun, and those around it that waited for its name, in order."""
+        """Adds a call whose arguments have begun to the answer, and the calls before and after it that were held
+        back."""
         for other in self._calls[self._given_out :]:
-            if not other.name or (other.has_nothing and other.place > call.place):
+            if not other.name or (other.awaits_arguments and other.place > call.place):
                 return
             self._given_out += 1
             self._give_out(other)
@@ -236,7 +237,7 @@ class StreamedCalls:
         call.held = Pieces()
         call.key = self._answer.open_tool_call(self._first_key, call.id, call.name)
         self._answer.tie_to_call(call.key, call.kept)
-        # Of a call without any the answer makes an empty object.
+        # The answer itself completes a call without arguments by an empty object.
         if not Called(call.name, held, call.takes_text).has_no_arguments:
             self._answer.add_arguments(call.key, held)
 
@@ -252,7 +253,7 @@ class _StreamedCall:
         "index",
         "is_blank",
         "is_doubtful",
-        "is_left",
+        "is_superseded",
         "kept",
         "key",
         "name",
@@ -270,21 +271,21 @@ class _StreamedCall:
         self.takes_text = False
         """Whether its arguments are any text."""
         self.held = Pieces()
-        """Its arguments, as they came, until the answer knows it."""
+        """The arguments so far, until the call is added to the answer."""
         self.key: int | None = None
-        """Its block in the answer, once that knows it."""
+        """The key of its block, once it was added to the answer."""
         self.size = 0
         """Characters of its arguments, halves of surrogate pairs included."""
         self.is_blank = True
         """Whether its arguments have not begun: white space and `null` are none."""
         self.is_doubtful = False
-        """Whether a piece of its arguments was perhaps all of them once more."""
-        self.is_left = False
-        """Whether another call has begun in its place."""
+        """Whether a piece of its arguments perhaps repeated all earlier ones."""
+        self.is_superseded = False
+        """Whether another call has begun at its index."""
         self.seems_whole = False
         """Whether its arguments end as an object does."""
         self.end: ObjectEnd | None = None
-        """The index at which its arguments end, once that matters."""
+        """The search for the end of its arguments, once it is needed."""
         self.kept: KeptOfCall | None = None
         """Members beyond the protocol in it."""
         self._start = ""
@@ -296,22 +297,22 @@ class _StreamedCall:
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether what has come of its arguments is an empty object, or null, which the answer does not know yet: some
-        servers send one first, and then the arguments."""
+        """Whether its arguments so far are an empty object, or null, and not in the answer yet: some servers send one
+        of these before the arguments."""
         return self.key is None and not self.takes_text and self._start.strip() in ("{}", NULL)
 
     @property
-    def has_nothing(self) -> bool:
-        """Whether what is to come may be all of its arguments."""
+    def awaits_arguments(self) -> bool:
+        """Whether its arguments may be still to come, all of them."""
         return self.is_blank or self.is_placeholder
 
     def forget_arguments(self) -> None:
-        """Takes back what has come of its arguments."""
+        """Removes its arguments so far."""
         self.held, self.size, self._start, self.end = Pieces(), 0, "", None
         self.is_blank, self.seems_whole = True, False
 
-    def look_at(self, piece: str) -> None:
-        """Sees the next piece of its arguments."""
+    def track(self, piece: str) -> None:
+        """Updates the facts about its arguments by their next piece."""
         self.size += len(piece)
         if self.is_blank:
             self._start = _head(self._start + piece)
@@ -339,14 +340,14 @@ def _index_of(delta: dict[str, Any]) -> int | None:
     return index if isinstance(index, int) else None
 
 
-def _names_again(call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
-    """Whether a piece with the name and the number of a call is one of it: a server that gives ids would give another
-    call one of its own."""
+def _repeats_name(call: _StreamedCall, delta: dict[str, Any], called: Called) -> bool:
+    """Whether a piece with the name and index of a call belongs to it: a server with ids would give another call a new
+    id."""
     has_number = _index_of(delta) is not None and call.index is not None
     return has_number and bool(call.id) and called.name == call.name and read_word(delta.get("id")) in ("", call.id)
 
 
-def _names_on(call: _StreamedCall, delta: dict[str, Any]) -> bool:
-    """Whether a piece with another name has the next piece of a call's: one that begins a call has an id or a type."""
+def _continues_name(call: _StreamedCall, delta: dict[str, Any]) -> bool:
+    """Whether a piece with another name continues the name of a call: the first piece of a call has an id or a type."""
     call_id = read_word(delta.get("id"))
     return call_id == call.id if call_id else call.index is not None and not delta.get("type")

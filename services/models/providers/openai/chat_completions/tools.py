@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import refuse_breakpoint
+from services.models.providers.openai.common.cache import drop_breakpoint
 from services.models.providers.openai.common.schemas import embed_parameters
 from services.models.providers.openai.common.tools import check_number, encode_tool_choice
 from services.models.providers.openai.common.translation import OpenAITranslation
@@ -22,7 +22,7 @@ def encode_tools(translation: OpenAITranslation) -> dict[str, Any]:
 
 
 def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITranslation) -> dict[str, Any]:
-    refuse_breakpoint(tool, path, "tools", translation)
+    drop_breakpoint(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
         problem = "no tool runs at the provider in Chat Completions; define a function, or choose a model that has it"
         translation.refuse(f"{path}.provider_tool", problem)

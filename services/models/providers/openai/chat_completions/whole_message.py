@@ -1,4 +1,4 @@
-"""Whole messages where a stream should have pieces: some servers send all they have in one, or repeat it at the end."""
+"""Whole messages in a stream: some servers send the answer in one message, or repeat it in one at the end."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def _rest(answer: ChatAnswer, key: int, text: str) -> str:
     answer.count_compared(earlier, text)
     if text.startswith(earlier):
         return text[len(earlier) :]
-    # The same without the white space around it says nothing new.
+    # A text that differs only in the white space around it is a repetition.
     return "" if text.strip() in earlier else text

@@ -35,8 +35,7 @@ class _Message(msgspec.Struct):
 class WrittenMessage:
     """The message of the first choice, or a piece of one, in the JSON `data`; `message` is what was decoded of it.
 
-    Where its bytes cannot be embedded, as those of half a character, and where they are many, the value is written
-    anew.
+    If its bytes cannot be embedded, because a character is cut, or are too many, the decoded value is encoded instead.
     """
 
     def __init__(self, data: bytes, message: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Audio as an answer, which the platform's answers cannot carry: refused before it is paid for.
+"""Audio output, which has no field in the contract's answers: refused before it costs anything.
 
 https://developers.openai.com/api/docs/guides/audio
 """

@@ -1,9 +1,8 @@
 """Prompt-cache breakpoints → `prompt_cache_breakpoint`, which OpenAI's models take since gpt-5.6; earlier ones, and
 other servers, find by themselves what can be cached, and ignore breakpoints.
 
-OpenAI writes the latest three breakpoints of a request, and one of its own at the end. An answer's parts can have none,
-nor can tools.
-https://developers.openai.com/api/docs/guides/prompt-caching
+OpenAI writes cache entries for the latest three breakpoints of a request, and for one of its own at the end. Tools and
+parts of answers cannot have a breakpoint. https://developers.openai.com/api/docs/guides/prompt-caching
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ def with_breakpoint(encoded: Any, part: models_pb2.ContentPart, path: str, trans
     return {**encoded, "prompt_cache_breakpoint": end_of_prefix}
 
 
-def refuse_breakpoint(
+def drop_breakpoint(
     marked: models_pb2.ContentPart | models_pb2.ToolDefinition, path: str, what: str, translation: OpenAITranslation
 ) -> None:
-    """Says that a breakpoint stands at a place where OpenAI takes none."""
+    """Adds a notice for a breakpoint at a place where OpenAI allows none: it is not sent."""
     if has_breakpoint(marked, translation):
         translation.warn_dropped(f"{path}.cache", f"OpenAI takes no cache mark on {what}; it was sent without")
 

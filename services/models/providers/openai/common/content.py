@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import has_breakpoint, refuse_breakpoint, with_breakpoint
+from services.models.providers.openai.common.cache import drop_breakpoint, has_breakpoint, with_breakpoint
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.requests.parts import PlacedPart
 
@@ -21,7 +21,7 @@ def join_texts(parts: Iterable[PlacedPart]) -> str:
 def encode_content(
     parts: Sequence[PlacedPart], translation: OpenAITranslation, text_type: str, encode_media: EncodeMedia
 ) -> str | list[Any]:
-    """One text where there is nothing else, as in the short form; otherwise every part in its place."""
+    """One text if all parts are texts, as in the short form; otherwise the list of the encoded parts."""
     if not any(part.HasField("media") or has_breakpoint(part, translation) for _, part in parts):
         return join_texts(parts)
     content: list[Any] = []
@@ -33,5 +33,5 @@ def encode_content(
         elif part.text:
             content.append(with_breakpoint({"type": text_type, "text": part.text}, part, path, translation))
         else:
-            refuse_breakpoint(part, path, "an empty text", translation)
+            drop_breakpoint(part, path, "an empty text", translation)
     return content

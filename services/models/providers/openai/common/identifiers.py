@@ -7,7 +7,7 @@ from services.models.providers.requests.end_users import fit_end_user
 
 
 def encode_identifiers(translation: OpenAITranslation) -> dict[str, str]:
-    """The members of the body. Where no server looks for requests that begin alike their key means nothing."""
+    """The members of the body. The cache key is sent only to servers that find cached prompts by it."""
     request, traits = translation.request, translation.traits
     identifiers: dict[str, str] = {}
     if request.end_user_id:

@@ -1,4 +1,4 @@
-"""Media, as far as both of OpenAI's dialects say them alike."""
+"""Media: the rules that both of OpenAI's dialects share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FILE_NAMES = {
 """Names for documents that have none: OpenAI wants one beside the bytes."""
 
 
-def refuse_citations(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:
-    """Says that passages of a document are cited nowhere but at Anthropic, if they are wanted."""
+def drop_citations(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> None:
+    """Adds a notice if citations of documents are enabled: only Anthropic has them."""
     if media.enable_citations:
         problem = f"{translation.traits.title} cites no passages of documents; it was not sent"
         translation.warn_dropped(f"{path}.enable_citations", problem)

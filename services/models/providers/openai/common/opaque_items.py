@@ -15,8 +15,8 @@ from services.models.providers.state.opaque_state import is_made_by, read_head
 from services.shared import json_text
 from services.shared.json_text import items_of
 
-# What our own forms of a message and of a call say by themselves; whatever else they hold must come back with them, but
-# for how likely a text was.
+# Members of messages and calls that have a field in the contract. All other members must be sent back with them, except
+# logprobs.
 MESSAGE_MEMBERS = frozenset({"type", "id", "role", "status", "content"})
 PART_MEMBERS = frozenset({"type", "text", "refusal", "logprobs"})
 CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
@@ -35,13 +35,12 @@ OWN_ITEMS = frozenset(
     }
 )
 CALL = "_call"
-"""Types of items that are the model's word or its own tools' (`ResponseOutputItem` of openai 3.54), and the end of the
-names of all calls, later ones too: only a model calls. The answers to calls that are the caller's to answer
-(`function_call_output`, `mcp_approval_response`), and items that others than the model add (`additional_tools`), do not
-belong to them."""
+"""Types of items that the model or OpenAI's own tools make (`ResponseOutputItem` of openai 3.54), and the suffix of the
+types of all calls, future ones too, because only a model makes calls. Items that a caller makes are not among them:
+results of its tools (`function_call_output`, `mcp_approval_response`) and others (`additional_tools`)."""
 
 MAX_MARKS = 100_000
-"""Brackets and commas of an item that is read whole; with so many it says more than any part does."""
+"""Limit for the brackets and commas of an item that is decoded; one with more holds more than any part can."""
 
 TextKind = Literal["text", "refusal"]
 
@@ -67,7 +66,7 @@ def owned_item(part: models_pb2.ContentPart, target: Target) -> bytes:
 
 
 def is_answer_item(item_json: bytes) -> bool:
-    """True if an item is the model's word, or that of a tool which OpenAI runs, by a type that is reserved for them."""
+    """True if the model or one of OpenAI's tools has made an item, by a type that is reserved for them."""
     head = read_head(item_json)
     if head is None:
         return False
@@ -79,8 +78,8 @@ def is_answer_item(item_json: bytes) -> bool:
 def accepts_items(message: models_pb2.ChatMessage, target: Target, *, adapts: bool) -> bool:
     """Whether the items of an assistant's message go back to the target as they are.
 
-    "Reasoning input items can only be provided to a reasoning or computer use model", says OpenAI; and what came
-    behind reasoning is taken only together with it.
+    "Reasoning input items can only be provided to a reasoning or computer use model", says OpenAI; and an item that
+    followed reasoning is accepted only together with it.
     """
     if target.facts.can_reason is not False or not adapts:
         return True
@@ -88,7 +87,7 @@ def accepts_items(message: models_pb2.ChatMessage, target: Target, *, adapts: bo
 
 
 def is_represented_by_part(item_json: bytes) -> bool:
-    """Whether an item is a message or a call that says no more than a part without state does."""
+    """Whether an item is a message or a call without any member that a part without state would lose."""
     if sum(map(item_json.count, (b"{", b"[", b","))) > MAX_MARKS:
         return False
     try:
@@ -103,7 +102,7 @@ def is_represented_by_part(item_json: bytes) -> bool:
 
 
 def message_carries_more(item: dict[str, Any]) -> bool:
-    """Whether a message holds what text alone does not say: a phase, annotations, parts of an unknown kind."""
+    """Whether a message has more than text: a phase, annotations, or parts of an unknown kind."""
     parts = items_of(item.get("content"))
     return _carries_more(item, MESSAGE_MEMBERS) or any(
         text_kind(part) is None or _carries_more(part, PART_MEMBERS) for part in parts

@@ -11,7 +11,7 @@ from services.models.providers.requests.parameters import NEUTRAL
 
 
 def asks_about_reasoning(translation: OpenAITranslation) -> bool:
-    """Whether there is anything to say of reasoning; to a model that cannot there is not, and what is lost is named."""
+    """Whether members about reasoning are needed. A model that cannot reason needs none; notices say so."""
     if not translation.request.HasField("reasoning"):
         return False
     if translation.target.facts.can_reason is False and translation.adapts:
@@ -21,8 +21,7 @@ def asks_about_reasoning(translation: OpenAITranslation) -> bool:
 
 
 def _warn_of_no_reasoning(translation: OpenAITranslation) -> None:
-    """Names every part of the reasoning that was asked for, except those that hold anyway: no reasoning, and no text of
-    it."""
+    """Adds a notice for each reasoning field that has no effect; effort `none` and hidden text hold anyway."""
     for field, value in translation.request.reasoning.ListFields():
         if value not in ("none", False):
             problem = f"{translation.target.model} does not reason; {field.name} was not sent"
@@ -30,7 +29,7 @@ def _warn_of_no_reasoning(translation: OpenAITranslation) -> None:
 
 
 def wanted_effort(translation: OpenAITranslation) -> str | None:
-    """The effort to send: the one that is asked for, or the one that a budget comes to where none can be given."""
+    """The effort to send: the requested one, or one in place of a budget that the server has no field for."""
     wanted, title = translation.request.reasoning, translation.traits.title
     effort = _fit(wanted.effort, translation) if wanted.effort else None
     if not wanted.HasField("budget_tokens") or translation.traits.reasoning.budget:
@@ -62,8 +61,8 @@ def _effort_in_place_of(budget_tokens: int, translation: OpenAITranslation) -> s
 
 
 def drop_excluded(parameters: dict[str, Any], effort: str | None, translation: OpenAITranslation) -> None:
-    """Takes out of `parameters`, named as in ChatConfig, what the model refuses while it reasons, as `effort` or its
-    nature let it."""
+    """Removes from `parameters`, named as in ChatConfig, those that the model refuses while it reasons, by `effort` or
+    by default."""
     known, model = translation.target.facts.reasoning, translation.target.model
     if known is None or not translation.adapts:
         return

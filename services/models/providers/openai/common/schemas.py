@@ -12,14 +12,14 @@ from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
 from services.models.providers.schemas.nodes import members_of, text_in, words_in
 from services.models.providers.schemas.repairs import repair_schema
-from services.models.providers.schemas.roots import say_root
+from services.models.providers.schemas.roots import type_root
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.shared import json_text
 from services.shared.errors import Unimplemented
 
 
 class Embedded(NamedTuple):
-    """A schema to put into a body, and whether the server is asked to keep to it exactly."""
+    """A schema for a body, and whether the server is asked to enforce it."""
 
     schema: msgspec.Raw
     strict: bool
@@ -28,8 +28,8 @@ class Embedded(NamedTuple):
 def embed_schema(
     schema_json: str, path: str, translation: OpenAITranslation, *, strict: bool, is_of_tool: bool = False
 ) -> Embedded:
-    """The schema as the server takes it. One that must be kept exactly is fitted to the server's rules, if it has any;
-    one that cannot be, as those rules would empty it, is sent as it is and not to be enforced.
+    """The schema as the server takes it. A strict schema is fitted to the server's rules, if it has any. If those rules
+    would empty it, it is sent unchanged, without enforcement.
 
     https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas
     """
@@ -68,7 +68,7 @@ def name_schema(wanted: models_pb2.ResponseFormat, translation: OpenAITranslatio
     is_checked = translation.traits.strict_schemas is not None and translation.adapts
     schema_json = wanted.schema_json
     if is_checked:
-        schema_json = say_root(repair_schema(schema_json, with_items=True))
+        schema_json = type_root(repair_schema(schema_json, with_items=True))
     embedded = embed_schema(schema_json, path, translation, strict=wanted.strict)
     if is_checked:
         _refuse_root(embedded, path, translation)
@@ -79,8 +79,8 @@ def name_schema(wanted: models_pb2.ResponseFormat, translation: OpenAITranslatio
 
 
 def _refuse_root(embedded: Embedded, path: str, translation: OpenAITranslation) -> None:
-    """Refuses what is no object: "schema must be a JSON Schema of 'type: "object"'"; one that is enforced must not be
-    made of alternatives either."""
+    """Refuses a root that is not an object: "schema must be a JSON Schema of 'type: "object"'"; one that is enforced
+    must not be made of alternatives either."""
     root = members_of(embedded.schema) or {}
     is_object = text_in(root.get("type")) == "object"
     if is_object and not (embedded.strict and "anyOf" in root):

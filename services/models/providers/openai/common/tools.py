@@ -1,4 +1,4 @@
-"""Tools, as far as both of OpenAI's dialects say them alike."""
+"""Tools: the rules that both of OpenAI's dialects share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_number(translation: OpenAITranslation) -> None:
 
 
 def encode_tool_choice(translation: OpenAITranslation, named: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """The choice between the tools, in both dialects; `named` is how one of them says which tool must be called."""
+    """The tool choice, in both dialects; `named` encodes a choice of one tool in the form of the dialect."""
     choice, target = translation.request.tool_choice, translation.target
     mode = TOOL_CHOICES.get(choice.mode)
     by_name = choice.WhichOneof("choice") == "tool_name"

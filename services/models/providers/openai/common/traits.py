@@ -37,7 +37,7 @@ class Traits:
     takes_files: bool = True
     """Whether documents go as `file` parts."""
     takes_refusals: bool = False
-    """Whether an earlier refusal has a member of its own; elsewhere it is what the assistant said."""
+    """Whether an earlier refusal has a member of its own; for other servers it is sent as the assistant's text."""
     takes_cache_key: bool = False
     """Whether cached prompts are found by `prompt_cache_key`."""
     end_user_member: str = "user"
@@ -51,11 +51,11 @@ class Traits:
     strict_schemas: SchemaRules | None = None
     """The rules of schemas that are strict; None where every schema is taken as it is."""
     shows_reasoning: bool = True
-    """Whether the text of reasoning can be in an answer at all."""
+    """Whether answers may have the text of reasoning."""
     reasoning: ReasoningMembers = ReasoningMembers()
     continuation: Mapping[str, bool] = field(default_factory=dict)
-    """Members that make it go on with an answer that the conversation ends in the middle of; empty if it does so
-    anyway."""
+    """Members that make the server continue an unfinished answer at the end of the conversation; empty if it always
+    does."""
     stop_sequence_member: str | None = None
     """The member of a choice with the stop sequence that ended it."""
 

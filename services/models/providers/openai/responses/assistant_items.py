@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import refuse_breakpoint
+from services.models.providers.openai.common.cache import drop_breakpoint
 from services.models.providers.openai.common.opaque_items import (
     accepts_items,
     has_owned_item,
@@ -30,7 +30,7 @@ Item = Any
 def encode_answer(message: models_pb2.ChatMessage, path: str, translation: OpenAITranslation) -> Iterator[Item]:
     """The items of an assistant's message, in its order; empty for an empty message."""
     if not message.parts:
-        # The common form; as parts it says the same.
+        # The common form; parts with the same content give the same items.
         if message.content:
             yield encode_message(message.content)
         yield from map(_function_call, message.tool_calls)
@@ -40,7 +40,7 @@ def encode_answer(message: models_pb2.ChatMessage, path: str, translation: OpenA
     said: list[models_pb2.ContentPart] = []
     newest_item = b""
     for (here, part), item in zip(parts, kept_items, strict=True):
-        refuse_breakpoint(part, here, "what an assistant said", translation)
+        drop_breakpoint(part, here, "what an assistant said", translation)
         if not item and not part.HasField("tool_call"):
             said.append(part)
             continue
@@ -67,7 +67,7 @@ def encode_message(content: str | list[Any]) -> Item:
 def _returned_items(
     message: models_pb2.ChatMessage, parts: Sequence[PlacedPart], translation: OpenAITranslation
 ) -> list[bytes]:
-    """The returned item for each part that has one. Losses of the others have notices."""
+    """The item that is sent back for each part that has one. Other parts that lose their state have a notice."""
     if not any(part.HasField("provider_state") or part.HasField("reasoning") for _, part in parts):
         return [b""] * len(parts)
     target = translation.target
@@ -85,7 +85,7 @@ def _returned_items(
 
 
 def _own_item(path: str, part: models_pb2.ContentPart, translation: OpenAITranslation) -> bytes:
-    """The item of a part that OpenAI made. What only says so is refused; in a session's history it is lost."""
+    """The item of a part that OpenAI made. A forged one is refused; in a session's history it is left out."""
     item = owned_item(part, translation.target)
     if not item and has_owned_item(part, translation.target):
         refuse_forged_state(path, translation)
@@ -93,7 +93,7 @@ def _own_item(path: str, part: models_pb2.ContentPart, translation: OpenAITransl
 
 
 def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) -> None:
-    """Takes out the reasoning that nothing follows: OpenAI refuses an "item of type 'reasoning' […] without its
+    """Removes reasoning without a following item: OpenAI refuses an "item of type 'reasoning' […] without its
     required following item", in this turn and in every later one."""
     for index in range(len(parts) - 1, -1, -1):
         part = parts[index][1]
@@ -106,7 +106,7 @@ def _leave_out_last_thoughts(parts: Sequence[PlacedPart], items: list[bytes]) ->
 def _warn_of_loss(
     path: str, part: models_pb2.ContentPart, own: bytes, problem: str, translation: OpenAITranslation
 ) -> None:
-    """Names what a part loses that goes back without its state; `problem` says why it does although OpenAI made it."""
+    """Adds a notice for a part that is sent without its state; `problem` is the reason if the state is OpenAI's own."""
     if part.HasField("reasoning"):
         theirs = "reasoning can only go back to the provider that made it, in its own form"
         translation.warn("REASONING_DROPPED", path, f"{problem if own else theirs}; this part was not sent")

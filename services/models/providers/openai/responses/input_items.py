@@ -28,7 +28,7 @@ class _KeptCall(msgspec.Struct):
 
     type: str = ""
     caller: msgspec.Raw = msgspec.Raw(b"")
-    """The program of OpenAI's that made the call, where it was not the model itself."""
+    """OpenAI's program that made the call, if the model did not make it itself."""
 
 
 KeptCalls = dict[str, _KeptCall]
@@ -36,8 +36,8 @@ KeptCalls = dict[str, _KeptCall]
 
 
 def encode_input(conversation: Conversation, translation: OpenAITranslation) -> list[Item]:
-    """The messages in their order; one that calls tools, or reasons, becomes several items, and an empty answer none,
-    unless there is nothing else."""
+    """The items of the messages, in order. A message with tool calls or reasoning becomes several items. An empty
+    answer becomes none, unless it is the only message."""
     items: list[Item] = []
     kept_calls: KeptCalls = {}
     for path, message in conversation.numbered():

@@ -1,8 +1,8 @@
-"""Places in the output of the items that the events of a stream are about.
+"""The places of a stream's items in the output, and the item that each event belongs to.
 
 By protocol every event has the place in `output_index`, and the response that ends the stream has the items in that
-order. In the wild the numbers may be missing or the same for all, ids may be missing or differ in every event, and the
-last response may have other ids and other places (BerriAI/litellm #22102, vllm-project/vllm #56285).
+order. Real servers differ: the numbers may be missing or the same for all, ids may be missing or new in every event,
+and the last response may have other ids and other places (BerriAI/litellm #22102, vllm-project/vllm #56285).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from services.models.providers.errors.faults import Fault
 from services.models.providers.openai.responses.output_items import OutputItems, index_of, kind_of, name_of, parts_of
 
 MESSAGE, REASONING, CALL = "message", "reasoning", "call"
-"""Kinds of items that come in pieces."""
+"""Kinds of items that arrive in pieces."""
 
 MAX_COMPARED = 256
-"""Pairs of items that may be compared by their content: servers that number otherwise at the end have few."""
+"""Limit for comparisons of items by content: servers with other numbers at the end have few items."""
 
 
 class ItemPlaces:
@@ -29,24 +29,24 @@ class ItemPlaces:
         self._by_id: dict[str, int] = {}
         """Places of items by their ids and by those of their calls."""
         self._shared_ids: set[str] = set()
-        """Ids that several items share, which identify none."""
+        """Ids that several items share; they identify no item."""
         self._opened: set[int] = set()
-        """Places of items that an event has begun, and not a piece."""
+        """Places of items that began with an event of their own, and not with a piece."""
         self._kinds: dict[int, str] = {}
         """Kinds of the items that have begun, by place."""
         self._last = -1
-        """The last place of them."""
+        """The highest place of an item that has begun."""
         self._compared = 0
-        """Items with which the parts of the last response may have been compared by content."""
+        """The number of comparisons by content so far."""
         self._moved: dict[int, int] = {}
-        """The place of the newest item whose number was taken."""
+        """The place of the newest item by its number, if that number was already in use."""
         self._unnumbered: dict[str, int] = {}
-        """The place of the item of each kind whose pieces have no place."""
+        """The place of the current item of each kind whose pieces have no number."""
         self._newest: int | None = None
-        """The item that has begun last, until it is whole."""
+        """The place of the item that began last, until it is whole."""
 
     def of_event(self, event: dict[str, Any], kind: str) -> int:
-        """The place of the item that a piece is of."""
+        """The place of the item that a piece belongs to."""
         number = event.get("output_index")
         if number is None:
             item_id = self._own_id(event.get("item_id"))
@@ -61,19 +61,19 @@ class ItemPlaces:
         if known is None:
             self._begin(index, kind, read_word(event.get("item_id")))
             return index
-        # Another item's: some servers give all pieces one number.
+        # The number is another item's: some servers give all pieces the same number.
         place = self._by_id.get(read_word(event.get("item_id")))
         if place is None or self._kinds[place] != kind or self._items.is_whole(place):
             return self._of_newest(kind)
         return place
 
     def _is_of_next(self, kind: str, event: dict[str, Any]) -> bool:
-        """Whether an event with the number of an item that is whole is about the next one."""
+        """Whether an event with the number of a whole item belongs to the next item."""
         return "delta" in event or kind in self._unnumbered
 
     def of_item(self, event: dict[str, Any], item: dict[str, Any], *, is_beginning: bool) -> int:
-        """The place of the item that an event has, which may be another one at a place that is taken: some servers give
-        all items one number. Others give one item another id in each event, so the id alone says nothing."""
+        """The place of the item in an event. The number alone is not enough, because some servers give all items the
+        same one; nor is the id, because others give an item a new one in each event."""
         kind, item_id = kind_of(item), self._own_id(item.get("id") or item.get("call_id"))
         number = event.get("output_index")
         if number is None:
@@ -89,8 +89,8 @@ class ItemPlaces:
         return place
 
     def of_output(self, output: list[Any]) -> list[int]:
-        """The places of all items, in the order in which the last response has them: that of the same id, or else of
-        the same kind at the same place, or of the same content. Others are new."""
+        """The places of all items of the last response, in its order. An item has the place of a streamed one with the
+        same id, else of the same kind at the same place, else of the same content; otherwise a new place."""
         places: dict[int, int] = {}
         unmatched = set(self._kinds)
         for find in (self._same_by_id, self._same_by_place, self._same_by_content):
@@ -104,7 +104,7 @@ class ItemPlaces:
         return self._with_new(places, len(output))
 
     def _with_new(self, places: dict[int, int], count: int) -> list[int]:
-        """The places of so many items, with those that are known kept."""
+        """The places of `count` items: the known `places`, and new ones for the others."""
         taken, free = set(self._kinds), self._last + 1
         for order in range(count):
             if order not in places:
@@ -149,7 +149,7 @@ class ItemPlaces:
             known = None
         is_others = self._kinds.get(place) != kind or self._items.is_whole(place)
         if open_place is not None and is_others and (known is None or self._items.is_whole(known)):
-            # Its pieces did not say where it is.
+            # Its pieces had no number.
             self._moved[index] = open_place
             return open_place
         if known is not None and is_free and self._is_settled(known, is_beginning=is_beginning):
@@ -161,7 +161,7 @@ class ItemPlaces:
         return self._moved[index]
 
     def _is_settled(self, place: int, *, is_beginning: bool) -> bool:
-        """Whether an event of the item at a place is the last of its kind."""
+        """Whether the item at a place needs no further event of this kind."""
         return self._items.is_whole(place) or (is_beginning and place in self._opened)
 
     def _has_another(self, place: int, item: dict[str, Any], item_id: str, *, is_beginning: bool) -> bool:
@@ -182,7 +182,7 @@ class ItemPlaces:
     def _of_id(self, item_id: str, kind: str) -> int:
         """The place of an item that has no number.
 
-        llama.cpp numbers none: their ids, in the order in which they first come, stand for their places. Its calls have
+        llama.cpp sends no numbers: the order in which ids first appear gives the places. Its calls have
         only a `call_id`, which later events name as `item_id`.
         """
         place = self._by_id.get(item_id)
@@ -192,12 +192,12 @@ class ItemPlaces:
         return place
 
     def _own_id(self, value: Any) -> str:
-        """An id, or "" for one that says nothing."""
+        """An id, or "" for one that several items share."""
         item_id = read_word(value)
         return "" if item_id in self._shared_ids else item_id
 
     def _of_newest(self, kind: str) -> int:
-        """The place of the item that has begun, or of the only one of its kind that has come in pieces so far."""
+        """The place of the item that began last, or of the only item of its kind without numbers so far."""
         if self._newest is not None and self._kinds[self._newest] == kind:
             return self._newest
         place = self._unnumbered.get(kind)

@@ -6,17 +6,17 @@ import base64
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.media import FILE_NAMES, refuse_citations
+from services.models.providers.openai.common.media import FILE_NAMES, drop_citations
 from services.models.providers.openai.common.translation import OpenAITranslation
 from services.models.providers.requests.content import fit_media_type, media_kind
 
 
 def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any]:
     """The content part for `media`, the field at `path`; what Responses does not read is refused."""
-    refuse_citations(media, path, translation)
+    drop_citations(media, path, translation)
     kind = media_kind(media)
     if kind == "image":
-        # The type requires what the documentation calls the default.
+        # OpenAI's type requires this member, although the documentation has a default for it.
         mime_type = fit_media_type(media, path, translation.notices) if media.HasField("data") else ""
         source = _source(media, mime_type, "image_url", "image_url")
         return {"type": "input_image", "detail": media.detail or "auto", **source}

@@ -31,16 +31,15 @@ PARTS_PER_ITEM = 1 << 20
 """A number above that of an item's parts: keys of blocks are in the order of items, then of their parts."""
 
 SUMMARY, REASONING_TEXT = 0, 1
-"""The two texts of a reasoning item: what OpenAI shows of it, and what servers of open models show."""
+"""The two texts of a reasoning item: OpenAI returns a summary, and servers of open models the whole text."""
 
 BETWEEN_THOUGHTS = "\n\n"
 
 MAX_SPACED = 64 * 1024
-"""Characters of a text that is compared without its white space, which takes ten times as long."""
+"""Limit for the characters of texts that are compared without white space, which takes ten times as long."""
 
 CALL_INPUTS = {"function_call": "arguments", "custom_tool_call": "input"}
-"""Calls that are the caller's to answer, each with the member that holds what its tool is called with; custom ones
-take any text."""
+"""Calls of the caller's tools, each with the member that holds the arguments; those of custom tools are any text."""
 
 
 class _RawPart(msgspec.Struct):
@@ -52,11 +51,11 @@ class _RawMessage(msgspec.Struct):
 
 
 class OutputItems:
-    """Adds items to an answer: whole, or first by their pieces and then whole, when only the rest is added.
+    """Adds items to an answer: whole, or first in pieces and then whole, when only the rest is added.
 
-    An item with a form of ours is kept as opaque state too where that form does not say it all, and wherever a
-    reasoning item or another opaque one came before it: those are taken back only together with the very items that
-    followed them (https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-items-in-context).
+    An item with fields in the contract is also kept as opaque state if it has further members, or if a reasoning item
+    or another opaque one came before it: OpenAI accepts those only together with the items that followed them
+    (https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-items-in-context).
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -67,11 +66,11 @@ class OutputItems:
         self._told_thoughts: set[tuple[int, int]] = set()
         self._annotations: dict[int, list[bytes]] = {}
         self._cited: set[int] = set()
-        """The parts whose sources the whole item named."""
+        """The parts whose citations came with the whole item."""
         self._annotation_bytes = 0
         self._late_calls: dict[int, dict[str, Any]] = {}
         self._names: dict[int, str] = {}
-        """The tools that are called, by the places of the calls, as soon as they are known."""
+        """The names of the called tools by the places of the calls, as soon as they are known."""
         self._whole: set[int] = set()
         self._keeps_all = False
 
@@ -80,11 +79,11 @@ class OutputItems:
         return index in self._whole
 
     def name_at(self, index: int) -> str:
-        """The name of the tool that is called at a place, or "" where none is known."""
+        """The name of the tool that is called at a place; "" if it is not known."""
         return self._names.get(index, "")
 
     def goes_on(self, index: int, item: dict[str, Any]) -> bool:
-        """Whether an item says all that was given out at a place, if there is any; reasoning may say it otherwise."""
+        """Whether an item contains all that was streamed at a place, if anything was; reasoning always does."""
         kind = kind_of(item)
         if kind == "call":
             key = self._call_keys.get(index)
@@ -112,7 +111,7 @@ class OutputItems:
         self._answer.add(_key(index, part), kind, piece)
 
     def add_logprobs(self, index: int, part: int, tokens: Any) -> None:
-        """Says how likely the tokens of the newest piece of a message's part were."""
+        """Adds the logprobs of the newest piece of a message's part."""
         if logprobs := read_tokens(tokens):
             self._answer.add_logprobs(_key(index, part), logprobs)
 
@@ -128,12 +127,12 @@ class OutputItems:
         self._answer.add(key, "reasoning", piece)
 
     def add_whole_thought(self, index: int, channel: int, number: int, text: str) -> None:
-        """Adds a text of a reasoning item that came without pieces."""
+        """Adds a whole text of a reasoning item, unless its pieces have arrived."""
         if index not in self._whole and (_key(index, channel), number) not in self._told_thoughts:
             self.add_thought(index, channel, number, text)
 
     def open_call(self, index: int, item: dict[str, Any]) -> None:
-        """Begins a call, if the item is one for the caller to answer, once its name is known."""
+        """Begins a call of a caller's tool, once its name is known."""
         if text_of(item.get("type")) not in CALL_INPUTS:
             return
         name = name_of(item)
@@ -147,7 +146,7 @@ class OutputItems:
             self._answer.add_arguments(key, early)
 
     def add_arguments(self, index: int, piece: str) -> None:
-        """Adds a piece to the arguments of a call; before its name is known they wait for it."""
+        """Adds a piece to the arguments of a call; they are held back until its name is known."""
         key = self._call_keys.get(index)
         if key is not None:
             self._answer.add_arguments(key, piece)
@@ -156,7 +155,7 @@ class OutputItems:
             self._answer.waiting_bytes += len(piece)
 
     def add_rest_of_arguments(self, index: int, arguments: str) -> None:
-        """Adds what the pieces lack of a call's arguments."""
+        """Adds what is missing from the pieces of a call's arguments."""
         key = self._call_keys.get(index)
         if key is None:
             early = self._early_arguments.get(index, Pieces()).text() if arguments else ""
@@ -172,17 +171,17 @@ class OutputItems:
             raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
     def name_call(self, index: int, event: dict[str, Any]) -> None:
-        """Takes the name of a call from an event of its arguments, for where no item ever says it."""
+        """Sets the name of a call by an event of its arguments; it is used if no item has the name."""
         name = name_of(event)
         if name and index not in self._call_keys:
             self._late_calls[index] = event
 
     def add_rest(self, index: int, part: int, kind: TextKind, text: str) -> None:
-        """Adds what the pieces lack of a part of a message."""
+        """Adds what is missing from the pieces of a message's part."""
         self._add_rest(_key(index, part), kind, text)
 
     def add_annotation(self, index: int, part: int, annotation: Any) -> None:
-        """Adds a source that is named for a part of a message by itself."""
+        """Adds a citation of a message's part that came in an event of its own."""
         written = json_text.encode_any(annotation)
         self._answer.waiting_bytes += len(written)
         self._annotation_bytes += len(written)
@@ -191,7 +190,7 @@ class OutputItems:
         self._annotations.setdefault(_key(index, part), []).append(written)
 
     def end(self) -> None:
-        """Says that nothing more comes. Raises Fault for arguments that no tool is named for."""
+        """Ends the stream. Raises Fault for arguments of a call whose tool was never named."""
         for key, texts in self._annotations.items():
             if key not in self._cited:
                 self._answer.cite(key, f"[{b','.join(texts).decode()}]")
@@ -203,7 +202,7 @@ class OutputItems:
     # ------------------------------------------------------------------------------------------------------- whole
 
     def add_whole(self, index: int, item: dict[str, Any], item_json: bytes) -> None:
-        """Adds what is still missing of an item. `item_json` is the item as the provider wrote it."""
+        """Adds the rest of an item, or all of it. `item_json` is the item as the provider wrote it."""
         if index in self._whole:
             return
         self._whole.add(index)
@@ -223,7 +222,7 @@ class OutputItems:
                 warn_of_images(self._answer)
         if not kept:
             return
-        # A reasoning item that shows nothing is a thought all the same.
+        # A reasoning item without text is reasoning all the same.
         redacted = kind == "reasoning" and not keys
         state = models_pb2.ProviderState(model=self._answer.model, data=item_json)
         for key in keys or [_key(index, 0)]:
@@ -265,8 +264,8 @@ class OutputItems:
         return self._call_keys[index]
 
     def _add_rest(self, key: int, kind: Literal["text", "reasoning", "refusal"], text: str) -> None:
-        """Adds what the pieces lack. Raises Fault where the whole text says more than pieces that have been
-        delivered, and says it otherwise; thoughts may come in other words."""
+        """Adds what is missing from the pieces. Raises Fault if the whole text has more than the streamed pieces and
+        does not begin with them; reasoning may differ."""
         earlier = self._answer.close_to_compare(key, text)
         if text.startswith(earlier):
             self._answer.add(key, kind, text[len(earlier) :])
@@ -275,7 +274,7 @@ class OutputItems:
 
 
 def kind_of(item: dict[str, Any]) -> str:
-    """The type of an item, and one word for all calls that are the caller's to answer."""
+    """The type of an item; `call` for all calls of the caller's tools."""
     kind = text_of(item.get("type"))
     return "call" if kind in CALL_INPUTS else kind
 
@@ -298,19 +297,19 @@ def _arguments_of(item: dict[str, Any]) -> str:
 
 
 def _letters(text: str) -> str:
-    """A text without its white space, which servers strip from whole ones."""
+    """A text without white space, because some servers strip it from whole texts."""
     return "".join(text.split())
 
 
 def index_of(value: Any) -> int:
-    """An item's or a part's place. Raises Fault when it is none."""
+    """The index of an item or a part. Raises Fault for a value that is not one."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < PARTS_PER_ITEM:
         return value
     raise Fault("UPSTREAM_PROTOCOL_ERROR")
 
 
 def item_of(value: Any) -> dict[str, Any]:
-    """An item. Raises Fault when it is none."""
+    """An item. Raises Fault for a value that is not an object."""
     if isinstance(value, dict):
         return value
     raise Fault("UPSTREAM_PROTOCOL_ERROR")

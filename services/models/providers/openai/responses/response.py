@@ -25,7 +25,7 @@ from services.models.providers.openai.responses.output_items import OutputItems,
 from services.shared import json_text
 from services.shared.json_text import items_of
 
-# Why reasoning that was sent was kept from the model. Reasoning of an earlier turn is so by default.
+# Reasons why the model did not see reasoning that was sent. By default it does not see that of earlier turns.
 WITHHELD = {
     "organization_mismatch": "another organization's",
     "end_user_mismatch": "another end user's",
@@ -63,13 +63,13 @@ def read_end(
     response_json: bytes,
     places_of: Callable[[list[Any]], Sequence[int]] = lambda output: range(len(output)),
 ) -> None:
-    """Takes what a response says that has ended: the items that were not given out yet, the reason, the usage.
+    """Reads a response that has ended: the items that were not streamed, the finish reason and the usage. `places_of`
+    returns the places of the output's items, which may have been streamed already.
 
-    `places_of` says where the items of an output are that may have been given out already. Raises Fault when it failed,
-    or has not ended.
+    Raises Fault if it failed, or has not ended.
     """
     read_header(answer, response)
-    # Refused before its output is read, which is of no use to anybody.
+    # Checked before the output is read, which would not be used.
     word = _finish_word(response)
     output = items_of(response.get("output"))
     places = places_of(output)
@@ -88,7 +88,7 @@ def read_end(
 
 
 def read_header(answer: Answer, response: dict[str, Any]) -> None:
-    """Takes the provider's id and the model that served."""
+    """Reads the provider's id of the answer, and the model that generated it."""
     answer.provider_response_id = answer.provider_response_id or read_word(response.get("id"))
     answer.model = answer.model or read_word(response.get("model"))
 

@@ -148,7 +148,7 @@ class ResponseDecoder:
         # Other kinds repeat what the deltas and the whole items have, or are not known yet.
 
     def _read_thought(self, event: dict[str, Any], kind: str) -> None:
-        """Reads a piece of reasoning, or all of a text of it once more."""
+        """Reads a piece of reasoning, or an event that repeats a whole text of it."""
         name, _, end = kind.rpartition(".")
         channel, member = THOUGHTS[name]
         place, number = self._places.of_event(event, REASONING), _part(event, member)
@@ -185,7 +185,7 @@ class ResponseDecoder:
         if self.answer.finish_reason == "stop" and not (
             self.answer.has_begun or isinstance(response.get("output"), list)
         ):
-            # Nobody has said that there was nothing to say.
+            # No event shows that the answer was meant to be empty.
             raise Fault("UPSTREAM_STREAM_TRUNCATED")
         self.finished = self.ended = True
 
@@ -205,7 +205,7 @@ def _part(event: dict[str, Any], name: str) -> int:
 
 
 def _piece(event: dict[str, Any]) -> str:
-    """A piece of text, which may end in half a character."""
+    """A piece of text, which may end within a surrogate pair."""
     piece = event.get("delta")
     if isinstance(piece, dict):
         piece = piece.get("text")

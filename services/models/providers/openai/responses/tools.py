@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proto import models_pb2
-from services.models.providers.openai.common.cache import refuse_breakpoint
+from services.models.providers.openai.common.cache import drop_breakpoint
 from services.models.providers.openai.common.schemas import embed_parameters
 from services.models.providers.openai.common.tools import check_number, encode_tool_choice
 from services.models.providers.openai.common.translation import OpenAITranslation
@@ -49,7 +49,7 @@ def encode_tools(translation: OpenAITranslation) -> dict[str, Any]:
 
 
 def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITranslation) -> dict[str, Any]:
-    refuse_breakpoint(tool, path, "tools", translation)
+    drop_breakpoint(tool, path, "tools", translation)
     if tool.HasField("provider_tool"):
         if tool.name not in ("", tool.provider_tool.type) and tool.provider_tool.type in NAMELESS:
             problem = f"OpenAI's {tool.provider_tool.type} has no name of the caller's; it was not sent"
@@ -61,7 +61,7 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITransla
     parameters = tool.parameters_json or NO_ARGUMENTS
     place = f"{path}.parameters_json"
     function["parameters"], strict = embed_parameters(parameters, place, translation, strict=tool.strict)
-    # Left out it would mean true here, and make every optional argument a required one; in Chat Completions it means
+    # Without it, Responses assumes true, which makes every optional argument a required one; Chat Completions assumes
     # false (https://platform.openai.com/docs/guides/function-calling#strict-mode).
     function["strict"] = strict
     return function
