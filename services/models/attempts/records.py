@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.call_record import duration
+from services.models.providers.client import PHASE
 from services.shared.errors import PlatformError
 
 
@@ -23,6 +24,8 @@ def failure(
     target: Target, error: PlatformError, usage: models_pb2.TokenUsage | None, latency: float, waited: float
 ) -> models_pb2.Attempt:
     """The record of an attempt that failed, and of what it had used by then. Times are in seconds."""
+    if PHASE not in error.metadata:
+        return unsent(target.model, error)
     record = _sent(target, error.reason, latency, waited)
     if status := error.metadata.get("http_status"):
         record.http_status = int(status)
@@ -32,7 +35,7 @@ def failure(
 
 
 def unsent(model: str, error: PlatformError) -> models_pb2.Attempt:
-    """The record of a model that could not be tried."""
+    """The record of a model to which nothing was sent."""
     return models_pb2.Attempt(model=model, provider=error.metadata.get("provider", ""), outcome=error.reason)
 
 

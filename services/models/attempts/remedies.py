@@ -8,7 +8,7 @@ from services.shared.errors import PlatformError
 
 
 class Remedy(NamedTuple):
-    """What may follow a failed attempt, and what the failure says of its target."""
+    """Remedy for a failed attempt, and whether its target is to blame."""
 
     elsewhere: bool = False
     """Whether another target may answer."""

@@ -73,7 +73,8 @@ class RunningChat:
         target = self.attempts.failed_target
         if target:
             disclose_host(error, target, to_stranger=self._by_stranger)
-        error.metadata[ATTEMPTS] = attempts_json(self.attempts.records)
+        if any(record.HasField("latency") for record in self.attempts.records):
+            error.metadata[ATTEMPTS] = attempts_json(self.attempts.records)
 
     def _describe(self, response: models_pb2.ChatResponse, target: Target) -> None:
         describe_call(response, "chat", target, self._call, self.attempts.records)

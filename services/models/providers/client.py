@@ -25,6 +25,9 @@ from services.shared.intake import Reservation
 from services.shared.json_text import decoding_work
 from services.shared.offload import run_in_thread_if_large
 
+PHASE = "phase"
+"""Metadata key of errors of an exchange: whether output had come, `mid_stream`, or not, `pre_stream`."""
+
 SUCCESSES = range(200, 300)
 """Statuses of an answer. Frameworks answer a POST with 201 by default."""
 
@@ -178,7 +181,7 @@ class Exchange:
         raise self.error(fault, head, paths)
 
     def _attribute(self, error: PlatformError) -> None:
-        metadata = {"provider": self._target.provider, "phase": "mid_stream" if self.chunks_sent else "pre_stream"}
+        metadata = {"provider": self._target.provider, PHASE: "mid_stream" if self.chunks_sent else "pre_stream"}
         if self.chunks_sent:
             metadata["chunks"] = str(self.chunks_sent)
         error.metadata = {**metadata, **self.error_metadata, **error.metadata}
