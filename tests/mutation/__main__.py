@@ -87,7 +87,7 @@ def _patience(tests: list[str]) -> float:
 
 
 def judge_all(drawn: list[Drawn], jobs: int) -> list[Verdict]:
-    """Judges the breaks in as many processes as there are jobs, and tells of each on standard error."""
+    """Judges the breaks in as many processes as there are jobs, and writes each verdict to standard error."""
     context = multiprocessing.get_context("fork")
     numbers: SimpleQueue[int] = context.SimpleQueue()
     for number in range(jobs):
@@ -99,8 +99,8 @@ def judge_all(drawn: list[Drawn], jobs: int) -> list[Verdict]:
             verdicts.append(verdict)
             broken, minutes = verdict.drawn.broken, (time.monotonic() - begin) / 60
             outcome = f"caught by {verdict.caught_by}" if verdict.caught_by else "survived"
-            told = f"{len(verdicts)}/{len(drawn)} {minutes:.0f} min {describe(broken)}\n    {outcome}"
-            print(told, file=sys.stderr, flush=True)
+            line = f"{len(verdicts)}/{len(drawn)} {minutes:.0f} min {describe(broken)}\n    {outcome}"
+            print(line, file=sys.stderr, flush=True)
     return sorted(verdicts)
 
 
@@ -121,9 +121,12 @@ def report(verdicts: list[Verdict]) -> bool:
 
 
 def main() -> None:
-    told = "groups: " + ", ".join(GROUPS)
+    epilog = "groups: " + ", ".join(GROUPS)
     parser = argparse.ArgumentParser(
-        prog="python -m tests.mutation", description=__doc__, epilog=told, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m tests.mutation",
+        description=__doc__,
+        epilog=epilog,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--group", choices=GROUPS, action="append", metavar="NAME", help="break this group only")
     parser.add_argument("--count", type=int, default=204, help="how many lines are broken, as many in each group (204)")

@@ -41,7 +41,7 @@ def test_each_line_is_broken_in_its_ways_and_what_nobody_sees_is_not() -> None:
     }
 
 
-def test_a_break_is_told_as_the_place_and_one_line_before_and_after() -> None:
+def test_a_break_is_described_by_the_place_and_one_line_before_and_after() -> None:
     [one] = [one for one in find_breaks("module.py", SOURCE) if one.kind == "exception not raised"]
     assert one.describe(SOURCE).splitlines() == [
         "module.py:9: exception not raised",

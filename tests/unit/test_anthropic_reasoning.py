@@ -218,8 +218,9 @@ def test_budget_lies_between_1024_and_the_length(length: int, asked: int, budget
     assert told(body) == ([] if is_given else [(CHANGED, BUDGET)])
 
 
-def test_effort_is_worth_no_more_than_half_of_a_short_answer() -> None:
-    body = encode(WITH_BUDGET, reasoning=ReasoningConfig(effort="high"), config=ChatConfig(max_tokens=4000))
+@for_each("target", [WITH_BUDGET, WITH_BUDGET_AND_EFFORT])
+def test_effort_is_worth_no_more_than_half_of_a_short_answer(target: Target) -> None:
+    body = encode(target, reasoning=ReasoningConfig(effort="high"), config=ChatConfig(max_tokens=4000))
     assert sent(body)["thinking"] == enabled(2000)
     assert told(body) == [(CHANGED, EFFORT)]
 

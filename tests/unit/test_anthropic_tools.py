@@ -57,6 +57,15 @@ def test_strict_tool_without_parameters_takes_none(policy: models_pb2.ParameterP
     assert body.notices == []
 
 
+@for_each("empty", ['{"type":"object"}', '{"type":"object","properties":{}}'])
+def test_strict_tool_with_an_empty_object_takes_none(empty: str) -> None:
+    [tool] = json.loads(encode(tools=[ToolDefinition(name="stop", parameters_json=empty, strict=True)]).request.body)[
+        "tools"
+    ]
+    assert tool["input_schema"] == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert tool["strict"] is True
+
+
 def test_schema_that_can_be_enforced_stays_byte_for_byte() -> None:
     body = encode(tools=[ToolDefinition(name="find", parameters_json=CLOSED, strict=True)])
     assert CLOSED.encode() in body.request.body

@@ -96,6 +96,7 @@ def test_what_was_flushed_is_there_at_once() -> None:
     [
         pytest.param(gzip.compress(b"a" * 100)[:-1], id="cut"),
         pytest.param(gzip.compress(b"a") + b"rest", id="rest"),
+        pytest.param(gzip.compress(b"a") + zlib.compress(b"a"), id="another format"),
         pytest.param(gzip.compress(b"a") + gzip.compress(b"a" * 100)[:-1], id="second member cut"),
         pytest.param(zlib.compress(b"a" * 100)[2:-4], id="neither gzip nor zlib"),
         pytest.param(b"", id="nothing"),

@@ -84,6 +84,7 @@ def test_reasoning_of_a_model_that_may_reason_is_asked_for_encrypted() -> None:
     unknown = dataclasses.replace(PLAIN, facts=ModelFacts())
     for target in (REASONS, unknown):
         assert body_of(target)["include"] == ["reasoning.encrypted_content"]
+    assert "include" not in body_of(PLAIN)
 
 
 def test_developer_is_system_where_that_role_is_not_known() -> None:

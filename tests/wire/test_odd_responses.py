@@ -143,6 +143,32 @@ async def test_calls_that_are_alike_stay_two(subject: Subject) -> None:
     assert [told.id for told in response.tool_calls] == ["c1", "c2"]
 
 
+def added(item: dict[str, Any], place: int) -> dict[str, Any]:
+    return {"type": "response.output_item.added", "item": item, "output_index": place}
+
+
+async def test_messages_that_are_alike_keep_the_sources_of_each(subject: Subject) -> None:
+    def source(n: int) -> dict[str, Any]:
+        return {"type": "url_citation", "url": f"https://{n}.example", "start_index": 0, "end_index": 1}
+
+    pieces = [text("a", output_index=place, item_id=f"m{place}") for place in (1, 2)]
+    whole = [message([{"type": "output_text", "text": "a", "annotations": [source(n)]}], f"w{n}") for n in range(2)]
+    response = await answered(subject, *pieces, ended(*whole))
+    found = sorted(json.loads(part.citations_json)[0]["url"] for part in response.message.parts)
+    assert found == ["https://0.example", "https://1.example"]
+
+
+async def test_calls_whose_items_have_no_ids_are_known_by_their_own(subject: Subject) -> None:
+    calls = [call(f'{{"n": {n}}}', item_id="", call_id=f"c{n}") for n in range(2)]
+    begun = [added(item | {"arguments": ""}, place) for place, item in enumerate(calls)]
+    pieces = [
+        {"type": f"{ARGUMENTS}.delta", "delta": item["arguments"], "output_index": place}
+        for place, item in enumerate(calls)
+    ]
+    response = await answered(subject, *begun, *pieces, ended(*reversed(calls)))
+    assert [(each.id, each.arguments_json) for each in response.tool_calls] == [("c0", '{"n": 0}'), ("c1", '{"n": 1}')]
+
+
 async def test_a_piece_whose_number_is_another_kind_of_item_is_none_of_it(subject: Subject) -> None:
     opened = [
         {"type": "response.output_item.added", "output_index": place, "item": item}

@@ -210,7 +210,7 @@ async def test_reasoning_that_the_model_was_not_shown_is_told(subject: Subject, 
     """But for that of earlier turns, which no model is shown by default."""
     speech: ResponsesSpeech = subject.speech
     change = {"id": "rs_1", "type": "reasoning", "action": "removed", "reason": reason}
-    body = speech.body(HELLO) | {"input_transformations": [change, change]}
+    body = speech.body(HELLO) | {"input_transformations": [change, None, change]}
     events = [*speech.events(Sample())[:2], speech.named("response.completed", response=body)]
     response = await subject.answered_with(encode(body), events)
     assert [(warning.code, warning.field) for warning in response.warnings] == [(code, "messages") for code in told]

@@ -727,6 +727,22 @@ async def test_connection_without_use_is_closed_after_a_while(
     assert (await post(transport, upstream)).body == b"next"
 
 
+async def test_connections_without_use_are_closed_each_at_its_time(
+    upstream: ScriptedUpstream, transport: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.1)
+    gate = asyncio.Event()
+    upstream.play(answer(b"soon"), answer(b"later", before=[gate]))
+    calls = [asyncio.create_task(post(transport, upstream)) for _ in range(2)]
+    await upstream.received(2)
+    await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(0.05)
+    gate.set()
+    await asyncio.gather(*calls)
+    for connection in upstream.connections:
+        await connection.closed_by_peer(1)
+
+
 async def fill_pool(upstream: ScriptedUpstream, transport: HttpClient, count: int) -> None:
     gate = asyncio.Event()
     upstream.play(*[answer(b"ok", before=[gate]) for _ in range(count)])

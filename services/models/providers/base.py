@@ -10,11 +10,11 @@ An adapter is three things, kept apart:
 `chat.py` drives any dialect through the two verbs, `chat` and `chat_stream`, over the one exchange of `client.py`.
 What a dialect promises:
 
-  * Nothing is lost in silence. What cannot be said in the dialect is named in the warnings, or refused.
+  * Nothing is lost silently. Content that the dialect has no form for is named in the warnings, or refused.
   * Zero is sent as zero; what is unset is not sent.
   * Both verbs build the same `Answer`, so the same answer gives the same ChatResponse whichever way it came.
   * A stream is complete only when the provider said so, by its own terminal marker.
-  * Unknown fields, events and words are survived: an unknown finish reason becomes `other`, with the raw word kept.
+  * Unknown fields, events and words cause no error: an unknown finish reason becomes `other`, with the raw word kept.
   * A provider's own text leaves the adapter in an error only as `Fault.message`, which is made fit for callers.
 
 Adding a provider that speaks a dialect which is already here is a row (a registration); a new dialect is a package
@@ -59,8 +59,8 @@ class Target:
     default_options_json: str = ""
     """A JSON object that is merged under the request body."""
     streams_unary: bool = False
-    """True for servers that notice only in a stream that their caller has left, and would otherwise generate to the
-    end: Chat is sent to them as a stream too."""
+    """True for servers that notice only during a stream that their caller has left, and otherwise generate to the end:
+    Chat is sent to them as a stream, too."""
     can_stream: bool = True
     """False for a server without streams: a stream is then one whole answer."""
     price: Callable[[models_pb2.TokenUsage], int | None] | None = None
@@ -88,7 +88,7 @@ class Target:
         return (self.endpoint, *self.other_roots)
 
     def keys(self) -> list[str]:
-        """All that no error may quote, whichever server it comes from."""
+        """All keys, which no error may quote, whichever server it comes from."""
         return [*self.secrets, *self.other_keys()]
 
 
@@ -109,7 +109,7 @@ class Conversation:
     """The path of every message, if some were added, moved or left out."""
 
     def work(self) -> int:
-        """About how much there is to encode, in bytes of plain text."""
+        """The estimated work to encode the conversation, in bytes of plain text."""
         request = self.request
         size = request.ByteSize()
         if self.added:
@@ -133,7 +133,7 @@ class Conversation:
         return sum(len(part.provider_state.data) for message in self.messages for part in message.parts)
 
     def numbered(self) -> Iterator[tuple[str, models_pb2.ChatMessage]]:
-        """Each message with its path in the request, as the caller counts."""
+        """Each message with its path in the caller's request."""
         if self.paths:
             yield from zip(self.paths, self.messages, strict=True)
             return
@@ -173,10 +173,10 @@ class Decoder(Protocol):
     ended: bool
     """The provider has said that nothing more comes, usage included."""
     awaits_usage: bool
-    """The answer is whole and its end was not too early to be believed: nothing but its usage can be missing."""
+    """The answer is whole, and its end did not come too early to be reliable: only its usage may be missing."""
 
     def feed(self, events: Sequence[Event]) -> None:
-        """Adds the events to the answer. Raises `Fault` for an error event, or for what is not the dialect."""
+        """Adds the events to the answer. Raises `Fault` for an error event, or for one that is not of the dialect."""
 
 
 class Dialect(Protocol):
@@ -200,11 +200,11 @@ class Dialect(Protocol):
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         """The HTTP request: path, headers and body may depend on the model, and on `stream`.
 
-        Raises InvalidRequest or Unimplemented for what cannot be said.
+        Raises InvalidRequest or Unimplemented for content that the dialect has no form for.
         """
 
     def read(self, body: bytes) -> Answer:
-        """The answer in the body of a 200. Raises `Fault` when it is none."""
+        """The answer in the body of a 200. Raises `Fault` for a body that is not an answer."""
 
     def decoder(self) -> Decoder:
         """A decoder for one stream."""

@@ -41,7 +41,7 @@ def log_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
 
 
 def describe_call(response: Response, verb: str, target: Target, call: Call) -> None:
-    """Sets who answered, in which time, and an id that begins with the verb, which the log has too."""
+    """Sets the provider and model, the duration, and an id that begins with the verb and is also in the log."""
     response.response_id = call.log_fields["response_id"] = f"{verb}-{new_request_id()}"
     latency = duration(call.elapsed_seconds())
     response.attempts.append(

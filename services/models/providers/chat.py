@@ -1,4 +1,4 @@
-"""Chat, over every dialect: `chat` for a whole answer, `chat_stream` for a streamed one."""
+"""Chat in every dialect: `chat` for a whole answer, `chat_stream` for a streamed one."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ async def chat_stream(
     reservation: Reservation | None = None,
     encoded: Encoded | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-    """Yields the answer as it comes, then the last chunk, which has it whole. Raises as `chat` does; what an answer had
-    used that broke off is in the error's metadata too.
+    """Yields the chunks of the answer, and last the chunk with the whole response. Raises as `chat` does; the error of
+    an interrupted answer has its usage in the metadata.
 
-    Chunks leave as the reads arrive: what came together leaves together, and nothing waits for what comes next.
-    `encoded` is the request for `target` where it has been encoded already.
+    Chunks are yielded after each read: pieces that arrived together are yielded together, and none waits for later
+    ones. `encoded` is the request for `target` where it has been encoded already.
     """
     if encoded is None:
         prepared = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=True)
@@ -81,7 +81,7 @@ async def chat_stream(
 
 async def _last_response(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> models_pb2.ChatResponse:
     async with contextlib.aclosing(stream) as chunks:
-        # To the very end, after which the connection can be used again.
+        # Read to the end of the body, after which the connection can be used again.
         async for chunk in chunks:
             last = chunk
     return last.response
@@ -95,12 +95,12 @@ def _read_answer(target: Target, tool_names: Mapping[str, str], body: bytes) -> 
 
 
 def _name_owner(answer: Answer, target: Target, tool_names: Mapping[str, str]) -> None:
-    """Names whose state is in the answer, and its tools as the caller calls them."""
+    """Sets the owner of the answer's opaque state, and the caller's names of its tools."""
     answer.state_owner, answer.tool_names = target.state_owner, tool_names
 
 
 class _Interruption:
-    """A block that reports the usage of an answer that breaks off within it, in the error and to `interrupted`."""
+    """A block that reports the usage of an answer that is interrupted within it, in the error and to `interrupted`."""
 
     def __init__(
         self,

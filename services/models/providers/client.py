@@ -1,7 +1,7 @@
 """The HTTP exchange with a provider, under every verb: a request goes out once, and what comes back is a success or an
 error that names the provider.
 
-Nothing here knows what is asked for, and nothing in the dialects knows the network.
+This module does not know the content of requests, and the dialects do not know the network.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Head(Protocol):
 class Exchange:
     """One exchange with the provider of a target, for the length of a block.
 
-    Every error that leaves the block names the provider and how far the answer had come, and for the log the host.
-    `reservation` is the memory of the request; it shrinks as its copies are released. `read_fault` reads the fault in
-    the body of a refusal, for a verb that is not refused as the chats of the target's dialect are.
+    Every error that leaves the block has the provider and the phase of the answer in its metadata, and the host for the
+    log. `reservation` is the memory of the request; it shrinks as its copies are released. `read_fault` reads the fault
+    in the body of a refusal, for a verb whose errors differ from those of the target's dialect for chats.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Exchange:
         read_fault: ReadFault | None = None,
     ) -> None:
         self.held = PROCESS_ANSWERS.begin()
-        """The memory that the response takes."""
+        """The memory that is reserved for the response."""
         self.chunks_sent = 0
         """The number of chunks that the caller has taken."""
         self.error_metadata: dict[str, str] = {}
-        """Entries for the metadata of errors, beside the errors' own."""
+        """Entries that are added to the metadata of errors."""
         self._transport = transport
         self._target = target
         self._reservation = reservation
         self._read_fault = read_fault or target.dialect.fault
         self._stack: contextlib.AsyncExitStack | None = None
-        """The response that is open."""
+        """Closes the open response."""
         if reservation:
             reservation.shrink_to(ENCODED_COPIES)
 
@@ -98,8 +98,8 @@ class Exchange:
                 self._attribute(error)
 
     async def post(self, request: HttpRequest) -> HttpResponse:
-        """The response to the request, whole, once it is a success. Raises the provider's refusal, and what the
-        transport raises."""
+        """The whole response to the request, if it is a success. Raises the provider's refusal, and as the transport
+        does."""
         payload, headers = self._take_payload(request), self._headers(request)
         search = RootSearch(self._target.api_roots, request.path)
         while True:
@@ -110,7 +110,7 @@ class Exchange:
             await self._try_next_root(search, payload, response, response.body)
 
     async def stream(self, request: HttpRequest) -> StreamedResponse:
-        """The response to the request as soon as the head of a success is there; it is closed with the block.
+        """The response to the request as soon as the head of a success has arrived; it is closed with the block.
 
         Raises as `post` does.
         """
@@ -137,7 +137,7 @@ class Exchange:
             raise self.error(Fault("UPSTREAM_PROTOCOL_ERROR"), head) from None
 
     def error(self, fault: Fault, head: Head | None = None, paths: Sequence[str] = ()) -> PlatformError:
-        """The caller's error for a fault, of the response that has this head. `paths` are those where nothing is."""
+        """The caller's error for a fault in the response with this head. `paths` are those that were not found."""
         return error_for(
             fault,
             self._target.provider,
@@ -163,8 +163,8 @@ class Exchange:
             self._reservation.shrink_to(PARSED_COPY)
 
     async def _try_next_root(self, search: RootSearch, payload: Payload, head: Head, body: bytes) -> None:
-        """Returns if the request is to be sent to the next root: nothing is at the path below this one, so no answer
-        has begun. Raises the refusal otherwise."""
+        """Returns if the request can be sent to the next root, because this one does not have the path and has begun no
+        answer. Raises the refusal otherwise."""
         fault = await run_in_thread_if_large(decoding_work(body), self._read_fault, head.status, body)
         if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
             search.confirm()
@@ -173,7 +173,7 @@ class Exchange:
         if search.try_next():
             if payload.is_kept:
                 return
-            # For the next call.
+            # The next call begins with this root.
             search.confirm()
         raise self.error(fault, head, paths)
 

@@ -1,4 +1,4 @@
-"""The completion of a chat: what its provider left open is added to the answer, which is then held to its limits."""
+"""The completion of a chat: missing facts are added to the answer, and its limits are checked."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAX_RESPONSE_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 """Limit of a response, which leaves room for fields that the service adds and for the chunk around it in a stream."""
 
 Interrupted = Callable[[models_pb2.TokenUsage], None]
-"""Called with the usage of an answer that did not come to its end, before the error is raised. Never numbers of the
-provider alone: it counts at the end."""
+"""Called with the usage of an interrupted answer, before the error is raised. It is partly estimated, because a
+provider counts at the end."""
 
 Result = TypeVar("Result")
 
@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 class Completion:
     """The last step of one chat. `notices` are those of its translation.
 
-    Both methods raise Internal (UPSTREAM_PROTOCOL_ERROR) for an answer that calls a tool without a name: no caller
-    could run it, and no provider takes it back. They raise LimitExceeded (OUTPUT_LIMIT) for an answer that is too large
-    for its caller, so that no session keeps an answer that was never received; `interrupted` gets its usage.
+    Both methods raise Internal (UPSTREAM_PROTOCOL_ERROR) for an answer with a tool call that has no name: no caller
+    could run it, and no provider would accept it again. They raise LimitExceeded (OUTPUT_LIMIT) for an answer that is
+    too large for its caller, so that no session keeps an answer that was never received; `interrupted` gets its usage.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Completion:
         return chunk
 
     def _fill_gaps(self, answer: Answer) -> None:
-        """Adds what the provider left open: one that did not name its model served the one that was asked."""
+        """Adds what the provider did not send. If it did not name its model, it has served the requested one."""
         answer.model = answer.model or self._target.model
         if answer.usage is None or (answer.has_begun and not answer.usage.total_tokens):
             # Servers that do not count may write zeros.
             answer.usage = estimate_usage(answer, self._conversation)
         elif answer.has_begun and not answer.usage.completion_tokens:
-            # Something was written, which costs something.
+            # There is an answer, so its tokens cannot be zero.
             answer.counts_agree = False
         add_cost_of_answer(answer.usage, answer, self._target)
         if self._conversation.request.config.logprobs and not answer.has_logprobs:
@@ -88,13 +88,13 @@ class Completion:
             raise self._error("OUTPUT_LIMIT")
 
     def _warn_of_missing_logprobs(self, answer: Answer) -> None:
-        """Says that the provider passed them over, unless they were not asked of it."""
+        """Adds a notice that the provider sent no logprobs, unless they were not requested from it."""
         if not any(notice.field.endswith("logprobs") for notice in [*self._notices, *answer.warnings]):
             problem = "the provider sent no log probabilities"
             answer.warn("LOGPROBS_MISSING", problem, field="config.logprobs")
 
     def _describe(self, response: models_pb2.ChatResponse) -> None:
-        """Adds where the response comes from and what its caller should know, and checks it."""
+        """Adds the provider and the warnings to the response, and checks it."""
         if not all(call.name for call in response.tool_calls):
             raise self._error("UPSTREAM_PROTOCOL_ERROR")
         response.provider = self._target.provider

@@ -1,4 +1,4 @@
-"""A chat on its way to a provider: held against what the model takes, and written in the dialect."""
+"""Encoding of a chat: it is checked against the facts of the model, and written in the dialect."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def prepare(conversation: Conversation, target: Target, *, stream: bool) -> tupl
 
 
 def _is_better_streamed(conversation: Conversation, target: Target) -> bool:
-    """Whether a whole answer is asked for as a stream: of servers that need that, and for logprobs, which are more
-    values than one piece of JSON may hold."""
+    """Whether a whole answer is requested as a stream: from servers that need this, and with logprobs, which may have
+    more values than one JSON document may."""
     return target.streams_unary or (conversation.request.config.logprobs and "logprobs" not in target.facts.unsupported)
 
 
 def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
     """The request in the dialect of the target.
 
-    Raises InvalidRequest or Unimplemented for what the model does not take or the dialect cannot say.
+    Raises InvalidRequest or Unimplemented for content that the model or the dialect does not support.
     """
     check_kind(target, "chat")
     check_features(conversation.request, target)

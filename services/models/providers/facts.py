@@ -1,6 +1,6 @@
 """Facts of a model, as data: every difference between models that the adapters act upon.
 
-A fact that is None is unknown, and the provider judges what depends on it.
+None is an unknown fact: the provider then decides.
 """
 
 from __future__ import annotations

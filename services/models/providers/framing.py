@@ -1,7 +1,7 @@
-"""Framing of a response's body: it is cut into events as it is, whatever its content type says.
+"""Framing of a response's body: it is cut into events by its content, and not by its content type.
 
-A body that begins as JSON is one document, or one on each line; any other body is server-sent events. Proxies hand on a
-backend's JSON under the type of a stream, and servers send streams as `application/json`, or without a type.
+A body that begins as JSON is one document, or one on each line; any other body is server-sent events. Proxies forward a
+backend's JSON with the content type of a stream, and servers send streams as `application/json`, or without a type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BLANKS = b" \t\r\n"
 DOCUMENT_STARTS = (b"{", b"[")
 
 MAX_BLANK_BYTES = 4096
-"""Blanks before a document, on its line; behind more of them there are events, or nothing."""
+"""Limit for blanks before a document, on its line; a body with more of them is read as events."""
 
 MAX_FIRST_LINE_BYTES = 64 * 1024
 """Size of the first document on a line of its own, which is a piece of an answer."""
@@ -49,11 +49,11 @@ class Framing:
 
     @property
     def document(self) -> bytes | None:
-        """All that has come, if that is one document."""
+        """The bytes so far, if they are one document."""
         return self._frames.document if isinstance(self._frames, JsonDocuments) else None
 
     def end(self) -> list[Event]:
-        """Returns what the last bytes are, although nothing marks their end: nothing more comes."""
+        """Ends the body, and returns the event of the last bytes, whose end nothing else marks."""
         return self._frames.end() if self._frames else []
 
     def _begin(self, data: bytes) -> list[Event]:
@@ -71,7 +71,7 @@ class Framing:
         return self.feed(self._start)
 
     def _forget_lines(self, size: int, line: bytes) -> None:
-        """Holds no more of blank lines than that there were some: a server may keep the connection busy with them."""
+        """Counts blank lines, and does not store them, because a server may send any number of them."""
         if not size:
             return
         self._blank_bytes += size
@@ -81,7 +81,7 @@ class Framing:
 
 
 class JsonDocuments:
-    """One document, or one on each line. It takes the beginning of a second line to distinguish the two."""
+    """One document, or one on each line. Only the beginning of a second line distinguishes the two."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -94,11 +94,11 @@ class JsonDocuments:
 
     @property
     def document(self) -> bytes | None:
-        """All that has come, if that is one document."""
+        """The bytes so far, if they are one document."""
         return None if self._are_lines else bytes(self._held)
 
     def feed(self, data: bytes) -> list[Event]:
-        """Takes the next bytes and returns the documents that they complete, if those stand on lines.
+        """Takes the next bytes and returns the documents that they complete, if each is on a line of its own.
 
         Raises Internal (UPSTREAM_PROTOCOL_ERROR) for one of more than MAX_DOCUMENT_BYTES.
         """
@@ -110,7 +110,7 @@ class JsonDocuments:
         begins_line = not self._are_lines
         if self._are_lines is None:
             self._look_for_lines(len(self._held) - len(data))
-        # A long line that goes on is not gone through again.
+        # A long line that continues is not searched again.
         if not self._are_lines or not (begins_line or b"\n" in data):
             return []
         *lines, self._held = self._held.split(b"\n")
@@ -121,7 +121,7 @@ class JsonDocuments:
         return _events([self._held]) if self._are_lines else []
 
     def _look_for_lines(self, new: int) -> None:
-        """Looks at the first line once more than blanks come behind it: that of one document ends in its middle."""
+        """Checks the first line once more than blanks follow it: if it is not an object, all lines are one document."""
         if self._first_line_end < 0:
             self._first_line_end = self._held.find(b"\n", new)
         end = self._first_line_end
@@ -132,13 +132,13 @@ class JsonDocuments:
 
 
 def read_body(dialect: Dialect, body: bytes) -> Answer:
-    """The answer in a body that has come whole. Raises Fault when it is none: no content and no reason to end."""
+    """The answer in a whole body. Raises Fault for a body that is no answer: without content and finish reason."""
     if body.startswith(DOCUMENT_STARTS) and b"\n" not in body:
-        # As nearly all are; the long way gives the same.
+        # The short way, for nearly all bodies; the long way gives the same.
         return _read_document(dialect, body)
     framing, decoder = Framing(), dialect.decoder()
     count = 0
-    # In slices: events without number, in two bytes each, would take a hundred times as much memory at once.
+    # In slices, because events of two bytes each take a hundred times as much memory.
     for start in range(0, len(body), SLICE_BYTES):
         events = framing.feed(body[start : start + SLICE_BYTES])
         decoder.feed(events)
@@ -164,7 +164,7 @@ def _read_document(dialect: Dialect, document: bytes) -> Answer:
 
 
 def feed_rest(decoder: Decoder, events: Sequence[Event]) -> None:
-    """Feeds what only the end of the body ended. Raises Fault, for what is cut in its middle too."""
+    """Feeds the last events, which the end of the body has ended. Raises Fault, also for one that was cut."""
     try:
         if not decoder.ended:
             decoder.feed(events)

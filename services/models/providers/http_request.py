@@ -17,7 +17,7 @@ class HttpRequest:
     path: str
     """Below the endpoint, beginning with a slash; a query may follow. Ids in it are quoted by `path_segment`."""
     body: bytes
-    """A large one is let go of as it is sent."""
+    """The body; a large one is released when it is sent."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers beside the target's own, which they override."""
     method: Literal["POST"] = "POST"

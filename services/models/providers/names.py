@@ -1,4 +1,4 @@
-"""Ids of tool calls and names of tools: which a provider takes, and such that are made for it."""
+"""Ids of tool calls and names of tools: the rules of providers for them, and replacements that fit these rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CallIdRules(NamedTuple):
 
     pattern: re.Pattern[str]
     are_unique: bool = False
-    """Whether no two calls of a conversation may have the same."""
+    """Whether every call of a conversation must have an id of its own."""
     are_in_state: bool = True
     """Whether a call that the provider made goes back in its own form, with the id that it has there."""
 
@@ -50,11 +50,11 @@ class ToolNameRules(NamedTuple):
         return len(name) <= self.max_length and bool(self.pattern.fullmatch(name))
 
     def fit(self, name: str) -> str:
-        """The name, or one that is made of it: the same in every request, and another for every name."""
+        """The name, or a replacement that is derived from it: the same in every request, and unique to the name."""
         if self.take(name):
             return name
         plain = _NOT_PLAIN.sub("_", name)[: self.max_length - HASH_LENGTH - 2]
-        # Some want a letter at the beginning, or an underscore.
+        # Some providers require a letter or an underscore at the beginning.
         plain = plain if plain[:1].isalpha() else f"_{plain}"
         return f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:HASH_LENGTH]}"
 

@@ -8,7 +8,7 @@ Notices = list[models_pb2.Notice]
 
 
 def notice(code: str, field: str, message: str) -> models_pb2.Notice:
-    """A notice about `field`, by its path in the request as the caller counts."""
+    """A notice about `field`, the path in the caller's request."""
     return models_pb2.Notice(code=code, field=field, message=message)
 
 

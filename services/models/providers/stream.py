@@ -1,4 +1,4 @@
-"""The reader of a streamed answer, and the judge of its end: a stream is complete once its provider has said so."""
+"""The reader of a streamed answer, which decides how it ended: it is complete if the provider has marked its end."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from services.shared.json_text import LIGHT_BYTES, decoding_work
 from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
 
 FEW_BYTES = 4096
-"""Bytes that are decoded at once: many tokens that have come together."""
+"""Size up to which bytes are decoded at once: many tokens that arrived together."""
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
-"""Bytes of one streamed answer, far above the output of any model: only a faulty provider sends more."""
+"""Limit for the bytes of one streamed answer, far above the output of any model."""
 
 
 class StreamTimeouts(NamedTuple):
     """Timeouts of the silences in a stream, in seconds."""
 
     content: float = 300.0
-    """Between two pieces of the answer: a provider that only sends pings has stopped.
+    """Time between two pieces of the answer: a provider that only sends pings has stopped.
 
     Long, because reasoning may be silent.
     """
     usage: float = 2.0
     """Time from the end of the answer to its usage, which is optional."""
     close: float = 0.1
-    """Time from the provider's last word to the end of the body, after which the connection can be used again."""
+    """Time from the last event to the end of the body, after which the connection can be used again."""
 
 
 STREAM_TIMEOUTS = StreamTimeouts()
@@ -53,7 +53,7 @@ the error is raised once all chunks before it have been returned; or it has ende
 class StreamReader:
     """Reads one streamed answer: `read` until it has ended, then `finish`, then `drain`.
 
-    What came together is returned together, and nothing waits for what comes next.
+    Pieces that arrived together are returned together, and none waits for later ones.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class StreamReader:
         return self.decoder.answer
 
     async def read(self) -> Sequence[models_pb2.ChatChunk]:
-        """The chunks of what arrives next, none where that is no content.
+        """The chunks of the next bytes; none if they have no content.
 
-        Raises what was wrong with the stream, once all that came before has been returned.
+        Raises an error of the stream after all chunks before it were returned.
         """
         if self._error:
             raise self._error
-        # As late as now: the caller may have taken long over the last chunks.
+        # The time starts only now, because the caller may have needed long for the last chunks.
         if self._has_come:
             self._content_due = self._now() + self._timeouts.content
         if self.state == "usage":
@@ -118,7 +118,7 @@ class StreamReader:
         return ()
 
     async def finish(self) -> Sequence[models_pb2.ChatChunk]:
-        """The last chunks of an answer that has ended. Raises where its provider has not said that it is whole."""
+        """The last chunks of an answer that has ended. Raises an error if the provider has not marked it as whole."""
         if not self.decoder.ended:
             await self._read_end_of_body()
         if not self.decoder.finished:
@@ -175,22 +175,21 @@ class StreamReader:
         return chunks
 
     def _check_limits(self, characters: int) -> None:
-        """Fails a stream that is too long, or has said nothing for too long."""
+        """Sets the error for a stream that is too long, or has had no content for too long."""
         if self._size > MAX_STREAM_BYTES or self._events > MAX_EVENTS or characters > MAX_CHARACTERS:
             self._error = self._exchange.error(Fault("OUTPUT_LIMIT"))
         elif not self._has_come and self.state == "content" and self._now() > self._content_due:
             self._error = self._exchange.error(Fault("UPSTREAM_IDLE"))
 
     def _failure(self, problem: Fault | RecursionError) -> PlatformError:
-        # JSON may be nested so deep that it could only just be read, and cannot be written again.
+        # JSON may be nested so deeply that it can be decoded, and not encoded again.
         fault = problem if isinstance(problem, Fault) else Fault("UPSTREAM_PROTOCOL_ERROR")
         return self._exchange.error(fault, self._response)
 
     # -------------------------------------------------------------------------------------------------- the end
 
     async def _read_end_of_body(self) -> None:
-        """Reads what only the end of the body ends: a last event without its blank line, or all of it in one
-        document."""
+        """Reads what the end of the body completes: a last event without its blank line, or a single document."""
         document = self._framing.document
         if document is not None:
             await self._read_document(document)
@@ -209,7 +208,7 @@ class StreamReader:
         self.decoder.finished = self.decoder.ended = True
 
     def _fault_of_early_end(self) -> Fault:
-        """Tells a stream that was cut from what never was one: nothing at all, or a page of HTML with status 200."""
+        """The fault of a stream that was cut, or of a body that is no stream, as an empty one or a page of HTML."""
         content_type = self._response.headers.get("content-type", "text/event-stream")
         is_stream = self._size and content_type.startswith("text/event-stream")
         return Fault("UPSTREAM_STREAM_TRUNCATED" if is_stream else "UPSTREAM_PROTOCOL_ERROR")

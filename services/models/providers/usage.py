@@ -1,4 +1,4 @@
-"""Usage of a call: what it costs, and how it is estimated where its provider has not counted."""
+"""Usage of a call: its cost, and its estimate if the provider has not counted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.Tok
 
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:
-    """About how many tokens a conversation and its tools have."""
+    """The estimated tokens of a conversation and its tools."""
     messages = sum(measure(message, message.ByteSize()).tokens for message in conversation.messages)
     tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
     return messages + estimate_tokens(tools)
@@ -52,7 +52,7 @@ def usage_fields(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:
 
 
 def add_cost_of_answer(usage: models_pb2.TokenUsage, answer: Answer, target: Target) -> None:
-    """Adds what an answer costs, unless its rates are others or its counts contradict each other."""
+    """Adds the cost of an answer, unless it has other than the standard rates, or its counts contradict each other."""
     if answer.at_standard_rates and answer.counts_agree:
         add_cost(usage, target)
 

@@ -6,9 +6,9 @@ the same name, or the caller's `provider_options_json`.
 https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
 
-It begins a new turn behind an assistant's message unless it is told to go on with that, and refuses to be told both
-(ChatCompletionRequest in vllm/entrypoints/openai). Of a choice it writes as `stop_reason` the stop sequence or, as a
-number, the token that ended it.
+After an assistant's message, vLLM begins a new turn unless the request asks it to continue that message; it refuses a
+request for both (ChatCompletionRequest in vllm/entrypoints/openai). A choice's `stop_reason` is the stop sequence or,
+as a number, the token that ended it.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ HEAD_BYTES = 2
 
 # zlib.net/manual.html#Advanced, inflateInit2.
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+GZIP_ALONE = zlib.MAX_WBITS | 16
 RAW_DEFLATE = -zlib.MAX_WBITS
 
 
@@ -80,9 +81,7 @@ class Decompressor:
             if not self._input.startswith(GZIP) and not _is_head_of_zlib(self._input):
                 self._inflater = zlib.decompressobj(RAW_DEFLATE)
         if self._inflater.eof and self._input:
-            if not self._input.startswith(GZIP):
-                raise DecompressionError
-            self._inflater = zlib.decompressobj(GZIP_OR_ZLIB)
+            self._inflater = zlib.decompressobj(GZIP_ALONE)
 
     def _inflate(self) -> bytes:
         try:

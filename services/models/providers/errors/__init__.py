@@ -1,1 +1,1 @@
-"""Errors of providers: what is recognised in their words, and what callers read."""
+"""Errors of providers: how their causes are recognised, and what of them callers read."""

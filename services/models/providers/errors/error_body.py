@@ -140,7 +140,7 @@ REASONS_BY_WORD = {
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
 _REASONS = {word.replace("_", ""): reason for word, reason in REASONS_BY_WORD.items()}
 
-UNTOLD_STATUSES = frozenset({401, 403, 429})
+WITHHELD_STATUSES = frozenset({401, 403, 429})
 
 REFUSALS = frozenset(
     {
@@ -157,12 +157,12 @@ REFUSALS = frozenset(
         "UPSTREAM_TIMEOUT",
     }
 )
-"""Why a caller's request was refused: what a 4xx other than 401, 403 and 429 means."""
-OF_ITS_STATUS = frozenset({"UPSTREAM_BILLING", "UPSTREAM_QUOTA_EXHAUSTED", "UPSTREAM_TIMEOUT"})
-"""Reasons that belong to other statuses as well."""
+"""Reasons for which a caller's request was refused: those of a 4xx other than 401, 403 and 429."""
+REFUSALS_BY_STATUS = frozenset({"UPSTREAM_BILLING", "UPSTREAM_QUOTA_EXHAUSTED", "UPSTREAM_TIMEOUT"})
+"""Refusals that may also come with other statuses: they need a status to count as refusals."""
 
-GENERAL = frozenset({"UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR"})
-"""Reasons of words that are general."""
+GENERAL_REASONS = frozenset({"UPSTREAM_INVALID_REQUEST", "UPSTREAM_SERVER_ERROR"})
+"""Reasons that are general: a sentence may give a more specific one."""
 
 UNREAD_STATUSES = frozenset({401, 402, 403, 408, 429})
 """Statuses that are unambiguous, even if a sentence mentions a length."""
@@ -174,7 +174,7 @@ PROMPT_MEMBERS = frozenset({"messages", "input"})
 CONTENT_MEMBERS = frozenset({"messages", "input", "content", "text", "refusal", "arguments", "output"})
 """Paths of a prompt's text, such as `messages[1].content[0].text` and `input[2].output`."""
 
-# What comes as a plain 400: only the sentence says why.
+# Errors with a plain 400, whose reason is only in the sentence.
 REASONS_BY_SENTENCE = (
     (
         re.compile(r"exceeded your (?:current )?rate limit|rate limit (?:reached|exceeded)", re.IGNORECASE),
@@ -192,17 +192,17 @@ _NAMES_A_PATH = re.compile(
     r"|requested url|unexpected endpoint|unknown (?:endpoint|path|route)|no such (?:endpoint|path|route)",
     re.IGNORECASE,
 )
-"""Servers, routers and proxies that do not serve a path."""
+"""Sentences of servers, routers and proxies that do not serve a path."""
 
-_ANSWERS_ANYTHING = re.compile(r"unexpected endpoint or method", re.IGNORECASE)
-"""LM Studio, which answers with status 200 where it has no such path."""
+_LM_STUDIO_SENTENCE = re.compile(r"unexpected endpoint or method", re.IGNORECASE)
+"""The sentence of LM Studio, which answers with status 200 if it does not have the path."""
 
 MAX_PARAM_LENGTH = 1024
 MAX_SENTENCE_LENGTH = 4096
-"""Characters of a sentence; a longer one quotes something."""
+"""Limit for the characters of a sentence; a longer one contains a quotation."""
 _NAMES = re.compile(r"[^.\[\]]+")
 
-# The body's members whose names a caller knows too.
+# Members of the body that correspond to a field of the request.
 FIELDS_BY_PARAM = {
     "messages": "messages",
     "model": "model",
@@ -245,8 +245,8 @@ def _fault(error: UnwrappedError, answered: int) -> Fault:
     names = _names_in(error.param)
     if TEXT_TOO_LONG in error.words:
         reason = "CONTEXT_LENGTH_EXCEEDED" if _is_text_of_prompt(names) else "UPSTREAM_INVALID_REQUEST"
-    # A general word says less than a particular status.
-    elif reason in GENERAL and status:
+    # A specific status wins over a general word.
+    elif reason in GENERAL_REASONS and status:
         reason = by_status
     reason = _reason_by_sentence(error, reason, status)
     assert reason in MEANINGS
@@ -255,18 +255,18 @@ def _fault(error: UnwrappedError, answered: int) -> Fault:
 
 
 def _is_callers(reason: str, answered: int, named: int) -> bool:
-    """True if the provider's message is for the caller: the reason of a refused request, and not a matter of the
-    operator's key, of other users, or of a failure behind the provider."""
+    """True if the caller may read the provider's message: it gives the reason of a refused request, and is not about
+    the operator's key, other users, or a failure within the provider."""
     statuses = [status for status in (answered, named) if status]
-    if reason not in REFUSALS or any(status in UNTOLD_STATUSES or status >= 500 for status in statuses):
+    if reason not in REFUSALS or any(status in WITHHELD_STATUSES or status >= 500 for status in statuses):
         return False
-    return bool(statuses) or reason not in OF_ITS_STATUS
+    return bool(statuses) or reason not in REFUSALS_BY_STATUS
 
 
 def _reason_by_word(words: Sequence[str]) -> str:
     plain = (_NO_LETTERS.sub("", word[:MAX_PARAM_LENGTH].lower()) for word in words)
     reasons = [_REASONS[word] for word in plain if word in _REASONS]
-    return next((reason for reason in reasons if reason not in GENERAL), reasons[0] if reasons else "")
+    return next((reason for reason in reasons if reason not in GENERAL_REASONS), reasons[0] if reasons else "")
 
 
 def _reason_by_sentence(error: UnwrappedError, reason: str, status: int) -> str:
@@ -274,9 +274,9 @@ def _reason_by_sentence(error: UnwrappedError, reason: str, status: int) -> str:
     message = error.message[:MAX_SENTENCE_LENGTH]
     if reason in NOT_FOUND:
         return "UPSTREAM_PATH_NOT_FOUND" if _is_about_path(error, message, status) else "UPSTREAM_MODEL_NOT_FOUND"
-    if reason not in GENERAL and reason != "REQUEST_TOO_LARGE":
+    if reason not in GENERAL_REASONS and reason != "REQUEST_TOO_LARGE":
         return reason
-    if _ANSWERS_ANYTHING.search(message):
+    if _LM_STUDIO_SENTENCE.search(message):
         return "UPSTREAM_PATH_NOT_FOUND"
     words = [word[:MAX_PARAM_LENGTH] for word in error.words]
     is_too_long = TEXT_TOO_LONG not in words and any(map(is_overflow, (message, *words)))

@@ -54,7 +54,7 @@ WRAPPINGS = (
     "cause",
     "OriginalMessage",
 )
-"""The members that an error may be wrapped in, those first that are nearer to it."""
+"""The members that an error may be wrapped in, the innermost first."""
 SENTENCE_MEMBERS = (
     "message",
     "Message",
@@ -80,7 +80,7 @@ WORD_MEMBERS = (
     "errorType",
     "status",
 )
-"""The members that hold a word for what happened, the most telling first."""
+"""The members that hold a code or type of the error, the most specific first."""
 STATUS_MEMBERS = ("code", "status_code", "statusCode", "http_code", "status", "http_status")
 PARAM_MEMBERS = ("param", "field", "parameter")
 
@@ -90,16 +90,16 @@ _PYTHON_BYTES = re.compile(r"b(?=['\"][\[{])")
 
 
 class UnwrappedError(NamedTuple):
-    """An error as a server said it."""
+    """An error of a server, without its wrappings."""
 
     words: tuple[str, ...] = ()
-    """Its codes and types, the most telling first."""
+    """Its codes and types, the most specific first."""
     message: str = ""
-    """Its sentences, or the text of what is no JSON; "" when it said none."""
+    """Its sentences, or the text of a body that is not JSON; "" if there is none."""
     param: str = ""
     """The member of the body that it complains about."""
     status: int = 0
-    """The HTTP status that it names itself, which a stream's own does not show; 0 for none."""
+    """The HTTP status in the error itself, which may differ from that of a stream; 0 if there is none."""
 
 
 def read_error(body: bytes) -> UnwrappedError:
@@ -211,7 +211,7 @@ class _Findings:
 
 def _words(error: dict[str, Any]) -> Iterator[str]:
     if "status_msg" in error:
-        # Others have the same numbers for other things.
+        # Other servers use the same numbers with other meanings.
         yield f"minimax_{error.get('status_code')}"
     for name in WORD_MEMBERS:
         word = _text(error.get(name))

@@ -17,7 +17,7 @@ from services.models.providers.errors.provider_messages import sanitize_message
 from services.shared import errors
 
 MAX_RETRY_SECONDS = 1e6
-"""A provider that says more means something else."""
+"""Limit for a retry delay; a larger value is not a delay, and is ignored."""
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
@@ -30,7 +30,7 @@ class Fault(Exception):
     field: str = ""
     """The request field that the provider complains about, when it names one of ours."""
     message: str = ""
-    """The provider's own message, which may quote anything; "" if it is not for the caller."""
+    """The provider's own message, not sanitized yet; "" if the caller may not read it."""
 
 
 class Meaning(NamedTuple):
@@ -129,8 +129,8 @@ def error_for(
     keys: Callable[[], Collection[str]] = list,
     paths: Sequence[str] = (),
 ) -> errors.PlatformError:
-    """The error that the caller of the platform sees. `keys` gives all that it must not quote; `paths` are those that
-    are not there, without their host."""
+    """The error for the caller of the platform. `keys` returns the keys that it must not quote; `paths` are those that
+    were not found, without the host."""
     meaning = MEANINGS[fault.reason]
     metadata = {"provider": provider}
     if status is not None:

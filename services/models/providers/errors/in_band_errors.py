@@ -19,7 +19,7 @@ FAILURES = frozenset({"error", "fail", "failed", "failure"})
 """Words of `status` for an error, as in JSend."""
 BASE_RESP = "base_resp"
 MIN_STATUS = 400
-"""The lowest number of an error: lower ones are HTTP's for successes, or mean success."""
+"""The lowest number of an error: lower ones are statuses of success."""
 
 
 def fault_of_event(data: bytes) -> Fault:
@@ -32,14 +32,14 @@ def fault_of_event(data: bytes) -> Fault:
 
 
 def error_in(value: dict[str, Any]) -> Any:
-    """The object if it holds an error, or is one, or None: some have its description beside it."""
+    """The object if it holds an error or is one, else None. Some servers put the description beside the error."""
     is_error = value.get("error") or value.get("object") == ERROR or value.get("type") == ERROR
     return value if is_error or has_failed(value.get(BASE_RESP)) else None
 
 
 def bare_error_in(value: dict[str, Any]) -> Any:
-    """The error in an object that holds no part of an answer: there an empty error counts, and so do the members of an
-    error without a wrapping."""
+    """The error in an object that has no part of an answer: here an empty error counts as one, too, and so do the
+    members of an error without a wrapping."""
     if error := error_in(value):
         return error
     is_empty_error = value.get("error") not in (None, False)
@@ -67,5 +67,5 @@ def _reports_failure(value: Any) -> bool:
 
 
 def has_failed(base_resp: Any) -> bool:
-    """MiniMax writes into every object how the call goes; 0 is well."""
+    """Whether MiniMax's status of the call, which is in every object, is an error: any number except 0."""
     return isinstance(base_resp, dict) and base_resp.get("status_code") not in (None, 0)

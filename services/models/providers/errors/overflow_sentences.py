@@ -1,4 +1,4 @@
-"""Sentences by which servers say that a conversation is longer than their model's context.
+"""Sentences of servers about a conversation that is longer than the model's context.
 
 Few have a code for it, and no two the same sentence, so the sentence is looked for: the known ones, each with its
 server, and any other that speaks of the length of a context and of an excess. Sentences about rates, money and the
@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 
 MAX_LENGTH = 4096
-"""Characters of a sentence that is searched; a longer one quotes something."""
+"""Limit for the characters of a sentence that is searched; a longer one contains a quotation."""
 
 SENTENCES: dict[str, str] = {
-    # Numbers are "#", and what is no letter or digit is a blank.
+    # Numbers are written as "#", and other characters than letters as blanks.
     "prompt is too long": "Anthropic, Vertex (Claude), Databricks: prompt is too long: 213462 tokens > 200000 maximum",
     "prompt too long": "Ollama: prompt too long; exceeded max context length by 12 tokens",
     "exceed context limit": "Anthropic: input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000",

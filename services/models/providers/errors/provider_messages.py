@@ -25,7 +25,7 @@ LOOKED_AT_BYTES = 4096
 """Bytes that are searched for keys; a mask may be shorter than the key."""
 
 LONG_KEY = 6
-"""The length from which a key is found within words; a shorter one only as a word of its own."""
+"""The length from which a key is also masked within a word; a shorter one only as a whole word."""
 SHOWN_BEGINNING = 8
 """Characters of a key's beginning that suffice to mask all that follows them."""
 
@@ -53,7 +53,7 @@ def sanitize_message(message: str, keys: Collection[str]) -> str:
     beginnings = {key[:SHOWN_BEGINNING].encode().lower() for key in keys if len(key) > 2 * SHOWN_BEGINNING}
     masked = KEY_SHAPES.sub(MASK, _masked(data[:LOOKED_AT_BYTES], forms, beginnings))
     if len(data) > LOOKED_AT_BYTES:
-        # Its end may be the beginning of something that would have been masked.
+        # The cut end may be the beginning of a key.
         masked = masked[: max(0, len(masked) - max(map(len, forms), default=0) - len(MASK))]
     return masked[:MAX_BYTES].decode("utf-8", "ignore").strip()
 

@@ -1,1 +1,1 @@
-"""The rules of a history: what providers demand of earlier messages, applied before encoding."""
+"""The rules of providers for earlier messages, applied before encoding."""

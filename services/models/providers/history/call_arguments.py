@@ -17,7 +17,7 @@ from services.shared import json_text
 
 
 def fit_arguments(messages: Sequence[PlacedMessage], state_owner: str, notices: Notices) -> Sequence[PlacedMessage]:
-    """The messages with objects as arguments, the same sequence where nothing had to change."""
+    """The messages with objects as arguments; the same sequence if nothing had to change."""
     fitted: list[PlacedMessage] = []
     has_changed = False
     for path, message in messages:
@@ -33,7 +33,7 @@ def fit_arguments(messages: Sequence[PlacedMessage], state_owner: str, notices: 
 
 
 def _odd_calls(path: str, message: models_pb2.ChatMessage, state_owner: str) -> Iterator[tuple[str, str]]:
-    """The paths and ids of the calls whose arguments are something else than an object. Blank ones are none at all."""
+    """The paths and ids of the calls whose arguments are not an object. Blank arguments count as none."""
     for index, part in enumerate(message.parts):
         if _is_odd(part.tool_call.arguments_json) and not _goes_back_as_it_is(part, state_owner):
             yield f"{path}.parts[{index}]", part.tool_call.id

@@ -19,9 +19,9 @@ from services.shared.tool_calls import answered_ids, calls_of
 
 
 def fit_call_ids(conversation: Conversation, rules: CallIdRules, state_owner: str) -> Conversation:
-    """The conversation with ids that the provider takes, the same one where nothing had to change.
+    """The conversation with ids that the provider accepts; the same one if nothing had to change.
 
-    A call that goes back in the provider's own form, as its state says it, keeps the id that it has there.
+    A call that is sent back in the provider's own form, by its opaque state, keeps the id in that form.
     """
     call_ids = _made_ids(conversation.messages)
     if all(map(rules.pattern.fullmatch, call_ids)) and not (rules.are_unique and len(set(call_ids)) < len(call_ids)):
@@ -82,7 +82,7 @@ class _Renaming:
 
 
 def _made_ids(messages: Sequence[models_pb2.ChatMessage]) -> list[str]:
-    """The ids of all calls. This is asked of every conversation, so it looks at no more than it must."""
+    """The ids of all calls. It runs for every conversation, so it reads as few fields as possible."""
     made: list[str] = []
     for message in messages:
         if message.role == "assistant":

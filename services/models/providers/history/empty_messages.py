@@ -1,7 +1,7 @@
-"""Answers that say nothing: many providers refuse a conversation with one in it, now and in every later turn.
+"""Empty answers: many providers refuse a conversation that contains one, in this and in every later turn.
 
-Such are an answer that ended before its first word, and one of thoughts alone that do not go back. Between two messages
-of others it is filled, because many chat templates want speakers to take turns; elsewhere it is left out.
+An answer is empty if it ended before its first word, or has only reasoning that is not sent back. Between two messages
+of others it is filled, because many chat templates require speakers to alternate; elsewhere it is left out.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def _says_something(part: models_pb2.ContentPart, state_owner: str) -> bool:
         return bool((part.text or part.refusal).strip())
     if kind in ("tool_call", "media"):
         return True
-    # A block or an item of the provider's own is content; members of a message are not.
+    # Opaque state that is a block or an item is content; members of a message are not.
     return is_made_by(state_owner, part) and not is_wrapped(part) and container_in(part) is None
 
 
 def _is_needed(messages: Sequence[PlacedMessage], place: int) -> bool:
-    """Whether those before and behind it would meet without it."""
+    """Whether the messages before and after it are both of other speakers than the assistant."""
     if place == len(messages) - 1:
         return False
     before = messages[place - 1][1].role if place else ""

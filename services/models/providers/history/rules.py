@@ -1,6 +1,6 @@
 """Rules of a history, each in one place for all providers, applied to every conversation before it is encoded.
 
-Their changes have notices, and are the same in every request, so that cached prompts are found.
+Changes have notices, and are the same in every request, so that prompt caches still match.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fit_conversation(conversation: Conversation, target: Target) -> Fitted:
 
 
 def _may_be_odd(message: models_pb2.ChatMessage) -> bool:
-    # Nearly all are text; nothing that costs more is asked of them.
+    # Nearly all are text, which needs no other check.
     if message.role == "assistant":
         return bool(message.parts or message.tool_calls or not message.content.strip())
     return bool(message.role == "tool")

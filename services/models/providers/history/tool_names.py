@@ -1,7 +1,7 @@
-"""Names of tools as a provider takes them.
+"""Names of tools, fitted to a provider.
 
-What it would refuse is replaced by a name that is made of it, in the tools, in the choice between them and in the calls
-of the history; answers call the tools by the names that the caller gave.
+A name that it would refuse is replaced by a derived one in the tools, in the tool choice and in the calls of the
+history; answers call the tools by the names that the caller gave.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from services.shared.tool_calls import calls_of
 def fit_tool_names(
     conversation: Conversation, rules: ToolNameRules, notices: Notices
 ) -> tuple[Conversation, Mapping[str, str]]:
-    """The conversation with names that the provider takes, and for each that was replaced in the tools what the caller
-    calls it. The same conversation where nothing had to change."""
+    """The conversation with names that the provider accepts, and the caller's name for each replaced one. The same
+    conversation if nothing had to change."""
     request = conversation.request
     odd = [index for index, tool in enumerate(request.tools) if tool.name and not rules.take(tool.name)]
     if odd:

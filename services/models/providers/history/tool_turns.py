@@ -40,7 +40,7 @@ def fit_results(messages: Sequence[PlacedMessage], notices: Notices) -> Sequence
 
 
 def _result_parts(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ContentPart]:
-    """The results in a tool's message, its own one too as a part."""
+    """The results in a tool's message; its own content is converted to a result part."""
     if has_own_result(message):
         content = [part for part in message.parts if not part.HasField("tool_result")]
         content = content or [models_pb2.ContentPart(text=message.content)] * bool(message.content)
@@ -50,7 +50,7 @@ def _result_parts(message: models_pb2.ChatMessage) -> Iterator[models_pb2.Conten
 
 
 def _are_answered(messages: Sequence[PlacedMessage]) -> bool:
-    """Whether every call is answered once, right behind its message, and nothing else is."""
+    """Whether each call has exactly one result, directly after its message, and there are no other results."""
     waiting: set[str] = set()
     for _, message in messages:
         if message.role == "tool":
@@ -66,7 +66,7 @@ def _are_answered(messages: Sequence[PlacedMessage]) -> bool:
 
 
 class _Arrangement:
-    """The results of one conversation on their way to their calls."""
+    """Moves the results of one conversation behind their calls."""
 
     def __init__(self, messages: Sequence[PlacedMessage], notices: Notices) -> None:
         self._messages = messages
@@ -110,7 +110,7 @@ class _Arrangement:
                     self._warn("TOOL_RESULT_MOVED", path, text)
 
     def _split(self, place: int, message: models_pb2.ChatMessage) -> dict[int | None, models_pb2.ChatMessage]:
-        """A tool's message, by the messages whose calls it answers."""
+        """A tool's message, split by the messages whose calls it answers."""
         homes = {call_id: self._home_of(call_id, place) for call_id in dict.fromkeys(answered_ids(message))}
         if len(set(homes.values())) == 1:
             return {next(iter(homes.values())): message}
@@ -161,7 +161,7 @@ class _Arrangement:
                     continue
                 whole = wholes[call_id][1].parts[0].tool_result
                 if whole.content and whole.content[-1].HasField("text"):
-                    # Where texts are joined, what one answer says must not run into the next.
+                    # A line break keeps joined texts apart.
                     whole.content[-1].text += "\n"
                 whole.content.extend(part.tool_result.content)
                 whole.is_error = part.tool_result.is_error

@@ -1,4 +1,4 @@
-"""Refuses, before anything is sent, what a model is known not to take and nothing can stand for."""
+"""Checks, before anything is sent, that a request has no content that the model is known not to accept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MEDIA_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-
 
 
 def fit_media_type(media: models_pb2.Media, path: str, notices: Notices) -> str:
-    """The media type of what stands at `path`, by the name that providers know it by, which has small letters."""
+    """The media type of the media at `path`, by the name that providers know, in lower case."""
     mime_type = media.mime_type.lower()
     known = MEDIA_TYPES.get(mime_type)
     if known is None:

@@ -16,9 +16,9 @@ answer."""
 
 
 def nearest_effort(effort: str, taken: Sequence[str]) -> str | None:
-    """The effort nearest to `effort` among those that a model takes, the weaker of two; None if none is comparable.
+    """The nearest of the efforts that a model takes, the weaker one of two; None if none is comparable.
 
-    Reasoning that was asked for is not turned off, unless the model takes nothing else.
+    Requested reasoning is not turned off, unless the model takes only `none`.
     """
     if effort not in SCALE:
         return None
@@ -30,5 +30,5 @@ def nearest_effort(effort: str, taken: Sequence[str]) -> str | None:
 
 
 def effort_of_budget(tokens: int) -> str:
-    """The effort that a budget of so many tokens comes near to, one of those that every reasoning model takes."""
+    """The effort nearest to a budget of `tokens`, one of those that every reasoning model takes."""
     return next((effort for effort in ("low", "medium") if tokens <= BUDGETS[effort]), "high")

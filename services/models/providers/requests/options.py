@@ -27,7 +27,7 @@ QUESTION_MEMBERS = frozenset(
         "n",
     }
 )
-"""The members by which OpenAI's and Anthropic's dialects say the question, or ask for several or deferred answers.
+"""The members of OpenAI's and Anthropic's dialects that hold the conversation, or request several or deferred answers.
 
 Many servers translate one of these dialects into another, so each of them reserves all.
 """
@@ -57,7 +57,7 @@ def merge_options(body: dict[str, Any], defaults_json: str, options_json: str) -
     if options_json:
         for name, value in raw_members(options_json).items():
             under = body.get(name)
-            # A list that the platform writes is a `list`; one of the defaults is raw, and gives way.
+            # A list that the platform writes is a `list`; one of the defaults is raw JSON, and is replaced.
             body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
     return [_taken_out(name) for name in taken_out if name not in body]
 
@@ -70,7 +70,7 @@ def _taken_out(name: str) -> models_pb2.Notice:
 def _merged(under: Any, over: Any) -> Any:
     """Both, where both are objects; otherwise `over`."""
     under_members = _members(under)
-    # Most names are not there yet, and there may be thousands of them.
+    # Decoded only if needed: most names are new, and there may be thousands.
     over_members = None if under_members is None else _members(over)
     if under_members is None or over_members is None:
         return over

@@ -17,7 +17,7 @@ NEUTRAL: Mapping[str, float] = {
     "logprobs": False,
     "top_logprobs": 0,
 }
-"""Values that say what is the case anyway: a model that does not take the parameter does just that."""
+"""Neutral values: they mean the same as leaving the parameter out."""
 
 
 def fit(request: models_pb2.ChatRequest, facts: ModelFacts, model: str) -> tuple[dict[str, Any], Notices]:

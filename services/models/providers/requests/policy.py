@@ -1,4 +1,4 @@
-"""Parameter policy of a request: what becomes of the changes that its translation tells, in every verb."""
+"""Parameter policy of a request: whether the changes of its translation are warnings or refusals, for every verb."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refuse_changes(notices: Notices, policy: models_pb2.ParameterPolicy, model: 
     violations = [
         FieldViolation(entry.field, entry.message)
         for entry in notices
-        # What was said in a session's earlier turns is no parameter of this one, and nobody can change it.
+        # Earlier turns of a session are not parameters of this request, and its caller cannot change them.
         if entry.code in CHANGES and not entry.field.startswith(HISTORY_FIELD)
     ]
     if violations:
@@ -35,7 +35,7 @@ def refuse_changes(notices: Notices, policy: models_pb2.ParameterPolicy, model: 
 
 
 def bound_notices(notices: Notices) -> Notices:
-    """The notices, of each kind the first `MAX_NOTICES`: a part of a few bytes may cause one."""
+    """The first `MAX_NOTICES` notices of each kind: a part of a few bytes may cause one."""
     if len(notices) <= MAX_NOTICES:
         return notices
     counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Opaque state in a request that no provider has made, although it says so."""
+"""Forged opaque state: state in a request that no provider has made."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ NOT_OWN = "is not what the provider gave, or of no kind that goes back to it; le
 
 
 def refuse_forged_state(path: str, translation: Translation) -> bool:
-    """Refuses the state of the part at `path`, and says whether it did: in a session's history it is only left out,
-    because nobody can change that."""
+    """Refuses the state of the part at `path`, and returns True. In a session's history, which the caller cannot
+    change, returns False: the state is only left out."""
     if path.startswith(HISTORY_FIELD):
         return False
     translation.refuse(f"{path}.provider_state.data", NOT_OWN)

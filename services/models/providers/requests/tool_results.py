@@ -25,8 +25,8 @@ class Result(NamedTuple):
 
 
 def read_results(message: models_pb2.ChatMessage, path: str) -> Iterator[Result]:
-    """The results in a tool message of parts: each that is one, and one of all parts that answer the message's own
-    call, in the place of the first of them."""
+    """The results in a tool message of parts: each part that is a result, and one result of all other parts, which
+    answers the message's own call, at the place of the first of them."""
     parts = place(message.parts, f"{path}.parts")
     own = [(here, part) for here, part in parts if not part.HasField("tool_result")]
     for here, part in parts:
@@ -52,5 +52,5 @@ class CalledTools:
         self._names.update((call.id, call.name) for call in calls_of(message))
 
     def name_of(self, call_id: str) -> str:
-        """The name of the tool that the newest call of this id called; empty if none has it."""
+        """The name of the tool in the newest call with this id; empty if there is none."""
         return self._names.get(call_id, "")

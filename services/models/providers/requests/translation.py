@@ -15,8 +15,8 @@ from services.shared.errors import FieldViolation, InvalidRequest
 class Translation:
     """Gathers notices and refusals, each under the path of its field as the caller counts.
 
-    A dialect goes on behind a refusal, with anything in its place, so that the caller learns of every problem at once;
-    `raise_refusals` comes before anything is sent.
+    After a refusal the dialect continues with any substitute, so that the caller learns of all problems at once;
+    `raise_refusals` is called before anything is sent.
     """
 
     request: models_pb2.ChatRequest
@@ -26,7 +26,7 @@ class Translation:
 
     @property
     def adapts(self) -> bool:
-        """Whether what the model is known not to take is changed, rather than sent for the provider to judge."""
+        """Whether content is adapted to the known facts of the model; otherwise the provider decides about it."""
         return self.request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
 
     @property

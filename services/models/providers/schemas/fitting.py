@@ -1,11 +1,11 @@
 """Fits JSON Schemas to the subsets that providers enforce.
 
 A provider that enforces a schema refuses one with keywords that it cannot enforce. Those are taken out and written into
-the description beside them, where the model still reads them. Whatever needs no change stays as its exact bytes, keys
-in their order.
+the description beside them, where the model still reads them. Parts without a change keep their exact bytes and the
+order of their keys.
 
-What is taken out is never looked into: it is quoted as it was given, once. So fitting takes time and room in proportion
-to the schema, however it is nested.
+A keyword that is taken out is quoted once, as it was given, and never searched. So fitting takes time and room in
+proportion to the schema, however it is nested.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from services.shared.json_text import CACHED_TEXT_LENGTH
 
 FIT_WORK = 64
 JOIN_WORK = 512
-"""Work to fit a schema, as a multiple of its length as plain text, at worst, and with definitions to be joined."""
+"""Work to fit a schema at worst, as a multiple of its length as plain text: usually, and with definitions to join."""
 
 MAX_CHANGES_SHOWN = 10
 MAX_CHANGE_LENGTH = 2000
@@ -69,8 +69,8 @@ SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 def work_to_fit(schema_json: str) -> int:
-    """About how long fitting may take, in bytes of plain text."""
-    # As written, or with an escape in it.
+    """The estimated work to fit a schema, in bytes of plain text."""
+    # The keyword may be written with an escape.
     may_join = "allOf" in schema_json or "\\u" in schema_json
     return (JOIN_WORK if may_join else FIT_WORK) * len(schema_json)
 
@@ -84,13 +84,13 @@ class _Fitted(NamedTuple):
 
 
 def fit_schema(schema_json: str, rules: SchemaRules, field: str, provider: str) -> tuple[str, Notices]:
-    """The schema as the provider takes it, byte for byte the given one where nothing had to change, and a
-    `SCHEMA_CHANGED` notice for `field` that says what was changed.
+    """The schema in the form that the provider accepts, and a `SCHEMA_CHANGED` notice for `field` that lists the
+    changes. Without a change, it is the given one byte for byte.
 
-    What means the same in other words, such as a `$ref` beside a description as `anyOf` of one, is rewritten without a
-    notice. Whatever is no schema stays for the provider to judge.
+    A change of the form alone has no notice, such as `anyOf` with one entry for a `$ref` beside a description. A value
+    that is not a schema is left to the provider.
     """
-    # The same schemas come with every call of an application.
+    # Cached, because an application sends the same schemas with every call.
     fit = _cached_fit if len(schema_json) <= CACHED_TEXT_LENGTH else _fit
     fitted = fit(schema_json, rules)
     if not fitted.changes:
@@ -117,7 +117,7 @@ _cached_fit = BoundedCache(_fit)
 
 
 class _Fitting:
-    """One walk over one schema. References are not followed: what they name is walked in its own place, once."""
+    """One walk over one schema. References are not followed: each definition is walked once, where it is written."""
 
     def __init__(self, rules: SchemaRules, definitions: Definitions, repeats: Repeats) -> None:
         self._rules = rules
@@ -128,7 +128,7 @@ class _Fitting:
         self.unlisted = 0
 
     def fit_root(self, root: Node) -> Node:
-        """The whole schema, with the definitions that it needs more than it had."""
+        """The whole schema, with the definitions that were added for joined objects."""
         fitted = self._fit_alone(root)
         added: dict[str, Value] = {}
         for name, definition in self._repeats.definitions:
@@ -137,7 +137,7 @@ class _Fitting:
         return {**fitted, "$defs": {**(members_of(fitted.get("$defs")) or {}), **added}} if added else fitted
 
     def _fit_alone(self, node: Node) -> Node:
-        """A schema that stands in one place only."""
+        """Fits a schema that occurs only once."""
         parts = self._parts(node)
         is_small = sum(part.size for part in parts) <= MAX_JOINED_BYTES
         return self._fit_node(join(node, plain_objects(parts)) if is_small else node)
@@ -159,7 +159,7 @@ class _Fitting:
         gone = {name for name in given if name != word and self._must_go(name, given)}
         node = self._fit_children(given, gone)
         if word != "allOf" and self._excludes_itself(node):
-            # Now that objects are joined in it.
+            # Checked again, because its children have been fitted.
             gone.add("allOf")
         if word:
             node = as_any_of(node, word)
@@ -175,14 +175,14 @@ class _Fitting:
         return node
 
     def _parts(self, node: Node) -> Sequence[Part]:
-        """The schemas of its `allOf`, where there are several and closing them would matter."""
+        """The schemas of its `allOf`, if there are several and the rules close objects."""
         if "allOf" not in node or not self._rules.closed_objects:
             return ()
         schemas = items_in(node["allOf"]) or ()
         return [self._definitions.part(schema) for schema in schemas] if len(schemas) > 1 else ()
 
     def _excludes_itself(self, node: Node) -> bool:
-        """True if it must be several objects at once, which exclude each other once each of them is closed."""
+        """True if its `allOf` has objects: once each is closed, no value can satisfy all of them."""
         return any(part.is_object for part in self._parts(node))
 
     def _fit_children(self, given: Node, gone: Collection[str]) -> Node:
@@ -216,7 +216,7 @@ class _Fitting:
         return schemas if all(map(operator.is_, fitted, given)) else fitted
 
     def _fit_child(self, schema: Value, step: str) -> Value:
-        """The schema as the provider takes it; the same object where nothing had to change."""
+        """The fitted schema; the same object if it did not change."""
         written = members_of(schema)
         if written is None:
             # `true` and `false` are schemas too.
@@ -251,7 +251,7 @@ class _Fitting:
         )
 
     def _close(self, node: Node) -> Node:
-        """The object with no properties but those it names."""
+        """The object without additional properties."""
         others = node.get("additionalProperties")
         if not self._rules.closed_objects or others == FALSE:
             return node
@@ -263,8 +263,8 @@ class _Fitting:
         return describe(closed, f"additionalProperties: {quoted(others)}")
 
     def _require_all(self, node: Node, given: Node) -> Node:
-        """The object with all its properties required. One that could be left out may be null, unless it has a
-        default: then the model writes a value, as every answer must be one that the given schema takes too."""
+        """The object with all its properties required. An optional property may be null, unless it has a default: null
+        would then not be valid by the given schema, so the model must write a value."""
         properties = members_of(node.get("properties")) or {}
         required = {text_in(name) for name in items_in(node.get("required")) or ()}
         if required == properties.keys() and {"properties", "required"} <= node.keys():

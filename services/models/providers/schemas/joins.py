@@ -1,8 +1,7 @@
-"""Objects that one object must be all at once (`allOf`), joined to one: when each of them is closed by itself, none
-takes what the others ask for.
+"""Objects in an `allOf`, joined to one object: if each of them were closed, it would exclude the others' properties.
 
-A definition that is joined is written again, and may be joined from anywhere, itself included. So that is bounded:
-what would be too much, or without an end, becomes a definition of its own that its places refer to.
+A joined definition is repeated at each place that refers to it, itself included. So repetition is bounded: beyond the
+bound, or if it would never end, the joined object becomes a definition of its own, with references to it.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from services.models.providers.schemas.nodes import Node, Value, items_in, membe
 
 MAX_JOINED_BYTES = 64 * 1024
 MAX_JOINED_FOLD = 4
-"""Limit of text that is repeated in place, in bytes and as a multiple of the schema; definitions have the same limit
-once more."""
+"""Limits for text that is repeated in place, in bytes and as a multiple of the schema; the added definitions have the
+same limits."""
 
 PLAIN_OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties", "title", "description"})
-"""All that a schema says which can be joined with others to one object."""
+"""The keywords of schemas that can be joined to one object."""
 
 DEFINITIONS = ("$defs", "definitions")
 
 
 class Part(NamedTuple):
-    """One of several schemas that must hold together."""
+    """One of the schemas of an `allOf`."""
 
     is_object: bool
     plain: Node | None
-    """The schema, if it says no more than which properties an object has."""
+    """The schema, if it has no other keywords than PLAIN_OBJECT_KEYWORDS."""
     size: int
-    """Bytes of a definition that it refers to."""
+    """The size in bytes of the definition that it refers to; 0 without a reference."""
 
 
 class Definitions:
@@ -49,12 +48,12 @@ class Definitions:
         return members_of(self._schemas.get(reference)) if reference else None
 
     def part(self, schema: Value) -> Part:
-        """The demands of a schema, or of the definition that it only refers to."""
+        """The facts of a schema, or of the definition that it only refers to."""
         node = members_of(schema)
         if node is None or node.keys() != {"$ref"}:
             return _part(node, 0)
         if isinstance(node["$ref"], str):
-            # Written here: what was joined has become a definition.
+            # A reference that was written here, to a joined definition.
             return Part(True, None, 0)
         reference = text_in(node["$ref"]) or ""
         if reference not in self._parts:
@@ -73,18 +72,18 @@ def _part(node: Node | None, size: int) -> Part:
 
 
 def is_object(node: Node) -> bool:
-    """Whether a schema is one of objects."""
+    """Whether a schema describes objects."""
     return "object" in words_in(node["type"]) if "type" in node else "properties" in node
 
 
 def plain_objects(parts: Sequence[Part]) -> Sequence[Node]:
-    """The parts, if they are all such as can be joined; none otherwise."""
+    """The schemas of the parts, if all of them can be joined; none otherwise."""
     objects = [part.plain for part in parts if part.plain is not None]
     return objects if len(objects) == len(parts) else ()
 
 
 def join(node: Node, objects: Sequence[Node]) -> Node:
-    """The node and `objects` as one object; the same node where there are none, or they contradict each other."""
+    """The node and `objects` as one object; the same node if there are none, or if they contradict each other."""
     if not objects:
         return node
     described = {name: value for name, value in node.items() if name != "allOf"}
@@ -100,7 +99,7 @@ def join(node: Node, objects: Sequence[Node]) -> Node:
 
 
 def describe(node: Node, text: str) -> Node:
-    """The node with something more in its description, which is put last where there was none."""
+    """The node with `text` added to its description; a new description is the last member."""
     if not text:
         return node
     description = text_in(node.get("description"))
@@ -108,7 +107,7 @@ def describe(node: Node, text: str) -> Node:
 
 
 class Repeats:
-    """Repeated definitions: in place while they are small, else in definitions that are written once."""
+    """Joined definitions: repeated in place while they are small, else written once as new definitions."""
 
     def __init__(self, size: int, taken: Collection[str]) -> None:
         self._room_in_place = self._room_in_definitions = min(MAX_JOINED_BYTES, MAX_JOINED_FOLD * size)
@@ -116,7 +115,7 @@ class Repeats:
         self._names: dict[bytes, str] = {}
         self._free_names = (name for name in map("joined_{}".format, itertools.count(1)) if name not in taken)
         self.definitions: list[tuple[str, Node]] = []
-        """The definitions by name, as they were given. Grows while they are fitted."""
+        """The new definitions by name, not fitted yet. Fitting one may add others."""
 
     def begin(self, schema: msgspec.Raw, size: int) -> bool:
         """Whether `schema` may be written in place with `size` bytes of definitions: never within itself."""
@@ -128,11 +127,11 @@ class Repeats:
         return True
 
     def end(self, schema: msgspec.Raw) -> None:
-        """Is called when all that began with `schema` is written."""
+        """Ends what `begin` has begun; to be called when `schema` is written."""
         self._open.remove(_key(schema))
 
     def refer(self, schema: msgspec.Raw, node: Node, size: int) -> Node | None:
-        """A reference to the definition that `schema` has become; None where there is no room for another one."""
+        """A reference to the new definition for `schema`; None if the limit for definitions is reached."""
         key = _key(schema)
         if key not in self._names:
             size += size_of(schema)

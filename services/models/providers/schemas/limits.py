@@ -1,7 +1,7 @@
 """Parts of a JSON Schema that cannot be enforced by providers that want every object closed and every schema typed.
 
 A map (`dict[str, int]`) would become an object without members, so that the only answer would be an empty one. Such a
-schema is sent without being enforced, or in another way, and never emptied.
+schema is sent without enforcement, or as a tool, and never emptied.
 
 OpenAI refuses both ("schema must have a 'type' key"; https://developers.openai.com/api/docs/guides/structured-outputs,
 `additionalProperties: false` must always be set), Anthropic the first
@@ -24,9 +24,9 @@ TRUE = msgspec.Raw(b"true")
 SCHEMA_MAPS = ("properties", "$defs", "definitions")
 SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
-SAYS_A_TYPE = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties", "items"})
+TYPE_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties", "items"})
 """Keywords by which a schema's type is given, or can be."""
-SAYS_PROPERTIES = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
+PROPERTY_KEYWORDS = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
 """Keywords beside which an object may have properties that it does not name itself."""
 
 MAX_NAME_LENGTH = 128
@@ -64,7 +64,7 @@ def _limits(schema: Value, path: str, *, typed: bool) -> Iterator[str]:
         return
     if problem := _problem_with(node):
         yield f"{path} {problem}"
-    elif typed and not node.keys() & SAYS_A_TYPE:
+    elif typed and not node.keys() & TYPE_KEYWORDS:
         yield f"{path} has no type"
     yield from _limits_within(node, path, typed=typed)
 
@@ -91,6 +91,6 @@ def _problem_with(node: Node) -> str:
         return "has properties of any name"
     if others == TRUE or members_of(others) is not None:
         return "takes any properties"
-    if others != FALSE and not members_of(node.get("properties")) and not node.keys() & SAYS_PROPERTIES:
+    if others != FALSE and not members_of(node.get("properties")) and not node.keys() & PROPERTY_KEYWORDS:
         return "takes any properties"
     return ""

@@ -63,7 +63,7 @@ def words_in(value: Value | None) -> Sequence[str]:
 
 
 def is_same(node: Node, given: Node) -> bool:
-    """Whether nothing was changed: the same members, as the same objects, in the same order."""
+    """Whether two nodes have the same members, as the same Python objects, in the same order."""
     return list(node) == list(given) and all(node[name] is given[name] for name in given)
 
 

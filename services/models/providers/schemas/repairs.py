@@ -1,4 +1,4 @@
-"""Parts of JSON Schemas that OpenAI and Anthropic are known to refuse wherever they stand, said as they take them.
+"""Repairs of JSON Schemas: keywords that OpenAI and Anthropic refuse are rewritten in a form that they accept.
 
 Generators of schemas leave out what a list holds ("array schema missing items"), write types in the words of Python or
 of Google's API ("'any' is not valid under any of the given schemas"), say `required` of the property itself, as drafts
@@ -15,7 +15,7 @@ from services.shared.bounded_cache import BoundedCache
 from services.shared.json_text import CACHED_TEXT_LENGTH, items_of, object_of
 
 JSON_TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
-OTHER_WORDS = {
+TYPE_SYNONYMS = {
     "str": "string",
     "int": "integer",
     "float": "number",
@@ -27,8 +27,8 @@ OTHER_WORDS = {
     "none": "null",
 }
 """Types in the words of Python, and what JSON Schema calls them."""
-ANYTHING = "any"
-"""A type that is none."""
+ANY_TYPE = "any"
+"""The word for any type, which is not a JSON Schema type."""
 MAPS = ("properties", "patternProperties", "$defs", "definitions")
 LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 ALONE = ("items", "additionalProperties", "not")
@@ -38,18 +38,18 @@ MAX_DEPTH = 64
 
 REPAIR_WORK = 64
 FIRST_REPAIR_WORK = 16
-"""Work of a repair, as a multiple of the length of the schema as plain text, at worst: for a schema that is repaired
-each time, and for one that seldom is."""
+"""Work of a repair at worst, as a multiple of the schema's length as plain text: without a cache, and with the cached
+result in most calls."""
 
 
 def work_to_repair(schema_json: str) -> int:
-    """About how long a repair takes, in bytes of plain text."""
+    """The estimated work of a repair, in bytes of plain text."""
     return (REPAIR_WORK if len(schema_json) > CACHED_TEXT_LENGTH else FIRST_REPAIR_WORK) * len(schema_json)
 
 
 def repair_schema(schema_json: str, *, with_items: bool) -> str:
-    """The schema with what can be said otherwise said so; byte for byte the given one where nothing had to be.
-    `with_items` says that every list must say what it holds."""
+    """The repaired schema; byte for byte the given one if no repair was needed. `with_items`: every list must have
+    `items`."""
     repair = _repair if len(schema_json) > CACHED_TEXT_LENGTH else _cached_repair
     return repair(schema_json, with_items)
 
@@ -93,7 +93,7 @@ class _Repairs:
         self._gather_required(schema)
 
     def _fill_maps(self, schema: dict[str, Any]) -> None:
-        """Leaves out what is null, and makes objects of lists without members in their place."""
+        """Removes members that are null, and replaces empty lists by empty objects where objects must be."""
         for name in [name for name, value in schema.items() if value is None and name not in VALUES]:
             del schema[name]
             self.has_changed = True
@@ -104,14 +104,14 @@ class _Repairs:
     def _name_type(self, schema: dict[str, Any]) -> None:
         given = _types(schema)
         named = [_named(word) for word in given]
-        if ANYTHING in named:
+        if ANY_TYPE in named:
             del schema["type"]
             self.has_changed = True
         elif named != given:
             self._set(schema, "type", named[0] if isinstance(schema["type"], str) else named)
 
     def _gather_required(self, schema: dict[str, Any]) -> None:
-        """Says of an object which of its properties say that they are required."""
+        """Moves `required` from properties into the list of the object."""
         marked = {name: child for name, child in object_of(schema.get("properties")).items() if _says_required(child)}
         if not marked:
             return
@@ -134,9 +134,9 @@ def _types(schema: dict[str, Any]) -> list[str]:
 
 def _named(word: str) -> str:
     small = word.lower()
-    if small in JSON_TYPES or small == ANYTHING:
+    if small in JSON_TYPES or small == ANY_TYPE:
         return small
-    return OTHER_WORDS.get(small, word)
+    return TYPE_SYNONYMS.get(small, word)
 
 
 def _says_required(schema: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Schemas in other words that mean the same, or what an enforced schema can say of it."""
+"""Schemas rewritten in keywords that providers enforce, with the same meaning or the nearest one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from services.models.providers.schemas.joins import DEFINITIONS
 from services.models.providers.schemas.nodes import NULL, Node, Value, items_in, members_of, words_in
 
-UNTOLD = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
-"""Keywords that say nothing to a model: taken out without a word in the description."""
+UNQUOTED_KEYWORDS = frozenset({"$schema", "$id", "$comment", "$anchor", "$vocabulary", "discriminator"})
+"""Keywords without a meaning for the model: they are removed, and not quoted in the description."""
 
 
 TYPE_NAMES = {b'"': "string", b"{": "object", b"[": "array", b"t": "boolean", b"f": "boolean", b"n": "null"}
@@ -45,13 +45,13 @@ def has_default(schema: Value) -> bool:
 
 
 def any_of_keyword(node: Node) -> str | None:
-    """The keyword that says what providers know as `anyOf`: alternatives, or a reference that has something beside."""
+    """The keyword that `anyOf` replaces: one of alternatives, or a reference that has other members beside it."""
     if "anyOf" in node:
         return None
     if "oneOf" in node:
         return "oneOf"
     if "allOf" in node and len(items_in(node["allOf"]) or ()) == 1:
-        # All of one is any of one.
+        # `allOf` with one entry means the same as `anyOf`.
         return "allOf"
     return "$ref" if "$ref" in node and node.keys() - {"$ref", *DEFINITIONS} else None
 
@@ -78,4 +78,4 @@ def _takes_null(node: Node) -> bool:
 
 
 def says_something(name: str, value: Value) -> bool:
-    return name not in UNTOLD and not (name == "default" and value == NULL)
+    return name not in UNQUOTED_KEYWORDS and not (name == "default" and value == NULL)

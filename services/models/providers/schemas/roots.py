@@ -9,9 +9,9 @@ from services.models.providers.schemas.nodes import Node, members_of, text_in
 from services.shared import json_text
 
 
-def say_root(schema_json: str) -> str:
-    """The schema with the object at its root that it refers to, or that its properties make it; byte for byte the given
-    one where it is one already."""
+def type_root(schema_json: str) -> str:
+    """The schema with an object at its root: the one that it refers to, or itself with the type added if it has
+    properties. Byte for byte the given one if it is one already."""
     given = members_of(msgspec.Raw(schema_json.encode())) or {}
     if "type" in given or not given.keys() & {"$ref", "properties"}:
         return schema_json
@@ -22,6 +22,6 @@ def say_root(schema_json: str) -> str:
 
 
 def resolve_root(root: Node, definitions: Definitions) -> Node:
-    """The schema with a root that is only a reference put in its place: providers want an object there."""
+    """The schema with a root that is only a reference replaced by its definition: providers want an object there."""
     target = definitions.find(text_in(root.get("$ref")))
     return {**target, **{name: value for name, value in root.items() if name != "$ref"}} if target else root

@@ -35,8 +35,8 @@ class ToolSchema(NamedTuple):
 
 
 def fit_root(schema_json: str, field: str, provider: str, *, with_properties: bool, plain_root: bool) -> ToolSchema:
-    """The schema with an object as its root, byte for byte the given one where it is one, and with `properties` where
-    the provider wants them.
+    """The schema with an object as its root, and with `properties` if the provider wants them; byte for byte the given
+    one if it is one already.
 
     Alternatives at the root are joined to one object where it must be a `plain_root`, and described in its description.
     """

@@ -1,4 +1,4 @@
-"""A container of Anthropic's as opaque state of an answer: a part that no provider but Anthropic has a use for.
+"""A container of Anthropic as opaque state of an answer: a part that only Anthropic uses.
 
 It comes in a wrapping of ours, whose only member it is. Blocks and items of providers have a type, so it is neither.
 """
@@ -24,14 +24,14 @@ class _Wrapping(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def wrap_container(container_json: bytes) -> bytes:
-    """The state for a container that the provider wrote so."""
+    """The opaque state for a container, from the provider's exact JSON."""
     return _START + container_json + b"}"
 
 
 def container_in(part: models_pb2.ContentPart) -> Container | None:
     """The container that a part is, of any provider; None for any other part."""
     data = part.provider_state.data
-    # What state there is otherwise may be large, and need not be read.
+    # Other state may be large, and need not be decoded.
     if part.WhichOneof("kind") is not None or not data.startswith(_START):
         return None
     try:

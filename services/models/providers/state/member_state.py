@@ -7,8 +7,8 @@ reasoning that DeepSeek and others want back under the name that it came with
 (https://docs.mistral.ai/capabilities/reasoning), and OpenRouter's `reasoning_details`
 (https://openrouter.ai/docs/guides/best-practices/reasoning-tokens).
 
-Each goes back to the same server, byte for byte, to its place. It is kept as the only member of a wrapping of ours,
-which differs from the items and blocks of providers: those have a type.
+Each is sent back to the same server, byte for byte, at its place. It is kept as the only member of an object of our
+own, which differs from the items and blocks of providers: those have a type.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class KeptMembers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     """The parts of the message's content that are thoughts; they stand before its text."""
 
     def are_own(self) -> bool:
-        """True if none of them can be taken for a member of the protocol."""
+        """True if no server can read one of them as a member of the protocol."""
         return not (
             reserved_in(self.message, MESSAGE_MEMBERS)
             or reserved_in(self.reasoning, MESSAGE_MEMBERS)
@@ -84,12 +84,12 @@ def wrap_members(kept: KeptMembers) -> bytes:
 
 
 def is_wrapped(part: models_pb2.ContentPart) -> bool:
-    """True if the state of a part is such members, of any server."""
+    """True if the state of a part is members of a message, from any server."""
     return part.provider_state.data.startswith(_START)
 
 
 def members_in(part: models_pb2.ContentPart) -> KeptMembers | None:
-    """The members that the state of a part holds; None for what no answer has."""
+    """The members that the state of a part holds; None for forged state."""
     try:
         kept = json_text.decode_exactly(part.provider_state.data, _Wrapping).chat_completion
     except json_text.Malformed:
@@ -108,5 +108,5 @@ def _reserved(name: str, protocol: frozenset[str]) -> bool:
 
 
 def _is_reserved(name: str, protocol: frozenset[str]) -> bool:
-    # Servers repeat a few names; what callers make up is kept by nobody.
+    # Long names are not cached: servers repeat a few names, and callers can invent any number.
     return _reserved(name, protocol) if len(name) <= 64 else bool(reserved_in([name], protocol))

@@ -1,7 +1,8 @@
 """Opaque state that goes back to a provider: a caller may have forged it, and it is embedded byte for byte.
 
-Only its type, and its role if it has one, can make it appear as another's word than the model's. They must be readable
-in one way alone: servers differ in which of two members with one name counts, and in whether `Role` is `role`.
+Its type, and its role if it has one, decide whether it can pass for a message of another speaker. They
+must be readable in one way alone: servers differ in which of two members with one name counts, and in whether `Role` is
+`role`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from proto import models_pb2
 
 
 def is_made_by(owner: str, part: models_pb2.ContentPart) -> bool:
-    """Whether a part has state that says to be of this owner."""
+    """Whether a part has state that names this owner; it may be forged."""
     return part.HasField("provider_state") and part.provider_state.provider == owner
 
 
 class Head(NamedTuple):
-    """The members that say whose it is."""
+    """The members of opaque state that show its kind and speaker."""
 
     type: str
     role: str
@@ -36,16 +37,16 @@ class _Role:
 
 
 _Impossible = Annotated[int, msgspec.Meta(ge=1, le=0)]
-"""No value is one."""
+"""A type that no JSON value can be decoded as."""
 
 
 def _spellings(name: str) -> list[str]:
-    """The name in other letters, all ways of it."""
+    """All spellings of the name in upper and lower case."""
     pairs = [(letter, letter.upper()) for letter in name]
     return ["".join(letters) for letters in itertools.product(*pairs)][1:]
 
 
-# Whatever else the state holds is passed over without being read: it may be 16 MiB of anything.
+# Other members are skipped without being decoded: the state may have 16 MiB.
 _Texts = msgspec.defstruct("_Texts", [("type", str), ("role", str, "")])
 _Members = msgspec.defstruct("_Members", [("type", _Type), ("role", _Role, _Role())])
 _Lookalikes = msgspec.defstruct(
@@ -54,7 +55,7 @@ _Lookalikes = msgspec.defstruct(
 
 
 def read_head(data: bytes) -> Head | None:
-    """None for what is no JSON object with a type, or can be read in more than one way."""
+    """The head of opaque state; None if it is not a JSON object with a type, or is ambiguous."""
     seen: set[type] = set()
 
     def read_once(member: type, _: Any) -> Any:
@@ -66,7 +67,7 @@ def read_head(data: bytes) -> Head | None:
     try:
         text = data.decode()
         head: Any = msgspec.json.decode(text, type=_Texts)
-        # Texts each time by now, however often they are there.
+        # Each is a text by now; one that occurs twice is refused.
         msgspec.json.decode(text, type=_Members, dec_hook=read_once)
         msgspec.json.decode(text, type=_Lookalikes)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

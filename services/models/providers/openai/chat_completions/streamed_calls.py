@@ -110,7 +110,6 @@ class StreamedCalls:
         for call in self._calls[self._given_out :]:
             if call.name or not call.is_blank:
                 self._give_out(call)
-        self._given_out = len(self._calls)
         is_doubtful = any(call.is_doubtful for call in self._calls) and self.has_half
         if is_doubtful or any(call.is_superseded and self._is_half(call) for call in self._calls):
             raise Fault("UPSTREAM_PROTOCOL_ERROR")

@@ -12,7 +12,7 @@ from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
 from services.models.providers.schemas.nodes import members_of, text_in, words_in
 from services.models.providers.schemas.repairs import repair_schema
-from services.models.providers.schemas.roots import say_root
+from services.models.providers.schemas.roots import type_root
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.shared import json_text
 from services.shared.errors import Unimplemented
@@ -68,7 +68,7 @@ def name_schema(wanted: models_pb2.ResponseFormat, translation: OpenAITranslatio
     is_checked = translation.traits.strict_schemas is not None and translation.adapts
     schema_json = wanted.schema_json
     if is_checked:
-        schema_json = say_root(repair_schema(schema_json, with_items=True))
+        schema_json = type_root(repair_schema(schema_json, with_items=True))
     embedded = embed_schema(schema_json, path, translation, strict=wanted.strict)
     if is_checked:
         _refuse_root(embedded, path, translation)
