@@ -21,14 +21,17 @@ The server's facts come as google.rpc.ErrorInfo, RetryInfo and BadRequest in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import grpc
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from proto.models_pb2 import ChatResponse
+from proto.models_pb2 import Attempt, ChatResponse
 
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
@@ -57,6 +60,7 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     `request_id`   the call's id in the server's logs
     `provider_message`  the provider's words about a request that it refused, at most 1 KiB; "" where it said nothing
                         that may be passed on
+    `attempts`     the requests to models' servers that a failed chat has made, in order, as in ChatResponse
 
     The error of grpc is its `__context__`.
     """
@@ -90,6 +94,10 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     @property
     def provider_message(self) -> str:
         return self.metadata.get("provider_message", "")
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return list(_read_attempts(self.metadata.get("attempts", "[]")))
 
     def code(self) -> grpc.StatusCode:
         return self._code
@@ -252,6 +260,13 @@ def _read_details(trailers: Pairs) -> _Details:
     retry_after = retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None
     violations = tuple(FieldViolation(entry.field, entry.description) for entry in request.field_violations)
     return _Details(info, retry_after, violations)
+
+
+def _read_attempts(text: str) -> Iterator[Attempt]:
+    """The attempts in the metadata of an error: a JSON array."""
+    with contextlib.suppress(TypeError, ValueError, json_format.ParseError):
+        for entry in json.loads(text):
+            yield json_format.ParseDict(entry, Attempt(), ignore_unknown_fields=True)
 
 
 def _pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> Pairs:

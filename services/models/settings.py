@@ -58,9 +58,9 @@ class ModelsSettings(ServiceSettings):
     fallbacks: str = Field(
         "",
         validation_alias="MODELS_FALLBACKS",
-        description="models that answer when another cannot: `model=fallback|fallback`, in the order in which they are"
+        description="models that answer when another cannot: `model=fallback+fallback`, in the order in which they are"
         " tried, with commas between the entries. `fallback_models` of a request are tried before them",
-        json_schema_extra={"example": "gpt-4o=claude-opus-5|local-llama,smart=fast"},
+        json_schema_extra={"example": "gpt-4o=claude-opus-5+local-llama,smart=fast"},
     )
     max_attempts: int = Field(
         MAX_ATTEMPTS,

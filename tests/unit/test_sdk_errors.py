@@ -10,6 +10,7 @@ import pytest
 from genai_platform import FieldViolation, GenAIError, NotFound, Timeout
 from genai_platform.errors import ERROR_TYPES
 from services.shared.rpc import STATUS_CODES
+from tests.rows import for_each
 
 
 def test_every_status_has_a_class() -> None:
@@ -40,3 +41,20 @@ def test_a_timeout_is_a_timeout_error_too() -> None:
     with pytest.raises(TimeoutError, match="late"):
         raise Timeout("late")
     assert Timeout("late").code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_attempts_of_a_failed_chat_are_those_of_a_response() -> None:
+    text = '[{"model":"m","provider":"p","outcome":"UPSTREAM_SERVER_ERROR","http_status":503,"latency":"0.250s"}]'
+    (attempt,) = GenAIError("", metadata={"attempts": text}).attempts
+    assert (attempt.model, attempt.provider, attempt.outcome, attempt.http_status) == (
+        "m",
+        "p",
+        "UPSTREAM_SERVER_ERROR",
+        503,
+    )
+    assert attempt.latency.ToMilliseconds() == 250
+
+
+@for_each("text", [None, "", "{}", "[1]", "[{]", '[{"http_status":"x"}]'])
+def test_error_without_readable_attempts_has_none(text: str | None) -> None:
+    assert GenAIError("", metadata={} if text is None else {"attempts": text}).attempts == []

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from google.protobuf.duration_pb2 import Duration
+from google.protobuf import json_format
 
 from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.call_record import duration
 from services.models.providers.client import PHASE
 from services.shared.errors import PlatformError
+
+MAX_JSON_BYTES = 1000
+"""Bytes of the records in an error, which travel in HTTP/2 headers."""
 
 
 def success(target: Target, latency: float, waited: float) -> models_pb2.Attempt:
@@ -50,27 +51,13 @@ def _sent(target: Target, outcome: str, latency: float, waited: float) -> models
 
 
 def attempts_json(records: Sequence[models_pb2.Attempt]) -> str:
-    """The records as a JSON array of objects, with times in milliseconds, for the metadata of an error."""
-    return json.dumps([dict(_members(record)) for record in records], separators=(",", ":"))
-
-
-def _members(record: models_pb2.Attempt) -> Iterator[tuple[str, Any]]:
-    yield "model", record.model
-    if record.provider:
-        yield "provider", record.provider
-    yield "outcome", record.outcome
-    if record.HasField("http_status"):
-        yield "http_status", record.http_status
-    if record.HasField("waited"):
-        yield "waited_ms", _milliseconds(record.waited)
-    if record.HasField("latency"):
-        yield "latency_ms", _milliseconds(record.latency)
-    if record.HasField("usage"):
-        yield "prompt_tokens", record.usage.prompt_tokens
-        yield "completion_tokens", record.usage.completion_tokens
-        if record.usage.HasField("cost_nano_usd"):
-            yield "cost_nano_usd", record.usage.cost_nano_usd
-
-
-def _milliseconds(time: Duration) -> float:
-    return time.ToMicroseconds() / 1000
+    """The records as a JSON array of Attempts, for the metadata of an error: as many as fit into `MAX_JSON_BYTES`."""
+    texts: list[str] = []
+    free_bytes = MAX_JSON_BYTES
+    for record in records:
+        text = json_format.MessageToJson(record, preserving_proto_field_name=True, indent=None)
+        free_bytes -= len(text) + len(",")
+        if free_bytes < 0:
+            break
+        texts.append(text)
+    return f"[{','.join(texts)}]"

@@ -1,6 +1,6 @@
 """Fallbacks, the models that may answer in place of another: those of a request, then the operator's.
 
-The operator's are in MODELS_FALLBACKS="gpt-4o=claude-sonnet-5|local-llama,smart=fast".
+The operator's are in MODELS_FALLBACKS="gpt-4o=claude-opus-5+local-llama,smart=fast".
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def read_fallbacks(text: str) -> Mapping[str, Sequence[str]]:
     fallbacks: dict[str, Sequence[str]] = {}
     for entry in filter(None, (entry.strip() for entry in text.split(","))):
         model, equals, others = entry.partition("=")
-        names = [name.strip() for name in (model, *others.split("|"))]
+        names = [name.strip() for name in (model, *others.split("+"))]
         if not equals or any(any(check_model_name(SETTING, name)) for name in names):
-            raise StartupError(f"{SETTING}: each entry must be model=fallback|fallback, with commas between them")
+            raise StartupError(f"{SETTING}: each entry must be model=fallback+fallback, with commas between them")
         if len(set(names)) < len(names):
             raise StartupError(f"{SETTING}: {names[0]} names a model twice; leave it once")
         if names[0] in fallbacks:
-            raise StartupError(f"{SETTING}: {names[0]} is there twice; write its fallbacks with | between them")
+            raise StartupError(f"{SETTING}: {names[0]} is there twice; name all its fallbacks at once")
         fallbacks[names[0]] = names[1:]
     return fallbacks
 
