@@ -59,7 +59,7 @@ ASKS_PROVIDER_FIELD_NUMBER: _ClassVar[int]
 asks_provider: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key")
+    __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key", "timeouts")
     class ProviderOptionsJsonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,7 @@ class ChatRequest(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     END_USER_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_CACHE_KEY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[ChatMessage]
     config: ChatConfig
@@ -110,7 +111,20 @@ class ChatRequest(_message.Message):
     tags: _containers.ScalarMap[str, str]
     end_user_id: str
     prompt_cache_key: str
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ...) -> None: ...
+    timeouts: Timeouts
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ...) -> None: ...
+
+class Timeouts(_message.Message):
+    __slots__ = ("connect", "first_output", "silence", "total")
+    CONNECT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SILENCE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    connect: _duration_pb2.Duration
+    first_output: _duration_pb2.Duration
+    silence: _duration_pb2.Duration
+    total: _duration_pb2.Duration
+    def __init__(self, connect: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_output: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., silence: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content", "tool_call_id", "tool_calls", "parts", "name")

@@ -29,6 +29,7 @@ from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.fallbacks import Fallbacks, read_fallbacks
 from services.models.routing.router import Router
+from services.models.routing.timeouts import read_timeout_settings
 from services.models.servicer import ModelServicer
 from services.models.sessions.client import SessionClient
 from services.models.sessions.turn import TurnFactory
@@ -96,7 +97,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await database.watch(prompts.load)
         await database.watch(registry.load)
         models = AllModels(registry, vendor_models, aliases, today)
-        router = Router(models, providers, credentials, settings.retired_policy)
+        router = Router(
+            models, providers, credentials, settings.retired_policy, read_timeout_settings(settings.timeouts)
+        )
         fallbacks = Fallbacks(models, read_fallbacks(settings.fallbacks))
         directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)

@@ -70,6 +70,14 @@ class ModelsSettings(ServiceSettings):
         description="requests to models' servers for one chat, until its first output: 1 tries nothing twice, and no"
         " fallback",
     )
+    timeouts: str = Field(
+        "",
+        validation_alias="MODELS_TIMEOUTS",
+        description="timeouts of the requests to a provider or for a model: `name.clock=seconds`, with commas between"
+        " the entries; the clocks are `connect`, `first_output`, `silence` and `total`. Those of a request win,"
+        " then those of its model",
+        json_schema_extra={"example": "openai.first_output=60,my-llama.silence=900"},
+    )
     discovery: Literal["on", "off"] = Field(
         "on",
         validation_alias="MODELS_DISCOVERY",

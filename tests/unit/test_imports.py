@@ -66,7 +66,7 @@ PROVIDER_ROOMS = {
     "openai.common": {"base", "facts", "names", "requests", "schemas", "state"},
     "history": {"base", "names", "notices", "state"},
     "requests": {"base", "facts", "notices"},
-    "base": {"answers", "errors", "facts", "http_request", "names", "schemas"},
+    "base": {"answers", "errors", "facts", "http_request", "names", "schemas", "timeouts"},
     "answers": {"errors", "names"},
     "schemas": {"notices"},
     "facts": {"names"},
@@ -74,6 +74,7 @@ PROVIDER_ROOMS = {
     "http_request": set(),
     "names": set(),
     "notices": set(),
+    "timeouts": set(),
     "state": set(),
 }
 

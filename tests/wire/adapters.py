@@ -13,7 +13,8 @@ from proto import models_pb2
 from services.models.providers.base import Conversation, Dialect
 from services.models.providers.chat import chat, chat_stream
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
-from services.models.transport.client import HttpClient, HttpTimeouts
+from services.models.transport.base import HttpTimeouts
+from services.models.transport.client import HttpClient
 from services.shared import errors
 from tests.scripted_upstream import (
     Received,

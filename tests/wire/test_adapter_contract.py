@@ -25,7 +25,7 @@ from services.models.providers.base import Conversation
 from services.models.providers.chat import chat, chat_stream
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamTimeouts
 from services.models.transport import sse
-from services.models.transport.client import HttpTimeouts
+from services.models.transport.base import HttpTimeouts
 from services.shared import errors
 from services.shared.offload import LARGE_BYTES
 from tests.rows import row

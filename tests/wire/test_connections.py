@@ -16,8 +16,8 @@ import pytest
 from proto import models_pb2
 from services.models.health.probes import ModelProbe
 from services.models.health.results import UNKNOWN
-from services.models.transport.base import HttpResponse
-from services.models.transport.client import HttpClient, HttpTimeouts, open_probing_client
+from services.models.transport.base import HttpResponse, HttpTimeouts
+from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.connector import Network
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.proxies import Proxies

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from services.models.transport.client import HttpClient, HttpTimeouts
+from services.models.transport.base import HttpTimeouts
+from services.models.transport.client import HttpClient
 from services.models.transport.connector import Network
 from services.models.transport.egress import EndpointPolicy
 from services.models.transport.proxies import read_proxies

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from services.models.transport import pool
-from services.models.transport.base import HttpResponse
-from services.models.transport.client import HttpClient, HttpTimeouts
+from services.models.transport.base import HttpResponse, HttpTimeouts
+from services.models.transport.client import HttpClient
 from services.models.transport.connector import Network
 from services.models.transport.payload import KEPT_BYTES, Payload
 from services.models.transport.proxies import Proxies

@@ -135,7 +135,7 @@ class Attempts:
     def _check_circuit(self, target: Target) -> None:
         """Raises Unavailable (CIRCUIT_OPEN) for a target that has failed too often."""
         breaker, now = self._limits.breaker(target), self._limits.now()
-        if not breaker.try_pass(now):
+        if self._limits.max_attempts > 1 and not breaker.try_pass(now):
             raise Unavailable(
                 f"{target.provider} has failed all recent requests for {target.model}; it is tried again soon",
                 reason="CIRCUIT_OPEN",

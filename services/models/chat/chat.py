@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import AsyncIterator
 
@@ -17,6 +18,7 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.call_record import log_target
 from services.models.providers.chat import chat, chat_stream
+from services.models.providers.timeouts import NO_TIMEOUTS, Timeouts, read_timeouts
 from services.models.routing.fallbacks import Fallbacks
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
@@ -103,7 +105,10 @@ class ChatService:
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
         models = self._fallbacks.candidates(request)
-        candidates = [Candidate(model, functools.partial(self._resolve, call, model)) for model in models]
+        timeouts = read_timeouts(request.timeouts) if request.HasField("timeouts") else NO_TIMEOUTS
+        candidates = [
+            Candidate(model, functools.partial(self._resolve_timed, call, model, timeouts)) for model in models
+        ]
         return Attempts(candidates, self._limits, call.remaining_seconds)
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
@@ -116,6 +121,10 @@ class ChatService:
         if request.tags:
             call.log_fields["tags"] = dict(request.tags)
         return prompted
+
+    def _resolve_timed(self, call: Call, model: str, timeouts: Timeouts) -> Target:
+        target = self._resolve(call, model)
+        return dataclasses.replace(target, timeouts=timeouts.over(target.timeouts)) if timeouts.are_set else target
 
     def _resolve(self, call: Call, model: str, *, for_preview: bool = False) -> Target:
         target = self._router.resolve(model, for_preview=for_preview)

@@ -35,6 +35,7 @@ from services.models.providers.http_request import HttpRequest
 from services.models.providers.names import CallIdRules, ToolNameRules
 from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.repairs import work_to_repair
+from services.models.providers.timeouts import NO_TIMEOUTS, Timeouts
 from services.models.transport.sse import Event
 from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNCHECKED, Contents
 from services.shared.offload import LARGE_BYTES
@@ -79,6 +80,8 @@ class Target:
     """Other base URLs at which the API may lie, if it is not at `endpoint`."""
     secrets: Collection[str] = ()
     """The keys, and the names of accounts, in the headers."""
+    timeouts: Timeouts = NO_TIMEOUTS
+    """Timeouts of an exchange, where they are not the platform's own."""
     other_keys: Callable[[], Collection[str]] = list
     """The keys of the platform that are not this server's."""
 

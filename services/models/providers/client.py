@@ -6,8 +6,9 @@ This module does not know the content of requests, and the dialects do not know 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -79,6 +80,9 @@ class Exchange:
         """Entries that are added to the metadata of errors."""
         self._transport = transport
         self._target = target
+        self.timeouts = target.timeouts
+        self.started = asyncio.get_running_loop().time() if self.timeouts.are_set else 0.0
+        """The beginning on the loop's clock, where there are timeouts."""
         self._reservation = reservation
         self._read_fault = read_fault or target.dialect.fault
         self._stack: contextlib.AsyncExitStack | None = None
@@ -106,7 +110,8 @@ class Exchange:
         payload, headers = self._take_payload(request), self._headers(request)
         search = RootSearch(self._target.api_roots, request.path)
         while True:
-            response = await self._transport.post(search.url, headers, payload, self.held.grow)
+            post = self._transport.post(search.url, headers, payload, self.held.grow, self.timeouts.http())
+            response = await self._in_time(post)
             if response.status in SUCCESSES:
                 search.confirm()
                 return response
@@ -121,7 +126,8 @@ class Exchange:
         search = RootSearch(self._target.api_roots, request.path)
         stack = self._stack = contextlib.AsyncExitStack()
         while True:
-            response = await stack.enter_async_context(self._transport.stream(search.url, headers, payload))
+            opening = self._transport.stream(search.url, headers, payload, self.timeouts.http())
+            response = await self._in_time(stack.enter_async_context(opening))
             if response.status in SUCCESSES:
                 search.confirm()
                 self._keep_parsed_form()
@@ -149,6 +155,17 @@ class Exchange:
             keys=self._target.keys,
             paths=paths,
         )
+
+    async def _in_time(self, response: Awaitable[Result]) -> Result:
+        """The response. Raises Unavailable (UPSTREAM_TIMEOUT) when the exchange takes longer than it may in total."""
+        due = self.timeouts.total_due(self.started)
+        if due is None:
+            return await response
+        try:
+            async with asyncio.timeout_at(due):
+                return await response
+        except TimeoutError:
+            raise self.error(Fault("UPSTREAM_TIMEOUT")) from None
 
     def _headers(self, request: HttpRequest) -> dict[str, str]:
         return {**self._target.headers, **request.headers, **JSON}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, NamedTuple
 
 from proto import models_pb2
@@ -74,7 +74,11 @@ class StreamReader:
         self._size = 0
         self._events = 0
         self._now = asyncio.get_running_loop().time
-        self._content_due = self._now() + timeouts.content
+        limits, started = exchange.timeouts, exchange.started
+        self._silence = limits.silence or timeouts.content
+        self._content_due = started + limits.first_output if limits.first_output else self._now() + timeouts.content
+        self._total_due = limits.total_due(started)
+        self._is_timed = limits.are_set
         self._usage_due: float | None = None
         self._has_come = False
         """Whether the last read brought content."""
@@ -93,12 +97,12 @@ class StreamReader:
             raise self._error
         # The time starts only now, because the caller may have needed long for the last chunks.
         if self._has_come:
-            self._content_due = self._now() + self._timeouts.content
+            self._content_due = self._now() + self._silence
         if self.state == "usage":
             self._usage_due = self._usage_due or self._now() + self._timeouts.usage
         decoder = self.decoder
         while not decoder.ended:
-            data = await (self._read_usage(self._usage_due) if self._usage_due else self._response.read())
+            data = await (self._read_usage(self._usage_due) if self._usage_due else self._read_content())
             if not data:
                 break
             try:
@@ -133,6 +137,19 @@ class StreamReader:
                 await self._response.read()
 
     # ------------------------------------------------------------------------------------------- steps of a read
+
+    def _read_content(self) -> Awaitable[bytes]:
+        return self._read_in_time() if self._is_timed else self._response.read()
+
+    async def _read_in_time(self) -> bytes:
+        """Reads where the timeouts are not the transport's own. Raises Unavailable (UPSTREAM_TIMEOUT, _IDLE)."""
+        due = self._content_due if self._total_due is None else min(self._content_due, self._total_due)
+        try:
+            async with asyncio.timeout_at(due):
+                return await self._response.read()
+        except TimeoutError:
+            has_begun = self.answer.has_begun and due != self._total_due
+            raise self._exchange.error(Fault("UPSTREAM_IDLE" if has_begun else "UPSTREAM_TIMEOUT")) from None
 
     async def _read_usage(self, due: float) -> bytes:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from services.models.access.credentials import Credentials
@@ -11,6 +12,7 @@ from services.models.catalog import prices
 from services.models.catalog.provider_registry import Provider, ProviderRegistry, preview
 from services.models.catalog.vendor_model import VendorModel
 from services.models.providers.base import Target
+from services.models.providers.timeouts import NO_TIMEOUTS, Timeouts
 from services.models.routing.all_models import AllModels
 from services.models.routing.registered_target import registered_target
 from services.shared.errors import PreconditionFailed
@@ -35,11 +37,14 @@ class Router:
         providers: ProviderRegistry,
         credentials: Credentials,
         retired_policy: RetiredPolicy = "replace",
+        timeouts: Mapping[str, Timeouts] | None = None,
     ) -> None:
         self._models = models
         self._providers = providers
         self._credentials = credentials
         self._retired_policy = retired_policy
+        self._timeouts = timeouts or {}
+        """The operator's timeouts, by providers and by models."""
         self._routes: dict[str, _Route] = {}
         """The routes of models that are built in or listed; the number of other names is not bounded."""
 
@@ -53,16 +58,18 @@ class Router:
         if isinstance(found, VendorModel):
             return self._preview(name, found) if for_preview else self._vendor_target(name, found)
         warnings = self._models.warnings(name, found)
-        return registered_target(
+        target = registered_target(
             found, self._credentials, warnings, with_secrets=not for_preview, other_keys=self._keys
         )
+        return self._timed(target, found.name)
 
     def _vendor_target(self, name: str, model: VendorModel) -> Target:
         today = self._models.today()
         known = self._routes.get(model.name)
         if known and known.model is model and known.day == today:
             return known.target
-        target = self._target(name, self._providers.get(model.vendor, model.name), model, today)
+        provider = self._providers.get(model.vendor, model.name)
+        target = self._timed(self._target(name, provider, model, today), model.name)
         if self._models.is_known(model):
             self._routes[model.name] = _Route(model, today, target)
         return target
@@ -82,6 +89,13 @@ class Router:
             answering.source,
             self._keys,
         )
+
+    def _timed(self, target: Target, model: str) -> Target:
+        """The target with the operator's timeouts for its model, and those for its provider where there are none."""
+        if not self._timeouts:
+            return target
+        of_model, of_provider = (self._timeouts.get(name, NO_TIMEOUTS) for name in (model, target.provider))
+        return dataclasses.replace(target, timeouts=of_model.over(of_provider))
 
     def _keys(self) -> list[str]:
         """All keys of the platform."""

@@ -18,6 +18,19 @@ SizeCheck = Callable[[int], None]
 """A callback with the number of bytes of a response in memory so far; it raises when there are too many."""
 
 
+class HttpTimeouts(NamedTuple):
+    """Timeouts of an exchange, in seconds."""
+
+    connect: float = 5.0
+    """Timeout of opening a connection: name resolution, TCP and TLS."""
+    answer: float = 600.0
+    """Time from the beginning of the call to the head of a whole answer, which is sent when all is generated."""
+    first_byte: float = 300.0
+    """Time from the beginning of the call to the head of a streamed answer."""
+    idle: float = 300.0
+    """Time until the next bytes of the body. It runs only while a reader waits for them."""
+
+
 class HttpResponse(NamedTuple):
     """A response that has been read to its end."""
 
@@ -57,12 +70,18 @@ class Transport(Protocol):
     """Sends requests to models' servers. `HttpClient` is the one that uses the network, and documents the errors."""
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload, check_size: SizeCheck | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Payload,
+        check_size: SizeCheck | None = None,
+        timeouts: HttpTimeouts | None = None,
     ) -> HttpResponse:
-        """Sends `body` and returns the whole response, whatever its status."""
+        """Sends `body` and returns the whole response, whatever its status. `timeouts` are those of this exchange,
+        where they are not the client's own."""
 
     def stream(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, timeouts: HttpTimeouts | None = None
     ) -> AbstractAsyncContextManager[StreamedResponse]:
         """Sends `body` and gives the response as soon as its head has arrived. Leaving the block ends it."""
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
-from typing import NamedTuple
 
-from services.models.transport.base import HttpResponse, SizeCheck
+from services.models.transport.base import HttpResponse, HttpTimeouts, SizeCheck
 from services.models.transport.connection import Connection, ConnectionClosedIdle
 from services.models.transport.connector import RESOLVED_SECONDS, Connector, Network
 from services.models.transport.egress import EndpointPolicy
@@ -34,19 +33,6 @@ from services.shared import descriptors
 from services.shared.fair_quota import FairQuota
 
 CONNECTIONS = 512
-
-
-class HttpTimeouts(NamedTuple):
-    """Timeouts of an exchange, in seconds."""
-
-    connect: float = 5.0
-    """Timeout of opening a connection: name resolution, TCP and TLS."""
-    answer: float = 600.0
-    """Time from the beginning of the call to the head of a whole answer, which is sent when all is generated."""
-    first_byte: float = 300.0
-    """Time from the beginning of the call to the head of a streamed answer."""
-    idle: float = 300.0
-    """Time until the next bytes of the body. It runs only while a reader waits for them."""
 
 
 PROBING = HttpTimeouts(connect=30.0, first_byte=2.0, idle=2.0)
@@ -94,21 +80,27 @@ class HttpClient:
         self._discreet = endpoints.discreet
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload, check_size: SizeCheck | None = None
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Payload,
+        check_size: SizeCheck | None = None,
+        timeouts: HttpTimeouts | None = None,
     ) -> HttpResponse:
         """Sends `body` and returns the response, whatever its status: up to MAX_BODY_BYTES of its body, and the first
         MAX_START_BYTES of one that is an error.
 
         Raises what opening a call (see the class), reading a body (`IncomingResponse.read_all`) and `check_size` raise.
         """
-        origin, connection = await self._send(url, headers, body, self._timeouts.answer)
+        timeouts = timeouts or self._timeouts
+        origin, connection = await self._send(url, headers, body, timeouts, timeouts.answer)
         try:
             check_status(connection.status)
             headers = connection.headers
             if connection.complete and "content-encoding" not in headers:
                 # Most responses have arrived whole by the time that their head is looked at.
                 return HttpResponse(connection.status, headers, connection.take())
-            response = IncomingResponse(connection, self._timeouts.idle)
+            response = IncomingResponse(connection, timeouts.idle)
             is_error = response.status >= 400
             read = await (response.read_start() if is_error else response.read_all(check_size=check_size))
             return HttpResponse(response.status, headers, read)
@@ -117,16 +109,17 @@ class HttpClient:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload
+        self, url: str, headers: Mapping[str, str], body: bytes | Payload, timeouts: HttpTimeouts | None = None
     ) -> AsyncIterator[IncomingResponse]:
         """Sends `body` and gives the response, whatever its status, as soon as its head has arrived.
 
         Leaving the block before the end of the body closes the socket at once.
         """
-        origin, connection = await self._send(url, headers, body, self._timeouts.first_byte)
+        timeouts = timeouts or self._timeouts
+        origin, connection = await self._send(url, headers, body, timeouts, timeouts.first_byte)
         try:
             check_status(connection.status)
-            yield IncomingResponse(connection, self._timeouts.idle)
+            yield IncomingResponse(connection, timeouts.idle)
         finally:
             self._pool.put_back(origin, connection)
 
@@ -144,7 +137,7 @@ class HttpClient:
             head = b"%bUser-Agent: genai-platform-probe\r\n%b\r\n" % (first_lines, encode_headers(headers))
         except ValueError:
             raise unsendable() from None
-        connection = await self._connect(origin)
+        connection = await self._connect(origin, self._timeouts.connect)
         try:
             try:
                 await connection.send(head, Payload(b""), self._pool.now() + self._timeouts.first_byte)
@@ -159,7 +152,12 @@ class HttpClient:
         self._pool.close()
 
     async def _send(
-        self, url: str, headers: Mapping[str, str], body: bytes | Payload, head_seconds: float
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Payload,
+        timeouts: HttpTimeouts,
+        head_seconds: float,
     ) -> tuple[Origin, Connection]:
         self._check_open()
         payload = body if isinstance(body, Payload) else Payload(body)
@@ -173,15 +171,16 @@ class HttpClient:
         if used:
             with contextlib.suppress(ConnectionClosedIdle):
                 return origin, await self._exchange(origin, used, head, payload, due)
-        return origin, await self._exchange(origin, await self._connect(origin), head, payload, due)
+        connection = await self._connect(origin, timeouts.connect)
+        return origin, await self._exchange(origin, connection, head, payload, due)
 
     def _check_open(self) -> None:
         if self._pool.closed:
             raise unreachable("this service is stopping")
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin, seconds: float) -> Connection:
         try:
-            async with timeout(self._timeouts.connect):
+            async with timeout(seconds):
                 return await self._pool.connect(origin)
         except (OSError, ProxyError) as fault:
             raise connect_error(fault, origin, discreet=self._discreet) from None

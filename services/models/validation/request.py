@@ -22,6 +22,7 @@ from services.models.validation.limits import (
 from services.models.validation.tools import tool_violations
 from services.models.validation.work import Contents, count_parts
 from services.shared import characters
+from services.shared.durations import nanoseconds_of
 from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
 from services.shared.json_text import object_problem
 from services.shared.session_ids import session_id_problem
@@ -38,6 +39,7 @@ MAX_CACHE_KEY_LENGTH = 64
 # Names of schemas that both OpenAI and Anthropic accept; providers that accept less get another name.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_FALLBACKS = 8
+MAX_TIMEOUT_SECONDS = 24 * 3600
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
 
@@ -89,6 +91,8 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
         yield from options_violations(request.provider_options_json)
     if request.fallback_models:
         yield from _fallback_violations(request)
+    if request.HasField("timeouts"):
+        yield from _timeout_violations(request.timeouts)
     if request.tags:
         yield from _tag_violations(request.tags)
     if request.session_id or request.HasField("session"):
@@ -137,6 +141,13 @@ def _fallback_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViola
         if name in named:
             yield FieldViolation(field, "is the model itself, or named before; leave it out")
         named.add(name)
+
+
+def _timeout_violations(timeouts: models_pb2.Timeouts) -> Iterator[FieldViolation]:
+    for field, duration in timeouts.ListFields():
+        nanoseconds = nanoseconds_of(duration)
+        if nanoseconds is None or not 0 < nanoseconds <= MAX_TIMEOUT_SECONDS * 1e9:
+            yield FieldViolation(f"timeouts.{field.name}", "must be above 0 and at most 24 hours")
 
 
 def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:

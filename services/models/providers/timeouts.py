@@ -1,0 +1,56 @@
+"""Timeouts of one exchange, of a request or of the operator's settings, each where it is not the platform's own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from proto import models_pb2
+from services.models.transport.base import HttpTimeouts
+
+
+class Timeouts(NamedTuple):
+    """Timeouts in seconds; None where the platform's own holds. Pings and empty events end none of them."""
+
+    connect: float | None = None
+    """Time to open a connection: name resolution, TCP and TLS."""
+    first_output: float | None = None
+    """Time from the request to the first output of a stream."""
+    silence: float | None = None
+    """Time between two outputs of a stream, while the caller waits for one."""
+    total: float | None = None
+    """Time from the request to the end of the answer."""
+
+    @property
+    def are_set(self) -> bool:
+        """Whether any of them is."""
+        return self != NO_TIMEOUTS
+
+    def http(self) -> HttpTimeouts | None:
+        """The timeouts of the connection, which bytes of any kind satisfy; None for the platform's own."""
+        if not self.are_set:
+            return None
+        own = HttpTimeouts()
+        return HttpTimeouts(
+            connect=self.connect or own.connect,
+            answer=self.total or own.answer,
+            first_byte=self.first_output or own.first_byte,
+            idle=self.silence or own.idle,
+        )
+
+    def total_due(self, started: float) -> float | None:
+        """The time at which an exchange that has started then must have ended; None if it may take any time."""
+        return None if self.total is None else started + self.total
+
+    def over(self, others: Timeouts) -> Timeouts:
+        """These timeouts, and the others where these say nothing."""
+        return Timeouts(*(own if own is not None else other for own, other in zip(self, others, strict=True)))
+
+
+NO_TIMEOUTS = Timeouts()
+
+
+def read_timeouts(message: models_pb2.Timeouts) -> Timeouts:
+    """The timeouts of a request, which has been checked."""
+    return Timeouts(
+        **{field.name: duration.ToNanoseconds() / 1e9 for field, duration in message.ListFields()},
+    )

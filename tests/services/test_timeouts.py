@@ -1,0 +1,111 @@
+"""Timeouts of an exchange, as a request, a model or a provider sets them, through a real Model Service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from proto import models_pb2
+from tests.rows import for_each
+from tests.scripted_upstream import Ending, Pause, Script, ScriptedUpstream, event_stream, json_answer
+from tests.services.model_service import (
+    END,
+    ModelService,
+    chat_request,
+    completion,
+    model_service,
+    piece,
+    registration,
+)
+from tests.services.vendor_answers import answered_in_any_dialect
+from tests.support.errors import Failure, failure_of, stream_failure
+
+SHORT = Duration(nanos=150_000_000)
+PINGS = [": ping\n\n", Pause(0.02)] * 50
+
+
+async def fail(service: ModelService, *, stream: bool, **fields: Any) -> Failure:
+    if not stream:
+        return await failure_of(service.stub.Chat(chat_request(**fields)))
+    return (await stream_failure(service.stub.ChatStream(chat_request(**fields))))[1]
+
+
+TOO_SLOW: dict[str, tuple[str, bool, Script, str]] = {
+    "no head": ("first_output", True, Script(ending=Ending.STALL), "UPSTREAM_TIMEOUT"),
+    "pings alone": ("first_output", True, event_stream(*PINGS, ending=Ending.STALL), "UPSTREAM_TIMEOUT"),
+    "silence": ("silence", True, event_stream(piece("Hi"), ending=Ending.STALL), "UPSTREAM_IDLE"),
+    "pings after output": ("silence", True, event_stream(piece("Hi"), *PINGS, ending=Ending.STALL), "UPSTREAM_IDLE"),
+    "output without end": (
+        "total",
+        True,
+        event_stream(*[piece("Hi"), Pause(0.02)] * 50, ending=Ending.STALL),
+        "UPSTREAM_TIMEOUT",
+    ),
+    "whole answer": ("total", False, json_answer(completion(), before=[Pause(1)]), "UPSTREAM_TIMEOUT"),
+    "half an answer": ("total", False, json_answer(completion(), ending=Ending.STALL), "UPSTREAM_TIMEOUT"),
+}
+
+
+@for_each("case", TOO_SLOW)
+async def test_clock_of_the_request_ends_an_answer_that_is_too_slow(
+    service: ModelService, upstream: ScriptedUpstream, case: str
+) -> None:
+    clock, stream, script, reason = TOO_SLOW[case]
+    upstream.play(script)
+    failure = await fail(service, stream=stream, timeouts=models_pb2.Timeouts(**{clock: SHORT}))
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+    await upstream.requests[-1].closed_by_peer()
+
+
+async def test_output_that_comes_in_time_satisfies_every_clock(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(event_stream(*[piece("Hi"), Pause(0.05)] * 8, END))
+    timeouts = models_pb2.Timeouts(first_output=SHORT, silence=SHORT, connect=SHORT, total=Duration(seconds=20))
+    chunks = [chunk async for chunk in service.stub.ChatStream(chat_request(timeouts=timeouts))]
+    assert chunks[-1].response.text == "Hi" * 8
+
+
+async def test_fallback_answers_when_the_first_output_is_late(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, MODELS_MAX_ATTEMPTS="3") as service:
+        upstream.play(event_stream(*PINGS, ending=Ending.STALL), answered_in_any_dialect)
+        request = chat_request(timeouts=models_pb2.Timeouts(first_output=SHORT), fallback_models=["claude-opus-4-5"])
+        chunks = [chunk async for chunk in service.stub.ChatStream(request)]
+    assert [attempt.outcome for attempt in chunks[-1].response.attempts] == ["UPSTREAM_TIMEOUT", "ok"]
+
+
+@for_each(
+    "setting",
+    [
+        "openai.total=0.15",
+        "gpt-4o.total=0.15",
+        "openai.total=60,gpt-4o.total=0.15",
+        "mine.total=0.15",
+        "house.total=0.15",
+    ],
+)
+async def test_clock_of_the_operator_is_that_of_the_model_then_of_its_provider(
+    tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream, setting: str
+) -> None:
+    model = "mine" if setting.startswith(("mine", "house")) else "gpt-4o"
+    directory = tmp_path_factory.mktemp("models")
+    async with model_service(directory, upstream, MODELS_TIMEOUTS=setting) as service:
+        upstream.default = json_answer({"data": []})
+        await service.stub.RegisterModel(registration(upstream, provider="house"))
+        upstream.default = json_answer(completion(), before=[Pause(1)])
+        failure = await fail(service, stream=False, model=model)
+        assert failure.reason == "UPSTREAM_TIMEOUT"
+        patient = models_pb2.Timeouts(total=Duration(seconds=20))
+        response = await service.stub.Chat(chat_request(model=model, timeouts=patient))
+        assert response.text == "Hi."
+
+
+@for_each("seconds", [0, -1, 24 * 3600 + 1])
+async def test_timeout_out_of_bounds_is_refused_by_its_field(service: ModelService, seconds: int) -> None:
+    timeouts = models_pb2.Timeouts(silence=Duration(seconds=seconds))
+    failure = await fail(service, stream=False, timeouts=timeouts)
+    assert list(failure.fields) == ["timeouts.silence"]
