@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypedDict
 
 from genai_platform.building import build, build_at
@@ -15,6 +16,7 @@ from proto.models_pb2 import (
     ReasoningConfig,
     ResponseFormat,
     SessionOptions,
+    Timeouts,
     ToolChoice,
     ToolDefinition,
 )
@@ -36,6 +38,8 @@ class TurnFields(TypedDict, total=False):
     prompt: PromptRef | Fields | None
     session: SessionOptions | Fields | None
     fallback_models: Sequence[str] | None
+    timeouts: Timeouts | Mapping[str, float | timedelta] | None
+    """Timeouts of each attempt; plain numbers are seconds."""
     parameter_policy: ParameterPolicy | str | None
     provider_options_json: Mapping[str, str] | None
     tags: Mapping[str, str] | None
@@ -90,7 +94,14 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
     if flattened:
         present["config"] = _build_config(present.get("config"), flattened)
+    if isinstance(timeouts := present.get("timeouts"), Mapping):
+        present["timeouts"] = {clock: _duration(value) for clock, value in timeouts.items()}
     return build(ChatRequest, messages=messages, **present)
+
+
+def _duration(value: Any) -> Any:
+    """A number of seconds as a duration; other values stay for the message type to judge."""
+    return timedelta(seconds=value) if isinstance(value, int | float) else value
 
 
 def _build_messages(system: str | None, conversation: Any) -> list[ChatMessage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from genai_platform import (
     ParameterPolicy,
     Session,
     SessionOptions,
+    Timeouts,
     ToolDefinition,
     WindowPolicy,
 )
@@ -115,3 +117,11 @@ def test_config_of_a_turn_takes_the_place_of_the_settings_it_was_opened_with() -
     assert turn.config == ChatConfig(top_p=0.5)
     assert list(turn.messages) == [ChatMessage(role="system", content="Be brief."), HELLO]
     assert not turn.HasField("session")
+
+
+def test_timeouts_may_be_seconds() -> None:
+    clocks = {"connect": 1, "first_output": 0.5, "total": timedelta(minutes=1)}
+    request = build_chat_request("Hi", {"timeouts": clocks})
+    assert request.timeouts == Timeouts(
+        connect=timedelta(seconds=1), first_output=timedelta(seconds=0.5), total=timedelta(minutes=1)
+    )
