@@ -31,6 +31,8 @@ pytestmark = pytest.mark.local_model
 
 RESPONSES, MESSAGES = "responses", "anthropic"
 
+in_chat_completions = pytest.mark.parametrize("target", ["openai-compatible"], indirect=True)
+"""Where it does not matter what is said on the connection."""
 in_responses = pytest.mark.parametrize("target", [RESPONSES], indirect=True)
 in_messages = pytest.mark.parametrize("target", [MESSAGES], indirect=True)
 except_in_responses = pytest.mark.parametrize("target", ["openai-compatible", MESSAGES], indirect=True)
@@ -158,6 +160,7 @@ async def test_a_prompt_beyond_the_context_is_a_precise_error(
     assert raised.value.reason == "CONTEXT_LENGTH_EXCEEDED"
 
 
+@in_chat_completions
 async def test_call_after_call_succeeds_although_the_server_closes_after_each_stream(
     transport: HttpClient, target: Target
 ) -> None:
@@ -168,6 +171,7 @@ async def test_call_after_call_succeeds_although_the_server_closes_after_each_st
         assert response.finish_reason in ("stop", "length")
 
 
+@in_chat_completions
 async def test_leaving_a_stream_frees_the_model_for_the_next_call(transport: HttpClient, target: Target) -> None:
     """The model has four slots: were streams that nobody reads generated on, the later ones would have to wait."""
     for _ in range(5):

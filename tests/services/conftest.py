@@ -38,6 +38,12 @@ def hasty_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def patient_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes that do not give up: for tests of what they find, on a machine however busy."""
+    monkeypatch.setattr(results, "PROBE_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.fixture
 def hasty_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes that soon give up: for tests of servers that never answer."""
     monkeypatch.setattr(results, "PROBE_SECONDS", 0.3)

@@ -171,7 +171,6 @@ async def speaking_first(said: bytes) -> AsyncIterator[str]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.usefixtures("hasty_probes")
 async def test_strangers_are_not_told_why_nothing_answers(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     """By what they are told nobody finds out which ports of a network are open."""
     upstream.default = no_answer()

@@ -124,6 +124,7 @@ LISTS: dict[str, tuple[Callable[[], Script], str, str]] = {
 }
 
 
+@pytest.mark.usefixtures("patient_probes")
 @pytest.mark.parametrize("case", LISTS)
 async def test_probe_of_a_hostile_list_ends_with_a_result(upstream: ScriptedUpstream, case: str) -> None:
     script, reason, _ = LISTS[case]

@@ -98,7 +98,7 @@ def send_calls(address: str, paths: list[bytes]) -> socket.socket:
 async def ends_of(streams: Sequence[int], connection: socket.socket) -> set[Ended]:
     reader, writer = await asyncio.open_connection(sock=connection)
     answers = Answers(reader, writer)
-    assert await answers.read(streams, 10)
+    assert await answers.read(streams, 60)
     writer.close()
     await writer.wait_closed()
     return {answers.ended[stream] for stream in streams}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -49,15 +48,11 @@ WHOLE = ["before the head", "in the middle of a whole answer"]
 Stub = models_pb2_grpc.ModelServiceStub
 
 
-@pytest.fixture(params=["directly", "through the gateway"])
-async def address(request: pytest.FixtureRequest, tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
-    """Where callers find the service, by each of the two ways to it."""
-    async with contextlib.AsyncExitStack() as stack:
-        service = await stack.enter_async_context(model_service(tmp_path, upstream))
-        if request.param == "directly":
-            yield service.address
-        else:
-            yield (await stack.enter_async_context(gateway(service.address))).address
+@pytest.fixture
+async def address(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
+    """Where callers find the service: behind the gateway, so that both must notice a caller that leaves."""
+    async with model_service(tmp_path, upstream) as service, gateway(service.address) as front:
+        yield front.address
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ async def test_bodies_are_released_when_they_are_sent(
     tracemalloc.start()
     try:
         calls = [asyncio.create_task(ask(service, model, streams=streams)) for _ in range(COUNT)]
-        await upstream.received(COUNT, 20)
+        await upstream.received(COUNT, 60)
         held = tracemalloc.take_snapshot().filter_traces([OWN_FILES])
     finally:
         tracemalloc.stop()

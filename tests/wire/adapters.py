@@ -47,14 +47,13 @@ def each_of(adapters: Iterable[Adapter]) -> pytest.MarkDecorator:
 
 
 every_adapter = each_of(ADAPTERS)
-every_openai_like = each_of(OPENAI_LIKE)
 every_anthropic_like = each_of(ANTHROPIC_LIKE)
 every_responses_like = each_of(RESPONSES_LIKE)
 every_dialect = each_of(adapter for adapter in ADAPTERS if adapter.stands_for_dialect)
 """Where it does not matter who has registered the server."""
 one_openai_like = each_of(OPENAI_LIKE[:1])
 one_anthropic_like = each_of(ANTHROPIC_LIKE[:1])
-every_reader = each_of([OPENAI_LIKE[0], ANTHROPIC_LIKE[0], RESPONSES_LIKE[0]])
+every_reader = each_of({type(adapter.speech): adapter for adapter in reversed(ADAPTERS)}.values())
 """Where an answer is read, which each dialect does alike for all of its servers."""
 one_adapter = each_of(ADAPTERS[:1])
 """Where it does not matter what the server says, but how it comes."""

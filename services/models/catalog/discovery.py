@@ -1,4 +1,4 @@
-"""Discovery: the providers' own lists of models, asked for in the background at the start and every hour.
+"""Discovery: the providers' own lists of models, requested in the background at the start and every hour.
 
 Nothing waits for it. A provider that cannot be asked is taken as its last list described it, and asked again.
 
@@ -23,24 +23,24 @@ from services.shared.logs import Log
 from services.shared.offload import run_in_thread_if_large
 
 LIST_SECONDS = 10.0
-"""For a whole list, all its pages."""
+"""Time limit for a whole list, with all its pages."""
 
 MAX_PAGES = 10
 MAX_MODELS = 2000
-"""Of one provider: several times the models of those that list all others' too."""
+"""Limit for the models of one provider: several times as many as the largest resellers list."""
 
 WORK_PER_MODEL = 10_000
-"""The work of describing a model anew, in bytes of plain text that take as long."""
+"""The work of building the description of a model, in bytes of plain text that take as long."""
 
 EVERY_HOUR = Backoff(interval=3600.0, first_retry=30.0)
 
 
 class Refused(Exception):
-    """A provider that answers with another status than 200."""
+    """A response with another status than 200."""
 
 
 class Discovery:
-    """Keeps `models` at what the providers list. `close` ends it, in the middle of a request if need be."""
+    """Keeps `models` equal to the providers' lists. `close` ends it, and cancels a running request."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Discovery:
         self._learning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._missing: dict[str, str] = {}
-        """The replacements that were reported missing, by the model whose place they take."""
+        """The replacements that were logged as not listed, by the model that each replaces."""
 
     def start(self, providers: Sequence[Provider]) -> None:
-        """Begins to ask them."""
+        """Begins to request the lists of these providers."""
         for provider in providers:
             self._tasks.append(asyncio.create_task(self._follow(provider), name=f"discover {provider.vendor.name}"))
 
@@ -80,7 +80,7 @@ class Discovery:
             await asyncio.sleep(self._backoff.pause(failures))
 
     async def _refresh(self, provider: Provider) -> str:
-        """Takes over the provider's list. Returns the reason of a failure, or nothing."""
+        """Requests and stores the provider's list. Returns the reason of a failure, or ""."""
         try:
             async with asyncio.timeout(LIST_SECONDS):
                 listed = await self._ask(provider)
@@ -96,7 +96,7 @@ class Discovery:
         except PlatformError:
             return "CONNECT_FAILED"
         except Exception as error:
-            # One bad list must not be the last.
+            # Discovery goes on after an unexpected list.
             self._log.error("discovery failed unexpectedly", error=error, provider=provider.vendor.name)
             return "UNEXPECTED"
         self._log.info("models discovered", provider=provider.vendor.name, count=count)
@@ -104,7 +104,7 @@ class Discovery:
         return ""
 
     async def _learn(self, provider: Provider, listed: Sequence[ListedModel]) -> int:
-        # One at a time: each makes the whole directory anew, of the newest lists of all providers.
+        # One at a time, because each builds the whole directory from the newest lists of all providers.
         async with self._learning:
             work = WORK_PER_MODEL * len(listed)
             return await run_in_thread_if_large(work, self._models.learn, provider.vendor, listed, self._today())

@@ -21,7 +21,7 @@ DOCUMENTS: frozenset[MediaKind] = frozenset({"image", "document"})
 AUDIO_IN: frozenset[MediaKind] = frozenset({"audio"})
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-"""The vendors' words, the weakest first."""
+"""The vendors' words for efforts of reasoning, the weakest first."""
 EFFORTS_OR_NONE = ("none", *EFFORTS)
 
 Families: TypeAlias = Sequence[tuple[re.Pattern[str], ModelFacts]]
@@ -30,7 +30,7 @@ Families: TypeAlias = Sequence[tuple[re.Pattern[str], ModelFacts]]
 COMPATIBLE_FACTS = ModelFacts(developer_role=False)
 """vLLM and other servers: their chat templates seldom know `developer`, and they take all the rest."""
 
-# Families whose models want their reasoning back where they called tools. DeepSeek refuses a conversation that lacks it
+# Families whose models want their reasoning sent back before tool calls. DeepSeek refuses a conversation without it
 # (https://api-docs.deepseek.com/guides/thinking_mode), the others lose the thread
 # (https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model, https://docs.z.ai/guides/capabilities/thinking-mode,
 # https://platform.minimax.io/docs/guides/text-m2-function-call, https://platform.xiaomimimo.com/docs).
@@ -48,7 +48,7 @@ def first_match(families: Families, model_id: str) -> ModelFacts:
 
 @lru_cache(maxsize=1024)
 def facts_of_server(model_id: str) -> ModelFacts:
-    """The facts of a model that another server than its vendor's may serve, as far as its name shows them."""
+    """The facts of a model on a server that may not be its vendor's, as far as its name shows them."""
     facts = COMPATIBLE_FACTS
     if _MISTRAL.search(model_id):
         facts = replace(facts, call_ids=MISTRAL_IDS)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from proto import models_pb2
 
 WARNING_DAYS = 60
-"""The days before a vendor's shutdown in which every answer warns of it."""
+"""The number of days before a vendor's shutdown in which every response has a warning."""
 
 State: TypeAlias = models_pb2.LifecycleState
 

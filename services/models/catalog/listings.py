@@ -1,8 +1,8 @@
-"""Listings: how APIs list their models, with which facts of each.
+"""Listings: the formats in which APIs list their models, and the facts in them.
 
 Sources: `openai.types.Model` of openai 3.54 (with `shutdown_date`), `anthropic.types.ModelInfo` of anthropic 2.12,
 `ModelCard` in vLLM's vllm/entrypoints/openai (`max_model_len`), and `get_res_model_info` in llama.cpp's tools/server
-(`meta.n_ctx`). A member that is missing or of another type is taken as not listed: a list must not fail for one entry.
+(`meta.n_ctx`). A missing or mistyped member counts as not listed, so that a list does not fail for one entry.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ MAX_TOKENS = 2**31 - 1
 MAX_NEXT_PAGE_LENGTH = 1024
 
 MAX_SERVED_NAMES = 32
-"""Of one model, as its server lists it and as a registration says."""
+"""Limit for the served names of one model, in its server's list and in a registration."""
 
 Entry: TypeAlias = Mapping[str, Any]
-"""A model in a list, as its server writes it."""
+"""A model in a list, in its server's format."""
 
 # Names in a list are shown to callers and written into requests.
 FIT_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
 
-# OpenAI and those that imitate it list models of all kinds, and say of none which kind it is.
+# OpenAI and servers that imitate it list models of all kinds, without their kind.
 _EMBEDDING = re.compile("embedding")
 _OTHER_KINDS = re.compile(
     r"tts|whisper|dall-e|image|realtime|transcribe|translate|moderation|sora|instruct|gpt-live"
@@ -57,7 +57,7 @@ class ListedModel:
     images: bool | None = None
     documents: bool | None = None
     json_schema: bool | None = None
-    """The provider's own field for an answer's schema is there."""
+    """Whether the provider has a field of its own for an answer's schema."""
     reasons: bool | None = None
     takes_budget: bool | None = None
     adaptive: bool | None = None
@@ -68,27 +68,27 @@ class ListPage(NamedTuple):
     """One answer of a list."""
 
     entries: Mapping[str, Entry]
-    """By the ids of the models."""
+    """The entries by the ids of their models."""
     next_page: str
     """The token of the next page; empty on the last one."""
 
 
 def one_page(_: Entry) -> str:
-    """The next page of a list that has one page only."""
+    """The token of the next page, for lists with one page only."""
     return ""
 
 
 def no_query(_: str) -> str:
-    """The query of a list that takes none."""
+    """The query of a page, for lists without a query."""
     return ""
 
 
 LISTED_KINDS: frozenset[ModelKind] = frozenset({"chat"})
-"""The kinds of models for which there is a call."""
+"""The kinds of models that the platform has a call for."""
 
 
 def kind_of(model_id: str, _: Entry) -> ModelKind | None:
-    """The kind of a model as far as its id shows, which is a chat unless it says otherwise; None for another kind."""
+    """The kind of a model by its id: by default a chat model; None for a kind that is neither chat nor embedding."""
     if _EMBEDDING.search(model_id):
         return "embedding"
     return None if _OTHER_KINDS.search(model_id) else "chat"
@@ -107,15 +107,15 @@ class Listing:
     kind_of: Callable[[str, Entry], ModelKind | None] = kind_of
     """The kind of the model in an entry; None for kinds that no call is made for."""
     query: Callable[[str], str] = no_query
-    """The query of the page that a token stands for, with its `?`; of the first page for an empty token."""
+    """The query for the page with this token, with its `?`; for the first page if the token is empty."""
     next_page: Callable[[Entry], str] = one_page
-    """The token of the page behind an answer, or nothing."""
+    """The token of the page after a response, or "" on the last page."""
     path: str = "/models"
-    """Below the base URL. The model itself is at its id below that."""
+    """The path of the list below the base URL. A single model is at its id below that."""
     entries_member: str = "data"
     id_member: str = "id"
     id_prefix: str = ""
-    """The prefix of each id in the list that requests do without, such as Google's `models/`."""
+    """The prefix of each id in the list that is left out in requests, such as Google's `models/`."""
 
     def read(self, body: bytes) -> ListPage:
         """Reads an answer. Raises ListUnavailable."""
@@ -131,7 +131,7 @@ class Listing:
         return ListPage(entries, _checked(self.next_page(answer)))
 
     def models(self, page: ListPage) -> list[ListedModel]:
-        """The models of a page for which there is a call, as far as their ids are fit to be shown."""
+        """The models of a page that have a kind in LISTED_KINDS and an id that may be shown."""
         return [
             self.describe(model_id, entry)
             for model_id, entry in page.entries.items()
@@ -146,7 +146,7 @@ def _checked(next_page: str) -> str:
 
 
 def served_window(entry: Entry) -> int | None:
-    """The tokens that vLLM or llama.cpp has room for, which may be fewer than the model was trained for."""
+    """The context window on a server with vLLM or llama.cpp, which may be smaller than the model's own."""
     meta = entry.get("meta")
     return listed_tokens(entry.get("max_model_len")) or listed_tokens(
         meta.get("n_ctx") if isinstance(meta, dict) else None
@@ -174,15 +174,15 @@ class ListedFacts(NamedTuple):
     """The facts that a server lists of a registered model."""
 
     context_window: int | None
-    """In tokens."""
+    """The context window in tokens."""
     served_names: tuple[str, ...]
-    """The names in the list that are fit to be shown."""
+    """The names in the list that may be shown."""
     day: str
     """The day of the list, YYYY-MM-DD in UTC."""
 
 
 def names_fit_to_show(page: ListPage, count: int) -> list[str]:
-    """The first names that are fit to be shown: any other text in a list is a stranger's."""
+    """The first `count` names that may be shown; any other text in a list may be a stranger's."""
     return list(itertools.islice(filter(FIT_NAME.fullmatch, page.entries), count))
 
 
@@ -194,7 +194,7 @@ def listed_facts(listing: Listing, page: ListPage, model_id: str) -> ListedFacts
 
 
 def with_listed_facts(capabilities: ModelCapabilities, listed: ListedFacts | None) -> ModelCapabilities:
-    """The capabilities in a registration, with the facts that its server lists where the registration is silent."""
+    """The capabilities in a registration, completed by the facts that its server lists."""
     completed = ModelCapabilities()
     completed.CopyFrom(capabilities)
     completed.source = capabilities.source or "registration"

@@ -44,7 +44,7 @@ RATES = {
     "cached_prompt": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
 }
-"""Our name and the library's, whose unit is US dollars for a million tokens. Cache writes are those of five minutes."""
+"""Our names of rates and the library's, in US dollars per million tokens. Cache writes are those of five minutes."""
 
 NANO = Decimal(10**9)
 
@@ -83,7 +83,7 @@ def _add_long_cache_writes(models: list[dict[str, Any]], factor: int) -> None:
 
 
 def _matches(clause: object) -> dict[str, list[str]]:
-    """The ids that the clause matches, in lower case, by how they match."""
+    """The texts in the clause, in lower case, by the kind of match with an id."""
     found: dict[str, list[str]] = {}
     for way, text in _alternatives(clause):
         found.setdefault(way, []).append(text)
@@ -127,7 +127,7 @@ def _expression(clause: object) -> str:
 
 
 def _periods(model: ModelInfo) -> list[dict[str, Any]]:
-    """The rates of a model by the day from which they hold, the newest last."""
+    """The rates of a model with the day from which they are valid, the newest last."""
     conditional = model.prices if isinstance(model.prices, list) else [ConditionalPrice(prices=model.prices)]
     return [
         {"since": _since(price.constraint), "tiers": tiers} for price in conditional if (tiers := _tiers(price.prices))

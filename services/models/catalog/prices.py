@@ -1,6 +1,6 @@
 """Prices of the vendors' models, at their standard rates, and their context windows.
 
-The facts are those of genai-prices (https://github.com/pydantic/genai-prices), as `price_table` has written them down.
+The facts are those of genai-prices (https://github.com/pydantic/genai-prices), as `price_table` has stored them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_COST = 2**63 - 1
 
 
 class Tier(msgspec.Struct, frozen=True):
-    """Rates in nano-USD for a million tokens, of calls whose prompt has more than `above` tokens."""
+    """Rates in nano-USD per million tokens, for calls whose prompt has more than `above` tokens."""
 
     above: int = 0
     prompt: int | None = None
@@ -30,13 +30,13 @@ class Tier(msgspec.Struct, frozen=True):
     cached_prompt: int | None = None
     cache_write: int | None = None
     long_cache_write: int | None = None
-    """Of tokens that the cache keeps for an hour."""
+    """The rate of tokens that the cache keeps for an hour."""
 
     def cost(self, usage: models_pb2.TokenUsage) -> int | None:
-        """In nano-USD, rounded. Tokens that have no rate of their own are charged as those of the prompt are.
+        """The cost in nano-USD, rounded. Tokens without a rate of their own have the rate of the prompt.
 
-        None when tokens were used whose rate is not known, and for a cost beyond `MAX_COST`: rates and counts of tokens
-        come from outside.
+        None if the rate of used tokens is unknown, or the cost exceeds `MAX_COST`, because rates and counts come from
+        outside.
         """
         in_prompt, in_completion = usage.prompt_tokens, usage.completion_tokens
         if (in_prompt and self.prompt is None) or (in_completion and self.completion is None):
@@ -72,13 +72,13 @@ class Tier(msgspec.Struct, frozen=True):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """The rates from a day on (YYYY-MM-DD, empty: from the beginning), those for the shortest prompts first."""
+    """The rates from the day `since` on (YYYY-MM-DD; empty: always), those for the shortest prompts first."""
 
     since: str
     tiers: tuple[Tier, ...]
 
     def cost(self, usage: models_pb2.TokenUsage) -> int | None:
-        """In nano-USD. A long prompt is charged at its higher rate whole, as the vendors do."""
+        """The cost in nano-USD. The higher rate of a long prompt applies to all of its tokens, as at the vendors."""
         charged = self.tiers[0]
         for tier in self.tiers[1:]:
             if usage.prompt_tokens > tier.above:
@@ -86,7 +86,7 @@ class Period(msgspec.Struct, frozen=True):
         return charged.cost(usage)
 
     def message(self) -> models_pb2.ModelPrices:
-        """The rates for prompts that are not long."""
+        """The rates for short prompts."""
         return self.tiers[0].message()
 
 
@@ -127,7 +127,7 @@ def _find(vendor: Vendor, model_id: str) -> Entry | None:
 
 
 def period_on(vendor: Vendor, model_id: str, day: datetime.date) -> Period | None:
-    """The prices of a vendor's model on a day, at the standard rate; None where they are not known."""
+    """The prices of a vendor's model on a day, at the standard rate; None if they are unknown."""
     entry = _find(vendor, model_id)
     if entry is None:
         return None

@@ -1,8 +1,7 @@
 """The ProviderRegistry: the commercial providers. A provider is there when its key is; its base URL can be redirected.
 
-The variables are those of the vendors' own SDKs. The SDKs themselves are not loaded: importing them takes several
-times as long as starting the service may, and they would carry nothing here but these few conventions, which the
-tests hold against the installed SDKs.
+The variables are those of the vendors' own SDKs. The SDKs themselves are not imported: that takes several times as long
+as the whole start of the service, only for these few conventions, which the tests compare with the installed SDKs.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ class Account(NamedTuple):
 
     vendor: Vendor
     key: str
-    """Empty where there is none."""
+    """The API key; empty if there is none."""
     base_url: str
     headers: Mapping[str, str]
-    """Those that name the account."""
+    """The headers that name the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Provider:
     secrets: Collection[str] = ()
     """The key, and the names of the account."""
     other_roots: Sequence[str] = ()
-    """Other roots that its API may have, if it is not there."""
+    """Other roots of its API, which are tried if `endpoint` does not have the path."""
 
     @property
     def api_roots(self) -> Sequence[str]:
@@ -84,13 +83,13 @@ class KeyBounds(NamedTuple):
     """The servers that a vendor's key may go to."""
 
     urls: Sequence[str]
-    """The base URLs, below which it may go too."""
+    """The base URLs; the key may also be sent to URLs below them."""
     adapter_type: str
-    """Of the registrations that may name it."""
+    """The adapter type of registrations that may name the key."""
 
 
 class ProviderRegistry:
-    """The configured providers; fixed for the life of the process. Raises StartupError for a base URL that is none."""
+    """The configured providers; fixed for the life of the process. Raises StartupError for an invalid base URL."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._vendors = [account.vendor for account in accounts]
@@ -109,8 +108,8 @@ class ProviderRegistry:
         return {name: provider.endpoint for name, provider in self._providers.items()}
 
     def vendor_keys(self) -> dict[str, KeyBounds]:
-        """The bounds of all vendors' keys, by their variables: the vendor itself, and the base URL that the operator
-        has put in its place."""
+        """The bounds of all vendors' keys, by their variables: the vendor's own base URL, and the one that the operator
+        has set."""
         return {vendor.key_variable: self._bounds_of(vendor) for vendor in self._vendors}
 
     def keys(self) -> list[str]:
@@ -121,7 +120,7 @@ class ProviderRegistry:
         return self._providers.get(vendor.name)
 
     def get(self, vendor: Vendor, model: str) -> Provider:
-        """Raises PreconditionFailed saying which variable to set, for the caller who asked for `model`."""
+        """The provider of a vendor. Raises PreconditionFailed, naming `model` and the variable to set."""
         provider = self.find(vendor)
         if provider:
             return provider
@@ -139,7 +138,7 @@ class ProviderRegistry:
 
 
 def preview(vendor: Vendor) -> Provider:
-    """A provider to translate for: without a key and without an address, so that nothing can be sent."""
+    """A provider for previews: it has no key and no address, so that nothing can be sent."""
     return Provider(vendor, "", vendor.headers(""))
 
 
@@ -151,7 +150,7 @@ def _provider(account: Account) -> Provider:
 
 
 def _base_url(variable: str, url: str) -> str:
-    """The base URL in a setting, without a slash at its end. Raises StartupError when it is no URL."""
+    """The base URL in a setting, without a slash at its end. Raises StartupError for an invalid one."""
     try:
         normalized = normalize_base_url(url)
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Vendors and adapter types: the values that say all that differs between one and another."""
+"""Vendors and adapter types: data that has all differences between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.models.transport.api_roots import api_roots
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Authentication by a key in a header. Keys in URLs have no place here: URLs are logged on their way."""
+    """Authentication by a key in a header. Keys in URLs are not supported, because servers and proxies log URLs."""
 
     header: str
     prefix: str = ""
@@ -34,7 +34,7 @@ BEARER = Auth("authorization", "Bearer ")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdapterType:
-    """A kind of server, as `RegisterModel` and the vendors name it: how it is called, and how it lists its models."""
+    """A kind of server, which registrations and vendors name: its dialect, authentication and list of models."""
 
     name: str
     dialect: Dialect
@@ -47,9 +47,9 @@ class AdapterType:
     base_urls_omit_version: bool = False
     """Whether base URLs usually end before the version path, as Anthropic's do."""
     stops_on_disconnect: bool = False
-    """Whether such servers stop an answer that is not streamed when the caller has left."""
+    """Whether such servers stop generating a whole answer when the caller has left."""
     health_path: str = ""
-    """The path beside the version path that says whether the server lives, where its list of models does not."""
+    """The path of a health check, next to the version path, for servers whose list of models is no proof of health."""
 
     def headers(self, key: str) -> dict[str, str]:
         """The headers of a call with this key, or without one."""
@@ -68,9 +68,9 @@ class BuiltInModel:
     max_output_tokens: int | None = None
     lifecycle: Lifecycle = SERVED
     upstream: str = ""
-    """The vendor's id for it, where that is another one than `name`."""
+    """The vendor's id for it, if that differs from `name`."""
     context_window: int | None = None
-    """Set where the table of prices does not have it."""
+    """The context window, if the table of prices does not have it."""
 
     @property
     def id(self) -> str:
@@ -103,27 +103,27 @@ class Vendor:
     """The name that it gives itself."""
     key_variable: str
     base_url: str
-    """As its own SDK has it, and as the variable of its base URL may replace it."""
+    """The default base URL, as in the vendor's SDK; the variable `url_variable` overrides it."""
     adapter: AdapterType
     url_variable: str = ""
-    """By default, that of the key with `BASE_URL` in place of `API_KEY`."""
+    """The variable of the base URL: by default that of the key with `BASE_URL` in place of `API_KEY`."""
     header_variables: Mapping[str, str] = field(default_factory=dict)
     """Headers that name an account, by their variables."""
     fixed_headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of every call, beside those of the adapter type."""
     stops_on_disconnect: bool = False
-    """True where it stops an answer that is not streamed when the caller has left."""
+    """True if it stops generating a whole answer when the caller has left."""
     id_pattern: re.Pattern[str] = _NO_ID
-    """The ids that are plainly its own, listed or not."""
+    """The ids that can only be its own, listed or not."""
     facts: Callable[[str], ModelFacts] = facts_of_server
     """The facts of its models, by their ids."""
     as_of: str = ""
     """The day on which its facts and models were checked, YYYY-MM-DD."""
     models: Sequence[BuiltInModel] = ()
     shutdowns: Mapping[str, datetime.date] = field(default_factory=dict)
-    """The first day without it, of other models, by their ids."""
+    """The shutdown days of further models, by their ids."""
     price_list: str = ""
-    """The provider's id in genai-prices, where its prices are known."""
+    """The provider's id in genai-prices, if that has its prices."""
     long_cache_write: int | None = None
     """The price of a token that its cache keeps for an hour, in tokens of the prompt."""
     shown: Shown = field(default_factory=Shown)
@@ -145,7 +145,7 @@ class Vendor:
         roots = self.adapter.api_roots(base_url)
         if self.adapter.base_urls_omit_version:
             return roots[:1]
-        # The URL as it was written comes first, as in the vendor's SDK, and the key stays below it.
+        # The given URL comes first, as in the vendor's SDK, and the key is only sent below it.
         return (base_url, *(root for root in roots if root.startswith(f"{base_url}/")))
 
 

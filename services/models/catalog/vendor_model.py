@@ -1,4 +1,4 @@
-"""A vendor's model: its facts and dates, and how those that the vendor lists win over ours."""
+"""A vendor's model: its facts and dates, which those in the vendor's list override."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class VendorModel:
     """A vendor's model, with all that is known of it."""
 
     name: str
-    """The name that callers write."""
+    """The name in requests."""
     vendor: Vendor
     upstream: str
     """The vendor's id for it."""
@@ -30,18 +30,18 @@ class VendorModel:
     listed_on: datetime.date | None = None
     """The day of the vendor's list that some of these facts come from."""
     is_pinned: bool = False
-    """True where it was named by the vendor's id, so that no other model answers in its place."""
+    """True if it was named by the vendor's id, so that no replacement answers for it."""
 
     @property
     def pinned_name(self) -> str:
-        """The name under which no other model answers in its place."""
+        """The name by the vendor's id, for which no replacement answers."""
         return f"{self.vendor.name}/{self.upstream}"
 
     def is_replaced(self, today: datetime.date) -> bool:
         return not self.is_pinned and bool(self.lifecycle.replacement) and self.lifecycle.is_retired(today)
 
     def warnings(self, today: datetime.date) -> list[models_pb2.Notice]:
-        """The notices to a caller of this name: its retirement, or its end when that is near."""
+        """The notices for calls by this name: that the model is retired, or will be soon."""
         shutdown, replacement = self.lifecycle.shutdown, self.lifecycle.replacement
         if self.is_replaced(today):
             when = f" on {shutdown}" if shutdown else ""
@@ -53,7 +53,7 @@ class VendorModel:
         return []
 
     def capabilities(self, today: datetime.date) -> models_pb2.ModelCapabilities:
-        """The capabilities of the model itself, as far as known, whether another one answers in its place or not."""
+        """The known capabilities of the model itself, even if a replacement answers for it."""
         facts, media, reasoning = self.facts, self.facts.media, self.facts.reasoning
         period = prices.period_on(self.vendor, self.upstream, today)
         return models_pb2.ModelCapabilities(
@@ -97,7 +97,8 @@ def with_listed(model: VendorModel, listed: ListedModel | None, day: datetime.da
 
 
 def _listed_lifecycle(lifecycle: Lifecycle, listed: ListedModel) -> Lifecycle:
-    """OpenAI lists the day of the shutdown, Anthropic the state as well; a day that is no longer listed is off."""
+    """The lifecycle by the list: OpenAI lists the shutdown day, Anthropic also the state; an unlisted day is
+    removed."""
     if listed.state == UNKNOWN and listed.shutdown is None:
         return lifecycle
     return replace(

@@ -19,10 +19,10 @@ from services.models.catalog.vendors import VENDORS
 from services.shared.ordered_names import OrderedNames
 
 MAX_LISTED_MODELS = 1000
-"""Of a vendor's list, which has a tenth of that."""
+"""Limit for the models of a vendor's list; a real list has a tenth of that."""
 
 _SNAPSHOT = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
-"""The date at the end of an id: of the state of a model that it stands for."""
+"""The date at the end of an id of a snapshot."""
 
 
 class _List(NamedTuple):
@@ -30,14 +30,14 @@ class _List(NamedTuple):
 
     day: datetime.date | None = None
     models: Mapping[str, ListedModel] = {}
-    """By their ids."""
+    """The models by their ids."""
 
     def find(self, model_id: str) -> ListedModel | None:
         return self.models.get(model_id)
 
 
 class VendorModels:
-    """The models of all vendors, by name. A vendor's list holds until its next one."""
+    """The models of all vendors, by name. A vendor's list is valid until its next one."""
 
     def __init__(self, vendors: Mapping[str, Vendor] = VENDORS) -> None:
         self._vendors = vendors
@@ -47,7 +47,7 @@ class VendorModels:
         self._lists: dict[str, _List] = {}
         self._models: dict[str, VendorModel] = {}
         self.names = OrderedNames()
-        """Those of all models that are built in or listed."""
+        """The names of all models that are built in or listed."""
         self._pinned_names: frozenset[str] = frozenset()
         self._merge()
 
@@ -56,7 +56,8 @@ class VendorModels:
         return self._models.get(name)
 
     def look_up(self, name: str) -> VendorModel | None:
-        """The model of this name or id, listed or not: of `vendor/id` too, and of an id that is plainly a vendor's."""
+        """The model of this name or id, listed or not; also of `vendor/id`, and of an id that only one vendor can
+        have."""
         known = self._models.get(name)
         if known:
             return known
@@ -76,7 +77,7 @@ class VendorModels:
         return name in self._built_in_names
 
     def lists(self, name: str) -> bool:
-        """Whether a name, or a vendor's id behind that vendor's name, is one of a model that is built in or listed."""
+        """Whether a name, or a `vendor/id`, belongs to a model that is built in or listed."""
         return name in self._models or name in self._pinned_names
 
     def describe(self, vendor: Vendor, model_id: str) -> VendorModel:
@@ -87,15 +88,15 @@ class VendorModels:
         return self._describe(vendor, model_id)
 
     def answering(self, model: VendorModel, today: datetime.date) -> VendorModel:
-        """The model that a call goes to."""
+        """The model that answers calls of this one: itself, or its replacement."""
         return self._successors(model, today)[-1]
 
     def warnings(self, model: VendorModel, today: datetime.date) -> list[models_pb2.Notice]:
-        """The notices to a caller of this model, of those that answer in its place too."""
+        """The notices for calls of this model, those of its replacements included."""
         return [warning for successor in self._successors(model, today) for warning in successor.warnings(today)]
 
     def _successors(self, model: VendorModel, today: datetime.date) -> list[VendorModel]:
-        """The model, and one behind the other those that take the place of a retired one."""
+        """The model, followed by its replacement if it is retired, and by that one's replacement, and so on."""
         successors = [model]
         while successors[-1].is_replaced(today):
             following = self.describe(model.vendor, successors[-1].lifecycle.replacement)
@@ -105,7 +106,7 @@ class VendorModels:
         return successors
 
     def capabilities(self, model: VendorModel, today: datetime.date) -> models_pb2.ModelCapabilities:
-        """The capabilities that a caller of this model can count on: of a replaced one, those of its replacement."""
+        """The capabilities for calls of this model: those of its replacement, if it is replaced."""
         answering = self.answering(model, today)
         if answering is model:
             return model.capabilities(today)
@@ -114,7 +115,7 @@ class VendorModels:
         return replaced
 
     def learn(self, vendor: Vendor, listed: Iterable[ListedModel], today: datetime.date) -> int:
-        """Takes over a vendor's whole list, or the first `MAX_LISTED_MODELS` of it. Returns how many there are."""
+        """Stores a vendor's list, with at most `MAX_LISTED_MODELS` models. Returns their number."""
         # An id that begins with a vendor's name leads to that vendor, even if another one lists it.
         own = (model for model in listed if not self.named_vendor(model.id))
         models = {model.id: model for model in islice(own, MAX_LISTED_MODELS)}
@@ -123,7 +124,7 @@ class VendorModels:
         return len(models)
 
     def missing_replacements(self, vendor: Vendor) -> Iterator[tuple[str, str]]:
-        """The built-in models whose replacement the vendor's list does not name, and that replacement."""
+        """The built-in models whose replacement is not in the vendor's list, each with that replacement."""
         ids = self._lists[vendor.name].models.keys()
         listed = ids | map(_without_date, ids)
         for row in vendor.models:
@@ -138,7 +139,7 @@ class VendorModels:
             listed = self._lists.get(built_in.vendor.name, _List())
             newest = snapshots.get(built_in.vendor.name, {}).get(built_in.upstream)
             merged[built_in.name] = with_listed(built_in, listed.find(built_in.upstream) or newest, listed.day)
-        # Of vendors that list the same id the first by name has it.
+        # If several vendors list the same id, it belongs to the first one by name.
         for name, listed in sorted(self._lists.items()):
             for model in listed.models.values():
                 if model.id not in merged:
@@ -150,7 +151,7 @@ class VendorModels:
         self._pinned_names = frozenset(model.pinned_name for model in merged.values())
 
     def _describe(self, vendor: Vendor, model_id: str) -> VendorModel:
-        """The model of an id without a row: a state of a built-in model shares its limits, and ends with it."""
+        """The model of an id without a row. A snapshot of a built-in model has that model's limits and shutdown day."""
         end = vendor.shutdowns.get(model_id)
         described = VendorModel(
             model_id,
@@ -177,7 +178,7 @@ def _without_date(model_id: str) -> str:
 
 
 def _newest_snapshots(listed: Mapping[str, ListedModel]) -> Mapping[str, ListedModel]:
-    """The newest state of each model, for those that the list names by their dates alone."""
+    """The newest snapshot of each model, for models of which the list has only snapshots."""
     return {_without_date(name): listed[name] for name in sorted(listed)}
 
 

@@ -1,1 +1,1 @@
-"""Custom models: the ModelRegistry, with the rules for what may be registered under which name."""
+"""Custom models: the ModelRegistry, with the rules for registrations and their names."""

@@ -1,4 +1,4 @@
-"""Registrations as callers ask for them: trust decides what a caller may register, and the log says who has."""
+"""The service for registrations: trust decides what a caller may register, and the log names the caller."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The HTTP exchange with a provider, under every verb: a request goes out once, and what comes back is a success or an
-error that names the provider.
+"""The HTTP exchange with a provider, under every verb: a request is sent once, and the result is a success, or an error
+that names the provider.
 
 This module does not know the content of requests, and the dialects do not know the network.
 """

@@ -60,7 +60,7 @@ class ModelFacts:
     forced_tool_choice: bool = True
     """Whether a call of a tool can be required."""
     prefill: bool = True
-    """Whether the conversation may end with an assistant's message, for the model to go on with."""
+    """Whether the conversation may end with an assistant's message, which the model then continues."""
     signs_thoughts: bool = False
     """Whether Messages takes back only thoughts with a signature, as Claude does."""
     system_turns: bool = False

@@ -46,8 +46,8 @@ STREAM_TIMEOUTS = StreamTimeouts()
 
 
 StreamState = Literal["content", "usage", "failed", "ended"]
-"""State of a stream: its content goes on; only its usage may be missing, which has a short timeout; it has failed, and
-the error is raised once all chunks before it have been returned; or it has ended."""
+"""State of a stream: more content may follow; only its usage may be missing, which has a short timeout; it has failed,
+and the error is raised once all chunks before it have been returned; or it has ended."""
 
 
 class StreamReader:

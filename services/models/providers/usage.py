@@ -58,7 +58,7 @@ def add_cost_of_answer(usage: models_pb2.TokenUsage, answer: Answer, target: Tar
 
 
 def add_cost(usage: models_pb2.TokenUsage, target: Target) -> None:
-    """Adds what the usage costs at the standard rates, if they are known."""
+    """Adds the cost of the usage at the standard rates, if they are known."""
     cost = target.price(usage) if target.price else None
     if cost is not None:
         usage.cost_nano_usd = cost

@@ -1,6 +1,6 @@
-"""Transport: what sends a request to a model's server and reads its response.
+"""Transport: sends a request to a model's server and reads its response.
 
-Everything above this package knows a transport by this protocol alone, so that a test can put another one in its place.
+Other packages use this protocol only, so that a test can replace the transport.
 """
 
 from __future__ import annotations

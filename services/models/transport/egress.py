@@ -107,8 +107,8 @@ class EndpointPolicy:
         """The host that is requested from a proxy: the name, or an address of it that was checked here.
 
         Trusted servers and named hosts go by name, and are not resolved here. If the policy allows private addresses
-        and is not discreet, other hosts go by name too, unless they resolve here to what it denies. All others go by
-        address. Raises what `resolve` raises, and PreconditionFailed instead of ResolveError.
+        and is not discreet, other hosts go by name too, unless they resolve here to an address that it denies. All
+        others go by address. Raises what `resolve` raises, and PreconditionFailed instead of ResolveError.
         """
         host = _normalize(host)
         self.check(host, port, ())

@@ -1,4 +1,4 @@
-"""Failures of an exchange as errors of the platform: the reason, what to do, and for the log the host and the cause."""
+"""Failures of an exchange as PlatformErrors: with a reason, advice, and for the log the host and the cause."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Origin(NamedTuple):
 
 @BoundedCache
 def request_head(method: str, url: str) -> tuple[Origin, bytes]:
-    """The server of a URL, and the first lines of a request to it. Raises ValueError for what is no http or https URL.
+    """The server of an http or https URL, and the first lines of a request to it. Raises ValueError for any other text.
 
     Names beyond ASCII are sent by IDNA 2008, other characters that do not belong into a URL in percent encoding.
     """

@@ -138,7 +138,7 @@ class ResponseParser:
         return data
 
     def end(self) -> bool:
-        """Says that the server sends nothing more. Returns whether that is the proper end of the response."""
+        """Ends the bytes of the server. Returns whether this is the proper end of the response."""
         if self.phase is not Phase.BODY or not self._ends_with_connection:
             return False
         self.phase = Phase.COMPLETE

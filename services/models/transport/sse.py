@@ -1,7 +1,7 @@
 """Server-sent events, decoded from bytes that arrive in pieces of any size.
 
-https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream, without what only browsers
-need: `id` and `retry` are read over, and data stays bytes, because a parser of JSON checks its encoding.
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream, without the fields that only
+browsers need: `id` and `retry` are skipped, and data stays bytes, because a parser of JSON checks its encoding.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class EventStream:
                 _check_size(block)
         empty_bytes = 0
         for block in blocks:
-            # One line of data is what nearly every event is.
+            # Nearly every event is one line of data.
             if block.startswith(b"data: ") and LF not in block:
                 events.append(Event("", block[6:]))
             elif block.startswith(b"event: ") and (event := _parse_named(block)):

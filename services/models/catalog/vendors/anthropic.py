@@ -51,7 +51,7 @@ PAGE_LIMIT = 1000
 _DEFAULT_MAX_TOKENS = 16_384
 _NOT_IN_MESSAGES = frozenset({"seed"}) | PENALTIES | LOGPROBS
 
-# Of a server that merely speaks the dialect: `output_config` may be unknown to it, a tool is not.
+# Facts of another server with this dialect: it may not know `output_config`, and does know tools.
 _MESSAGES_SPEAKER = ModelFacts(
     unsupported=_NOT_IN_MESSAGES,
     max_temperature=1.0,
@@ -74,7 +74,7 @@ _CLAUDE_4_5 = replace(_CLAUDE_4, schema_output="native")
 _CLAUDE_4_6 = replace(
     _CLAUDE_4_5,
     prefill=False,
-    # A budget is deprecated there, and still taken.
+    # These models still accept a budget, which is deprecated.
     reasoning=ReasoningFacts(("none", "low", "medium", "high", "max"), takes_budget=True, adaptive=True),
 )
 _CLAUDE_4_7 = replace(
@@ -104,8 +104,8 @@ _FAMILIES: Families = (
     (re.compile(r"claude-(opus|sonnet)-4-6(-.*)?"), _CLAUDE_4_6),
     (re.compile(r"claude-opus-4-7(-.*)?"), _CLAUDE_4_7),
     (re.compile(r"claude-opus-4-8(-.*)?"), _CLAUDE_4_8),
-    # One is older than Opus 4.8, which was the first to take system messages within the conversation; the other is
-    # named as taking none there.
+    # The first is older than Opus 4.8, the first model with system messages within the conversation; for the other, the
+    # documentation rules them out.
     (re.compile(r"claude-mythos-preview(-.*)?"), replace(_CLAUDE_ALWAYS_THINKS, system_turns=False)),
     (re.compile(r"claude-sonnet-5(-(latest|\d{8}))?"), replace(_CLAUDE_5, system_turns=False)),
     (re.compile(r"claude-(fable|mythos)-.*|claude-(opus|sonnet)-5-5(-.*)?"), _CLAUDE_ALWAYS_THINKS),
@@ -116,7 +116,7 @@ _FAMILIES: Families = (
 
 @lru_cache(maxsize=1024)
 def facts(model_id: str) -> ModelFacts:
-    """The facts of a model, of Anthropic's or of a server that merely speaks Messages."""
+    """The facts of a model of Anthropic, or of another server that speaks Messages."""
     # Google Cloud writes an id's date behind an @.
     return first_match(_FAMILIES, model_id.replace("@", "-"))
 
@@ -164,7 +164,8 @@ _MODELS = (
     _claude("claude-sonnet-5-5"),
 )
 
-# The models without a row of their own. An id that only adds a date to a row's name ends with that, unless it is here.
+# The models without a row of their own. An id that only adds a date to a row's name has the row's shutdown, unless it
+# is here.
 _SHUTDOWNS = shutdown_days(
     {
         "2024-11-06": (
@@ -227,7 +228,7 @@ class _Supports:
         self._tree = tree
 
     def __call__(self, *path: str) -> bool | None:
-        """Whether the capability at a path is supported; None when the tree does not say."""
+        """Whether the capability at a path is supported; None if the tree does not have the path."""
         branch: Any = self._tree
         for name in (*path, "supported"):
             branch = branch.get(name) if isinstance(branch, dict) else None
@@ -235,7 +236,7 @@ class _Supports:
 
 
 def _efforts(can: _Supports) -> tuple[str, ...] | None:
-    """The words that it takes; `none` among them where its thinking can be turned off."""
+    """The efforts that the model accepts, with `none` if its thinking can be turned off."""
     if can("effort") is None:
         return None
     efforts = tuple(effort for effort in EFFORTS if can("effort", effort))

@@ -8,5 +8,5 @@ from services.models.providers.vllm import VLLM
 
 COMPATIBLE = AdapterType("openai-compatible", OPENAI_COMPATIBLE)
 
-# vLLM lists its models although its engine is dead.
+# vLLM still lists its models when its engine is dead.
 VLLM_SERVER = AdapterType("vllm", VLLM, stops_on_disconnect=True, health_path="/health")

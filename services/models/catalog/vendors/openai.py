@@ -46,7 +46,7 @@ _GPT_OLD = replace(_GPT_PLAIN, media=TEXT_ONLY, json_schema=False, prompt_cachin
 _GPT_AUDIO = replace(
     _GPT_PLAIN, length_parameter="max_completion_tokens", media=AUDIO_IN, json_schema=None, prompt_caching=None
 )
-# The last rule of the table: a model that is not known yet is most likely one that always reasons.
+# The last rule of the table: an unknown model most likely always reasons.
 _GPT_UNKNOWN = ModelFacts(
     unsupported=SAMPLING | PENALTIES | LOGPROBS,
     length_parameter="max_completion_tokens",
@@ -63,7 +63,7 @@ _GPT_REASONING = replace(
     json_schema=True,
     prompt_caching=True,
 )
-# They reason when they are asked to, and then take no more than those that always do.
+# They reason only on request; then they refuse the same parameters as models that always reason.
 _WHILE_REASONING = (SAMPLING - {"top_k"}) | PENALTIES | LOGPROBS | {"stop_sequences"}
 _GPT_OPTIONAL_REASONING = replace(_GPT_REASONING, unsupported=frozenset({"top_k"}))
 _O_SERIES = replace(
@@ -72,7 +72,7 @@ _O_SERIES = replace(
     reasoning=ReasoningFacts(("low", "medium", "high"), on_by_default=True),
 )
 _O_NO_STOP = replace(_O_SERIES, unsupported=_O_SERIES.unsupported | {"stop_sequences"})
-# "Function tools with reasoning_effort are not supported", says Chat Completions of gpt-5.4 and whatever came later.
+# "Function tools with reasoning_effort are not supported": Chat Completions, for gpt-5.4 and all later models.
 _GPT_5_5 = replace(_GPT_REASONING, tools_with_reasoning_need_responses=True)
 # The first to take cache marks (https://developers.openai.com/api/docs/guides/prompt-caching).
 _GPT_5_6 = replace(_GPT_5_5, cache_breakpoints=True)
@@ -138,7 +138,7 @@ def facts(model_id: str) -> ModelFacts:
 
 
 def registered_facts(model_id: str) -> ModelFacts:
-    """The facts of a registered model: another server's models behind the same API are none of OpenAI's families."""
+    """The facts of a registered model: on another server with OpenAI's API, it belongs to no family of OpenAI."""
     return facts(model_id) if ID_PATTERN.fullmatch(model_id) else facts_of_server(model_id)
 
 
@@ -183,7 +183,8 @@ _MODELS = (
     BuiltInModel("o3", 100_000, Lifecycle(_GPT_5_SHUTDOWN, "gpt-6.1-sol", _GPT_5_DEPRECATED)),
 )
 
-# The models without a row of their own. An id that only adds a date to a row's name ends with that, unless it is here.
+# The models without a row of their own. An id that only adds a date to a row's name has the row's shutdown, unless it
+# is here.
 _SHUTDOWNS = shutdown_days(
     {
         "2024-09-13": ("gpt-3.5-turbo-16k", "gpt-3.5-turbo-0301", "gpt-3.5-turbo-0613", "gpt-3.5-turbo-16k-0613"),

@@ -99,7 +99,7 @@ class Answer:
         return self._logprobs is not None
 
     @property
-    def says_something(self) -> bool:
+    def has_more_than_reasoning(self) -> bool:
         """Whether the answer has content other than reasoning."""
         return any(block.kind not in ("reasoning", "opaque") for block in self._blocks.values())
 

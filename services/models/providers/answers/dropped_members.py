@@ -34,7 +34,7 @@ AT_OTHER_RATES = frozenset({"audio_tokens"})
 def warn_of_members(answer: Answer, holder: dict[str, Any], names: Iterable[str]) -> None:
     """Adds a notice for each of these members that has a value."""
     for name in names:
-        if name in holder and _says(holder[name]):
+        if name in holder and _has_value(holder[name]):
             answer.warn("MEMBERS_DROPPED", f"the provider's answer has {name}, which is not passed on")
 
 
@@ -48,7 +48,7 @@ def warn_of_counts(answer: Answer, holder: dict[str, Any], names: Iterable[str])
 
 
 def warn_of_detail_counts(answer: Answer, usage: dict[str, Any]) -> None:
-    """Names the counts in the details of an OpenAI usage that are not zero."""
+    """Adds a notice for each count in the details of an OpenAI usage that is not zero."""
     for side in ("prompt", "completion", "input", "output"):
         details = usage.get(f"{side}_tokens_details")
         if isinstance(details, dict):
@@ -56,13 +56,13 @@ def warn_of_detail_counts(answer: Answer, usage: dict[str, Any]) -> None:
 
 
 def warn_of_tool_usage(answer: Answer, response: dict[str, Any]) -> None:
-    """Names the images that OpenAI made for a response. Calls of tools are counted by themselves."""
+    """Adds a notice for images that OpenAI made for a response."""
     used = object_of(object_of(response.get("tool_usage")).get("image_gen"))
     warn_of_counts(answer, used, ["total_tokens"])
 
 
 def warn_of_iterations(answer: Answer, usage: dict[str, Any]) -> None:
-    """Says that Anthropic counted more than the usage has: compactions and answers of other models are not in it."""
+    """Adds a notice if Anthropic counted more than the usage has, as for compactions and other models' answers."""
     kinds = [entry.get("type") for entry in items_of(usage.get("iterations")) if isinstance(entry, dict)]
     if any(kind != "message" for kind in kinds):
         answer.warn("COUNTS_DROPPED", "the provider counted iterations that usage does not show")
@@ -70,7 +70,7 @@ def warn_of_iterations(answer: Answer, usage: dict[str, Any]) -> None:
 
 
 def warn_of_dropped_thinking(answer: Answer, holder: dict[str, Any]) -> None:
-    """Says that Anthropic kept earlier reasoning from the model."""
+    """Adds a notice if Anthropic did not pass earlier reasoning on to the model."""
     changes = [change for change in items_of(holder.get("input_transformations")) if isinstance(change, dict)]
     if any(change.get("type") == "thinking_dropped" for change in changes):
         problem = "Anthropic kept earlier reasoning from the model: it was not made for it"
@@ -99,8 +99,8 @@ def warn_of_unknown_part(answer: Answer) -> None:
     answer.warn("PART_DROPPED", "the provider added something of an unknown kind; it was not passed on")
 
 
-def _says(value: Any) -> bool:
+def _has_value(value: Any) -> bool:
     """Whether a member has a value: many providers write all members that they know, with empty values."""
     if isinstance(value, dict):
-        return any(map(_says, value.values()))
+        return any(map(_has_value, value.values()))
     return value not in (None, "", [])

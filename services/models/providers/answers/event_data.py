@@ -16,7 +16,7 @@ _PREFIXES = re.compile(rb"(?:data:\s*+)++")
 
 
 def read_data(event: Event) -> bytes:
-    """The data of an event that does not begin as an object: DONE, nothing, or what is to be read."""
+    """The data of an event that does not begin as an object: DONE, empty, or JSON without its prefixes."""
     data = event.data.strip()
     if prefixes := _PREFIXES.match(data):
         data = data[prefixes.end() :]

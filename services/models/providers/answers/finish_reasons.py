@@ -97,7 +97,7 @@ FINISH_REASONS: dict[str, str] = {
 """The platform's word for each of theirs."""
 
 UNFINISHED = frozenset({"", "null", "none", "notfinished", "finishreasonunspecified"})
-"""Words of some servers in place of null, while an answer goes on: Qwen, watsonx, Gemini."""
+"""Words that some servers send instead of null before the end of an answer: Qwen, watsonx, Gemini."""
 
 FAILURES = (
     ("timeout", "UPSTREAM_TIMEOUT"),
@@ -129,7 +129,7 @@ _PLAIN = {_NO_LETTERS.sub("", word): reason for word, reason in FINISH_REASONS.i
 
 
 def finish_word(value: Any) -> str:
-    """The word in a finish reason, which SGLang's own interface wraps in an object; "" where the answer goes on.
+    """The word in a finish reason, which SGLang's own interface wraps in an object; "" before the end of the answer.
 
     Raises Fault for a word that is too long for one.
     """

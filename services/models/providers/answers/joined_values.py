@@ -1,8 +1,8 @@
 """A JSON value that arrives in pieces, joined by the rules of the servers that send it so.
 
-Text grows, or comes with all that came before it, as MiniMax's does; the members of objects are merged, and an entry of
-a list goes on the one of its `index`, or else behind all others (`accumulate_delta` of openai 3.54; for
-`reasoning_details` https://openrouter.ai/docs/guides/best-practices/reasoning-tokens and
+Text is appended, or replaced by a longer text that repeats it, as MiniMax sends it; members of objects are merged, and
+an entry of a list continues the one with its `index`, or else follows all others (`accumulate_delta` of openai 3.54;
+for `reasoning_details` https://openrouter.ai/docs/guides/best-practices/reasoning-tokens and
 https://platform.minimax.io/docs/guides/text-m2-function-call). What came in one piece stays as its exact bytes.
 """
 

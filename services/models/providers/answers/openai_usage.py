@@ -49,7 +49,7 @@ CHAT_TERMS, RESPONSES_TERMS = (
 
 
 def read_usage(answer: Answer, usage: Any) -> None:
-    """Takes the counts in an object, if there are any."""
+    """Reads the counts in an object, if there are any."""
     if not isinstance(usage, dict):
         return
     counts = answer.counts

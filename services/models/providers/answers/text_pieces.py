@@ -46,7 +46,7 @@ class Pieces:
         return join_surrogates(piece)
 
     def append(self, piece: str) -> None:
-        """Adds what `fit` gave."""
+        """Adds a piece that `fit` has returned."""
         self._pieces.append(piece)
         if len(self._pieces) > MAX_PIECES:
             self._runs.append("".join(self._pieces))

@@ -1,4 +1,4 @@
-"""Values in what a provider sends, read within bounds."""
+"""Values of a provider's JSON, read within bounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_WORD_LENGTH = 4096
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in what a provider sent. Raises Fault for anything else."""
+    """The JSON object in a provider's bytes. Raises Fault for anything else."""
     try:
         value = json_text.decode(data)
     except json_text.Malformed:

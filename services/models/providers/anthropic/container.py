@@ -34,7 +34,7 @@ class _Delta(msgspec.Struct):
 
 
 def container_in_body(message: dict[str, Any], body: bytes) -> bytes:
-    """The container that a message names, as the provider wrote it where that can be embedded; empty if it is none."""
+    """The container of a message, in the provider's exact JSON if that can be embedded; empty without a container."""
     return _written(message, body, lambda data: json_text.decode_exactly(data, _Holder))
 
 

@@ -19,7 +19,7 @@ TEXT_TYPES = frozenset({"application/json", "application/xml", "application/yaml
 
 
 def media_block(media: models_pb2.Media, path: str, translation: Translation) -> dict[str, Any]:
-    """The block for `media`, the field at `path`. Refuses what Messages does not read."""
+    """The block for `media`, the field at `path`. Refuses media that Messages does not accept."""
     kind = media_kind(media)
     if media.detail not in ("", "auto"):
         translation.warn_dropped(f"{path}.detail", f"Messages has no setting for it; the {kind} was sent without")

@@ -46,7 +46,7 @@ def encode_request(conversation: Conversation, target: Target, *, stream: bool) 
 
 
 class _Encoding:
-    """One request on its way into Messages."""
+    """The encoding of one request."""
 
     def __init__(self, conversation: Conversation, target: Target) -> None:
         self._conversation = conversation

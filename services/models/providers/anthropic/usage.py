@@ -18,7 +18,7 @@ OTHER_RATES = {"service_tier": ("priority", "batch"), "speed": ("fast",), "infer
 
 
 def read_usage(answer: Answer, usage: Any) -> None:
-    """Takes the counts in an object, if there are any."""
+    """Reads the counts in an object, if there are any."""
     if not isinstance(usage, dict):
         return
     if any(usage.get(name) in words for name, words in OTHER_RATES.items()):

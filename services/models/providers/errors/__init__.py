@@ -1,1 +1,1 @@
-"""Errors of providers: how their causes are recognised, and what of them callers read."""
+"""Errors of providers: how their causes are recognised, and which of their messages callers may read."""

@@ -1,6 +1,6 @@
 """Faults of a provider, and the one table of their meanings for the caller.
 
-The status code says what the caller can do. Of the provider's own data only these pass: its HTTP status, its request
+The status code says what the caller can do. Only these data of the provider are passed on: its HTTP status, its request
 id, words of a closed list, and its message about a request that it refuses, which `provider_messages` sanitizes.
 """
 

@@ -1,7 +1,7 @@
 """Errors that come with status 200: as an event, as the whole body, inside a choice or beside one.
 
 vLLM names the event `error` and sends its members bare, or marks them with `"object": "error"`; Anthropic marks them
-with `"type": "error"`; most wrap them in `error`, which is null in what is none.
+with `"type": "error"`; most wrap them in `error`, which is null if there is no error.
 """
 
 from __future__ import annotations

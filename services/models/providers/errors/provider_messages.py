@@ -79,7 +79,7 @@ def _forms(key: str) -> Iterator[bytes]:
 
 
 def _base64_cores(data: bytes) -> Iterator[bytes]:
-    """The digits of base64 that depend on `data` alone, wherever it stands in what was encoded."""
+    """The base64 digits that depend on `data` alone, at each possible offset in a longer text that was encoded."""
     for before in range(3):
         digits = base64.b64encode(bytes(before) + data)
         whole = (before + len(data)) * 8 // 6

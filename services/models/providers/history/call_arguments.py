@@ -1,7 +1,7 @@
 """Arguments of earlier calls as an object, for servers that parse them.
 
 An answer that was cut off leaves half an object, and a tool of another provider may take any text. vLLM, llama.cpp and
-others parse what the history holds, and refuse every later request.
+others parse the arguments in the history, and would refuse every later request.
 """
 
 from __future__ import annotations

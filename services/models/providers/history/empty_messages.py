@@ -42,10 +42,10 @@ def _is_empty(message: models_pb2.ChatMessage, state_owner: str) -> bool:
         return False
     if not message.parts:
         return not message.tool_calls and not message.content.strip()
-    return not any(_says_something(part, state_owner) for part in message.parts)
+    return not any(_has_content(part, state_owner) for part in message.parts)
 
 
-def _says_something(part: models_pb2.ContentPart, state_owner: str) -> bool:
+def _has_content(part: models_pb2.ContentPart, state_owner: str) -> bool:
     kind = part.WhichOneof("kind")
     if kind in ("text", "refusal"):
         return bool((part.text or part.refusal).strip())

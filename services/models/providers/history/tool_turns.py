@@ -1,11 +1,11 @@
-"""Results of tools, placed behind their calls: providers refuse a conversation in which a call has none, or has it
+"""Results of tools, placed behind their calls: providers refuse a conversation with a call whose result is missing or
 elsewhere.
 
 A program may have been stopped between a call and its result, or its user may have said something else instead. Such a
-conversation goes on: a call without a result gets one that says so, and a result that stands elsewhere is moved behind
-its call. Several results of one call are joined: Anthropic refuses all later turns otherwise ("each tool_use must have
-a single result"). If an answer stands behind the call of the last result, a message says that the result has come:
-models would go on with their answer otherwise, and those of Claude refuse to.
+conversation is repaired: a call without a result gets one that says so, and a result elsewhere is moved behind its
+call. Several results of one call are joined: Anthropic refuses all later turns otherwise ("each tool_use must have a
+single result"). If an answer stands behind the call of the last result, a message says that the result has come: models
+would go on with their answer otherwise, and those of Claude refuse to.
 
 A call belongs to the latest earlier message that made one of its id: servers count from 0 in every answer.
 """

@@ -78,7 +78,7 @@ def _merged(under: Any, over: Any) -> Any:
 
 
 def _laid_under(defaults: msgspec.Raw, written: Any) -> Any:
-    """The platform's part of a member over the defaults', without what is null there; otherwise what is written."""
+    """The platform's part of a member merged over the defaults, without what they set to null; else `written`."""
     merged = _merged(defaults, written)
     if merged is written:
         return written

@@ -1,4 +1,4 @@
-"""Fits the sampling parameters of a request to what a model takes, and says what was changed."""
+"""Fits the sampling parameters of a request to those that a model accepts, with a notice for each change."""
 
 from __future__ import annotations
 

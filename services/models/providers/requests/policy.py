@@ -10,7 +10,7 @@ from services.models.providers.notices import Notices, notice
 from services.shared.errors import FieldViolation, InvalidRequest
 
 CHANGES = frozenset({"PARAMETER_DROPPED", "PARAMETER_CHANGED", "SCHEMA_CHANGED"})
-"""The notices of what STRICT refuses."""
+"""The codes of notices that STRICT turns into refusals."""
 
 MAX_NOTICES = 100
 

@@ -1,1 +1,1 @@
-"""JSON Schemas fitted to what providers enforce."""
+"""JSON Schemas fitted to the keywords that providers enforce."""

@@ -42,8 +42,8 @@ from services.models.providers.schemas.rewording import (
     any_of_keyword,
     as_any_of,
     has_default,
+    is_meaningful,
     nullable,
-    says_something,
     with_type,
 )
 from services.models.providers.schemas.roots import resolve_root
@@ -247,7 +247,7 @@ class _Fitting:
         self._note(f"without {', '.join(gone)}")
         kept = {name: value for name, value in node.items() if name not in gone}
         return describe(
-            kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if says_something(name, value))
+            kept, ", ".join(f"{name}: {quoted(value)}" for name, value in gone.items() if is_meaningful(name, value))
         )
 
     def _close(self, node: Node) -> Node:

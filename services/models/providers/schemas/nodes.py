@@ -73,7 +73,7 @@ def quoted(value: Value) -> str:
 
 
 def size_of(value: msgspec.Raw) -> int:
-    """In bytes."""
+    """The size of a value in bytes."""
     return len(memoryview(value))
 
 

@@ -77,5 +77,5 @@ def _takes_null(node: Node) -> bool:
     return any(value == NULL for value in (node.get("const"), *(items_in(node.get("enum")) or ())))
 
 
-def says_something(name: str, value: Value) -> bool:
+def is_meaningful(name: str, value: Value) -> bool:
     return name not in UNQUOTED_KEYWORDS and not (name == "default" and value == NULL)

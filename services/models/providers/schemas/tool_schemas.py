@@ -27,7 +27,7 @@ NO_PROPERTIES = msgspec.Raw(b"{}")
 
 
 class ToolSchema(NamedTuple):
-    """A schema of arguments; `problem` is what is wrong with one that cannot be repaired."""
+    """A schema of arguments; `problem` is the description of an error that cannot be repaired."""
 
     text: str
     notices: Sequence[models_pb2.Notice] = ()

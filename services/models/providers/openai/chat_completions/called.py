@@ -66,7 +66,7 @@ def _calls_of(calls: dict[str, Any]) -> list[Any]:
 
 
 def _decoded(calls: str) -> Any:
-    """The calls in a text of JSON. Raises Fault for what is none."""
+    """The calls in a text of JSON. Raises Fault for a text that is not JSON."""
     try:
         return json_text.decode(calls.encode())
     except (json_text.Malformed, UnicodeEncodeError):

@@ -87,23 +87,24 @@ class ChatAnswer(Answer):
     # ------------------------------------------------------------------------------------------- growing
 
     def add_annotations(self, annotations: bytes) -> None:
-        """Adds what `annotations_in` gave."""
+        """Adds annotations that `annotations_in` has returned."""
         self.waiting_bytes += len(annotations)
         if self.waiting_bytes - self._kept_bytes > MAX_CITED_BYTES:
             raise Fault("OUTPUT_LIMIT")
         self._annotations.append(annotations)
 
-    def name_reasoning(self, name: str, *, says_something: bool) -> None:
-        """Takes what the server calls the text of the reasoning, or a piece of it."""
-        self._reasoning_names[name] = says_something or self._reasoning_names.get(name, False)
+    def name_reasoning(self, name: str, *, has_text: bool) -> None:
+        """Records the member in which the server sent reasoning, or a piece of it."""
+        self._reasoning_names[name] = has_text or self._reasoning_names.get(name, False)
 
     def keep_value(self, name: str, value: Any) -> None:
         """Keeps a value, or a piece of one, that is a member of the message."""
         self._join(self._kept, name, json_text.encode_any(value))
 
     def keep(self, data: bytes, message: dict[str, Any]) -> None:
-        """Keeps what is beyond the protocol in `message`, or a piece of one, which was decoded from the JSON `data`."""
-        names = [name for name in beyond(message, KNOWN_MEMBERS) if says(message[name])]
+        """Keeps the members beyond the protocol of `message`, or a piece of one, which was decoded from the JSON
+        `data`."""
+        names = [name for name in beyond(message, KNOWN_MEMBERS) if has_value(message[name])]
         if names:
             written = WrittenMessage(data, message)
             for name in names:
@@ -129,8 +130,10 @@ class ChatAnswer(Answer):
             return kept
         call = object_of(calls[index])
         function = object_of(call.get("function"))
-        names = [name for name in beyond(call, CALL_MEMBERS if function else BARE_CALL_MEMBERS) if says(call[name])]
-        inner = [name for name in beyond(function, FUNCTION_MEMBERS) if says(function[name])]
+        names = [
+            name for name in beyond(call, CALL_MEMBERS if function else BARE_CALL_MEMBERS) if has_value(call[name])
+        ]
+        inner = [name for name in beyond(function, FUNCTION_MEMBERS) if has_value(function[name])]
         if not names and not inner:
             return kept
         kept = kept or KeptOfCall()
@@ -173,7 +176,7 @@ class ChatAnswer(Answer):
         super().complete()
 
     def _attach_kept(self) -> None:
-        """Ties what was kept of the message to its first block, and what was kept of calls to theirs."""
+        """Attaches the kept members of the message to its first block, and those of calls to their blocks."""
         names = self._names_of_reasoning()
         if IMAGES in self._kept:
             warn_of_images(self)
@@ -188,7 +191,7 @@ class ChatAnswer(Answer):
 
     def _names_of_reasoning(self) -> list[str]:
         if self.has_block(REASONING):
-            return [name for name, says_something in self._reasoning_names.items() if says_something]
+            return [name for name, has_text in self._reasoning_names.items() if has_text]
         # Before a call even an empty one is wanted back; elsewhere many servers write it into every answer.
         return list(self._reasoning_names) if self._call_ids and not self._kept else []
 
@@ -198,7 +201,7 @@ class ChatAnswer(Answer):
         self.attach_state(key, state, redacted=redacted)
 
 
-def says(value: Any) -> bool:
+def has_value(value: Any) -> bool:
     """Whether a member has a value: many servers write all members that they know, with empty values."""
     return value not in (None, "", [], {})
 

@@ -25,7 +25,7 @@ AUDIO_FORMATS = {
 
 
 def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any] | None:
-    """The content part for `media`, the field at `path`, or None after a refusal of what the server does not take."""
+    """The content part for `media`, the field at `path`, or None after a refusal of unsupported media."""
     drop_citations(media, path, translation)
     _drop_detail(media, path, translation)
     kind, source = media_kind(media), media.WhichOneof("source")

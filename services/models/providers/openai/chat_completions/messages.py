@@ -54,7 +54,7 @@ def encode_messages(conversation: Conversation, translation: OpenAITranslation) 
 
 
 def continues_answer(messages: Sequence[Message]) -> bool:
-    """Whether the conversation ends with the beginning of an answer, for the model to go on with."""
+    """Whether the conversation ends with the beginning of an answer, which the model continues."""
     if not messages or messages[-1]["role"] != "assistant":
         return False
     return bool(messages[-1]["content"]) and "tool_calls" not in messages[-1]
@@ -85,7 +85,7 @@ def _content(parts: Sequence[PlacedPart], translation: OpenAITranslation) -> str
 
 
 def _add_answer(encoded: Message, parts: Sequence[PlacedPart], translation: OpenAITranslation) -> None:
-    """Adds what an assistant said, with what its server wants back with it."""
+    """Adds an assistant's message, with the kept members that its server wants back."""
     texts: list[PlacedPart] = []
     refusals: list[str] = []
     calls: list[Call] = []
@@ -144,7 +144,7 @@ def _texts(result: Result, translation: OpenAITranslation) -> str | list[Any]:
 
 
 def _moved_media(result: Result, translation: OpenAITranslation) -> list[Any]:
-    """The media of a result as content of a user message, which says whose they are."""
+    """The media of a result as content of a user message, which names the tool call."""
     media = [(path, part) for path, part in result.content if part.HasField("media")]
     if not media:
         return []

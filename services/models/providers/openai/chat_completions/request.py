@@ -24,7 +24,7 @@ PATH = "/chat/completions"
 
 
 def encode_request(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
-    """Raises InvalidRequest or Unimplemented for what Chat Completions, or this kind of server, cannot say."""
+    """The request in the dialect. Raises InvalidRequest or Unimplemented for unsupported content."""
     request = conversation.request
     translation = OpenAITranslation(request, target, traits)
     messages = encode_messages(conversation, translation)

@@ -29,7 +29,7 @@ from services.models.providers.openai.chat_completions.chat_answer import (
     REFUSAL,
     TEXT,
     ChatAnswer,
-    says,
+    has_value,
 )
 from services.models.providers.openai.chat_completions.choices import sole_choice
 from services.models.providers.openai.chat_completions.plain_answers import read_plain_answer
@@ -49,7 +49,7 @@ TEXT_PARTS = ("text", "output_text")
 def read_answer(body: bytes, stop_sequence_member: str | None = None) -> Answer:
     """Raises Fault when the body is not a chat completion.
 
-    `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
+    `stop_sequence_member` is the member of a choice with the stop sequence that ended it, for servers that have one.
     """
     if stop_sequence_member is None and (plain := read_plain_answer(body)):
         return plain
@@ -111,19 +111,19 @@ def refuse_error(completion: dict[str, Any], choice: dict[str, Any]) -> None:
 
 
 def refuse_error_within(message: dict[str, Any]) -> None:
-    """Raises Fault for a message, or a piece of one, that has an error in place of what it should say."""
+    """Raises Fault for a message, or a piece of one, that has an error instead of content."""
     if error := message.get("error"):
         raise fault_in(error)
 
 
 def read_header(answer: Answer, completion: dict[str, Any]) -> None:
-    """Takes the provider's id and the model that served."""
+    """Reads the provider's id of the answer, and the model that generated it."""
     answer.provider_response_id = answer.provider_response_id or read_word(completion.get("id"))
     answer.model = answer.model or read_word(completion.get("model"))
 
 
 def warn_of_dropped_members(answer: Answer, completion: dict[str, Any], choice: dict[str, Any]) -> None:
-    """Names what a completion, or a piece of one, has that an answer has no place for."""
+    """Adds notices for the members of a completion, or of a piece of one, that have no field in the contract."""
     warn_of_members(answer, completion, OF_COMPLETIONS)
     warn_of_members(answer, choice, OF_CHOICES)
 
@@ -144,7 +144,7 @@ def add_delta(answer: ChatAnswer, delta: dict[str, Any]) -> None:
         _add_speech(answer, audio, content)
 
 
-def says_something(delta: dict[str, Any]) -> bool:
+def has_content(delta: dict[str, Any]) -> bool:
     """Whether a message, or a piece of one, has content."""
     content, audio = delta.get("content"), json_text.object_of(delta.get("audio"))
     has_words = any(map(_is_filled, content)) if isinstance(content, list) else bool(content)
@@ -165,14 +165,14 @@ def _add_reasoning(answer: ChatAnswer, delta: dict[str, Any]) -> None:
     for name in REASONING_NAMES:
         reasoning = delta.get(name)
         if not isinstance(reasoning, str):
-            if says(reasoning):
+            if has_value(reasoning):
                 answer.keep_value(name, reasoning)
             continue
         if reasoning and not added:
             added = reasoning
             answer.add(REASONING, "reasoning", reasoning)
         if reasoning == added:
-            answer.name_reasoning(name, says_something=bool(reasoning))
+            answer.name_reasoning(name, has_text=bool(reasoning))
         elif reasoning:
             answer.keep_value(name, reasoning)
 

@@ -14,7 +14,7 @@ from services.models.providers.state.opaque_state import is_made_by
 
 
 class Call(NamedTuple):
-    """A call, with what its server wants back with it."""
+    """A call, with the kept members that its server wants back."""
 
     said: models_pb2.ToolCall
     kept: KeptMembers | None = None

@@ -23,13 +23,13 @@ from services.models.providers.openai.chat_completions.plain_pieces import Plain
 from services.models.providers.openai.chat_completions.response import (
     add_delta,
     annotations_in,
+    has_content,
     message_of,
     read_end,
     read_finish,
     read_header,
     refuse_error,
     refuse_error_within,
-    says_something,
     warn_of_dropped_members,
 )
 from services.models.providers.openai.chat_completions.streamed_calls import StreamedCalls
@@ -51,7 +51,7 @@ class ChatCompletionDecoder:
     Some gateways put a finish reason on their first chunk, or on every one: content after it makes the answer
     unfinished again.
 
-    `stop_sequence_member` is where a choice says which stop sequence ended it, for servers that do.
+    `stop_sequence_member` is the member of a choice with the stop sequence that ended it, for servers that have one.
     """
 
     def __init__(self, stop_sequence_member: str | None = None) -> None:
@@ -141,7 +141,7 @@ class ChatCompletionDecoder:
     def _read_end_of_choice(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> None:
         """Reads a choice with a finish reason, or behind one."""
         warn_of_dropped_members(self.answer, chunk, choice)
-        was_finished, had_content = self.finished, self.answer.says_something or bool(self._calls)
+        was_finished, had_content = self.finished, self.answer.has_more_than_reasoning or bool(self._calls)
         if self._add_content(choice, chunk, data) and was_finished:
             self.finished = self.awaits_usage = False
             self._finishes_early = True
@@ -157,16 +157,16 @@ class ChatCompletionDecoder:
     def _add_content(self, choice: dict[str, Any], chunk: dict[str, Any], data: bytes) -> bool:
         """Adds the content of a choice, from any member that has it. Returns whether there was any."""
         delta = choice.get("delta")
-        if not isinstance(delta, dict) or ("message" in choice and not says_something(delta)):
+        if not isinstance(delta, dict) or ("message" in choice and not has_content(delta)):
             delta = message_of(choice) or {}
             had_text = self.answer.has_block(TEXT)
             if self._repeats(chunk, delta):
                 delta = rest_of_message(self._streamed, self._calls, delta)
-            if not had_text and says_something(delta):
+            if not had_text and has_content(delta):
                 self._messages_are_pieces = True
             self._message_length += len(text_of(delta.get("content")))
         self._add_delta(delta, data)
-        return says_something(delta)
+        return has_content(delta)
 
     def _repeats(self, chunk: dict[str, Any], message: dict[str, Any]) -> bool:
         """Whether a message in place of a delta repeats the whole text so far, and is not its next piece."""

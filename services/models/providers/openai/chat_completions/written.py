@@ -33,7 +33,7 @@ class _Message(msgspec.Struct):
 
 
 class WrittenMessage:
-    """The message of the first choice, or a piece of one, in the JSON `data`; `message` is what was decoded of it.
+    """The message of the first choice, or a piece of one, in the JSON `data`; `message` is its decoded form.
 
     If its bytes cannot be embedded, because a character is cut, or are too many, the decoded value is encoded instead.
     """

@@ -40,7 +40,7 @@ class ObjectEnd:
             self._goes_on = True
 
     def _find_end(self, piece: str) -> int:
-        """The index in a piece at which the object ends; the piece's length if it goes on."""
+        """The index in a piece at which the object ends; the piece's length if it does not end there."""
         for found in _MARK.finditer(piece):
             mark = found[0]
             if mark == '"':

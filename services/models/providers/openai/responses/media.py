@@ -12,7 +12,7 @@ from services.models.providers.requests.content import fit_media_type, media_kin
 
 
 def encode_media(media: models_pb2.Media, path: str, translation: OpenAITranslation) -> dict[str, Any]:
-    """The content part for `media`, the field at `path`; what Responses does not read is refused."""
+    """The content part for `media`, the field at `path`; media that Responses does not accept are refused."""
     drop_citations(media, path, translation)
     kind = media_kind(media)
     if kind == "image":

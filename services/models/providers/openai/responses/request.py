@@ -40,7 +40,7 @@ LOGPROBS = "message.output_text.logprobs"
 
 
 def encode_request(traits: Traits, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
-    """Raises InvalidRequest or Unimplemented for what Responses cannot say."""
+    """The request in the dialect. Raises InvalidRequest or Unimplemented for content that Responses has no form for."""
     request = conversation.request
     translation = OpenAITranslation(request, target, traits)
     body: dict[str, Any] = {

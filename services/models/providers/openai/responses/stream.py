@@ -145,7 +145,7 @@ class ResponseDecoder:
             warn_of_previews(self.answer)
         elif kind.startswith("response.audio."):
             warn_of_audio(self.answer)
-        # Other kinds repeat what the deltas and the whole items have, or are not known yet.
+        # Other events repeat content of the deltas and the whole items, or are unknown.
 
     def _read_thought(self, event: dict[str, Any], kind: str) -> None:
         """Reads a piece of reasoning, or an event that repeats a whole text of it."""
