@@ -504,6 +504,21 @@ def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent
     assert (body["tools"], body["tool_choice"]) == ([sent], choice)
 
 
+NAMELESS = (
+    "apply_patch code_interpreter computer computer_use_preview file_search image_generation local_shell "
+    "programmatic_tool_calling shell tool_search web_search web_search_2025_08_26 web_search_preview "
+    "web_search_preview_2025_03_11"
+)
+"""The types of tools of which OpenAI has one each (`ToolParam` of openai 3.54)."""
+
+
+@for_each("kind", NAMELESS.split())
+def test_name_of_a_tool_of_openais_is_not_sent(kind: str) -> None:
+    body = encode(PLAIN, tools=[ToolDefinition(name="query", provider_tool=ProviderTool(type=kind))])
+    assert json.loads(body.request.body)["tools"] == [{"type": kind}]
+    assert told(body) == [("NAME_DROPPED", "tools[0].name")]
+
+
 @for_each(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])
 def test_name_of_a_tool_that_has_none_is_told(name: str, told: list[tuple[str, str]]) -> None:
     tool = ToolDefinition(name=name, provider_tool=ProviderTool(type="shell"))
