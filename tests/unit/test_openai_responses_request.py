@@ -87,6 +87,12 @@ def test_reasoning_of_a_model_that_may_reason_is_asked_for_encrypted() -> None:
     assert "include" not in body_of(PLAIN)
 
 
+def test_names_of_speakers_are_left_out_and_named() -> None:
+    body = encode(PLAIN, [ChatMessage(role="user", name="ann", content="Hello")])
+    assert json.loads(body.request.body)["input"] == [{"role": "user", "content": "Hello"}]
+    assert told(body) == [("NAME_DROPPED", "messages[0].name")]
+
+
 def test_developer_is_system_where_that_role_is_not_known() -> None:
     target = dataclasses.replace(PLAIN, facts=ModelFacts(can_reason=False, developer_role=False))
     assert body_of(target, [ChatMessage(role="developer", content="Be kind.")])["input"][0]["role"] == "system"
