@@ -2,6 +2,6 @@
 
 import os
 
-# grpc's C++ core writes lines of its own between the log's, in no format; what matters comes as statuses. It reads this
+# grpc's C++ core would write unformatted lines into the log; its errors also arrive as statuses. It reads this variable
 # when it is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

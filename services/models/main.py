@@ -131,10 +131,10 @@ async def start() -> None:
     settings = load_settings(Settings)
     log = open_log("models", settings.log_level)
     raise_descriptor_limit(log)
-    # Before the database is opened, and perhaps migrated.
+    # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     async with open_service(settings, log) as service:
-        # Chats are answered from memory.
+        # Chats need no database: they are answered from memory.
         server = StorageServer(service.database, [SERVICE.full_name], needs_storage=False)
         # Most descriptors are for connections to models.
         port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)

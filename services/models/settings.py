@@ -27,7 +27,7 @@ _NOT_IN_IDENTIFIERS = re.compile(r"\W")
 
 
 class ModelsSettings(ServiceSettings):
-    """The Model Service's settings, but for the accounts at vendors, which `settings_with` adds."""
+    """The Model Service's settings, except the accounts at vendors, which `settings_with` adds."""
 
     vendors: ClassVar[Mapping[str, Vendor]] = {}
 
@@ -122,7 +122,7 @@ class ModelsSettings(ServiceSettings):
     )
 
     def accounts(self) -> list[Account]:
-        """The operator's accounts at all vendors, those without a key too."""
+        """The operator's accounts at all vendors, with and without a key."""
         return [self._account(vendor) for vendor in self.vendors.values()]
 
     def _account(self, vendor: Vendor) -> Account:
@@ -171,7 +171,7 @@ class ModelsSettings(ServiceSettings):
         return self.max_connections
 
     def choose_credentials_directory(self) -> Path | None:
-        """Raises StartupError when it is no directory."""
+        """The directory of key files, if one is set. Raises StartupError if it is not a directory."""
         if self.credentials_directory is None:
             return None
         directory = self.credentials_directory.expanduser().absolute()

@@ -62,9 +62,9 @@ async def start() -> None:
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level)
     raise_descriptor_limit(log)
-    # Before the database is opened, and perhaps migrated.
+    # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
-    # The service has no copies in memory that changes would have to be announced to.
+    # Commits are not announced, because this service has no copies in memory.
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
     try:
         server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)

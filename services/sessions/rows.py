@@ -48,7 +48,7 @@ class Session(NamedTuple):
         )
 
     def require_capacity(self, messages: int, size: int) -> None:
-        """Raises LimitExceeded SESSION_FULL if so many more messages, of so many bytes, do not fit."""
+        """Raises LimitExceeded SESSION_FULL if `messages` further messages of `size` bytes together do not fit."""
         count = self.next_sequence - 1
         if count + messages > MAX_SESSION_MESSAGES:
             held = f"{count} messages, and holds {MAX_SESSION_MESSAGES}"

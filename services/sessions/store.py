@@ -39,7 +39,7 @@ TURN_LEASE_SECONDS = 10.0
 
 LARGE_BYTES = 1024 * 1024
 LARGE_MESSAGES = 1000
-"""Size from which on only a batch sessions are read at a time: a context has up to 30 MiB."""
+"""Sizes above which a session is large, and only `LARGE_READS` are read at a time: a context has up to 30 MiB."""
 
 LARGE_READS = 2
 
@@ -52,7 +52,7 @@ class PlannedAppend(NamedTuple):
 
     messages: int
     size: int
-    """Bytes, as far as known."""
+    """The size in bytes, or of the part that is known."""
 
 
 class Truncated(NamedTuple):
@@ -188,8 +188,8 @@ class SessionStore:
     ) -> AsyncIterator[History]:
         """A snapshot of the session's messages, valid inside the block.
 
-        Raises Conflict SEQUENCE_CONFLICT, as `append` does. Only a batch large sessions are read at a time, in the
-        order of the calls, so that memory and connections are left for the others.
+        Raises Conflict SEQUENCE_CONFLICT, as `append` does. Only `LARGE_READS` large sessions are read at a time, in
+        the order of the calls, so that memory and connections are left for the others.
         """
         async with self._read(session_id, user_id, expected_next_sequence) as history:
             session = history.session

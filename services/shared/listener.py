@@ -252,7 +252,7 @@ class Listener:
         stopping.add_done_callback(lambda _: self._retired.pop(server, None))
 
     async def _refuses_connections(self) -> bool:
-        """Whether the port refuses connections. False, too, when the check fails for another reason."""
+        """Whether the port refuses connections. Also False if the check fails for another reason."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 _, writer = await asyncio.open_connection(_reachable(self._host), self._port)

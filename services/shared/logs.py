@@ -32,7 +32,7 @@ MAX_PENDING_LINES = 10_000
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 TRUNCATED_LENGTHS = (2048, 128)
-"""Characters to which each text of too long a line is truncated: to the first length, if necessary to the second."""
+"""Characters to which the texts of a long line are truncated: first to the larger length, then to the smaller one."""
 MAX_ENTRIES = 64
 """Entries of a list or an object that are left in such a line."""
 FLUSH_SECONDS = 0.1

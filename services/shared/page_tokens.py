@@ -24,7 +24,7 @@ MAX_PAGE_BYTES = 3 * 1024 * 1024
 MAX_TOKEN_LENGTH = 8192
 """Several times the length of a token with the longest key."""
 
-# A forged token must not bring numbers into a query that are too large for a column, nor NUL, which PostgreSQL refuses.
+# A forged token must not bring NUL into a query, which PostgreSQL refuses, or numbers that are too large for a column.
 MAX_NUMBER = 2**63 - 1
 NaturalNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 Number = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]

@@ -37,7 +37,7 @@ class Measure(NamedTuple):
 
 
 def estimate_tokens(text_bytes: int) -> int:
-    """The estimated tokens of a text of so many bytes."""
+    """The estimated tokens of a text with this size in bytes."""
     return -(-text_bytes // BYTES_PER_TOKEN)
 
 
