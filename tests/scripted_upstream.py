@@ -35,7 +35,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
-DEFAULT_TIMEOUT = 5.0
+DEFAULT_TIMEOUT = 20.0
 MAX_HEAD_BYTES = 1024 * 1024
 REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized", 429: "Too Many Requests"}
 

@@ -64,7 +64,8 @@ def judge(drawn: Drawn) -> Verdict:
     for stage in reach.stages(drawn.broken):
         tests = [test for test in stage if test not in unsound]
         while failed := _first_failure(drawn.broken, tests):
-            alone = [failed] if failed in reach.seconds else tests
+            # All tests of a module that cannot be imported, or all, if it was not a test that failed.
+            alone = [test for test in tests if test.startswith(failed)] or tests
             if not tree.first_failure(alone, _patience(alone)):
                 return Verdict(drawn, failed)
             unsound.update(alone)

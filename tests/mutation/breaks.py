@@ -149,6 +149,9 @@ def _is_unseen(node: ast.AST) -> bool:
             return ast.unparse(owner).endswith("log")
         case ast.Expr(value=ast.Call() as call):
             return _is_unseen(call)
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
+            # A limit or a time is a decision, which tests set or take over.
+            return all(map(_is_number, ast.walk(value)))
         case ast.FunctionDef(name="__repr__" | "__str__"):
             return True
         case ast.IfExp(body=body, orelse=orelse):
@@ -160,6 +163,13 @@ def _is_unseen(node: ast.AST) -> bool:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
     return False
+
+
+def _is_number(node: ast.AST) -> bool:
+    """Whether it is a number, or a part of one that is worked out."""
+    return isinstance(node, ast.BinOp | ast.operator) or (
+        isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    )
 
 
 def _is_wording(node: ast.AST) -> bool:
@@ -272,6 +282,9 @@ def _calls(node: ast.AST) -> Iterator[Edit]:
     if not isinstance(node, ast.Call):
         return
     for keyword in node.keywords:
+        if keyword.arg == "strict" and ast.unparse(node.func) == "zip":
+            # Asserts that both are as long.
+            continue
         yield "argument left out", node, _with(node, keywords=[kept for kept in node.keywords if kept is not keyword])
     if len(node.args) > 1:
         yield "argument left out", node, _with(node, args=node.args[:-1])

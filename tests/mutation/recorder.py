@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 FOLDER_VARIABLE = "GENAI_MUTATION_FOLDER"
 SECONDS = "seconds.json"
+HANGING_SECONDS = 120.0
 
 
 class Recorder:
@@ -36,10 +38,19 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         self._coverage.switch_context(item.nodeid)
+        watch = threading.Timer(HANGING_SECONDS, self._give_up)
+        watch.daemon = True
+        watch.start()
         try:
             return (yield)
         finally:
+            watch.cancel()
             self._coverage.switch_context("")
+
+    def _give_up(self) -> None:
+        """Ends a process whose test hangs: another one takes the tests that are left."""
+        self._coverage.save()
+        os._exit(1)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._seconds[report.nodeid] += report.duration

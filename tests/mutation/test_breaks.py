@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.mutation.breaks import find_breaks, is_python
 
 SOURCE = b'''
-LIMIT = 3
+LIMIT = 3 * 1024
+WORDS = ("a", "b c")
 
 def take(items: list[int], log) -> bool:
     """Takes \xe2\x80\x9csome\xe2\x80\x9d."""
@@ -32,7 +33,7 @@ def broken_lines() -> dict[str, set[str]]:
 
 def test_each_line_is_broken_in_its_ways_and_what_nobody_sees_is_not() -> None:
     assert broken_lines() == {
-        "LIMIT = 3": {"LIMIT = 4"},
+        'WORDS = ("a", "b c")': {"WORDS = ('a_broken', \"b c\")"},
         "if len(items) > LIMIT:": {*("if len(items) <= LIMIT:", "if len(items) >= LIMIT:", "if False:", "if True:")},
         'raise ValueError("too many items here")': {"pass"},
         "for item in items:": {"for item in ():"},
@@ -44,7 +45,7 @@ def test_each_line_is_broken_in_its_ways_and_what_nobody_sees_is_not() -> None:
 def test_a_break_is_described_by_the_place_and_one_line_before_and_after() -> None:
     [one] = [one for one in find_breaks("module.py", SOURCE) if one.kind == "exception not raised"]
     assert one.describe(SOURCE).splitlines() == [
-        "module.py:9: exception not raised",
+        "module.py:10: exception not raised",
         '    - raise ValueError("too many items here")',
         "    + pass",
     ]

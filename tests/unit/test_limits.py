@@ -172,6 +172,8 @@ CAPABILITIES: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown state": ({"lifecycle": {"state": 99}}, "lifecycle.state"),
     "a negative state": ({"lifecycle": {"state": -(2**31)}}, "lifecycle.state"),
     "a day in other digits": ({"as_of": "٢٠٢٦-٠١-٠١"}, "as_of"),
+    "no day of a deprecation": ({"lifecycle": {"deprecation_date": "soon"}}, "lifecycle.deprecation_date"),
+    "no day of a shutdown": ({"lifecycle": {"shutdown_date": "2026-1-1"}}, "lifecycle.shutdown_date"),
     "no tokens": ({"context_window": -(2**31)}, "context_window"),
     "a negative price": ({"prices": {"cache_write_nano_usd": -1}}, "prices.cache_write_nano_usd"),
     "an unseen source": ({"source": "card\u202e"}, "source"),

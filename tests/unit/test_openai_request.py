@@ -169,6 +169,12 @@ def test_passthrough_sends_strict_schemas_as_they_are(place: str) -> None:
     assert told(body) == []
 
 
+def test_passthrough_sends_arguments_of_any_type_as_they_are() -> None:
+    tool = ToolDefinition(name="keep", parameters_json='{"type":"array"}')
+    body = encode(GPT_4O, parameter_policy=models_pb2.PARAMETER_POLICY_PASSTHROUGH, tools=[tool])
+    assert b'"parameters":{"type":"array"}' in body.request.body
+
+
 def strict_schema(place: str) -> dict[str, Any]:
     if place.startswith("tools"):
         return {"tools": [TOOL, ToolDefinition(name="keep", parameters_json=SCHEMA, strict=True)]}

@@ -87,6 +87,12 @@ def test_reasoning_of_a_model_that_may_reason_is_asked_for_encrypted() -> None:
     assert "include" not in body_of(PLAIN)
 
 
+def test_names_of_speakers_are_left_out_and_named() -> None:
+    body = encode(PLAIN, [ChatMessage(role="user", name="ann", content="Hello")])
+    assert json.loads(body.request.body)["input"] == [{"role": "user", "content": "Hello"}]
+    assert told(body) == [("NAME_DROPPED", "messages[0].name")]
+
+
 def test_developer_is_system_where_that_role_is_not_known() -> None:
     target = dataclasses.replace(PLAIN, facts=ModelFacts(can_reason=False, developer_role=False))
     assert body_of(target, [ChatMessage(role="developer", content="Be kind.")])["input"][0]["role"] == "system"
@@ -502,6 +508,21 @@ def test_choice_of_a_tool_of_which_there_can_be_several(tool: ProviderTool, sent
         tool_choice=ToolChoice(tool_name="query"),
     )
     assert (body["tools"], body["tool_choice"]) == ([sent], choice)
+
+
+NAMELESS = (
+    "apply_patch code_interpreter computer computer_use_preview file_search image_generation local_shell "
+    "programmatic_tool_calling shell tool_search web_search web_search_2025_08_26 web_search_preview "
+    "web_search_preview_2025_03_11"
+)
+"""The types of tools of which OpenAI has one each (`ToolParam` of openai 3.54)."""
+
+
+@for_each("kind", NAMELESS.split())
+def test_name_of_a_tool_of_openais_is_not_sent(kind: str) -> None:
+    body = encode(PLAIN, tools=[ToolDefinition(name="query", provider_tool=ProviderTool(type=kind))])
+    assert json.loads(body.request.body)["tools"] == [{"type": kind}]
+    assert told(body) == [("NAME_DROPPED", "tools[0].name")]
 
 
 @for_each(("name", "told"), [("query", [("NAME_DROPPED", "tools[0].name")]), ("shell", []), ("", [])])

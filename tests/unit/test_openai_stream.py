@@ -175,6 +175,13 @@ def test_call_of_a_custom_tool_is_a_call() -> None:
     assert calls_of(decoder) == [("query", "SELECT 1")]
 
 
+@for_each("text", ["SELECT 1", "{ not JSON"])
+def test_text_of_a_custom_tool_is_whole_where_its_stream_ends(text: str) -> None:
+    decoder = fed(call(index=0, id="a", type="custom", custom={"name": "query", "input": text}), DONE)
+    assert decoder.finished
+    assert calls_of(decoder) == [("query", text)]
+
+
 def test_call_in_the_form_before_tool_calls_is_a_call() -> None:
     decoder = fed(
         chunk({"role": "assistant", "content": None, "function_call": {"name": "find", "arguments": ""}}),

@@ -157,6 +157,11 @@ def test_event_whose_blank_line_is_missing_comes_at_the_end(rest: str, last: lis
         assert decode([data[:at], data[at:]]) == ([Event("", b"a")], last)
 
 
+def test_lines_that_are_each_an_event_may_hold_bytes_that_are_no_text() -> None:
+    events = [Event("", b'{"a": "\xff"}'), Event("", b"{}")]
+    assert decode([b'data: {"a": "\xff"}\ndata: {}\n\n']) == (events, [])
+
+
 @for_each(
     ("block", "event"),
     [

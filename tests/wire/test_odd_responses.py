@@ -128,6 +128,11 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         {"type": f"{ARGUMENTS}.delta", "delta": '{"n": 1}', **CALL_PLACE},
         ended(call('{"n":1}')),
     ],
+    "neither a number nor an id at the beginning": [
+        {"type": "response.output_item.added", "item": {"type": "function_call", "name": "find", "arguments": ""}},
+        done(call()),
+        ended(),
+    ],
     "a name that only the end of the arguments tells": [
         {"type": f"{ARGUMENTS}.delta", "delta": '{"n": 1}', **CALL_PLACE},
         {"type": f"{ARGUMENTS}.done", "name": "find", "arguments": '{"n": 1}', **CALL_PLACE},
@@ -158,9 +163,9 @@ async def test_messages_that_are_alike_keep_the_sources_of_each(subject: Subject
     assert found == ["https://0.example", "https://1.example"]
 
 
-async def test_calls_whose_items_have_no_ids_are_known_by_their_own(subject: Subject) -> None:
+async def test_calls_whose_items_lose_their_ids_are_known_by_their_own(subject: Subject) -> None:
     calls = [call(f'{{"n": {n}}}', item_id="", call_id=f"c{n}") for n in range(2)]
-    begun = [added(item | {"arguments": ""}, place) for place, item in enumerate(calls)]
+    begun = [added(item | {"id": f"f{place}", "arguments": ""}, place) for place, item in enumerate(calls)]
     pieces = [
         {"type": f"{ARGUMENTS}.delta", "delta": item["arguments"], "output_index": place}
         for place, item in enumerate(calls)

@@ -319,7 +319,9 @@ async def test_fresh_connection_that_breaks_before_the_head_is_an_error_at_once(
         "SSH-2.0-OpenSSH_9.2\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: " + "a" * MAX_HEAD_BYTES,
+        "HTTP/1.1 200 OK\r\n" + "A:\r\n" * 1001 + "Content-Length: 0\r\n\r\n",
     ],
+    ids=["another protocol", "no length", "a long field", "many fields"],
 )
 async def test_what_is_not_http_is_a_protocol_error(
     upstream: ScriptedUpstream, transport: HttpClient, answered: str

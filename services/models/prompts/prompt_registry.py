@@ -154,7 +154,7 @@ class PromptRegistry:
         check_list(request)
         self._refuse_before_load()
         page = cut_page(await self._search(request), request)
-        entries = await self._with_texts(page.entries) if request.include_archived else page.entries
+        entries = await self._with_texts(page.entries)
         prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in entries]
         return models_pb2.ListPromptsResponse(
             prompts=[found.describe() for found in prompts], next_page_token=page.next_page_token

@@ -146,6 +146,7 @@ async def test_a_read_only_postgresql_says_so(postgresql_url: str, tmp_path: Pat
         error = await failure(database, "INSERT INTO notes (name, number) VALUES ('a', 1)")
         assert isinstance(error, PreconditionFailed)
         assert error.reason == "STORAGE_READ_ONLY"
+        assert not database.writable
 
 
 @pytest.mark.usefixtures("hasty_sqlite")

@@ -15,7 +15,6 @@ from services.models.providers.schemas.repairs import repair_schema
 from services.models.providers.schemas.roots import type_root
 from services.models.providers.schemas.tool_schemas import fit_root
 from services.shared import json_text
-from services.shared.errors import Unimplemented
 
 
 class Embedded(NamedTuple):
@@ -60,9 +59,7 @@ def embed_parameters(parameters_json: str, path: str, translation: OpenAITransla
 
 
 def name_schema(wanted: models_pb2.ResponseFormat, translation: OpenAITranslation) -> dict[str, Any]:
-    """The members that describe the schema of an answer. Raises Unimplemented for a format of another kind."""
-    if wanted.type != "json_schema":
-        raise Unimplemented.feature(f"response_format.type {wanted.type}")
+    """The members that describe the schema of an answer."""
     path = "response_format.schema_json"
     named: dict[str, Any] = {"name": wanted.name or "response"}
     is_checked = translation.traits.strict_schemas is not None and translation.adapts
