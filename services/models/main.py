@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from services.models.access.credentials import Credentials
 from services.models.access.key_files import KeyFiles
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.limits import AttemptLimits
+from services.models.calls.idempotency import Idempotency, purge_expired_answers
+from services.models.calls.kept_answers import KeptAnswers
 from services.models.catalog.discovery import Discovery
 from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import ProviderRegistry
@@ -50,6 +53,7 @@ from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+CALL_MIGRATIONS = Path(__file__).resolve().parent / "calls" / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
 NOTES = """\
@@ -81,6 +85,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
+    calls = await Database.open(settings.choose_calls_database_url(), CALL_MIGRATIONS, log, announced=False)
+    answers = KeptAnswers(calls)
+    purging = asyncio.create_task(purge_expired_answers(answers, log))
     probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     monitor = HealthMonitor(log, probing)
     # Separate clients, so that strangers' calls never use the operator's connections.
@@ -104,7 +111,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
-        chats = ChatService(transports, router, fallbacks, AttemptLimits(settings.max_attempts), prompts, turns, trust)
+        limits, idempotency = AttemptLimits(settings.max_attempts), Idempotency(answers)
+        chats = ChatService(transports, router, fallbacks, limits, idempotency, prompts, turns, trust)
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registry, registrations, prompts)
         log_hidden(aliases, registry, vendor_models, log)
@@ -119,6 +127,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await sessions.close()
         for client in (*transports, *probing):
             await client.close()
+        purging.cancel()
+        await calls.close()
         await database.close()
 
 
@@ -157,6 +167,7 @@ async def migrate() -> None:
     settings = load_settings(Settings)
     log = open_log("models", settings.log_level)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
+    await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
     announce(f"models: schema is up to date in {location}")
 
 

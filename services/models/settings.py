@@ -44,6 +44,15 @@ class ModelsSettings(ServiceSettings):
             "example": "postgresql://user:password@localhost/models",
         },
     )
+    calls_database_url: SecretStr | None = Field(
+        None,
+        validation_alias="MODELS_CALLS_DATABASE_URL",
+        description="database of the answers that are kept under a `request_id`, as `MODELS_DATABASE_URL`",
+        json_schema_extra={
+            "default": "`MODELS_DATABASE_URL` if that is PostgreSQL, else `calls.db` in `GENAI_DATA_DIR`",
+            "example": "postgresql://user:password@localhost/models",
+        },
+    )
     retired_policy: Literal["replace", "reject"] = Field(
         "replace",
         validation_alias="MODELS_RETIRED_POLICY",
@@ -163,6 +172,12 @@ class ModelsSettings(ServiceSettings):
         if self.database_url:
             return self.database_url.get_secret_value()
         return sqlite_url(self.data_path(), "models")
+
+    def choose_calls_database_url(self) -> str:
+        if self.calls_database_url:
+            return self.calls_database_url.get_secret_value()
+        shared = self.choose_database_url()
+        return sqlite_url(self.data_path(), "calls") if shared.startswith("sqlite") else shared
 
     def choose_allowed_endpoints(self, *, by_stranger: bool) -> Sequence[str]:
         """The entries of the `EndpointPolicy` of registrations by strangers, or by the operator.

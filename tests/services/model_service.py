@@ -84,6 +84,7 @@ async def model_service(
         **settings,
     }
     provide(directory / "models.db", "models")
+    provide(directory / "calls.db", "calls")
     server = Server([], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with open_service(settings_type(**variables), log, lambda: today) as service:

@@ -22,11 +22,15 @@ on_postgresql_too = pytest.mark.parametrize("database_kind", ["sqlite", "postgre
 the same otherwise, random operations show."""
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
-MIGRATIONS = {"models": "models/migrations", "sessions": "sessions/migrations"}
+MIGRATIONS = {
+    "models": "models/migrations",
+    "calls": "models/calls/migrations",
+    "sessions": "sessions/migrations",
+}
 
 
 def provide(file: Path, service: str) -> None:
-    """Puts an empty database of `models` or `sessions` there, unless there is one."""
+    """Puts an empty database of `models`, `calls` or `sessions` there, unless there is one."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(_template_file(service))

@@ -27,8 +27,8 @@ from proto.models_pb2 import (
 )
 from proto.sessions_pb2 import SessionMessage
 from services.models.validation.content import MAX_STATE_BYTES
-from services.models.validation.request import UNIMPLEMENTED_FIELDS, check_chat_request, check_history
-from services.shared.errors import InvalidRequest, PreconditionFailed, Unimplemented
+from services.models.validation.request import check_chat_request, check_history
+from services.shared.errors import InvalidRequest, PreconditionFailed
 from tests.rows import for_each
 
 HELLO = ChatMessage(role="user", content="Hello")
@@ -434,20 +434,6 @@ def test_other_invalid_fields(fields: dict[str, Any], wrong: str) -> None:
 )
 def test_other_valid_fields(fields: dict[str, Any]) -> None:
     check_chat_request(ask(**fields))
-
-
-# ------------------------------------------------------------------------------------------------- not served yet
-
-
-def test_unimplemented_fields_exist() -> None:
-    assert set(ChatRequest.DESCRIPTOR.fields_by_name) >= UNIMPLEMENTED_FIELDS
-
-
-@for_each(("request_", "feature"), [(ask(request_id="r"), "request_id")])
-def test_unimplemented_field_is_named(request_: ChatRequest, feature: str) -> None:
-    with pytest.raises(Unimplemented) as raised:
-        check_chat_request(request_)
-    assert raised.value.metadata == {"feature": feature}
 
 
 ODD_MESSAGES = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.limits import AttemptLimits
+from services.models.calls.idempotency import Idempotency
+from services.models.calls.replay import replay
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
@@ -39,6 +41,7 @@ class ChatService:
         router: Router,
         fallbacks: Fallbacks,
         limits: AttemptLimits,
+        idempotency: Idempotency,
         prompts: PromptRegistry,
         turns: TurnFactory,
         trust: TrustPolicy,
@@ -47,12 +50,41 @@ class ChatService:
         self._router = router
         self._fallbacks = fallbacks
         self._limits = limits
+        self._idempotency = idempotency
         self._prompts = prompts
         self._turns = turns
         self._trust = trust
 
     async def answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
+        if not request.request_id:
+            return await self._answer(request, call)
+        async with await self._idempotency.begin(request, call) as repeatable:
+            if repeatable.response is not None:
+                return repeatable.response
+            response = await self._answer(request, call)
+            await repeatable.keep(response)
+        return response
+
+    def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
+        return self._stream_repeatable(request, call) if request.request_id else self._stream(request, call)
+
+    async def _stream_repeatable(
+        self, request: models_pb2.ChatRequest, call: Call
+    ) -> AsyncIterator[models_pb2.ChatChunk]:
+        async with await self._idempotency.begin(request, call) as repeatable:
+            if repeatable.response is not None:
+                for chunk in replay(repeatable.response):
+                    yield chunk
+                return
+            async with contextlib.aclosing(self._stream(request, call)) as chunks:
+                async for chunk in chunks:
+                    if chunk.HasField("response"):
+                        await repeatable.keep(chunk.response)
+                    yield chunk
+
+    async def _answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         async with await self._begin(request, call) as running:
             async for attempt in running.attempts:
                 with attempt:
@@ -66,8 +98,7 @@ class ChatService:
                     await running.complete(response, attempt)
         return response
 
-    async def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
+    async def _stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncGenerator[models_pb2.ChatChunk, None]:
         async with await self._begin(request, call) as running:
             async for attempt in running.attempts:
                 chunks = chat_stream(

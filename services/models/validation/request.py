@@ -23,7 +23,7 @@ from services.models.validation.tools import tool_violations
 from services.models.validation.work import Contents, count_parts
 from services.shared import characters
 from services.shared.durations import nanoseconds_of
-from services.shared.errors import FieldViolation, PreconditionFailed, Unimplemented
+from services.shared.errors import FieldViolation, PreconditionFailed
 from services.shared.json_text import object_problem
 from services.shared.session_ids import session_id_problem
 
@@ -43,9 +43,6 @@ MAX_TIMEOUT_SECONDS = 24 * 3600
 MODEL = re.compile(f"[^ {characters.ALL}]+")
 EFFORT = re.compile(r"[a-z_-]{1,32}")
 
-# Declared in the contract, and not implemented yet.
-UNIMPLEMENTED_FIELDS = frozenset({"request_id"})
-
 # The lowest and the highest value of each field; a limit of None is open.
 NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
     "temperature": (0, 2),
@@ -61,11 +58,10 @@ NUMBER_RANGES: dict[str, tuple[float, float | None]] = {
 def check_chat_request(request: models_pb2.ChatRequest) -> Contents:
     """Checks a request, and returns the contents of its messages.
 
-    Raises InvalidRequest naming every wrong field, or Unimplemented naming a field that is not implemented yet.
+    Raises InvalidRequest naming every wrong field.
     """
     parts: list[int] = []
     raise_if_invalid(_violations(request, parts))
-    _check_implemented(request)
     return _contents(parts)
 
 
@@ -246,9 +242,3 @@ def _response_format_violations(wanted: models_pb2.ResponseFormat) -> Iterator[F
         problem = object_problem(wanted.schema_json, MAX_SCHEMA_LENGTH) if wanted.schema_json else "is required"
         if problem:
             yield FieldViolation("response_format.schema_json", problem)
-
-
-def _check_implemented(request: models_pb2.ChatRequest) -> None:
-    for name in UNIMPLEMENTED_FIELDS:
-        if getattr(request, name):
-            raise Unimplemented.feature(name)

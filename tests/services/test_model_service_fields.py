@@ -1,39 +1,18 @@
-"""What the contract declares and nobody serves yet says so by its name, and never passes in silence."""
+"""Fields of a chat: each changes what is sent, or has a test of its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import grpc
 import pytest
 
 from proto import models_pb2
 from services.models.providers.requests.policy import CHANGES
-from services.models.validation.request import UNIMPLEMENTED_FIELDS
 from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import ModelService, chat_request
-from tests.support.errors import failure_of, stream_failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-CHAT_FEATURES: dict[str, dict[str, Any]] = {
-    "request_id": {"request_id": "r"},
-}
-
-
-@pytest.mark.parametrize(("feature", "fields"), CHAT_FEATURES.items(), ids=CHAT_FEATURES.keys())
-async def test_field_that_does_nothing_yet_is_refused_by_its_name(
-    shared_service: ModelService, shared_upstream: ScriptedUpstream, feature: str, fields: dict[str, Any]
-) -> None:
-    request = chat_request(**fields)
-    _, streamed = await stream_failure(shared_service.stub.ChatStream(request))
-    for failure in (await failure_of(shared_service.stub.Chat(request)), streamed):
-        assert (failure.code, failure.reason) == (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED")
-        assert failure.metadata == {"feature": feature}
-        assert failure.message == f"{feature} is not implemented yet"
-    assert not shared_upstream.requests
 
 
 # One value for each field of ChatRequest that changes what is sent, or what is logged: a request with it has another
@@ -52,15 +31,19 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "end_user_id": {"end_user_id": "u"},
     "prompt_cache_key": {"prompt_cache_key": "k"},
 }
-WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session", "fallback_models"}
+WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session"} | {
+    "fallback_models",
+    "timeouts",
+    "request_id",
+}
 """Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat; what
-was said before, tested in test_chat_in_session; who answers, tested in test_attempts."""
+was said before, tested in test_chat_in_session; who answers and when, tested in test_attempts and test_timeouts;
+whether a model is called at all, tested in test_idempotency."""
 
 
-async def test_every_field_of_a_chat_request_has_an_effect_or_is_refused() -> None:
+async def test_every_field_of_a_chat_request_has_an_effect() -> None:
     fields = {field.name for field in models_pb2.ChatRequest.DESCRIPTOR.fields}
-    assert fields == set(EFFECTS) | WITHOUT_EFFECT_ON_THE_BODY | UNIMPLEMENTED_FIELDS
-    assert set(CHAT_FEATURES) == UNIMPLEMENTED_FIELDS
+    assert fields == set(EFFECTS) | WITHOUT_EFFECT_ON_THE_BODY
 
 
 @pytest.mark.parametrize("field", EFFECTS)

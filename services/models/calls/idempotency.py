@@ -1,0 +1,125 @@
+"""Idempotency: a request_id that is sent again, within a day, gets the answer of its first call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from types import TracebackType
+
+from proto import models_pb2
+from services.models.calls.kept_answers import LEASE_SECONDS, KeptAnswers, Key
+from services.models.validation.fields import line_problem
+from services.shared.errors import InvalidRequest, PlatformError
+from services.shared.logs import Log
+from services.shared.rpc import Call, new_request_id
+
+MAX_REQUEST_ID_LENGTH = 64
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 0.5
+"""Pauses between two looks at a call that is running."""
+
+PURGE_SECONDS = 600.0
+
+
+class Idempotency:
+    """Gives each request_id one answer."""
+
+    def __init__(self, answers: KeptAnswers) -> None:
+        self._answers = answers
+
+    async def begin(self, request: models_pb2.ChatRequest, call: Call) -> Repeatable:
+        """The call under the request's id: with the kept answer, or to be answered. Waits while another one runs.
+
+        Raises InvalidRequest (REQUEST_ID_REUSED), and Unavailable while the storage is away.
+        """
+        if problem := line_problem(request.request_id, MAX_REQUEST_ID_LENGTH):
+            raise InvalidRequest.field("request_id", problem)
+        key, holder, fingerprint = Key("", request.request_id), new_request_id(), _fingerprint(request)
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            found = await self._answers.claim(key, fingerprint, holder)
+            if found.claimed or found.response is not None:
+                return Repeatable(self._answers, key, holder, call, found.response)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+
+class Repeatable:
+    """A call under a request_id, for the length of a block. A block that ends without `keep` frees the id."""
+
+    def __init__(self, answers: KeptAnswers, key: Key, holder: str, call: Call, kept: bytes | None) -> None:
+        self.response = _read(kept) if kept is not None else None
+        """The answer of the first call; None if this one must answer."""
+        self._answers = answers
+        self._key = key
+        self._holder = holder
+        self._call = call
+        self._is_kept = kept is not None
+        self._lease: asyncio.Task[None] | None = None
+        call.log_fields["repeated"] = self._is_kept
+
+    async def __aenter__(self) -> Repeatable:
+        if not self._is_kept:
+            self._lease = asyncio.create_task(self._hold())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lease is None:
+            return
+        ending = asyncio.create_task(self._end(self._lease))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            # The id is freed although its caller has just left.
+            await asyncio.wait({ending})
+            raise
+
+    async def keep(self, response: models_pb2.ChatResponse) -> None:
+        """Keeps the answer. One that cannot be stored has a warning instead: it has been paid for."""
+        try:
+            await self._answers.keep(self._key, self._holder, response.SerializeToString())
+        except PlatformError as error:
+            message = f"the answer was not stored, a repetition of request_id may be answered anew: {error.message}"
+            response.warnings.add(code="ANSWER_NOT_KEPT", field="request_id", message=message)
+        else:
+            self._is_kept = True
+
+    async def _end(self, lease: asyncio.Task[None]) -> None:
+        lease.cancel()
+        await asyncio.wait({lease})
+        if not self._is_kept:
+            # If that fails, the lease ends by itself.
+            with contextlib.suppress(PlatformError):
+                await self._answers.release(self._key, self._holder)
+
+    async def _hold(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            with contextlib.suppress(PlatformError):
+                await self._answers.extend(self._key, self._holder)
+
+
+async def purge_expired_answers(answers: KeptAnswers, log: Log, interval_seconds: float = PURGE_SECONDS) -> None:
+    """Deletes expired answers at an interval, until cancelled."""
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            await answers.purge()
+        except Exception as error:
+            # They are answered no more, and the next round tries again.
+            log.error("expired answers not removed", error=error)
+
+
+def _read(kept: bytes) -> models_pb2.ChatResponse:
+    response = models_pb2.ChatResponse.FromString(kept)
+    message = "this is the answer of the first call with this request_id; no model was called"
+    response.warnings.add(code="ANSWER_REPEATED", field="request_id", message=message)
+    return response
+
+
+def _fingerprint(request: models_pb2.ChatRequest) -> str:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
