@@ -139,7 +139,7 @@ class ModelProbe:
         while search.try_next():
             result = await self._ask_list_at(client, key, search.url)
             if result.reason in LIST_FOUND_REASONS:
-                search.confirm()
+                search.confirm(by_success=False)
                 return result
         return first
 

@@ -58,9 +58,11 @@ class RootMemory:
         found = self._found.get(roots) if len(roots) > 1 else None
         return roots if found is None else (found, *(root for root in roots if root != found))
 
-    def remember(self, roots: Sequence[str], found: str) -> None:
-        """Notes the root that has the API."""
-        if len(roots) == 1 or self._found.get(roots, roots[0]) == found:
+    def remember(self, roots: Sequence[str], found: str, *, by_success: bool) -> None:
+        """Notes the root that has the API. Once a root has answered with a success, only another success replaces it:
+        a server may refuse any path outside its API."""
+        known = self._found.get(roots)
+        if len(roots) == 1 or known == found or (known is not None and not by_success):
             return
         self._found.pop(roots, None)
         self._found[roots] = found
@@ -97,7 +99,7 @@ class RootSearch:
         self._count += 1
         return True
 
-    def confirm(self) -> None:
-        """Notes that this root has the path, whatever the response says."""
-        if self._count:
-            PROCESS_ROOTS.remember(self._roots, self._in_order[self._count])
+    def confirm(self, *, by_success: bool) -> None:
+        """Notes that this root has the path, by the success of a request there or by a refusal."""
+        if self._count or by_success:
+            PROCESS_ROOTS.remember(self._roots, self._in_order[self._count], by_success=by_success)
