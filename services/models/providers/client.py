@@ -113,7 +113,7 @@ class Exchange:
             post = self._transport.post(search.url, headers, payload, self.held.grow, self.timeouts.http())
             response = await self._in_time(post)
             if response.status in SUCCESSES:
-                search.confirm()
+                search.confirm(by_success=True)
                 return response
             await self._try_next_root(search, payload, response, response.body)
 
@@ -129,7 +129,7 @@ class Exchange:
             opening = self._transport.stream(search.url, headers, payload, self.timeouts.http())
             response = await self._in_time(stack.enter_async_context(opening))
             if response.status in SUCCESSES:
-                search.confirm()
+                search.confirm(by_success=True)
                 self._keep_parsed_form()
                 return response
             await self._try_next_root(search, payload, response, await response.read_start())
@@ -187,14 +187,14 @@ class Exchange:
         answer. Raises the refusal otherwise."""
         fault = await run_in_thread_if_large(decoding_work(body), self._read_fault, head.status, body)
         if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
-            search.confirm()
+            search.confirm(by_success=False)
             raise self.error(fault, head)
         paths = search.paths()
         if search.try_next():
             if payload.is_kept:
                 return
             # The next call begins with this root.
-            search.confirm()
+            search.confirm(by_success=False)
         raise self.error(fault, head, paths)
 
     def _attribute(self, error: PlatformError) -> None:
