@@ -28,11 +28,12 @@ ALLOWED = {
 # The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
-    | {"access", "attempts", "transport"},
+    | {"access", "attempts", "calls", "transport"},
     "servicer": {"chat", "routing", "custom_models", "prompts"},
-    "chat": {"attempts", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
+    "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
     "settings": {"attempts", "catalog", "transport"},
     "attempts": {"providers"},
+    "calls": {"validation"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},

@@ -83,6 +83,10 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
     if request.HasField("reasoning"):
         yield from _reasoning_violations(request.reasoning)
     yield from option_violations(request)
+    if request.fallback_models:
+        yield from _fallback_violations(request)
+    if request.HasField("timeouts"):
+        yield from _timeout_violations(request.timeouts)
     if request.session_id or request.HasField("session"):
         yield from _session_violations(request)
     if request.prompt_cache_key:
@@ -113,10 +117,6 @@ def option_violations(request: ModelRequest) -> Iterator[FieldViolation]:
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     if request.provider_options_json:
         yield from options_violations(request.provider_options_json)
-    if request.fallback_models:
-        yield from _fallback_violations(request)
-    if request.HasField("timeouts"):
-        yield from _timeout_violations(request.timeouts)
     if request.tags:
         yield from _tag_violations(request.tags)
     if len(request.end_user_id) > MAX_END_USER_LENGTH:
