@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -53,7 +54,6 @@ from genai_platform import (
     RenderPromptRequest,
     SetPromptLabelRequest,
     TruncateMessagesRequest,
-    Unimplemented,
 )
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -264,11 +264,24 @@ def preview(platform: GenAIPlatform, model: str) -> None:
     check(body["model"] == response.model and "Hi there" in response.body_json, "the preview shows the body")
 
 
-def not_yet(platform: GenAIPlatform, model: str) -> None:
-    """What is declared but does nothing yet must say so, and never pretend."""
-    request = ChatRequest(model=model, messages=question(model, "Hi").messages, fallback_models=["another"])
-    error = expect(Unimplemented, lambda: platform.models.chat(request), "fallback_models")
-    check("fallback_models" in str(error), "the error names fallback_models")
+def repetition(platform: GenAIPlatform, model: str) -> None:
+    """A chat that is sent again with its request_id gets the first answer."""
+    request = ChatRequest(model=model, messages=question(model, "Hi").messages, request_id=uuid.uuid4().hex)
+    first, again = platform.models.chat(request), platform.models.chat(request)
+    check(again.response_id == first.response_id, "both answers are one")
+    check([notice.code for notice in again.warnings][-1:] == ["ANSWER_REPEATED"], "the second says so")
+
+
+def fallback(platform: GenAIPlatform, model: str) -> None:
+    """A model that cannot answer is replaced by the one that the request names."""
+    request = RegisterModelRequest(name=UNREACHABLE, endpoint="http://127.0.0.1:9/v1", adapter_type="vllm")
+    platform.models.register_model(request)
+    try:
+        messages = question(model, "Hi").messages
+        answer = platform.models.chat(model=UNREACHABLE, messages=messages, fallback_models=[model])
+    finally:
+        platform.models.deregister_model(DeregisterModelRequest(name=UNREACHABLE))
+    check([attempt.outcome for attempt in answer.attempts] == ["UPSTREAM_UNREACHABLE", "ok"], "both were tried")
 
 
 CHECKS = (
@@ -284,7 +297,8 @@ CHECKS = (
     chat_in_a_session,
     memory,
     preview,
-    not_yet,
+    repetition,
+    fallback,
 )
 
 

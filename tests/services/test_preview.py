@@ -142,7 +142,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "a role of nobody": {"messages": [models_pb2.ChatMessage(role="robot", content="x")]},
     "no such model": {"model": "gtp-4o"},
     "no such prompt": {"system_prompt_name": "absent"},
-    "what is not served yet": {"request_id": "r"},
+    "no such fallback": {"fallback_models": ["gtp-4o"]},
     "what STRICT refuses": {
         "model": "claude-sonnet-4-6",
         "config": models_pb2.ChatConfig(seed=1),

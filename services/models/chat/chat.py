@@ -122,7 +122,8 @@ class ChatService:
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
-        target = self._resolve(call, prompted.conversation.request.model, for_preview=True)
+        first, *_ = self._fallbacks.candidates(prompted.conversation.request)
+        target = self._resolve(call, first, for_preview=True)
         work = prompted.conversation.work()
         return await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
 
