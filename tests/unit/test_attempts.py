@@ -72,7 +72,7 @@ class Run:
 
 
 async def chat(attempts: Attempts, outcomes: Sequence[str], run: Run) -> None:
-    async for attempt in attempts:
+    while attempt := await attempts.next():
         outcome = outcomes[len(run.sent)]
         run.sent.append(attempt.target.model)
         with attempt:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.attempts import records
+from services.models.attempts.circuit_breaker import CircuitBreaker
 from services.models.attempts.limits import AttemptLimits
 from services.models.attempts.remedies import Remedy, remedy_for
 from services.models.providers.base import Target
@@ -34,6 +34,7 @@ class _Step(NamedTuple):
     """The next attempt, and the pause before it in seconds."""
 
     target: Target
+    breaker: CircuitBreaker
     model: str
     """The candidate's name."""
     is_first_choice: bool
@@ -41,7 +42,7 @@ class _Step(NamedTuple):
 
 
 class Attempts:
-    """The attempts of one chat, as an asynchronous iterator over `Attempt`s, which ends with the first success.
+    """The attempts of one chat: `next` gives one after the other, until one has succeeded.
 
     In this order: the candidates, each once and at once; then those again, after a pause, that may answer later. Never
     more than the limits allow, never beyond `remaining`, the seconds until the caller's deadline, and never after an
@@ -55,11 +56,11 @@ class Attempts:
         """All attempts so far, in order, and the candidates that could not be tried."""
         self._limits = limits
         self._remaining = remaining
-        self._untried = deque(candidates)
+        self._untried = iter(candidates)
         self._first = candidates[0]
         self.failed_target: Target | None = None
         """The target that the error of a failed chat is about; None if nothing was sent for it."""
-        self._waiting: deque[_Step] = deque()
+        self._waiting: list[_Step] = []
         """The targets that may answer after a pause."""
         self._sent = 0
         self._waited = 0.0
@@ -71,13 +72,11 @@ class Attempts:
         if self._next is None:
             raise self._failure()
 
-    def __aiter__(self) -> Attempts:
-        return self
-
-    async def __anext__(self) -> Attempt:
+    async def next(self) -> Attempt | None:
+        """The next attempt, after the pause before it; None when one has succeeded."""
         step = self._next
         if step is None:
-            raise StopAsyncIteration
+            return None
         if step.pause:
             self._waited += step.pause
             await asyncio.sleep(step.pause)
@@ -110,16 +109,15 @@ class Attempts:
 
     def _choose_untried(self) -> _Step | None:
         """The first of the candidates that have not been tried yet, and can be."""
-        while self._untried:
-            candidate = self._untried.popleft()
+        for candidate in self._untried:
             is_first = candidate is self._first
             try:
                 target = candidate.resolve()
-                self._check_circuit(target)
+                breaker = self._pass_breaker(target)
             except PlatformError as error:
                 self._note_unsent(candidate, error, is_first)
             else:
-                return _Step(target, candidate.model, is_first)
+                return _Step(target, breaker, candidate.model, is_first)
         return None
 
     def _choose_waiting(self) -> _Step | None:
@@ -127,13 +125,13 @@ class Attempts:
         remaining, now = self._remaining(), self._limits.now()
         longest = MAX_WAIT - self._waited if remaining is None else min(remaining, MAX_WAIT - self._waited)
         while self._waiting:
-            step = self._waiting.popleft()
-            if step.pause < longest and self._limits.breaker(step.target).try_pass(now + step.pause):
+            step = self._waiting.pop(0)
+            if step.pause < longest and step.breaker.try_pass(now + step.pause):
                 return step
         return None
 
-    def _check_circuit(self, target: Target) -> None:
-        """Raises Unavailable (CIRCUIT_OPEN) for a target that has failed too often."""
+    def _pass_breaker(self, target: Target) -> CircuitBreaker:
+        """The circuit breaker of the target. Raises Unavailable (CIRCUIT_OPEN) if it lets nothing through now."""
         breaker, now = self._limits.breaker(target), self._limits.now()
         if self._limits.max_attempts > 1 and not breaker.try_pass(now):
             raise Unavailable(
@@ -142,6 +140,7 @@ class Attempts:
                 retry_after=breaker.seconds_to_trial(now),
                 metadata={"provider": target.provider},
             )
+        return breaker
 
     def _note_unsent(self, candidate: Candidate, error: PlatformError, is_first: bool) -> None:
         self.records.append(records.unsent(candidate.model, error))
@@ -154,7 +153,7 @@ class Attempts:
         """Ends the attempts with a success."""
         self._next, self._answered_by = None, step
         self.records.append(record)
-        self._limits.breaker(step.target).record_success(self._limits.now())
+        step.breaker.record_success(self._limits.now())
 
     def fail(self, step: _Step, record: models_pb2.Attempt, error: PlatformError, *, has_output: bool) -> bool:
         """Ends an attempt that has failed. Returns whether another one follows; raises the error of the first candidate
@@ -162,7 +161,7 @@ class Attempts:
         self.records.append(record)
         remedy = remedy_for(error)
         if remedy.trips:
-            self._limits.breaker(step.target).record_failure(self._limits.now())
+            step.breaker.record_failure(self._limits.now())
         if step.is_first_choice or has_output:
             self._error, self.failed_target = error, step.target
         self._next = None if has_output else self._follow(step, error, remedy)

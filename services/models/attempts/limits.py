@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from services.models.attempts.circuit_breaker import CircuitBreaker
@@ -24,16 +23,14 @@ class AttemptLimits:
         self.max_attempts = max_attempts
         self.now = now
         self.budget = RetryBudget(now)
-        self._breakers: OrderedDict[tuple[str, str, str], CircuitBreaker] = OrderedDict()
+        self._breakers: dict[tuple[str, str], CircuitBreaker] = {}
 
     def breaker(self, target: Target) -> CircuitBreaker:
         """The circuit breaker of a target: of one model at one endpoint."""
-        key = (target.provider, target.endpoint, target.model)
+        key = (target.endpoint, target.model)
         breaker = self._breakers.get(key)
         if breaker is None:
             breaker = self._breakers[key] = CircuitBreaker()
             if len(self._breakers) > MAX_TARGETS:
-                self._breakers.popitem(last=False)
-        else:
-            self._breakers.move_to_end(key)
+                del self._breakers[next(iter(self._breakers))]
         return breaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
@@ -55,10 +55,17 @@ class ChatService:
         self._turns = turns
         self._trust = trust
 
-    async def answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
+    def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
-        if not request.request_id:
-            return await self._answer(request, call)
+        return self._answer_once(request, call) if request.request_id else self._answer(request, call)
+
+    def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
+        return self._stream_once(request, call) if request.request_id else self._stream(request, call)
+
+    # ------------------------------------------------------------------------------- one answer for a request_id
+
+    async def _answer_once(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         async with await self._idempotency.begin(request, call) as repeatable:
             if repeatable.response is not None:
                 return repeatable.response
@@ -66,13 +73,7 @@ class ChatService:
             await repeatable.keep(response)
         return response
 
-    def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
-        return self._stream_repeatable(request, call) if request.request_id else self._stream(request, call)
-
-    async def _stream_repeatable(
-        self, request: models_pb2.ChatRequest, call: Call
-    ) -> AsyncIterator[models_pb2.ChatChunk]:
+    async def _stream_once(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
         async with await self._idempotency.begin(request, call) as repeatable:
             if repeatable.response is not None:
                 for chunk in replay(repeatable.response):
@@ -84,9 +85,11 @@ class ChatService:
                         await repeatable.keep(chunk.response)
                     yield chunk
 
+    # -------------------------------------------------------------------------------------- the sequence of a chat
+
     async def _answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         async with await self._begin(request, call) as running:
-            async for attempt in running.attempts:
+            while attempt := await running.attempts.next():
                 with attempt:
                     response = await chat(
                         self._transports.of(attempt.target.untrusted),
@@ -100,7 +103,7 @@ class ChatService:
 
     async def _stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncGenerator[models_pb2.ChatChunk, None]:
         async with await self._begin(request, call) as running:
-            async for attempt in running.attempts:
+            while attempt := await running.attempts.next():
                 chunks = chat_stream(
                     self._transports.of(attempt.target.untrusted),
                     attempt.target,

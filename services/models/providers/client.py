@@ -156,11 +156,12 @@ class Exchange:
             paths=paths,
         )
 
-    async def _in_time(self, response: Awaitable[Result]) -> Result:
+    def _in_time(self, response: Awaitable[Result]) -> Awaitable[Result]:
         """The response. Raises Unavailable (UPSTREAM_TIMEOUT) when the exchange takes longer than it may in total."""
         due = self.timeouts.total_due(self.started)
-        if due is None:
-            return await response
+        return response if due is None else self._until(due, response)
+
+    async def _until(self, due: float, response: Awaitable[Result]) -> Result:
         try:
             async with asyncio.timeout_at(due):
                 return await response
