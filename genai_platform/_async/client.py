@@ -22,7 +22,7 @@ class AsyncGenAIPlatform:
 
     `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
                 environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051
-    `timeout`   seconds, the deadline of every call; by default 600 for chats and 30 for all others
+    `timeout`   seconds, the deadline of every call; by default 600 for calls that ask a provider, and 30 for others
     `metadata`  gRPC metadata sent with every call
     `channel`   a channel of your own instead of a target; `close` leaves it open
     `prompt_cache_seconds`  how long `prompts.get` answers from its cache when asked by label; 0 switches the cache off

@@ -302,7 +302,7 @@ async def test_method_of_a_newer_contract_is_unimplemented() -> None:
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with running(server), grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(f"/{SERVICE.full_name}/Embed")(b"")
+            await channel.unary_unary(f"/{SERVICE.full_name}/NotInThisContract")(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

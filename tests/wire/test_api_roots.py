@@ -16,6 +16,8 @@ from services.models.catalog.vendors import VENDORS
 from services.models.custom_models.registration import build_registered_model
 from services.models.providers.base import Target
 from services.models.providers.chat import chat, chat_stream
+from services.models.providers.client import Exchange
+from services.models.providers.http_request import HttpRequest
 from services.models.routing.registered_target import registered_target
 from services.models.settings import Settings
 from services.models.transport.api_roots import RootMemory, api_roots, normalize_base_url
@@ -174,6 +176,27 @@ async def test_body_that_is_let_go_of_is_not_sent_twice(upstream: ScriptedUpstre
     assert paths(upstream) == ["/v1/chat/completions", "/chat/completions"]
 
 
+async def test_refusal_elsewhere_does_not_move_what_has_worked(
+    upstream: ScriptedUpstream, transport: HttpClient
+) -> None:
+    """Of a verb that the server does not have: it refuses any path outside its API for want of a key."""
+    refused = json_answer({"error": {"message": "no key"}}, status=401)
+
+    def play(request: Received) -> Script:
+        if request.path.startswith("/v1"):
+            return serving("/v1/chat/completions", "vllm")(request)
+        return refused
+
+    upstream.default = play
+    target = target_of(f"{upstream.url}/v1", "vllm")
+    await chat(transport, target, talk())
+    with pytest.raises(errors.PlatformError):
+        async with Exchange(transport, target) as exchange:
+            await exchange.post(HttpRequest("/other", b"{}"))
+    await chat(transport, target, talk())
+    assert paths(upstream) == ["/v1/chat/completions", "/v1/other", "/other", "/v1/chat/completions"]
+
+
 @for_each(
     ("written", "without_version", "places"),
     [
@@ -196,7 +219,7 @@ def test_places(written: str, without_version: bool, places: list[str]) -> None:
 def test_places_are_remembered_within_bounds() -> None:
     places = RootMemory()
     for number in range(5000):
-        places.remember((f"a{number}", "b"), "b")
+        places.remember((f"a{number}", "b"), "b", by_success=False)
     assert places.in_order(("a4999", "b")) == ("b", "a4999")
     assert places.in_order(("a0", "b")) == ("a0", "b")
 

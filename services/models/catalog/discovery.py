@@ -131,7 +131,7 @@ class Discovery:
         while True:
             async with self._client.get(search.url + query, provider.headers) as answer:
                 if answer.status == 200:
-                    search.confirm()
+                    search.confirm(by_success=True)
                     return await answer.read_start()
             if answer.status not in (404, 405) or not search.try_next():
                 raise Refused(answer.status)

@@ -49,6 +49,8 @@ class ListedModel:
     """A model as its server lists it. None means that the list does not say."""
 
     id: str
+    kind: ModelKind | None = None
+    """Its kind where that is certain."""
     context_window: int | None = None
     max_output_tokens: int | None = None
     shutdown: datetime.date | None = None
@@ -96,7 +98,10 @@ def kind_of(model_id: str, _: Entry) -> ModelKind | None:
 
 def describe(model_id: str, entry: Entry) -> ListedModel:
     """A model as OpenAI, vLLM and llama.cpp list it."""
-    return ListedModel(model_id, context_window=served_window(entry), shutdown=listed_day(entry.get("shutdown_date")))
+    kind: ModelKind | None = "embedding" if _EMBEDDING.search(model_id) else None
+    return ListedModel(
+        model_id, kind, context_window=served_window(entry), shutdown=listed_day(entry.get("shutdown_date"))
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -110,7 +110,12 @@ def _listed_lifecycle(lifecycle: Lifecycle, listed: ListedModel) -> Lifecycle:
 
 
 def _listed_facts(facts: ModelFacts, listed: ListedModel) -> ModelFacts:
-    changed = replace(facts, media=_listed_media(facts.media, listed), reasoning=_listed_reasoning(facts, listed))
+    changed = replace(
+        facts,
+        kind=facts.kind or listed.kind,
+        media=_listed_media(facts.media, listed),
+        reasoning=_listed_reasoning(facts, listed),
+    )
     if listed.reasons is not None:
         changed = replace(changed, can_reason=listed.reasons)
     if listed.json_schema is not None:

@@ -105,7 +105,7 @@ class Exchange:
         while True:
             response = await self._transport.post(search.url, headers, payload, self.held.grow)
             if response.status in SUCCESSES:
-                search.confirm()
+                search.confirm(by_success=True)
                 return response
             await self._try_next_root(search, payload, response, response.body)
 
@@ -120,7 +120,7 @@ class Exchange:
         while True:
             response = await stack.enter_async_context(self._transport.stream(search.url, headers, payload))
             if response.status in SUCCESSES:
-                search.confirm()
+                search.confirm(by_success=True)
                 self._keep_parsed_form()
                 return response
             await self._try_next_root(search, payload, response, await response.read_start())
@@ -167,14 +167,14 @@ class Exchange:
         answer. Raises the refusal otherwise."""
         fault = await run_in_thread_if_large(decoding_work(body), self._read_fault, head.status, body)
         if fault.reason != "UPSTREAM_PATH_NOT_FOUND":
-            search.confirm()
+            search.confirm(by_success=False)
             raise self.error(fault, head)
         paths = search.paths()
         if search.try_next():
             if payload.is_kept:
                 return
             # The next call begins with this root.
-            search.confirm()
+            search.confirm(by_success=False)
         raise self.error(fault, head, paths)
 
     def _attribute(self, error: PlatformError) -> None:

@@ -33,17 +33,17 @@ def normalize_base_url(url: str) -> str:
 
 
 @functools.lru_cache(MAX_REMEMBERED)
-def api_roots(base_url: str, *, without_version: bool = False) -> Sequence[str]:
-    """The roots that a base URL may mean, the likeliest first. `without_version` says that such base URLs usually leave
-    the version out, as Anthropic's do."""
+def api_roots(base_url: str, version: str = VERSION, *, without_version: bool = False) -> Sequence[str]:
+    """The roots that a base URL may mean, the likeliest first. `version` is the path of the API's version;
+    `without_version` says that such base URLs usually leave it out, as Anthropic's do."""
     base = normalize_base_url(base_url)
     server = _SERVER.fullmatch(base)
     segments = server[2].split("/") if server else []
-    if base.endswith(VERSION):
-        return base, base.removesuffix(VERSION)
+    if base.endswith(version):
+        return base, base.removesuffix(version)
     if any(map(_VERSION_SEGMENT.fullmatch, segments)):
         return (base,)
-    versioned = base + VERSION
+    versioned = base + version
     return (versioned, base) if without_version or segments == [""] else (base, versioned)
 
 
@@ -58,9 +58,11 @@ class RootMemory:
         found = self._found.get(roots) if len(roots) > 1 else None
         return roots if found is None else (found, *(root for root in roots if root != found))
 
-    def remember(self, roots: Sequence[str], found: str) -> None:
-        """Notes the root that has the API."""
-        if len(roots) == 1 or self._found.get(roots, roots[0]) == found:
+    def remember(self, roots: Sequence[str], found: str, *, by_success: bool) -> None:
+        """Notes the root that has the API. Once a root has answered with a success, only another success replaces it:
+        a server may refuse any path outside its API."""
+        known = self._found.get(roots)
+        if len(roots) == 1 or known == found or (known is not None and not by_success):
             return
         self._found.pop(roots, None)
         self._found[roots] = found
@@ -97,7 +99,7 @@ class RootSearch:
         self._count += 1
         return True
 
-    def confirm(self) -> None:
-        """Notes that this root has the path, whatever the response says."""
-        if self._count:
-            PROCESS_ROOTS.remember(self._roots, self._in_order[self._count])
+    def confirm(self, *, by_success: bool) -> None:
+        """Notes that this root has the path, by the success of a request there or by a refusal."""
+        if self._count or by_success:
+            PROCESS_ROOTS.remember(self._roots, self._in_order[self._count], by_success=by_success)

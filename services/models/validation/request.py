@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Protocol
 
 from proto import models_pb2, sessions_pb2
 from services.models.validation.content import is_plain, message_violations
@@ -82,20 +83,41 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
         yield from _response_format_violations(request.response_format)
     if request.HasField("reasoning"):
         yield from _reasoning_violations(request.reasoning)
+    yield from option_violations(request)
+    if request.session_id or request.HasField("session"):
+        yield from _session_violations(request)
+    if request.prompt_cache_key:
+        problem = line_problem(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
+        if problem:
+            yield FieldViolation("prompt_cache_key", problem)
+
+
+class ModelRequest(Protocol):
+    """A request to a model, as far as all verbs have the same fields in it."""
+
+    @property
+    def parameter_policy(self) -> int: ...
+
+    @property
+    def provider_options_json(self) -> Mapping[str, str]: ...
+
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+    @property
+    def end_user_id(self) -> str: ...
+
+
+def option_violations(request: ModelRequest) -> Iterator[FieldViolation]:
+    """The violations of the fields that all verbs have: policy, options, tags and end user."""
     if request.parameter_policy not in PARAMETER_POLICIES:
         yield FieldViolation("parameter_policy", "is not a value of ParameterPolicy")
     if request.provider_options_json:
         yield from options_violations(request.provider_options_json)
     if request.tags:
         yield from _tag_violations(request.tags)
-    if request.session_id or request.HasField("session"):
-        yield from _session_violations(request)
     if len(request.end_user_id) > MAX_END_USER_LENGTH:
         yield FieldViolation("end_user_id", f"is longer than {MAX_END_USER_LENGTH} characters")
-    if request.prompt_cache_key:
-        problem = line_problem(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
-        if problem:
-            yield FieldViolation("prompt_cache_key", problem)
 
 
 def _conversation_violations(messages: Sequence[models_pb2.ChatMessage], parts: list[int]) -> Iterator[FieldViolation]:

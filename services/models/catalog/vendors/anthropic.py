@@ -53,6 +53,7 @@ _NOT_IN_MESSAGES = frozenset({"seed"}) | PENALTIES | LOGPROBS
 
 # Facts of another server with this dialect: it may not know `output_config`, and does know tools.
 _MESSAGES_SPEAKER = ModelFacts(
+    kind="chat",
     unsupported=_NOT_IN_MESSAGES,
     max_temperature=1.0,
     default_max_tokens=4096,

@@ -35,6 +35,7 @@ ID_PATTERN = re.compile(r"((ft:)?(gpt-|o\d)|chatgpt-|text-embedding-).*")
 # ----------------------------------------------------------------------------------------------------- families
 
 _GPT_PLAIN = ModelFacts(
+    kind="chat",
     unsupported=frozenset({"top_k"}),
     can_reason=False,
     media=DOCUMENTS,
@@ -55,6 +56,7 @@ _GPT_UNKNOWN = ModelFacts(
 )
 _GPT_REASONING = replace(
     _GPT_UNKNOWN,
+    kind="chat",
     unsupported=_GPT_UNKNOWN.unsupported | {"stop_sequences"},
     can_reason=True,
     tools_with_reasoning_need_responses=False,
