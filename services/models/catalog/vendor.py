@@ -14,7 +14,7 @@ from services.models.catalog.lifecycle import SERVED, Lifecycle
 from services.models.catalog.listings import Listing
 from services.models.providers.base import Dialect
 from services.models.providers.facts import ModelFacts
-from services.models.transport.api_roots import api_roots
+from services.models.transport.api_roots import VERSION, api_roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class AdapterType:
     listing: Listing = field(default_factory=Listing)
     facts: Callable[[str], ModelFacts] = facts_of_server
     """The facts of a registered model, by its id at the server."""
+    version: str = VERSION
+    """The path of the API's version, with which its base URLs may end."""
     base_urls_omit_version: bool = False
     """Whether base URLs usually end before the version path, as Anthropic's do."""
     stops_on_disconnect: bool = False
@@ -57,7 +59,7 @@ class AdapterType:
 
     def api_roots(self, base_url: str) -> Sequence[str]:
         """The roots of the API that a base URL may mean, the likeliest first."""
-        return api_roots(base_url, without_version=self.base_urls_omit_version)
+        return api_roots(base_url, self.version, without_version=self.base_urls_omit_version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from services.models.health.results import (
     judge_list,
     within_time,
 )
-from services.models.transport.api_roots import VERSION, RootSearch
+from services.models.transport.api_roots import RootSearch
 from services.models.transport.base import Transport
 from services.shared.errors import PreconditionFailed
 from services.shared.json_text import decoding_work
@@ -121,7 +121,7 @@ class ModelProbe:
         if self.registered.health_check:
             health = await self._ask_health(client, self.url, key)
         else:
-            url = self.registered.endpoint.removesuffix(VERSION) + self._adapter.health_path
+            url = self.registered.endpoint.removesuffix(self._adapter.version) + self._adapter.health_path
             health = await self._ask_health(client, url, key, missing=healthy(url))
         if health.status != HEALTHY:
             return health

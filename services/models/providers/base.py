@@ -162,6 +162,8 @@ class HistoryRules(NamedTuple):
     """Rules for names of tools; None if any name is taken."""
     object_arguments: bool = True
     """Whether the arguments of calls must be JSON objects."""
+    arguments_in_state: bool = True
+    """Whether a call that the provider made goes back in its own form, with the arguments that it has there."""
 
 
 class Decoder(Protocol):

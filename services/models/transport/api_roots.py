@@ -33,17 +33,17 @@ def normalize_base_url(url: str) -> str:
 
 
 @functools.lru_cache(MAX_REMEMBERED)
-def api_roots(base_url: str, *, without_version: bool = False) -> Sequence[str]:
-    """The roots that a base URL may mean, the likeliest first. `without_version` says that such base URLs usually leave
-    the version out, as Anthropic's do."""
+def api_roots(base_url: str, version: str = VERSION, *, without_version: bool = False) -> Sequence[str]:
+    """The roots that a base URL may mean, the likeliest first. `version` is the path of the API's version;
+    `without_version` says that such base URLs usually leave it out, as Anthropic's do."""
     base = normalize_base_url(base_url)
     server = _SERVER.fullmatch(base)
     segments = server[2].split("/") if server else []
-    if base.endswith(VERSION):
-        return base, base.removesuffix(VERSION)
+    if base.endswith(version):
+        return base, base.removesuffix(version)
     if any(map(_VERSION_SEGMENT.fullmatch, segments)):
         return (base,)
-    versioned = base + VERSION
+    versioned = base + version
     return (versioned, base) if without_version or segments == [""] else (base, versioned)
 
 

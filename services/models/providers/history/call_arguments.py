@@ -16,8 +16,11 @@ from services.models.providers.state.opaque_state import is_made_by
 from services.shared import json_text
 
 
-def fit_arguments(messages: Sequence[PlacedMessage], state_owner: str, notices: Notices) -> Sequence[PlacedMessage]:
-    """The messages with objects as arguments; the same sequence if nothing had to change."""
+def fit_arguments(
+    messages: Sequence[PlacedMessage], state_owner: str | None, notices: Notices
+) -> Sequence[PlacedMessage]:
+    """The messages with objects as arguments; the same sequence if nothing had to change. Calls with the state of
+    `state_owner` go back as they are."""
     fitted: list[PlacedMessage] = []
     has_changed = False
     for path, message in messages:
@@ -32,7 +35,7 @@ def fit_arguments(messages: Sequence[PlacedMessage], state_owner: str, notices: 
     return fitted if has_changed else messages
 
 
-def _odd_calls(path: str, message: models_pb2.ChatMessage, state_owner: str) -> Iterator[tuple[str, str]]:
+def _odd_calls(path: str, message: models_pb2.ChatMessage, state_owner: str | None) -> Iterator[tuple[str, str]]:
     """The paths and ids of the calls whose arguments are not an object. Blank arguments count as none."""
     for index, part in enumerate(message.parts):
         if _is_odd(part.tool_call.arguments_json) and not _goes_back_as_it_is(part, state_owner):
@@ -43,8 +46,8 @@ def _odd_calls(path: str, message: models_pb2.ChatMessage, state_owner: str) -> 
                 yield f"{path}.tool_calls[{index}]", call.id
 
 
-def _goes_back_as_it_is(part: models_pb2.ContentPart, state_owner: str) -> bool:
-    return is_made_by(state_owner, part) and not is_wrapped(part)
+def _goes_back_as_it_is(part: models_pb2.ContentPart, state_owner: str | None) -> bool:
+    return state_owner is not None and is_made_by(state_owner, part) and not is_wrapped(part)
 
 
 def _is_odd(arguments: str) -> bool:

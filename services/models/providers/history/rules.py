@@ -55,7 +55,7 @@ def _fit_history(conversation: Conversation, target: Target, notices: Notices) -
     messages = fit_results(given, notices)
     messages = fit_empty_messages(messages, owner, notices)
     if rules.object_arguments:
-        messages = fit_arguments(messages, owner, notices)
+        messages = fit_arguments(messages, owner if rules.arguments_in_state else None, notices)
     if messages is not given:
         paths = [path for path, _ in messages]
         conversation = replace(conversation, messages=[message for _, message in messages], paths=paths)

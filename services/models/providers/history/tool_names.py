@@ -42,16 +42,20 @@ def fit_tool_names(
 
 
 def _renamed(message: models_pb2.ChatMessage, rules: ToolNameRules) -> models_pb2.ChatMessage:
-    if message.role != "assistant" or all(rules.take(call.name) for call in _calls_in(message)):
+    if all(rules.take(named.name) for named in _named_in(message)):
         return message
     renamed = models_pb2.ChatMessage()
     renamed.CopyFrom(message)
-    for call in _calls_in(renamed):
-        call.name = rules.fit(call.name)
+    for named in _named_in(renamed):
+        named.name = rules.fit(named.name)
     return renamed
 
 
-def _calls_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall]:
-    yield from calls_of(message)
-    if message.parts:
-        yield from message.tool_calls
+def _named_in(message: models_pb2.ChatMessage) -> Iterator[models_pb2.ToolCall | models_pb2.ToolResult]:
+    """The calls, and the results that name their tool."""
+    if message.role == "assistant":
+        yield from calls_of(message)
+        if message.parts:
+            yield from message.tool_calls
+    elif message.role == "tool":
+        yield from (part.tool_result for part in message.parts if part.tool_result.name)

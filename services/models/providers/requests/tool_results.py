@@ -19,6 +19,11 @@ class Result(NamedTuple):
     """The part that is the result; None where the parts of a message answer the message's own call."""
 
     @property
+    def tool_name(self) -> str:
+        """The tool's name, if the caller has given it here."""
+        return self.whole[1].tool_result.name if self.whole else ""
+
+    @property
     def is_error(self) -> bool:
         """Whether the tool failed."""
         return self.whole is not None and self.whole[1].tool_result.is_error
@@ -51,6 +56,6 @@ class CalledTools:
         """Adds the calls of a message."""
         self._names.update((call.id, call.name) for call in calls_of(message))
 
-    def name_of(self, call_id: str) -> str:
-        """The name of the tool in the newest call with this id; empty if there is none."""
-        return self._names.get(call_id, "")
+    def name_of(self, result: Result) -> str:
+        """The name of the tool in the newest call with the result's id, or else in the result; empty without either."""
+        return self._names.get(result.call_id) or result.tool_name
