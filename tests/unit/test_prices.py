@@ -68,11 +68,11 @@ def test_cost_is_what_the_library_makes_of_the_same_usage(model: VendorModel) ->
         assert abs(Decimal(cost) - expected * 10**9) <= Decimal("0.5")
 
 
-def calculation(model: VendorModel, told: Usage) -> PriceCalculation:
+def calculation(model: VendorModel, used: Usage) -> PriceCalculation:
     """The library's price of a usage. Raises LookupError for models that it does not know."""
     when = datetime.datetime.combine(TODAY, datetime.time(12), datetime.UTC)
     return genai_prices.calc_price(
-        told, model.upstream, provider_id=model.vendor.price_list, genai_request_timestamp=when
+        used, model.upstream, provider_id=model.vendor.price_list, genai_request_timestamp=when
     )
 
 

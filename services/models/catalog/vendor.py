@@ -39,7 +39,7 @@ class AdapterType:
     name: str
     dialect: Dialect
     servers: str
-    """The servers of this type, as README.md tells them."""
+    """The servers of this type, as README.md names them."""
     auth: Auth = BEARER
     fixed_headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of every call. They are no secrets."""
