@@ -120,10 +120,10 @@ MESSAGES: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "a text whose next piece begins as it does": (
-        '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"HaHaHa, a good question."}]}',
+        '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"HaHaHa, what a joke."}]}',
         [
             '{"reasoning_details":[{"type":"reasoning.text","index":0,"text":"Ha"}]}',
-            '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"HaHa, a good question."}]}',
+            '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"HaHa, what a joke."}]}',
         ],
     ),
     "thoughts within the content": (
