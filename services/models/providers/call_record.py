@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from proto import models_pb2
 from services.models.providers.base import Target
@@ -21,7 +21,7 @@ class Response(Protocol):
     registered_model: str
 
     @property
-    def attempts(self) -> MutableSequence[models_pb2.Attempt]: ...
+    def attempts(self) -> RepeatedCompositeFieldContainer[models_pb2.Attempt]: ...
 
     @property
     def timing(self) -> models_pb2.Timing: ...
@@ -44,9 +44,7 @@ def describe_call(response: Response, verb: str, target: Target, call: Call) -> 
     """Sets the provider and model, the duration, and an id that begins with the verb and is also in the log."""
     response.response_id = call.log_fields["response_id"] = f"{verb}-{new_request_id()}"
     latency = duration(call.elapsed_seconds())
-    response.attempts.append(
-        models_pb2.Attempt(model=target.model, provider=target.provider, outcome="ok", latency=latency)
-    )
+    response.attempts.add(model=target.model, provider=target.provider, outcome="ok", latency=latency)
     response.timing.total.CopyFrom(latency)
     response.source = target.source
     if target.registered_model:
