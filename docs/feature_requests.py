@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
@@ -29,6 +29,7 @@ from proto.models_pb2 import (
     ToolDefinition,
     ToolResult,
 )
+from services.models.catalog.vendors import VENDORS
 
 SCHEMA = '{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"]}'
 SIMPLE_SCHEMA = '{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"],"additionalProperties":false}'
@@ -73,8 +74,7 @@ SERVERS_REASONING = b'{"chat_completion":{"reasoning":["reasoning_content"]}}'
 SERVERS_SIGNATURE = b'{"chat_completion":{"call":{"extra_content":{"google":{"thought_signature":"c2ln"}}}}}'
 
 OPTIONS = {
-    "openai": '{"service_tier":"flex"}',
-    "anthropic": '{"service_tier":"standard_only"}',
+    **{vendor.adapter.dialect.name: vendor.shown.options for vendor in VENDORS.values() if vendor.shown.options},
     "vllm": '{"min_p":0.05}',
     "openai-compatible": '{"min_p":0.05}',
 }
@@ -126,11 +126,13 @@ def _messages() -> Iterator[Feature]:
 
 
 def _media() -> Iterator[Feature]:
+    picture = _looked(ContentPart(media=Media(url="https://a.example/a.png")))
     yield from _rows(
         "Media",
+        {"image_detail": picture, "PDF_with_a_name": _looked(PDF), "document_citations": _looked(PDF)},
         image_bytes=_looked(IMAGE),
         image_bytes_called_jpg=_looked(ContentPart(media=Media(data=b"\xff\xd8", mime_type="image/jpg"))),
-        image_URL=_looked(ContentPart(media=Media(url="https://a.example/a.png"))),
+        image_URL=picture,
         image_file_id=_looked(ContentPart(media=Media(file_id="file-1", mime_type="image/png"))),
         image_detail=_looked(ContentPart(media=Media(url="https://a.example/a.png", detail="low"))),
         PDF_bytes=_looked(PDF),
@@ -339,12 +341,18 @@ def _caching() -> Iterator[Feature]:
     )
 
 
-def _rows(group: str, **requests: ChatRequest) -> Iterator[Feature]:
-    """The features of a group by name; a request without messages says hello."""
+def _rows(
+    group: str, without: Mapping[str, ChatRequest] | None = None, /, **requests: ChatRequest
+) -> Iterator[Feature]:
+    """The features of a group by name; a request without messages says hello.
+
+    `without` has the requests without the feature, by its name, where more than the messages must be the same.
+    """
     for name, request in requests.items():
         if not request.messages:
             request.messages.append(USER)
-        yield Feature(group, name.replace("_", " "), request, _without(request))
+        bare = (without or {}).get(name) or _without(request)
+        yield Feature(group, name.replace("_", " "), request, bare)
 
 
 def _without(request: ChatRequest) -> ChatRequest:

@@ -1,5 +1,5 @@
 """Writes `.env.example` and the table of settings in README.md, from the fields of the services' settings, and the
-README's table of providers, from the vendors' rows.
+README's tables of providers and adapter types, from the vendors' rows.
 
 `python docs/settings.py` writes both files, `python docs/settings.py --check` fails when one is not current.
 """
@@ -17,10 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from docs.written_tables import with_table  # noqa: E402
 from genai_platform.target import DEFAULT_TARGET, TARGET_VARIABLE  # noqa: E402
 from services.gateway.main import GatewaySettings  # noqa: E402
 from services.models.catalog.vendor import Vendor  # noqa: E402
-from services.models.catalog.vendors import VENDORS  # noqa: E402
+from services.models.catalog.vendors import ADAPTER_TYPES, VENDORS  # noqa: E402
 from services.models.settings import ModelsSettings, Settings  # noqa: E402
 from services.sessions.main import SessionsSettings  # noqa: E402
 from services.shared.settings import ServiceSettings  # noqa: E402
@@ -31,7 +32,7 @@ EXAMPLE = ROOT / ".env.example"
 
 BEGIN = "<!-- written by docs/settings.py -->\n"
 BEGIN_PROVIDERS = "<!-- providers, written by docs/settings.py -->\n"
-END = "<!-- to here -->\n"
+BEGIN_ADAPTER_TYPES = "<!-- adapter types, written by docs/settings.py -->\n"
 
 WIDTH = 120
 
@@ -117,6 +118,13 @@ def providers() -> str:
     return "\n".join(lines) + "\n"
 
 
+def adapter_types() -> str:
+    """The table of adapter types in the README."""
+    lines = ["| `adapter_type` | Servers |", "|---|---|"]
+    lines += [f"| `{adapter.name}` | {adapter.servers} |" for adapter in ADAPTER_TYPES.values()]
+    return "\n".join(lines) + "\n"
+
+
 def _names(vendor: Vendor) -> str:
     names = [f"`{name}`" for name in vendor.shown.names]
     if vendor.shown.ids:
@@ -127,10 +135,12 @@ def _names(vendor: Vendor) -> str:
 def readme() -> str:
     """The text of README.md with its tables as they should be."""
     text = README.read_text(encoding="utf-8")
-    for begin, written in ((BEGIN_PROVIDERS, providers()), (BEGIN, table())):
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(END)
-        text = f"{before}{begin}\n{written}\n{END}{after}"
+    for begin, written in (
+        (BEGIN_ADAPTER_TYPES, adapter_types()),
+        (BEGIN_PROVIDERS, providers()),
+        (BEGIN, table()),
+    ):
+        text = with_table(text, begin, written)
     return text
 
 

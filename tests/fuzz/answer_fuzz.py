@@ -7,23 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Dialect
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
-from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
-from services.models.providers.openai.select import OPENAI
-from services.models.providers.vllm import VLLM
 from services.models.transport.sse import EventStream
 from services.shared.errors import PlatformError
 from tests.fuzz.http_answers import make_body
 from tests.fuzz.report import Judged
-
-DIALECTS: dict[str, tuple[Dialect, ...]] = {
-    "/chat/completions": (OPENAI, OPENAI_COMPATIBLE, VLLM),
-    "/responses": (OPENAI_RESPONSES,),
-    "/messages": (ANTHROPIC,),
-}
+from tests.fuzz.spoken import SPOKEN
 
 REFUSALS = (Fault, PlatformError, RecursionError)
 """What reading may raise: the exchange makes an error of each."""
@@ -37,8 +27,8 @@ def main(numbers: Iterable[int], seed: int) -> Iterator[Judged]:
     """Runs the cases of these numbers, one after the other."""
     for number in numbers:
         rng = random.Random(f"{seed}:{number}")
-        path = rng.choice(sorted(DIALECTS))
-        dialect = rng.choice(DIALECTS[path])
+        path = rng.choice(sorted(SPOKEN))
+        dialect = rng.choice(SPOKEN[path].dialects)
         as_stream = rng.random() < 0.6
         outcome = f"{dialect.name} {'stream' if as_stream else 'body'}"
         body = make_body(rng, path, [], as_stream=as_stream)

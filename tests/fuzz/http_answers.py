@@ -5,22 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fuzz.byte_changes import flipped
 from tests.fuzz.event_mutations import mutate_events, read_events
 from tests.fuzz.http_mutations import in_http
 from tests.fuzz.json_mutations import SECRET, mutated, written
-from tests.fuzz.upstream import MODEL_LIST, SPEECHES, Last, Step
+from tests.fuzz.spoken import SPOKEN
+from tests.fuzz.upstream import MODEL_LIST, Last, Step
 from tests.wire.dialects import HELLO, Call, Sample, Usage, encode
-
-TRANSCRIPTS = Path(__file__).parents[1] / "wire" / "transcripts"
-FOLDERS = {
-    "/chat/completions": ("openai", "compatible", "llama.cpp", "vllm"),
-    "/responses": ("openai_responses",),
-    "/messages": ("anthropic",),
-}
 
 CALLS = [Call("call_1", "find", ['{"n":', "1}"]), Call("call_2", "find", ["{}"])]
 SAMPLES = (
@@ -31,13 +24,6 @@ SAMPLES = (
     Sample(text=["a" * 200] * 20, usage=None),
     Sample(),
 )
-
-TERMINAL_WORDS = {
-    "/chat/completions": (b"finish_reason", b"[DONE]"),
-    "/responses": (b"response.completed", b"response.incomplete"),
-    "/messages": (b"message_stop", b"[DONE]"),
-}
-"""One of these stands in every stream that is whole."""
 
 
 class Answer(NamedTuple):
@@ -80,7 +66,7 @@ def make_list(rng: random.Random) -> Answer:
 
 
 def _has_end(path: str, body: bytes, *, as_stream: bool) -> bool:
-    return not as_stream or any(word in body for word in TERMINAL_WORDS[path])
+    return not as_stream or any(word in body for word in SPOKEN[path].speech.terminal_words)
 
 
 def _is_json(body: bytes) -> bool:
@@ -94,7 +80,7 @@ def _is_json(body: bytes) -> bool:
 
 def _whole(rng: random.Random, path: str, changes: list[str]) -> bytes:
     kind = rng.random()
-    speech = SPEECHES[path]
+    speech = SPOKEN[path].speech
     if kind < 0.1:
         changes.append("an error")
         value: Any = speech.error(rng.choice(("invalid_request_error", "overloaded_error", "x", SECRET)), SECRET)
@@ -105,21 +91,11 @@ def _whole(rng: random.Random, path: str, changes: list[str]) -> bytes:
     return written(rng, mutated(rng, value, times))
 
 
-def _transcripts() -> dict[str, list[bytes]]:
-    return {
-        path: [file.read_bytes() for folder in folders for file in sorted((TRANSCRIPTS / folder).glob("*.sse"))]
-        for path, folders in FOLDERS.items()
-    }
-
-
-_TRANSCRIPTS = _transcripts()
-
-
 def _events(rng: random.Random, path: str, changes: list[str]) -> bytes:
     if rng.random() < 0.5:
-        stream = rng.choice(_TRANSCRIPTS[path])
+        stream = rng.choice(SPOKEN[path].transcripts)
     else:
-        stream = "".join(SPEECHES[path].events(rng.choice(SAMPLES))).encode()
+        stream = "".join(SPOKEN[path].speech.events(rng.choice(SAMPLES))).encode()
     events = read_events(stream)
     for _ in range(rng.choice((0, 1, 1, 2, 5))):
         events, change = mutate_events(rng, events)

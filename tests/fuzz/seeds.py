@@ -14,6 +14,15 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from docs.feature_requests import CALL, FIND, FOUND, IMAGE, PDF, SYSTEM, USER, features
 from proto import models_pb2, sessions_pb2, turns_pb2
+from services.models.catalog import vendors
+
+ADAPTER_TYPES = tuple(vendors.ADAPTER_TYPES)
+
+
+def registered_name(adapter_type: str) -> str:
+    """The name under which a model of an adapter type is registered."""
+    return f"fuzz-{adapter_type.removeprefix('openai-')}"
+
 
 MODELS = (
     "gpt-4o",
@@ -25,12 +34,8 @@ MODELS = (
     "claude-3-5-haiku-20241022",
     "openai/gpt-new",
     "anthropic/claude-new",
-    "fuzz-openai",
-    "fuzz-compatible",
-    "fuzz-vllm",
-    "fuzz-anthropic",
+    *map(registered_name, ADAPTER_TYPES),
 )
-ADAPTER_TYPES = ("openai", "openai-compatible", "vllm", "anthropic")
 SESSIONS = ("s-1", "s-2", "s-3", "s-4")
 USERS = ("ada", "bob")
 PROMPTS = ("greeting", "support/tone", "a.b-c_d", "with-tools")
@@ -214,7 +219,7 @@ def _chats() -> Iterator[Message]:
 def _registrations(url: str) -> Iterator[models_pb2.RegisterModelRequest]:
     for adapter_type in ADAPTER_TYPES:
         yield models_pb2.RegisterModelRequest(
-            name=f"fuzz-{adapter_type.removeprefix('openai-')}",
+            name=registered_name(adapter_type),
             endpoint=f"{url}/v1",
             adapter_type=adapter_type,
             provider="fuzz",

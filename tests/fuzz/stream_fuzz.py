@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from proto import models_pb2
@@ -18,9 +18,11 @@ from services.models.providers.base import Target
 from services.models.providers.chat import chat, chat_stream
 from services.models.transport.base import Transport
 from services.shared.errors import PlatformError
-from tests.fuzz.http_answers import TERMINAL_WORDS, make_body
+from tests.fuzz.http_answers import make_body
 from tests.fuzz.played_transport import PlayedTransport
 from tests.fuzz.report import Judged
+from tests.fuzz.speech_stories import body_of, events_of
+from tests.fuzz.spoken import SPOKEN, Spoken
 from tests.fuzz.stories import (
     Event,
     Mark,
@@ -33,45 +35,40 @@ from tests.fuzz.stories import (
     response_body,
     response_events,
 )
-from tests.wire.adapter import endpoint_target, vendor_target
 from tests.wire.adapters import talk
-from tests.wire.speeches.responses import responses_target
 
-URL = "http://127.0.0.1:1"
 LABELS = ("text/event-stream", "text/event-stream", "application/json", "application/x-ndjson", "text/plain", "")
+
+
+class Ways(NamedTuple):
+    """The ways in which servers write a story in a dialect."""
+
+    events: Callable[[random.Random, Story], list[Event]]
+    body: Callable[[Story], dict[str, Any]]
+    failed: str = ""
+    """The member of a whole answer that says why it ended; empty if no answer is made that says it failed."""
+    is_of_speech: bool = False
+    """Whether a speech writes it: then the arguments of calls may be JSON that an indentation changes, and it is not
+    known whether anything is read behind the last event."""
 
 
 class Tongue(NamedTuple):
     """A dialect: who speaks it, and how."""
 
     path: str
-    targets: Sequence[Target]
-    events: Callable[[random.Random, Story], list[Event]]
-    body: Callable[[Story], dict[str, Any]]
-    failed: str
-    """The member of a whole answer that says why it ended."""
+    spoken: Spoken
+    ways: Ways
 
 
-TONGUES = (
-    Tongue(
-        "/chat/completions",
-        [
-            vendor_target("openai", "gpt-4o")(URL),
-            *(endpoint_target(kind)(URL) for kind in ("openai-compatible", "vllm")),
-        ],
-        chat_events,
-        chat_body,
-        "finish_reason",
-    ),
-    Tongue(
-        "/messages",
-        [vendor_target("anthropic", "claude-sonnet-4-6")(URL), endpoint_target("anthropic")(URL)],
-        message_events,
-        message_body,
-        "stop_reason",
-    ),
-    Tongue("/responses", [responses_target(URL)], response_events, response_body, "status"),
-)
+WAYS: Mapping[str, Ways] = {
+    "/chat/completions": Ways(chat_events, chat_body, "finish_reason"),
+    "/messages": Ways(message_events, message_body, "stop_reason"),
+    "/responses": Ways(response_events, response_body, "status"),
+}
+TONGUES = [
+    Tongue(path, spoken, WAYS.get(path) or Ways(events_of(spoken.speech), body_of(spoken.speech), is_of_speech=True))
+    for path, spoken in SPOKEN.items()
+]
 
 ERRORS = (
     Event({"code": 500, "message": "x"}, "error", mark=Mark.ERROR),
@@ -141,7 +138,7 @@ async def _judge(number: int, seed: int) -> Judged:
 
 
 async def _problem(rng: random.Random, tongue: Tongue, sent: Sent) -> str:
-    target, label, is_stream = rng.choice(tongue.targets), rng.choice(LABELS), sent.breaks or rng.random() < 0.8
+    target, label, is_stream = rng.choice(tongue.spoken.targets), rng.choice(LABELS), sent.breaks or rng.random() < 0.8
     whole = await _hear(target, [sent.body], label, sent.breaks, is_stream)
     if whole.reason == "OK" and (sent.is_whole is False or not _has_any(sent.body, sent.needs)):
         return f"a false completion: {whole.said}"
@@ -228,7 +225,7 @@ def _said_in_response(response: models_pb2.ChatResponse) -> Said:
 
 def _stream(rng: random.Random, tongue: Tongue) -> Sent:
     story = make_story(rng)
-    events, changes = tongue.events(rng, story), ["stream"]
+    events, changes = tongue.ways.events(rng, story), ["stream"]
     if tongue.path == "/chat/completions" and not story.calls and rng.random() < 0.3:
         changes.append("other order")
         events = (
@@ -238,12 +235,12 @@ def _stream(rng: random.Random, tongue: Tongue) -> Sent:
         )
     if rng.random() < 0.3:
         changes.append("error")
-        events.insert(rng.randrange(len(events) + 1), rng.choice(ERRORS))
+        events.insert(_place(rng, events, tongue), rng.choice(ERRORS))
     if rng.random() < 0.3:
         changes.append("cut off")
         events = events[: rng.randrange(len(events)) + 1]
     for _ in range(rng.choice((0, 0, 1, 3))):
-        events.insert(rng.randrange(len(events) + 1), rng.choice(NOISE))
+        events.insert(_place(rng, events, tongue), rng.choice(NOISE))
     breaks = rng.random() < 0.1
     is_whole = _is_whole(tongue.path, events)
     body, is_cut = _framed(rng, events, changes)
@@ -253,6 +250,10 @@ def _stream(rng: random.Random, tongue: Tongue) -> Sent:
         changes.append("break")
         is_whole = None if is_whole else False
     return Sent(body, is_whole, _said_by(events), ", ".join(changes), breaks)
+
+
+def _place(rng: random.Random, events: Sequence[Event], tongue: Tongue) -> int:
+    return rng.randrange(len(events) if tongue.ways.is_of_speech else len(events) + 1)
 
 
 def _heard_of(events: Sequence[Event]) -> Iterator[Event]:
@@ -339,7 +340,7 @@ def _data(event: Event) -> bytes:
 
 def _document(rng: random.Random, tongue: Tongue) -> Sent:
     story, changes = make_story(rng), ["document"]
-    value = tongue.body(story)
+    value = tongue.ways.body(story)
     is_whole = True
     kind = rng.random()
     if kind < 0.15:
@@ -348,12 +349,14 @@ def _document(rng: random.Random, tongue: Tongue) -> Sent:
         is_whole = False
     elif kind < 0.25:
         value["error"] = None
-    elif kind < 0.4:
+    elif kind < 0.4 and tongue.ways.failed:
         changes.append("failed")
         holder = value["choices"][0] if "choices" in value else value
-        holder[tongue.failed] = "failed" if tongue.failed == "status" else rng.choice(("error", "network_error"))
+        failed = tongue.ways.failed
+        holder[failed] = "failed" if failed == "status" else rng.choice(("error", "network_error"))
         is_whole = False
-    text = json.dumps(value, ensure_ascii=rng.random() < 0.5, indent=rng.choice((None, None, 1)))
+    indent = rng.choice((None, None, None if tongue.ways.is_of_speech else 1))
+    text = json.dumps(value, ensure_ascii=rng.random() < 0.5, indent=indent)
     body = rng.choice((b"", b"", b"\xef\xbb\xbf", b"\r\n \n")) + text.encode() + rng.choice((b"", b"\n", b" \r\n"))
     if rng.random() < 0.2:
         changes.append("cut off")
@@ -375,7 +378,7 @@ def _mutated(rng: random.Random, tongue: Tongue) -> Sent:
     as_stream = rng.random() < 0.7
     body = make_body(rng, tongue.path, changes, as_stream=as_stream)
     needs = (
-        TERMINAL_WORDS[tongue.path]
+        tongue.spoken.speech.terminal_words
         if as_stream and not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
         else ()
     )

@@ -16,10 +16,8 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
-from tests.wire.dialects import HELLO, Speech, encode
-from tests.wire.speeches.chat_completions import OpenAISpeech
-from tests.wire.speeches.messages import AnthropicSpeech
-from tests.wire.speeches.responses import ResponsesSpeech
+from tests.fuzz.spoken import SPOKEN, STREAM_PATHS, spoken_path
+from tests.wire.dialects import HELLO, encode
 
 
 class Request(NamedTuple):
@@ -29,7 +27,7 @@ class Request(NamedTuple):
 
     @property
     def streams(self) -> bool:
-        return b'"stream":true' in self.body
+        return b'"stream":true' in self.body or self.path.endswith(STREAM_PATHS)
 
 
 class Last(Enum):
@@ -142,13 +140,6 @@ def _take_request(buffer: bytearray) -> Request | None:
     return Request(method, path, body)
 
 
-SPEECHES: dict[str, Speech] = {
-    "/chat/completions": OpenAISpeech(),
-    "/responses": ResponsesSpeech(),
-    "/messages": AnthropicSpeech(),
-}
-"""How a server speaks at each path, by its end."""
-
 MODEL_LIST = b'{"object":"list","data":[{"id":"fuzz","object":"model"},{"id":"gpt-4o","object":"model"}]}'
 
 
@@ -159,8 +150,11 @@ def whole(body: bytes, kind: str = "application/json", status: str = "200 OK") -
 
 
 _WELL = {
-    path: (whole(encode(speech.body(HELLO))), whole("".join(speech.events(HELLO)).encode(), "text/event-stream"))
-    for path, speech in SPEECHES.items()
+    path: (
+        whole(encode(spoken.speech.body(HELLO))),
+        whole("".join(spoken.speech.events(HELLO)).encode(), "text/event-stream"),
+    )
+    for path, spoken in SPOKEN.items()
 }
 
 
@@ -168,7 +162,8 @@ def answer_well(request: Request) -> Sequence[Step]:
     """What a server that is well answers, in the dialect in which it is asked."""
     if request.method == "GET":
         return [whole(MODEL_LIST)]
-    for path, (body, stream) in _WELL.items():
-        if request.path.endswith(path):
-            return [stream if request.streams else body]
-    return [whole(b'{"error":{"message":"no such path"}}', status="404 Not Found")]
+    path = spoken_path(request.path)
+    if not path:
+        return [whole(b'{"error":{"message":"no such path"}}', status="404 Not Found")]
+    body, stream = _WELL[path]
+    return [stream if request.streams else body]

@@ -22,7 +22,8 @@ from tests.fuzz.fuzzer import BAD_CODES, OWN_CODES, SPARE_SECONDS, Fuzzer, run_f
 from tests.fuzz.http_answers import Answer, make_answer, make_list
 from tests.fuzz.json_mutations import SECRET
 from tests.fuzz.report import Report
-from tests.fuzz.seeds import ADAPTER_TYPES
+from tests.fuzz.seeds import ADAPTER_TYPES, registered_name
+from tests.fuzz.spoken import MODEL, spoken_path
 from tests.fuzz.upstream import Last, Request, Step, answer_well
 from tests.support.errors import reason_in
 
@@ -45,7 +46,7 @@ MODELS = (
     "gpt-4o",
     "claude-opus-5",
     "claude-3-5-haiku-20241022",
-    *(f"fuzz-{kind.removeprefix('openai-')}" for kind in ADAPTER_TYPES),
+    *map(registered_name, ADAPTER_TYPES),
 )
 RESPONSES_MODEL = "gpt-5.1"
 
@@ -91,8 +92,8 @@ class UpstreamFuzzer(Fuzzer):
         self._played: dict[int, Answer] = {}
         self.platform.upstream.play = answer_well
         for adapter_type in ADAPTER_TYPES:
-            name = f"fuzz-{adapter_type.removeprefix('openai-')}"
-            await self._stubs["models"].RegisterModel(self._registration(name, adapter_type, ""), timeout=20)
+            registration = self._registration(registered_name(adapter_type), adapter_type, "")
+            await self._stubs["models"].RegisterModel(registration, timeout=20)
         self.platform.upstream.play = self._play_case
 
     async def close(self) -> None:
@@ -138,7 +139,7 @@ class UpstreamFuzzer(Fuzzer):
             name=name,
             endpoint=f"{self.platform.upstream.url}{path}/v1",
             adapter_type=adapter_type,
-            upstream_model="fuzz",
+            upstream_model=MODEL,
         )
 
     def _play_case(self, request: Request) -> Sequence[Step]:
@@ -148,9 +149,7 @@ class UpstreamFuzzer(Fuzzer):
             return answer_well(request)
         number = int(found[1])
         rng = random.Random(f"{self.seed}:{number}:answer")
-        path = next(
-            (path for path in ("/chat/completions", "/responses", "/messages") if request.path.endswith(path)), ""
-        )
+        path = spoken_path(request.path)
         answer = make_answer(rng, path, streams=request.streams) if path else make_list(rng)
         self._played[number] = answer
         self._played.pop(number - KEPT, None)

@@ -149,6 +149,11 @@ def _is_unseen(node: ast.AST) -> bool:
             return ast.unparse(owner).endswith("log")
         case ast.Expr(value=ast.Call() as call):
             return _is_unseen(call)
+        case ast.Subscript(value=ast.Name(id="Callable")):
+            return True
+        case ast.keyword(arg="strict", value=ast.Constant(value=True)):
+            # Of zip: asserts that both are as long.
+            return True
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
             # A limit or a time is a decision, which tests set or take over.
             return all(map(_is_number, ast.walk(value)))
@@ -282,8 +287,7 @@ def _calls(node: ast.AST) -> Iterator[Edit]:
     if not isinstance(node, ast.Call):
         return
     for keyword in node.keywords:
-        if keyword.arg == "strict" and ast.unparse(node.func) == "zip":
-            # Asserts that both are as long.
+        if _is_unseen(keyword):
             continue
         yield "argument left out", node, _with(node, keywords=[kept for kept in node.keywords if kept is not keyword])
     if len(node.args) > 1:

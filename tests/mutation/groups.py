@@ -8,12 +8,17 @@ from pathlib import Path
 
 from tests.mutation.breaks import Break, find_breaks, is_python
 
+ROOT = Path(__file__).resolve().parents[2]
 PROVIDERS, SHARED = "services/models/providers", "services/shared"
+DIALECTS = {
+    path.parent.name.replace("_", "-"): (f"{path.parent.relative_to(ROOT).as_posix()}/*.py",)
+    for path in sorted((ROOT / PROVIDERS).rglob("dialect.py"))
+}
+"""A group for the package of each dialect."""
+
 GROUPS: dict[str, tuple[str, ...]] = {
     "openai": (f"{PROVIDERS}/openai/*.py", f"{PROVIDERS}/openai/common/*.py"),
-    "chat-completions": (f"{PROVIDERS}/openai/chat_completions/*.py",),
-    "responses": (f"{PROVIDERS}/openai/responses/*.py",),
-    "anthropic": (f"{PROVIDERS}/anthropic/*.py",),
+    **DIALECTS,
     "exchange": (
         *(f"{PROVIDERS}/{name}.py" for name in ("chat", "client", "completion", "encoding", "stream")),
         *(f"{PROVIDERS}/answers/*.py", f"{PROVIDERS}/requests/*.py", "services/models/transport/*.py"),

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 
 from proto import models_pb2, models_pb2_grpc
+from services.models.catalog.vendors import VENDORS
 from services.models.main import SERVICE, open_service
 from services.models.settings import ModelsSettings, Settings
 from services.shared.logs import Log, open_log
@@ -30,9 +32,7 @@ from tests.support.databases import provide
 from tests.support.errors import Failure, failure_of, stream_failure
 
 TODAY = datetime.date(2026, 11, 22)
-OPENAI_KEY = "sk-test-openai"
-ANTHROPIC_KEY = "sk-test-anthropic"
-
+OPENAI_KEY, ANTHROPIC_KEY = "sk-test-openai", "sk-test-anthropic"
 
 STRANGER = (("x-genai-exposed", "yes"),)
 """What the gateway says with each call when it is exposed."""
@@ -62,18 +62,13 @@ async def model_service(
     settings_type: type[ModelsSettings] = Settings,
     **settings: str | None,
 ) -> AsyncIterator[ModelService]:
-    """A Model Service with its data in `directory` and both vendors configured to be at `upstream`.
+    """A Model Service with its data in `directory` and every vendor configured to be at `upstream`.
 
     `settings` are environment variables, and None for one that is not set. `servicer` may put another one in front.
     """
     url = upstream.url if upstream else "http://127.0.0.1:1"
     variables: dict[str, Any] = {
-        "OPENAI_API_KEY": OPENAI_KEY,
-        "OPENAI_BASE_URL": f"{url}/v1",
-        "OPENAI_ORG_ID": "",
-        "OPENAI_PROJECT_ID": "",
-        "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
-        "ANTHROPIC_BASE_URL": url,
+        **vendor_variables(url),
         "MODELS_DATABASE_URL": None,
         "MODELS_RETIRED_POLICY": "replace",
         # Its questions would come between those that a test has written an answer for.
@@ -93,6 +88,18 @@ async def model_service(
         server.add(NoSuchMethod([SERVICE.full_name], log))
         async with running(server), grpc.aio.insecure_channel(address) as channel:
             yield ModelService(address, channel, models_pb2_grpc.ModelServiceStub(channel))
+
+
+def vendor_variables(url: str) -> Mapping[str, str]:
+    """The variables that put every vendor at a server, so that no variable of the environment leads to a real one."""
+    variables: dict[str, str] = {}
+    for vendor in VENDORS.values():
+        variables |= {
+            vendor.key_variable: f"sk-test-{vendor.name}",
+            vendor.url_variable: url + urlsplit(vendor.base_url).path,
+            **dict.fromkeys(vendor.header_variables.values(), ""),
+        }
+    return variables
 
 
 # --------------------------------------------------------------------------------------------------- requests

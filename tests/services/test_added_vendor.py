@@ -158,6 +158,7 @@ PAGED = Vendor(
     AdapterType(
         "paged",
         OPENAI_COMPATIBLE,
+        "Paged AI",
         auth=Auth("x-goog-api-key"),
         # https://ai.google.dev/api/models
         listing=Listing(

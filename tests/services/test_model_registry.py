@@ -503,9 +503,10 @@ def test_wrong_field_is_named() -> None:
             assert [violation.field for violation in raised.value.violations] == [field]
 
 
-async def test_unknown_adapter_is_refused_with_those_that_there_are(registry: ModelRegistry) -> None:
-    with pytest.raises(InvalidRequest, match="openai, anthropic, openai-compatible, vllm"):
+async def test_unknown_adapter_type_is_refused(registry: ModelRegistry) -> None:
+    with pytest.raises(InvalidRequest) as raised:
         await registry.register(model(adapter_type="bedrock"))
+    assert [violation.field for violation in raised.value.violations] == ["adapter_type"]
 
 
 async def test_every_wrong_field_is_named_at_once(registry: ModelRegistry) -> None:

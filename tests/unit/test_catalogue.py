@@ -58,10 +58,12 @@ def test_built_in_models_that_chat_are_those_that_the_vendors_sdks_name() -> Non
     from anthropic.types import Model
     from openai.types.shared import ChatModel
 
-    openai_ids = set(typing.get_args(ChatModel))
-    anthropic_ids = set(typing.get_args(typing.get_args(Model)[0]))
-    replaced = {"claude-3-5-sonnet", "claude-3-5-haiku"}
-    assert set(CHAT_MODELS) - replaced <= openai_ids | anthropic_ids
+    sdk_ids = {
+        "openai": set(typing.get_args(ChatModel)),
+        "anthropic": set(typing.get_args(typing.get_args(Model)[0])) | {"claude-3-5-sonnet", "claude-3-5-haiku"},
+    }
+    for vendor, ids in sdk_ids.items():
+        assert {name for name, model in CHAT_MODELS.items() if model.vendor.name == vendor} <= ids
 
 
 def test_shutdown_days_are_those_of_openais_sdk() -> None:

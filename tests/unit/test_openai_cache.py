@@ -63,6 +63,14 @@ def test_lifetime_is_the_nearest_that_there_is(dialect: Dialect, seconds: int, l
 
 
 @both_dialects
+def test_mark_on_an_empty_text_is_left_out_with_it_and_named(dialect: Dialect) -> None:
+    parts = [ContentPart(text="Long.", cache=MARK), ContentPart(text="", cache=MARK)]
+    body = encoded(dialect, ChatMessage(role="user", parts=parts))
+    assert [part["text"] for part in sent(body)[0]["content"]] == ["Long."]
+    assert told(body) == [("PARAMETER_DROPPED", "messages[0].parts[1].cache")]
+
+
+@both_dialects
 @for_each(
     "message",
     [

@@ -129,6 +129,12 @@ def test_answer_that_says_nothing_is_no_item_unless_there_is_nothing_else(answer
 # --------------------------------------------------------------------------------------------------------- media
 
 
+def test_detail_of_a_document_is_sent() -> None:
+    page = ContentPart(media=Media(file_id="file-1", mime_type="application/pdf", detail="low"))
+    [item] = body_of(PLAIN, [ChatMessage(role="user", parts=[page])])["input"]
+    assert item["content"] == [{"type": "input_file", "file_id": "file-1", "detail": "low"}]
+
+
 def test_citations_of_a_document_are_left_out_and_named_where_they_are_wanted() -> None:
     def body_with(**fields: Any) -> Encoded:
         pages = [ContentPart(media=Media(file_id="file-1", **fields))]

@@ -295,8 +295,8 @@ def test_messages_in_place_of_deltas_are_pieces_or_grow(pieces: list[str], text:
     assert fed(*told, chunk({}, "stop")).answer.text_of(TEXT) == text
 
 
-def test_arguments_with_a_number_that_python_does_not_read_are_told_apart_from_repeated_ones() -> None:
-    arguments = '{"a":' + "1" * 5000
+@for_each("arguments", ['{"a":' + "1" * 5000, '{"a":"\n"'], ids=["a number", "a line break"])
+def test_arguments_that_python_does_not_read_are_told_apart_from_repeated_ones(arguments: str) -> None:
     decoder = fed(
         call(index=0, id="a", function={"name": "f", "arguments": arguments}),
         call(index=0, function={"arguments": arguments + "}"}),
@@ -306,12 +306,14 @@ def test_arguments_with_a_number_that_python_does_not_read_are_told_apart_from_r
     assert [call.arguments_json for call in decoder.answer.response().tool_calls] == [arguments + "}"]
 
 
-def test_place_beyond_all_numbers_in_what_is_kept_is_no_place() -> None:
-    pieces = [Event("", b'{"choices":[{"delta":{"kept":[{"index":1e999}]}}]}')] * 2
+@for_each("number", ["1e999", "1" * 5000], ids=["infinite", "long"])
+def test_place_beyond_all_numbers_in_what_is_kept_is_no_place(number: str) -> None:
+    entry = f'{{"index":{number}}}'
+    pieces = [Event("", f'{{"choices":[{{"delta":{{"kept":[{entry}]}}}}]}}'.encode())] * 2
     decoder = fed(*pieces, chunk({"content": "Hi"}, "stop"))
     decoder.answer.complete()
     (part,) = decoder.answer.response().message.parts
-    assert part.provider_state.data == b'{"chat_completion":{"message":{"kept":[{"index":1e999},{"index":1e999}]}}}'
+    assert part.provider_state.data.decode() == f'{{"chat_completion":{{"message":{{"kept":[{entry},{entry}]}}}}}}'
 
 
 def calls_in(*pieces: dict[str, Any]) -> list[tuple[str, str]]:

@@ -32,6 +32,7 @@ EXAMPLES: list[tuple[str, bytes, list[Event]]] = [
     ("colons in data", b"data: a:b: c\n\n", [Event("", b"a:b: c")]),
     ("comments", b": hello\n\n:\ndata: a\n: in between\n\n", [Event("", b"a")]),
     ("other fields", b"id: 1\nretry: 2\nfoo: 3\nDATA: 4\ndata: a\n\n", [Event("", b"a")]),
+    ("an id", b"id: message 7\ndata: a\n\n", [Event("", b"a")]),
     ("field name with a space before it", b" data: a\n\n", []),
     ("empty lines", b"\n\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [Event("", b"a"), Event("", b"b")]),
     ("CRLF", b"event: x\r\ndata: a\r\n\r\ndata: b\r\n\r\n", [Event("x", b"a"), Event("", b"b")]),

@@ -26,6 +26,8 @@ class Adapter:
     speech: Speech
     target: Callable[[str], Target]
     """The target of a call to the server at a URL."""
+    transcripts: tuple[str, ...] = ()
+    """The folders of `tests/wire/transcripts` with streams of such servers."""
     stands_for_dialect: bool = False
     """True for one adapter of each form of a dialect, where it does not matter who has registered the server."""
 

@@ -12,6 +12,7 @@ import msgspec
 
 from docs.feature_requests import Feature, features
 from docs.features import endpoint_target, vendor_target
+from docs.written_tables import with_table
 from services.models.catalog.vendors import VENDORS
 from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import encode
@@ -19,6 +20,8 @@ from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.shared.errors import InvalidRequest
 
 FOLDER = Path(__file__).parent / "bodies"
+README = FOLDER / "README.md"
+BEGIN = "<!-- columns, written by tests/wire/write_bodies.py -->\n"
 
 MODEL = "<model>"
 """In a stored body: the id of the column's model, which tests/wire/bodies/README.md has."""
@@ -35,6 +38,8 @@ class Column(NamedTuple):
 
     name: str
     target: Target
+    source: str
+    """The pages and type files that its bodies are written after."""
     groups: frozenset[str] | None = None
     """None for all."""
 
@@ -60,27 +65,68 @@ class Case(NamedTuple):
 
 MODEL_COLUMNS = {
     "openai": [
-        Column("openai_reasoning", vendor_target("openai", "gpt-5.1"), MODEL_GROUPS),
-        Column("openai_marks", vendor_target("openai", "gpt-5.6"), frozenset({"Prompt caching"})),
-        Column("openai_responses", dataclasses.replace(vendor_target("openai", "gpt-5.6"), dialect=OPENAI_RESPONSES)),
+        Column(
+            "openai_reasoning",
+            vendor_target("openai", "gpt-5.1"),
+            "https://developers.openai.com/api/docs/guides/reasoning, of what depends on the model",
+            MODEL_GROUPS,
+        ),
+        Column(
+            "openai_marks",
+            vendor_target("openai", "gpt-5.6"),
+            "https://developers.openai.com/api/docs/guides/prompt-caching, of prompt caching in Chat Completions",
+            frozenset({"Prompt caching"}),
+        ),
+        Column(
+            "openai_responses",
+            dataclasses.replace(vendor_target("openai", "gpt-5.6"), dialect=OPENAI_RESPONSES),
+            "https://platform.openai.com/docs/api-reference/responses/create"
+            " and `openai/types/responses/response_create_params.py`",
+        ),
     ],
     "anthropic": [
-        Column("anthropic_budgets", vendor_target("anthropic", "claude-haiku-4-5"), MODEL_GROUPS),
-        Column("anthropic_old", vendor_target("anthropic", "claude-3-5-haiku-20241022"), MODEL_GROUPS),
+        Column(
+            "anthropic_budgets",
+            vendor_target("anthropic", "claude-haiku-4-5"),
+            "https://platform.claude.com/docs/en/build-with-claude/extended-thinking, of what depends on the model",
+            MODEL_GROUPS,
+        ),
+        Column(
+            "anthropic_old",
+            vendor_target("anthropic", "claude-3-5-haiku-20241022"),
+            "https://platform.claude.com/docs/en/build-with-claude/structured-outputs,"
+            " where there is no `output_config`",
+            MODEL_GROUPS,
+        ),
     ],
 }
 """The columns of a vendor's other models and dialects, which differ from those of the first model that it shows."""
+
+SERVER_COLUMNS = [
+    Column(
+        "vllm",
+        endpoint_target("vllm"),
+        "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"
+        " and https://docs.vllm.ai/en/latest/features/multimodal_inputs.html",
+    ),
+    Column(
+        "compatible",
+        endpoint_target("openai-compatible"),
+        "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"
+        " and https://openrouter.ai/docs/api-reference/overview",
+    ),
+]
+"""The columns of servers that are not a vendor's."""
 
 
 def columns() -> list[Column]:
     columns: list[Column] = []
     for vendor in VENDORS.values():
         if vendor.shown.models:
-            columns.append(Column(vendor.name, vendor_target(vendor.name, vendor.shown.models[0])))
+            first = vendor_target(vendor.name, vendor.shown.models[0])
+            columns.append(Column(vendor.name, first, vendor.shown.source))
         columns += MODEL_COLUMNS.get(vendor.name, [])
-    columns.append(Column("vllm", endpoint_target("vllm")))
-    columns.append(Column("compatible", endpoint_target("openai-compatible")))
-    return columns
+    return columns + SERVER_COLUMNS
 
 
 def cases() -> Iterator[Case]:
@@ -107,8 +153,15 @@ def texts() -> dict[Path, str]:
     }
 
 
+def readme() -> str:
+    """The text of the README with its table of the columns."""
+    lines = ["| Column | Model | Source |", "|---|---|---|"]
+    lines += [f"| `{column.name}` | `{column.target.model}` | {column.source} |" for column in columns()]
+    return with_table(README.read_text(encoding="utf-8"), BEGIN, "\n".join(lines) + "\n")
+
+
 def files() -> set[Path]:
-    """Every file that is there."""
+    """Every file of bodies that is there."""
     return set(FOLDER.rglob("*.json"))
 
 

@@ -61,12 +61,17 @@ HELLO = Sample(text=["Hel", "lo ", "wörld \U0001f600"])
 class Speech(ABC):
     """A dialect as a server speaks it: how it writes an answer, and the shape of the requests that it is sent."""
 
+    title: ClassVar[str]
+    """The name of the dialect in docs/features.md."""
     finish_reasons: ClassVar[dict[str, str]]
     """The provider's words, and the platform's for each."""
+    terminal_words: ClassVar[tuple[bytes, ...]]
+    """Words, one of which is in every stream that is whole."""
     ping: str = ": keep-alive\n\n"
     """What keeps a connection busy without being part of the answer."""
     terminal_event: str
-    """The last event of a stream, when nothing else is said in it."""
+    """The event that ends a stream and has no content. Where a dialect has no such marker, and ends with the last piece
+    of the answer, it is an event of the dialect without content."""
     counts_cache_writes: bool = True
     """Whether its usage tells the tokens that were written into a cache."""
     counts_prompt_first: bool = False
@@ -80,7 +85,7 @@ class Speech(ABC):
 
     @abstractmethod
     def opening(self) -> list[str]:
-        """The events before the first piece."""
+        """The events before the first piece, at least one: an event without content where a dialect has no others."""
 
     @abstractmethod
     def piece(self, text: str) -> str:
@@ -97,6 +102,11 @@ class Speech(ABC):
     @abstractmethod
     def error(self, word: str, message: str) -> dict[str, Any]:
         """The body of an error, and the data of an error event."""
+
+    @property
+    def end_marks(self) -> Sequence[bytes]:
+        """The bytes, one of which begins the end of a transcript: before it no stream is whole."""
+        return self.terminal_words
 
     def without_model(self, text: str) -> str:
         """A body or an event as a server writes it that does not name its model."""

@@ -187,7 +187,7 @@ async def test_usage_counts_cached_tokens_and_thoughts_in(subject: Subject) -> N
         completion_tokens=50,
         total_tokens=150,
         cached_prompt_tokens=60,
-        cache_write_tokens=10 if subject.speech.counts_cache_writes else 0,
+        cache_write_tokens=10 if subject.speech.counts_cache_writes else None,
         reasoning_tokens=30,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from proto.models_pb2 import ChatMessage, ChatRequest, ContentPart, ToolResult
 from tests.rows import for_each, row
 from tests.wire.adapters import speech_of
-from tests.wire.body_corpus import FOLDER, Case, cases, columns, files, texts
+from tests.wire.body_corpus import FOLDER, README, Case, cases, columns, files, readme, texts
 from tests.wire.vendor_types import OF_THE_OLDER_VERSION, validated
 
 CASES = {case.name: case for case in cases()}
@@ -83,9 +83,9 @@ def test_every_feature_has_its_file_and_every_file_its_feature() -> None:
 
 
 def test_every_column_names_its_source() -> None:
-    told = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert readme() == README.read_text(encoding="utf-8")
     for column in columns():
-        assert f"| `{column.name}` | `{column.target.model}` | https://" in told
+        assert column.source.startswith("https://"), column.name
 
 
 @every_column

@@ -73,6 +73,7 @@ CHAT_USAGES: dict[str, tuple[Any, TokenUsage]] = {
         {"prompt_tokens": 100, "completion_tokens": 3, "cached_tokens": 64, "reasoning_tokens": 2},
         counted(100, 3, cached_prompt_tokens=64, reasoning_tokens=2),
     ),
+    "as Ollama": ({"prompt_eval_count": 10, "eval_count": 5}, counted(10, 5)),
     "as DeepSeek": (
         {
             "prompt_tokens": 100,

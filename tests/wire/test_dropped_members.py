@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from docs.dropped_members import CHAT_COMPLETIONS, MESSAGES, RESPONSES, DroppedMember, dropped_members
+from docs.dropped_members import DroppedMember, dropped_members
 from docs.features import endpoint_target, vendor_target
 from proto.models_pb2 import ChatMessage, ChatRequest
 from services.models.providers.answers.dropped_members import (
@@ -18,22 +17,16 @@ from services.models.providers.answers.dropped_members import (
     OF_MESSAGES,
     OF_RESPONSES,
 )
-from services.models.providers.anthropic.dialect import ANTHROPIC
-from services.models.providers.base import Conversation
+from services.models.providers.base import Conversation, Dialect
 from services.models.providers.encoding import encode
-from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
-from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
-from services.models.providers.openai.select import OPENAI
-from services.models.providers.vllm import VLLM
 from services.models.transport.sse import Event
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
+from tests.wire.adapters import ADAPTERS
 
-DIALECTS: dict[str, list[Any]] = {
-    CHAT_COMPLETIONS: [OPENAI, OPENAI_COMPATIBLE, VLLM],
-    RESPONSES: [OPENAI_RESPONSES],
-    MESSAGES: [ANTHROPIC],
-}
+DIALECTS: dict[str, list[Dialect]] = {}
+for adapter in ADAPTERS:
+    DIALECTS.setdefault(adapter.speech.title, []).append(adapter.target("http://localhost").dialect)
 ENTRIES = {f"{entry.dialect}: {entry.name}": entry for entry in dropped_members()}
 
 
@@ -45,7 +38,7 @@ def test_what_is_not_carried_is_told(name: str) -> None:
             assert notices in (None, [entry.notice])
 
 
-def told_whole(dialect: Any, entry: DroppedMember) -> list[str] | None:
+def told_whole(dialect: Dialect, entry: DroppedMember) -> list[str] | None:
     if entry.body is None:
         return None
     answer = dialect.read(entry.body)
@@ -53,7 +46,7 @@ def told_whole(dialect: Any, entry: DroppedMember) -> list[str] | None:
     return [notice.code for notice in answer.response().warnings]
 
 
-def told_by_stream(dialect: Any, entry: DroppedMember) -> list[str]:
+def told_by_stream(dialect: Dialect, entry: DroppedMember) -> list[str]:
     decoder = dialect.decoder()
     for data in entry.events:
         decoder.feed([Event("", data)])

@@ -119,6 +119,13 @@ MESSAGES: dict[str, tuple[str, list[str]]] = {
             '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"I must look."}]}',
         ],
     ),
+    "a text whose next piece begins as it does": (
+        '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"HaHaHa, what a joke."}]}',
+        [
+            '{"reasoning_details":[{"type":"reasoning.text","index":0,"text":"Ha"}]}',
+            '{"content":"Hm","reasoning_details":[{"type":"reasoning.text","index":0,"text":"HaHa, what a joke."}]}',
+        ],
+    ),
     "thoughts within the content": (
         '{"content":[{"type":"thinking","thinking":[{"type":"text","text":"I must look."}],"signature":"c2ln"},'
         '{"type":"text","text":"Hm"}]}',

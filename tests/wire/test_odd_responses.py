@@ -128,6 +128,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         {"type": f"{ARGUMENTS}.delta", "delta": '{"n": 1}', **CALL_PLACE},
         ended(call('{"n":1}')),
     ],
+    "an end that is sent twice": [done(call(), output_index=0), done(call(), output_index=0), ended(call())],
     "neither a number nor an id at the beginning": [
         {"type": "response.output_item.added", "item": {"type": "function_call", "name": "find", "arguments": ""}},
         done(call()),
@@ -199,6 +200,9 @@ THOUGHTS: dict[str, list[dict[str, Any]]] = {
     "the end of a part alone": [
         {"type": "response.reasoning_summary_part.done", "part": {"type": "summary_text", "text": "Hm."}, **SUMMARY}
     ],
+    "the end of a part of the content alone": [
+        {"type": "response.content_part.done", "part": {"type": "reasoning_text", "text": "Hm."}, **PLACE}
+    ],
     "a piece, and its end": [
         {"type": "response.reasoning_text.delta", "delta": "Hm.", **PLACE},
         {"type": "response.reasoning_text.done", "text": "Hm.", **PLACE},
@@ -218,6 +222,14 @@ async def test_sources_that_only_an_event_tells(subject: Subject) -> None:
     for rest in ([ended()], [done(message(), output_index=0), ended(message())]):
         [part] = (await answered(subject, *PIECES, told, *rest)).message.parts
         assert json.loads(part.citations_json) == [source]
+
+
+async def test_sources_of_a_second_text_that_only_an_event_tells(subject: Subject) -> None:
+    source = {"type": "url_citation", "url": "https://example.com", "start_index": 0, "end_index": 3}
+    second = PLACE | {"content_index": 1}
+    cited = {"type": "response.output_text.annotation.added", "annotation": source, **second}
+    response = await answered(subject, text("One", **PLACE), text("Two", **second), cited, ended())
+    assert [part.citations_json for part in response.message.parts] == ["", json.dumps([source], separators=(",", ":"))]
 
 
 async def test_counts_beside_the_response(subject: Subject) -> None:

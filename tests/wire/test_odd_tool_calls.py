@@ -197,6 +197,19 @@ async def test_call_that_begins_more_than_once_is_one(subject: Subject) -> None:
 
 
 @one_anthropic_like
+async def test_calls_of_one_index_that_begin_before_the_end_of_the_last_stay_two(subject: Subject) -> None:
+    block = {"type": "tool_use", "name": "find", "input": {}}
+    pieces = [{"type": "input_json_delta", "partial_json": '{"a": 1}'}]
+    both = [step for call_id in "ab" for step in subject.speech.block(0, block | {"id": call_id}, pieces)[:-1]]
+    events = list(subject.speech.events(Sample()))
+    subject.upstream.play(event_stream(*events[:-2], *both, *events[-2:]))
+    outcome = await subject.ask("chat_stream")
+    assert outcome.response is not None
+    calls = [(call.id, call.arguments_json) for call in outcome.response.tool_calls]
+    assert calls == [("a", '{"a": 1}'), ("b", '{"a": 1}')]
+
+
+@one_anthropic_like
 @pytest.mark.parametrize(
     ("kind", "delta"),
     [

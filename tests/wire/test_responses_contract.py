@@ -127,6 +127,14 @@ async def test_sources_of_a_text_are_its_citations(subject: Subject) -> None:
 
 
 @every_responses_like
+async def test_message_with_sources_for_one_of_its_texts_is_kept_whole(subject: Subject) -> None:
+    annotation = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 5}
+    parts = [{"type": "output_text", "text": "Found.", "annotations": sources} for sources in ([], [annotation])]
+    item = subject.speech.message("") | {"content": parts}
+    assert states(await answered_with_items(subject, [item])) == [encode(item)] * 2
+
+
+@every_responses_like
 async def test_image_is_kept_and_it_is_told_where(subject: Subject) -> None:
     item = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": "iVBORw0KGgo="}
     response = await answered_with_items(subject, [item])

@@ -29,7 +29,8 @@ every_round = settings(max_examples=25)
 
 # Messages takes no text of white space alone.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
-names = st.text(st.sampled_from("abcXYZ019_-"), min_size=1, max_size=12)
+# Names of tools that every dialect takes.
+names = st.from_regex("[A-Za-z_][A-Za-z0-9_-]{0,11}", fullmatch=True)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),

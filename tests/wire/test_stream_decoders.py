@@ -15,34 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import models_pb2
-from services.models.providers.anthropic.dialect import ANTHROPIC
 from services.models.providers.base import Dialect
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
-from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
-from services.models.providers.openai.select import OPENAI
-from services.models.providers.vllm import VLLM
 from services.models.transport.sse import EventStream
 from tests.rows import for_each, row
 from tests.scripted_upstream import event
+from tests.wire.adapter import Adapter
+from tests.wire.adapters import ADAPTERS, every_dialect
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
-DIALECTS: dict[str, Dialect] = {
-    "openai": OPENAI,
-    "openai_responses": OPENAI_RESPONSES,
-    "vllm": VLLM,
-    "llama.cpp": OPENAI_COMPATIBLE,
-    "compatible": OPENAI_COMPATIBLE,
-    "anthropic": ANTHROPIC,
-}
-ENDS = {
-    "openai_responses": [b"event: response.completed", b"event: response.incomplete"],
-    "anthropic": [b"event: message_delta"],
-}
-"""What the end of a stream begins with; in Chat Completions it is a finish reason."""
+READERS = {folder: adapter for adapter in ADAPTERS for folder in adapter.transcripts}
+"""The adapter that reads the streams of each folder."""
 CASES = sorted(str(path.relative_to(TRANSCRIPTS).with_suffix("")) for path in TRANSCRIPTS.glob("*/*.sse"))
 
-every_folder = for_each("folder", DIALECTS)
+every_folder = for_each("folder", READERS)
 
 
 class Decoded(NamedTuple):
@@ -95,12 +81,24 @@ def transcript(case: str) -> bytes:
 
 
 def dialect_of(case: str) -> Dialect:
-    return DIALECTS[case.partition("/")[0]]
+    return READERS[case.partition("/")[0]].target("http://localhost").dialect
 
 
 @functools.cache
 def whole(case: str) -> Decoded:
     return decode(dialect_of(case), [transcript(case)])
+
+
+def test_every_folder_has_a_reader_and_names_its_source() -> None:
+    folders = [path for path in TRANSCRIPTS.iterdir() if path.is_dir()]
+    assert {folder.name for folder in folders} == READERS.keys()
+    for folder in folders:
+        assert "https://" in (folder / "README.md").read_text(encoding="utf-8"), folder.name
+
+
+@every_dialect
+def test_every_dialect_has_transcripts(adapter: Adapter) -> None:
+    assert adapter.transcripts
 
 
 @every_folder
@@ -169,9 +167,8 @@ def test_cut_in_many_pieces_it_is_the_same(case: str, positions: list[float], li
 def test_without_its_end_no_transcript_is_whole(folder: str) -> None:
     for case in cases_in(folder):
         data = transcript(case)
-        terminals = ENDS.get(folder, [b'"finish_reason":"'])
         with row(case):
-            end = min(data.index(terminal) for terminal in terminals if terminal in data)
+            end = min(data.index(mark) for mark in READERS[folder].speech.end_marks if mark in data)
             events, decoder = EventStream(), dialect_of(case).decoder()
             decoder.feed(events.feed(data[:end]))
             assert not decoder.finished

@@ -1,11 +1,12 @@
-"""Writes tests/wire/bodies as the bodies are encoded now: `python -m tests.wire.write_bodies`, from the root.
+"""Writes tests/wire/bodies as the bodies are encoded now, with the table of their columns in the README there:
+`python -m tests.wire.write_bodies`, from the root.
 
 Every difference is read against the sources that tests/wire/bodies/README.md names before it is kept.
 """
 
 from __future__ import annotations
 
-from tests.wire.body_corpus import files, texts
+from tests.wire.body_corpus import README, files, readme, texts
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
         file.write_text(text, encoding="utf-8")
     for left_over in files() - written.keys():
         left_over.unlink()
+    README.write_text(readme(), encoding="utf-8")
     print(f"wrote {len(written)} files")
 
 

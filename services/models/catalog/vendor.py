@@ -38,6 +38,8 @@ class AdapterType:
 
     name: str
     dialect: Dialect
+    servers: str
+    """The servers of this type, as README.md names them."""
     auth: Auth = BEARER
     fixed_headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of every call. They are no secrets."""
@@ -90,6 +92,10 @@ class Shown(NamedTuple):
     models: Sequence[str] = ()
     """Models between which the bodies of the dialect differ, each with a column in docs/features.md. The bodies of the
     first one are kept in tests/wire/bodies."""
+    source: str = ""
+    """The pages and type files that those bodies are written after; needed where `models` are shown."""
+    options: str = ""
+    """Options of a request in the provider's own words, as JSON: an example of `provider_options_json`."""
 
 
 _NO_ID = re.compile(r"(?!)")

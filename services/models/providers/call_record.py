@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from proto import models_pb2
 from services.models.providers.base import Target
@@ -21,7 +22,7 @@ class Response(Protocol):
     registered_model: str
 
     @property
-    def attempts(self) -> MutableSequence[models_pb2.Attempt]: ...
+    def attempts(self) -> RepeatedCompositeFieldContainer[models_pb2.Attempt]: ...
 
     @property
     def timing(self) -> models_pb2.Timing: ...

@@ -12,6 +12,9 @@ from tests.wire.dialects import ANSWER_ID, MODEL, Sample, Speech, Usage
 class OpenAISpeech(Speech):
     """Chat Completions. The field of reasoning differs between servers and their versions."""
 
+    title = "Chat Completions"
+    terminal_words = (b"finish_reason", b"[DONE]")
+    end_marks = (b'"finish_reason":"',)
     finish_reasons: ClassVar[dict[str, str]] = {
         "stop": "stop",
         "length": "length",
@@ -116,7 +119,17 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
 
 
 ADAPTERS = [
-    Adapter("openai", "openai", OpenAISpeech(), vendor_target("openai", "gpt-4o"), stands_for_dialect=True),
-    Adapter("openai-compatible", "my-servers", OpenAISpeech(), endpoint_target("openai-compatible")),
-    Adapter("vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm"), stands_for_dialect=True),
+    Adapter(
+        "openai", "openai", OpenAISpeech(), vendor_target("openai", "gpt-4o"), ("openai",), stands_for_dialect=True
+    ),
+    Adapter(
+        "openai-compatible",
+        "my-servers",
+        OpenAISpeech(),
+        endpoint_target("openai-compatible"),
+        ("compatible", "llama.cpp"),
+    ),
+    Adapter(
+        "vllm", "my-servers", OpenAISpeech("reasoning"), endpoint_target("vllm"), ("vllm",), stands_for_dialect=True
+    ),
 ]

@@ -16,6 +16,8 @@ SIGNATURE = "c2lnbmF0dXJl"
 class AnthropicSpeech(Speech):
     """Messages."""
 
+    title = "Messages"
+    terminal_words = (b"message_stop", b"[DONE]")
     finish_reasons: ClassVar[dict[str, str]] = {
         "end_turn": "stop",
         "stop_sequence": "stop",
@@ -141,6 +143,7 @@ ADAPTERS = [
         "anthropic",
         AnthropicSpeech(),
         vendor_target("anthropic", "claude-sonnet-4-6"),
+        ("anthropic",),
         stands_for_dialect=True,
     ),
     Adapter("anthropic-endpoint", "my-servers", AnthropicSpeech(), endpoint_target("anthropic")),

@@ -22,6 +22,8 @@ ENCRYPTED = "gAAAAB-encrypted"
 class ResponsesSpeech(Speech):
     """Responses. An item is written alike in both verbs: what comes back of it must be the same bytes."""
 
+    title = "Responses"
+    terminal_words = (b"response.completed", b"response.incomplete")
     finish_reasons: ClassVar[dict[str, str]] = {
         "completed": "stop",
         "max_output_tokens": "length",
@@ -241,4 +243,13 @@ def responses_target(url: str) -> Target:
     return dataclasses.replace(vendor_target("openai", "gpt-5.1")(url), dialect=OPENAI_RESPONSES)
 
 
-ADAPTERS = [Adapter("openai-responses", "openai", ResponsesSpeech(), responses_target, stands_for_dialect=True)]
+ADAPTERS = [
+    Adapter(
+        "openai-responses",
+        "openai",
+        ResponsesSpeech(),
+        responses_target,
+        ("openai_responses",),
+        stands_for_dialect=True,
+    )
+]

@@ -247,6 +247,7 @@ def _efforts(can: _Supports) -> tuple[str, ...] | None:
 ADAPTER = AdapterType(
     "anthropic",
     ANTHROPIC,
+    "Messages, as Anthropic speaks it",
     auth=Auth("x-api-key"),
     fixed_headers={"anthropic-version": API_VERSION},
     listing=Listing(describe=_describe, query=_query, next_page=_next_page),
@@ -273,5 +274,7 @@ VENDOR = Vendor(
         names=("claude-3-5-sonnet", "claude-3-5-haiku"),
         ids=("claude-…",),
         models=("claude-opus-5", "claude-haiku-4-5"),
+        source="https://platform.claude.com/docs/en/api/messages and `anthropic/types/message_create_params.py`",
+        options='{"service_tier":"standard_only"}',
     ),
 )

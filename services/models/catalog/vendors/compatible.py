@@ -6,7 +6,7 @@ from services.models.catalog.vendor import AdapterType
 from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from services.models.providers.vllm import VLLM
 
-COMPATIBLE = AdapterType("openai-compatible", OPENAI_COMPATIBLE)
+COMPATIBLE = AdapterType("openai-compatible", OPENAI_COMPATIBLE, "Chat Completions alone, as most servers speak it")
 
 # vLLM still lists its models when its engine is dead.
-VLLM_SERVER = AdapterType("vllm", VLLM, stops_on_disconnect=True, health_path="/health")
+VLLM_SERVER = AdapterType("vllm", VLLM, "vLLM", stops_on_disconnect=True, health_path="/health")

@@ -238,7 +238,13 @@ _SHUTDOWNS = shutdown_days(
     }
 )
 
-ADAPTER = AdapterType("openai", OPENAI, facts=registered_facts, stops_on_disconnect=True)
+ADAPTER = AdapterType(
+    "openai",
+    OPENAI,
+    "OpenAI's own API at another address, Responses included",
+    facts=registered_facts,
+    stops_on_disconnect=True,
+)
 
 VENDOR = Vendor(
     "openai",
@@ -254,5 +260,12 @@ VENDOR = Vendor(
     models=_MODELS,
     shutdowns=_SHUTDOWNS,
     price_list="openai",
-    shown=Shown(names=("gpt-4o", "gpt-4o-mini"), ids=("gpt-…", "o…"), models=("gpt-4o", "gpt-5.6")),
+    shown=Shown(
+        names=("gpt-4o", "gpt-4o-mini"),
+        ids=("gpt-…", "o…"),
+        models=("gpt-4o", "gpt-5.6"),
+        source="https://platform.openai.com/docs/api-reference/chat/create"
+        " and `openai/types/chat/completion_create_params.py`",
+        options='{"service_tier":"flex"}',
+    ),
 )

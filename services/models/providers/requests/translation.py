@@ -23,16 +23,16 @@ class Translation:
     target: Target
     notices: Notices = field(default_factory=list, init=False)
     violations: list[FieldViolation] = field(default_factory=list, init=False)
+    options_json: str = field(init=False)
+    """The request's own options for this provider, a JSON object; empty without any."""
+
+    def __post_init__(self) -> None:
+        self.options_json = self.request.provider_options_json.get(self.target.dialect.name, "")
 
     @property
     def adapts(self) -> bool:
         """Whether content is adapted to the known facts of the model; otherwise the provider decides about it."""
         return self.request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
-
-    @property
-    def options_json(self) -> str:
-        """The request's own options for this provider, a JSON object; empty without any."""
-        return self.request.provider_options_json.get(self.target.dialect.name, "")
 
     @property
     def options_field(self) -> str:

@@ -46,8 +46,7 @@ def encode_input(conversation: Conversation, translation: OpenAITranslation) -> 
             translation.warn("NAME_DROPPED", f"{path}.name", problem)
         if message.role == "assistant":
             items.extend(encode_answer(message, path, translation))
-            if message.parts:
-                kept_calls.update(_kept_calls(message, translation))
+            kept_calls.update(_kept_calls(message, translation))
         elif message.role == "tool":
             items.extend(_outputs(message, path, kept_calls, translation))
         else:
