@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proto.models_pb2 import (
+    AnswerCache,
     ArchivePromptRequest,
     ArchivePromptResponse,
     Attempt,
@@ -104,6 +105,7 @@ from proto.sessions_pb2 import (
 )
 
 __all__ = [
+    "AnswerCache",
     "AppendMessagesRequest",
     "AppendMessagesResponse",
     "ArchivePromptRequest",

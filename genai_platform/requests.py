@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from genai_platform.building import build, build_at
 from proto.models_pb2 import (
+    AnswerCache,
     ChatConfig,
     ChatMessage,
     ChatRequest,
@@ -40,6 +41,8 @@ class TurnFields(TypedDict, total=False):
     fallback_models: Sequence[str] | None
     timeouts: Timeouts | Mapping[str, float | timedelta] | None
     """Timeouts of each attempt; plain numbers are seconds."""
+    cache: AnswerCache | Mapping[str, float | timedelta] | None
+    """Shares the answer with equal requests; a plain number for `max_age` is seconds."""
     parameter_policy: ParameterPolicy | str | None
     provider_options_json: Mapping[str, str] | None
     tags: Mapping[str, str] | None
@@ -94,8 +97,9 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
     if flattened:
         present["config"] = _build_config(present.get("config"), flattened)
-    if isinstance(timeouts := present.get("timeouts"), Mapping):
-        present["timeouts"] = {clock: _duration(value) for clock, value in timeouts.items()}
+    for name in ("timeouts", "cache"):
+        if isinstance(durations := present.get(name), Mapping):
+            present[name] = {field: _duration(value) for field, value in durations.items()}
     return build(ChatRequest, messages=messages, **present)
 
 

@@ -59,7 +59,7 @@ ASKS_PROVIDER_FIELD_NUMBER: _ClassVar[int]
 asks_provider: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key", "timeouts")
+    __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key", "timeouts", "cache")
     class ProviderOptionsJsonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class ChatRequest(_message.Message):
     END_USER_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_CACHE_KEY_FIELD_NUMBER: _ClassVar[int]
     TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[ChatMessage]
     config: ChatConfig
@@ -112,7 +113,14 @@ class ChatRequest(_message.Message):
     end_user_id: str
     prompt_cache_key: str
     timeouts: Timeouts
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ...) -> None: ...
+    cache: AnswerCache
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ..., cache: _Optional[_Union[AnswerCache, _Mapping]] = ...) -> None: ...
+
+class AnswerCache(_message.Message):
+    __slots__ = ("max_age",)
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    max_age: _duration_pb2.Duration
+    def __init__(self, max_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Timeouts(_message.Message):
     __slots__ = ("connect", "first_output", "silence", "total")

@@ -35,10 +35,11 @@ WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session
     "fallback_models",
     "timeouts",
     "request_id",
+    "cache",
 }
 """Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat; what
 was said before, tested in test_chat_in_session; who answers and when, tested in test_attempts and test_timeouts;
-whether a model is called at all, tested in test_idempotency."""
+whether a model is called at all, tested in test_idempotency and test_shared_answers."""
 
 
 async def test_every_field_of_a_chat_request_has_an_effect() -> None:

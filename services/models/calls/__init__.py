@@ -1,1 +1,1 @@
-"""Calls: the answers of chats that have a request_id, which are kept for a day."""
+"""Calls: answers that are given again, under a request_id for a day, or to equal requests for as long as they ask."""

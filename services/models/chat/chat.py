@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.limits import AttemptLimits
 from services.models.calls.idempotency import Idempotency
-from services.models.calls.replay import replay
+from services.models.calls.once import Answer, AnswerStore, Stream, answer_once, stream_once
+from services.models.calls.shared_answers import SharedAnswers
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
@@ -51,41 +52,31 @@ class ChatService:
         self._fallbacks = fallbacks
         self._limits = limits
         self._idempotency = idempotency
+        self._shared = SharedAnswers()
         self._prompts = prompts
         self._turns = turns
         self._trust = trust
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
-        return self._answer_once(request, call) if request.request_id else self._answer(request, call)
+        answer: Answer = self._answer
+        for store in self._stores(request):
+            answer = functools.partial(answer_once, store, answer)
+        return answer(request, call)
 
     def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
         """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
-        return self._stream_once(request, call) if request.request_id else self._stream(request, call)
+        stream: Stream = self._stream
+        for store in self._stores(request):
+            stream = functools.partial(stream_once, store, stream)
+        return stream(request, call)
 
-    # ------------------------------------------------------------------------------- one answer for a request_id
-
-    async def _answer_once(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
-        async with await self._idempotency.begin(request, call) as repeatable:
-            if repeatable.response is not None:
-                return repeatable.response
-            response = await self._answer(request, call)
-            await repeatable.keep(response)
-        return response
-
-    async def _stream_once(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
-        async with await self._idempotency.begin(request, call) as repeatable:
-            if repeatable.response is not None:
-                for chunk in replay(repeatable.response):
-                    yield chunk
-                return
-            async with contextlib.aclosing(self._stream(request, call)) as chunks:
-                async for chunk in chunks:
-                    if chunk.HasField("response"):
-                        await repeatable.keep(chunk.response)
-                    yield chunk
-
-    # -------------------------------------------------------------------------------------- the sequence of a chat
+    def _stores(self, request: models_pb2.ChatRequest) -> Iterator[AnswerStore]:
+        """The stores in which an earlier answer may be, the last one asked first."""
+        if request.HasField("cache"):
+            yield self._shared
+        if request.request_id:
+            yield self._idempotency
 
     async def _answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
         async with await self._begin(request, call) as running:
