@@ -23,7 +23,6 @@ CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"
 
 OWN_ITEMS = frozenset(
     {
-        "message",
         "reasoning",
         "compaction",
         "program",
