@@ -320,6 +320,11 @@ def calls_in(*pieces: dict[str, Any]) -> list[tuple[str, str]]:
     return calls_of(fed(*(call(**piece) for piece in pieces), chunk({}, "tool_calls"), DONE))
 
 
+def test_calls_with_one_id_and_the_same_arguments_are_told_apart_by_their_names() -> None:
+    pieces = [{"index": 0, "id": "a", "function": {"name": name, "arguments": '{"n":1}'}} for name in ("find", "keep")]
+    assert calls_in(*pieces) == [("find", '{"n":1}'), ("keep", '{"n":1}')]
+
+
 @for_each("own_id", [{"id": "a"}, {}], ids=["with its id", "without"])
 def test_empty_object_before_the_arguments_is_no_call_where_each_piece_names_it(own_id: dict[str, str]) -> None:
     pieces = ["{}", '{"n"', ":1}"]
