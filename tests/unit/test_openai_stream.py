@@ -325,6 +325,14 @@ def test_calls_with_one_id_and_the_same_arguments_are_told_apart_by_their_names(
     assert calls_in(*pieces) == [("find", '{"n":1}'), ("keep", '{"n":1}')]
 
 
+def test_call_behind_one_with_an_empty_object_begins_with_its_name() -> None:
+    pieces = [
+        {"index": 0, "function": {"name": "find", "arguments": "{}"}},
+        {"index": 0, "function": {"name": "keep", "arguments": '{"n":1}'}},
+    ]
+    assert calls_in(*pieces) == [("find", "{}"), ("keep", '{"n":1}')]
+
+
 @for_each("own_id", [{"id": "a"}, {}], ids=["with its id", "without"])
 def test_empty_object_before_the_arguments_is_no_call_where_each_piece_names_it(own_id: dict[str, str]) -> None:
     pieces = ["{}", '{"n"', ":1}"]
