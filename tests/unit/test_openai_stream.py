@@ -192,6 +192,13 @@ def test_call_in_the_form_before_tool_calls_is_a_call() -> None:
     assert calls_of(decoder) == [("find", '{"n":1}')]
 
 
+def test_transcript_without_sound_loses_nothing() -> None:
+    decoder = fed(chunk({"audio": {"transcript": "Hello."}}), chunk({}, "stop"))
+    decoder.answer.complete()
+    response = decoder.answer.response()
+    assert (response.text, list(response.warnings)) == ("Hello.", [])
+
+
 def test_transcript_of_sound_is_text_and_the_sound_is_told_as_lost() -> None:
     """The last piece of the sound has no finish reason, and comes behind it."""
     decoder = fed(
