@@ -146,9 +146,9 @@ class SessionStore:
         session_id: str,
         user_id: str,
         contents: Sequence[bytes],
-        request_id: str = "",
-        expected_next_sequence: int | None = None,
-        turn_id: str = "",
+        request_id: str,
+        expected_next_sequence: int | None,
+        turn_id: str,
     ) -> Appended:
         """Appends all messages and ends the turn. Does nothing if this `request_id` has already been appended.
 

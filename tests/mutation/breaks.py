@@ -149,7 +149,9 @@ def _is_unseen(node: ast.AST) -> bool:
             return ast.unparse(owner).endswith("log")
         case ast.Expr(value=ast.Call() as call):
             return _is_unseen(call)
-        case ast.Subscript(value=ast.Name(id="Callable")):
+        case (
+            ast.Subscript(value=ast.Name(id="Callable")) | ast.Assign(value=ast.Subscript(value=ast.Name(id="Literal")))
+        ):
             return True
         case ast.keyword(arg="strict", value=ast.Constant(value=True)):
             # Of zip: asserts that both are as long.

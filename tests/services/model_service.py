@@ -90,6 +90,10 @@ async def model_service(
             yield ModelService(address, channel, models_pb2_grpc.ModelServiceStub(channel))
 
 
+NO_KEYS: Mapping[str, None] = dict.fromkeys(vendor.key_variable for vendor in VENDORS.values())
+"""The variables of the keys, for settings in which no vendor is configured, whatever the environment has."""
+
+
 def vendor_variables(url: str) -> Mapping[str, str]:
     """The variables that put every vendor at a server, so that no variable of the environment leads to a real one."""
     variables: dict[str, str] = {}

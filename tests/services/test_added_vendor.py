@@ -22,7 +22,7 @@ from services.models.settings import settings_with
 from services.shared.logs import open_log
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, answer, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import ModelService, answered, chat_request, model_service
+from tests.services.model_service import NO_KEYS, ModelService, answered, chat_request, model_service
 from tests.support.errors import failure_of
 
 ACME = Vendor(
@@ -88,8 +88,7 @@ async def test_models_of_an_added_vendor_are_listed(tmp_path: Path) -> None:
             upstream,
             log=open_log("models", file=log),
             MODELS_DISCOVERY="on",
-            OPENAI_API_KEY=None,
-            ANTHROPIC_API_KEY=None,
+            **NO_KEYS,
         ) as service,
     ):
         await log.wait_for("models discovered", 5)
@@ -207,8 +206,7 @@ async def test_vendor_may_list_its_models_in_pages_and_members_of_its_own(tmp_pa
             log=open_log("models", file=log),
             PAGED_BASE_URL=f"{upstream.url}/v1beta",
             MODELS_DISCOVERY="on",
-            OPENAI_API_KEY=None,
-            ANTHROPIC_API_KEY=None,
+            **NO_KEYS,
         ) as service,
     ):
         await log.wait_for("models discovered", 5)

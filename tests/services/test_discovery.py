@@ -22,10 +22,18 @@ from services.shared.backoff import Backoff
 from services.shared.logs import open_log
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, Step, answer, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import ANTHROPIC_KEY, OPENAI_KEY, answered, chat_request, model_service
+from tests.services.model_service import ANTHROPIC_KEY, NO_KEYS, OPENAI_KEY, answered, chat_request, model_service
 
 QUICK = Backoff(interval=0.01, first_retry=0.01, jitter=0)
 NEVER_AGAIN = Backoff(interval=3600, first_retry=3600)
+DISCOVERY_OF_TWO: dict[str, Any] = {
+    **NO_KEYS,
+    "OPENAI_API_KEY": OPENAI_KEY,
+    "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
+    "MODELS_DISCOVERY": "on",
+}
+"""Settings by which OpenAI and Anthropic alone are asked for their lists."""
+
 REPLACEMENTS = ("gpt-6-luna", "gpt-6.1-sol", "gpt-6.1-terra")
 
 
@@ -70,7 +78,7 @@ def lists(request: Received) -> Script:
 @asynccontextmanager
 async def discovery(url: str, log: Log, backoff: Backoff) -> AsyncIterator[VendorModels]:
     """The models that OpenAI alone is asked for."""
-    settings = Settings.model_validate({"OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": f"{url}/v1"})
+    settings = Settings.model_validate({**NO_KEYS, "OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": f"{url}/v1"})
     providers = ProviderRegistry(settings.accounts())
     models = VendorModels()
     client = open_probing_client(EndpointPolicy((), providers.base_urls().values()))
@@ -83,16 +91,11 @@ async def discovery(url: str, log: Log, backoff: Backoff) -> AsyncIterator[Vendo
         await client.close()
 
 
-@pytest.fixture(autouse=True)
-def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-
-
 async def test_discovered_models_are_listed_described_and_callable(tmp_path: Path) -> None:
     log = Log()
     async with (
         ScriptedUpstream(default=lists) as upstream,
-        model_service(tmp_path, upstream, log=open_log("models", file=log), MODELS_DISCOVERY="on") as service,
+        model_service(tmp_path, upstream, log=open_log("models", file=log), **DISCOVERY_OF_TWO) as service,
     ):
         found = await log.wait("models discovered", 2)
         assert {entry["provider"]: entry["count"] for entry in found} == {"openai": 6, "anthropic": 4}
@@ -117,7 +120,7 @@ async def test_day_that_openai_tells_is_in_the_lifecycle_and_in_the_warnings(tmp
     log = Log()
     async with (
         ScriptedUpstream(default=lists) as upstream,
-        model_service(tmp_path, upstream, log=open_log("models", file=log), MODELS_DISCOVERY="on") as service,
+        model_service(tmp_path, upstream, log=open_log("models", file=log), **DISCOVERY_OF_TWO) as service,
     ):
         await log.wait("models discovered", 2)
         response = await service.stub.Chat(chat_request("chat-latest"))
@@ -132,9 +135,7 @@ async def test_providers_are_asked_with_their_own_headers_and_no_key_is_logged(t
     log = Log()
     async with (
         ScriptedUpstream(default=lists) as upstream,
-        model_service(
-            tmp_path, upstream, log=open_log("models", file=log), MODELS_DISCOVERY="on", OPENAI_ORG_ID="org-1"
-        ),
+        model_service(tmp_path, upstream, log=open_log("models", file=log), **DISCOVERY_OF_TWO, OPENAI_ORG_ID="org-1"),
     ):
         await log.wait("models discovered", 2)
         asked = {request.path: request.headers for request in upstream.requests}
@@ -166,8 +167,8 @@ async def test_without_discovery_or_a_key_nobody_is_asked(tmp_path: Path) -> Non
     async with ScriptedUpstream(default=lists) as upstream:
         async with model_service(tmp_path / "off", upstream) as service:
             await service.stub.Chat(chat_request())
-        none: dict[str, Any] = {"OPENAI_API_KEY": None, "ANTHROPIC_API_KEY": None}
-        async with model_service(tmp_path / "keyless", upstream, MODELS_DISCOVERY="on", **none) as service:
+        keyless: dict[str, Any] = {**NO_KEYS, "MODELS_DISCOVERY": "on"}
+        async with model_service(tmp_path / "keyless", upstream, **keyless) as service:
             await service.stub.ListModels(models_pb2.ListModelsRequest())
         assert [request.method for request in upstream.requests] == ["POST"]
 

@@ -17,7 +17,15 @@ from services.shared.logs import open_log
 from tests.scripted_proxy import ScriptedProxy
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, json_answer
 from tests.services.log_file import LogFile
-from tests.services.model_service import STRANGER, answered, chat_request, model_service, registration
+from tests.services.model_service import (
+    NO_KEYS,
+    OPENAI_KEY,
+    STRANGER,
+    answered,
+    chat_request,
+    model_service,
+    registration,
+)
 from tests.support.certificates import Authority
 from tests.support.errors import failure_of, stream_failure
 
@@ -62,7 +70,7 @@ async def test_calls_probes_and_lists_go_through_the_proxy(
     tmp_path: Path, upstream: ScriptedUpstream, proxy: ScriptedProxy, authority: Authority
 ) -> None:
     log = LogFile()
-    chosen = settings(authority, MODELS_DISCOVERY="on", ANTHROPIC_API_KEY=None)
+    chosen = settings(authority, **{**NO_KEYS, "OPENAI_API_KEY": OPENAI_KEY, "MODELS_DISCOVERY": "on"})
     async with model_service(tmp_path, upstream, log=open_log("models", file=log), **chosen) as service:
         await log.wait_for("models discovered", 30)
         assert (await service.stub.Chat(chat_request())).text == "Hi."

@@ -192,6 +192,13 @@ def test_call_in_the_form_before_tool_calls_is_a_call() -> None:
     assert calls_of(decoder) == [("find", '{"n":1}')]
 
 
+def test_transcript_without_sound_loses_nothing() -> None:
+    decoder = fed(chunk({"audio": {"transcript": "Hello."}}), chunk({}, "stop"))
+    decoder.answer.complete()
+    response = decoder.answer.response()
+    assert (response.text, list(response.warnings)) == ("Hello.", [])
+
+
 def test_transcript_of_sound_is_text_and_the_sound_is_told_as_lost() -> None:
     """The last piece of the sound has no finish reason, and comes behind it."""
     decoder = fed(
@@ -318,6 +325,19 @@ def test_place_beyond_all_numbers_in_what_is_kept_is_no_place(number: str) -> No
 
 def calls_in(*pieces: dict[str, Any]) -> list[tuple[str, str]]:
     return calls_of(fed(*(call(**piece) for piece in pieces), chunk({}, "tool_calls"), DONE))
+
+
+def test_calls_with_one_id_and_the_same_arguments_are_told_apart_by_their_names() -> None:
+    pieces = [{"index": 0, "id": "a", "function": {"name": name, "arguments": '{"n":1}'}} for name in ("find", "keep")]
+    assert calls_in(*pieces) == [("find", '{"n":1}'), ("keep", '{"n":1}')]
+
+
+def test_call_behind_one_with_an_empty_object_begins_with_its_name() -> None:
+    pieces = [
+        {"index": 0, "function": {"name": "find", "arguments": "{}"}},
+        {"index": 0, "function": {"name": "keep", "arguments": '{"n":1}'}},
+    ]
+    assert calls_in(*pieces) == [("find", "{}"), ("keep", '{"n":1}')]
 
 
 @for_each("own_id", [{"id": "a"}, {}], ids=["with its id", "without"])

@@ -6,9 +6,11 @@ import asyncio
 
 import grpc
 import pytest
+from sqlalchemy import update
 
 from proto import models_pb2 as models
 from proto import sessions_pb2 as pb
+from services.sessions.tables import messages
 from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
 from tests.support.errors import failure_of
@@ -217,6 +219,20 @@ async def test_truncated_sequences_are_used_again(service: Service) -> None:
     assert (answer.removed_count, answer.next_sequence) == (2, 4)
     assert (await service.append("f")).messages[0].sequence == 4
     assert await service.sequences() == [1, 2, 3, 4]
+
+
+async def test_a_message_that_cannot_be_read_is_an_error_until_it_is_truncated(service: Service) -> None:
+    await service.append("one", "two")
+    async with service.database.write() as connection:
+        await connection.execute(update(messages).where(messages.c.sequence == 2).values(message=b"\xff"))
+    for call, request in (
+        ("ListMessages", pb.ListMessagesRequest(session_id="s")),
+        ("GetContext", pb.GetContextRequest(session_id="s")),
+    ):
+        failure = await service.fail(call, request)
+        assert (failure.code, failure.reason) == (grpc.StatusCode.DATA_LOSS, "MESSAGE_CORRUPT")
+    await service.call("TruncateMessages", pb.TruncateMessagesRequest(session_id="s", from_sequence=2))
+    assert await service.sequences() == [1]
 
 
 async def test_truncating_after_the_end_deletes_nothing(service: Service) -> None:

@@ -19,8 +19,9 @@ from sqlalchemy.exc import IntegrityError
 
 from services.shared.database import Database, sqlite_url
 from services.shared.errors import NotFound, PreconditionFailed
+from services.shared.postgresql import PostgreSQL
 from services.shared.sqlite import SQLite
-from tests.services.storage.notes import names, notes, opened, put, quiet_log, write_migrations
+from tests.services.storage.notes import FIRST_SCRIPT, names, notes, opened, put, quiet_log, write_migrations
 from tests.support.postgresql import PostgreSQLServer
 
 pytestmark = pytest.mark.usefixtures("patient_storage")
@@ -289,6 +290,19 @@ async def test_connections_that_the_server_closed_are_replaced_unnoticed(
 
 def test_the_default_file_has_its_service_s_name(tmp_path: Path) -> None:
     assert sqlite_url(tmp_path, "sessions") == f"sqlite:///{tmp_path}/sessions.db"
+
+
+async def test_a_starter_waits_for_an_upgrade_that_takes_longer_than_any_call_may(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgreSQL, "answer_seconds", 0.2)
+    monkeypatch.setattr(PostgreSQL, "crowded_seconds", 0.2)
+    slow = FIRST_SCRIPT + '    op.execute("SELECT pg_sleep(1)")\n'
+    migrations = write_migrations(tmp_path, slow)
+    databases = await asyncio.gather(*(Database.open(postgresql_url, migrations, quiet_log()) for _ in range(2)))
+    for database in databases:
+        assert await names(database) == []
+        await database.close()
 
 
 async def test_a_start_with_nothing_to_upgrade_does_without_alembic(sqlite_file: Path, tmp_path: Path) -> None:

@@ -29,18 +29,16 @@ class ObjectEnd:
 
     def feed(self, piece: str) -> None:
         """Takes the next piece of the text."""
-        start = 0
         self._room -= len(piece)
         if self._room < 0:
             self._ended = self._goes_on = True
-        if not self._ended:
-            piece, self._escape = self._escape + piece, ""
-            start = self._find_end(piece)
-        if self._ended and piece[start:].strip():
+        rest = piece if self._ended else self._rest_behind_end(piece)
+        if rest.strip():
             self._goes_on = True
 
-    def _find_end(self, piece: str) -> int:
-        """The index in a piece at which the object ends; the piece's length if it does not end there."""
+    def _rest_behind_end(self, piece: str) -> str:
+        """The part of a piece behind the end of the object; empty if it does not end there."""
+        piece, self._escape = self._escape + piece, ""
         for found in _MARK.finditer(piece):
             mark = found[0]
             if mark == '"':
@@ -56,5 +54,5 @@ class ObjectEnd:
                 self._ended = self._depth <= 0
                 self._goes_on = self._depth < 0
             if self._ended:
-                return found.end()
-        return len(piece)
+                return piece[found.end() :]
+        return ""

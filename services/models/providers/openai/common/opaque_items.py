@@ -23,7 +23,6 @@ CALL_MEMBERS = frozenset({"type", "id", "status", "call_id", "name", "arguments"
 
 OWN_ITEMS = frozenset(
     {
-        "message",
         "reasoning",
         "compaction",
         "program",
@@ -35,9 +34,10 @@ OWN_ITEMS = frozenset(
     }
 )
 CALL = "_call"
-"""Types of items that the model or OpenAI's own tools make (`ResponseOutputItem` of openai 3.54), and the suffix of the
-types of all calls, future ones too, because only a model makes calls. Items that a caller makes are not among them:
-results of its tools (`function_call_output`, `mcp_approval_response`) and others (`additional_tools`)."""
+"""Types of items, apart from messages, that the model or OpenAI's own tools make (`ResponseOutputItem` of openai 3.54),
+and the suffix of the types of all calls, future ones too, because only a model makes calls. Items that a caller makes
+are not among them: results of its tools (`function_call_output`, `mcp_approval_response`) and others
+(`additional_tools`)."""
 
 MAX_MARKS = 100_000
 """Limit for the brackets and commas of an item that is decoded; one with more holds more than any part can."""
