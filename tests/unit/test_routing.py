@@ -18,7 +18,7 @@ from services.models.catalog.families import COMPATIBLE_FACTS
 from services.models.catalog.listings import ListedModel
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
-from services.models.catalog.vendors import anthropic, openai
+from services.models.catalog.vendors import VENDORS, anthropic, openai
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import HealthMonitor
@@ -47,8 +47,9 @@ AFTER = datetime.date(2027, 2, 1)
 
 @pytest.fixture(autouse=True)
 def no_providers_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (*KEYS, "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(variable, raising=False)
+    for vendor in VENDORS.values():
+        for variable in (vendor.key_variable, vendor.url_variable, *vendor.header_variables.values()):
+            monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture

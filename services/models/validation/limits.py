@@ -26,7 +26,7 @@ MAX_SCHEMA_LENGTH = 256 * 1024
 MAX_STOP_SEQUENCES = 16
 MAX_TAGS = 16
 MAX_OPTIONS = 16
-"""Entries of `provider_options_json`: there are four providers."""
+"""Entries of `provider_options_json`: there are fewer adapter types."""
 
 MAX_VARIABLES = 1000
 """Variables of a prompt, and values for them."""
