@@ -240,9 +240,9 @@ async def test_counts_beside_the_response(subject: Subject) -> None:
 
 
 async def test_more_items_than_an_answer_may_have_are_refused(subject: Subject) -> None:
-    searches = [done({"id": f"w{n}", "type": "web_search_call"}, output_index=n) for n in range(2001)]
-    assert (await ask(subject, *searches[:2], ended())).error is None
-    outcome = await ask(subject, *searches, ended())
+    empty = [done(message([], f"m{n}"), output_index=n) for n in range(2001)]
+    assert (await ask(subject, *empty[:2000], ended())).error is None
+    outcome = await ask(subject, *empty, ended())
     assert outcome.error is not None
     assert outcome.error.reason == "OUTPUT_LIMIT"
 
