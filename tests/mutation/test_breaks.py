@@ -33,11 +33,11 @@ def broken_lines() -> dict[str, set[str]]:
 
 def test_each_line_is_broken_in_its_ways_and_what_nobody_sees_is_not() -> None:
     assert broken_lines() == {
-        'WORDS = ("a", "b c")': {"WORDS = ('a_broken', \"b c\")"},
+        'WORDS = ("a", "b c")': {"WORDS = ('_broken_a', \"b c\")"},
         "if len(items) > LIMIT:": {*("if len(items) <= LIMIT:", "if len(items) >= LIMIT:", "if False:", "if True:")},
         'raise ValueError("too many items here")': {"pass"},
         "for item in items:": {"for item in ():"},
-        'self.taken["€"] = item': {"pass", "self.taken['€_broken'] = item"},
+        'self.taken["€"] = item': {"pass", "self.taken['_broken_€'] = item"},
         "return True": {"return False", "return None"},
     }
 

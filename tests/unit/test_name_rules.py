@@ -55,7 +55,8 @@ RESERVED = [
 def test_name_that_could_be_taken_for_anothers_is_reserved(name: str) -> None:
     with pytest.raises(PreconditionFailed) as raised:
         rules().check(model(name), replaces=False)
-    assert (raised.value.reason, raised.value.metadata["name"]) == ("NAME_RESERVED", name)
+    assert raised.value.reason == "NAME_RESERVED"
+    assert raised.value.metadata == {"name": name, "setting": "MODELS_OVERRIDES"}
     assert "MODELS_OVERRIDES" in raised.value.message
     with pytest.raises((PreconditionFailed, AlreadyExists)):
         rules().check(model(aliases=["free", name]), replaces=False)

@@ -239,6 +239,14 @@ async def test_counts_beside_the_response(subject: Subject) -> None:
     assert not response.usage.estimated
 
 
+async def test_more_items_than_an_answer_may_have_are_refused(subject: Subject) -> None:
+    empty = [done(message([], f"m{n}"), output_index=n) for n in range(2001)]
+    assert (await ask(subject, *empty[:2000], ended())).error is None
+    outcome = await ask(subject, *empty, ended())
+    assert outcome.error is not None
+    assert outcome.error.reason == "OUTPUT_LIMIT"
+
+
 async def test_items_that_the_end_numbers_otherwise_are_not_looked_for_among_hundreds(subject: Subject) -> None:
     """That would hold the event loop: each of the one is compared with each of the other."""
     pieces = [text(f"piece {place}", output_index=place, item_id=f"p{place}") for place in range(400)]

@@ -145,6 +145,17 @@ async def test_body_without_a_length_ends_with_the_connection(
     assert (await post(transport, upstream)).body == b"whole"
 
 
+async def test_size_of_a_body_is_checked_while_it_arrives(upstream: ScriptedUpstream, transport: HttpClient) -> None:
+    def check_size(size: int) -> None:
+        if size > 10:
+            raise errors.LimitExceeded("too much", reason="TOO_MUCH")
+
+    upstream.play(event_stream("x" * 8, Pause(0.05), "x" * 8, ending=Ending.STALL))
+    with fails(errors.LimitExceeded, "TOO_MUCH"):
+        await transport.post(upstream.url, {}, b"{}", check_size)
+    await upstream.requests[0].closed_by_peer()
+
+
 async def test_large_request_arrives_whole(upstream: ScriptedUpstream, transport: HttpClient) -> None:
     upstream.play(answer(b"ok"))
     body = bytes(range(256)) * 20_000

@@ -138,7 +138,7 @@ class PromptRegistry:
             changed = await changes.archive(connection, self._require(request.name, record), request)
             keys = [(request.name, version) for version in reversed(changed)]
             whole = await _read_if_small(connection, keys, MAX_PAGE_BYTES)
-            prompts = whole or await read_summaries(connection, keys)
+            prompts = whole or await read_summaries(connection, keys, with_metadata=False)
             return [prompts[key] for key in keys]
 
         _, prompts = await self._change(request.name, change)

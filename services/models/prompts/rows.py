@@ -88,9 +88,7 @@ async def read_versions(connection: AsyncConnection, keys: Sequence[Key]) -> dic
     return {(row.name, row.version): Version(_from_row(row), row.bytes) async for row in rows}
 
 
-async def read_summaries(
-    connection: AsyncConnection, keys: Sequence[Key], *, with_metadata: bool = False
-) -> dict[Key, Prompt]:
+async def read_summaries(connection: AsyncConnection, keys: Sequence[Key], *, with_metadata: bool) -> dict[Key, Prompt]:
     """Versions without their texts."""
     columns = (*_SUMMARY, _c.metadata_json) if with_metadata else _SUMMARY
     return {
