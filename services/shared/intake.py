@@ -62,6 +62,16 @@ class Reservation:
             self._intake.release(self._bytes - needed)
             self._bytes = needed
 
+    def resize_to(self, copies: int) -> None:
+        """Holds as many copies of the request as are needed now. Raises LimitExceeded SERVER_BUSY without memory for
+        more of them."""
+        more = copies * self._size - self._bytes
+        if more > 0:
+            self._intake.take(more)
+            self._bytes += more
+        else:
+            self.shrink_to(copies)
+
 
 class _Reception:
     """A request that is being received."""
@@ -122,6 +132,12 @@ class Intake:
         finally:
             del self._receptions[reception]
             self._pass_slot_on()
+
+    def take(self, size: int) -> None:
+        """Reserves memory at once. Raises LimitExceeded SERVER_BUSY when that much is not free."""
+        if self._queue or size > self._free_bytes:
+            raise _busy("other large requests take all the memory there is for these")
+        self._free_bytes -= size
 
     def release(self, size: int) -> None:
         """Releases reserved memory."""

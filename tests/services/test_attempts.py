@@ -14,8 +14,9 @@ from proto import models_pb2
 from services.models.attempts import attempts as attempts_module
 from services.models.attempts import circuit_breaker
 from services.shared.backoff import Backoff
+from services.shared.intake import PROCESS_INTAKE
 from tests.rows import for_each
-from tests.scripted_upstream import Ending, Script, ScriptedUpstream, event, event_stream, json_answer
+from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event, event_stream, json_answer
 from tests.services.model_service import ModelService, chat_request, completion, model_service, piece
 from tests.services.vendor_answers import answered_in_any_dialect
 from tests.support.errors import Failure, failure_of, stream_failure
@@ -246,6 +247,39 @@ async def test_target_that_fails_every_request_is_left_alone_for_a_while(
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "CIRCUIT_OPEN")
     assert 0 < (failure.retry_seconds or 0) <= 5
     assert sent == len(upstream.requests) == 5
+
+
+async def test_large_request_has_its_memory_in_every_attempt(service: ModelService, upstream: ScriptedUpstream) -> None:
+    free = PROCESS_INTAKE._free_bytes
+    large = "x" * 2 * 1024 * 1024
+    taken: list[int] = []
+
+    def play(request: Received) -> Script:
+        taken.append(free - PROCESS_INTAKE._free_bytes)
+        return failing(503) if len(taken) < 3 else answered_in_any_dialect(request)
+
+    upstream.default = play
+    response = await ask(service, "Chat", text=large)
+    assert [attempt.outcome for attempt in response.attempts][-1:] == ["ok"]
+    assert len(taken) == 3
+    assert all(size >= len(large) for size in taken)
+    assert PROCESS_INTAKE._free_bytes == free
+
+
+async def test_large_request_without_memory_for_another_attempt_has_the_first_error(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    free = PROCESS_INTAKE._free_bytes
+
+    def play(_: Received) -> Script:
+        PROCESS_INTAKE.take(PROCESS_INTAKE._free_bytes)
+        return failing(503)
+
+    upstream.default = play
+    failure = await fail(service, "Chat", text="x" * 2 * 1024 * 1024)
+    PROCESS_INTAKE.release(free - PROCESS_INTAKE._free_bytes)
+    assert failure.reason == "UPSTREAM_SERVER_ERROR"
+    assert len(upstream.requests) == 1
 
 
 async def test_total_outage_sends_at_most_a_quarter_more_requests(

@@ -162,7 +162,8 @@ class Attempts:
         remedy = remedy_for(error)
         if remedy.trips:
             step.breaker.record_failure(self._limits.now())
-        if step.is_first_choice or has_output:
+        was_sent = record.HasField("latency")
+        if has_output or (step.is_first_choice and (was_sent or self._error is None)):
             self._error, self.failed_target = error, step.target
         self._next = None if has_output else self._follow(step, error, remedy)
         if self._next:

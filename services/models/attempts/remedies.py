@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services.shared.errors import PlatformError
+from services.shared.errors import PlatformError, PreconditionFailed
 
 
 class Remedy(NamedTuple):
@@ -56,4 +56,6 @@ REMEDIES: dict[str, Remedy] = {
 
 def remedy_for(error: PlatformError) -> Remedy:
     """The remedy for an attempt that failed before its first output."""
-    return REMEDIES.get(error.reason, NOTHING)
+    remedy = REMEDIES.get(error.reason, NOTHING)
+    # The operator must change something first, such as a proxy's password.
+    return ELSEWHERE if remedy.again and isinstance(error, PreconditionFailed) else remedy

@@ -88,7 +88,8 @@ class Exchange:
         self._stack: contextlib.AsyncExitStack | None = None
         """Closes the open response."""
         if reservation:
-            reservation.shrink_to(ENCODED_COPIES)
+            # A first attempt holds more copies by now, a further one fewer.
+            reservation.resize_to(ENCODED_COPIES)
 
     async def __aenter__(self) -> Exchange:
         return self
