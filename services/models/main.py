@@ -77,6 +77,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     providers = ProviderRegistry(settings.accounts())
     vendor_models = VendorModels(settings.vendors)
     aliases = read_aliases(settings.aliases, vendor_models)
+    fallback_models, timeouts = read_fallbacks(settings.fallbacks), read_timeout_settings(settings.timeouts)
     network = settings.choose_network()
     endpoints = ByTrust(
         EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False), providers.base_urls().values()),
@@ -85,9 +86,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
-    calls = await Database.open(settings.choose_calls_database_url(), CALL_MIGRATIONS, log, announced=False)
-    answers = KeptAnswers(calls)
-    purging = asyncio.create_task(purge_expired_answers(answers, log))
+    calls = contextlib.AsyncExitStack()
     probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     monitor = HealthMonitor(log, probing)
     # Separate clients, so that strangers' calls never use the operator's connections.
@@ -98,20 +97,19 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     sessions = SessionClient(settings.sessions_address)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
+        idempotency = await calls.enter_async_context(_open_calls(settings, log))
         prompts = PromptRegistry(database)
         names = NameRules(vendor_models, aliases, settings.overrides)
         registry = ModelRegistry(database, monitor, names, endpoints, credentials)
         await database.watch(prompts.load)
         await database.watch(registry.load)
         models = AllModels(registry, vendor_models, aliases, today)
-        router = Router(
-            models, providers, credentials, settings.retired_policy, read_timeout_settings(settings.timeouts)
-        )
-        fallbacks = Fallbacks(models, read_fallbacks(settings.fallbacks))
+        router = Router(models, providers, credentials, settings.retired_policy, timeouts)
+        fallbacks = Fallbacks(models, fallback_models)
         directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
-        limits, idempotency = AttemptLimits(settings.max_attempts), Idempotency(answers)
+        limits = AttemptLimits(settings.max_attempts)
         chats = ChatService(transports, router, fallbacks, limits, idempotency, prompts, turns, trust)
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registry, registrations, prompts)
@@ -127,8 +125,22 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await sessions.close()
         for client in (*transports, *probing):
             await client.close()
+        await calls.aclose()
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _open_calls(settings: ModelsSettings, log: Log) -> AsyncIterator[Idempotency]:
+    """Opens the store of answers under request ids, for the length of a block. Raises StartupError."""
+    database = await Database.open(settings.choose_calls_database_url(), CALL_MIGRATIONS, log, announced=False)
+    answers = KeptAnswers(database)
+    idempotency, purging = Idempotency(answers), asyncio.create_task(purge_expired_answers(answers, log))
+    try:
+        yield idempotency
+    finally:
         purging.cancel()
-        await calls.close()
+        await asyncio.wait({purging})
+        await idempotency.close()
         await database.close()
 
 

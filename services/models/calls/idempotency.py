@@ -24,10 +24,11 @@ PURGE_SECONDS = 600.0
 
 
 class Idempotency:
-    """Gives each request_id one answer."""
+    """Gives each request_id one answer. `close` waits for the ids that are being freed."""
 
     def __init__(self, answers: KeptAnswers) -> None:
         self._answers = answers
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def begin(self, request: models_pb2.ChatRequest, call: Call) -> Repeatable:
         """The call under the request's id: with the kept answer, or to be answered. Waits while another one runs.
@@ -41,21 +42,34 @@ class Idempotency:
         while True:
             found = await self._answers.claim(key, fingerprint, holder)
             if found.claimed or found.response is not None:
-                return Repeatable(self._answers, key, holder, call, found.response)
+                return Repeatable(self._answers, key, holder, call, found.response, self._endings)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    async def close(self) -> None:
+        """Waits until the ids of ended calls are freed. Close it before the storage."""
+        if self._endings:
+            await asyncio.wait(self._endings)
 
 
 class Repeatable:
     """A call under a request_id, for the length of a block. A block that ends without `keep` frees the id."""
 
-    def __init__(self, answers: KeptAnswers, key: Key, holder: str, call: Call, kept: bytes | None) -> None:
+    def __init__(
+        self,
+        answers: KeptAnswers,
+        key: Key,
+        holder: str,
+        call: Call,
+        kept: bytes | None,
+        endings: set[asyncio.Task[None]],
+    ) -> None:
         self.response = _read(kept) if kept is not None else None
         """The answer of the first call; None if this one must answer."""
         self._answers = answers
         self._key = key
         self._holder = holder
-        self._call = call
+        self._endings = endings
         self._is_kept = kept is not None
         self._lease: asyncio.Task[None] | None = None
         call.log_fields["repeated"] = self._is_kept
@@ -70,13 +84,11 @@ class Repeatable:
     ) -> None:
         if self._lease is None:
             return
+        # The id is freed although its caller may leave just now.
         ending = asyncio.create_task(self._end(self._lease))
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            # The id is freed although its caller has just left.
-            await asyncio.wait({ending})
-            raise
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await asyncio.shield(ending)
 
     async def keep(self, response: models_pb2.ChatResponse) -> None:
         """Keeps the answer. One that cannot be stored has a warning instead: it has been paid for."""
