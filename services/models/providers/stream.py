@@ -19,7 +19,15 @@ from services.models.transport.base import StreamedResponse
 from services.models.transport.sse import Event
 from services.shared.errors import PlatformError
 from services.shared.json_text import LIGHT_BYTES, decoding_work
+from services.shared.loop_lag import PROCESS_LAG
 from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_for_time_slice
+
+SMALL_LAG = 0.005
+"""Lag of the event loop, in seconds, up to which no stream waits."""
+REST_PER_LAG = 15.0
+LONGEST_REST = 0.1
+"""Rest of a stream between two reads while the event loop lags: a multiple of the lag, at most so many seconds. Each
+read then has more tokens, and the loop has time for new calls."""
 
 FEW_BYTES = 4096
 """Size up to which bytes are decoded at once: many tokens that arrived together."""
@@ -97,6 +105,8 @@ class StreamReader:
             raise self._error
         # The time starts only now, because the caller may have needed long for the last chunks.
         if self._has_come:
+            if (lag := PROCESS_LAG.seconds()) > SMALL_LAG:
+                await self._response.rest(min(LONGEST_REST, REST_PER_LAG * lag))
             self._content_due = self._now() + self._silence
         if self.state == "usage":
             self._usage_due = self._usage_due or self._now() + self._timeouts.usage

@@ -36,6 +36,10 @@ class IncomingResponse:
         has_more = self._rest or (self._decompressor and self._decompressor.has_more)
         return bool(has_more) and not self._slices.is_over
 
+    async def rest(self, seconds: float) -> None:
+        """Waits, so that more bytes come together."""
+        await self._connection.rest(seconds)
+
     async def read(self) -> bytes:
         """Returns the bytes that have arrived, from one to PIECE_BYTES; b"" only at the body's proper end.
 
