@@ -13,7 +13,7 @@ from services.models.calls.tables import kept_answers
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest
 
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 10.0
 """Time after which another call may take the place of one whose process was killed."""
 KEPT_SECONDS = 24 * 3600.0
 
