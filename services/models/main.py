@@ -99,7 +99,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     try:
         idempotency = await calls.enter_async_context(_open_calls(settings, log))
         prompts = PromptRegistry(database)
-        names = NameRules(vendor_models, aliases, settings.overrides)
+        names = NameRules(vendor_models, aliases, settings.overrides, fallback_models)
         registry = ModelRegistry(database, monitor, names, endpoints, credentials)
         await database.watch(prompts.load)
         await database.watch(registry.load)

@@ -117,6 +117,10 @@ class Call:
         remaining: float | None = self._context.time_remaining()
         return remaining
 
+    def caller_host(self) -> str:
+        """The caller's address without its port."""
+        return self.caller.rpartition(":")[0] or self.caller
+
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
 

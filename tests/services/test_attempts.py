@@ -17,7 +17,15 @@ from services.shared.backoff import Backoff
 from services.shared.intake import PROCESS_INTAKE
 from tests.rows import for_each
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event, event_stream, json_answer
-from tests.services.model_service import ModelService, chat_request, completion, model_service, piece
+from tests.services.model_service import (
+    STRANGER,
+    ModelService,
+    chat_request,
+    completion,
+    model_service,
+    piece,
+    registration,
+)
 from tests.services.vendor_answers import answered_in_any_dialect
 from tests.support.errors import Failure, failure_of, stream_failure
 
@@ -292,3 +300,55 @@ async def test_total_outage_sends_at_most_a_quarter_more_requests(
         for _ in range(400):
             await fail(service, "Chat")
     assert len(upstream.requests) <= 500
+
+
+async def test_what_a_fallback_refuses_the_next_one_may_take(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.play(failing(503), answered_in_any_dialect)
+    response = await ask(
+        service,
+        "Chat",
+        config=models_pb2.ChatConfig(seed=1),
+        parameter_policy=models_pb2.PARAMETER_POLICY_STRICT,
+        fallback_models=["claude-opus-4-5", "gpt-4o-mini"],
+    )
+    assert [attempt.outcome for attempt in response.attempts] == [
+        "UPSTREAM_SERVER_ERROR",
+        "PARAMETER_UNSUPPORTED",
+        "ok",
+    ]
+    assert [request.json()["model"] for request in upstream.requests] == ["gpt-4o", "gpt-4o-mini"]
+
+
+async def test_one_attempt_means_no_fallback(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream, MODELS_MAX_ATTEMPTS="1", OPENAI_API_KEY="") as service:
+        failure = await fail(service, "Chat", fallback_models=["claude-opus-4-5"])
+    assert failure.reason == "PROVIDER_NOT_CONFIGURED"
+    assert not upstream.requests
+
+
+async def test_another_name_of_the_same_model_is_no_fallback(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    settings = {"MODELS_MAX_ATTEMPTS": "3", "MODELS_ALIASES": "twin=gpt-4o"}
+    async with model_service(tmp_path, upstream, **settings) as service:
+        upstream.play(failing(429, retry_after="60"))
+        failure = await fail(service, "Chat", fallback_models=["twin"])
+    assert failure.reason == "UPSTREAM_RATE_LIMITED"
+    assert len(upstream.requests) == 1
+
+
+async def test_stranger_cannot_take_the_name_of_an_operators_fallback(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """It would get the prompts of everybody whose model fails."""
+    settings = {"MODELS_MAX_ATTEMPTS": "3", "MODELS_FALLBACKS": "gpt-4o=local", "MODELS_ALLOWED_ENDPOINTS": "private"}
+    async with ScriptedUpstream(default=answered_in_any_dialect) as theirs:
+        async with model_service(tmp_path, upstream, **settings) as service:
+            failure = await failure_of(service.stub.RegisterModel(registration(theirs, "local"), metadata=STRANGER))
+            assert failure.reason == "NAME_RESERVED"
+        # One that was registered before the setting was made is passed over.
+        async with model_service(tmp_path, upstream, MODELS_ALLOWED_ENDPOINTS="private") as service:
+            await service.stub.RegisterModel(registration(theirs, "local"), metadata=STRANGER)
+        async with model_service(tmp_path, upstream, **settings) as service:
+            theirs.requests.clear()
+            upstream.default = failing(503)
+            await fail(service, "Chat")
+        assert not [request for request in theirs.requests if request.method == "POST"]

@@ -10,6 +10,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.calls import idempotency, kept_answers
+from services.models.calls.kept_answers import Found, KeptAnswers, Key
 from tests.rows import for_each
 from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import (
@@ -174,3 +175,59 @@ async def test_answer_is_kept_for_a_day_and_no_longer(
     for _ in range(2):
         assert not is_repeated(await service.stub.Chat(request))
     assert len(upstream.requests) == 2
+
+
+async def test_ids_belong_to_their_callers(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.default = answered_in_any_dialect
+    for number, host in enumerate(("10.0.0.1", "10.0.0.2"), 1):
+        request = chat_request(text=host, request_id="r-1")
+        answer = await service.stub.Chat(request, metadata=[("x-genai-caller", f"ipv4:{host}:5")])
+        assert not is_repeated(answer)
+        assert len(upstream.requests) == number
+
+
+async def test_answer_is_kept_although_its_caller_leaves_while_it_is_stored(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storing, go_on = asyncio.Event(), asyncio.Event()
+    original = KeptAnswers.keep
+
+    async def keep(self: KeptAnswers, key: Key, holder: str, response: bytes) -> None:
+        storing.set()
+        await go_on.wait()
+        await original(self, key, holder, response)
+
+    monkeypatch.setattr(KeptAnswers, "keep", keep)
+    upstream.default = answered_in_any_dialect
+    request = chat_request(request_id="r-1")
+    left = service.stub.Chat(request)
+    waiting = asyncio.ensure_future(left)
+    await storing.wait()
+    left.cancel()
+    await asyncio.wait({waiting})
+    go_on.set()
+    assert is_repeated(await service.stub.Chat(request))
+    assert len(upstream.requests) == 1
+
+
+async def test_id_is_free_after_a_caller_has_left_while_it_was_claimed(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed, original = asyncio.Event(), KeptAnswers.claim
+
+    async def claim(self: KeptAnswers, key: Key, fingerprint: str, holder: str) -> Found:
+        found = await original(self, key, fingerprint, holder)
+        if not claimed.is_set():
+            claimed.set()
+            await asyncio.Event().wait()
+        return found
+
+    monkeypatch.setattr(KeptAnswers, "claim", claim)
+    upstream.default = answered_in_any_dialect
+    request = chat_request(request_id="r-1")
+    left = service.stub.Chat(request)
+    waiting = asyncio.ensure_future(left)
+    await claimed.wait()
+    left.cancel()
+    await asyncio.wait({waiting})
+    assert not is_repeated(await service.stub.Chat(request, timeout=5))

@@ -45,6 +45,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "another text": {"text": "Bye!", "cache": MINUTE},
     "another model": {"model": "gpt-4o-mini", "cache": MINUTE},
     "another end user": {"end_user_id": "u", "cache": MINUTE},
+    "other fallbacks": {"fallback_models": ["gpt-4o-mini"], "cache": MINUTE},
     "no age": {"cache": models_pb2.AnswerCache()},
 }
 
@@ -96,16 +97,31 @@ async def test_requests_that_run_at_once_are_one(
     assert len(upstream.requests) == 1
 
 
-async def test_failure_is_not_shared(service: ModelService, upstream: ScriptedUpstream) -> None:
+async def test_failure_is_that_of_all_who_wait_and_of_nobody_later(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_are_there, begun = asyncio.Event(), 0
+    original = SharedAnswers.begin
+
+    async def begin(self: SharedAnswers, request: models_pb2.ChatRequest, call: Call) -> Sharing:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            both_are_there.set()
+        return await original(self, request, call)
+
+    monkeypatch.setattr(SharedAnswers, "begin", begin)
     gate = asyncio.Event()
     upstream.play(json_answer({"error": {"message": "no"}}, status=400, before=[gate]), answered_in_any_dialect)
     request = chat_request(cache=MINUTE)
     first = asyncio.ensure_future(failure_of(service.stub.Chat(request)))
     await upstream.received(1)
-    second = asyncio.ensure_future(service.stub.Chat(request))
+    second = asyncio.ensure_future(failure_of(service.stub.Chat(request)))
+    await both_are_there.wait()
     gate.set()
-    assert (await first).reason == "UPSTREAM_INVALID_REQUEST"
-    assert not is_shared(await second)
+    assert (await first).reason == (await second).reason == "UPSTREAM_INVALID_REQUEST"
+    assert not is_shared(await service.stub.Chat(request))
+    assert len(upstream.requests) == 2
 
 
 async def test_caller_that_leaves_hands_on_to_the_next(service: ModelService, upstream: ScriptedUpstream) -> None:

@@ -60,6 +60,8 @@ class Attempts:
         self._first = candidates[0]
         self.failed_target: Target | None = None
         """The target that the error of a failed chat is about; None if nothing was sent for it."""
+        self._tried: list[CircuitBreaker] = []
+        """The circuit breakers of the targets that were tried."""
         self._waiting: list[_Step] = []
         """The targets that may answer after a pause."""
         self._sent = 0
@@ -100,23 +102,30 @@ class Attempts:
 
     def _choose(self) -> _Step | None:
         """The next step, or None if there is none that may help."""
-        if self._sent >= self._limits.max_attempts:
+        if self._sent >= self._limits.max_attempts or (self._sent and not self._limits.budget.has_token()):
             return None
         step = self._choose_untried() or self._choose_waiting()
-        if step and self._sent and not self._limits.budget.try_take():
-            return None
+        if step and self._sent:
+            self._limits.budget.take()
         return step
 
     def _choose_untried(self) -> _Step | None:
         """The first of the candidates that have not been tried yet, and can be."""
         for candidate in self._untried:
             is_first = candidate is self._first
+            if not is_first and self._limits.max_attempts == 1:
+                return None
             try:
                 target = candidate.resolve()
-                breaker = self._pass_breaker(target)
+                breaker = self._limits.breaker(target)
+                # Several names may lead to one target.
+                if breaker in self._tried:
+                    continue
+                self._check_circuit(breaker, target)
             except PlatformError as error:
                 self._note_unsent(candidate, error, is_first)
             else:
+                self._tried.append(breaker)
                 return _Step(target, breaker, candidate.model, is_first)
         return None
 
@@ -130,9 +139,9 @@ class Attempts:
                 return step
         return None
 
-    def _pass_breaker(self, target: Target) -> CircuitBreaker:
-        """The circuit breaker of the target. Raises Unavailable (CIRCUIT_OPEN) if it lets nothing through now."""
-        breaker, now = self._limits.breaker(target), self._limits.now()
+    def _check_circuit(self, breaker: CircuitBreaker, target: Target) -> None:
+        """Raises Unavailable (CIRCUIT_OPEN) if the circuit breaker of the target lets nothing through now."""
+        now = self._limits.now()
         if self._limits.max_attempts > 1 and not breaker.try_pass(now):
             raise Unavailable(
                 f"{target.provider} has failed all recent requests for {target.model}; it is tried again soon",
@@ -140,7 +149,6 @@ class Attempts:
                 retry_after=breaker.seconds_to_trial(now),
                 metadata={"provider": target.provider},
             )
-        return breaker
 
     def _note_unsent(self, candidate: Candidate, error: PlatformError, is_first: bool) -> None:
         self.records.append(records.unsent(candidate.model, error))
@@ -176,7 +184,8 @@ class Attempts:
         raise failure from None
 
     def _follow(self, step: _Step, error: PlatformError, remedy: Remedy) -> _Step | None:
-        if not remedy.elsewhere:
+        # What a fallback refuses, another model may take.
+        if not remedy.elsewhere and step.is_first_choice:
             return None
         if remedy.again:
             pause = max(PAUSES.pause(self._sent), error.retry_after or 0)

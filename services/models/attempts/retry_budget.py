@@ -25,12 +25,13 @@ class RetryBudget:
         """Counts a chat."""
         self._tokens = min(CAPACITY, self._tokens + PER_CHAT)
 
-    def try_take(self) -> bool:
-        """Takes a token for a further attempt, if there is one."""
+    def has_token(self) -> bool:
+        """Whether there is a token for a further attempt."""
         now = self._now()
         self._tokens = min(CAPACITY, self._tokens + (now - self._filled_at) * PER_SECOND)
         self._filled_at = now
-        if self._tokens < 1:
-            return False
+        return self._tokens >= 1
+
+    def take(self) -> None:
+        """Takes the token of a further attempt."""
         self._tokens -= 1
-        return True

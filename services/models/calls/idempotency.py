@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections.abc import Coroutine
 from types import TracebackType
+from typing import Any
 
 from proto import models_pb2
 from services.models.calls.kept_answers import LEASE_SECONDS, KeptAnswers, Key
@@ -37,14 +39,28 @@ class Idempotency:
         """
         if problem := line_problem(request.request_id, MAX_REQUEST_ID_LENGTH):
             raise InvalidRequest.field("request_id", problem)
-        key, holder, fingerprint = Key("", request.request_id), new_request_id(), _fingerprint(request)
-        pause = FIRST_PAUSE_SECONDS
+        key, holder = Key(call.caller_host(), request.request_id), new_request_id()
+        fingerprint, pause = _fingerprint(request), FIRST_PAUSE_SECONDS
         while True:
-            found = await self._answers.claim(key, fingerprint, holder)
+            try:
+                found = await self._answers.claim(key, fingerprint, holder)
+            except asyncio.CancelledError:
+                # The id may have been claimed in spite of the cancellation.
+                self._end_later(self._release(key, holder))
+                raise
             if found.claimed or found.response is not None:
                 return Repeatable(self._answers, key, holder, call, found.response, self._endings)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    def _end_later(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _release(self, key: Key, holder: str) -> None:
+        with contextlib.suppress(PlatformError):
+            await self._answers.release(key, holder)
 
     async def close(self) -> None:
         """Waits until the ids of ended calls are freed. Close it before the storage."""
@@ -88,14 +104,18 @@ class Repeatable:
         ending = asyncio.create_task(self._end(self._lease))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
+        if error is None and not self._is_kept:
+            # The storage is away: the answer does not wait for it once more.
+            return
         await asyncio.shield(ending)
 
     async def keep(self, response: models_pb2.ChatResponse) -> None:
         """Keeps the answer. One that cannot be stored has a warning instead: it has been paid for."""
         try:
             await self._answers.keep(self._key, self._holder, response.SerializeToString())
-        except PlatformError as error:
-            message = f"the answer was not stored, a repetition of request_id may be answered anew: {error.message}"
+        except Exception as error:
+            why = error.message if isinstance(error, PlatformError) else "the storage failed"
+            message = f"the answer was not stored, a repetition of request_id may be answered anew: {why}"
             response.warnings.add(code="ANSWER_NOT_KEPT", field="request_id", message=message)
         else:
             self._is_kept = True

@@ -11,8 +11,24 @@ from proto import models_pb2
 from services.models.calls.replay import replay
 from services.shared.rpc import Call
 
-Answer: TypeAlias = Callable[[models_pb2.ChatRequest, Call], Coroutine[Any, Any, models_pb2.ChatResponse]]
-Stream: TypeAlias = Callable[[models_pb2.ChatRequest, Call], AsyncGenerator[models_pb2.ChatChunk, None]]
+Keep: TypeAlias = Callable[[models_pb2.ChatResponse], Coroutine[Any, Any, None]]
+"""Stores a complete answer before its caller has it."""
+
+
+class Answer(Protocol):
+    """Answers a chat whole."""
+
+    async def __call__(
+        self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
+    ) -> models_pb2.ChatResponse: ...
+
+
+class Stream(Protocol):
+    """Answers a chat as a stream."""
+
+    def __call__(
+        self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
+    ) -> AsyncGenerator[models_pb2.ChatChunk, None]: ...
 
 
 class Once(Protocol):
@@ -34,28 +50,38 @@ class AnswerStore(Protocol):
 
 
 async def answer_once(
-    store: AnswerStore, answer: Answer, request: models_pb2.ChatRequest, call: Call
+    store: AnswerStore, answer: Answer, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
 ) -> models_pb2.ChatResponse:
-    """The earlier answer, or else a new one, which is stored."""
+    """The earlier answer, or else a new one, which is stored. Another store takes either by `keep`."""
     async with await store.begin(request, call) as once:
-        if once.response is not None:
-            return once.response
-        response = await answer(request, call)
-        await once.keep(response)
-    return response
+        if once.response is None:
+            return await answer(request, call, _both(once.keep, keep))
+        if keep:
+            await keep(once.response)
+        return once.response
 
 
 async def stream_once(
-    store: AnswerStore, stream: Stream, request: models_pb2.ChatRequest, call: Call
+    store: AnswerStore, stream: Stream, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-    """The chunks of the earlier answer, or else of a new one, which is stored when it is complete."""
+    """The chunks of the earlier answer, or else of a new one, which is stored when it is complete. Another store takes
+    either by `keep`."""
     async with await store.begin(request, call) as once:
         if once.response is not None:
+            if keep:
+                await keep(once.response)
             for chunk in replay(once.response):
                 yield chunk
             return
-        async with contextlib.aclosing(stream(request, call)) as chunks:
+        async with contextlib.aclosing(stream(request, call, _both(once.keep, keep))) as chunks:
             async for chunk in chunks:
-                if chunk.HasField("response"):
-                    await once.keep(chunk.response)
                 yield chunk
+
+
+def _both(first: Keep, second: Keep | None) -> Keep:
+    async def keep(response: models_pb2.ChatResponse) -> None:
+        await first(response)
+        if second:
+            await second(response)
+
+    return keep

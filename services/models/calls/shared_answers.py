@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import time
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.shared.durations import nanoseconds_of
-from services.shared.errors import InvalidRequest
+from services.shared.errors import InvalidRequest, PlatformError
 from services.shared.rpc import Call
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -20,7 +21,7 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_AGE_SECONDS = 24 * 3600
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
-NOT_COMPARED = ("cache", "request_id", "tags", "timeouts", "fallback_models")
+NOT_COMPARED = ("cache", "request_id", "tags", "timeouts")
 """Fields that may differ in requests with the same answer."""
 
 
@@ -36,8 +37,8 @@ class SharedAnswers:
         self._now = now
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._bytes = 0
-        self._running: dict[bytes, asyncio.Future[bytes | None]] = {}
-        """The serialized answers of the calls that run; None of one that fails."""
+        self._running: dict[bytes, asyncio.Future[bytes | PlatformError | None]] = {}
+        """The serialized answers of the calls that run, or their errors; None of one whose caller has left."""
 
     async def begin(self, request: models_pb2.ChatRequest, call: Call) -> Sharing:
         """The call, with an answer that is young enough, or to be answered. Waits while an equal one runs.
@@ -49,9 +50,12 @@ class SharedAnswers:
             data = self._find(key, max_age)
             running = self._running.get(key)
             if data is None and running is not None:
-                data = await asyncio.shield(running)
-                if data is None:
+                outcome = await asyncio.shield(running)
+                if outcome is None:
                     continue
+                if isinstance(outcome, PlatformError):
+                    raise copy.copy(outcome)
+                data = outcome
             call.log_fields["shared"] = data is not None
             return Sharing(self, key, data)
 
@@ -59,9 +63,10 @@ class SharedAnswers:
         """Notes that a call answers for all equal ones."""
         self._running[key] = asyncio.get_running_loop().create_future()
 
-    def end(self, key: bytes, data: bytes | None) -> None:
-        """Gives the calls that wait the serialized answer of the one that has ended; None if it has failed."""
-        self._running.pop(key).set_result(data)
+    def end(self, key: bytes, outcome: bytes | PlatformError | None) -> None:
+        """Gives the calls that wait the serialized answer of the one that has ended, or its error; None if its caller
+        has left."""
+        self._running.pop(key).set_result(outcome)
 
     def keep(self, key: bytes, data: bytes) -> None:
         """Keeps a serialized answer, unless it is large."""
@@ -94,7 +99,7 @@ class Sharing:
         """The answer of an earlier call; None if this one must answer."""
         self._answers = answers
         self._key = key
-        self._data: bytes | None = None
+        self._is_kept = False
         if earlier is None:
             answers.lead(key)
 
@@ -104,13 +109,16 @@ class Sharing:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.response is None:
-            self._answers.end(self._key, self._data)
+        if self.response is None and not self._is_kept:
+            self._answers.end(self._key, error if isinstance(error, PlatformError) else None)
 
     async def keep(self, response: models_pb2.ChatResponse) -> None:
         """Keeps the answer for equal requests."""
-        self._data = response.SerializeToString()
-        self._answers.keep(self._key, self._data)
+        data = response.SerializeToString()
+        self._answers.keep(self._key, data)
+        # At once: the caller may be slow to take the end of its stream.
+        self._is_kept = True
+        self._answers.end(self._key, data)
 
 
 def _read(data: bytes) -> models_pb2.ChatResponse:
@@ -135,5 +143,4 @@ def _key(request: models_pb2.ChatRequest, call: Call) -> bytes:
     compared.CopyFrom(request)
     for name in NOT_COMPARED:
         compared.ClearField(name)
-    host = call.caller.rpartition(":")[0]
-    return hashlib.sha256(host.encode() + b"\0" + compared.SerializeToString(deterministic=True)).digest()
+    return hashlib.sha256(call.caller_host().encode() + b"\0" + compared.SerializeToString(deterministic=True)).digest()

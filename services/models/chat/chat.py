@@ -12,7 +12,7 @@ from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.limits import AttemptLimits
 from services.models.calls.idempotency import Idempotency
-from services.models.calls.once import Answer, AnswerStore, Stream, answer_once, stream_once
+from services.models.calls.once import Answer, AnswerStore, Keep, Stream, answer_once, stream_once
 from services.models.calls.shared_answers import SharedAnswers
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
@@ -78,7 +78,9 @@ class ChatService:
         if request.request_id:
             yield self._idempotency
 
-    async def _answer(self, request: models_pb2.ChatRequest, call: Call) -> models_pb2.ChatResponse:
+    async def _answer(
+        self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
+    ) -> models_pb2.ChatResponse:
         async with await self._begin(request, call) as running:
             while attempt := await running.attempts.next():
                 with attempt:
@@ -89,10 +91,12 @@ class ChatService:
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
                     )
-                    await running.complete(response, attempt)
+                    await running.complete(response, attempt, keep)
         return response
 
-    async def _stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncGenerator[models_pb2.ChatChunk, None]:
+    async def _stream(
+        self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
+    ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
         async with await self._begin(request, call) as running:
             while attempt := await running.attempts.next():
                 chunks = chat_stream(
@@ -108,7 +112,7 @@ class ChatService:
                             attempt.has_output = True
                             running.note_output()
                             if chunk.HasField("response"):
-                                await running.complete(chunk.response, attempt)
+                                await running.complete(chunk.response, attempt, keep)
                             yield chunk
 
     async def preview(self, request: models_pb2.PreviewChatRequest, call: Call) -> models_pb2.PreviewChatResponse:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from proto import models_pb2
 from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
+from services.models.calls.once import Keep
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_usage
@@ -60,12 +62,28 @@ class RunningChat:
         attempt.usage = usage
         log_usage(self._call, usage)
 
-    async def complete(self, response: models_pb2.ChatResponse, attempt: Attempt) -> None:
-        """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, and logs
-        the usage."""
+    async def complete(self, response: models_pb2.ChatResponse, attempt: Attempt, keep: Keep | None) -> None:
+        """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, logs the
+        usage, and stores the answer with `keep`."""
         attempt.succeed()
+        if keep is None:
+            await self._end(response, attempt.target)
+            return
+        # Once a turn is appended, its answer must be stored: a repetition would append it again.
+        ending = asyncio.create_task(self._end_and_keep(response, attempt.target, keep))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait({ending})
+            raise
+
+    async def _end_and_keep(self, response: models_pb2.ChatResponse, target: Target, keep: Keep) -> None:
+        await self._end(response, target)
+        await keep(response)
+
+    async def _end(self, response: models_pb2.ChatResponse, target: Target) -> None:
         await self._turn.complete(response)
-        self._describe(response, attempt.target)
+        self._describe(response, target)
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
 

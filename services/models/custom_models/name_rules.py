@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from proto.models_pb2 import RegisteredModel
@@ -16,18 +16,23 @@ Overrides = Literal["allow", "refuse"]
 
 
 class NameRules:
-    """Keeps strangers from taking names in use: those of vendors' models, of the operator's aliases and of registered
-    models. Strangers are anonymous, so no stranger may change the registration of another one either.
+    """Keeps strangers from taking names in use: those of vendors' models, of the operator's aliases and fallbacks,
+    and of registered models. Strangers are anonymous, so no stranger may change the registration of another one either.
 
     `overrides` allows or refuses taking a name in use, for everybody; None allows it to the operator alone.
     """
 
     def __init__(
-        self, vendor_models: VendorModels, aliases: Mapping[str, str] | None = None, overrides: Overrides | None = None
+        self,
+        vendor_models: VendorModels,
+        aliases: Mapping[str, str] | None = None,
+        overrides: Overrides | None = None,
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._vendor_models = vendor_models
         self._aliases = aliases or {}
         self._overrides = overrides
+        self._in_fallbacks = {name.lower() for model, others in (fallbacks or {}).items() for name in (model, *others)}
 
     def may_override(self, by_stranger: bool) -> bool:
         """Whether a registration may take a name that is in use."""
@@ -83,6 +88,8 @@ class NameRules:
             return "an alias of the operator's"
         if lower in {meant.lower() for meant in self._aliases.values()}:
             return "what an alias of the operator's stands for"
+        if lower in self._in_fallbacks:
+            return "in the operator's MODELS_FALLBACKS"
         return self.other_owner(listed.get(lower, lower))
 
     def _refuse_built_in_aliases(self, aliases: Iterable[str]) -> None:

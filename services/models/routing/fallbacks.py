@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from proto import models_pb2
+from proto.models_pb2 import RegisteredModel
 from services.models.routing.all_models import AllModels
 from services.models.validation.request import check_model_name
 from services.shared.errors import InvalidRequest, NotFound, StartupError
@@ -52,7 +53,13 @@ class Fallbacks:
         self._models.find(model)
         for index, name in enumerate(request.fallback_models):
             self._check(f"fallback_models[{index}]", name)
-        return list(dict.fromkeys([model, *request.fallback_models, *operators]))
+        own = [name for name in operators if not self._is_strangers(name)]
+        return list(dict.fromkeys([model, *request.fallback_models, *own]))
+
+    def _is_strangers(self, name: str) -> bool:
+        """Whether a stranger has registered a model under one of the operator's names, who did not mean that one."""
+        found = self._models.look_up(name)
+        return isinstance(found, RegisteredModel) and found.untrusted
 
     def _check(self, field: str, name: str) -> None:
         try:

@@ -133,18 +133,6 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.resume_reading()
         return data
 
-    async def rest(self, seconds: float) -> None:
-        """Leaves the socket unread for a while: what arrives then comes together."""
-        transport = self._transport
-        if transport is None or transport.is_closing() or self._read_paused:
-            return
-        transport.pause_reading()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            if not transport.is_closing():
-                transport.resume_reading()
-
     def abort(self) -> None:
         """Closes the socket at once. An orderly end of TLS would wait for the server, and a provider does not read from
         its socket while it generates."""

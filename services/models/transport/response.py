@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from services.models.transport.base import MAX_START_BYTES, SizeCheck
@@ -38,7 +39,7 @@ class IncomingResponse:
 
     async def rest(self, seconds: float) -> None:
         """Waits, so that more bytes come together."""
-        await self._connection.rest(seconds)
+        await asyncio.sleep(seconds)
 
     async def read(self) -> bytes:
         """Returns the bytes that have arrived, from one to PIECE_BYTES; b"" only at the body's proper end.
