@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -188,7 +189,7 @@ class Database:
             )
         if revision == known[-1]:
             return
-        async with self._commit(self._begin_upgrade, has_time_limit=False) as connection:
+        async with _upgrading(), self._commit(self._begin_upgrade, has_time_limit=False) as connection:
             # Another process that started at the same time may have been first.
             if await schema.current_revision(connection, self._name) != known[-1]:
                 await connection.run_sync(schema.upgrade, self._migrations, self._name)
@@ -251,6 +252,14 @@ class Database:
             if error.reason in UNWRITABLE:
                 self._stores = False
             raise
+
+
+_upgrades: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def _upgrading() -> asyncio.Lock:
+    """A lock for upgrades, one at a time in a process: Alembic keeps in global variables what it is working on."""
+    return _upgrades.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 def sqlite_url(directory: Path, name: str) -> str:
