@@ -193,3 +193,17 @@ def test_all_circuits_open_say_when_the_first_is_tried_again(size: int) -> None:
     with pytest.raises(Unavailable) as raised:
         Attempts([Candidate(name, lambda name=name: target(name)) for name in names], limits, lambda: None)
     assert (raised.value.reason, raised.value.retry_after) == ("CIRCUIT_OPEN", OPEN_SECONDS)
+
+
+async def test_trial_of_a_breaker_is_not_spent_on_an_empty_budget() -> None:
+    clock = Clock()
+    limits = AttemptLimits(now=clock.now)
+    for _ in range(FAILURES_IN_ROW):
+        limits.breaker(target("b")).record_failure(0)
+    clock.time = OPEN_SECONDS
+    attempts = Attempts([Candidate(name, lambda name=name: target(name)) for name in "ab"], limits, lambda: None)
+    while limits.budget.has_token():
+        limits.budget.take()
+    with pytest.raises(Unavailable):
+        await chat(attempts, ["server"], Run())
+    assert limits.breaker(target("b")).try_pass(clock.time)

@@ -11,7 +11,7 @@ from services.models.providers.chat import chat_stream
 from services.models.transport.client import HttpClient
 from services.shared import loop_lag
 from services.shared.loop_lag import PROCESS_LAG, LoopLag
-from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream
+from tests.scripted_upstream import Ending, Pause, ScriptedUpstream, event_stream
 from tests.services.model_service import END, piece
 from tests.wire.adapters import talk
 from tests.wire.test_api_roots import target_of
@@ -38,6 +38,19 @@ async def test_reads_are_fewer_and_lose_nothing_while_the_loop_lags(
     # The first one waits for nothing.
     assert tokens[0] == "x"
     assert len(tokens) <= TOKENS / 3
+
+
+async def test_nothing_is_lost_when_the_connection_breaks_behind_the_end(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PROCESS_LAG, "seconds", lambda: 1.0)
+    upstream.play(event_stream(*[piece("x"), Pause(0.002)] * 100, END, ending=Ending.RESET))
+    client = HttpClient()
+    try:
+        stream = chat_stream(client, target_of(f"{upstream.url}/v1", "vllm"), talk())
+        assert "".join([chunk.token async for chunk in stream]) == "x" * 100
+    finally:
+        await client.close()
 
 
 async def test_each_token_leaves_as_it_comes_at_rest(
