@@ -10,7 +10,7 @@ DECAY = 0.8
 
 
 class LoopLag:
-    """The lag of one event loop, measured while it is read.
+    """The lag of the running event loop, measured while it is read.
 
     The measurement ends when nothing has read the lag for an interval, so that an idle process does not wake up.
     """
@@ -18,14 +18,16 @@ class LoopLag:
     def __init__(self) -> None:
         self._seconds = 0.0
         self._is_read = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def seconds(self) -> float:
         """The lag in seconds; 0 at the first reading after a pause."""
         self._is_read = True
-        if self._timer is None:
-            self._seconds = 0.0
-            self._set_timer(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if self._timer is None or loop is not self._loop:
+            self._loop, self._seconds = loop, 0.0
+            self._set_timer(loop)
         return self._seconds
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:

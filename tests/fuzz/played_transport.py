@@ -43,9 +43,6 @@ class PlayedResponse:
         self._pieces = iter(pieces)
         self._breaks = breaks
 
-    async def rest(self, _: float) -> None:
-        """The pieces are there already."""
-
     async def read(self) -> bytes:
         for piece in self._pieces:
             if piece:

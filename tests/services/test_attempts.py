@@ -15,8 +15,10 @@ from services.models.attempts import attempts as attempts_module
 from services.models.attempts import circuit_breaker
 from services.shared.backoff import Backoff
 from services.shared.intake import PROCESS_INTAKE
+from services.shared.logs import open_log
 from tests.rows import for_each
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, event, event_stream, json_answer
+from tests.services.log_file import LogFile
 from tests.services.model_service import (
     STRANGER,
     ModelService,
@@ -352,3 +354,17 @@ async def test_stranger_cannot_take_the_name_of_an_operators_fallback(
             upstream.default = failing(503)
             await fail(service, "Chat")
         assert not [request for request in theirs.requests if request.method == "POST"]
+
+
+async def test_log_names_the_model_that_answered_and_the_one_that_failed(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts_module, "PAUSES", Backoff(interval=0.01, first_retry=0.001))
+    file = LogFile()
+    async with model_service(tmp_path, upstream, log=open_log("models", file=file), MODELS_MAX_ATTEMPTS="3") as service:
+        upstream.play(failing(503), failing(401), answered_in_any_dialect)
+        await ask(service, "Chat", fallback_models=["claude-opus-4-5"])
+        upstream.play(failing(429, retry_after="60"), failing(401))
+        await fail(service, "ChatStream", fallback_models=["claude-opus-4-5"])
+        logged = await file.calls(2)
+    assert [(entry["provider"], entry["attempts"]) for entry in logged] == [("openai", 3), ("openai", 2)]

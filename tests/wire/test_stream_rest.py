@@ -78,3 +78,14 @@ async def test_lag_is_measured_only_while_it_is_read(monkeypatch: pytest.MonkeyP
     assert lag._timer is None
     assert lag.seconds() == 0
     assert lag._timer
+
+
+def test_lag_of_a_loop_that_has_ended_is_not_that_of_the_next() -> None:
+    lag = LoopLag()
+
+    async def read() -> float:
+        return lag.seconds()
+
+    asyncio.run(read())
+    lag._seconds = 1.0
+    assert asyncio.run(read()) == 0

@@ -12,7 +12,7 @@ from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
-from services.models.providers.call_record import describe_call, duration, log_usage
+from services.models.providers.call_record import describe_call, duration, log_target, log_usage
 from services.models.providers.host_disclosure import disclose_host
 from services.models.sessions.turn import Turn
 from services.shared.errors import ATTEMPTS, PlatformError
@@ -90,11 +90,19 @@ class RunningChat:
     def _describe_failure(self, error: PlatformError) -> None:
         target = self.attempts.failed_target
         if target:
+            self._log_attempts(target)
             disclose_host(error, target, to_stranger=self._by_stranger)
         if any(record.HasField("latency") for record in self.attempts.records):
             error.metadata[ATTEMPTS] = attempts_json(self.attempts.records)
 
+    def _log_attempts(self, target: Target) -> None:
+        """Logs the target that the call's end is about, where others have been tried too."""
+        if len(self.attempts.records) > 1:
+            log_target(self._call, target)
+            self._call.log_fields["attempts"] = len(self.attempts.records)
+
     def _describe(self, response: models_pb2.ChatResponse, target: Target) -> None:
+        self._log_attempts(target)
         describe_call(response, "chat", target, self._call, self.attempts.records)
         if notice := self.attempts.fallback_notice():
             response.warnings.append(notice)

@@ -32,6 +32,7 @@ def log_target(call: Call, target: Target) -> None:
     """Adds the target to the call's log line."""
     call.log_fields["provider"] = target.provider
     call.log_fields["upstream_model"] = target.model
+    call.log_fields.pop("registered_model", None)
     if target.registered_model:
         call.log_fields["registered_model"] = target.registered_model
 

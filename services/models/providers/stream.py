@@ -106,7 +106,7 @@ class StreamReader:
         # The time starts only now, because the caller may have needed long for the last chunks.
         if self._has_come:
             if (lag := PROCESS_LAG.seconds()) > SMALL_LAG:
-                await self._response.rest(min(LONGEST_REST, REST_PER_LAG * lag))
+                await asyncio.sleep(min(LONGEST_REST, REST_PER_LAG * lag))
             self._content_due = self._now() + self._silence
         if self.state == "usage":
             self._usage_due = self._usage_due or self._now() + self._timeouts.usage

@@ -55,9 +55,6 @@ class StreamedResponse(Protocol):
     def can_read_now(self) -> bool:
         """Whether the next read returns at once: more bytes have arrived, and this task's time slice is not over."""
 
-    async def rest(self, seconds: float) -> None:
-        """Waits, so that more bytes come together."""
-
     async def read(self) -> bytes:
         """Returns the bytes that have arrived, at least one; b"" only at the body's proper end.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from services.models.transport.base import MAX_START_BYTES, SizeCheck
@@ -36,10 +35,6 @@ class IncomingResponse:
     def can_read_now(self) -> bool:
         has_more = self._rest or (self._decompressor and self._decompressor.has_more)
         return bool(has_more) and not self._slices.is_over
-
-    async def rest(self, seconds: float) -> None:
-        """Waits, so that more bytes come together."""
-        await asyncio.sleep(seconds)
 
     async def read(self) -> bytes:
         """Returns the bytes that have arrived, from one to PIECE_BYTES; b"" only at the body's proper end.
