@@ -1,7 +1,7 @@
 """The fault matrix: each fault that the platform must survive, the promise to the caller, and the tests that show it.
 
 A row is shown by the tests in this folder that are named after it (`test_u13_...`), and by those that it names itself,
-which stand where the behaviour lives. U are faults of a provider.
+which stand where the behaviour lives. U are faults of a provider, C of a caller.
 """
 
 from __future__ import annotations
@@ -195,4 +195,141 @@ UPSTREAM = (
     ),
 )
 
-ROWS = UPSTREAM
+CANCEL = "services/test_model_service_cancel.py::"
+BYTES = "services/test_model_service_bytes.py::"
+VALIDATION = "services/test_model_service_validation.py::"
+METADATA = "services/test_metadata.py::"
+GATEWAY_STREAMS = "services/gateway/test_streams.py::"
+SDK_CALLS = "services/sdk/test_calls.py::"
+SDK_STREAMS = "services/sdk/test_streams.py::"
+SESSION_FAULTS = "services/test_chat_in_session_faults.py::"
+
+CLIENT = (
+    Row(
+        "C1",
+        "A call that is cancelled, at any stage, ends within a second with all that it held; a whole answer is stored.",
+        (
+            f"{CANCEL}test_cancelled_stream_closes_the_providers_socket",
+            f"{CANCEL}test_cancelled_chat_closes_the_providers_socket",
+            f"{SESSION_FAULTS}test_a_turn_cancelled_at_any_moment_is_whole_or_absent_and_blocks_nobody",
+            f"{SESSION_FAULTS}test_whoever_leaves_during_the_append_leaves_a_whole_turn",
+        ),
+    ),
+    Row(
+        "C2",
+        "A deadline that passes, at any stage, does the same, and is told and logged as a deadline.",
+        (
+            f"{CANCEL}test_deadline_closes_the_providers_socket",
+            f"{SESSION_FAULTS}test_a_caller_in_a_hurry_has_the_answer_before_its_deadline_although_the_append_hangs",
+            "services/gateway/test_cancellation.py::test_backend_is_told_the_time_that_the_caller_has_left",
+        ),
+    ),
+    Row(
+        "C3",
+        "A call without a deadline gets one.",
+        (
+            "services/test_rpc_boundary.py::test_call_without_a_deadline_gets_one",
+            f"{SDK_CALLS}test_every_call_has_a_deadline",
+        ),
+    ),
+    Row(
+        "C4",
+        "A timeout that grpc would take for none is refused by the SDK.",
+        (f"{SDK_CALLS}test_a_timeout_that_means_no_deadline_is_a_value_error",),
+    ),
+    Row(
+        "C5",
+        "However a program leaves a stream (break, drop, timeout, cancelled task, kill -9), the call is cancelled.",
+        (
+            f"{SDK_STREAMS}test_leaving_a_stream_cancels_the_call_at_once",
+            f"{SDK_STREAMS}test_an_unread_async_stream_is_cancelled_when_it_is_dropped",
+            f"{SDK_STREAMS}test_cancelling_the_reading_task_cancels_the_call",
+            f"{SDK_STREAMS}test_a_timeout_around_an_async_stream_cancels_the_call",
+            f"{CANCEL}test_killed_caller_closes_the_providers_socket",
+        ),
+    ),
+    Row(
+        "C6",
+        "A slow reader gets all of its answer, holds its provider back, and costs others nothing.",
+        (f"{GATEWAY_STREAMS}test_backend_is_held_back_by_a_caller_that_does_not_read",),
+    ),
+    Row(
+        "C7",
+        "A reader who never reads holds no more than its own call, in bounded memory.",
+        (f"{GATEWAY_STREAMS}test_backend_is_held_back_by_a_caller_that_does_not_read",),
+    ),
+    Row(
+        "C8",
+        "Streams of one caller that wait leave room for the calls, writes and connections of others.",
+        ("services/test_crowds.py::test_streams_of_one_caller_that_wait_leave_room_for_calls_writes_and_connections",),
+    ),
+    Row(
+        "C9",
+        "A request or a response above the size of a message is refused as that; the SDK does not even send it.",
+        (
+            f"{VALIDATION}test_request_that_is_too_large_is_refused",
+            "services/test_intake.py::test_too_large_response_is_an_output_limit",
+            f"{GATEWAY_STREAMS}test_request_above_32_mebibytes_is_resource_exhausted_and_reaches_no_backend",
+            f"{SDK_CALLS}test_a_request_above_the_limit_is_refused_before_it_is_sent",
+        ),
+    ),
+    Row(
+        "C10",
+        "Metadata have one limit in every hop, and the refusal names it.",
+        (
+            f"{METADATA}test_as_much_metadata_as_is_allowed_passes_directly_and_through_the_gateway",
+            f"{METADATA}test_more_metadata_is_refused_in_the_same_words",
+        ),
+    ),
+    Row(
+        "C11",
+        "Bytes that are no request are refused by their first wrong field, and no text of Python's is told.",
+        (
+            f"{BYTES}test_bytes_that_are_no_request_are_refused_by_their_first_wrong_field",
+            f"{BYTES}test_message_that_is_nested_too_deeply_is_refused",
+            f"{BYTES}test_any_bytes_get_an_answer_from_every_method",
+        ),
+    ),
+    Row(
+        "C12",
+        "Values beyond all bounds are refused by their field, and nothing is sent.",
+        (
+            f"{VALIDATION}test_wrong_field_is_named_and_nothing_is_sent",
+            f"{VALIDATION}test_extremes_that_are_allowed_are_sent_as_they_are",
+            f"{VALIDATION}test_request_of_a_million_empty_messages_is_refused_without_holding_up_others",
+        ),
+    ),
+    Row(
+        "C13",
+        "No schema is fetched, unfolded without end or matched, and none holds up other calls.",
+        (f"{VALIDATION}test_wrong_field_is_named_and_nothing_is_sent",),
+    ),
+    Row(
+        "C14",
+        "A NUL is refused in names and prompts, and kept in messages, by SQLite and PostgreSQL alike.",
+        (
+            "services/prompts/test_registry.py::test_wrong_field_is_named",
+            "services/sessions/test_validation.py::test_every_bad_request_names_its_field_and_changes_nothing",
+            "services/sessions/test_messages.py::test_messages_come_back_byte_for_byte",
+        ),
+    ),
+    Row("C15", "A wrong key is refused in the same words at once.", left_out="callers have no keys yet"),
+    Row(
+        "C16",
+        "A method that nobody serves is unimplemented, and its name fills neither memory nor log.",
+        (
+            "services/gateway/test_forwarding.py::test_method_without_a_route_is_unimplemented",
+            "services/test_rpc_boundary.py::test_method_of_a_newer_contract_is_unimplemented",
+            "services/gateway/test_log.py::test_name_of_an_unknown_method_is_cut_in_the_log",
+        ),
+        left_out="the label of a metric: there are no metrics yet",
+    ),
+    Row(
+        "C17",
+        "Floods of pings, settings and resets, and connections that speak TLS, cost nobody else a call.",
+        ("fuzz/test_fuzz.py::test_a_short_run_at_processes_finds_nothing",),
+        left_out="more calls at once than grpc lets wait (3,000): it ends some of them, whosever they are",
+    ),
+)
+
+ROWS = (*UPSTREAM, *CLIENT)

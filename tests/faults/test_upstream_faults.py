@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import re
-import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -21,6 +19,7 @@ from services.models.health import results
 from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared.backoff import Backoff
 from tests.faults.outcomes import CLOSE_SECONDS, VERBS, ask, assert_closed, clocks
+from tests.faults.stages import full_address
 from tests.rows import for_each
 from tests.scripted_upstream import (
     Ending,
@@ -234,17 +233,6 @@ async def test_u8_a_server_that_fails_everything_is_left_alone_until_it_has_reco
 # ----------------------------------------------------------------------------------------------- silence and slowness
 
 
-@contextlib.contextmanager
-def full_address() -> Iterator[str]:
-    """An address where connections are neither accepted nor refused: its backlog is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
-        for _ in range(2):
-            client = waiting.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(full.getsockname())
-        yield f"127.0.0.1:{full.getsockname()[1]}"
-
-
 async def test_u9_a_server_that_cannot_be_connected_to_is_soon_given_up(
     service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +314,7 @@ async def test_u13_a_stream_that_stalls_is_not_tried_again(service: ModelService
 
 # ------------------------------------------------------------------------------------------------- broken protocols
 
-UNREADABLE = {
+UNREADABLE: dict[str, str | bytes] = {
     "half of JSON": 'data: {"choices": [{"del\n\n',
     "no UTF-8": b'data: {"choices": "\xff\xfe"}\n\n',
     "no object": "data: [1]\n\n",
