@@ -141,7 +141,7 @@ async def opened(
 
 @contextlib.asynccontextmanager
 async def background(*works: Any) -> AsyncIterator[None]:
-    """Runs coroutines beside a block, and cancels them at its end. An error of theirs is told at once, and raised then."""
+    """Runs coroutines beside a block, and cancels them at its end. Their errors are told at once, and raised then."""
     tasks = [asyncio.create_task(work) for work in works]
     for task in tasks:
         task.add_done_callback(_tell_error)
