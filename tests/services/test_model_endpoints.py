@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import insert
 
 from proto import models_pb2
-from services.models.attempts import circuit_breaker
+from services.models.attempts import circuit_breaker, traffic
 from services.models.health import monitor
 from services.models.servicer import ModelServicer
 from services.models.storage.tables import registered_model_names, registered_models
@@ -144,13 +144,14 @@ async def test_nothing_stays_in_flight_however_a_chat_ends(tmp_path: Path, way: 
         for server in servers:
             server.default = answered
         await ask(service)
-        traffic = seen[0]._chats._limits._traffic.values()
-        assert [known.in_flight for known in traffic] == [0, 0]
+        assert [known.in_flight for known in seen[0]._chats._limits._traffic.values()] == [0, 0]
 
 
+@pytest.mark.parametrize("rest_seconds", [0.0, 0.2], ids=["its circuit opens", "it rests"])
 async def test_endpoint_that_dies_fails_no_chat_and_gets_load_again_when_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest_seconds: float
 ) -> None:
+    monkeypatch.setattr(traffic, "REST_SECONDS", rest_seconds)
     monkeypatch.setattr(circuit_breaker, "OPEN_SECONDS", 0.2)
     monkeypatch.setattr(monitor, "UNHEALTHY_SECONDS", 0.1)
     done = 0
