@@ -29,7 +29,7 @@ UP, DOWN, STOPPED, STARTING, DRAINING = "up", "down", "stopped", "starting", "dr
 class Member:
     """A service of the platform, in one process after the other."""
 
-    def __init__(self, name: str, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, directory: Path, settings: Mapping[str, str], *, forked: bool) -> None:
         self.name = name
         self.kind = name.partition("-")[0]
         self.port = free_port()
@@ -40,6 +40,7 @@ class Member:
         """The times in which it did not serve, in seconds of the monotonic clock."""
         self._directory = directory / name
         self._settings = settings
+        self._forked = forked
         self._service: Service | None = None
         self._away_since = time.monotonic()
 
@@ -60,8 +61,8 @@ class Member:
     async def start(self) -> None:
         self.state = STARTING
         port = {f"{self.kind.upper()}_PORT": str(self.port)}
-        settings: dict[str, Any] = {**self._settings, **port}
-        self._service = await asyncio.to_thread(lambda: start(self.kind, self._directory, as_module=True, **settings))
+        settings: dict[str, Any] = {**self._settings, **port, "as_module": not self._forked}
+        self._service = await asyncio.to_thread(lambda: start(self.kind, self._directory, **settings))
         self.lives += 1
         self._return()
 
@@ -138,10 +139,10 @@ class Providers:
 class Platform:
     """All services, by name, and the providers behind them."""
 
-    def __init__(self, directory: Path, *, replicas: int, database_urls: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, *, replicas: int, database_urls: Mapping[str, str], forked: bool) -> None:
         self.providers = Providers(directory)
         common = {"GENAI_DATA_DIR": str(directory / "data"), "GENAI_GRACE_SECONDS": str(GRACE_SECONDS), **database_urls}
-        sessions = Member("sessions", directory, common)
+        sessions = Member("sessions", directory, common, forked=forked)
         self.members = {"sessions": sessions}
         vendors = {
             "OPENAI_API_KEY": "sk-faults-openai",
@@ -151,8 +152,9 @@ class Platform:
         }
         for suffix in ("", "-2")[:replicas]:
             to_sessions = common | {"SESSIONS_ADDRESS": sessions.address}
-            models = Member(f"models{suffix}", directory, to_sessions | vendors)
-            gateway = Member(f"gateway{suffix}", directory, to_sessions | {"MODELS_ADDRESS": models.address})
+            models = Member(f"models{suffix}", directory, to_sessions | vendors, forked=forked)
+            to_models = to_sessions | {"MODELS_ADDRESS": models.address}
+            gateway = Member(f"gateway{suffix}", directory, to_models, forked=forked)
             self.members |= {models.name: models, gateway.name: gateway}
 
     @property
@@ -167,10 +169,10 @@ class Platform:
 
 @contextlib.asynccontextmanager
 async def running_platform(
-    directory: Path, *, replicas: int = 1, database_urls: Mapping[str, str] | None = None
+    directory: Path, *, replicas: int, database_urls: Mapping[str, str], forked: bool
 ) -> AsyncIterator[Platform]:
-    """The platform and its providers, for the length of a block."""
-    platform = Platform(directory, replicas=replicas, database_urls=database_urls or {})
+    """The platform and its providers, for the length of a block. `forked` services share memory with each other."""
+    platform = Platform(directory, replicas=replicas, database_urls=database_urls, forked=forked)
     try:
         await platform.providers.start()
         for member in platform.members.values():

@@ -23,7 +23,8 @@ from typing import NamedTuple
 from tests.faults.history import Sum
 from tests.faults.measure import slope
 from tests.faults.nemesis import KILL, STOP, Accident, Pauses
-from tests.faults.run import Run, Sample, background, opened
+from tests.faults.run import Run, Sample, cancelled_at_end, opened, report
+from tests.faults.screen import line
 from tests.support.fork_server import ROOT
 
 SAMPLE_SECONDS = 5.0
@@ -90,23 +91,6 @@ def accidents(minutes: float) -> list[Accident]:
     return [Accident(step * (index + 1), *accident) for index, accident in enumerate(ACCIDENTS)]
 
 
-def line(sample: Sample) -> str:
-    """A sample for people who read along."""
-    processes = "  ".join(
-        f"{name} {process.get('rss_mib', 0):.0f} MiB {process.get('descriptors', 0)} fd"
-        if "rss_mib" in process
-        else f"{name} {process['state']}"
-        for name, process in sample["processes"].items()
-    )
-    chat = sample["latency_ms"].get("first token", {})
-    ok = sample["outcomes"].get("OK", 0)
-    return (
-        f"{sample['t'] / 60:5.1f} min  {sample['started']} calls, {ok} OK, {sample['running']} run"
-        f"  first token {chat.get('p50', 0):.0f}/{chat.get('p99', 0):.0f} ms  lag {sample['load_lag_ms']:.0f} ms"
-        f"  {processes}"
-    )
-
-
 class Shown:
     """Samples, of which one a minute is shown."""
 
@@ -133,15 +117,6 @@ def leak_sums(samples: Sequence[Sample], before: Sample, after: Sample) -> Itera
             yield Sum(f"{what} of {name}", told, int(process[what] > first[what] + more))
 
 
-def report(sums: Sequence[Sum]) -> str:
-    width = max(len(each.name) for each in sums)
-    return "\n".join(
-        f"  {'✓' if each.holds else '✗'} {each.name:{width}}  {each.told}"
-        + ("" if each.holds else f"  ({each.broken} times not)")
-        for each in sums
-    )
-
-
 async def soak(arguments: argparse.Namespace, directory: Path, output: Path) -> bool:
     seconds = arguments.minutes * 60
     shown = Shown(min(SHOWN_SECONDS, seconds / 6))
@@ -152,16 +127,16 @@ async def soak(arguments: argparse.Namespace, directory: Path, output: Path) -> 
         postgresql=arguments.postgres,
         calls_per_second=arguments.rate,
         fault_share=FAULT_SHARE,
+        window_seconds=SAMPLE_SECONDS,
     ) as run:
         before = await run.sample()
         shown.see(before)
-        async with background(
-            run.samples(SAMPLE_SECONDS, output / "samples.jsonl", shown.see),
-            run.nemesis.disturb_providers(MODE_PAUSES, MODE_DURATIONS),
-            run.nemesis.follow(accidents(arguments.minutes), AWAY),
-        ):
-            await run.load.run(seconds)
-        await run.nemesis.heal()
+        async with cancelled_at_end(run.samples(SAMPLE_SECONDS, output / "samples.jsonl", shown.see)):
+            await run.disturbed_load(
+                seconds,
+                run.nemesis.disturb_providers(seconds, MODE_PAUSES, MODE_DURATIONS),
+                run.nemesis.follow(accidents(arguments.minutes), AWAY),
+            )
         return await conclude(run, arguments, shown.samples, before, output)
 
 
@@ -175,10 +150,7 @@ async def conclude(
     sums = await run.judge(idle_limit=0)
     sums += leak_sums(samples, before, after)
     holds = all(each.holds for each in sums)
-    told = report(sums)
-    print(f"\nseed {arguments.seed}: {run.outcomes()}\n{told}")
-    for rule, violation in run.history.violations:
-        print(f"    {rule}: {violation}")
+    print(f"\nseed {arguments.seed}: {run.outcomes()}\n{report(sums, run.history.violations)}")
     summary = {
         "seed": arguments.seed,
         "minutes": arguments.minutes,
