@@ -18,6 +18,7 @@ from typing import NamedTuple
 from tests.faults.history import Sum
 from tests.faults.load import DEADLINE_SECONDS
 from tests.faults.nemesis import Pauses
+from tests.faults.platform import Shape
 from tests.faults.run import Sample, cancelled_at_end, opened, report
 from tests.faults.screen import Screen
 
@@ -39,7 +40,7 @@ class Tempo(NamedTuple):
     deadline_seconds: float = DEADLINE_SECONDS
 
 
-TEMPO = Tempo()
+TEMPO, SHAPE = Tempo(), Shape()
 
 
 class Result(NamedTuple):
@@ -59,8 +60,7 @@ async def chaos(
     *,
     seconds: float,
     seed: int,
-    replicas: int = 1,
-    postgresql: bool = False,
+    shape: Shape = SHAPE,
     is_terminal: bool = False,
     tempo: Tempo = TEMPO,
     forked: bool = False,
@@ -70,8 +70,7 @@ async def chaos(
     async with opened(
         directory,
         seed=seed,
-        replicas=replicas,
-        postgresql=postgresql,
+        shape=shape,
         calls_per_second=CALLS_PER_SECOND,
         fault_share=FAULT_SHARE,
         window_seconds=WINDOW_SECONDS,
@@ -100,7 +99,13 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=120.0, help="how long it lasts (120)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="what chance follows from")
-    parser.add_argument("--replicas", type=int, choices=(1, 2), default=1, help="gateways and Model Services (1)")
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="gateways and Model Services, two of them on PostgreSQL (1)",
+    )
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
@@ -109,8 +114,7 @@ def main() -> None:
                 Path(directory),
                 seconds=arguments.seconds,
                 seed=arguments.seed,
-                replicas=arguments.replicas,
-                postgresql=arguments.postgres,
+                shape=Shape(arguments.replicas, arguments.replicas, arguments.postgres or arguments.replicas > 1),
                 is_terminal=sys.stdout.isatty(),
             )
         )

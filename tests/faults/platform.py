@@ -1,7 +1,6 @@
 """The platform under faults: the services as real processes at fixed ports, each of which may die and come back.
 
-With two replicas there are two gateways, each before a Model Service of its own; the Session Service and the databases
-are shared.
+Each gateway balances its calls over all Model Services, which share their databases and the one Session Service.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.support.processes import Process, Service, environment, start
 
@@ -24,6 +23,17 @@ PORTS = range(20_000, 32_000)
 """Below the ports that the system gives to connections, which could take the one of a process that is away."""
 
 UP, DOWN, STOPPED, STARTING, DRAINING = "up", "down", "stopped", "starting", "draining"
+
+
+SUFFIXES = ("", "-2")
+
+
+class Shape(NamedTuple):
+    """How many of each there are, and the database that they share: two Model Services need PostgreSQL."""
+
+    gateways: int = 1
+    models: int = 1
+    postgresql: bool = False
 
 
 class Member:
@@ -139,7 +149,7 @@ class Providers:
 class Platform:
     """All services, by name, and the providers behind them."""
 
-    def __init__(self, directory: Path, *, replicas: int, database_urls: Mapping[str, str], forked: bool) -> None:
+    def __init__(self, directory: Path, shape: Shape, database_urls: Mapping[str, str], *, forked: bool) -> None:
         self.providers = Providers(directory)
         common = {"GENAI_DATA_DIR": str(directory / "data"), "GENAI_GRACE_SECONDS": str(GRACE_SECONDS), **database_urls}
         sessions = Member("sessions", directory, common, forked=forked)
@@ -150,29 +160,32 @@ class Platform:
             "ANTHROPIC_API_KEY": "sk-faults-anthropic",
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self.providers.anthropic_port}",
         }
-        for suffix in ("", "-2")[:replicas]:
-            to_sessions = common | {"SESSIONS_ADDRESS": sessions.address}
-            models = Member(f"models{suffix}", directory, to_sessions | vendors, forked=forked)
-            to_models = to_sessions | {"MODELS_ADDRESS": models.address}
-            gateway = Member(f"gateway{suffix}", directory, to_models, forked=forked)
-            self.members |= {models.name: models, gateway.name: gateway}
+        to_sessions = common | {"SESSIONS_ADDRESS": sessions.address}
+        models = [
+            Member(f"models{suffix}", directory, to_sessions | vendors, forked=forked)
+            for suffix in SUFFIXES[: shape.models]
+        ]
+        to_models = to_sessions | {"MODELS_ADDRESS": ",".join(member.address for member in models)}
+        gateways = [
+            Member(f"gateway{suffix}", directory, to_models, forked=forked) for suffix in SUFFIXES[: shape.gateways]
+        ]
+        self.members |= {member.name: member for member in (*models, *gateways)}
 
     @property
     def gateways(self) -> list[Member]:
         return [member for member in self.members.values() if member.kind == "gateway"]
 
     def behind(self, gateway: Member) -> list[Member]:
-        """The services that a call through this gateway meets."""
-        suffix = gateway.name.removeprefix("gateway")
-        return [gateway, self.members[f"models{suffix}"], self.members["sessions"]]
+        """The services that a call through this gateway may meet."""
+        return [member for member in self.members.values() if member.kind != "gateway" or member is gateway]
 
 
 @contextlib.asynccontextmanager
 async def running_platform(
-    directory: Path, *, replicas: int, database_urls: Mapping[str, str], forked: bool
+    directory: Path, shape: Shape, database_urls: Mapping[str, str], *, forked: bool
 ) -> AsyncIterator[Platform]:
     """The platform and its providers, for the length of a block. `forked` services share memory with each other."""
-    platform = Platform(directory, replicas=replicas, database_urls=database_urls, forked=forked)
+    platform = Platform(directory, shape, database_urls, forked=forked)
     try:
         await platform.providers.start()
         for member in platform.members.values():

@@ -16,7 +16,7 @@ from tests.faults.history import History, Sum
 from tests.faults.load import DEADLINE_SECONDS, Load
 from tests.faults.measure import Latencies, measure
 from tests.faults.nemesis import Events, Nemesis, ProviderControl
-from tests.faults.platform import UP, Platform, running_platform
+from tests.faults.platform import UP, Platform, Shape, running_platform
 from tests.support.postgresql import running_postgresql
 
 SETTLE_SECONDS = 10.0
@@ -132,8 +132,7 @@ async def opened(
     directory: Path,
     *,
     seed: int,
-    replicas: int,
-    postgresql: bool,
+    shape: Shape,
     calls_per_second: float,
     fault_share: float,
     window_seconds: float,
@@ -144,12 +143,10 @@ async def opened(
     """A run in a directory, ready for its load. `tell` is called with each event; latencies are of a window."""
     async with contextlib.AsyncExitStack() as stack:
         urls: Mapping[str, str] = {}
-        if postgresql:
+        if shape.postgresql:
             server = stack.enter_context(running_postgresql())
             urls = {f"{name}_DATABASE_URL": server.new_url() for name in ("SESSIONS", "MODELS")}
-        platform = await stack.enter_async_context(
-            running_platform(directory, replicas=replicas, database_urls=urls, forked=forked)
-        )
+        platform = await stack.enter_async_context(running_platform(directory, shape, urls, forked=forked))
         control = ProviderControl(platform.providers.control_port)
         stack.push_async_callback(control.close)
         events, history, latencies = Events(tell), History(), Latencies(window_seconds)
