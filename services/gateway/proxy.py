@@ -24,7 +24,7 @@ from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
-from services.shared.rpc import CALL_ERRORS, Call, MethodHandlers, fail_call, record_call
+from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -38,7 +38,7 @@ _PROTOCOL_ERROR = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 _STREAM_REMOVED = "Stream removed ("
 
 
-class Proxy(MethodHandlers):
+class Proxy(ServedMethods):
     """Forwards each call to the backend that serves its method, and refuses unknown methods.
 
     Those are not forwarded, because grpc stores the path of each method that was ever called, for good.
