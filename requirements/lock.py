@@ -33,6 +33,7 @@ GROUPS = {
     "workshop": ("pyproject.toml", "--extra", "services", BUILD),
     "services": ("pyproject.toml", "--extra", "services"),
     "local-model": ("--no-deps",),
+    "pictures": (),
     "tools": (),
 }
 

@@ -290,14 +290,24 @@ class Received:
 class ScriptedUpstream:
     """The server. `requests` and `connections` are in the order of arrival.
 
-    `default` is played when no script is left; without it such a request is answered with status 500.
+    `default` is played when no script is left; without it such a request is answered with status 500. With `forgets`,
+    for a load of hours, a request is not recorded, and a connection only as long as it is open.
     """
 
-    def __init__(self, *, default: Play | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        default: Play | None = None,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+        forgets: bool = False,
+    ) -> None:
         self.default = default
         self.requests: list[Received] = []
         self.connections: list[Connection] = []
         self._tls = tls
+        self._port = port
+        self._forgets = forgets
         self._scripts: deque[Play] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
@@ -328,7 +338,7 @@ class ScriptedUpstream:
 
     async def __aenter__(self) -> ScriptedUpstream:
         self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", 0, limit=MAX_HEAD_BYTES, backlog=1024, ssl=self._tls
+            self._accept, "127.0.0.1", self._port, limit=MAX_HEAD_BYTES, backlog=1024, ssl=self._tls
         )
         return self
 
@@ -359,6 +369,8 @@ class ScriptedUpstream:
     def _start(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
+        if self._forgets:
+            task.add_done_callback(self._tasks.discard)
         return task
 
     async def _serve(self, connection: Connection) -> None:
@@ -368,12 +380,17 @@ class ScriptedUpstream:
         while request := await connection.read_request():
             if playing:
                 await playing
-            self.requests.append(request)
+            if self._forgets:
+                connection.requests.clear()
+            else:
+                self.requests.append(request)
             playing = self._start(connection.play(self._next_script(request), request))
             await self._notify()
         if playing:
             await playing
         connection.close()
+        if self._forgets:
+            self.connections.remove(connection)
 
     def _next_script(self, request: Received) -> Script:
         play = self._scripts.popleft() if self._scripts else self.default

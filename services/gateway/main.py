@@ -10,7 +10,7 @@ from pydantic import Field
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import open_backends
-from services.shared.channels import Address
+from services.shared.channels import Addresses, split_addresses
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
 from services.shared.logs import open_log
@@ -29,11 +29,17 @@ class GatewaySettings(ServiceSettings):
     port: int = Field(
         50051, ge=0, le=65535, validation_alias="GATEWAY_PORT", description="port to listen on, 0 for any free one"
     )
-    models_address: Address = Field(
-        "127.0.0.1:50053", validation_alias="MODELS_ADDRESS", description="`host:port` of the Model Service"
+    models_address: Addresses = Field(
+        "127.0.0.1:50053",
+        validation_alias="MODELS_ADDRESS",
+        description="`host:port` of the Model Service, or of several replicas of it, with commas between them; a name"
+        " stands for all its IP addresses",
+        json_schema_extra={"example": "10.0.0.1:50053,10.0.0.2:50053"},
     )
-    sessions_address: Address = Field(
-        "127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS", description="`host:port` of the Session Service"
+    sessions_address: Addresses = Field(
+        "127.0.0.1:50052",
+        validation_alias="SESSIONS_ADDRESS",
+        description="`host:port` of the Session Service, or of several, as `MODELS_ADDRESS`",
     )
 
 
@@ -42,27 +48,27 @@ async def start() -> None:
     settings = load_settings(GatewaySettings)
     log = open_log("gateway", settings.log_level)
     raise_descriptor_limit(log)
-    backends = open_backends(settings.models_address, settings.sessions_address)
+    backends = open_backends(settings.models_address, settings.sessions_address, log)
     try:
         server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
         port = server.bind(settings.host, settings.port)
         _refuse_self_forwarding(settings, port)
         await server.start()
-        routes = " and ".join(f"{backend.name} to {backend.address}" for backend in backends)
+        routes = " and ".join(f"{backend.name} to {backend.replicas.addresses}" for backend in backends)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}")
     finally:
-        await asyncio.gather(*(backend.channel.close() for backend in backends))
+        await asyncio.gather(*(backend.replicas.close() for backend in backends))
 
 
 def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:
     """Raises StartupError for a gateway that would forward to itself: the first call would multiply without end."""
     own = {f"{host}:{port}" for host in (settings.host, "localhost", "127.0.0.1", "[::1]")}
-    for variable, address in (
+    for variable, addresses in (
         ("MODELS_ADDRESS", settings.models_address),
         ("SESSIONS_ADDRESS", settings.sessions_address),
     ):
-        if address in own:
+        for address in own.intersection(split_addresses(addresses)):
             raise StartupError(f"{variable}: {address} is the gateway itself")
 
 

@@ -2,14 +2,17 @@
 
 The gateway adds an `x-request-id` if the caller sent none, the caller's address, one log line, and the error of an
 unreachable backend. It forwards all the rest in both directions: metadata, deadline, cancellation, messages as they
-come, the status with its details and trailers. It retries no call.
+come, the status with its details and trailers.
+
+A call that a replica has provably not begun is sent to another one. No other call is sent twice.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -18,16 +21,20 @@ from services.gateway.metadata import forwarded, returned
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
-from services.shared.call_ends import abort_call
+from services.shared.call_ends import abort_call, has_not_begun
 from services.shared.error_details import DETAILS_KEY
-from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake
+from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
+from services.shared.replicas import Replica
 from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
+
+REFUSAL_SECONDS = 0.25
+"""Time for which a large request is kept for another replica after it was sent: one that stops refuses it sooner."""
 
 MIN_TIMEOUT_SECONDS = 0.001
 MAX_TIMEOUT_SECONDS = 365 * 24 * 3600.0
@@ -36,6 +43,8 @@ MAX_TIMEOUT_SECONDS = 365 * 24 * 3600.0
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _PROTOCOL_ERROR = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 _STREAM_REMOVED = "Stream removed ("
+
+Result = TypeVar("Result")
 
 
 class Proxy(ServedMethods):
@@ -65,17 +74,53 @@ def _handler(forward: Forward) -> grpc.RpcMethodHandler:
     return grpc.stream_unary_rpc_method_handler(forward.unary)
 
 
+class _Method(NamedTuple):
+    """A method's callables at one replica: one that takes the request, and one to which it is written."""
+
+    start: Any
+    start_in_pieces: Any
+
+
+class _LargeRequest:
+    """A large request. A call that gets its request at its start holds it until it ends; this one is dropped when it
+    was sent, or a moment later if it is kept for another replica."""
+
+    def __init__(self, data: bytes, reservation: Reservation) -> None:
+        self._data = data
+        self._reservation = reservation
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_dropped = False
+
+    async def send(self, onward: Any, *, is_kept: bool) -> None:
+        """Sends the request. If the call ends meanwhile, its status is raised when the response is awaited."""
+        await onward.wait_for_connection()
+        with contextlib.suppress(grpc.aio.InternalError):
+            # `write` would replace the status of a backend that answers before it has received the whole request.
+            await onward._cython_call.send_serialized_message(self._data)
+            await onward.done_writing()
+        if is_kept:
+            self._timer = asyncio.get_running_loop().call_later(REFUSAL_SECONDS, self._drop)
+        else:
+            self._drop()
+
+    def stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _drop(self) -> None:
+        self._data = b""
+        self.is_dropped = True
+        self._reservation.shrink_to(0)
+
+
 class Forward:
     """Forwards the calls of one method; their requests are single messages."""
 
     def __init__(self, backend: Backend, method: MethodDescriptor, log: Log, added: Metadata, intake: Intake) -> None:
-        path, channel = f"/{backend.service.full_name}/{method.name}", backend.channel
         self.streams = method.server_streaming
-        self._start = channel.unary_stream(path) if self.streams else channel.unary_unary(path)
-        self._start_in_pieces = channel.stream_stream(path) if self.streams else channel.stream_unary(path)
+        self._path = f"/{backend.service.full_name}/{method.name}"
         self._backend = backend
-        # Strangers do not learn the address; the log has it.
-        self._label = backend.title if added else f"{backend.title} at {backend.address}"
+        self._replicas = backend.replicas
         self._name = f"{backend.service.name}/{method.name}"
         self._max_bytes = max_request_bytes(method)
         self._log = log
@@ -87,15 +132,7 @@ class Forward:
         call = Call(context, context.peer())
         try:
             with PROCESS_ADMISSION.call(call.caller):
-                onward = await self._begin(call, context)
-                try:
-                    await _return_initial_metadata(onward, context)
-                    response: bytes | None = await onward
-                    if response is None:
-                        raise self._lost("has ended the call without an answer")
-                    context.set_trailing_metadata(returned(await onward.trailing_metadata()))
-                finally:
-                    onward.cancel()
+                response = await self._forward(self._return_response, call, context)
         except CALL_ERRORS as error:
             await self._fail(error, call, context)
         call.log_fields["response_bytes"] = len(response)
@@ -105,41 +142,94 @@ class Forward:
     async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
         """Forwards one message; writes each response before it reads the next one."""
         call = Call(context, context.peer())
-        messages = 0
         try:
             with PROCESS_ADMISSION.call(call.caller):
-                onward = await self._begin(call, context)
-                try:
-                    await _return_initial_metadata(onward, context)
-                    async for message in onward:
-                        await context.write(message)
-                        messages += 1
-                    context.set_trailing_metadata(returned(await onward.trailing_metadata()))
-                finally:
-                    # To leave the loop would not end the backend's work.
-                    onward.cancel()
-                    call.log_fields["messages"] = messages
+                await self._forward(self._write_responses, call, context)
         except CALL_ERRORS as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
 
-    async def _begin(self, call: Call, context: grpc.aio.ServicerContext) -> Any:
-        """Starts the call to the backend, and sends the request."""
+    async def _return_response(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> bytes:
+        await _return_initial_metadata(onward, context)
+        response: bytes | None = await onward
+        if response is None:
+            raise self._lost(call, "has ended the call without an answer")
+        context.set_trailing_metadata(returned(await onward.trailing_metadata()))
+        return response
+
+    async def _write_responses(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> None:
+        messages = 0
+        try:
+            await _return_initial_metadata(onward, context)
+            async for message in onward:
+                await context.write(message)
+                messages += 1
+            context.set_trailing_metadata(returned(await onward.trailing_metadata()))
+        finally:
+            call.log_fields["messages"] = messages
+
+    async def _forward(
+        self,
+        deliver: Callable[[Any, Call, grpc.aio.ServicerContext], Coroutine[Any, Any, Result]],
+        call: Call,
+        context: grpc.aio.ServicerContext,
+    ) -> Result:
+        """Sends the call to a replica, and delivers its answer."""
         metadata = self._metadata(call)
         data, reservation = await self._intake.receive(context, call.caller)
         call.log_fields["request_bytes"] = len(data)
-        with reservation:
-            if len(data) <= SMALL_BYTES:
-                return self._start(data, timeout=_timeout(call), metadata=metadata)
+        large = None
+        if len(data) > SMALL_BYTES:
             check_size(len(data), self._max_bytes)
-            onward = self._start_in_pieces(timeout=_timeout(call), metadata=metadata)
-            try:
-                # A call that gets its request at its start holds it until it ends.
-                await _send(onward, data)
-            except BaseException:
-                onward.cancel()
-                raise
-            return onward
+            large, data = _LargeRequest(data, reservation), b""
+        replica = self._replicas.pick()
+        with reservation:
+            while replica:
+                method = self._method(replica, call)
+                if large:
+                    onward = method.start_in_pieces(timeout=_timeout(call), metadata=metadata)
+                else:
+                    onward = method.start(data, timeout=_timeout(call), metadata=metadata)
+                try:
+                    if large:
+                        await large.send(onward, is_kept=len(self._replicas) > 1)
+                    return await deliver(onward, call, context)
+                except grpc.aio.AioRpcError as error:
+                    if large and large.is_dropped:
+                        raise
+                    other = self._pick_other(error, replica, call)
+                finally:
+                    _end(onward, replica)
+                    if large:
+                        large.stop_timer()
+                replica = other
+            raise self._unreachable()
+
+    def _method(self, replica: Replica, call: Call) -> _Method:
+        """The method's callables, for one call that `_end` ends."""
+        replica.running_calls += 1
+        call.log_fields["replica"] = replica.address
+        method: _Method | None = replica.methods.get(self._path)
+        if method is None:
+            method = replica.methods[self._path] = self._open_method(replica.channel)
+        return method
+
+    def _open_method(self, channel: grpc.aio.Channel) -> _Method:
+        if self.streams:
+            return _Method(channel.unary_stream(self._path), channel.stream_stream(self._path))
+        return _Method(channel.unary_unary(self._path), channel.stream_unary(self._path))
+
+    def _pick_other(self, error: grpc.aio.AioRpcError, replica: Replica, call: Call) -> Replica:
+        """The next replica for a call that this one has not begun. Raises `error` when it may have begun it, and when
+        no other is left."""
+        if call.log_fields.get("messages") or not has_not_begun(error):
+            raise error
+        tried = call.log_fields.setdefault("not_begun_by", [])
+        tried.append(replica.address)
+        other = self._replicas.pick_other(tried)
+        if other is None:
+            raise error
+        return other
 
     def _metadata(self, call: Call) -> Metadata:
         """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own."""
@@ -151,7 +241,7 @@ class Forward:
                 await self._pass_status(error, call, context)
             # For the operator, such as a refused or broken connection, or a proxy in between that answers in HTTP.
             call.log_fields["cause"] = error.details()
-            error = self._backend_error(error.code(), is_in_mid_stream=bool(call.log_fields.get("messages")))
+            error = self._backend_error(error.code(), call)
         await fail_call(self._log, self._name, error, call, context)
 
     async def _pass_status(
@@ -163,42 +253,42 @@ class Forward:
     def _unreachable(self) -> errors.Unavailable:
         backend = self._backend
         return errors.Unavailable(
-            f"the {self._label} cannot be reached; is it running?",
+            f"the {self._label(backend.replicas.addresses)} cannot be reached; is it running?",
             reason="BACKEND_UNAVAILABLE",
             retry_after=RETRY_SECONDS,
             metadata={"backend": backend.name},
         )
 
-    def _backend_error(self, code: grpc.StatusCode, *, is_in_mid_stream: bool) -> errors.Unavailable:
-        if is_in_mid_stream:
-            return self._lost("was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
+    def _backend_error(self, code: grpc.StatusCode, call: Call) -> errors.Unavailable:
+        if call.log_fields.get("messages"):
+            return self._lost(call, "was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
         if code in _AWAY:
             return self._unreachable()
-        return self._lost("has answered in a way that cannot be read")
+        return self._lost(call, "has answered in a way that cannot be read")
 
-    def _lost(self, problem: str, **facts: str) -> errors.Unavailable:
+    def _lost(self, call: Call, problem: str, **facts: str) -> errors.Unavailable:
         # Has no retry delay: a caller that repeated the call by itself would pay for the answer twice.
-        backend = self._backend
         return errors.Unavailable(
-            f"the {self._label} {problem}",
+            f"the {self._label(call.log_fields['replica'])} {problem}",
             reason="BACKEND_LOST",
-            metadata={"backend": backend.name, **facts},
+            metadata={"backend": self._backend.name, **facts},
         )
+
+    def _label(self, address: str) -> str:
+        # Strangers do not learn addresses; the log has them.
+        return self._backend.title if self._added else f"{self._backend.title} at {address}"
+
+
+def _end(onward: Any, replica: Replica) -> None:
+    # To leave a stream unread would not end the backend's work.
+    onward.cancel()
+    replica.running_calls -= 1
 
 
 def _timeout(call: Call) -> float | None:
     # For grpc.aio a timeout of 0 means none, and one of centuries expires at once.
     remaining = call.remaining_seconds()
     return None if remaining is None else min(max(remaining, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
-
-
-async def _send(onward: Any, request: bytes) -> None:
-    """Sends a request. If the call ends meanwhile, its status is raised when the response is awaited."""
-    await onward.wait_for_connection()
-    with contextlib.suppress(grpc.aio.InternalError):
-        # `write` would replace the status of a backend that answers before it has received the whole request.
-        await onward._cython_call.send_serialized_message(request)
-        await onward.done_writing()
 
 
 async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContext) -> None:

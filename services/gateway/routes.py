@@ -1,34 +1,37 @@
-"""Routes: the backend of each service, and the channel to it."""
+"""Routes: the backend of each service, with its replicas."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from proto import models_pb2, sessions_pb2
-from services.shared.channels import open_channel
+from services.shared.logs import Log
+from services.shared.replicas import Replicas
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 
 
 class Backend(NamedTuple):
-    """A process that serves one service, and the channel to it."""
+    """The processes that serve one service."""
 
     name: str
     """The short name, for programs: `models`."""
     title: str
     """The name for people: `Model Service`."""
     service: ServiceDescriptor
-    address: str
-    channel: grpc.aio.Channel
+    replicas: Replicas
 
 
-def open_backends(models_address: str, sessions_address: str) -> tuple[Backend, ...]:
-    """The backends, connected to on demand. The caller closes their channels."""
+def open_backends(models_addresses: str, sessions_addresses: str, log: Log) -> tuple[Backend, ...]:
+    """The backends, connected to on demand. The caller closes their replicas."""
+
+    def backend(name: str, title: str, service: ServiceDescriptor, addresses: str) -> Backend:
+        return Backend(name, title, service, Replicas(name, service.full_name, addresses, log))
+
     return (
-        Backend("models", "Model Service", MODEL_SERVICE, models_address, open_channel(models_address)),
-        Backend("sessions", "Session Service", SESSION_SERVICE, sessions_address, open_channel(sessions_address)),
+        backend("models", "Model Service", MODEL_SERVICE, models_addresses),
+        backend("sessions", "Session Service", SESSION_SERVICE, sessions_addresses),
     )

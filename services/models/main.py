@@ -94,7 +94,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     transports = ByTrust(
         *(HttpClient(endpoints=policy, connections=connections, network=network) for policy in endpoints)
     )
-    sessions = SessionClient(settings.sessions_address)
+    sessions = SessionClient(settings.sessions_address, log)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
         idempotency = await calls.enter_async_context(_open_calls(settings, log))

@@ -19,7 +19,7 @@ from services.models.transport.connector import Network
 from services.models.transport.proxies import read_proxies
 from services.models.transport.tls_trust import TlsTrust, check_trust
 from services.shared import descriptors
-from services.shared.channels import Address
+from services.shared.channels import Addresses
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
 from services.shared.settings import ServiceSettings, is_loopback
@@ -92,8 +92,10 @@ class ModelsSettings(ServiceSettings):
         validation_alias="MODELS_DISCOVERY",
         description="`on` asks the providers every hour which models they serve; `off` makes no call of its own",
     )
-    sessions_address: Address = Field(
-        "127.0.0.1:50052", validation_alias="SESSIONS_ADDRESS", description="`host:port` of the Session Service"
+    sessions_address: Addresses = Field(
+        "127.0.0.1:50052",
+        validation_alias="SESSIONS_ADDRESS",
+        description="`host:port` of the Session Service, or of several, as `MODELS_ADDRESS`",
     )
     allowed_endpoints: str | None = Field(
         None,

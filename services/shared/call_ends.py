@@ -1,4 +1,7 @@
-"""Ends of calls: of those whose caller has left or whose server has stopped, and of those that no handler accepted."""
+"""Ends of calls: of those whose caller has left or whose server has stopped, and of those that no handler accepted.
+
+The latter may be repeated elsewhere by a client, which tells them apart by `has_not_begun`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,16 @@ from typing import NoReturn
 import grpc
 from grpc._cython import cygrpc
 
-from services.shared.error_details import DETAILS_KEY, pack_details
+from services.shared.error_details import DETAILS_KEY, pack_details, read_reason
 from services.shared.errors import Unavailable
 
 RETRY_SECONDS = 0.1
 """Retry delay while a server stops: one whose serving loop has ended is replaced within this time."""
+
+SERVER_STOPPING = "SERVER_STOPPING"
+
+# grpc's own status for a call that was never sent, because no connection could be made.
+_NOT_CONNECTED = "failed to connect to all addresses"
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -25,6 +33,16 @@ def is_call_end(error: BaseException) -> bool:
     if isinstance(error, grpc.aio.AbortError):
         return False
     return isinstance(error, asyncio.CancelledError | grpc.aio.BaseError)
+
+
+def has_not_begun(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a call has provably not begun: it was never sent, or its server has refused it in order to stop."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE or error.initial_metadata():
+        return False
+    details = error.trailing_metadata().get(DETAILS_KEY)
+    if details is None:
+        return (error.details() or "").startswith(_NOT_CONNECTED)
+    return read_reason(details) == SERVER_STOPPING
 
 
 async def abort_call(
@@ -49,7 +67,7 @@ async def refuse_call(context: grpc.aio.ServicerContext) -> NoReturn:
     """Ends a call in its handler with UNAVAILABLE SERVER_STOPPING."""
     error = Unavailable(
         "the server is stopping, and has not begun this call; try again",
-        reason="SERVER_STOPPING",
+        reason=SERVER_STOPPING,
         retry_after=RETRY_SECONDS,
     )
     code = grpc.StatusCode.UNAVAILABLE

@@ -34,20 +34,33 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:,/\[\]]+):(?P<port>\d{1,5})")
 
 
-def _check_address(address: str) -> str:
-    match = _ADDRESS.fullmatch(address)
-    if match and 0 < int(match["port"]) <= 65535:
-        return address
-    raise PydanticCustomError("address", "must be host:port, such as 127.0.0.1:50053 or [::1]:50053")
+def _check_addresses(addresses: str) -> str:
+    entries = split_addresses(addresses)
+    for entry in entries:
+        match = _ADDRESS.fullmatch(entry)
+        if not match or not 0 < int(match["port"]) <= 65535:
+            raise PydanticCustomError(
+                "address",
+                "must be host:port, such as 127.0.0.1:50053 or [::1]:50053, or several with commas between them",
+            )
+    return ",".join(entries)
 
 
-Address = Annotated[str, AfterValidator(_check_address)]
-"""host:port, the host being a name, an IPv4 address, or an IPv6 address in brackets."""
+Addresses = Annotated[str, AfterValidator(_check_addresses)]
+"""host:port, the host being a name, an IPv4 address, or an IPv6 address in brackets; several with commas between."""
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """Opens a channel that connects at its first call. The caller closes it."""
-    return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+def split_addresses(addresses: str) -> tuple[str, ...]:
+    """The entries of `Addresses`, each once."""
+    return tuple(dict.fromkeys(entry.strip(" ") for entry in addresses.split(",")))
+
+
+def open_channel(address: str, authority: str) -> grpc.aio.Channel:
+    """Opens a channel that connects at its first call. The caller closes it.
+
+    `authority` is the host:port that the operator has written; the address may be one that its name resolves to.
+    """
+    return grpc.aio.insecure_channel(address, options=[*CHANNEL_OPTIONS, ("grpc.default_authority", authority)])

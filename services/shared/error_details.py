@@ -38,6 +38,15 @@ def pack_details(code: int, error: PlatformError) -> bytes:
     return data
 
 
+def read_reason(details: bytes) -> str:
+    """The reason in details that `pack_details` has made; "" if there is none."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status_pb2.Status.FromString(details).details:
+        detail.Unpack(info)
+    reason: str = info.reason
+    return reason
+
+
 def _bounded(metadata: Mapping[str, str], free_bytes: int) -> Iterator[tuple[str, str]]:
     """The first metadata that fit into `free_bytes`."""
     for key, value in metadata.items():

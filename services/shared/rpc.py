@@ -85,7 +85,7 @@ class Call:
     """A running RPC, as the servicer sees it."""
 
     __slots__ = (
-        "_context",
+        "_due",
         "caller",
         "from_exposed_gateway",
         "log_fields",
@@ -97,8 +97,10 @@ class Call:
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
         """`caller` overrides the caller that the metadata name, where metadata are not to be trusted."""
-        self._context = context
         self.started = time.perf_counter()
+        # Only once: grpc goes by the machine's clock, which may be set while the call runs.
+        remaining: float | None = context.time_remaining()
+        self._due = None if remaining is None else self.started + remaining
         self.metadata: Metadata = RECEIVED.get() or context.invocation_metadata() or ()
         # Tasks that outlive the call keep its context.
         RECEIVED.set(())
@@ -115,8 +117,7 @@ class Call:
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""
-        remaining: float | None = self._context.time_remaining()
-        return remaining
+        return None if self._due is None else max(0.0, self._due - time.perf_counter())
 
     def caller_host(self) -> str:
         """The caller's address without its port."""

@@ -167,7 +167,7 @@ async def test_session_service_is_told_whose_chat_it_works_for(caller: str) -> N
     sessions_pb2_grpc.add_SessionServiceServicer_to_server(Sessions(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    client = SessionClient(f"127.0.0.1:{port}")
+    client = SessionClient(f"127.0.0.1:{port}", open_log("models", file=LogFile()))
     with Admission(1).call(caller):
         await client.get_context(sessions_pb2.GetContextRequest(session_id="s"), "id")
     await client.close()

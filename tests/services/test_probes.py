@@ -428,6 +428,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
 
     class Broken:
         model = "mine"
+        endpoint = "http://127.0.0.1/"
         url = "http://127.0.0.1/"
         untrusted = False
         count = 0

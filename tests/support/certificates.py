@@ -6,7 +6,23 @@ import ssl
 import subprocess
 from pathlib import Path
 
-KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+
+
+PAST = "-startdate 20240101000000Z -enddate 20240102000000Z"
+SIGNING = """
+[ca]
+default_ca = private
+[private]
+database = {directory}/issued.txt
+new_certs_dir = {directory}
+rand_serial = yes
+default_md = sha256
+copy_extensions = copy
+policy = names
+[names]
+commonName = supplied
+"""
 
 
 class Authority:
@@ -17,17 +33,33 @@ class Authority:
         self._key = directory / "authority.key"
         self._directory = directory
         self._issued = 0
-        _openssl(f"req -x509 {KEY} -subj /CN=private -keyout {self._key} -out {self.path}")
+        _openssl(f"req -x509 -days 2 {KEY} -subj /CN=private -keyout {self._key} -out {self.path}")
 
     def issue(self, *subjects: str) -> ssl.SSLContext:
         """What a server with a certificate for these subjects (`DNS:name`, `IP:address`) speaks TLS with."""
         self._issued += 1
         certificate, key = (self._directory / f"{self._issued}.{kind}" for kind in ("pem", "key"))
         signed = f"-CA {self.path} -CAkey {self._key} -addext subjectAltName={','.join(subjects)}"
-        _openssl(f"req -x509 {KEY} -subj /CN=server {signed} -keyout {key} -out {certificate}")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        return context
+        _openssl(f"req -x509 -days 2 {KEY} -subj /CN=server {signed} -keyout {key} -out {certificate}")
+        return _server_context(certificate, key)
+
+    def issue_expired(self, *subjects: str) -> ssl.SSLContext:
+        """The same with a certificate that was valid for a day in 2024."""
+        certificate, key, request, config = (
+            self._directory / f"expired.{kind}" for kind in ("pem", "key", "csr", "cnf")
+        )
+        config.write_text(SIGNING.format(directory=self._directory))
+        (self._directory / "issued.txt").touch()
+        _openssl(f"req {KEY} -subj /CN=server -addext subjectAltName={','.join(subjects)} -keyout {key} -out {request}")
+        signing = f"-config {config} -cert {self.path} -keyfile {self._key}"
+        _openssl(f"ca -batch -notext {signing} {PAST} -in {request} -out {certificate}")
+        return _server_context(certificate, key)
+
+
+def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def _openssl(command: str) -> None:

@@ -12,16 +12,20 @@ from google.rpc import error_details_pb2, status_pb2
 from proto import models_pb2, sessions_pb2, turns_pb2, turns_pb2_grpc
 from services.shared import errors
 from services.shared.admission import CALLER
-from services.shared.channels import open_channel
+from services.shared.call_ends import has_not_begun
 from services.shared.error_details import DETAILS_KEY
+from services.shared.logs import Log
 from services.shared.metadata import CALLER_KEY, REQUEST_ID_KEY
 from services.shared.offload import run_in_thread_if_large
+from services.shared.replicas import Replica, Replicas
 from services.shared.rpc import STATUS_CODES
 from services.shared.serialized_messages import SerializedMessage, field_header
 from services.shared.time_slices import TimeSlices
 
 CALL_SECONDS = 5.0
 """Deadline of calls to the Session Service; the caller's own deadline may be sooner."""
+
+SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 
 RETRY_SECONDS = 1.0
 """Retry delay for callers; the channel reconnects to a Session Service that is back within this time."""
@@ -53,78 +57,109 @@ async def build_append(
     return SerializedMessage(pieces)
 
 
-class SessionClient:
-    """The client for chats in sessions. It connects at the first call, and so never for chats without a session.
+class _Methods:
+    """The methods that chats need, at one replica."""
 
-    Every method raises the error of the Session Service, or Unavailable SESSIONS_UNAVAILABLE, at once, when it cannot
-    be reached. `request_id` is the id under which both services log the call.
-    """
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = open_channel(address)
-        self._turns = turns_pb2_grpc.TurnServiceStub(self._channel)
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        turns = turns_pb2_grpc.TurnServiceStub(channel)
+        self.extend_turn = turns.ExtendTurn
+        self.end_turn = turns.EndTurn
         # Histories are parsed here and not in grpc: large ones in a thread.
-        self._get_context = self._channel.unary_unary(
+        self.get_context = channel.unary_unary(
             "/genai_platform.v1.SessionService/GetContext", sessions_pb2.GetContextRequest.SerializeToString
         )
-        self._begin_turn = self._channel.unary_unary(
+        self.begin_turn = channel.unary_unary(
             "/genai_platform.v1.TurnService/BeginTurn", turns_pb2.BeginTurnRequest.SerializeToString
         )
-        self._append_messages = self._channel.unary_unary(
+        self.append_messages = channel.unary_unary(
             "/genai_platform.v1.SessionService/AppendMessages",
             SerializedMessage.SerializeToString,
             sessions_pb2.AppendMessagesResponse.FromString,
         )
 
+
+class SessionClient:
+    """The client for chats in sessions. It connects at the first call, and so never for chats without a session.
+
+    Every method raises the error of the Session Service, or Unavailable SESSIONS_UNAVAILABLE, at once, when no replica
+    of it can be reached. `request_id` is the id under which both services log the call.
+    """
+
+    def __init__(self, addresses: str, log: Log) -> None:
+        self._replicas = Replicas("sessions", SERVICE, addresses, log)
+
     async def close(self) -> None:
-        await self._channel.close()
+        await self._replicas.close()
 
     async def get_context(
         self, request: sessions_pb2.GetContextRequest, request_id: str
     ) -> HistoryResponse[sessions_pb2.GetContextResponse]:
-        data = await self._call(self._get_context, request, request_id)
+        data = await self._call("get_context", request, request_id)
         return await _parse(sessions_pb2.GetContextResponse, data)
 
     async def begin_turn(
         self, request: turns_pb2.BeginTurnRequest, request_id: str
     ) -> HistoryResponse[turns_pb2.BeginTurnResponse]:
-        data = await self._call(self._begin_turn, request, request_id)
+        data = await self._call("begin_turn", request, request_id)
         return await _parse(turns_pb2.BeginTurnResponse, data)
 
     async def append_messages(self, append: SerializedMessage, request_id: str) -> sessions_pb2.AppendMessagesResponse:
         """Sends an append, which `build_append` has built."""
-        response: sessions_pb2.AppendMessagesResponse = await self._call(self._append_messages, append, request_id)
+        response: sessions_pb2.AppendMessagesResponse = await self._call("append_messages", append, request_id)
         return response
 
     async def extend_turn(self, request: turns_pb2.ExtendTurnRequest, request_id: str) -> None:
-        await self._call(self._turns.ExtendTurn, request, request_id)
+        await self._call("extend_turn", request, request_id)
 
     async def end_turn(self, request: turns_pb2.EndTurnRequest, request_id: str, seconds: float) -> None:
-        await self._call(self._turns.EndTurn, request, request_id, seconds)
+        await self._call("end_turn", request, request_id, seconds)
 
-    async def _call(self, method: Any, request: Any, request_id: str, seconds: float = CALL_SECONDS) -> Any:
+    async def _call(self, method: str, request: Any, request_id: str, seconds: float = CALL_SECONDS) -> Any:
+        """Calls a replica, and another one if that has not begun the call."""
         # All chats come from one address; to be fair to their callers, the Session Service must know these.
         metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()))
-        try:
-            return await method(request, timeout=seconds, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            self._raise_error(error)
+        await self._replicas.start()
+        replica = self._replicas.pick()
+        if replica is None:
+            raise self._unreachable(self._replicas.addresses)
+        tried: list[str] = []
+        while True:
+            replica.running_calls += 1
+            try:
+                return await getattr(_methods(replica), method)(request, timeout=seconds, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                tried.append(replica.address)
+                other = self._replicas.pick_other(tried) if has_not_begun(error) else None
+                if other is None:
+                    self._raise_error(error, replica.address)
+            finally:
+                replica.running_calls -= 1
+            replica = other
 
-    def _raise_error(self, error: grpc.aio.AioRpcError) -> NoReturn:
+    def _raise_error(self, error: grpc.aio.AioRpcError, address: str) -> NoReturn:
         details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
-        if details:
+        if details and not has_not_begun(error):
             raise _read_error(error.code(), status_pb2.Status.FromString(details)) from None
         if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
             raise errors.LimitExceeded("the turn is too large for one message", reason="MESSAGE_TOO_LARGE") from None
         # Without details, the status was made by grpc.
-        raise errors.Unavailable(
+        raise self._unreachable(address) from None
+
+    def _unreachable(self, address: str) -> errors.Unavailable:
+        return errors.Unavailable(
             "the Session Service cannot be reached; is it running?",
             reason="SESSIONS_UNAVAILABLE",
             retry_after=RETRY_SECONDS,
             metadata={"backend": "sessions"},
-            logged={"backend_address": self._address},
-        ) from None
+            logged={"backend_address": address},
+        )
+
+
+def _methods(replica: Replica) -> _Methods:
+    methods: _Methods | None = replica.methods.get(SERVICE)
+    if methods is None:
+        methods = replica.methods[SERVICE] = _Methods(replica.channel)
+    return methods
 
 
 async def _parse(kind: type[Response], data: bytes) -> HistoryResponse[Response]:

@@ -28,10 +28,12 @@ CAUSES = {
 }
 """Causes of a failed connection, by the system's errno."""
 
+OTHER_HOST = "its certificate is for another host; write its address with the name in the certificate"
 TLS_CAUSES = {
     9: "its certificate is not valid yet; check the clock of this machine",
     10: "its certificate has expired; the server needs a new one",
-    62: "its certificate is for another host; write its address with the name in the certificate",
+    62: OTHER_HOST,
+    64: OTHER_HOST,
 }
 """Causes of a refused certificate, by OpenSSL's number (x509_vfy.h)."""
 UNTRUSTED = (

@@ -39,10 +39,10 @@ def refusing_address() -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(service: str, handlers: Handlers, port: int = 0) -> AsyncIterator[Backend]:
+async def serving(service: str, handlers: Handlers, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[Backend]:
     """A backend that serves methods of one service as bytes, with health like every process has."""
     server = Server([grpc.method_handlers_generic_handler(service, dict(handlers))], [service])
-    address = f"127.0.0.1:{server.bind('127.0.0.1', port)}"
+    address = f"{host}:{server.bind(host, port)}"
     async with running(server):
         yield Backend(address, server)
 
@@ -94,12 +94,12 @@ async def gateway(models: str = "", sessions: str = "", *, exposed: bool = False
 
     log = Log(Capture(), "gateway", "info")
     with refusing_address() as nowhere:
-        backends = open_backends(models or nowhere, sessions or nowhere)
+        backends = open_backends(models or nowhere, sessions or nowhere, log)
         server = GatewayServer([Proxy(backends, log, exposed=exposed)], backends, log)
         address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
         async with running(server), open_channel(address) as channel:
             yield Gateway(address, server, channel, entries, logged)
-        await asyncio.gather(*(backend.channel.close() for backend in backends))
+        await asyncio.gather(*(backend.replicas.close() for backend in backends))
 
 
 def open_channel(address: str) -> grpc.aio.Channel:

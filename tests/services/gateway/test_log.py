@@ -39,6 +39,7 @@ async def test_unary_call_writes_one_line() -> None:
         "method": "ModelService/Chat",
         "code": "OK",
         "request_id": "mine",
+        "replica": models.address,
         "request_bytes": 5,
         "response_bytes": 10,
     }

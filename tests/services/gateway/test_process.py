@@ -15,7 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import TypeAdapter, ValidationError
 
-from services.shared.channels import Address
+from services.shared.channels import Addresses
 from services.shared.health import NOT_SERVING, SERVING
 from tests.services.gateway.gateways import MODELS, SESSIONS, open_channel, refusing_address, serving, stream, unary
 from tests.support.errors import explain
@@ -103,28 +103,37 @@ def test_gateway_in_front_of_itself_is_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
-    code, _, errors = run("gateway", tmp_path, GATEWAY_PORT=port, MODELS_ADDRESS=f"localhost:{port}")
-    assert code == EXIT_CONFIG
-    assert errors == f"gateway: MODELS_ADDRESS: localhost:{port} is the gateway itself\n"
+    for addresses in (f"localhost:{port}", f"192.0.2.1:1,localhost:{port}"):
+        code, _, errors = run("gateway", tmp_path, GATEWAY_PORT=port, MODELS_ADDRESS=addresses)
+        assert code == EXIT_CONFIG
+        assert errors == f"gateway: MODELS_ADDRESS: localhost:{port} is the gateway itself\n"
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:50053", "[::1]:1", "models:65535", "models.platform.svc.cluster.local:80"]
+    "address", ["127.0.0.1:50053", "[::1]:1", "models:65535", "models.platform.svc.cluster.local:80", "a:1,[::1]:2"]
 )
 def test_address_is_a_host_and_a_port(address: str) -> None:
-    assert TypeAdapter(Address).validate_python(address) == address
+    assert TypeAdapter(Addresses).validate_python(address) == address
 
 
 @pytest.mark.parametrize(
     "address",
     [
         *("localhost", ":50053", "localhost:", "localhost:0", "localhost:65536", "localhost:http", "::1:50053"),
-        *("http://localhost:50053", "localhost:50053/", "local host:50053", "localhost:50053\n", "a:1,b:2"),
+        *(
+            "http://localhost:50053",
+            "localhost:50053/",
+            "local host:50053",
+            "localhost:50053\n",
+            "a:1,",
+            "a:1,b",
+            "a:1;b:2",
+        ),
     ],
 )
 def test_anything_else_is_no_address(address: str) -> None:
     with pytest.raises(ValidationError, match="must be host:port"):
-        TypeAdapter(Address).validate_python(address)
+        TypeAdapter(Addresses).validate_python(address)
 
 
 def test_all_bad_settings_are_named_at_once(tmp_path: Path) -> None:

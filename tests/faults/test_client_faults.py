@@ -1,0 +1,271 @@
+"""Faults of callers, C1 to C17 of the fault matrix, as a real Model Service survives them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from proto import models_pb2
+from services.shared import admission
+from services.shared.admission import wait_for_calls
+from services.shared.metadata import REQUEST_ID_KEY
+from tests.faults.outcomes import CLOSE_SECONDS, VERBS, ask
+from tests.faults.stages import LATER, OF_THE_INTAKE, Held, Stage
+from tests.rows import for_each, row
+from tests.scripted_upstream import ScriptedUpstream, event_stream
+from tests.services.event_loop import watched_loop
+from tests.services.gateway.gateways import gateway
+from tests.services.model_service import (
+    END,
+    chat_request,
+    model_service,
+    piece,
+)
+from tests.services.vendor_answers import answered_in_any_dialect
+from tests.support.http2 import (
+    ACK,
+    DATA,
+    END_STREAM,
+    PING,
+    RST_STREAM,
+    SETTINGS,
+    frame,
+    grpc_message,
+    header_block,
+    headers,
+    opening,
+    send,
+)
+
+HELD_ID = "held-at-a-stage"
+DEADLINE = 2.0
+"""Enough to come to any stage, however busy the machine is."""
+
+# --------------------------------------------------------------------------------------------- callers that leave
+
+
+def start(held: Held, verb: str, timeout: float | None) -> tuple[Any, asyncio.Task[grpc.StatusCode]]:
+    """A chat in progress, and the task that reads it to its end."""
+    call = getattr(held.stub, verb)(held.request, timeout=timeout, metadata=((REQUEST_ID_KEY, HELD_ID),))
+
+    async def read() -> grpc.StatusCode:
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            if verb == "Chat":
+                await call
+            else:
+                async for chunk in call:
+                    assert not chunk.HasField("response"), "the answer came after its caller had left"
+        code: grpc.StatusCode = await call.code()
+        return code
+
+    return call, asyncio.create_task(read())
+
+
+async def assert_freed(held: Held, code: str) -> None:
+    """Fails unless a call that has been left is over within a second, its connection closed, and others are served."""
+    async with asyncio.timeout(CLOSE_SECONDS):
+        if held.closed:
+            await held.closed()
+        held.release()
+        await held.log.wait_for(HELD_ID, CLOSE_SECONDS)
+    [entry] = [entry for entry in await held.log.calls(1) if entry["request_id"] == HELD_ID]
+    assert entry["code"] == code
+    response = await held.stub.Chat(held.next_request, timeout=10)
+    assert response.text == "Hi."
+
+
+async def assert_nothing_runs() -> None:
+    await wait_for_calls(CLOSE_SECONDS)
+    assert not admission._running
+
+
+@pytest.mark.parametrize("stage", [*OF_THE_INTAKE, *LATER])
+@for_each("verb", VERBS)
+async def test_c1_a_call_that_is_cancelled_leaves_nothing_at_any_stage(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, stage: Stage, verb: str
+) -> None:
+    async with stage(tmp_path_factory.mktemp("services"), monkeypatch) as held:
+        call, reading = start(held, verb, None)
+        await held.reach()
+        call.cancel()
+        assert await reading is grpc.StatusCode.CANCELLED
+        await assert_freed(held, "CANCELLED")
+        await assert_nothing_runs()
+
+
+async def expire(directory: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    with row(stage.__name__):
+        async with stage(directory, monkeypatch) as held:
+            _, reading = start(held, "ChatStream", DEADLINE)
+            await held.reach()
+            assert not reading.done()
+            assert await reading is grpc.StatusCode.DEADLINE_EXCEEDED
+            await assert_freed(held, "DEADLINE_EXCEEDED")
+
+
+# An append takes at most half of the time that is left: at the last stage the answer comes before the deadline.
+WAITING = LATER[:-1]
+
+
+@pytest.mark.parametrize("stages", [OF_THE_INTAKE[:1], OF_THE_INTAKE[1:], WAITING], ids=["turn", "memory", "later"])
+async def test_c2_a_call_whose_deadline_passes_leaves_nothing_at_any_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: tuple[Stage, ...]
+) -> None:
+    """The stages at which a chat does not hold up others are waited for at the same time."""
+    directories = [tmp_path / stage.__name__ for stage in stages]
+    for directory in directories:
+        directory.mkdir()
+    async with asyncio.TaskGroup() as expiring:
+        for directory, stage in zip(directories, stages, strict=True):
+            expiring.create_task(expire(directory, monkeypatch, stage))
+    await assert_nothing_runs()
+
+
+# --------------------------------------------------------------------------------------------- callers that are slow
+
+PIECE_BYTES = 64 * 1024
+PIECES = 250
+HELD_BACK_BYTES = 12 * 1024 * 1024
+"""The most that may be on its way to a caller who does not read: in the windows and buffers of all hops."""
+
+
+async def test_c6_a_slow_reader_holds_back_its_provider_and_nobody_else(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(event_stream(*[piece("x" * PIECE_BYTES)] * PIECES, END))
+    upstream.default = answered_in_any_dialect
+    async with (
+        model_service(tmp_path, upstream) as service,
+        gateway(service.address) as front,
+        grpc.aio.insecure_channel(front.address, options=[("grpc.max_receive_message_length", -1)]) as channel,
+    ):
+        stub = type(service.stub)(channel)
+        stream = stub.ChatStream(chat_request())
+        await anext(aiter(stream))
+        sent = -1
+        while sent < upstream.requests[0].generated:
+            sent = upstream.requests[0].generated
+            assert (await ask(stub, model="gpt-4o-mini")).answer.text == "Hi."
+            await asyncio.sleep(0.2)
+        assert sent * PIECE_BYTES < HELD_BACK_BYTES
+        last = None
+        async for chunk in stream:
+            last = chunk
+        assert last
+        assert len(last.response.text) == PIECES * PIECE_BYTES
+
+
+# ------------------------------------------------------------------------------------------------ callers' schemas
+
+LEVELS = 10_000
+SCHEMAS: dict[str, Callable[[str], str]] = {
+    "too deep": lambda _: '{"properties":{"a":' * LEVELS + "{}" + "}}" * LEVELS,
+    "too large": lambda _: json.dumps({"type": "object", "description": "x" * 5_000_000}),
+    "at a URL": lambda url: json.dumps({"$ref": f"{url}/schema.json"}),
+    "with a part at a URL": lambda url: json.dumps(
+        {"type": "object", "properties": {"a": {"$ref": f"{url}/schema.json"}}}
+    ),
+    "of itself": lambda _: json.dumps({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}),
+    "with a catastrophic pattern": lambda _: json.dumps(
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "(a+)+$", "default": "a" * 5000 + "!"}}}
+    ),
+}
+TOO_MUCH = {"too deep", "too large"}
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-opus-4-5"])
+@for_each("case", SCHEMAS)
+async def test_c13_no_schema_is_fetched_or_holds_the_loop(
+    tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream, case: str, model: str
+) -> None:
+    upstream.default = answered_in_any_dialect
+    async with (
+        ScriptedUpstream() as elsewhere,
+        model_service(tmp_path_factory.mktemp("models"), upstream) as service,
+    ):
+        text = SCHEMAS[case](elsewhere.url)
+        tool = models_pb2.ToolDefinition(name="t", parameters_json=text)
+        answers = models_pb2.ResponseFormat(type="json_schema", schema_json=text)
+        fields: dict[str, dict[str, Any]] = {
+            "tools": {"tools": [tool]},
+            "response_format": {"response_format": answers},
+        }
+        upstream.requests.clear()
+        for field, given in fields.items():
+            began = time.process_time()
+            async with watched_loop() as loop:
+                outcome = await ask(service.stub, "Chat", model=model, **given)
+            assert time.process_time() - began < 0.5
+            assert loop.longest < 0.1
+            if outcome.failure:
+                assert outcome.failure.code is grpc.StatusCode.INVALID_ARGUMENT
+                assert all(name.startswith(field) for name in outcome.failure.fields)
+        assert not elsewhere.connections
+        assert not (case in TOO_MUCH and upstream.requests)
+
+
+# ------------------------------------------------------------------------------------------------ callers that flood
+
+CALL = header_block(
+    [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/genai_platform.v1.ModelService/Chat"),
+        (b":authority", b"x"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+    ]
+)
+STREAMS = range(1, 500, 2)
+"""Of all connections together fewer than grpc lets wait."""
+
+
+def reset(stream: int) -> bytes:
+    return frame(RST_STREAM, 0, stream, b"\0\0\0\x08")
+
+
+def begun(stream: int) -> bytes:
+    body = frame(DATA, END_STREAM, stream, grpc_message(chat_request().SerializeToString()))
+    return headers(stream, CALL) + body
+
+
+FLOODS: dict[str, bytes] = {
+    "pings": frame(PING, 0, 0, b"\0" * 8) * 20_000,
+    "settings": frame(SETTINGS) * 20_000,
+    "acknowledged settings": frame(SETTINGS, ACK) * 20_000,
+    "rapid reset of calls without a message": b"".join(headers(n, CALL) + reset(n) for n in STREAMS),
+    "rapid reset of whole calls": b"".join(begun(n) + reset(n) for n in STREAMS),
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 1000,
+}
+CONNECTIONS = 10
+
+
+@for_each("case", FLOODS)
+async def test_c17_a_flood_of_frames_costs_nobody_else_a_call(
+    tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream, case: str
+) -> None:
+    upstream.default = answered_in_any_dialect
+    data = FLOODS[case] if case == "TLS" else opening() + FLOODS[case]
+    async with model_service(tmp_path_factory.mktemp("models"), upstream) as service:
+
+        def flood() -> None:
+            # The service may close the connection in the middle of it.
+            with contextlib.suppress(OSError):
+                send(service.address, data).close()
+
+        assert (await ask(service.stub)).answer.text == "Hi."
+        flooding = [asyncio.create_task(asyncio.to_thread(flood)) for _ in range(CONNECTIONS)]
+        outcomes = [await ask(service.stub) for _ in range(10)]
+        await asyncio.gather(*flooding)
+        outcomes += [await ask(service.stub) for _ in range(10)]
+        assert {outcome.answer.text for outcome in outcomes} == {"Hi."}
+        assert max(outcome.seconds for outcome in outcomes) < 2
+    await assert_nothing_runs()
