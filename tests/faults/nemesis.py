@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -48,26 +48,22 @@ class Nemesis:
         self._of_processes = random.Random(f"processes {seed}")
         self._tell = tell
 
-    async def disturb_providers(self, pauses: Pauses, durations: Pauses) -> None:
-        """Gives one provider a fault at a time, until it is cancelled."""
+    async def disturb_providers(self, seconds: float, pauses: Pauses, durations: Pauses) -> None:
+        """Gives one provider a fault at a time, for some time."""
         chance = self._of_providers
-        while True:
-            await asyncio.sleep(pauses.draw(chance))
+        async for _ in _paused(seconds, pauses, chance):
             provider = chance.choice(("openai", "anthropic"))
             mode = chance.choice((*FAULTS, REFUSE))
-            seconds = durations.draw(chance)
-            self._note(f"{provider} is {mode} for {seconds:.1f} s", f"provider {mode}")
-            try:
-                await self._control.set_mode(provider, mode)
-                await asyncio.sleep(seconds)
-            finally:
-                await self._control.set_mode(provider, HEALTHY)
+            duration = durations.draw(chance)
+            self._note(f"{provider} is {mode} for {duration:.1f} s", f"provider {mode}")
+            await self._control.set_mode(provider, mode)
+            await asyncio.sleep(duration)
+            await self._control.set_mode(provider, HEALTHY)
 
-    async def disturb_processes(self, pauses: Pauses, away: Pauses) -> None:
-        """Kills, stops or freezes one service at a time, until it is cancelled."""
+    async def disturb_processes(self, seconds: float, pauses: Pauses, away: Pauses) -> None:
+        """Kills, stops or freezes one service at a time, for some time."""
         chance = self._of_processes
-        while True:
-            await asyncio.sleep(pauses.draw(chance))
+        async for _ in _paused(seconds, pauses, chance):
             member = self._platform.members[chance.choice(sorted(self._platform.members))]
             await self._strike(member, chance.choice((KILL, STOP, FREEZE)), away.draw(chance))
 
@@ -102,6 +98,14 @@ class Nemesis:
         self._tell(told)
 
 
+async def _paused(seconds: float, pauses: Pauses, chance: random.Random) -> AsyncIterator[None]:
+    """The ends of pauses, as long as there is time."""
+    until = time.monotonic() + seconds
+    while (pause := pauses.draw(chance)) < until - time.monotonic():
+        await asyncio.sleep(pause)
+        yield
+
+
 class ProviderControl:
     """The control of the providers."""
 
@@ -126,9 +130,12 @@ class ProviderControl:
 class Events:
     """The newest events of a run, with the time of each since the beginning."""
 
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.newest: deque[str] = deque(maxlen=SHOWN_EVENTS)
+        self._begun = time.monotonic()
+        self._tell = tell
 
     def tell(self, told: str) -> None:
-        self.newest.append(f"{time.monotonic() - self._begun:6.1f} s  {told}")
+        line = f"{time.monotonic() - self._begun:6.1f} s  {told}"
+        self.newest.append(line)
+        self._tell(line)
