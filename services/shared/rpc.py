@@ -19,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
@@ -33,6 +33,7 @@ from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
+from services.shared.listener import MethodHandlers
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.metadata import (
@@ -145,7 +146,7 @@ def service_handler(
     deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     intake: Intake = PROCESS_INTAKE,
     generation: Admission = PROCESS_ADMISSION,
-) -> grpc.GenericRpcHandler:
+) -> MethodHandlers:
     """The handler that serves every method of `service` by the method of the same name of `servicer`.
 
     The methods that ask a provider take long: they have a default deadline of their own, and `generation` admits their
@@ -158,7 +159,7 @@ def service_handler(
             return _Boundary(method, behaviour, log, deadlines.generation, intake, generation)
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
 
-    return MethodHandlers(
+    return ServedMethods(
         {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}
     )
 
@@ -168,14 +169,11 @@ def _asks_provider(method: MethodDescriptor) -> bool:
     return bool(method.GetOptions().Extensions[models_pb2.asks_provider])  # type: ignore[index]
 
 
-class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
-    """Handlers by the paths of their methods. In their calls, `RECEIVED` holds the metadata."""
-
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        self._handlers = dict(handlers)
+class ServedMethods(MethodHandlers):
+    """Handlers of methods by their paths. In their calls, `RECEIVED` holds the metadata."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        handler = self._handlers.get(handler_call_details.method)
+        handler = super().service(handler_call_details)
         if handler:
             RECEIVED.set(handler_call_details.invocation_metadata)
         return handler
