@@ -21,7 +21,7 @@ SOURCES := services genai_platform examples tests benchmarks docs requirements t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short mutation soak lock sbom clean
+.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short mutation chaos soak lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ fuzz-short: setup ## The same with 2,000 each
 
 mutation: setup ## Break lines of the code, one at a time, and see whether a test fails; MUTATION="--group stores" for some
 	$(BIN)/python -m tests.mutation $(MUTATION)
+
+chaos: setup ## Watch the services for two minutes under load while providers fail and services die; CHAOS="--seed 7" for the same again
+	$(BIN)/python -m tests.faults.chaos $(CHAOS)
 
 soak: setup $(PICTURES)/.ready ## Load the services for an hour while things fail and die, and draw it; SOAK="--minutes 5" for less
 	$(BIN)/python -m tests.faults.soak --draw-with $(PICTURES)/bin/python $(SOAK)

@@ -1,4 +1,4 @@
-"""Chat requests built from Python values: a text, a list of messages, fields as keywords."""
+"""Requests built from Python values: chats from a text or a list of messages, and fields as keywords."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from proto.models_pb2 import (
     ChatConfig,
     ChatMessage,
     ChatRequest,
+    Credential,
+    ModelCapabilities,
     ParameterPolicy,
     PromptRef,
     ReasoningConfig,
+    RegisterModelRequest,
     ResponseFormat,
     SessionOptions,
     Timeouts,
@@ -73,6 +76,24 @@ class ChatFields(TurnFields, total=False):
     request_id: str | None
 
 
+class RegistrationFields(TypedDict, total=False):
+    """The fields of a RegisterModelRequest, as keywords; submessages may be dicts."""
+
+    name: str
+    endpoint: str | None
+    endpoints: Sequence[str] | None
+    """Several servers that all serve the model."""
+    capabilities: ModelCapabilities | Fields | None
+    health_check: str | None
+    adapter_type: str
+    provider: str | None
+    upstream_model: str | None
+    credential: Credential | Fields | None
+    aliases: Sequence[str] | None
+    default_options_json: str | None
+    validate_only: bool | None
+
+
 CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)
 
 
@@ -97,10 +118,35 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
     if flattened:
         present["config"] = _build_config(present.get("config"), flattened)
-    for name in ("timeouts", "cache"):
+    for name, message_type in (("timeouts", Timeouts), ("cache", AnswerCache)):
         if isinstance(durations := present.get(name), Mapping):
-            present[name] = {field: _duration(value) for field, value in durations.items()}
+            present[name] = _build_durations(name, message_type, durations)
     return build(ChatRequest, messages=messages, **present)
+
+
+def build_model_registration(given: RegisterModelRequest | None, fields: Mapping[str, Any]) -> RegisterModelRequest:
+    """Builds a RegisterModelRequest from its fields as keywords; a RegisterModelRequest is returned.
+
+    Raises TypeError for unknown keywords, and for keywords beside a request.
+    """
+    if given is not None:
+        if fields:
+            raise TypeError(f"a RegisterModelRequest is sent as it is: set {', '.join(sorted(fields))} in it")
+        return given
+    unknown = sorted(fields.keys() - RegistrationFields.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"RegisterModelRequest has no field {', '.join(unknown)}")
+    return build(RegisterModelRequest, **{name: value for name, value in fields.items() if value is not None})
+
+
+def _build_durations(
+    name: str, message_type: type[Timeouts | AnswerCache], durations: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    known = message_type.DESCRIPTOR.fields_by_name
+    unknown = sorted(str(field) for field in durations if field not in known)
+    if unknown:
+        raise TypeError(f"{name} has no {', '.join(unknown)}; it has {', '.join(known)}")
+    return {field: _duration(value) for field, value in durations.items()}
 
 
 def _duration(value: Any) -> Any:

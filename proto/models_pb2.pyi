@@ -462,7 +462,7 @@ class Notice(_message.Message):
     def __init__(self, code: _Optional[str] = ..., field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("model", "provider", "outcome", "latency", "http_status", "waited", "usage")
+    __slots__ = ("model", "provider", "outcome", "latency", "http_status", "waited", "usage", "host")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -470,6 +470,7 @@ class Attempt(_message.Message):
     HTTP_STATUS_FIELD_NUMBER: _ClassVar[int]
     WAITED_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     model: str
     provider: str
     outcome: str
@@ -477,7 +478,8 @@ class Attempt(_message.Message):
     http_status: int
     waited: _duration_pb2.Duration
     usage: TokenUsage
-    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., outcome: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., http_status: _Optional[int] = ..., waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ...) -> None: ...
+    host: str
+    def __init__(self, model: _Optional[str] = ..., provider: _Optional[str] = ..., outcome: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., http_status: _Optional[int] = ..., waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[TokenUsage, _Mapping]] = ..., host: _Optional[str] = ...) -> None: ...
 
 class ResolvedPrompt(_message.Message):
     __slots__ = ("name", "version", "label")
@@ -540,7 +542,7 @@ class PreviewChatRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ChatRequest, _Mapping]] = ..., stream: _Optional[bool] = ...) -> None: ...
 
 class PreviewChatResponse(_message.Message):
-    __slots__ = ("method", "path", "body_json", "warnings", "provider", "model", "source", "registered_model")
+    __slots__ = ("method", "path", "body_json", "warnings", "provider", "model", "source", "registered_model", "host")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     BODY_JSON_FIELD_NUMBER: _ClassVar[int]
@@ -549,6 +551,7 @@ class PreviewChatResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_MODEL_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     method: str
     path: str
     body_json: str
@@ -557,7 +560,8 @@ class PreviewChatResponse(_message.Message):
     model: str
     source: ModelSource
     registered_model: str
-    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body_json: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., source: _Optional[_Union[ModelSource, str]] = ..., registered_model: _Optional[str] = ...) -> None: ...
+    host: str
+    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body_json: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., provider: _Optional[str] = ..., model: _Optional[str] = ..., source: _Optional[_Union[ModelSource, str]] = ..., registered_model: _Optional[str] = ..., host: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "provider")
@@ -906,7 +910,7 @@ class Credential(_message.Message):
     def __init__(self, env_var: _Optional[str] = ..., file: _Optional[str] = ...) -> None: ...
 
 class RegisterModelRequest(_message.Message):
-    __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "validate_only")
+    __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "validate_only", "endpoints")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -918,6 +922,7 @@ class RegisterModelRequest(_message.Message):
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     endpoint: str
     capabilities: ModelCapabilities
@@ -929,7 +934,8 @@ class RegisterModelRequest(_message.Message):
     aliases: _containers.RepeatedScalarFieldContainer[str]
     default_options_json: str
     validate_only: bool
-    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    endpoints: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., validate_only: _Optional[bool] = ..., endpoints: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RegisterModelResponse(_message.Message):
     __slots__ = ("model", "created", "warnings", "name", "status", "registered_at")
@@ -948,7 +954,7 @@ class RegisterModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[RegisteredModel, _Mapping]] = ..., created: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Notice, _Mapping]]] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., registered_at: _Optional[str] = ...) -> None: ...
 
 class RegisteredModel(_message.Message):
-    __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "status", "registered_at", "overrides_builtin", "untrusted")
+    __slots__ = ("name", "endpoint", "capabilities", "health_check", "adapter_type", "provider", "upstream_model", "credential", "aliases", "default_options_json", "status", "registered_at", "overrides_builtin", "untrusted", "endpoints")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -963,6 +969,7 @@ class RegisteredModel(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     OVERRIDES_BUILTIN_FIELD_NUMBER: _ClassVar[int]
     UNTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     endpoint: str
     capabilities: ModelCapabilities
@@ -977,7 +984,8 @@ class RegisteredModel(_message.Message):
     registered_at: str
     overrides_builtin: bool
     untrusted: bool
-    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., status: _Optional[str] = ..., registered_at: _Optional[str] = ..., overrides_builtin: _Optional[bool] = ..., untrusted: _Optional[bool] = ...) -> None: ...
+    endpoints: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., capabilities: _Optional[_Union[ModelCapabilities, _Mapping]] = ..., health_check: _Optional[str] = ..., adapter_type: _Optional[str] = ..., provider: _Optional[str] = ..., upstream_model: _Optional[str] = ..., credential: _Optional[_Union[Credential, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., default_options_json: _Optional[str] = ..., status: _Optional[str] = ..., registered_at: _Optional[str] = ..., overrides_builtin: _Optional[bool] = ..., untrusted: _Optional[bool] = ..., endpoints: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListRegisteredModelsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -1002,7 +1010,7 @@ class GetModelStatusRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ModelStatus(_message.Message):
-    __slots__ = ("name", "status", "last_checked", "endpoint", "reason", "message", "consecutive_failures", "last_success", "since")
+    __slots__ = ("name", "status", "last_checked", "endpoint", "reason", "message", "consecutive_failures", "last_success", "since", "endpoints")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     LAST_CHECKED_FIELD_NUMBER: _ClassVar[int]
@@ -1012,6 +1020,7 @@ class ModelStatus(_message.Message):
     CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
     LAST_SUCCESS_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     status: str
     last_checked: str
@@ -1021,7 +1030,20 @@ class ModelStatus(_message.Message):
     consecutive_failures: int
     last_success: _timestamp_pb2.Timestamp
     since: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., status: _Optional[str] = ..., last_checked: _Optional[str] = ..., endpoint: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., consecutive_failures: _Optional[int] = ..., last_success: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    endpoints: _containers.RepeatedCompositeFieldContainer[EndpointStatus]
+    def __init__(self, name: _Optional[str] = ..., status: _Optional[str] = ..., last_checked: _Optional[str] = ..., endpoint: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., consecutive_failures: _Optional[int] = ..., last_success: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., endpoints: _Optional[_Iterable[_Union[EndpointStatus, _Mapping]]] = ...) -> None: ...
+
+class EndpointStatus(_message.Message):
+    __slots__ = ("endpoint", "status", "reason", "message")
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    endpoint: str
+    status: str
+    reason: str
+    message: str
+    def __init__(self, endpoint: _Optional[str] = ..., status: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class DeregisterModelRequest(_message.Message):
     __slots__ = ("name",)

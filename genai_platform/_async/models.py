@@ -14,7 +14,13 @@ from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.parsing import Model, Parsed, Schema, build_parse_request, read_answer
-from genai_platform.requests import ChatFields, Messages, build_chat_request
+from genai_platform.requests import (
+    ChatFields,
+    Messages,
+    RegistrationFields,
+    build_chat_request,
+    build_model_registration,
+)
 from genai_platform.streams import AsyncChatStream
 from proto.models_pb2 import (
     ArchivePromptRequest,
@@ -175,10 +181,20 @@ class AsyncModels:
         return await self._call("ListPrompts", request or ListPromptsRequest(), ListPromptsResponse, **options)
 
     async def register_model(
-        self, request: RegisterModelRequest, **options: Unpack[CallOptions]
+        self,
+        request: RegisterModelRequest | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **fields: Unpack[RegistrationFields],
     ) -> RegisterModelResponse:
-        """Registers a custom or self-hosted model; chats can name it at once."""
-        return await self._call("RegisterModel", request, RegisterModelResponse, **options)
+        """Registers a custom or self-hosted model; chats can name it at once.
+
+        Takes a RegisterModelRequest, or its fields as keywords: `await platform.models.register_model(name="mine",
+        endpoints=["http://one:8000/v1", "http://two:8000/v1"], adapter_type="vllm")`.
+        """
+        built = build_model_registration(request, fields)
+        return await self._call("RegisterModel", built, RegisterModelResponse, timeout=timeout, metadata=metadata)
 
     async def list_registered_models(
         self, request: ListRegisteredModelsRequest | None = None, **options: Unpack[CallOptions]

@@ -16,7 +16,13 @@ from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import GatewayConnection
 from genai_platform.parsing import Model, Parsed, Schema, build_parse_request, read_answer
-from genai_platform.requests import ChatFields, Messages, build_chat_request
+from genai_platform.requests import (
+    ChatFields,
+    Messages,
+    RegistrationFields,
+    build_chat_request,
+    build_model_registration,
+)
 from genai_platform.streams import ChatStream
 from proto.models_pb2 import (
     ArchivePromptRequest,
@@ -174,9 +180,21 @@ class Models:
         """Lists the prompts, each as its version in force."""
         return self._call("ListPrompts", request or ListPromptsRequest(), ListPromptsResponse, **options)
 
-    def register_model(self, request: RegisterModelRequest, **options: Unpack[CallOptions]) -> RegisterModelResponse:
-        """Registers a custom or self-hosted model; chats can name it at once."""
-        return self._call("RegisterModel", request, RegisterModelResponse, **options)
+    def register_model(
+        self,
+        request: RegisterModelRequest | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **fields: Unpack[RegistrationFields],
+    ) -> RegisterModelResponse:
+        """Registers a custom or self-hosted model; chats can name it at once.
+
+        Takes a RegisterModelRequest, or its fields as keywords: `platform.models.register_model(name="mine",
+        endpoints=["http://one:8000/v1", "http://two:8000/v1"], adapter_type="vllm")`.
+        """
+        built = build_model_registration(request, fields)
+        return self._call("RegisterModel", built, RegisterModelResponse, timeout=timeout, metadata=metadata)
 
     def list_registered_models(
         self, request: ListRegisteredModelsRequest | None = None, **options: Unpack[CallOptions]

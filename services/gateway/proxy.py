@@ -28,7 +28,7 @@ from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
-from services.shared.rpc import CALL_ERRORS, Call, MethodHandlers, fail_call, record_call
+from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -47,7 +47,7 @@ _STREAM_REMOVED = "Stream removed ("
 Result = TypeVar("Result")
 
 
-class Proxy(MethodHandlers):
+class Proxy(ServedMethods):
     """Forwards each call to the backend that serves its method, and refuses unknown methods.
 
     Those are not forwarded, because grpc stores the path of each method that was ever called, for good.

@@ -6,6 +6,10 @@ continue, and another server binds the port within milliseconds. The same happen
 when the port no longer accepts connections.
 
 A server that stops first refuses the calls that wait in grpc; otherwise they would end as CANCELLED.
+
+The calls of each known method are accepted in a lane of its own, so that none wait behind the calls of another method,
+and several at a time. grpc's own loop, which accepts all the others, takes one after the other, and that alone is a
+quarter of the processor time of a small call.
 """
 
 from __future__ import annotations
@@ -13,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, NoReturn
 
 import grpc
 from grpc._cython import cygrpc
@@ -73,17 +77,31 @@ REFUSING_SECONDS = 0.05
 FOREVER = 1e6
 """Grace without limit, in seconds: for grpc, None means at once."""
 
+ACCEPTORS = 4
+"""Calls of one method that are accepted in one round of the event loop."""
+
 
 class ServingLost(Exception):
     """The port could not be bound again: the process must be restarted."""
 
 
-class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
-    """grpc's server; when its serving loop ends, it sets `ended` instead of cancelling all calls."""
+class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """The handler of methods whose paths are known. Each of them gets a lane."""
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], max_connections: int) -> None:
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        """`handlers` are those of the methods, by their paths."""
+        self.handlers = dict(handlers)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self.handlers.get(handler_call_details.method)
+
+
+class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
+    """grpc's server; when its serving loop or a lane ends, it sets `ended` instead of cancelling all calls."""
+
+    def __init__(self, max_connections: int) -> None:
         options = (*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections))
-        super().__init__(asyncio.get_running_loop(), None, [_Gate(self), *handlers], None, options, None)
+        super().__init__(asyncio.get_running_loop(), None, [_Gate(self)], None, options, None)
         self.ended = asyncio.Event()
         self.failure: BaseException | None = None
         self.is_stopping = False
@@ -91,12 +109,54 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         self._hurried = asyncio.Event()
         self._stopping_now: asyncio.Task[None] | None = None
         self._refused = 0
-        self._refusals: set[asyncio.Task[None]] = set()
+        self._lanes: list[_Lane] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Adds handlers; possible until `start`."""
+        self.add_generic_rpc_handlers(handlers)
+        self._lanes += (
+            _Lane(path, handler, self)
+            for handler in handlers
+            if isinstance(handler, MethodHandlers)
+            for path in handler.handlers
+        )
 
     async def start(self) -> None:
+        # Registered without handlers: only so that grpc awaits their calls separately.
+        self.add_registered_method_handlers(dict.fromkeys(lane.path for lane in self._lanes))
         # The serving loop starts here; the tasks of all calls inherit its context.
         with received_fields.limited():
             await super().start()
+            for lane in self._lanes:
+                for _ in range(ACCEPTORS):
+                    self._track(self._accept_calls(lane)).add_done_callback(self._note_failure)
+
+    async def _request_registered_call(self, method: bytes) -> NoReturn:
+        # The serving loop would accept them too, one at a time.
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("never done")
+
+    async def _accept_calls(self, lane: _Lane) -> None:
+        """Accepts calls of one method, one after another, until the server has shut down."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                call = await super()._request_registered_call(lane.encoded_path)
+            except cygrpc._RequestCallError:
+                if not self.is_running():
+                    return
+                continue
+            if self.is_stopping:
+                self._refuse(call)
+            else:
+                handling = cygrpc._handle_rpc(lane.path, lane, (), call, loop, False)
+                self._track(cygrpc._schedule_rpc_coro(handling, call, loop, lane.path))
+
+    def _note_failure(self, acceptor: asyncio.Task[None]) -> None:
+        if not acceptor.cancelled() and (failure := acceptor.exception()):
+            self.failure = failure
+            self.ended.set()
 
     def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:
         # grpc calls this when the loop has ended.
@@ -137,7 +197,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         with contextlib.suppress(Exception):
             await self.shutdown(FOREVER)
         await self.shutdown(FOREVER)
-        await asyncio.gather(*self._refusals, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _refuse_waiting_calls(self) -> None:
         """Refuses the calls that wait in grpc, for at most `REFUSING_SECONDS`."""
@@ -156,14 +216,17 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         """Refuses calls, one after another, until the server shuts down."""
         with contextlib.suppress(cygrpc._RequestCallError):
             while True:
-                unaccepted = await self._request_call()
-                self._refused += 1
-                self._track(refuse_unaccepted(unaccepted))
+                self._refuse(await self._request_call())
 
-    def _track(self, refusing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(refusing)
-        self._refusals.add(task)
-        task.add_done_callback(self._refusals.discard)
+    def _refuse(self, unaccepted: cygrpc.RPCState) -> None:
+        self._refused += 1
+        self._track(refuse_unaccepted(unaccepted))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _stop_now(self) -> None:
         self._hurried.set()
@@ -180,6 +243,23 @@ class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         received_fields.lift_limit()
         return REFUSING if self._server.is_stopping else None
+
+
+class _Lane:
+    """The calls of one method, which grpc awaits separately from those of others."""
+
+    __slots__ = ("_handlers", "_server", "encoded_path", "path")
+
+    def __init__(self, path: str, handlers: MethodHandlers, server: _GrpcServer) -> None:
+        self.path = path
+        self.encoded_path = path.encode()
+        self._handlers = handlers
+        self._server = server
+
+    def resolve_handler(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of an accepted call; grpc calls this."""
+        received_fields.lift_limit()
+        return REFUSING if self._server.is_stopping else self._handlers.service(details)
 
 
 async def _refuse(_: object, context: grpc.aio.ServicerContext) -> None:
@@ -207,13 +287,13 @@ class Listener:
         """Binds the port (0: any free one) and returns it. Raises StartupError when it is not available."""
         self._host = host
         self._max_connections = max_connections
-        self._server = _GrpcServer([], max_connections)
+        self._server = _GrpcServer(max_connections)
         self._port = _bind(self._server, host, port)
         return self._port
 
     async def start(self) -> None:
         assert self._server, "bind comes before start"
-        self._server.add_generic_rpc_handlers(self._handlers)
+        self._server.add_handlers(self._handlers)
         await self._server.start()
 
     async def stop(self, grace_seconds: float, linger_seconds: float = 0.0) -> None:
@@ -239,8 +319,9 @@ class Listener:
 
     async def replace(self) -> None:
         """Lets a new server take over the port; the calls of the present one continue. Raises ServingLost."""
-        old, server = self._server, _GrpcServer(self._handlers, self._max_connections)
+        old, server = self._server, _GrpcServer(self._max_connections)
         assert old
+        server.add_handlers(self._handlers)
         self._retire(old)
         try:
             async with asyncio.timeout(REPLACE_SECONDS):

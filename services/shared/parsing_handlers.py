@@ -8,26 +8,25 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from services.shared.listener import MethodHandlers
+
 Parse = Callable[[bytes], Message]
 
 
-class ParsingHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+class ParsingHandlers(MethodHandlers):
     """A stand-in for the server in generated `add_…_to_server` functions, and a handler of all methods that they add.
 
     Answers a request that cannot be parsed with INVALID_ARGUMENT.
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
+        super().__init__({})
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Does nothing: the same handlers are also added by method."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        self._handlers |= {f"/{service}/{method}": _parsing(handler) for method, handler in handlers.items()}
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return self._handlers.get(handler_call_details.method)
+        self.handlers |= {f"/{service}/{method}": _parsing(handler) for method, handler in handlers.items()}
 
 
 def _parsing(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:

@@ -19,7 +19,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
@@ -33,6 +33,7 @@ from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
+from services.shared.listener import MethodHandlers
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.metadata import (
@@ -84,7 +85,7 @@ class Call:
     """A running RPC, as the servicer sees it."""
 
     __slots__ = (
-        "_context",
+        "_due",
         "caller",
         "from_exposed_gateway",
         "log_fields",
@@ -96,8 +97,10 @@ class Call:
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
         """`caller` overrides the caller that the metadata name, where metadata are not to be trusted."""
-        self._context = context
         self.started = time.perf_counter()
+        # Only once: grpc goes by the machine's clock, which may be set while the call runs.
+        remaining: float | None = context.time_remaining()
+        self._due = None if remaining is None else self.started + remaining
         self.metadata: Metadata = RECEIVED.get() or context.invocation_metadata() or ()
         # Tasks that outlive the call keep its context.
         RECEIVED.set(())
@@ -114,12 +117,13 @@ class Call:
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""
-        remaining: float | None = self._context.time_remaining()
-        return remaining
+        return None if self._due is None else max(0.0, self._due - time.perf_counter())
 
     def caller_host(self) -> str:
-        """The caller's address without its port."""
-        return self.caller.rpartition(":")[0] or self.caller
+        """The caller's address without its port. That of a stranger is another one than the operator's: what one may
+        know of an answer, the other may not."""
+        host = self.caller.rpartition(":")[0] or self.caller
+        return f"{host} (exposed)" if self.from_exposed_gateway else host
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
@@ -144,7 +148,7 @@ def service_handler(
     deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     intake: Intake = PROCESS_INTAKE,
     generation: Admission = PROCESS_ADMISSION,
-) -> grpc.GenericRpcHandler:
+) -> MethodHandlers:
     """The handler that serves every method of `service` by the method of the same name of `servicer`.
 
     The methods that ask a provider take long: they have a default deadline of their own, and `generation` admits their
@@ -157,7 +161,7 @@ def service_handler(
             return _Boundary(method, behaviour, log, deadlines.generation, intake, generation)
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
 
-    return MethodHandlers(
+    return ServedMethods(
         {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}
     )
 
@@ -167,14 +171,11 @@ def _asks_provider(method: MethodDescriptor) -> bool:
     return bool(method.GetOptions().Extensions[models_pb2.asks_provider])  # type: ignore[index]
 
 
-class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
-    """Handlers by the paths of their methods. In their calls, `RECEIVED` holds the metadata."""
-
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        self._handlers = dict(handlers)
+class ServedMethods(MethodHandlers):
+    """Handlers of methods by their paths. In their calls, `RECEIVED` holds the metadata."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        handler = self._handlers.get(handler_call_details.method)
+        handler = super().service(handler_call_details)
         if handler:
             RECEIVED.set(handler_call_details.invocation_metadata)
         return handler

@@ -49,6 +49,8 @@ KINDS = {
 
 DEADLINE_SECONDS = 12.0
 FAULTY_DEADLINE_SECONDS = 5.0
+"""The deadline of calls that are answered with silence, which need not wait so long."""
+RECOVERY_SECONDS = 20.0
 REGISTRY_DEADLINE_SECONDS = 5.0
 FIRST_OUTPUT = timedelta(seconds=2)
 PACE_MS = 20
@@ -84,6 +86,7 @@ class Load:
         seed: int,
         calls_per_second: float,
         fault_share: float,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self.skipped = 0
         self.lag = 0.0
@@ -94,12 +97,13 @@ class Load:
         self._chance = random.Random(seed)
         self._calls_per_second = calls_per_second
         self._fault_share = fault_share
+        self.deadline_seconds = deadline_seconds
         self._clients = {gateway.name: AsyncGenAIPlatform(gateway.address) for gateway in platform.gateways}
         self._running: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._sessions = 0
         self._free: list[Conversation] = []
-        self._prefix = f"{seed:x}"
+        self.prefix = f"{seed:x}"
 
     async def prepare(self) -> None:
         """Registers what the load asks for."""
@@ -128,6 +132,26 @@ class Load:
     def running(self) -> int:
         return len(self._running)
 
+    async def recover(self) -> float:
+        """Asks every model through every gateway until all have answered, and returns the seconds that it took."""
+        begun = time.monotonic()
+        waiting = [(gateway, model) for gateway in self._platform.gateways for model in MODELS]
+        while waiting and time.monotonic() - begun < RECOVERY_SECONDS:
+            waiting = [pair for pair in waiting if not await self._answers(*pair)]
+        if waiting:
+            told = ", ".join(f"{model} through {gateway.name}" for gateway, model in waiting)
+            self._history.note("recovery", f"no answer {RECOVERY_SECONDS:.0f} s after the last accident: {told}")
+        return time.monotonic() - begun
+
+    async def _answers(self, gateway: Member, model: str) -> bool:
+        self._calls += 1
+        order = Order(f"c{self._calls}", 1)
+        sending = Sending(order.call, "recovery", FAULTY_DEADLINE_SECONDS, time.monotonic(), tokens=1)
+        async with self.recorded(sending, gateway):
+            models = self._clients[gateway.name].models
+            _note_response(sending, await models.chat(order.prompt(), model=model, timeout=FAULTY_DEADLINE_SECONDS))
+        return sending.outcome == OK
+
     async def read_sessions(self) -> AsyncIterator[tuple[str, list[StoredTurn]]]:
         """What is stored in each session that was chatted in."""
         ids = iter(self._history.session_ids)
@@ -152,7 +176,9 @@ class Load:
         if len(self._running) >= MAX_RUNNING:
             self.skipped += 1
             return
-        self._start(self._work(kind))
+        self._calls += 1
+        # A chance for each call: what one draws does not depend on when another one draws.
+        self._start(self._work(kind, self._calls, random.Random(f"{self.prefix} {self._calls}")))
 
     def _start(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
@@ -164,48 +190,44 @@ class Load:
         if not task.cancelled() and task.exception():
             self._history.note("load", f"the load itself failed: {task.exception()!r}")
 
-    def _work(self, kind: str) -> Any:
-        gateway = self._chance.choice(self._platform.gateways)
+    def _work(self, kind: str, number: int, chance: random.Random) -> Any:
+        gateway = chance.choice(self._platform.gateways)
         if kind == "registry":
-            return self._use_registry(gateway)
-        call = _Call(self, kind, gateway, self._new_order(kind))
+            return self._use_registry(gateway, number, chance)
+        call = _Call(self, kind, gateway, self._new_order(kind, number, chance), chance)
         match kind:
             case "session":
                 return call.chat_in_session()
             case "repeated":
-                return call.repeat(self._chance.choice(self._platform.gateways))
+                return call.repeat(chance.choice(self._platform.gateways))
             case "cancelled":
                 return call.cancel()
             case "left":
                 return call.leave()
-        return call.chat(stream=kind != "chat" and (kind != "expired" or self._chance.random() < 0.5))
+        return call.chat(stream=kind != "chat" and (kind != "expired" or chance.random() < 0.5))
 
-    def _new_order(self, kind: str) -> Order:
-        self._calls += 1
+    def _new_order(self, kind: str, number: int, chance: random.Random) -> Order:
         fault, times = HEALTHY, 0
-        if self._chance.random() < self._fault_share:
-            fault, times = self._chance.choice(FAULTS), self._chance.randint(1, 3)
-        return Order(f"c{self._calls}", self._chance.randint(20, 60), self._pace(kind), fault, times)
-
-    def _pace(self, kind: str) -> int:
-        """Whole answers take a third of the time of streams, or none at all."""
-        return self._chance.choice((0, 2, 7)) if kind == "chat" else PACE_MS
+        if chance.random() < self._fault_share:
+            fault, times = chance.choice(FAULTS), chance.randint(1, 3)
+        # Some whole answers take a third of the time of streams, or none at all.
+        pace = chance.choice((0, 2, 7)) if kind == "chat" else PACE_MS
+        return Order(f"c{number}", chance.randint(20, 60), pace, fault, times)
 
     # ------------------------------------------------------------------------------------------- beside chats
 
-    async def _use_registry(self, gateway: Member) -> None:
+    async def _use_registry(self, gateway: Member, number: int, chance: random.Random) -> None:
         """A call to a registry, which no provider is asked for."""
-        self._calls += 1
         models = self._clients[gateway.name].models
-        number = self._chance.randrange(PROMPTS)
+        entry = chance.randrange(PROMPTS)
         calls: list[tuple[str, Any]] = [
-            ("register_model", self._registration(f"load-{number}")),
-            ("register_prompt", RegisterPromptRequest(name=f"load/{number}", content=f"Answer {self._calls}.")),
-            ("get_prompt", GetPromptRequest(name=f"load/{number}")),
+            ("register_model", self._registration(f"load-{entry}")),
+            ("register_prompt", RegisterPromptRequest(name=f"load/{entry}", content=f"Answer {number}.")),
+            ("get_prompt", GetPromptRequest(name=f"load/{entry}")),
             ("get_model_status", GetModelStatusRequest(name=REGISTERED_MODEL)),
         ]
-        name, request = self._chance.choice(calls)
-        sending = Sending(f"c{self._calls}", "registry", REGISTRY_DEADLINE_SECONDS, time.monotonic())
+        name, request = chance.choice(calls)
+        sending = Sending(f"c{number}", "registry", REGISTRY_DEADLINE_SECONDS, time.monotonic())
         async with self.recorded(sending, gateway):
             await getattr(models, name)(request, timeout=REGISTRY_DEADLINE_SECONDS)
 
@@ -229,13 +251,10 @@ class Load:
     def client(self, gateway: Member) -> AsyncGenAIPlatform:
         return self._clients[gateway.name]
 
-    @property
-    def chance(self) -> random.Random:
-        return self._chance
-
     @contextlib.asynccontextmanager
     async def recorded(self, sending: Sending, gateway: Member, prompt: str = "") -> AsyncIterator[None]:
         """Puts a call into the history: its block is the call, and its errors are the call's outcome."""
+        sending.gateway = gateway.name
         self._history.start(sending)
         try:
             yield
@@ -257,12 +276,12 @@ class Load:
         if order.fault == HEALTHY:
             self._latencies.add("first token", time.monotonic() - sending.started)
 
-    async def borrow_conversation(self) -> Conversation:
+    def borrow_conversation(self, chance: random.Random) -> Conversation:
         """A conversation that nobody has just now."""
-        if self._free and (len(self._free) >= SESSIONS or self._chance.random() < 0.9):
-            return self._free.pop(self._chance.randrange(len(self._free)))
+        if self._free and (len(self._free) >= SESSIONS or chance.random() < 0.9):
+            return self._free.pop(chance.randrange(len(self._free)))
         self._sessions += 1
-        return Conversation(f"load-{self._prefix}-{self._sessions}")
+        return Conversation(f"load-{self.prefix}-{self._sessions}")
 
     def give_back(self, conversation: Conversation) -> None:
         if conversation.turns < TURNS_OF_A_SESSION:
@@ -282,12 +301,12 @@ class Load:
 class _Call:
     """One call for an order, by one of the ways in which callers behave."""
 
-    def __init__(self, load: Load, kind: str, gateway: Member, order: Order) -> None:
+    def __init__(self, load: Load, kind: str, gateway: Member, order: Order, chance: random.Random) -> None:
         self._load = load
+        self._chance = chance
         self._kind = kind
         self._gateway = gateway
         self._order = order
-        chance = load.chance
         self._model = chance.choice(MODELS)
         self._fields: dict[str, Any] = {}
         if chance.random() < 0.3:
@@ -300,19 +319,18 @@ class _Call:
         self._pause = chance.uniform(0.03, 0.1) if kind == "slow reader" else 0.0
 
     def _draw_deadline(self) -> float:
-        chance = self._load.chance
         if self._kind == "expired":
-            return chance.uniform(0.05, 0.4)
+            return self._chance.uniform(0.05, 0.4)
         if self._order.fault in ("silent", "pings"):
-            return FAULTY_DEADLINE_SECONDS
-        return DEADLINE_SECONDS
+            return min(FAULTY_DEADLINE_SECONDS, self._load.deadline_seconds)
+        return self._load.deadline_seconds
 
     async def chat(self, *, stream: bool) -> None:
         await self._send(self._new_sending(stream=stream))
 
     async def cancel(self) -> None:
         """Cancels the call, whole or streamed, after some time."""
-        sending = self._new_sending(stream=self._load.chance.random() < 0.5)
+        sending = self._new_sending(stream=self._chance.random() < 0.5)
         task = asyncio.create_task(self._send(sending))
         await asyncio.wait({task}, timeout=self._seconds_to_leave)
         task.cancel()
@@ -325,25 +343,25 @@ class _Call:
 
     async def repeat(self, another: Member) -> None:
         """Sends the call again under its request_id: while it runs, or after it, and by another gateway."""
-        self._fields["request_id"] = f"{self._load._prefix}-{self._order.call}"
-        delay = self._load.chance.choice((0.0, 0.3, 2.0, 20.0))
-        first = asyncio.create_task(self._send(self._new_sending(stream=self._load.chance.random() < 0.5)))
+        self._fields["request_id"] = f"{self._load.prefix}-{self._order.call}"
+        delay = self._chance.choice((0.0, 0.3, self._load.deadline_seconds))
+        first = asyncio.create_task(self._send(self._new_sending(stream=self._chance.random() < 0.5)))
         await asyncio.sleep(delay)
         self._gateway = another
-        await self._send(self._new_sending(number=1, stream=self._load.chance.random() < 0.5))
+        await self._send(self._new_sending(number=1, stream=self._chance.random() < 0.5))
         await first
 
     async def chat_in_session(self) -> None:
         """A turn in a session, which is created first if it is new."""
-        conversation = await self._load.borrow_conversation()
+        conversation = self._load.borrow_conversation(self._chance)
         try:
             if not conversation.is_created:
                 await self._create(conversation)
             if conversation.is_created:
                 conversation.turns += 1
                 self._fields["session_id"] = conversation.session_id
-                stream = self._load.chance.random() < 0.6
-                leaves = self._load.chance.random() < 0.1
+                stream = self._chance.random() < 0.6
+                leaves = self._chance.random() < 0.1
                 await self._send(self._new_sending(stream=stream), leaves=leaves and stream)
         finally:
             self._load.give_back(conversation)

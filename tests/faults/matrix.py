@@ -1,7 +1,8 @@
 """The fault matrix: each fault that the platform must survive, the promise to the caller, and the tests that show it.
 
 A row is shown by the tests in this folder that are named after it (`test_u13_...`), and by those that it names itself,
-which stand where the behaviour lives. U are faults of a provider, C of a caller.
+which stand where the behaviour lives. U are faults of a provider, C of a caller, S of a service, D of
+its storage.
 """
 
 from __future__ import annotations
@@ -332,4 +333,258 @@ CLIENT = (
     ),
 )
 
-ROWS = (*UPSTREAM, *CLIENT)
+E2E = "e2e/test_platform.py::"
+KILL = "e2e/test_storage_kill.py::test_acknowledged_writes_survive_kill_9"
+PROCESS = "services/test_model_service_process.py::"
+GATEWAY_PROCESS = "services/gateway/test_process.py::"
+SESSION_PROCESS = "services/sessions/test_process.py::"
+
+SERVICE = (
+    Row(
+        "S1",
+        "When the Model Service is killed, each stream ends at once as an error, and its successor is used at once.",
+        (
+            f"{E2E}test_killing_the_model_service_in_mid_stream_is_no_clean_end",
+            f"{E2E}test_a_dead_backend_is_named_at_once_and_works_again_within_a_second_of_its_return",
+            f"{E2E}test_a_turn_of_a_killed_model_service_leaves_nothing_but_its_lease",
+            "services/test_idempotency.py::test_call_of_a_process_that_was_killed_is_taken_over",
+        ),
+    ),
+    Row(
+        "S2",
+        "When the gateway is killed, calls can be repeated by their request_id until each has its one answer.",
+        (f"{CANCEL}test_killed_caller_closes_the_providers_socket",),
+    ),
+    Row("S3", "Every write that was answered survives kill -9, and no other is there by half.", (KILL,)),
+    Row(
+        "S4",
+        "A stop lets the streams finish that can, ends the others after the grace, and refuses new calls.",
+        (
+            f"{PROCESS}test_stream_in_flight_finishes_before_a_stop",
+            f"{PROCESS}test_second_signal_cuts_what_is_in_flight",
+            f"{PROCESS}test_grace_is_not_longer_than_the_operator_wants",
+            f"{GATEWAY_PROCESS}test_sigterm_lets_a_running_stream_finish_and_refuses_new_calls",
+            f"{GATEWAY_PROCESS}test_stream_that_does_not_finish_is_cancelled_at_the_backend_too",
+            f"{SESSION_PROCESS}test_service_starts_and_drains_on_sigterm",
+        ),
+    ),
+    Row(
+        "S5",
+        "A backend that stops says so before it refuses calls, and one that returns is used within a second.",
+        (
+            "services/gateway/test_health.py::test_stop_says_not_serving_to_those_who_watch",
+            "services/gateway/test_backend_faults.py::test_backend_that_returns_is_used_within_a_second",
+        ),
+    ),
+    Row(
+        "S6",
+        "A backend that accepts and says nothing is unavailable, and nobody waits for it without end.",
+        ("services/gateway/test_backend_faults.py::test_backend_that_accepts_and_says_nothing_is_unavailable",),
+    ),
+    Row(
+        "S7",
+        "A loop that is held misses its health checks, and the log says where; one that is stuck ends its process.",
+        (
+            "services/test_loop_watch.py::test_blocked_loop_is_logged_with_its_stack",
+            "services/test_loop_watch.py::test_process_whose_loop_is_stuck_ends",
+        ),
+    ),
+    Row(
+        "S8",
+        "A port in use is told in one line, and exit code 78.",
+        (
+            f"{E2E}test_a_port_in_use_is_one_line_and_exit_code_78",
+            f"{PROCESS}test_port_in_use_is_told_in_one_line",
+        ),
+    ),
+    Row(
+        "S9",
+        "All wrong settings are told at once, without their values, and nothing is started by half.",
+        (
+            f"{PROCESS}test_all_wrong_settings_are_told_at_once",
+            f"{PROCESS}test_what_cannot_start_says_why_in_one_line",
+            f"{GATEWAY_PROCESS}test_all_bad_settings_are_named_at_once",
+            f"{SESSION_PROCESS}test_all_bad_settings_are_named_at_once",
+        ),
+    ),
+    Row(
+        "S10",
+        "A change of a registry that cannot be is refused, and the last good state stays in force.",
+        (
+            "services/test_model_registry.py::test_name_that_leads_elsewhere_is_refused_and_nothing_changes",
+            "services/test_model_registry.py::test_validate_only_refuses_what_registering_would",
+            "services/prompts/test_labels.py::test_registration_that_is_refused_moves_no_label",
+        ),
+    ),
+    Row(
+        "S11",
+        "A client that speaks TLS to a service without it is told so.",
+        (
+            "services/sdk/test_connection.py::test_tls_to_a_gateway_without_it_is_explained",
+            "services/sdk/test_connection.py::test_https_and_grpcs_targets_are_spoken_to_over_tls",
+        ),
+        left_out="certificates of our own: the services speak no TLS, a proxy in front of them does",
+    ),
+    Row(
+        "S12",
+        "A clock that is set moves no deadline, pause or timer; ages of sessions never go backwards.",
+        ("services/sessions/test_calls.py::test_clock_that_is_set_back_ages_no_session",),
+    ),
+    Row(
+        "S13",
+        "A process short of files refuses what is new and goes on with the rest; a full log volume stops nothing.",
+        (
+            "services/test_crowds.py::test_streams_of_one_caller_that_wait_leave_room_for_calls_writes_and_connections",
+            "services/test_crowds.py::test_database_that_cannot_be_opened_for_want_of_a_descriptor_is_not_blamed",
+            "wire/test_connections.py::test_process_without_a_descriptor_says_so",
+        ),
+        left_out="a limit of memory: a cgroup needs the rights of root",
+    ),
+    Row(
+        "S14",
+        "A client works on both sides of a fork.",
+        ("services/sdk/test_connection.py::test_a_client_works_on_both_sides_of_a_fork",),
+    ),
+    Row("S15", "A collector of metrics that is away costs no call.", left_out="there are no metrics and traces yet"),
+)
+
+STORAGE = "services/storage/test_faults.py::"
+DATABASE = "services/storage/test_database.py::"
+DATABASE_FAULTS = "services/storage/test_database_faults.py::"
+STORAGE_PROCESSES = "services/storage/test_processes.py::"
+OUTAGE = "services/storage/test_outage.py::"
+
+STORES = (
+    Row(
+        "D1",
+        "While another process holds the lock, writes wait shortly and are then busy, and reads go on.",
+        (
+            f"{DATABASE_FAULTS}test_a_locked_file_is_busy_for_writers_only",
+            "services/prompts/test_outage.py::test_locked_file_stops_writes_only",
+        ),
+    ),
+    Row(
+        "D2",
+        "A transaction that reads before it writes never loses to another that has written meanwhile.",
+        (f"{DATABASE}test_a_read_cannot_write", f"{DATABASE}test_writers_take_turns"),
+    ),
+    Row(
+        "D3",
+        "A full disk refuses writes, serves reads, stores nothing by half, and is forgotten once there is room.",
+        (
+            f"{DATABASE_FAULTS}test_a_full_disk_stores_nothing_and_heals_without_a_restart",
+            f"{STORAGE_PROCESSES}test_a_full_disk_refuses_appends_serves_reads_and_heals_without_a_restart",
+        ),
+    ),
+    Row(
+        "D4",
+        "Storage that is read-only is told as that, at the start where it can be known.",
+        (
+            f"{DATABASE_FAULTS}test_a_read_only_file_or_directory_is_refused",
+            f"{DATABASE_FAULTS}test_a_read_only_postgresql_says_so",
+        ),
+    ),
+    Row(
+        "D5",
+        "A file that is corrupt or no database is refused and never overwritten; one that breaks later is data loss.",
+        (
+            f"{DATABASE_FAULTS}test_a_file_that_is_no_database_is_refused_and_left_alone",
+            f"{DATABASE_FAULTS}test_another_program_s_database_is_refused_and_left_alone",
+            f"{DATABASE_FAULTS}test_a_file_that_breaks_while_it_is_used_is_data_loss",
+            f"{PROCESS}test_what_cannot_start_says_why_in_one_line",
+        ),
+    ),
+    Row(
+        "D6",
+        "A write-ahead log cut or garbled anywhere yields the whole transactions before.",
+        (
+            f"{STORAGE}test_a_log_of_sessions_cut_or_garbled_anywhere_yields_the_whole_transactions_before",
+            f"{STORAGE}test_a_log_of_prompts_and_models_cut_or_garbled_anywhere_yields_the_whole_transactions_before",
+        ),
+        left_out="more than 60 points of a log in each run: GENAI_TEST_WAL_POINTS=10000 tries so many",
+    ),
+    Row(
+        "D7",
+        "All connections killed at once cost no call.",
+        (
+            f"{STORAGE}test_all_connections_killed_at_once_cost_no_call",
+            f"{DATABASE}test_connections_that_the_server_closed_are_replaced_unnoticed",
+        ),
+    ),
+    Row(
+        "D8",
+        "A connection killed before the commit leaves nothing, and the transaction is run once more.",
+        (
+            f"{STORAGE}test_a_transaction_whose_connection_was_lost_before_the_commit_is_run_once_more",
+            f"{STORAGE}test_a_connection_killed_between_the_last_statement_and_the_commit_leaves_nothing",
+        ),
+    ),
+    Row(
+        "D9",
+        "A connection killed during the commit is told as unknown, and a repetition stores once.",
+        (
+            f"{STORAGE}test_an_append_lost_in_its_commit_is_there_once_after_it_is_repeated",
+            "services/test_crowds.py::test_commit_that_was_lost_is_not_said_to_have_stored_nothing",
+        ),
+    ),
+    Row(
+        "D10",
+        "Without PostgreSQL, also from the start, chats and known entries are served, and it is found again by itself.",
+        (
+            f"{STORAGE_PROCESSES}test_the_session_service_starts_without_its_database_and_outlives_it",
+            f"{STORAGE_PROCESSES}"
+            "test_the_model_service_chats_without_its_database_and_its_replicas_agree_when_it_is_back",
+            f"{OUTAGE}test_silent_server_is_unavailable",
+            "services/prompts/test_outage.py::test_reads_continue_and_writes_are_unavailable_during_an_outage",
+        ),
+    ),
+    Row(
+        "D11",
+        "A writer without a free connection or lock is busy, and later ones are served.",
+        (
+            f"{STORAGE}test_writer_without_a_free_connection_is_busy",
+            f"{STORAGE}test_writer_without_a_lock_is_busy",
+            f"{DATABASE}test_cancelled_reads_do_not_use_up_the_connections",
+        ),
+    ),
+    Row("D12", "A statement that is too slow is ended.", (f"{DATABASE_FAULTS}test_a_slow_statement_is_ended",)),
+    Row(
+        "D13",
+        "A deadlock or conflict is tried again three times, and then told.",
+        (
+            f"{STORAGE}test_both_writers_of_a_deadlock_succeed",
+            f"{STORAGE}test_a_transaction_that_always_conflicts_is_given_up_after_three_repetitions",
+        ),
+    ),
+    Row(
+        "D14",
+        "An id that is taken and a state that has changed are told alike by both databases.",
+        (
+            f"{STORAGE}test_a_broken_constraint_is_not_tried_again",
+            "services/sessions/test_equivalence.py::test_every_database_answers_as_the_model_does",
+            "services/prompts/test_labels.py::test_outdated_move_conflicts_with_the_current_version",
+            "services/prompts/test_operations.py::test_random_operations_have_the_same_results",
+        ),
+    ),
+    Row(
+        "D15",
+        "An upgrade that is killed half-way changes nothing and is completed later; a newer schema is refused.",
+        (
+            f"{DATABASE_FAULTS}test_an_upgrade_that_is_killed_half_way_changes_nothing_and_the_next_start_completes_it",
+            f"{DATABASE_FAULTS}test_a_newer_schema_is_refused_and_left_alone",
+            f"{OUTAGE}test_a_schema_that_turns_out_to_be_newer_is_not_used",
+            f"{SESSION_PROCESS}test_a_bad_database_stops_the_start",
+        ),
+    ),
+    Row(
+        "D16",
+        "Many writers of one session leave no gap and no duplicate.",
+        (
+            "services/sessions/test_messages.py::test_64_concurrent_writers_leave_no_gap_and_no_duplicate",
+            "services/sessions/test_messages.py::test_one_of_many_appends_with_the_same_expected_sequence_succeeds",
+            "services/sessions/test_turns.py::test_one_of_many_concurrent_turns_begins",
+        ),
+    ),
+)
+
+ROWS = (*UPSTREAM, *CLIENT, *SERVICE, *STORES)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -36,26 +37,29 @@ def measure(pid: int | None) -> ProcessSample | None:
 
 
 class Latencies:
-    """The latencies of one window, by what they are of."""
+    """The latencies of the last seconds, by what they are of."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, list[float]] = defaultdict(list)
+    def __init__(self, window_seconds: float) -> None:
+        self._window_seconds = window_seconds
+        self._values: dict[str, deque[tuple[float, float]]] = defaultdict(deque)
 
     def add(self, name: str, seconds: float) -> None:
-        self._values[name].append(seconds)
+        self._values[name].append((time.monotonic(), seconds))
 
-    def take(self) -> dict[str, dict[str, float]]:
-        """The percentiles since the last time, in milliseconds."""
-        taken = {
-            name: {
-                "count": len(values),
-                "p50": round(percentile(values, 50) * 1000, 2),
-                "p99": round(percentile(values, 99) * 1000, 2),
-            }
-            for name, values in self._values.items()
-        }
-        self._values.clear()
-        return taken
+    def percentiles(self) -> dict[str, dict[str, float]]:
+        """The percentiles, in milliseconds."""
+        return {name: _percentiles(values) for name in self._values if (values := self._newest(name))}
+
+    def _newest(self, name: str) -> list[float]:
+        values, start = self._values[name], time.monotonic() - self._window_seconds
+        while values and values[0][0] < start:
+            values.popleft()
+        return [seconds for _, seconds in values]
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    of = {f"p{percent}": round(percentile(values, percent) * 1000, 2) for percent in (50, 99)}
+    return {"count": len(values), **of}
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -1,7 +1,6 @@
 """The platform under faults: the services as real processes at fixed ports, each of which may die and come back.
 
-With two replicas there are two gateways, each before a Model Service of its own; the Session Service and the databases
-are shared.
+Each gateway balances its calls over all Model Services, which share their databases and the one Session Service.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.support.processes import Process, Service, environment, start
 
@@ -26,10 +25,21 @@ PORTS = range(20_000, 32_000)
 UP, DOWN, STOPPED, STARTING, DRAINING = "up", "down", "stopped", "starting", "draining"
 
 
+SUFFIXES = ("", "-2")
+
+
+class Shape(NamedTuple):
+    """How many of each there are, and the database that they share: two Model Services need PostgreSQL."""
+
+    gateways: int = 1
+    models: int = 1
+    postgresql: bool = False
+
+
 class Member:
     """A service of the platform, in one process after the other."""
 
-    def __init__(self, name: str, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, directory: Path, settings: Mapping[str, str], *, forked: bool) -> None:
         self.name = name
         self.kind = name.partition("-")[0]
         self.port = free_port()
@@ -40,6 +50,7 @@ class Member:
         """The times in which it did not serve, in seconds of the monotonic clock."""
         self._directory = directory / name
         self._settings = settings
+        self._forked = forked
         self._service: Service | None = None
         self._away_since = time.monotonic()
 
@@ -60,8 +71,8 @@ class Member:
     async def start(self) -> None:
         self.state = STARTING
         port = {f"{self.kind.upper()}_PORT": str(self.port)}
-        settings: dict[str, Any] = {**self._settings, **port}
-        self._service = await asyncio.to_thread(lambda: start(self.kind, self._directory, as_module=True, **settings))
+        settings: dict[str, Any] = {**self._settings, **port, "as_module": not self._forked}
+        self._service = await asyncio.to_thread(lambda: start(self.kind, self._directory, **settings))
         self.lives += 1
         self._return()
 
@@ -87,6 +98,11 @@ class Member:
     def close(self) -> None:
         if self._service:
             self._service.close()
+
+    @property
+    def log_path(self) -> Path:
+        """The log of all its lives."""
+        return self._directory / f"{self.kind}.log"
 
     def log(self) -> str:
         """The log of its last life."""
@@ -138,10 +154,10 @@ class Providers:
 class Platform:
     """All services, by name, and the providers behind them."""
 
-    def __init__(self, directory: Path, *, replicas: int, database_urls: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, shape: Shape, database_urls: Mapping[str, str], *, forked: bool) -> None:
         self.providers = Providers(directory)
         common = {"GENAI_DATA_DIR": str(directory / "data"), "GENAI_GRACE_SECONDS": str(GRACE_SECONDS), **database_urls}
-        sessions = Member("sessions", directory, common)
+        sessions = Member("sessions", directory, common, forked=forked)
         self.members = {"sessions": sessions}
         vendors = {
             "OPENAI_API_KEY": "sk-faults-openai",
@@ -149,28 +165,32 @@ class Platform:
             "ANTHROPIC_API_KEY": "sk-faults-anthropic",
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{self.providers.anthropic_port}",
         }
-        for suffix in ("", "-2")[:replicas]:
-            to_sessions = common | {"SESSIONS_ADDRESS": sessions.address}
-            models = Member(f"models{suffix}", directory, to_sessions | vendors)
-            gateway = Member(f"gateway{suffix}", directory, to_sessions | {"MODELS_ADDRESS": models.address})
-            self.members |= {models.name: models, gateway.name: gateway}
+        to_sessions = common | {"SESSIONS_ADDRESS": sessions.address}
+        models = [
+            Member(f"models{suffix}", directory, to_sessions | vendors, forked=forked)
+            for suffix in SUFFIXES[: shape.models]
+        ]
+        to_models = to_sessions | {"MODELS_ADDRESS": ",".join(member.address for member in models)}
+        gateways = [
+            Member(f"gateway{suffix}", directory, to_models, forked=forked) for suffix in SUFFIXES[: shape.gateways]
+        ]
+        self.members |= {member.name: member for member in (*models, *gateways)}
 
     @property
     def gateways(self) -> list[Member]:
         return [member for member in self.members.values() if member.kind == "gateway"]
 
     def behind(self, gateway: Member) -> list[Member]:
-        """The services that a call through this gateway meets."""
-        suffix = gateway.name.removeprefix("gateway")
-        return [gateway, self.members[f"models{suffix}"], self.members["sessions"]]
+        """The services that a call through this gateway may meet."""
+        return [member for member in self.members.values() if member.kind != "gateway" or member is gateway]
 
 
 @contextlib.asynccontextmanager
 async def running_platform(
-    directory: Path, *, replicas: int = 1, database_urls: Mapping[str, str] | None = None
+    directory: Path, shape: Shape, database_urls: Mapping[str, str], *, forked: bool
 ) -> AsyncIterator[Platform]:
-    """The platform and its providers, for the length of a block."""
-    platform = Platform(directory, replicas=replicas, database_urls=database_urls or {})
+    """The platform and its providers, for the length of a block. `forked` services share memory with each other."""
+    platform = Platform(directory, shape, database_urls, forked=forked)
     try:
         await platform.providers.start()
         for member in platform.members.values():

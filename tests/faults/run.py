@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.faults.history import History, Sum
-from tests.faults.load import Load
+from tests.faults.load import DEADLINE_SECONDS, Load
+from tests.faults.logged_ends import judge_ends, read_ends
 from tests.faults.measure import Latencies, measure
 from tests.faults.nemesis import Events, Nemesis, ProviderControl
-from tests.faults.platform import UP, Platform, running_platform
+from tests.faults.platform import UP, Platform, Shape, running_platform
 from tests.support.postgresql import running_postgresql
 
 SETTLE_SECONDS = 10.0
 """The time that the providers' requests have to end after the load."""
+
+KILLED = -9
 
 Sample = dict[str, Any]
 
@@ -39,6 +41,7 @@ class Run:
     latencies: Latencies
     begun: float = field(default_factory=time.monotonic)
     most_connections: int = 0
+    recovery_seconds: float = 0.0
 
     async def sample(self) -> Sample:
         """Everything that is measured at one time."""
@@ -48,7 +51,7 @@ class Run:
             "t": round(time.monotonic() - self.begun, 2),
             "processes": {name: self._sample_process(name) for name in self.platform.members},
             "providers": counts,
-            "latency_ms": self.latencies.take(),
+            "latency_ms": self.latencies.percentiles(),
             "running": self.load.running,
             "started": self.history.counted["started"],
             "skipped": self.load.skipped,
@@ -72,8 +75,20 @@ class Run:
                     lines.write(json.dumps(sample) + "\n")
             seen(sample)
 
+    async def disturbed_load(self, seconds: float, *disturbances: Coroutine[Any, Any, None]) -> None:
+        """Loads the platform for some time while it is disturbed, mends it, and waits until all of it answers again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.load.run(seconds))
+            for disturbance in disturbances:
+                group.create_task(disturbance)
+        await self.nemesis.heal()
+        self.recovery_seconds = await self.load.recover()
+
     async def judge(self, idle_limit: int | None = None) -> list[Sum]:
-        """The sums, when the load has ended. Without a limit, no more connections may be open than there were."""
+        """Stops all services after the load, and returns the sums.
+
+        Without a limit, no more connections to the providers may be open than there were.
+        """
         running, connections = await self._settle()
         self.history.judge_connections(
             running, connections, self.most_connections if idle_limit is None else idle_limit
@@ -81,7 +96,8 @@ class Run:
         self.history.judge_providers(await self.control.calls())
         async for session_id, turns in self.load.read_sessions():
             self.history.judge_session(session_id, turns)
-        return [*self.history.sums(), *self._sums_of_processes()]
+        await asyncio.gather(*(member.stop() for member in self.platform.members.values()))
+        return [*self.history.sums(), *self._sums_of_processes(), *self._sums_of_logs()]
 
     def _sample_process(self, name: str) -> dict[str, Any]:
         member = self.platform.members[name]
@@ -95,12 +111,28 @@ class Run:
     def _sums_of_processes(self) -> list[Sum]:
         members = self.platform.members.values()
         exits = Counter(code for member in members for code in member.exits)
-        wrong = sum(count for code, count in exits.items() if code not in (0, -9))
+        wrong = sum(count for code, count in exits.items() if code not in (0, KILLED))
         lives = ", ".join(f"{member.name} {member.lives}" for member in members)
         return [
             Sum("a service ends only by a signal", f"lives: {lives}", self.history.broken("deaths")),
+            Sum(
+                "every model answers again",
+                f"{self.recovery_seconds:.1f} s after the last accident",
+                self.history.broken("recovery"),
+            ),
             Sum("SIGTERM ends a service with code 0", f"exit codes: {dict(exits)}", wrong),
         ]
+
+    def _sums_of_logs(self) -> Iterator[Sum]:
+        gateways, models = (
+            [
+                read_ends(member.name, member.log_path, whole=KILLED not in member.exits)
+                for member in self.platform.members.values()
+                if member.kind == kind
+            ]
+            for kind in ("gateway", "models")
+        )
+        yield from judge_ends(gateways, models, self.history.chats)
 
     async def _settle(self) -> tuple[int, int]:
         """The requests that run at the providers and their connections, when nothing ends any more."""
@@ -118,43 +150,57 @@ async def opened(
     directory: Path,
     *,
     seed: int,
-    replicas: int,
-    postgresql: bool,
+    shape: Shape,
     calls_per_second: float,
     fault_share: float,
+    window_seconds: float,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    forked: bool = False,
+    tell: Callable[[str], None] = lambda told: None,
 ) -> AsyncIterator[Run]:
-    """A run in a directory, ready for its load."""
+    """A run in a directory, ready for its load. `tell` is called with each event; latencies are of a window."""
     async with contextlib.AsyncExitStack() as stack:
         urls: Mapping[str, str] = {}
-        if postgresql:
-            server = stack.enter_context(running_postgresql())
-            urls = {f"{name}_DATABASE_URL": server.new_url() for name in ("SESSIONS", "MODELS")}
-        platform = await stack.enter_async_context(running_platform(directory, replicas=replicas, database_urls=urls))
+        database = None
+        if shape.postgresql:
+            database = stack.enter_context(running_postgresql(durable=True))
+            urls = {f"{name}_DATABASE_URL": database.new_url() for name in ("SESSIONS", "MODELS")}
+        platform = await stack.enter_async_context(running_platform(directory, shape, urls, forked=forked))
         control = ProviderControl(platform.providers.control_port)
         stack.push_async_callback(control.close)
-        events, history, latencies = Events(), History(), Latencies()
-        load = Load(platform, history, latencies, seed=seed, calls_per_second=calls_per_second, fault_share=fault_share)
+        events, history, latencies = Events(tell), History(), Latencies(window_seconds)
+        load = Load(
+            platform,
+            history,
+            latencies,
+            seed=seed,
+            calls_per_second=calls_per_second,
+            fault_share=fault_share,
+            deadline_seconds=deadline_seconds,
+        )
         stack.push_async_callback(load.close)
         await load.prepare()
-        yield Run(platform, control, history, load, Nemesis(platform, control, seed, events.tell), events, latencies)
+        nemesis = Nemesis(platform, control, database, seed, events.tell)
+        yield Run(platform, control, history, load, nemesis, events, latencies)
 
 
 @contextlib.asynccontextmanager
-async def background(*works: Any) -> AsyncIterator[None]:
-    """Runs coroutines beside a block, and cancels them at its end. Their errors are told at once, and raised then."""
-    tasks = [asyncio.create_task(work) for work in works]
-    for task in tasks:
-        task.add_done_callback(_tell_error)
-    try:
-        yield
-    finally:
-        for task in tasks:
+async def cancelled_at_end(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs a coroutine beside a block, and cancels it at its end. Raises its error, which ends the block."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        try:
+            yield
+        finally:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
 
 
-def _tell_error(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        print(f"the run itself is broken: {error!r}", file=sys.stderr, flush=True)
+def report(sums: Sequence[Sum], violations: Sequence[tuple[str, str]]) -> str:
+    """The sums for people, and under them what has broken them."""
+    width = max(len(each.name) for each in sums)
+    lines = [f"  {'✓' if each.holds else '✗'} {each.name:{width}}  {each.told}{_times(each)}" for each in sums]
+    return "\n".join([*lines, *(f"    {rule}: {violation}" for rule, violation in violations)])
+
+
+def _times(each: Sum) -> str:
+    return "" if each.holds else f"  (broken {each.broken} times)"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.faults.matrix import ROWS
 
 TESTS = Path(__file__).resolve().parents[1]
-NUMBERS = {"U": 27, "C": 17}
+NUMBERS = {"U": 27, "C": 17, "S": 15, "D": 16}
 
 ROW_IN_NAME = re.compile(r"test_([a-z]\d+)_")
 

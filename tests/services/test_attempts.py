@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -256,6 +259,8 @@ async def test_target_that_fails_every_request_is_left_alone_for_a_while(
     failure = await fail(service, "Chat")
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "CIRCUIT_OPEN")
     assert 0 < (failure.retry_seconds or 0) <= 5
+    assert "the last one with UPSTREAM_SERVER_ERROR; the next trial is in " in failure.message
+    assert failure.metadata["last_reason"] == "UPSTREAM_SERVER_ERROR"
     assert sent == len(upstream.requests) == 5
 
 
@@ -302,6 +307,60 @@ async def test_total_outage_sends_at_most_a_quarter_more_requests(
         for _ in range(400):
             await fail(service, "Chat")
     assert len(upstream.requests) <= 500
+
+
+NO_OUTAGE = {
+    "rate limit": failing(429, retry_after="60"),
+    "key that is refused": failing(401),
+    "quota": json_answer({"error": {"message": "no", "code": "insufficient_quota"}}, status=429),
+}
+
+
+@pytest.mark.parametrize("fault", NO_OUTAGE)
+async def test_fallback_that_works_answers_every_chat_while_the_first_model_never_does(
+    service: ModelService, upstream: ScriptedUpstream, fault: str
+) -> None:
+    def play(request: Received) -> Script:
+        return answered_in_any_dialect(request) if request.path == "/v1/messages" else NO_OUTAGE[fault]
+
+    upstream.default = play
+    for _ in range(60):
+        response = await ask(service, "Chat", fallback_models=["claude-opus-4-5"])
+        assert response.provider == "anthropic"
+
+
+@contextlib.asynccontextmanager
+async def paused(service: ModelService, upstream: ScriptedUpstream) -> AsyncIterator[Awaitable[Any]]:
+    """A chat with the registered model `mine`, which has failed and will try again after a third of a second."""
+    await service.stub.RegisterModel(registration(upstream))
+    upstream.requests.clear()
+    upstream.default = failing(429, retry_after_ms="300")
+    answer = asyncio.ensure_future(ask(service, "Chat", model="mine"))
+    await upstream.received(1)
+    yield answer
+
+
+async def test_model_that_is_removed_in_a_pause_gets_no_further_request(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    async with paused(service, upstream) as answer:
+        await service.stub.DeregisterModel(models_pb2.DeregisterModelRequest(name="mine"))
+        failure = await failure_of(answer)
+    assert failure.reason == "UPSTREAM_RATE_LIMITED"
+    assert [outcome for _, outcome in attempts_of(failure)] == ["UPSTREAM_RATE_LIMITED", "MODEL_NOT_FOUND"]
+    assert len([request for request in upstream.requests if request.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one endpoint", "several"])
+async def test_model_that_is_changed_in_a_pause_is_tried_as_it_is_then(
+    service: ModelService, upstream: ScriptedUpstream, count: int
+) -> None:
+    async with ScriptedUpstream(default=answered_in_any_dialect) as other, paused(service, upstream) as answer:
+        endpoints = [f"{other.url}/v1", f"{other.url}/v2"][:count]
+        await service.stub.RegisterModel(registration(other, endpoint="", endpoints=endpoints))
+        response = await answer
+    assert [attempt.outcome for attempt in response.attempts] == ["UPSTREAM_RATE_LIMITED", "ok"]
+    assert response.attempts[0].host == urlsplit(upstream.url).netloc != response.attempts[1].host
 
 
 async def test_what_a_fallback_refuses_the_next_one_may_take(service: ModelService, upstream: ScriptedUpstream) -> None:

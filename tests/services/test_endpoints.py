@@ -18,7 +18,7 @@ from proto import models_pb2
 from services.models.health.probes import ModelProbe
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
-from services.shared.errors import InvalidRequest, PlatformError
+from services.shared.errors import PlatformError
 from services.shared.logs import open_log
 from tests.scripted_upstream import ScriptedUpstream, answer, json_answer
 from tests.services.model_service import chat_request, completion, model_service
@@ -270,8 +270,7 @@ async def test_even_where_private_ranges_are_allowed_metadata_services_are_not(
         with connections_counted() as connected:
             for host in hosts:
                 assert await reason_of(transport.post(f"http://{host}/v1", {}, b"{}")) == "ENDPOINT_NOT_ALLOWED"
-                with pytest.raises(InvalidRequest):
-                    await private.check_registration(f"http://{host}/v1")
+                assert await private.registration_refusal(f"http://{host}/v1", "endpoint")
         assert connected == []
 
 
@@ -376,7 +375,7 @@ async def test_name_that_does_not_resolve_yet_can_be_registered(names: Names) ->
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
     names["later.example"] = nowhere
-    await NOTHING_PRIVATE.check_registration("http://later.example/v1")
+    assert await NOTHING_PRIVATE.registration_refusal("http://later.example/v1", "endpoint") is None
 
 
 async def test_probe_goes_on_to_the_next_address_of_a_name(upstream: ScriptedUpstream, names: Names) -> None:

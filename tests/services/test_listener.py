@@ -15,7 +15,7 @@ import pytest
 from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.shared.listener import ServingLost
+from services.shared.listener import MethodHandlers, ServingLost
 from services.shared.logs import open_log
 from services.shared.server import LINGER_SECONDS, Server, running
 from tests.services.log_file import LogFile
@@ -127,10 +127,35 @@ async def test_many_calls_at_once_are_accepted() -> None:
         assert await ends_of(range(1, 5001, 2), connection) == {Ended("status 12", "Method not found!")}
 
 
-def test_grpc_has_the_private_functions_that_refusing_takes() -> None:
-    """A grpcio without them would end untaken calls as CANCELLED, or crash: `call_ends` must be written anew for it."""
+async def test_call_does_not_wait_behind_those_of_another_method() -> None:
+    began: list[str] = []
+
+    def noted(name: str) -> grpc.RpcMethodHandler:
+        async def refuse(_: object, context: grpc.aio.ServicerContext) -> None:
+            began.append(name)
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    server = Server([MethodHandlers({"/test.Lanes/Crowd": noted("crowd"), "/test.Lanes/One": noted("one")})], [])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server):
+        connection = send_calls(address, [*[b"/test.Lanes/Crowd"] * 500, b"/test.Lanes/One"])
+        await ends_of(range(1, 1003, 2), connection)
+    assert began.count("crowd") == 500
+    assert began.index("one") < 50
+
+
+def test_grpc_has_the_private_functions_that_accepting_and_refusing_take() -> None:
+    """A grpcio without them would not serve, end untaken calls as CANCELLED, or crash: `listener` and `call_ends` must
+    be written anew for it."""
     taken = {
         cygrpc.AioServer._request_call: ["self"],
+        cygrpc.AioServer._request_registered_call: ["self", "method"],
+        cygrpc.AioServer.add_registered_method_handlers: ["self", "method_handlers"],
+        cygrpc._handle_rpc: [
+            *("method_name", "method_resolver", "interceptors", "rpc_state", "loop", "concurrency_exceeded"),
+        ],
         cygrpc.AioServer._serving_task_crash_handler: ["self", "task"],
         cygrpc._schedule_rpc_coro: ["rpc_coro", "rpc_state", "loop", "method_name"],
     }

@@ -11,6 +11,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.main import SERVICE
+from services.shared.listener import MethodHandlers
 from services.shared.metadata import MAX_BLOCK_BYTES, MAX_BYTES, MAX_FIELDS
 from services.shared.received_fields import FLOOD_FIELDS
 from services.shared.rpc import Call, service_handler
@@ -153,11 +154,13 @@ async def test_of_a_flood_of_fields_only_the_first_are_made() -> None:
     """Before it has heard of any limit, a client may send so many that an object for each would hold the loop."""
     seen: list[Sequence[tuple[str, str | bytes]]] = []
 
-    class Recorder(grpc.GenericRpcHandler):
-        def service(self, details: grpc.HandlerCallDetails) -> None:
+    class Recorder(MethodHandlers):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
             seen.append(details.invocation_metadata)
+            return handler.service(details)
 
-    server = Server([Recorder(), service_handler(Servicer(), SERVICE, LOG)], [SERVICE.full_name])
+    handler = service_handler(Servicer(), SERVICE, LOG)
+    server = Server([Recorder(handler.handlers)], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with running(server):
         # grpc itself refuses one in thirty of such blocks, at random.

@@ -77,6 +77,7 @@ async def load(database: Database, board: HealthMonitor, **settings: str) -> Mod
 def full_model(endpoint: str) -> models_pb2.RegisterModelRequest:
     return model(
         endpoint=endpoint,
+        endpoints=[endpoint, "http://127.0.0.1:9/v1"],
         adapter_type="openai",
         provider="Unsere Küche",
         upstream_model="org/model:7b v2",

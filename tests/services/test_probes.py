@@ -12,6 +12,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust
+from services.models.health import monitor
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe, ProviderProbe
 from services.models.health.results import ProbeResult
@@ -384,6 +385,20 @@ async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails
     await board.close()
 
 
+async def test_unhealthy_endpoint_that_a_chat_could_use_is_asked_again_at_once(
+    upstream: ScriptedUpstream, board: HealthMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.play(answer(b"", status=500), served("tiny"))
+    probe = ModelProbe(registered(f"{upstream.url}/v1"))
+    board.watch(probe)
+    await board.check(probe)
+    assert board.is_unhealthy("mine", probe.endpoint)
+    assert len(upstream.requests) == 1
+    monkeypatch.setattr(monitor, "UNHEALTHY_SECONDS", 0.0)
+    assert board.is_unhealthy("mine", probe.endpoint)
+    await upstream.received(2)
+
+
 async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> None:
     upstream.default = served("tiny")
     board = HealthMonitor(LOG, probing_clients(), QUICK, fresh_seconds=0.0)
@@ -428,6 +443,7 @@ async def test_probe_that_is_itself_broken_does_not_end_the_watch() -> None:
 
     class Broken:
         model = "mine"
+        endpoint = "http://127.0.0.1/"
         url = "http://127.0.0.1/"
         untrusted = False
         count = 0

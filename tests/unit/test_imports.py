@@ -68,6 +68,7 @@ PROVIDER_ROOMS = {
     "history": {"base", "names", "notices", "state"},
     "requests": {"base", "facts", "notices"},
     "base": {"answers", "errors", "facts", "http_request", "names", "schemas", "timeouts"},
+    "endpoints": set(),
     "answers": {"errors", "names"},
     "schemas": {"notices"},
     "facts": {"names"},

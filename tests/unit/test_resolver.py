@@ -131,7 +131,7 @@ async def test_name_that_gets_no_thread_is_told_that_the_server_is_busy(
     assert refused.value.reason == "SERVER_BUSY"
     assert refused.value.retry_after
     # A registration is no reason to resolve it now.
-    await ask_as("greedy", EndpointPolicy().check_registration("http://good.example"))
+    assert await ask_as("greedy", EndpointPolicy().registration_refusal("http://good.example", "endpoint")) is None
     name_server.release()
     await asyncio.wait(hanging)
     assert await ask_as("greedy", names.resolve("good.example", 80))

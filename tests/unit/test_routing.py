@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytest
 
@@ -24,6 +24,8 @@ from services.models.custom_models.name_rules import NameRules
 from services.models.health.monitor import HealthMonitor
 from services.models.main import MIGRATIONS
 from services.models.providers.anthropic.dialect import ANTHROPIC, API_VERSION
+from services.models.providers.base import Target
+from services.models.providers.endpoints import Endpoint
 from services.models.providers.openai.chat_completions.dialect import OPENAI_COMPATIBLE
 from services.models.providers.openai.select import OPENAI
 from services.models.providers.vllm import VLLM
@@ -69,6 +71,18 @@ def providers(**variables: str) -> ProviderRegistry:
     return ProviderRegistry(Settings.model_validate(variables).accounts())
 
 
+class SingleEndpoints(Router):
+    """A router of models that have one endpoint each."""
+
+    def target(self, name: str, *, for_preview: bool = False) -> Target:
+        target = self.resolve(name, self._choose, for_preview=for_preview)
+        assert target
+        return target
+
+    def _choose(self, endpoints: Sequence[Endpoint]) -> NoReturn:
+        raise AssertionError(endpoints)
+
+
 def router(
     models: ModelRegistry,
     today: datetime.date = BEFORE,
@@ -76,9 +90,9 @@ def router(
     vendor_models: VendorModels | None = None,
     aliases: dict[str, str] | None = None,
     **variables: str,
-) -> Router:
+) -> SingleEndpoints:
     every = AllModels(models, vendor_models or VendorModels(), aliases or {}, lambda: today)
-    return Router(every, providers(**(variables or KEYS)), Credentials(), policy)
+    return SingleEndpoints(every, providers(**(variables or KEYS)), Credentials(), policy)
 
 
 def registered(adapter_type: str, **fields: Any) -> models_pb2.RegisteredModel:
@@ -146,26 +160,26 @@ def test_base_url_that_is_none_stops_the_start(url: str) -> None:
     ],
 )
 async def test_names_lead_to_their_vendor(models: ModelRegistry, name: str, provider: str, model: str) -> None:
-    target = router(models).resolve(name)
+    target = router(models).target(name)
     assert (target.provider, target.model) == (provider, model)
     assert list(target.warnings) == []
 
 
 async def test_retired_model_is_served_by_its_replacement_and_the_caller_is_told(models: ModelRegistry) -> None:
-    target = router(models).resolve("claude-3-5-sonnet")
+    target = router(models).target("claude-3-5-sonnet")
     assert target.model == "claude-sonnet-4-6"
     known = anthropic.VENDOR.facts("claude-sonnet-4-6")
     assert target.facts == dataclasses.replace(known, kind="chat", max_output_tokens=64_000)
     assert [warning.code for warning in target.warnings] == ["MODEL_RETIRED"]
-    assert router(models, AFTER).resolve("gpt-4o").model == "gpt-6-luna"
+    assert router(models, AFTER).target("gpt-4o").model == "gpt-6-luna"
 
 
 async def test_retired_model_is_refused_where_the_operator_wants_that(models: ModelRegistry) -> None:
     with pytest.raises(PreconditionFailed) as raised:
-        router(models, policy="reject").resolve("claude-3-5-haiku")
+        router(models, policy="reject").target("claude-3-5-haiku")
     assert raised.value.reason == "MODEL_RETIRED"
     assert raised.value.metadata == {"model": "claude-3-5-haiku", "replacement": "claude-haiku-4-5"}
-    assert router(models, policy="reject").resolve("gpt-4o").model == "gpt-4o"
+    assert router(models, policy="reject").target("gpt-4o").model == "gpt-4o"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +189,7 @@ async def test_retired_model_is_refused_where_the_operator_wants_that(models: Mo
 async def test_provider_without_a_key_names_the_variable(models: ModelRegistry, name: str, variable: str) -> None:
     others: Any = {key: value for key, value in KEYS.items() if key != variable}
     with pytest.raises(PreconditionFailed, match=variable) as raised:
-        router(models, **others).resolve(name)
+        router(models, **others).target(name)
     assert raised.value.reason == "PROVIDER_NOT_CONFIGURED"
     assert raised.value.metadata["variable"] == variable
 
@@ -183,7 +197,7 @@ async def test_provider_without_a_key_names_the_variable(models: ModelRegistry, 
 @pytest.mark.parametrize("name", ["nobody", "openai/", "/x", "mistral/large", "x" * 256])
 async def test_unknown_name(models: ModelRegistry, name: str) -> None:
     with pytest.raises(NotFound) as raised:
-        router(models).resolve(name)
+        router(models).target(name)
     assert raised.value.reason == "MODEL_NOT_FOUND"
     assert len(raised.value.message) < 256
 
@@ -191,38 +205,38 @@ async def test_unknown_name(models: ModelRegistry, name: str) -> None:
 @pytest.mark.parametrize("name", ["claud-3-5-haiku", "Claude-3-5-Haiku", "CLAUDE-3-5-HAIKU"])
 async def test_mistyped_name_gets_a_suggestion(models: ModelRegistry, name: str) -> None:
     with pytest.raises(NotFound, match="claude-3-5-haiku"):
-        router(models).resolve(name)
+        router(models).target(name)
 
 
 async def test_id_of_a_vendor_is_never_replaced_but_its_end_is_told(models: ModelRegistry) -> None:
     soon = datetime.date(2027, 1, 1)
-    pinned = router(models, soon).resolve("openai/gpt-4o")
+    pinned = router(models, soon).target("openai/gpt-4o")
     assert [warning.code for warning in pinned.warnings] == ["MODEL_RETIRING"]
     assert "gpt-6-luna" in pinned.warnings[0].message
-    assert router(models, AFTER).resolve("openai/gpt-4o").model == "gpt-4o"
+    assert router(models, AFTER).target("openai/gpt-4o").model == "gpt-4o"
 
 
 async def test_found_target_is_kept_for_its_day_and_until_something_is_learned(models: ModelRegistry) -> None:
     day = BEFORE
     vendor_models = VendorModels()
-    routing = Router(AllModels(models, vendor_models, {}, lambda: day), providers(**KEYS), Credentials())
-    first = routing.resolve("gpt-4o")
-    assert routing.resolve("gpt-4o") is first
+    routing = SingleEndpoints(AllModels(models, vendor_models, {}, lambda: day), providers(**KEYS), Credentials())
+    first = routing.target("gpt-4o")
+    assert routing.target("gpt-4o") is first
     vendor_models.learn(openai.VENDOR, [ListedModel("gpt-4o", shutdown=day)], day)
-    assert routing.resolve("gpt-4o").model == "gpt-6-luna"
+    assert routing.target("gpt-4o").model == "gpt-6-luna"
     vendor_models.learn(openai.VENDOR, [ListedModel("gpt-4o", shutdown=AFTER)], day)
-    assert routing.resolve("gpt-4o").model == "gpt-4o"
+    assert routing.target("gpt-4o").model == "gpt-4o"
     day = AFTER
-    assert routing.resolve("gpt-4o").model == "gpt-6-luna"
+    assert routing.target("gpt-4o").model == "gpt-6-luna"
 
 
 async def test_discovered_id_is_callable_although_it_does_not_look_like_its_vendors(models: ModelRegistry) -> None:
     vendor_models = VendorModels()
     with pytest.raises(NotFound):
-        router(models, vendor_models=vendor_models).resolve("chat-latest")
+        router(models, vendor_models=vendor_models).target("chat-latest")
     vendor_models.learn(openai.VENDOR, [ListedModel("chat-latest"), ListedModel("claude-house-model")], BEFORE)
     for name in ("chat-latest", "claude-house-model"):
-        target = router(models, vendor_models=vendor_models).resolve(name)
+        target = router(models, vendor_models=vendor_models).target(name)
         assert (target.provider, target.model) == ("openai", name)
 
 
@@ -231,21 +245,21 @@ async def test_discovered_id_is_callable_although_it_does_not_look_like_its_vend
 
 async def test_alias_leads_where_its_model_leads(models: ModelRegistry) -> None:
     routing = router(models, aliases={"fast": "gpt-4o-mini", "smart": "anthropic/claude-opus-5-5", "gpt-4o": "gpt-5.2"})
-    assert routing.resolve("fast").model == "gpt-4o-mini"
-    assert (routing.resolve("smart").provider, routing.resolve("smart").model) == ("anthropic", "claude-opus-5-5")
-    assert routing.resolve("gpt-4o").model == "gpt-5.2"
+    assert routing.target("fast").model == "gpt-4o-mini"
+    assert (routing.target("smart").provider, routing.target("smart").model) == ("anthropic", "claude-opus-5-5")
+    assert routing.target("gpt-4o").model == "gpt-5.2"
 
 
 async def test_registered_model_wins_over_an_alias_and_can_be_meant_by_one(models: ModelRegistry) -> None:
     routing = router(models, aliases={"fast": "mine", "smart": "gpt-4o"})
     with pytest.raises(NotFound, match='mine", which fast stands for'):
-        routing.resolve("fast")
+        routing.target("fast")
     for name in ("mine", "smart"):
         await models.register(
             models_pb2.RegisterModelRequest(name=name, endpoint="http://127.0.0.1:9/v1/", adapter_type="vllm")
         )
-    assert routing.resolve("fast").provider == "vllm"
-    assert routing.resolve("smart").provider == "vllm"
+    assert routing.target("fast").provider == "vllm"
+    assert routing.target("smart").provider == "vllm"
 
 
 # ---------------------------------------------------------------------------------------------------------- prices
@@ -254,13 +268,13 @@ async def test_registered_model_wins_over_an_alias_and_can_be_meant_by_one(model
 async def test_target_of_a_vendors_model_knows_what_a_call_costs(models: ModelRegistry) -> None:
     usage = models_pb2.TokenUsage(prompt_tokens=1000, completion_tokens=100)
     for name in ("gpt-4o", "openai/gpt-4o", "gpt-4o-2024-11-20"):
-        price = router(models).resolve(name).price
+        price = router(models).target(name).price
         assert price is not None
         assert price(usage) == 3_500_000
-    replaced = router(models, AFTER).resolve("gpt-4o").price
+    replaced = router(models, AFTER).target("gpt-4o").price
     assert replaced is not None
     assert replaced(usage) == 150_000
-    assert router(models).resolve("gpt-9-hypothetical").price is None
+    assert router(models).target("gpt-9-hypothetical").price is None
 
 
 def test_registered_model_costs_what_its_registration_says() -> None:
@@ -278,10 +292,10 @@ async def test_preview_needs_no_key_and_carries_none(models: ModelRegistry) -> N
     for keys in ({"OPENAI_ORG_ID": ""}, KEYS):
         routing = router(models, **keys)
         for name, dialect in (("gpt-4o", OPENAI), ("openai/x", OPENAI), ("claude-sonnet-5", ANTHROPIC)):
-            target = routing.resolve(name, for_preview=True)
+            target = routing.target(name, for_preview=True)
             assert target.dialect is dialect
             assert set(target.headers) <= {"anthropic-version"}
-    told = router(models).resolve("claude-3-5-sonnet", for_preview=True)
+    told = router(models).target("claude-3-5-sonnet", for_preview=True)
     assert (told.model, [warning.code for warning in told.warnings]) == ("claude-sonnet-4-6", ["MODEL_RETIRED"])
 
 
@@ -290,8 +304,8 @@ async def test_preview_of_a_registered_model_does_not_read_its_credential(models
     request.credential.env_var = "GENAI_ABSENT_API_KEY"
     await models.register(request)
     with pytest.raises(PreconditionFailed):
-        router(models).resolve("mine")
-    assert router(models).resolve("mine", for_preview=True).headers == {"anthropic-version": API_VERSION}
+        router(models).target("mine")
+    assert router(models).target("mine", for_preview=True).headers == {"anthropic-version": API_VERSION}
 
 
 async def test_registered_model_wins_over_a_built_in_until_it_is_gone(models: ModelRegistry) -> None:
@@ -300,10 +314,10 @@ async def test_registered_model_wins_over_a_built_in_until_it_is_gone(models: Mo
     )
     await models.register(request)
     for name in ("gpt-4o", "tiny"):
-        target = router(models).resolve(name)
+        target = router(models).target(name)
         assert (target.provider, target.model, target.endpoint) == ("vllm", "smol", "http://127.0.0.1:9/v1")
     await models.deregister(models_pb2.DeregisterModelRequest(name="gpt-4o"))
-    assert router(models).resolve("gpt-4o").provider == "openai"
+    assert router(models).target("gpt-4o").provider == "openai"
 
 
 # ---------------------------------------------------------------------------------------------- registered models

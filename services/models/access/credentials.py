@@ -44,18 +44,23 @@ class Credentials:
             or self._bounds.adapter_problem(source, adapter_type)
         )
 
-    def key_for(self, model: RegisteredModel) -> str:
-        """The key of a registered model, or "" if it needs none.
+    def key_for(self, model: RegisteredModel, endpoint: str) -> str:
+        """The key of a registered model for one of its endpoints, or "" if it needs none.
 
         Raises what `read` raises, and PreconditionFailed CREDENTIAL_NOT_ALLOWED if the operator no longer allows it to
-        be sent to the model's endpoint.
+        be sent there.
         """
         source = self._source(model.credential)
         if not source:
             return ""
-        if problem := self._bounds_problem(source, model.endpoint, model.untrusted):
+        if problem := self._bounds_problem(source, endpoint, model.untrusted):
             _refuse("CREDENTIAL_NOT_ALLOWED", f"the key of {source} {problem}", **_named(model.credential))
         return self.read(model.credential)
+
+    def may_go_to(self, endpoint: str, model: RegisteredModel) -> bool:
+        """Whether the key of a registered model, if it has one, may be sent to one of its endpoints."""
+        source = self._source(model.credential)
+        return not source or self._bounds_problem(source, endpoint, model.untrusted) is None
 
     def permitted_roots(self, credential: Credential, roots: Sequence[str]) -> Sequence[str]:
         """The possible roots of an API that a credential may be sent to; all, if it may be sent to none."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from proto import models_pb2
-from services.models.attempts import records
-from services.models.attempts.circuit_breaker import CircuitBreaker
+from services.models.attempts import balance, records
 from services.models.attempts.limits import AttemptLimits
+from services.models.attempts.records import Sent
 from services.models.attempts.remedies import Remedy, remedy_for
+from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
+from services.models.providers.endpoints import Choose, Endpoint
 from services.shared.backoff import Backoff
 from services.shared.errors import PlatformError, Unavailable
 
@@ -26,17 +29,19 @@ class Candidate(NamedTuple):
     """A model that may answer, by the name that stands in a request or in a setting."""
 
     model: str
-    resolve: Callable[[], Target]
-    """Raises PlatformErrors for a model that is not set up."""
+    resolve: Callable[[Choose], Target | None]
+    """The target of a request to it now. If the model has several endpoints, the function chooses one of them, or None.
+    Raises PlatformErrors for a model that is not there or not set up."""
 
 
 class _Step(NamedTuple):
     """The next attempt, and the pause before it in seconds."""
 
+    candidate: Candidate
     target: Target
-    breaker: CircuitBreaker
-    model: str
-    """The candidate's name."""
+    traffic: Traffic
+    endpoint: Endpoint | None
+    """The endpoint, where the model has several."""
     is_first_choice: bool
     pause: float = 0.0
 
@@ -44,24 +49,34 @@ class _Step(NamedTuple):
 class Attempts:
     """The attempts of one chat: `next` gives one after the other, until one has succeeded.
 
-    In this order: the candidates, each once and at once; then those again, after a pause, that may answer later. Never
-    more than the limits allow, never beyond `remaining`, the seconds until the caller's deadline, and never after an
-    attempt that has given output.
+    In this order: the candidates at once, with every endpoint of each, as `balance` ranks them, but the last attempt
+    goes to another candidate where there is one; then those again, after a pause, that may answer later. Never more
+    than the limits allow, never beyond `remaining`, the seconds until the caller's deadline, and never after an attempt
+    that has given output.
     """
 
     def __init__(
-        self, candidates: Sequence[Candidate], limits: AttemptLimits, remaining: Callable[[], float | None]
+        self,
+        candidates: Sequence[Candidate],
+        limits: AttemptLimits,
+        remaining: Callable[[], float | None],
+        *,
+        by_stranger: bool = False,
     ) -> None:
         self.records: list[models_pb2.Attempt] = []
         """All attempts so far, in order, and the candidates that could not be tried."""
+        self.by_stranger = by_stranger
         self._limits = limits
         self._remaining = remaining
-        self._untried = iter(candidates)
+        self._untried = list(candidates)
+        """The candidates that have not been tried yet, or not at all of their endpoints."""
         self._first = candidates[0]
+        self._begun: Candidate | None = None
+        """The last one of which an endpoint was tried."""
         self.failed_target: Target | None = None
         """The target that the error of a failed chat is about; None if nothing was sent for it."""
-        self._tried: list[CircuitBreaker] = []
-        """The circuit breakers of the targets that were tried."""
+        self._tried: list[Traffic] = []
+        """The traffic of the targets that were tried."""
         self._waiting: list[_Step] = []
         """The targets that may answer after a pause."""
         self._sent = 0
@@ -75,15 +90,25 @@ class Attempts:
             raise self._failure()
 
     async def next(self) -> Attempt | None:
-        """The next attempt, after the pause before it; None when one has succeeded."""
+        """The next attempt, after the pause before it; None when one has succeeded. Raises the error of the first
+        candidate where nothing is left to be tried after a pause."""
         step = self._next
         if step is None:
             return None
         if step.pause:
-            self._waited += step.pause
-            await asyncio.sleep(step.pause)
+            step = await self._pause(step)
         self._sent += 1
         return Attempt(self, step, self._limits.now())
+
+    async def _pause(self, step: _Step) -> _Step:
+        """The step after its pause, or another one if it cannot be made any more."""
+        while step.pause:
+            self._waited += step.pause
+            await asyncio.sleep(step.pause)
+            if again := self._resolve_again(step):
+                return again
+            step = self._choose_another()
+        return step
 
     def elapsed_since(self, time: float) -> float:
         """The seconds since a time of the limits' clock."""
@@ -95,64 +120,160 @@ class Attempts:
         if step is None or step.is_first_choice:
             return None
         why = self._error.reason if self._error else ""
-        message = f"{self._first.model} could not answer ({why}); {step.model} has answered in its place"
+        message = f"{self._first.model} could not answer ({why}); {step.candidate.model} has answered in its place"
         return models_pb2.Notice(code="FALLBACK_SERVED", field="model", message=message)
 
     # ------------------------------------------------------------------------------------------------ the choice
 
     def _choose(self) -> _Step | None:
         """The next step, or None if there is none that may help."""
-        if self._sent >= self._limits.max_attempts or (self._sent and not self._limits.budget.has_token()):
+        if self._sent >= self._limits.max_attempts:
             return None
-        step = self._choose_untried() or self._choose_waiting()
-        if step and self._sent:
-            self._limits.budget.take()
-        return step
+        return self._choose_untried() or self._choose_waiting()
 
     def _choose_untried(self) -> _Step | None:
         """The first of the candidates that have not been tried yet, and can be."""
-        for candidate in self._untried:
-            is_first = candidate is self._first
-            if not is_first and self._limits.max_attempts == 1:
+        self._keep_last_attempt_for_another()
+        while self._untried:
+            candidate = self._untried[0]
+            if candidate is not self._first and self._limits.max_attempts == 1:
                 return None
-            try:
-                target = candidate.resolve()
-                breaker = self._limits.breaker(target)
-                # Several names may lead to one target.
-                if breaker in self._tried:
-                    continue
-                self._check_circuit(breaker, target)
-            except PlatformError as error:
-                self._note_unsent(candidate, error, is_first)
-            else:
-                self._tried.append(breaker)
-                return _Step(target, breaker, candidate.model, is_first)
+            if step := self._try(candidate):
+                return step
+            self._untried.remove(candidate)
+        return None
+
+    def _keep_last_attempt_for_another(self) -> None:
+        """Puts a model of which endpoints are left behind the others before the last attempt: if several of its servers
+        have failed, one more is likely to fail too."""
+        is_last = self._sent == self._limits.max_attempts - 1
+        if is_last and self._untried and self._untried[0] is self._begun:
+            self._untried.append(self._untried.pop(0))
+
+    def _try(self, candidate: Candidate) -> _Step | None:
+        """The step to a candidate, or to one of its endpoints, that has not been tried yet and can be."""
+        chosen: list[Endpoint] = []
+
+        def choose(endpoints: Sequence[Endpoint]) -> Endpoint | None:
+            endpoint = self._choose_endpoint(candidate, endpoints)
+            chosen.extend([endpoint] if endpoint else ())
+            return endpoint
+
+        try:
+            target = candidate.resolve(choose)
+            if target is None:
+                return None
+            traffic = self._limits.traffic(target)
+            # Several names may lead to one target.
+            if not chosen and (traffic in self._tried or not self._may_pay(traffic)):
+                return None
+            if not chosen:
+                self._check_circuit(traffic, target)
+        except PlatformError as error:
+            self._note_unsent(candidate, error)
+            return None
+        if chosen:
+            self._begun = candidate
+        else:
+            self._untried.remove(candidate)
+        self._pay(traffic)
+        self._tried.append(traffic)
+        return _Step(candidate, target, traffic, chosen[0] if chosen else None, candidate is self._first)
+
+    def _choose_endpoint(self, candidate: Candidate, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+        """The best of a model's endpoints that have not been tried yet.
+
+        Raises Unavailable (CIRCUIT_OPEN) if the circuit breakers of all let nothing through now.
+        """
+        ranked = balance.rank(endpoints, self._limits, is_first=not self._sent)
+        if self._limits.max_attempts > 1:
+            passing = [entry for entry in ranked if entry.rank != balance.CLOSED_TO_ALL]
+            if not passing:
+                raise self._circuit_open(
+                    f"all endpoints of {candidate.model} have failed all recent requests",
+                    [entry.traffic for entry in ranked],
+                    {},
+                )
+            ranked = passing
+        now = self._limits.now()
+        for entry in ranked:
+            if entry.traffic not in self._tried and self._may_pay(entry.traffic):
+                entry.traffic.breaker.try_pass(now)
+                return entry.endpoint
         return None
 
     def _choose_waiting(self) -> _Step | None:
         """The first of those that may answer later, if that is before the caller's deadline."""
+        if not self._limits.budget.has_token():
+            return None
         remaining, now = self._remaining(), self._limits.now()
         longest = MAX_WAIT - self._waited if remaining is None else min(remaining, MAX_WAIT - self._waited)
         while self._waiting:
-            step = self._waiting.pop(0)
-            if step.pause < longest and step.breaker.try_pass(now + step.pause):
+            first = self._waiting[0].candidate
+            step = min((step for step in self._waiting if step.candidate is first), key=attrgetter("pause"))
+            self._waiting.remove(step)
+            if step.pause < longest and step.traffic.breaker.try_pass(now + step.pause):
+                self._limits.budget.take()
                 return step
         return None
 
-    def _check_circuit(self, breaker: CircuitBreaker, target: Target) -> None:
-        """Raises Unavailable (CIRCUIT_OPEN) if the circuit breaker of the target lets nothing through now."""
-        now = self._limits.now()
-        if self._limits.max_attempts > 1 and not breaker.try_pass(now):
-            raise Unavailable(
-                f"{target.provider} has failed all recent requests for {target.model}; it is tried again soon",
-                reason="CIRCUIT_OPEN",
-                retry_after=breaker.seconds_to_trial(now),
-                metadata={"provider": target.provider},
-            )
+    def _resolve_again(self, step: _Step) -> _Step | None:
+        """The step after its pause, in which its model may have been changed or removed; None if it cannot be made."""
 
-    def _note_unsent(self, candidate: Candidate, error: PlatformError, is_first: bool) -> None:
+        def choose_same(endpoints: Sequence[Endpoint]) -> Endpoint | None:
+            return next((same for same in endpoints if step.endpoint and same.url == step.endpoint.url), None)
+
+        try:
+            target = step.candidate.resolve(choose_same)
+            if target is None:
+                # It has other endpoints by now.
+                self._untried.insert(0, step.candidate)
+                return None
+            traffic = self._limits.traffic(target)
+            if traffic is not step.traffic:
+                self._check_circuit(traffic, target)
+        except PlatformError as error:
+            self._note_unsent(step.candidate, error)
+            return None
+        return step._replace(target=target, traffic=traffic)
+
+    def _choose_another(self) -> _Step:
+        """The step in place of one that cannot be made any more, or the error of the first candidate."""
+        self._limits.budget.give_back()
+        step = self._choose()
+        if step is None:
+            raise self._failure()
+        return step
+
+    def _may_pay(self, traffic: Traffic) -> bool:
+        """Whether the retry budget allows a request to a target that has not been tried."""
+        return not self._sent or traffic.is_proven(self._limits.now()) or self._limits.budget.has_token()
+
+    def _pay(self, traffic: Traffic) -> None:
+        if self._sent and not traffic.is_proven(self._limits.now()):
+            self._limits.budget.take()
+
+    def _check_circuit(self, traffic: Traffic, target: Target) -> None:
+        """Raises Unavailable (CIRCUIT_OPEN) if the circuit breaker of the target lets nothing through now."""
+        if self._limits.max_attempts > 1 and not traffic.breaker.try_pass(self._limits.now()):
+            what = f"{target.provider} has failed all recent requests for {target.model}"
+            raise self._circuit_open(what, [traffic], {"provider": target.provider})
+
+    def _circuit_open(self, what: str, closed: Sequence[Traffic], metadata: dict[str, str]) -> Unavailable:
+        """The error where the circuit breakers of these targets let nothing through: why, and until when."""
+        now = self._limits.now()
+        next_one = min((traffic.breaker for traffic in closed), key=lambda breaker: breaker.seconds_to_trial(now))
+        seconds = next_one.seconds_to_trial(now)
+        return Unavailable(
+            f"{what}, the last one with {next_one.last_reason}; the next trial is in {seconds:.1f} s",
+            reason="CIRCUIT_OPEN",
+            retry_after=seconds,
+            metadata={"last_reason": next_one.last_reason, **metadata},
+        )
+
+    def _note_unsent(self, candidate: Candidate, error: PlatformError) -> None:
         self.records.append(records.unsent(candidate.model, error))
-        if is_first:
+        if candidate is self._first and self._error is None:
             self._error = error
 
     # ---------------------------------------------------------------------------------------- the end of an attempt
@@ -161,15 +282,15 @@ class Attempts:
         """Ends the attempts with a success."""
         self._next, self._answered_by = None, step
         self.records.append(record)
-        step.breaker.record_success(self._limits.now())
+        step.traffic.record_success(self._limits.now())
 
     def fail(self, step: _Step, record: models_pb2.Attempt, error: PlatformError, *, has_output: bool) -> bool:
         """Ends an attempt that has failed. Returns whether another one follows; raises the error of the first candidate
         where that is another one."""
         self.records.append(record)
         remedy = remedy_for(error)
-        if remedy.trips:
-            step.breaker.record_failure(self._limits.now())
+        if remedy.other_endpoint:
+            step.traffic.record_failure(self._limits.now(), error.reason, error.retry_after, trips=remedy.trips)
         was_sent = record.HasField("latency")
         if has_output or (step.is_first_choice and (was_sent or self._error is None)):
             self._error, self.failed_target = error, step.target
@@ -185,8 +306,10 @@ class Attempts:
 
     def _follow(self, step: _Step, error: PlatformError, remedy: Remedy) -> _Step | None:
         # What a fallback refuses, another model may take.
-        if not remedy.elsewhere and step.is_first_choice:
+        if not remedy.other_model and step.is_first_choice:
             return None
+        if not remedy.other_endpoint and step.candidate in self._untried:
+            self._untried.remove(step.candidate)
         if remedy.again:
             pause = max(PAUSES.pause(self._sent), error.retry_after or 0)
             self._waiting.append(step._replace(pause=pause))
@@ -217,16 +340,18 @@ class Attempt:
     def succeed(self) -> None:
         """Ends the attempt with a success."""
         self._has_succeeded = True
-        self._attempts.succeed(self._step, records.success(self.target, self._latency(), self._step.pause))
+        self._attempts.succeed(self._step, records.success(self._sent()))
 
     def __enter__(self) -> None:
-        pass
+        self._step.traffic.in_flight += 1
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        self._step.traffic.in_flight -= 1
         if self._has_succeeded or not isinstance(error, PlatformError):
             return False
-        record = records.failure(self.target, error, self.usage, self._latency(), self._step.pause)
+        record = records.failure(self._sent(), error, self.usage)
         return self._attempts.fail(self._step, record, error, has_output=self.has_output)
 
-    def _latency(self) -> float:
-        return self._attempts.elapsed_since(self._started)
+    def _sent(self) -> Sent:
+        latency = self._attempts.elapsed_since(self._started)
+        return Sent(self.target, latency, self._step.pause, self._attempts.by_stranger)

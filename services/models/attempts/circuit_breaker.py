@@ -18,13 +18,24 @@ OPEN_SECONDS = 5.0
 class CircuitBreaker:
     """The circuit breaker of one target. All times are those of one monotonic clock, in seconds."""
 
-    __slots__ = ("_next_trial", "_results")
+    __slots__ = ("_next_trial", "_results", "last_reason")
 
     def __init__(self) -> None:
+        self.last_reason = ""
+        """The reason of the newest failure."""
         self._results: deque[tuple[float, bool]] = deque(maxlen=WINDOW_RESULTS)
         """Time and success of the recent results, the newest last."""
         self._next_trial: float | None = None
         """The time of the next trial; None while the circuit is closed."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether every request may go to the target."""
+        return self._next_trial is None
+
+    def trial_is_due(self, now: float) -> bool:
+        """Whether the circuit is open, and the next request would be its trial."""
+        return self._next_trial is not None and now >= self._next_trial
 
     def try_pass(self, now: float) -> bool:
         """Whether a request may go to the target. One that may go although the circuit is open is a trial."""
@@ -45,8 +56,9 @@ class CircuitBreaker:
         self._results.append((now, True))
         self._next_trial = None
 
-    def record_failure(self, now: float) -> None:
+    def record_failure(self, now: float, reason: str) -> None:
         """Counts a failure of the target, and opens the circuit once nearly all recent results are failures."""
+        self.last_reason = reason
         self._results.append((now, False))
         if self._next_trial is not None or self._is_failing(now):
             self._next_trial = now + OPEN_SECONDS

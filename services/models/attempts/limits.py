@@ -1,19 +1,20 @@
-"""Limits of attempts that all chats of the process share: the retry budget, and a circuit breaker for each target."""
+"""Limits of attempts that all chats of the process share: the retry budget, and the traffic of each target."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from services.models.attempts.circuit_breaker import CircuitBreaker
 from services.models.attempts.retry_budget import RetryBudget
+from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
+from services.models.providers.endpoints import Endpoint
 
 MAX_ATTEMPTS = 3
 """Requests to models' servers for one chat, unless the operator wants fewer."""
 
 MAX_TARGETS = 4096
-"""Targets whose circuit breakers are kept: registrations come and go."""
+"""Targets whose traffic is kept, those that were used last: registrations come and go."""
 
 
 class AttemptLimits:
@@ -23,14 +24,23 @@ class AttemptLimits:
         self.max_attempts = max_attempts
         self.now = now
         self.budget = RetryBudget(now)
-        self._breakers: dict[tuple[str, str], CircuitBreaker] = {}
+        self._traffic: dict[tuple[str, str, bool], Traffic] = {}
+        """In the order of their last use. Failures of what strangers have registered are not held against a server of
+        the operator's, even if it is the same."""
 
-    def breaker(self, target: Target) -> CircuitBreaker:
-        """The circuit breaker of a target: of one model at one endpoint."""
-        key = (target.endpoint, target.model)
-        breaker = self._breakers.get(key)
-        if breaker is None:
-            breaker = self._breakers[key] = CircuitBreaker()
-            if len(self._breakers) > MAX_TARGETS:
-                del self._breakers[next(iter(self._breakers))]
-        return breaker
+    def traffic(self, target: Target) -> Traffic:
+        """The traffic of a target."""
+        return self._traffic_of((target.endpoint, target.model, target.untrusted))
+
+    def traffic_at(self, endpoint: Endpoint) -> Traffic:
+        """The traffic of the target at an endpoint."""
+        return self._traffic_of((endpoint.root, endpoint.model, endpoint.untrusted))
+
+    def _traffic_of(self, key: tuple[str, str, bool]) -> Traffic:
+        traffic = self._traffic.pop(key, None)
+        if traffic is None:
+            traffic = Traffic()
+            if len(self._traffic) >= MAX_TARGETS:
+                del self._traffic[next(iter(self._traffic))]
+        self._traffic[key] = traffic
+        return traffic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from google.protobuf import json_format
 
@@ -10,24 +11,43 @@ from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.call_record import duration
 from services.models.providers.client import PHASE
+from services.models.providers.host_disclosure import shown_host
 from services.shared.errors import PlatformError
 
 MAX_JSON_BYTES = 1000
 """Bytes of the records in an error, which travel in HTTP/2 headers."""
 
 
-def success(target: Target, latency: float, waited: float) -> models_pb2.Attempt:
-    """The record of an attempt that gave the answer. Times are in seconds."""
-    return _sent(target, "ok", latency, waited)
+class Sent(NamedTuple):
+    """An attempt that was sent. Times are in seconds."""
+
+    target: Target
+    latency: float
+    waited: float
+    by_stranger: bool
+    """Whether a stranger has called, who may not know every host."""
+
+    def record(self, outcome: str) -> models_pb2.Attempt:
+        return models_pb2.Attempt(
+            model=self.target.model,
+            provider=self.target.provider,
+            outcome=outcome,
+            latency=duration(self.latency),
+            waited=duration(self.waited) if self.waited else None,
+            host=shown_host(self.target, to_stranger=self.by_stranger),
+        )
 
 
-def failure(
-    target: Target, error: PlatformError, usage: models_pb2.TokenUsage | None, latency: float, waited: float
-) -> models_pb2.Attempt:
-    """The record of an attempt that failed, and of what it had used by then. Times are in seconds."""
+def success(sent: Sent) -> models_pb2.Attempt:
+    """The record of an attempt that gave the answer."""
+    return sent.record("ok")
+
+
+def failure(sent: Sent, error: PlatformError, usage: models_pb2.TokenUsage | None) -> models_pb2.Attempt:
+    """The record of an attempt that failed, and of what it had used by then."""
     if PHASE not in error.metadata:
-        return unsent(target.model, error)
-    record = _sent(target, error.reason, latency, waited)
+        return unsent(sent.target.model, error)
+    record = sent.record(error.reason)
     if status := error.metadata.get("http_status"):
         record.http_status = int(status)
     if usage is not None:
@@ -38,16 +58,6 @@ def failure(
 def unsent(model: str, error: PlatformError) -> models_pb2.Attempt:
     """The record of a model to which nothing was sent."""
     return models_pb2.Attempt(model=model, provider=error.metadata.get("provider", ""), outcome=error.reason)
-
-
-def _sent(target: Target, outcome: str, latency: float, waited: float) -> models_pb2.Attempt:
-    return models_pb2.Attempt(
-        model=target.model,
-        provider=target.provider,
-        outcome=outcome,
-        latency=duration(latency),
-        waited=duration(waited) if waited else None,
-    )
 
 
 def attempts_json(records: Sequence[models_pb2.Attempt]) -> str:

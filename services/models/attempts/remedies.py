@@ -10,8 +10,10 @@ from services.shared.errors import PlatformError, PreconditionFailed
 class Remedy(NamedTuple):
     """Remedy for a failed attempt, and whether its target is to blame."""
 
-    elsewhere: bool = False
-    """Whether another target may answer."""
+    other_model: bool = False
+    """Whether another model may answer."""
+    other_endpoint: bool = False
+    """Whether another endpoint of the same model may answer: it was this one that failed, or that takes no more."""
     again: bool = False
     """Whether the same target may answer after a pause."""
     trips: bool = False
@@ -19,10 +21,11 @@ class Remedy(NamedTuple):
 
 
 NOTHING = Remedy()
-ELSEWHERE = Remedy(elsewhere=True)
-LATER = Remedy(elsewhere=True, again=True)
-FAILED = Remedy(elsewhere=True, again=True, trips=True)
-BROKEN = Remedy(elsewhere=True, trips=True)
+OTHER_MODEL = Remedy(other_model=True)
+ELSEWHERE = Remedy(other_model=True, other_endpoint=True)
+LATER = Remedy(other_model=True, other_endpoint=True, again=True)
+FAILED = Remedy(other_model=True, other_endpoint=True, again=True, trips=True)
+BROKEN = Remedy(other_model=True, other_endpoint=True, trips=True)
 
 REMEDIES: dict[str, Remedy] = {
     "UPSTREAM_SERVER_ERROR": FAILED,
@@ -47,9 +50,9 @@ REMEDIES: dict[str, Remedy] = {
     "UPSTREAM_QUOTA_EXHAUSTED": ELSEWHERE,
     "UPSTREAM_MODEL_NOT_FOUND": ELSEWHERE,
     "UPSTREAM_PRECONDITION": ELSEWHERE,
-    "UPSTREAM_UNSUPPORTED": ELSEWHERE,
-    "CONTEXT_LENGTH_EXCEEDED": ELSEWHERE,
-    "REQUEST_TOO_LARGE": ELSEWHERE,
+    "UPSTREAM_UNSUPPORTED": OTHER_MODEL,
+    "CONTEXT_LENGTH_EXCEEDED": OTHER_MODEL,
+    "REQUEST_TOO_LARGE": OTHER_MODEL,
 }
 """Every other reason is one that no attempt mends: the caller must change the request."""
 

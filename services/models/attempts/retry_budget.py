@@ -10,7 +10,8 @@ CAPACITY = 10.0
 
 
 class RetryBudget:
-    """A token bucket of `CAPACITY` tokens, of which each further attempt takes one.
+    """A token bucket of `CAPACITY` tokens, of which each further attempt takes one, but for those at targets that are
+    proven to work (`Traffic.is_proven`): they make no outage worse.
 
     Each chat adds `PER_CHAT`, so that in a total outage the upstream sees at most a fifth more requests, and each
     second adds `PER_SECOND`, so that a chat that is alone has its attempts.
@@ -35,3 +36,7 @@ class RetryBudget:
     def take(self) -> None:
         """Takes the token of a further attempt."""
         self._tokens -= 1
+
+    def give_back(self) -> None:
+        """Gives the token of an attempt back that is not made."""
+        self._tokens += 1

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
+from services.models.attempts.balance import first_usable
 from services.models.attempts.limits import AttemptLimits
 from services.models.calls.idempotency import Idempotency
 from services.models.calls.once import Answer, AnswerStore, Keep, Stream, answer_once, stream_once
@@ -21,6 +22,8 @@ from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.call_record import log_target
 from services.models.providers.chat import chat, chat_stream
+from services.models.providers.endpoints import Choose
+from services.models.providers.host_disclosure import shown_host
 from services.models.providers.timeouts import NO_TIMEOUTS, Timeouts, read_timeouts
 from services.models.routing.fallbacks import Fallbacks
 from services.models.routing.router import Router
@@ -121,9 +124,14 @@ class ChatService:
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
         first, *_ = self._fallbacks.candidates(prompted.conversation.request)
-        target = self._resolve(call, first, for_preview=True)
+        choose = functools.partial(first_usable, limits=self._limits)
+        target = self._router.resolve(first, choose, for_preview=True)
+        assert target
+        log_target(call, target)
         work = prompted.conversation.work()
-        return await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
+        response = await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
+        response.host = shown_host(target, to_stranger=self._trust.is_stranger(call))
+        return response
 
     async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> RunningChat:
         """Prepares a chat for its exchange."""
@@ -136,10 +144,8 @@ class ChatService:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
         models = self._fallbacks.candidates(request)
         timeouts = read_timeouts(request.timeouts) if request.HasField("timeouts") else NO_TIMEOUTS
-        candidates = [
-            Candidate(model, functools.partial(self._resolve_timed, call, model, timeouts)) for model in models
-        ]
-        return Attempts(candidates, self._limits, call.remaining_seconds)
+        candidates = [Candidate(model, functools.partial(self._resolve, call, model, timeouts)) for model in models]
+        return Attempts(candidates, self._limits, call.remaining_seconds, by_stranger=self._trust.is_stranger(call))
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
@@ -152,11 +158,10 @@ class ChatService:
             call.log_fields["tags"] = dict(request.tags)
         return prompted
 
-    def _resolve_timed(self, call: Call, model: str, timeouts: Timeouts) -> Target:
-        target = self._resolve(call, model)
-        return dataclasses.replace(target, timeouts=timeouts.over(target.timeouts)) if timeouts.are_set else target
-
-    def _resolve(self, call: Call, model: str, *, for_preview: bool = False) -> Target:
-        target = self._router.resolve(model, for_preview=for_preview)
+    def _resolve(self, call: Call, model: str, timeouts: Timeouts, choose: Choose) -> Target | None:
+        """The target of an attempt. Raises what the router raises."""
+        target = self._router.resolve(model, choose)
+        if target is None:
+            return None
         log_target(call, target)
-        return target
+        return dataclasses.replace(target, timeouts=timeouts.over(target.timeouts)) if timeouts.are_set else target

@@ -36,6 +36,8 @@ class RegisteredModels:
         """The names of the models, without aliases."""
         self._bytes = 0
         """The size of all definitions."""
+        self._endpoints = 0
+        """The number of the endpoints of all models."""
         self._aliases: dict[str, str] = {}
         self._loading = asyncio.Lock()
         self._is_loaded = False
@@ -63,8 +65,12 @@ class RegisteredModels:
         """Raises LimitExceeded for a registration above the limits for all registrations together: they take memory,
         and each is probed."""
         known = self._models.get(model.name)
-        if known is None and len(self._models) >= MAX_REGISTERED_MODELS:
-            too_many = f"there are {len(self._models)} registered models, and at most {MAX_REGISTERED_MODELS} can be"
+        endpoints = self._endpoints + len(model.endpoints) - (len(known.endpoints) if known else 0)
+        if endpoints > MAX_REGISTERED_MODELS:
+            too_many = (
+                f"there are {len(self._models)} registered models with {self._endpoints} endpoints, of which at most"
+                f" {MAX_REGISTERED_MODELS} can be"
+            )
         elif self._bytes + model.ByteSize() - (known.ByteSize() if known else 0) > MAX_REGISTERED_BYTES:
             too_many = f"the registered models take {MAX_REGISTERED_BYTES} bytes together, and no more can be kept"
         else:
@@ -120,6 +126,7 @@ class RegisteredModels:
         self._models[row.name] = model
         self.names.add(row.name)
         self._bytes += model.ByteSize()
+        self._endpoints += len(model.endpoints)
         self._aliases.update(dict.fromkeys(model.aliases, model.name))
         self._watch(model)
         count_new_entry()
@@ -135,4 +142,5 @@ class RegisteredModels:
                 del self._aliases[alias]
         self.names.remove(name)
         self._bytes -= model.ByteSize()
+        self._endpoints -= len(model.endpoints)
         self._forget(name)

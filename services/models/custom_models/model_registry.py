@@ -6,7 +6,8 @@ be called from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from proto import models_pb2
@@ -17,7 +18,7 @@ from services.models.catalog.listings import ListedFacts, with_listed_facts
 from services.models.custom_models import rows
 from services.models.custom_models.memory import RegisteredModels
 from services.models.custom_models.name_rules import NameRules
-from services.models.custom_models.registration import build_registered_model
+from services.models.custom_models.registration import build_registered_model, endpoint_fields
 from services.models.custom_models.rows import Row
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe
@@ -57,7 +58,7 @@ class ModelRegistry:
         self._endpoints = endpoints
         self._credentials = credentials
         self._writes = SerialWrites()
-        self._memory = RegisteredModels(database, lambda model: monitor.watch(self._probe(model)), monitor.forget)
+        self._memory = RegisteredModels(database, lambda model: monitor.watch(*self._probes(model)), monitor.forget)
 
     # -------------------------------------------------------------------------------------------------- reads
 
@@ -94,7 +95,11 @@ class ModelRegistry:
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:
         """The fresh status of a model that `find` has found."""
-        return await self._monitor.check(self._probe(model))
+        return await self._monitor.check(*self._probes(model))
+
+    def is_unhealthy(self, model: RegisteredModel, endpoint: str) -> bool:
+        """Whether the newest probe calls an endpoint of a model unhealthy."""
+        return self._monitor.is_unhealthy(model.name, endpoint)
 
     def capabilities(self, model: RegisteredModel) -> models_pb2.ModelCapabilities:
         """The capabilities of a model by its registration, completed from its server's list."""
@@ -112,7 +117,7 @@ class ModelRegistry:
         what `NameRules.check` raises, and AlreadyExists when the name or an alias leads to another model.
         """
         definition = build_registered_model(request, self._credentials, by_stranger=by_stranger)
-        await self._endpoints.of(by_stranger).check_registration(definition.endpoint)
+        await self._check_endpoints(request, definition)
         try:
             if request.validate_only:
                 return await self._validate(definition)
@@ -149,8 +154,20 @@ class ModelRegistry:
             if before is None or not before.equals(definition):
                 self._name_rules.check(definition, replaces=before is not None)
                 await rows.refuse_taken_names(connection, definition)
-        status, listed = await self._monitor.inspect(self._probe(definition))
+        status, listed = await self._monitor.inspect(*self._probes(definition))
         return self._response(definition, status, listed)
+
+    async def _check_endpoints(self, request: models_pb2.RegisterModelRequest, definition: RegisteredModel) -> None:
+        """Raises InvalidRequest ENDPOINT_NOT_ALLOWED naming every endpoint that may not be connected to."""
+        policy = self._endpoints.of(definition.untrusted)
+        checks = map(policy.registration_refusal, definition.endpoints, endpoint_fields(request))
+        refusals = [*filter(None, await asyncio.gather(*checks))]
+        if refusals:
+            raise InvalidRequest(
+                "; ".join(refusal.message for refusal in refusals),
+                reason=refusals[0].reason,
+                violations=[violation for refusal in refusals for violation in refusal.violations],
+            )
 
     async def _store(self, model: RegisteredModel) -> tuple[RegisteredModel, RegisteredModel | None]:
         """Returns the model as it is now registered, and as it was before."""
@@ -197,13 +214,14 @@ class ModelRegistry:
 
     # ------------------------------------------------------------------------------------------- descriptions
 
-    def _probe(self, model: RegisteredModel) -> ModelProbe:
-        return ModelProbe(model, self._credentials)
+    def _probes(self, model: RegisteredModel) -> Sequence[ModelProbe]:
+        """The probes of all endpoints of a model."""
+        return [ModelProbe(model, self._credentials, endpoint) for endpoint in model.endpoints]
 
     async def _add_endpoint_status(self, definition: RegisteredModel, refusal: PreconditionFailed) -> None:
-        """Adds the status of the endpoint, so that a caller who must choose another name learns of both problems at
+        """Adds the status of the endpoints, so that a caller who must choose another name learns of both problems at
         once."""
-        status, _ = await self._monitor.inspect(self._probe(definition))
+        status, _ = await self._monitor.inspect(*self._probes(definition))
         refusal.metadata |= {"endpoint_status": status.status, "endpoint_reason": status.reason}
 
     def _response(
@@ -238,8 +256,13 @@ class ModelRegistry:
         if self._overrides_builtin(model):
             message = f"the built-in model {model.name} is hidden by this one until it is deregistered"
             yield models_pb2.Notice(code="OVERRIDES_BUILTIN", field="name", message=message)
-        if status.status != HEALTHY:
+        if len(model.endpoints) == 1 and status.status != HEALTHY:
             yield models_pb2.Notice(code=status.reason, field="endpoint", message=status.message)
+            return
+        for index, endpoint in enumerate(status.endpoints):
+            if endpoint.status != HEALTHY:
+                field = f"endpoints[{index}]"
+                yield models_pb2.Notice(code=endpoint.reason, field=field, message=endpoint.message)
 
 
 def _replaced_warning(model: RegisteredModel) -> models_pb2.Notice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from proto import models_pb2
@@ -11,10 +11,10 @@ from services.models.access.credentials import Credentials
 from services.models.catalog.listings import MAX_SERVED_NAMES
 from services.models.catalog.vendors import ADAPTER_TYPES
 from services.models.transport.api_roots import normalize_base_url
-from services.models.transport.base_urls import base_url_problem
+from services.models.transport.base_urls import BaseUrl, base_url_problem
 from services.models.validation.extra_body import reserved_members_in
 from services.models.validation.fields import line_problem, raise_if_invalid
-from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS
+from services.models.validation.limits import MAX_ALIASES, MAX_EFFORTS, MAX_ENDPOINTS
 from services.models.validation.request import EFFORT
 from services.shared import json_text
 from services.shared.errors import FieldViolation
@@ -41,15 +41,17 @@ Definition = models_pb2.RegisteredModel
 def build_registered_model(
     request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool = False
 ) -> Definition:
-    """The definition that `request` asks for, with its defaults filled in and the endpoint as a base URL.
+    """The definition that `request` asks for, with its defaults filled in and the endpoints as base URLs.
 
-    `credentials` decides which keys may be named. The address of the endpoint is not checked here. Raises
+    `credentials` decides which keys may be named. The addresses of the endpoints are not checked here. Raises
     InvalidRequest naming every wrong field.
     """
     raise_if_invalid(_violations(request, credentials, by_stranger=by_stranger))
+    endpoints = [normalize_base_url(endpoint) for endpoint in endpoint_fields(request).values()]
     definition = Definition(
         name=request.name,
-        endpoint=normalize_base_url(request.endpoint),
+        endpoint=endpoints[0],
+        endpoints=endpoints,
         health_check=request.health_check,
         adapter_type=request.adapter_type,
         provider=request.provider or request.adapter_type,
@@ -65,17 +67,25 @@ def build_registered_model(
     return definition
 
 
+def endpoint_fields(request: models_pb2.RegisterModelRequest) -> Mapping[str, str]:
+    """The endpoints of a registration, by the fields that they stand in."""
+    if request.endpoints:
+        return {f"endpoints[{index}]": endpoint for index, endpoint in enumerate(request.endpoints[:MAX_ENDPOINTS])}
+    return {"endpoint": request.endpoint}
+
+
 def _violations(
     request: models_pb2.RegisterModelRequest, credentials: Credentials, *, by_stranger: bool
 ) -> Iterator[FieldViolation]:
     yield from _name_violations("name", request.name)
-    endpoint_violations = list(_endpoint_violations(request.endpoint))
+    endpoint_violations = list(_endpoint_violations(request))
     yield from endpoint_violations
     yield from _adapter_violations(request)
     yield from _alias_violations(request)
     yield from _capability_violations(request.capabilities)
-    endpoint = None if endpoint_violations else normalize_base_url(request.endpoint)
-    yield from _credential_violations(request, endpoint, credentials, by_stranger=by_stranger)
+    wrong = {violation.field for violation in endpoint_violations}
+    fields = {field: normalize_base_url(url) for field, url in endpoint_fields(request).items() if field not in wrong}
+    yield from _credential_violations(request, fields, credentials, by_stranger=by_stranger)
 
 
 def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
@@ -83,10 +93,27 @@ def _name_violations(field: str, name: str) -> Iterator[FieldViolation]:
         yield FieldViolation(field, "must be 1 to 128 letters, digits and ._:/@-")
 
 
-def _endpoint_violations(endpoint: str) -> Iterator[FieldViolation]:
-    problem = base_url_problem(endpoint) if endpoint else "is required: the server's base URL, such as " + EXAMPLE
-    if problem:
-        yield FieldViolation("endpoint", problem)
+def _endpoint_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
+    if len(request.endpoints) > MAX_ENDPOINTS:
+        yield FieldViolation("endpoints", f"are more than {MAX_ENDPOINTS}")
+    if request.endpoints and request.endpoint not in ("", request.endpoints[0]):
+        yield FieldViolation("endpoint", "must be the first of endpoints, or left out")
+    seen: dict[frozenset[BaseUrl], str] = {}
+    for field, url in endpoint_fields(request).items():
+        problem = base_url_problem(url) if url else "is required: the server's base URL, such as " + EXAMPLE
+        if problem:
+            yield FieldViolation(field, problem)
+            continue
+        roots = frozenset(map(BaseUrl.of, _roots(request, url)))
+        if roots in seen:
+            yield FieldViolation(field, f"leads to the same server as {seen[roots]}; name each server once")
+        seen.setdefault(roots, field)
+
+
+def _roots(request: models_pb2.RegisterModelRequest, url: str) -> Sequence[str]:
+    """The base URLs that an endpoint may mean, of which other spellings of it have the same ones."""
+    adapter_type = ADAPTER_TYPES.get(request.adapter_type)
+    return adapter_type.api_roots(url) if adapter_type else (normalize_base_url(url),)
 
 
 def _adapter_violations(request: models_pb2.RegisterModelRequest) -> Iterator[FieldViolation]:
@@ -171,10 +198,23 @@ def _capability_violations(capabilities: models_pb2.ModelCapabilities) -> Iterat
 
 
 def _credential_violations(
-    request: models_pb2.RegisterModelRequest, endpoint: str | None, credentials: Credentials, *, by_stranger: bool
+    request: models_pb2.RegisterModelRequest,
+    endpoints: Mapping[str, str],
+    credentials: Credentials,
+    *,
+    by_stranger: bool,
 ) -> Iterator[FieldViolation]:
-    """Keeps callers from having a secret of this machine sent to servers of their own."""
+    """Keeps callers from having a secret of this machine sent to servers of their own. `endpoints` are the valid ones,
+    by their fields."""
     credential = request.credential
-    problem = credentials.problem(credential, endpoint, request.adapter_type, by_stranger=by_stranger)
+    only = None if request.endpoints else endpoints.get("endpoint")
+    problem = credentials.problem(credential, only, request.adapter_type, by_stranger=by_stranger)
     if problem:
         yield FieldViolation("credential.file" if credential.HasField("file") else "credential.env_var", problem)
+        return
+    if not request.endpoints:
+        return
+    for field, url in endpoints.items():
+        problem = credentials.problem(credential, url, request.adapter_type, by_stranger=by_stranger)
+        if problem:
+            yield FieldViolation(field, f"the key that credential names {problem}")

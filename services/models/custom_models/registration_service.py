@@ -8,7 +8,7 @@ from services.models.access.trust import TrustPolicy
 from services.models.custom_models.model_registry import REPLACED, ModelRegistry
 from services.models.transport.base_urls import redact_url
 from services.models.validation.fields import shorten
-from services.models.validation.limits import MAX_ALIASES
+from services.models.validation.limits import MAX_ALIASES, MAX_ENDPOINTS
 from services.shared.rpc import Call
 
 
@@ -40,7 +40,8 @@ def _log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:
     """The log fields of a registration, whether refused or not. None of them is a secret."""
     fields: dict[str, object] = {
         "model": shorten(request.name),
-        "endpoint": redact_url(request.endpoint),
+        "endpoint": redact_url(request.endpoint) if request.endpoint or not request.endpoints else "",
+        "endpoints": [redact_url(endpoint) for endpoint in request.endpoints[:MAX_ENDPOINTS]],
         "adapter": shorten(request.adapter_type),
         "credential": source_of(request.credential),
         "aliases": [shorten(alias) for alias in request.aliases[:MAX_ALIASES]],

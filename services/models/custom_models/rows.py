@@ -33,6 +33,9 @@ class Row(NamedTuple):
 
     def model(self) -> RegisteredModel:
         model = from_json(self.definition_json, RegisteredModel())
+        if not model.endpoints:
+            # Stored before a model could have several.
+            model.endpoints.append(model.endpoint)
         model.registered_at = self.registered_at
         model.untrusted = self.untrusted
         return model

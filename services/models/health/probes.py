@@ -46,6 +46,10 @@ class Probe(Protocol):
         """The model's name on this platform."""
 
     @property
+    def endpoint(self) -> str:
+        """The base URL of the server, as registered; empty for a vendor's model."""
+
+    @property
     def url(self) -> str:
         """The URL that is asked; the last one, when there are several."""
 
@@ -59,7 +63,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class ModelProbe:
-    """Asks the server of a registered model: the path in `health_check`, else the questions of its adapter type.
+    """Asks one server of a registered model: the path in `health_check`, else the questions of its adapter type.
 
     The credential is read at each probe, and sent where it may go. The results for a stranger's model give no reason
     for a missing answer, because it would disclose the network. `registered` must not be changed afterwards.
@@ -67,10 +71,16 @@ class ModelProbe:
 
     registered: models_pb2.RegisteredModel
     credentials: Credentials = field(default_factory=Credentials, repr=False, compare=False)
+    at: str = ""
+    """The endpoint that is asked; empty for the model's first one."""
 
     @property
     def model(self) -> str:
         return self.registered.name
+
+    @property
+    def endpoint(self) -> str:
+        return self.at or self.registered.endpoint
 
     @property
     def _adapter(self) -> AdapterType:
@@ -86,7 +96,7 @@ class ModelProbe:
 
     async def ask(self, client: Transport) -> ProbeResult:
         try:
-            key = self.credentials.key_for(self.registered)
+            key = self.credentials.key_for(self.registered, self.endpoint)
         except PreconditionFailed as problem:
             return ProbeResult(UNHEALTHY, problem.reason, problem.message, self.url)
         result = await within_time(self._ask(client, key), self.url)
@@ -121,7 +131,7 @@ class ModelProbe:
         if self.registered.health_check:
             health = await self._ask_health(client, self.url, key)
         else:
-            url = self.registered.endpoint.removesuffix(self._adapter.version) + self._adapter.health_path
+            url = self.endpoint.removesuffix(self._adapter.version) + self._adapter.health_path
             health = await self._ask_health(client, url, key, missing=healthy(url))
         if health.status != HEALTHY:
             return health
@@ -154,14 +164,14 @@ class ModelProbe:
         )
 
     def _health_url(self) -> str:
-        server = urlsplit(self.registered.endpoint)
+        server = urlsplit(self.endpoint)
         return f"{server.scheme}://{server.netloc}{self.registered.health_check}"
 
     def _list_url(self) -> str:
         return self._search().url
 
     def _search(self) -> RootSearch:
-        roots = self._adapter.api_roots(self.registered.endpoint)
+        roots = self._adapter.api_roots(self.endpoint)
         permitted = self.credentials.permitted_roots(self.registered.credential, roots)
         return RootSearch(permitted, self._adapter.listing.path)
 
@@ -186,6 +196,7 @@ class ProviderProbe:
     """The headers with the key; None when there is no key."""
     other_urls: Sequence[str] = ()
     untrusted = False
+    endpoint = ""
 
     async def ask(self, client: Transport) -> ProbeResult:
         if self.headers is None:

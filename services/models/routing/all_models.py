@@ -83,6 +83,10 @@ class AllModels:
             return sorted({*self._operators_aliases(model.name), *self._operators_aliases(model.pinned_name)})
         return [*model.aliases, *self._operators_aliases(model.name)]
 
+    def is_unhealthy(self, model: RegisteredModel, endpoint: str) -> bool:
+        """Whether the newest probe calls an endpoint of a registered model unhealthy."""
+        return self._registry.is_unhealthy(model, endpoint)
+
     def answering(self, model: VendorModel) -> VendorModel:
         """The model that answers calls of a vendor's model today: itself, or its replacement."""
         return self._vendor_models.answering(model, self._today())

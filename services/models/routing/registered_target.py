@@ -12,6 +12,7 @@ from services.models.catalog import prices
 from services.models.catalog.vendor import AdapterType
 from services.models.catalog.vendors import ADAPTER_TYPES, is_vendor_host
 from services.models.providers.base import Target
+from services.models.providers.endpoints import Endpoint
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
 from services.shared.errors import PreconditionFailed
 
@@ -23,16 +24,19 @@ def registered_target(
     *,
     with_secrets: bool = True,
     other_keys: Callable[[], Collection[str]] = list,
+    at: str = "",
 ) -> Target:
-    """The target of a call to a registered model. Without secrets its credential is not read.
+    """The target of a call to a registered model, at its first endpoint or at another one (`at`). Without secrets its
+    credential is not read.
 
     Raises PreconditionFailed when the credential is missing, or may not go to the endpoint.
     """
     adapter, stated = ADAPTER_TYPES[model.adapter_type], model.capabilities
     can_stream = stated.supports_streaming or not stated.HasField("supports_streaming")
     credentials = credentials or Credentials()
-    endpoint, *other_roots = credentials.permitted_roots(model.credential, adapter.api_roots(model.endpoint))
-    key = _key(model, credentials) if with_secrets else ""
+    at = at or model.endpoint
+    endpoint, *other_roots = _roots(model, credentials, at)
+    key = _key(model, credentials, at) if with_secrets else ""
     return Target(
         dialect=adapter.dialect,
         provider=model.provider,
@@ -56,19 +60,35 @@ def registered_target(
     )
 
 
+def usable_endpoints(
+    model: models_pb2.RegisteredModel, credentials: Credentials, is_unhealthy: Callable[[str], bool]
+) -> list[Endpoint]:
+    """The endpoints of a model to which its credential may be sent; the first one, if it may be sent to none."""
+    urls = [url for url in model.endpoints if credentials.may_go_to(url, model)] or [model.endpoint]
+    return [
+        Endpoint(url, _roots(model, credentials, url)[0], model.upstream_model, is_unhealthy(url), model.untrusted)
+        for url in urls
+    ]
+
+
+def _roots(model: models_pb2.RegisteredModel, credentials: Credentials, endpoint: str) -> Sequence[str]:
+    return credentials.permitted_roots(model.credential, ADAPTER_TYPES[model.adapter_type].api_roots(endpoint))
+
+
 def _price(capabilities: models_pb2.ModelCapabilities) -> Callable[[models_pb2.TokenUsage], int | None] | None:
     """The price in the registration; a vendor's price list is not valid for another server."""
     return prices.Tier.of(capabilities.prices).cost if capabilities.HasField("prices") else None
 
 
 def _state_owner(model: models_pb2.RegisteredModel) -> str:
-    """An identifier for the server of an endpoint: models with the same one share its opaque state."""
+    """An identifier for the server of the first endpoint: models with the same one share its opaque state, and so do
+    all endpoints of one model."""
     return f"{model.adapter_type}:{hashlib.sha256(model.endpoint.encode()).hexdigest()[:12]}"
 
 
-def _key(model: models_pb2.RegisteredModel, credentials: Credentials) -> str:
+def _key(model: models_pb2.RegisteredModel, credentials: Credentials, endpoint: str) -> str:
     try:
-        return credentials.key_for(model)
+        return credentials.key_for(model, endpoint)
     except PreconditionFailed as problem:
         facts = {"model": model.name, **problem.metadata}
         raise PreconditionFailed(f"{model.name}: {problem.message}", reason=problem.reason, metadata=facts) from None

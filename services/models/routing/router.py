@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -12,9 +13,10 @@ from services.models.catalog import prices
 from services.models.catalog.provider_registry import Provider, ProviderRegistry, preview
 from services.models.catalog.vendor_model import VendorModel
 from services.models.providers.base import Target
+from services.models.providers.endpoints import Choose
 from services.models.providers.timeouts import NO_TIMEOUTS, Timeouts
 from services.models.routing.all_models import AllModels
-from services.models.routing.registered_target import registered_target
+from services.models.routing.registered_target import registered_target, usable_endpoints
 from services.shared.errors import PreconditionFailed
 
 RetiredPolicy = Literal["replace", "reject"]
@@ -48,8 +50,9 @@ class Router:
         self._routes: dict[str, _Route] = {}
         """The routes of models that are built in or listed; the number of other names is not bounded."""
 
-    def resolve(self, name: str, *, for_preview: bool = False) -> Target:
-        """The target of a call to the model of this name.
+    def resolve(self, name: str, choose: Choose, *, for_preview: bool = False) -> Target | None:
+        """The target of a call to the model of this name. Where that has several endpoints, `choose` chooses one of
+        them; None if it chooses none.
 
         Raises what `AllModels.find` raises, and PreconditionFailed when its provider or its credential is not set up.
         A preview works without a configured provider or credential, and its target has no secret.
@@ -57,9 +60,20 @@ class Router:
         found = self._models.find(name)
         if isinstance(found, VendorModel):
             return self._preview(name, found) if for_preview else self._vendor_target(name, found)
-        warnings = self._models.warnings(name, found)
+        endpoint = ""
+        if len(found.endpoints) > 1:
+            is_unhealthy = functools.partial(self._models.is_unhealthy, found)
+            chosen = choose(usable_endpoints(found, self._credentials, is_unhealthy))
+            if chosen is None:
+                return None
+            endpoint = chosen.url
         target = registered_target(
-            found, self._credentials, warnings, with_secrets=not for_preview, other_keys=self._keys
+            found,
+            self._credentials,
+            self._models.warnings(name, found),
+            with_secrets=not for_preview,
+            other_keys=self._keys,
+            at=endpoint,
         )
         return self._timed(target, found.name)
 

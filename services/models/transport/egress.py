@@ -73,8 +73,9 @@ class EndpointPolicy:
         for entry in allowed:
             self._add(entry.strip().lower())
 
-    async def check_registration(self, endpoint: str) -> None:
-        """Raises InvalidRequest ENDPOINT_NOT_ALLOWED, naming the field and the setting.
+    async def registration_refusal(self, endpoint: str, field: str) -> InvalidRequest | None:
+        """The refusal ENDPOINT_NOT_ALLOWED of an endpoint, which names the field and the setting; None if it may be
+        registered.
 
         A name that does not resolve, or not in time, passes: it may be a server that is yet to come, and every
         connection is checked again. A discreet policy refuses it like one that leads to a private address. A name that
@@ -85,13 +86,14 @@ class EndpointPolicy:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 await self.resolve(host, port)
         except PreconditionFailed as refusal:
-            raise InvalidRequest.field("endpoint", refusal.message, reason=REASON) from None
+            return InvalidRequest.field(field, refusal.message, reason=REASON)
         except LimitExceeded:
-            return
+            return None
         except OSError:
             if self.discreet and not self._is_named(_normalize(host)):
                 unresolved = self._refusal("its name does not resolve")
-                raise InvalidRequest.field("endpoint", unresolved.message, reason=REASON) from None
+                return InvalidRequest.field(field, unresolved.message, reason=REASON)
+        return None
 
     async def resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         """The addresses of a host, which may be connected to, the best first.

@@ -34,10 +34,11 @@ MAX_PROMPT_TAGS = 64
 MAX_LABELS = 64
 
 MAX_ALIASES = 32
+MAX_ENDPOINTS = 16
 MAX_EFFORTS = 32
 
 MAX_REGISTERED_MODELS = 10_000
-"""Registered models, which are all probed."""
+"""Registered models, and their endpoints together, which are all probed."""
 MAX_REGISTERED_BYTES = 32 * 1024 * 1024
 """Bytes of all registrations, which are in memory."""
 
