@@ -39,6 +39,8 @@ REQUEST_ID_KEY = "x-request-id"
 # grpc has no status of its own for a connection that could not be made; the details begin with one of these.
 CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
+GATEWAY_LOST = "GATEWAY_LOST"
+
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 
@@ -222,7 +224,7 @@ def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> 
     if not text.startswith(CONNECT_FAILURES):
         return (
             f"{address} was lost before its answer was whole; what has come of it is incomplete: {text}",
-            "GATEWAY_LOST",
+            GATEWAY_LOST,
         )
     if "handshake failed" in text:
         return (

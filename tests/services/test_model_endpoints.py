@@ -19,8 +19,10 @@ from services.models.attempts import circuit_breaker, traffic
 from services.models.health import monitor
 from services.models.servicer import ModelServicer
 from services.models.storage.tables import registered_model_names, registered_models
+from services.shared.logs import open_log
 from tests.rows import for_each
 from tests.scripted_upstream import Ending, Play, Received, Script, ScriptedUpstream, answer, event_stream, json_answer
+from tests.services.log_file import LogFile
 from tests.services.model_registries import model, replica
 from tests.services.model_service import (
     STRANGER,
@@ -186,6 +188,16 @@ async def test_endpoint_that_dies_fails_no_chat_and_gets_load_again_when_it_is_b
                 assert not worker.done()
                 worker.cancel()
             await asyncio.wait(workers)
+
+
+async def test_log_names_the_host_that_has_answered(tmp_path: Path) -> None:
+    file = LogFile()
+    async with upstreams(2) as servers, model_service(tmp_path, log=open_log("models", file=file)) as service:
+        await service.stub.RegisterModel(at(servers))
+        response = await ask(service)
+        registered, asked = await file.calls(2)
+        assert registered["endpoints"] == [f"{server.url}/v1" for server in servers]
+        assert [asked["upstream_host"]] == hosts(response)
 
 
 async def test_rate_limit_at_one_endpoint_moves_its_chats_to_the_other(tmp_path: Path) -> None:

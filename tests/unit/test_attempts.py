@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -338,7 +339,7 @@ def test_trial_comes_first_in_the_first_attempt_only_and_not_against_a_probe() -
     clock = Clock()
     limits = AttemptLimits(now=clock.now)
     for _ in range(FAILURES_IN_ROW):
-        limits.traffic_of("http://a", "m").breaker.record_failure(0, "UPSTREAM_TIMEOUT")
+        limits.traffic_at(Endpoint("a", "http://a", "m")).breaker.record_failure(0, "UPSTREAM_TIMEOUT")
     clock.time = OPEN_SECONDS
 
     def first(*, is_first: bool, is_unhealthy: bool) -> str:
@@ -348,3 +349,10 @@ def test_trial_comes_first_in_the_first_attempt_only_and_not_against_a_probe() -
     assert first(is_first=True, is_unhealthy=False) == "a"
     assert first(is_first=False, is_unhealthy=False) == "b"
     assert first(is_first=True, is_unhealthy=True) == "b"
+
+
+def test_failures_of_a_strangers_registration_are_not_held_against_the_operators_server() -> None:
+    limits = AttemptLimits()
+    of_stranger = limits.traffic(dataclasses.replace(target("a"), untrusted=True))
+    assert limits.traffic(target("a")) is not of_stranger
+    assert limits.traffic_at(Endpoint("a", "http://a", "a", untrusted=True)) is of_stranger
