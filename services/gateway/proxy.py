@@ -63,7 +63,8 @@ class Proxy(ServedMethods):
                 f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, added, intake))
                 for backend in backends
                 for method in backend.service.methods
-            }
+            },
+            intake,
         )
 
 

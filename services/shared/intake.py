@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import grpc
@@ -35,6 +35,18 @@ COPIES = 4
 """Copies of a request: as received, parsed, and encoded for the upstream in one or two steps."""
 
 RETRY_SECONDS = 1.0
+
+MAX_WAITING = 1000
+"""Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
+too many."""
+
+MANY_WAITING = 50
+"""Waiting calls from which on a new one is judged by whether its turn can come before its deadline."""
+
+SPARE_SECONDS = 0.1
+"""Time that a call needs after its turn, at least."""
+
+PACE_SMOOTHING = 0.05
 
 
 class Reservation:
@@ -98,6 +110,11 @@ class Intake:
         self._receptions: dict[_Reception, None] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Calls that wait for a slot, by caller; the caller with the next turn is first."""
+        self._waiting_calls = 0
+        self._turn_seconds = 0.0
+        """Time between two turns while calls wait, smoothed."""
+        self._last_turn: float | None = None
+        self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._memory = self._free_bytes = memory_bytes
         self._empty = Reservation(self, 0)
@@ -107,6 +124,28 @@ class Intake:
         """Sets the memory limit."""
         self._memory, more = memory_bytes, memory_bytes - self._memory
         self.release(more)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many calls wait that no further ones should be accepted."""
+        return self._waiting_calls >= MAX_WAITING
+
+    async def wait_for_room(self) -> None:
+        """Waits until fewer calls wait."""
+        while self.is_full:
+            if self._room is None or self._room.done():
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    def is_too_late(self, remaining: Callable[[], float | None]) -> bool:
+        """Whether the turn of a new call would come too late for its deadline. `remaining` are the seconds until that.
+
+        The wait is that for a caller who has all others in front; one with few calls of its own waits less.
+        """
+        if self._waiting_calls < MANY_WAITING:
+            return False
+        seconds = remaining()
+        return seconds is not None and seconds < self._waiting_calls * self._turn_seconds + SPARE_SECONDS
 
     async def receive(self, context: grpc.aio.ServicerContext, caller: str) -> tuple[bytes, Reservation]:
         """Waits for the caller's turn, and returns the request and its reserved memory.
@@ -166,6 +205,7 @@ class Intake:
     async def _wait_for_slot(self, caller: str) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
+        self._waiting_calls += 1
         self._schedule_preemption()
         try:
             await turn
@@ -173,6 +213,10 @@ class Intake:
             if turn.done() and not turn.cancelled():
                 self._pass_slot_on()
             raise
+        finally:
+            self._waiting_calls -= 1
+            if self._room and not self._room.done() and not self.is_full:
+                self._room.set_result(None)
 
     def _pass_slot_on(self) -> None:
         """Passes the slot on to the caller with the next turn."""
@@ -184,8 +228,16 @@ class Intake:
                 self._waiting[caller] = turns
             if not turn.done():
                 turn.set_result(None)
+                self._note_turn()
                 return
+        self._last_turn = None
         self._free_slots += 1
+
+    def _note_turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._last_turn is not None:
+            self._turn_seconds += PACE_SMOOTHING * (now - self._last_turn - self._turn_seconds)
+        self._last_turn = now
 
     def _schedule_preemption(self) -> None:
         if self._timer is None and self._waiting:

@@ -160,7 +160,7 @@ def service_handler(
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
 
     return ServedMethods(
-        {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}
+        {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}, intake
     )
 
 
