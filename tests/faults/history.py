@@ -42,6 +42,7 @@ class Sending:
     stream: bool = False
     request_id: str = ""
     session_id: str = ""
+    gateway: str = ""
     ended: float = 0.0
     wall_ended: float = 0.0
     """Its end in seconds since 1970."""
@@ -118,6 +119,8 @@ class History:
         self.running: dict[int, Sending] = {}
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.codes: Counter[str] = Counter()
+        self.chats: dict[str, Counter[str]] = defaultdict(Counter)
+        """The outcomes of chats through each gateway."""
         self.violations: list[tuple[str, str]] = []
         self.counted: Counter[str] = Counter()
         self.latest_end = 0.0
@@ -140,6 +143,7 @@ class History:
         self.counted["ended"] += 1
         self._judge_end(sending)
         if sending.tokens:
+            self.chats[sending.gateway][sending.outcome] += 1
             self._judge_output(sending)
             self._add_end(sending)
         if sending.request_id and sending.kept:

@@ -254,6 +254,7 @@ class Load:
     @contextlib.asynccontextmanager
     async def recorded(self, sending: Sending, gateway: Member, prompt: str = "") -> AsyncIterator[None]:
         """Puts a call into the history: its block is the call, and its errors are the call's outcome."""
+        sending.gateway = gateway.name
         self._history.start(sending)
         try:
             yield

@@ -99,6 +99,11 @@ class Member:
         if self._service:
             self._service.close()
 
+    @property
+    def log_path(self) -> Path:
+        """The log of all its lives."""
+        return self._directory / f"{self.kind}.log"
+
     def log(self) -> str:
         """The log of its last life."""
         return self._service.log() if self._service else ""

@@ -7,13 +7,14 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.faults.history import History, Sum
 from tests.faults.load import DEADLINE_SECONDS, Load
+from tests.faults.logged_ends import judge_ends, read_ends
 from tests.faults.measure import Latencies, measure
 from tests.faults.nemesis import Events, Nemesis, ProviderControl
 from tests.faults.platform import UP, Platform, Shape, running_platform
@@ -21,6 +22,8 @@ from tests.support.postgresql import running_postgresql
 
 SETTLE_SECONDS = 10.0
 """The time that the providers' requests have to end after the load."""
+
+KILLED = -9
 
 Sample = dict[str, Any]
 
@@ -82,7 +85,10 @@ class Run:
         self.recovery_seconds = await self.load.recover()
 
     async def judge(self, idle_limit: int | None = None) -> list[Sum]:
-        """The sums, when the load has ended. Without a limit, no more connections may be open than there were."""
+        """Stops all services after the load, and returns the sums.
+
+        Without a limit, no more connections to the providers may be open than there were.
+        """
         running, connections = await self._settle()
         self.history.judge_connections(
             running, connections, self.most_connections if idle_limit is None else idle_limit
@@ -90,7 +96,8 @@ class Run:
         self.history.judge_providers(await self.control.calls())
         async for session_id, turns in self.load.read_sessions():
             self.history.judge_session(session_id, turns)
-        return [*self.history.sums(), *self._sums_of_processes()]
+        await asyncio.gather(*(member.stop() for member in self.platform.members.values()))
+        return [*self.history.sums(), *self._sums_of_processes(), *self._sums_of_logs()]
 
     def _sample_process(self, name: str) -> dict[str, Any]:
         member = self.platform.members[name]
@@ -104,7 +111,7 @@ class Run:
     def _sums_of_processes(self) -> list[Sum]:
         members = self.platform.members.values()
         exits = Counter(code for member in members for code in member.exits)
-        wrong = sum(count for code, count in exits.items() if code not in (0, -9))
+        wrong = sum(count for code, count in exits.items() if code not in (0, KILLED))
         lives = ", ".join(f"{member.name} {member.lives}" for member in members)
         return [
             Sum("a service ends only by a signal", f"lives: {lives}", self.history.broken("deaths")),
@@ -115,6 +122,17 @@ class Run:
             ),
             Sum("SIGTERM ends a service with code 0", f"exit codes: {dict(exits)}", wrong),
         ]
+
+    def _sums_of_logs(self) -> Iterator[Sum]:
+        gateways, models = (
+            [
+                read_ends(member.name, member.log_path, whole=KILLED not in member.exits)
+                for member in self.platform.members.values()
+                if member.kind == kind
+            ]
+            for kind in ("gateway", "models")
+        )
+        yield from judge_ends(gateways, models, self.history.chats)
 
     async def _settle(self) -> tuple[int, int]:
         """The requests that run at the providers and their connections, when nothing ends any more."""

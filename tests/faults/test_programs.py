@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tests.faults.chaos import Tempo, chaos
 from tests.faults.history import OK, History, Sending, StoredTurn
+from tests.faults.logged_ends import CHATS, Ends, judge_ends, read_ends
 from tests.faults.nemesis import FREEZE, KILL, STOP, Pauses
 from tests.faults.orders import Order, answer_tokens, read_order, read_output
 from tests.faults.soak import JUDGED_MINUTES, SLOPE_LIMIT, WARM_UP_MINUTES, leak_sums
@@ -90,7 +93,7 @@ def test_the_history_finds_nothing_where_nothing_is_wrong() -> None:
 
 
 def test_the_history_finds_requests_of_which_there_are_too_many() -> None:
-    rules = {
+    rules: dict[str, dict[str, Any]] = {
         "at most 3 requests for a call": {"requests": 4},
         "at most one with output for a stream": {"requests": 2, "delivered": 2},
         "a request ends with its call": {"ended": 1002.5},
@@ -120,6 +123,40 @@ def test_the_history_finds_turns_that_are_not_stored_as_they_were_told() -> None
     assert broken_rules(untold, stored=[StoredTurn("prompt 0", WHOLE[:5])]) == {
         "every told turn is stored once, whole, in order"
     }
+
+
+# --------------------------------------------------------------------------------------------------- the logs
+
+
+def ends(directory: Path, name: str, *lines: tuple[str, str]) -> Ends:
+    """The ends in a log of lines about chats, by their ids and codes, and about other calls."""
+    log = directory / f"{name}.log"
+    entries = [{"event": "rpc", "method": CHATS[0], "request_id": request, "code": code} for request, code in lines]
+    entries.append({"event": "rpc", "method": "ModelService/ListModels", "request_id": "r9", "code": "OK"})
+    log.write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries) + '{"event":"rp')
+    return read_ends(name, log, whole=True)
+
+
+def test_ends_in_the_logs_agree_with_what_callers_saw(tmp_path: Path) -> None:
+    seen = {"gateway": Counter({"OK": 2, "LEFT": 1})}
+    both = (("r1", "OK"), ("r2", "OK"))
+    cases: dict[str, tuple[Any, Any, set[str]]] = {
+        "all agree": ((*both, ("r3", "CANCELLED")), both, set()),
+        "one that left before it came": (both, both, set()),
+        "one twice": ((*both, both[0]), both, {"gateway has logged each end once"}),
+        "one more than there were": (
+            (*both, ("r3", "CANCELLED"), ("r4", "CANCELLED")),
+            both,
+            {"gateway has logged each end once"},
+        ),
+        "one that is missing": (both[:1], both, {"gateway has logged each end once"}),
+        "one of no Model Service": (both, both[:1], {"what ended well at gateway did at a Model Service"}),
+        "one twice at a Model Service": (both, (*both, both[0]), {"models has logged each end once"}),
+    }
+    for told, (of_gateway, of_models, broken) in cases.items():
+        with row(told):
+            gateway, models = ends(tmp_path, "gateway", *of_gateway), ends(tmp_path, "models", *of_models)
+            assert {each.name for each in judge_ends([gateway], [models], seen) if not each.holds} == broken
 
 
 # --------------------------------------------------------------------------------------------------- the rest

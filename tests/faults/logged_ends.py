@@ -1,0 +1,73 @@
+"""Ends of chats in the logs of the services: each has one line, which must agree with what its caller saw."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.faults.history import Sum
+
+CHATS = ("ModelService/Chat", "ModelService/ChatStream")
+
+
+class Ends(NamedTuple):
+    """The chats in the log of one service."""
+
+    name: str
+    codes: Counter[str]
+    ok: set[str]
+    """The ids of those that ended well."""
+    repeated: int
+    """Lines about an id that has one already."""
+    whole: bool
+    """Whether no line can be missing: a service that is killed loses the newest ones."""
+
+    @property
+    def number(self) -> int:
+        return self.codes.total()
+
+
+def read_ends(name: str, log: Path, *, whole: bool) -> Ends:
+    """The ends in a log."""
+    codes: Counter[str] = Counter()
+    ok: set[str] = set()
+    seen: set[str] = set()
+    repeated = 0
+    for entry in _entries(log):
+        if entry.get("event") != "rpc" or entry["method"] not in CHATS:
+            continue
+        codes[entry["code"]] += 1
+        repeated += entry["request_id"] in seen
+        seen.add(entry["request_id"])
+        if entry["code"] == "OK":
+            ok.add(entry["request_id"])
+    return Ends(name, codes, ok, repeated, whole)
+
+
+def _entries(log: Path) -> Iterator[dict[str, Any]]:
+    with log.open("rb") as lines:
+        for line in lines:
+            # A process that was killed may have left half a line.
+            if line.startswith(b"{") and line.endswith(b"}\n"):
+                yield json.loads(line)
+
+
+def judge_ends(gateways: Iterable[Ends], models: Iterable[Ends], seen: Mapping[str, Counter[str]]) -> Iterator[Sum]:
+    """The sums of the logs, with what callers saw through each gateway."""
+    models = list(models)
+    answered = set().union(*(each.ok for each in models))
+    for gateway in gateways:
+        calls = seen[gateway.name]
+        told = f"{gateway.number} ends for {calls.total()} chats, {gateway.codes['OK']} OK, {calls['OK']} of them seen"
+        wrong = gateway.repeated + max(gateway.number - calls.total(), 0)
+        if gateway.whole:
+            wrong += max(calls["OK"] - gateway.codes["OK"], 0)
+        yield Sum(f"{gateway.name} has logged each end once", told, wrong)
+        if all(each.whole for each in models):
+            lost = len(gateway.ok - answered)
+            yield Sum(f"what ended well at {gateway.name} did at a Model Service", f"{len(gateway.ok)} chats", lost)
+    for each in models:
+        yield Sum(f"{each.name} has logged each end once", f"{each.number} ends, {each.codes['OK']} OK", each.repeated)
