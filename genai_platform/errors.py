@@ -39,6 +39,9 @@ REQUEST_ID_KEY = "x-request-id"
 # grpc has no status of its own for a connection that could not be made; the details begin with one of these.
 CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
+RESETS = ("CANCELLED", "Stream removed (RST_STREAM")
+"""Beginnings of the details of a call that the server's grpc has reset, because it stops or has too many calls that wait."""
+
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 
@@ -198,7 +201,10 @@ def translate_error(error: grpc.RpcError, *, address: str, seconds: float, reque
     details = _read_details(trailers)
     text = error.details() or ""
     reason = details.info.reason
-    if not reason:
+    if not reason and code is grpc.StatusCode.CANCELLED and text.startswith(RESETS):
+        code = grpc.StatusCode.UNAVAILABLE
+        text, reason = f"{address} has ended the call without a status: it is stopping, or far too busy", "CALL_RESET"
+    elif not reason:
         text, reason = _explain(code, text, address, seconds)
     return ERROR_TYPES[code](
         text or f"the call failed with {code.name}",

@@ -3,6 +3,9 @@
 Until a handler reads its request, grpc leaves it with the caller, except for 64 KiB. Once it is read, grpc buffers it
 until it is whole, and its size is not known before. So only a few requests are read at a time. That does not slow down
 small ones, which arrive at once. Waiting callers take turns, and a request that takes too long is preempted.
+
+The memory of large requests is shared fairly too: a caller who has as much as would be left waits, and lets others
+pass.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import NamedTuple
 
 import grpc
 
 from services.shared.errors import InvalidRequest, LimitExceeded
+from services.shared.fair_quota import FairQuota
 
 SLOTS = 4
 """Requests that are received at once. Each may be as large as a message can be."""
@@ -52,11 +57,12 @@ PACE_SMOOTHING = 0.05
 class Reservation:
     """Memory that is reserved for a request of `size` bytes in `COPIES`. Leaving the block releases it."""
 
-    __slots__ = ("_bytes", "_intake", "_size")
+    __slots__ = ("_bytes", "_caller", "_memory", "size")
 
-    def __init__(self, intake: Intake, size: int) -> None:
-        self._intake = intake
-        self._size = size
+    def __init__(self, memory: _Memory, caller: str, size: int) -> None:
+        self.size = size
+        self._memory = memory
+        self._caller = caller
         self._bytes = COPIES * size
 
     def __enter__(self) -> Reservation:
@@ -69,20 +75,85 @@ class Reservation:
 
     def shrink_to(self, copies: int) -> None:
         """Releases all but `copies` of the request."""
-        needed = copies * self._size
+        needed = copies * self.size
         if needed < self._bytes:
-            self._intake.release(self._bytes - needed)
+            self._memory.release(self._caller, self._bytes - needed)
             self._bytes = needed
 
     def resize_to(self, copies: int) -> None:
         """Holds as many copies of the request as are needed now. Raises LimitExceeded SERVER_BUSY without memory for
         more of them."""
-        more = copies * self._size - self._bytes
+        more = copies * self.size - self._bytes
         if more > 0:
-            self._intake.take(more)
+            self._memory.take_now(self._caller, more)
             self._bytes += more
         else:
             self.shrink_to(copies)
+
+
+class _Waiter(NamedTuple):
+    """A request that waits for memory."""
+
+    caller: str
+    bytes: int
+    granted: asyncio.Future[None]
+
+
+class _Memory:
+    """The memory of all large requests, shared fairly by the callers."""
+
+    def __init__(self, limit: int) -> None:
+        self._quota = FairQuota(limit)
+        self._waiters: list[_Waiter] = []
+
+    @property
+    def free_bytes(self) -> int:
+        return self._quota.free
+
+    @property
+    def has_waiters(self) -> bool:
+        return bool(self._waiters)
+
+    def resize(self, limit: int) -> None:
+        self._quota.resize(limit)
+        self._grant()
+
+    async def take(self, caller: str, size: int) -> None:
+        """Takes `size` bytes, as soon as the caller may have them."""
+        if not self._waiters and self._quota.try_take_all(caller, size):
+            return
+        waiter = _Waiter(caller, size, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        self._grant()
+        try:
+            await waiter.granted
+        except asyncio.CancelledError:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+                self._grant()
+            else:
+                self.release(caller, size)
+            raise
+
+    def take_now(self, caller: str, size: int) -> None:
+        """Takes `size` bytes at once. Raises LimitExceeded SERVER_BUSY when that much is not free."""
+        if self._waiters or not self._quota.try_take_all(caller, size):
+            raise _busy("other large requests take all the memory there is for these")
+
+    def release(self, caller: str, size: int) -> None:
+        self._quota.release(caller, size)
+        self._grant()
+
+    def _grant(self) -> None:
+        """Gives memory to those that wait, in their order, but for callers who have too much already."""
+        for waiter in list(self._waiters):
+            if not self._quota.may_have(waiter.caller, waiter.bytes):
+                continue
+            if not self._quota.try_take_all(waiter.caller, waiter.bytes):
+                # Smaller requests would keep a large one waiting without end.
+                return
+            self._waiters.remove(waiter)
+            waiter.granted.set_result(None)
 
 
 class _Reception:
@@ -116,14 +187,12 @@ class Intake:
         self._last_turn: float | None = None
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._memory = self._free_bytes = memory_bytes
-        self._empty = Reservation(self, 0)
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.memory = _Memory(memory_bytes)
+        self._empty = Reservation(self.memory, "", 0)
 
     def resize(self, memory_bytes: int) -> None:
         """Sets the memory limit."""
-        self._memory, more = memory_bytes, memory_bytes - self._memory
-        self.release(more)
+        self.memory.resize(memory_bytes)
 
     @property
     def is_full(self) -> bool:
@@ -162,7 +231,7 @@ class Intake:
             data = await context.read()
             if data is grpc.aio.EOF:
                 raise InvalidRequest("the call has no request message")
-            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(len(data))
+            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(caller, len(data))
         except asyncio.CancelledError:
             if not reception.preempted:
                 raise
@@ -172,35 +241,9 @@ class Intake:
             del self._receptions[reception]
             self._pass_slot_on()
 
-    def take(self, size: int) -> None:
-        """Reserves memory at once. Raises LimitExceeded SERVER_BUSY when that much is not free."""
-        if self._queue or size > self._free_bytes:
-            raise _busy("other large requests take all the memory there is for these")
-        self._free_bytes -= size
-
-    def release(self, size: int) -> None:
-        """Releases reserved memory."""
-        self._free_bytes += size
-        while self._queue and self._queue[0][0] <= self._free_bytes:
-            size, waiter = self._queue.popleft()
-            if not waiter.done():
-                self._free_bytes -= size
-                waiter.set_result(None)
-
-    async def _reserve(self, request_bytes: int) -> Reservation:
-        size = COPIES * request_bytes
-        if size <= self._free_bytes and not self._queue:
-            self._free_bytes -= size
-            return Reservation(self, request_bytes)
-        waiter = asyncio.get_running_loop().create_future()
-        self._queue.append((size, waiter))
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.release(size)
-            raise
-        return Reservation(self, request_bytes)
+    async def _reserve(self, caller: str, request_bytes: int) -> Reservation:
+        await self.memory.take(caller, COPIES * request_bytes)
+        return Reservation(self.memory, caller, request_bytes)
 
     async def _wait_for_slot(self, caller: str) -> None:
         turn = asyncio.get_running_loop().create_future()

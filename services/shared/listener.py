@@ -24,6 +24,7 @@ import grpc
 from grpc._cython import cygrpc
 
 from services.shared import received_fields
+from services.shared.admission import MAX_CALLS
 from services.shared.call_ends import refuse_call, refuse_late, refuse_unaccepted
 from services.shared.errors import StartupError
 from services.shared.intake import Intake
@@ -36,7 +37,7 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     *SIZE_OPTIONS,
-    ("grpc.max_concurrent_streams", 10_000),
+    ("grpc.max_concurrent_streams", MAX_CALLS),
     # Calls that no handler has accepted yet, some 15 KB each. By default grpc ends random ones from 1,000 on.
     ("grpc.server.max_pending_requests", 2_000),
     ("grpc.server.max_pending_requests_hard_limit", 2_000),
