@@ -39,8 +39,10 @@ REQUEST_ID_KEY = "x-request-id"
 # grpc has no status of its own for a connection that could not be made; the details begin with one of these.
 CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
+GATEWAY_LOST = "GATEWAY_LOST"
+
 RESETS = ("CANCELLED", "Stream removed (RST_STREAM")
-"""Beginnings of the details of a call that the server's grpc has reset, because it stops or has too many calls that wait."""
+"""Beginnings of the details of a call that the server's grpc has reset: it stops, or too many calls wait there."""
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 
@@ -228,7 +230,7 @@ def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> 
     if not text.startswith(CONNECT_FAILURES):
         return (
             f"{address} was lost before its answer was whole; what has come of it is incomplete: {text}",
-            "GATEWAY_LOST",
+            GATEWAY_LOST,
         )
     if "handshake failed" in text:
         return (

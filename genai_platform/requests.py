@@ -124,7 +124,7 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     return build(ChatRequest, messages=messages, **present)
 
 
-def build_registration(given: RegisterModelRequest | None, fields: Mapping[str, Any]) -> RegisterModelRequest:
+def build_model_registration(given: RegisterModelRequest | None, fields: Mapping[str, Any]) -> RegisterModelRequest:
     """Builds a RegisterModelRequest from its fields as keywords; a RegisterModelRequest is returned.
 
     Raises TypeError for unknown keywords, and for keywords beside a request.

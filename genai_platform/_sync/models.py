@@ -21,7 +21,7 @@ from genai_platform.requests import (
     Messages,
     RegistrationFields,
     build_chat_request,
-    build_registration,
+    build_model_registration,
 )
 from genai_platform.streams import ChatStream
 from proto.models_pb2 import (
@@ -193,7 +193,7 @@ class Models:
         Takes a RegisterModelRequest, or its fields as keywords: `platform.models.register_model(name="mine",
         endpoints=["http://one:8000/v1", "http://two:8000/v1"], adapter_type="vllm")`.
         """
-        built = build_registration(request, fields)
+        built = build_model_registration(request, fields)
         return self._call("RegisterModel", built, RegisterModelResponse, timeout=timeout, metadata=metadata)
 
     def list_registered_models(

@@ -109,6 +109,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         self.failure: BaseException | None = None
         self._is_stopping = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._stopping_now: asyncio.Task[None] | None = None
         self._refused = 0
         self._lanes: list[_Lane] = []
@@ -180,8 +181,9 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         self.failure = None if task.cancelled() else task.exception()
         self.ended.set()
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them.
+    async def stop(self, grace_seconds: float, linger_seconds: float = 0.0) -> None:
+        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them. The port is open for the
+        first `linger_seconds`.
 
         May be called again with a shorter grace.
         """
@@ -190,10 +192,16 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             return
         self._is_stopping.set()
         try:
+            await self._linger(linger_seconds)
             await self._refuse_waiting_calls()
-            await self._within_grace(grace_seconds, self._shut_down())
+            await self._within_grace(grace_seconds - linger_seconds, self._shut_down())
         finally:
             self._stopped.set()
+
+    async def _linger(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
     async def _within_grace(self, seconds: float, stopping: Coroutine[Any, Any, object]) -> None:
         timer = asyncio.get_running_loop().call_later(seconds, self._stop_now)
@@ -239,6 +247,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         return task
 
     def _stop_now(self) -> None:
+        self._hurried.set()
         # Without a grace: two shutdowns whose graces end together crash grpc.
         self._stopping_now = asyncio.create_task(self.shutdown(None))
 
@@ -320,12 +329,13 @@ class Listener:
         self._server.add_handlers(self._handlers)
         await self._server.start()
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them."""
+    async def stop(self, grace_seconds: float, linger_seconds: float = 0.0) -> None:
+        """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them. The port is open for the
+        first `linger_seconds`."""
         retired = [asyncio.create_task(server.stop(grace_seconds)) for server in self._retired]
         if self._server:
             # Awaited here and not in a task, so that the very next call is refused.
-            await self._server.stop(grace_seconds)
+            await self._server.stop(grace_seconds, linger_seconds)
         await asyncio.gather(*retired)
 
     async def wait_until_lost(self) -> BaseException | None:

@@ -125,8 +125,10 @@ class Call:
         return None if self._due is None else max(0.0, self._due - time.perf_counter())
 
     def caller_host(self) -> str:
-        """The caller's address without its port."""
-        return self.caller.rpartition(":")[0] or self.caller
+        """The caller's address without its port. That of a stranger is another one than the operator's: what one may
+        know of an answer, the other may not."""
+        host = self.caller.rpartition(":")[0] or self.caller
+        return f"{host} (exposed)" if self.from_exposed_gateway else host
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started

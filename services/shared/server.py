@@ -2,6 +2,10 @@
 
 SIGTERM or SIGINT   health says NOT_SERVING, new calls are refused, running calls get `grace_seconds`
 the same again      running calls are cancelled at once
+
+If somebody watches the health, as a gateway does, the port stays open for a moment: calls that were sent before the
+news has arrived are refused in words, so that they can be sent elsewhere. grpc would end them as CANCELLED, which does
+not say whether they have begun.
 """
 
 from __future__ import annotations
@@ -39,6 +43,9 @@ EXIT_LOST = 70
 """sysexits.h EX_SOFTWARE: the process can no longer serve, and its supervisor must restart it."""
 
 FINALIZE_SECONDS = 5.0
+
+LINGER_SECONDS = 0.5
+"""Time for which a stopping server refuses calls before it closes its port, if its health is watched."""
 
 
 class Server:
@@ -92,9 +99,10 @@ class Server:
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them."""
+        linger_seconds = min(LINGER_SECONDS, grace_seconds) if self.health.is_watched else 0.0
         await self.health.drain()
         timer = asyncio.get_running_loop().call_later(grace_seconds, PROCESS_STREAMS.begin_stop)
-        await self._listener.stop(grace_seconds)
+        await self._listener.stop(grace_seconds, linger_seconds)
         timer.cancel()
 
 

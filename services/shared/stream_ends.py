@@ -6,8 +6,7 @@ from collections import Counter
 from typing import Literal
 
 End = Literal["complete", "cancelled", "expired", "slow_reader", "stopped", "failed"]
-"""Kind of end: whole; by the caller; at the deadline; because the caller did not read; because the process stopped; with
-any other error."""
+"""Kind of end: whole; by the caller; at the deadline; the caller did not read; the process stopped; any other error."""
 
 
 class StreamEnds:

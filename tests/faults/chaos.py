@@ -106,7 +106,9 @@ def main() -> None:
         default=1,
         help="gateways and Model Services, two of them on PostgreSQL (1)",
     )
-    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
+    parser.add_argument(
+        "--postgres", action="store_true", help="on PostgreSQL instead of SQLite, which then fails, too"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
         result = asyncio.run(

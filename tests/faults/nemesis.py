@@ -13,8 +13,10 @@ import httpx
 
 from tests.faults.orders import FAULTS, HEALTHY, REFUSE
 from tests.faults.platform import UP, Member, Platform
+from tests.support.postgresql import PostgreSQLServer
 
 KILL, STOP, FREEZE = "kill -9", "SIGTERM", "SIGSTOP"
+DATABASE = "postgresql"
 SHOWN_EVENTS = 8
 
 
@@ -39,10 +41,18 @@ class Accident(NamedTuple):
 class Nemesis:
     """The accidents of one run, each of which is undone by itself. `tell` is called with each as it happens."""
 
-    def __init__(self, platform: Platform, control: ProviderControl, seed: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        control: ProviderControl,
+        database: PostgreSQLServer | None,
+        seed: int,
+        tell: Callable[[str], None],
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._platform = platform
         self._control = control
+        self._database = database
         # One chance for each, so that the time that a restart takes changes nothing of the others.
         self._of_providers = random.Random(f"providers {seed}")
         self._of_processes = random.Random(f"processes {seed}")
@@ -64,8 +74,12 @@ class Nemesis:
         """Kills, stops or freezes one service at a time, for some time."""
         chance = self._of_processes
         async for _ in _paused(seconds, pauses, chance):
-            member = self._platform.members[chance.choice(sorted(self._platform.members))]
-            await self._strike(member, chance.choice((KILL, STOP, FREEZE)), away.draw(chance))
+            name = chance.choice([*sorted(self._platform.members), *([DATABASE] if self._database else [])])
+            action, seconds = chance.choice((KILL, STOP, FREEZE)), away.draw(chance)
+            if name == DATABASE:
+                await self._strike_database(action, seconds)
+            else:
+                await self._strike(self._platform.members[name], action, seconds)
 
     async def follow(self, plan: Sequence[Accident], away: Pauses) -> None:
         """Lets the accidents of a plan happen."""
@@ -92,6 +106,19 @@ class Nemesis:
         await asyncio.sleep(away)
         await member.start()
         self._tell(f"{member.name} is back")
+
+    async def _strike_database(self, action: str, away: float) -> None:
+        """Freezes the database, or stops it at once: by either of the other actions."""
+        assert self._database
+        self._note(f"{action} {DATABASE} for {away:.1f} s", f"{action} {DATABASE}")
+        if action == FREEZE:
+            with self._database.frozen():
+                await asyncio.sleep(away)
+            return
+        await asyncio.to_thread(self._database.stop)
+        await asyncio.sleep(away)
+        await asyncio.to_thread(self._database.start)
+        self._tell(f"{DATABASE} is back")
 
     def _note(self, told: str, counted: str) -> None:
         self.counts[counted] += 1

@@ -47,7 +47,8 @@ PING_SECONDS = 0.5
 PINGS = 60
 TRICKLE_SECONDS = 0.02
 ARRIVAL_SECONDS = 1.0
-"""The time between the last output and a reset, so that the output has been read before the reset throws it away."""
+"""The time between the last output and a bad end. A reset throws away what has not been read, and output that is read
+together with a bad end is given to nobody, so that the chat may be tried again."""
 
 
 @dataclass
@@ -206,7 +207,7 @@ class _Answers:
             case "reset":
                 return Play(event_stream(*opening, *half, Pause(ARRIVAL_SECONDS), ending=Ending.RESET), quiet)
             case "unmarked":
-                return Play(event_stream(*opening, *half), quiet)
+                return Play(event_stream(*opening, *half, Pause(ARRIVAL_SECONDS)), quiet)
             case "slow":
                 return Play(event_stream(*opening, Pause(SLOW_SECONDS), *output, *ending), quiet)
             case "pings":

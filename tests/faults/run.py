@@ -161,9 +161,10 @@ async def opened(
     """A run in a directory, ready for its load. `tell` is called with each event; latencies are of a window."""
     async with contextlib.AsyncExitStack() as stack:
         urls: Mapping[str, str] = {}
+        database = None
         if shape.postgresql:
-            server = stack.enter_context(running_postgresql())
-            urls = {f"{name}_DATABASE_URL": server.new_url() for name in ("SESSIONS", "MODELS")}
+            database = stack.enter_context(running_postgresql(durable=True))
+            urls = {f"{name}_DATABASE_URL": database.new_url() for name in ("SESSIONS", "MODELS")}
         platform = await stack.enter_async_context(running_platform(directory, shape, urls, forked=forked))
         control = ProviderControl(platform.providers.control_port)
         stack.push_async_callback(control.close)
@@ -179,7 +180,8 @@ async def opened(
         )
         stack.push_async_callback(load.close)
         await load.prepare()
-        yield Run(platform, control, history, load, Nemesis(platform, control, seed, events.tell), events, latencies)
+        nemesis = Nemesis(platform, control, database, seed, events.tell)
+        yield Run(platform, control, history, load, nemesis, events, latencies)
 
 
 @contextlib.asynccontextmanager

@@ -45,7 +45,9 @@ class Screen:
             print(line(sample), flush=True)
 
     def _heading(self, sample: Sample) -> str:
-        return f"{self._title}: {sample['t']:.0f} of {self._seconds:.0f} s"
+        is_over = sample["t"] > self._seconds
+        told = "the last calls end" if is_over else f"{sample['t']:.0f} of {self._seconds:.0f} s"
+        return f"{self._title}: {told}"
 
 
 def table(sample: Sample) -> Iterator[str]:

@@ -51,6 +51,16 @@ class Gate:
 
         return gated
 
+    def behind(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """The call, whose result is held at the gate."""
+
+        async def gated(*arguments: Any, **keywords: Any) -> Any:
+            result = await call(*arguments, **keywords)
+            await self.wait()
+            return result
+
+        return gated
+
 
 @dataclass
 class Held:
@@ -152,11 +162,11 @@ async def reading_the_prompt(directory: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @contextlib.asynccontextmanager
 async def reading_the_session(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Held]:
-    """The Session Service does not answer the beginning of a turn."""
+    """The Session Service has begun a turn, and does not answer."""
     gate = Gate()
     async with _platform(directory) as (services, log, upstream):
         store = services.sessions.store
-        monkeypatch.setattr(store, "begin_turn", gate.before(store.begin_turn))
+        monkeypatch.setattr(store, "begin_turn", gate.behind(store.begin_turn))
         yield Held(services.models, log, turn(), gate.reached.wait, upstream, gate.open.set, turn())
 
 

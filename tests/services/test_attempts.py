@@ -351,11 +351,13 @@ async def test_model_that_is_removed_in_a_pause_gets_no_further_request(
     assert len([request for request in upstream.requests if request.method == "POST"]) == 1
 
 
+@pytest.mark.parametrize("count", [1, 2], ids=["one endpoint", "several"])
 async def test_model_that_is_changed_in_a_pause_is_tried_as_it_is_then(
-    service: ModelService, upstream: ScriptedUpstream
+    service: ModelService, upstream: ScriptedUpstream, count: int
 ) -> None:
     async with ScriptedUpstream(default=answered_in_any_dialect) as other, paused(service, upstream) as answer:
-        await service.stub.RegisterModel(registration(other))
+        endpoints = [f"{other.url}/v1", f"{other.url}/v2"][:count]
+        await service.stub.RegisterModel(registration(other, endpoint="", endpoints=endpoints))
         response = await answer
     assert [attempt.outcome for attempt in response.attempts] == ["UPSTREAM_RATE_LIMITED", "ok"]
     assert response.attempts[0].host == urlsplit(upstream.url).netloc != response.attempts[1].host

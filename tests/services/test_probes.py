@@ -12,6 +12,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust
+from services.models.health import monitor
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe, ProviderProbe
 from services.models.health.results import ProbeResult
@@ -382,6 +383,20 @@ async def test_watched_model_is_probed_again_by_itself_and_faster_while_it_fails
     seen = len(upstream.requests)
     await upstream.received(seen + 1)
     await board.close()
+
+
+async def test_unhealthy_endpoint_that_a_chat_could_use_is_asked_again_at_once(
+    upstream: ScriptedUpstream, board: HealthMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.play(answer(b"", status=500), served("tiny"))
+    probe = ModelProbe(registered(f"{upstream.url}/v1"))
+    board.watch(probe)
+    await board.check(probe)
+    assert board.is_unhealthy("mine", probe.endpoint)
+    assert len(upstream.requests) == 1
+    monkeypatch.setattr(monitor, "UNHEALTHY_SECONDS", 0.0)
+    assert board.is_unhealthy("mine", probe.endpoint)
+    await upstream.received(2)
 
 
 async def test_forgotten_model_is_asked_no_more(upstream: ScriptedUpstream) -> None:

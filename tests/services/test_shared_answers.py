@@ -14,7 +14,7 @@ from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.shared.rpc import Call
 from tests.rows import for_each
 from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
-from tests.services.model_service import END, ModelService, chat_request, completion, piece
+from tests.services.model_service import END, STRANGER, ModelService, chat_request, completion, piece
 from tests.services.vendor_answers import answered_in_any_dialect
 from tests.support.errors import failure_of, stream_failure
 
@@ -64,6 +64,8 @@ async def test_other_callers_are_answered_anew(service: ModelService, upstream: 
         for host in ("10.0.0.1", "10.0.0.2", "10.0.0.1")
     ]
     assert [is_shared(answer) for answer in answers] == [False, False, True]
+    stranger = [("x-genai-caller", "ipv4:10.0.0.1:5"), *STRANGER]
+    assert not is_shared(await service.stub.Chat(chat_request(cache=MINUTE), metadata=stranger))
 
 
 async def test_requests_that_run_at_once_are_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.models.attempts import balance
 from services.models.attempts.attempts import MAX_WAIT, Attempts, Candidate
 from services.models.attempts.circuit_breaker import FAILURES_IN_ROW, OPEN_SECONDS, WINDOW_SECONDS, CircuitBreaker
 from services.models.attempts.limits import MAX_ATTEMPTS, AttemptLimits
@@ -23,6 +25,7 @@ from services.shared.errors import (
     Internal,
     InvalidRequest,
     LimitExceeded,
+    NotFound,
     PlatformError,
     PreconditionFailed,
     Unavailable,
@@ -307,3 +310,49 @@ async def test_total_outage_after_good_times_sends_at_most_a_quarter_more_reques
             await chat(Attempts(candidates, limits, lambda: None), ["much later"] * MAX_ATTEMPTS, run)
         sent += len(run.sent)
     assert chats * (1 + PER_CHAT) <= sent <= chats * 1.25
+
+
+@pytest.mark.parametrize("change", ["removed", "to a target that is left alone"])
+async def test_attempt_that_is_not_made_after_its_pause_costs_nothing(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, run = Clock(), Run()
+    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
+    limits = AttemptLimits(now=clock.now)
+    for _ in range(FAILURES_IN_ROW):
+        limits.traffic(target("b")).breaker.record_failure(clock.now(), "UPSTREAM_TIMEOUT")
+
+    def resolve(_: Choose) -> Target:
+        if clock.time and change == "removed":
+            raise NotFound("", reason="MODEL_NOT_FOUND")
+        return target("b" if clock.time else "a")
+
+    attempts = Attempts([Candidate("a", resolve)], limits, lambda: None)
+    with pytest.raises(Unavailable) as raised:
+        await chat(attempts, ["server"], run)
+    assert raised.value.reason == "UPSTREAM_SERVER_ERROR"
+    assert [record.outcome for record in attempts.records][1:] in (["MODEL_NOT_FOUND"], ["CIRCUIT_OPEN"])
+    assert limits.budget._tokens == CAPACITY
+
+
+def test_trial_comes_first_in_the_first_attempt_only_and_not_against_a_probe() -> None:
+    clock = Clock()
+    limits = AttemptLimits(now=clock.now)
+    for _ in range(FAILURES_IN_ROW):
+        limits.traffic_at(Endpoint("a", "http://a", "m")).breaker.record_failure(0, "UPSTREAM_TIMEOUT")
+    clock.time = OPEN_SECONDS
+
+    def first(*, is_first: bool, is_unhealthy: bool) -> str:
+        endpoints = [Endpoint("a", "http://a", "m", is_unhealthy), Endpoint("b", "http://b", "m", False)]
+        return balance.rank(endpoints, limits, is_first=is_first)[0].endpoint.url
+
+    assert first(is_first=True, is_unhealthy=False) == "a"
+    assert first(is_first=False, is_unhealthy=False) == "b"
+    assert first(is_first=True, is_unhealthy=True) == "b"
+
+
+def test_failures_of_a_strangers_registration_are_not_held_against_the_operators_server() -> None:
+    limits = AttemptLimits()
+    of_stranger = limits.traffic(dataclasses.replace(target("a"), untrusted=True))
+    assert limits.traffic(target("a")) is not of_stranger
+    assert limits.traffic_at(Endpoint("a", "http://a", "a", untrusted=True)) is of_stranger

@@ -22,7 +22,7 @@ from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE
 from genai_platform.memories import UserMemory
 from genai_platform.models import Models
 from genai_platform.prompts import Prompts
-from genai_platform.requests import ChatFields, TurnFields
+from genai_platform.requests import ChatFields, RegistrationFields, TurnFields
 from genai_platform.sessions import Sessions
 from proto import models_pb2, sessions_pb2
 from tests.rows import for_each
@@ -100,6 +100,10 @@ def test_chat_keywords_are_the_fields_of_the_contract() -> None:
     config = set(models_pb2.ChatConfig.DESCRIPTOR.fields_by_name)
     assert not request & config
     assert set(ChatFields.__annotations__) == request | config | {"system"}
+
+
+def test_registration_keywords_are_the_fields_of_the_contract() -> None:
+    assert set(RegistrationFields.__annotations__) == set(models_pb2.RegisterModelRequest.DESCRIPTOR.fields_by_name)
 
 
 def test_package_is_marked_as_typed() -> None:

@@ -12,13 +12,14 @@ from genai_platform import (
     ChatMessage,
     ChatRequest,
     ParameterPolicy,
+    RegisterModelRequest,
     Session,
     SessionOptions,
     Timeouts,
     ToolDefinition,
     WindowPolicy,
 )
-from genai_platform.requests import TurnFields, build_chat_request
+from genai_platform.requests import TurnFields, build_chat_request, build_model_registration
 from genai_platform.session_requests import build_turn
 from tests.rows import for_each
 
@@ -85,6 +86,8 @@ def test_a_request_is_sent_as_it_is() -> None:
         (ChatRequest(model="m"), {"temperature": 1.0}, "sent as it is: set temperature in it"),
         ("Hello!", {"modle": "m"}, "has a field modle"),
         ("Hello!", {"messages": [HELLO]}, "given twice"),
+        ("Hello!", {"timeouts": {"first_token": 3}}, "timeouts has no first_token; it has connect, first_output, sil"),
+        ("Hello!", {"cache": {"ttl": 3}}, "cache has no ttl; it has max_age"),
         (17, {}, "not a int"),
         (b"Hello!", {}, "not a bytes"),
         (["Hello!"], {}, r"messages\[0\] must be a ChatMessage or a dict, not a str"),
@@ -95,6 +98,16 @@ def test_a_request_is_sent_as_it_is() -> None:
 def test_what_cannot_be_a_chat_is_a_type_error_that_says_so(given: Any, fields: dict[str, Any], text: str) -> None:
     with pytest.raises(TypeError, match=text):
         build_chat_request(given, fields)
+
+
+def test_a_registration_is_written_as_keywords_or_as_a_request() -> None:
+    built = build_model_registration(None, {"name": "m", "endpoints": ["http://a", "http://b"], "credential": None})
+    assert built == RegisterModelRequest(name="m", endpoints=["http://a", "http://b"])
+    assert build_model_registration(built, {}) is built
+    with pytest.raises(TypeError, match="sent as it is: set endpoint in it"):
+        build_model_registration(built, {"endpoint": "http://a"})
+    with pytest.raises(TypeError, match="has no field url"):
+        build_model_registration(None, {"name": "m", "url": "http://a"})
 
 
 def test_a_turn_is_what_is_said_over_what_the_conversation_was_opened_with() -> None:

@@ -35,7 +35,7 @@ def rank(endpoints: Sequence[Endpoint], limits: AttemptLimits, *, is_first: bool
     now = limits.now()
     ranked = []
     for endpoint in endpoints:
-        traffic = limits.traffic_of(endpoint.root, endpoint.model)
+        traffic = limits.traffic_at(endpoint)
         place = _rank(endpoint, traffic, now, is_first=is_first)
         ranked.append(Ranked(place, traffic.in_flight, random.random(), endpoint, traffic))  # noqa: S311 no secret
     ranked.sort()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from services.models.attempts.retry_budget import RetryBudget
 from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
+from services.models.providers.endpoints import Endpoint
 
 MAX_ATTEMPTS = 3
 """Requests to models' servers for one chat, unless the operator wants fewer."""
@@ -23,16 +24,19 @@ class AttemptLimits:
         self.max_attempts = max_attempts
         self.now = now
         self.budget = RetryBudget(now)
-        self._traffic: dict[tuple[str, str], Traffic] = {}
-        """In the order of their last use."""
+        self._traffic: dict[tuple[str, str, bool], Traffic] = {}
+        """In the order of their last use. Failures of what strangers have registered are not held against a server of
+        the operator's, even if it is the same."""
 
     def traffic(self, target: Target) -> Traffic:
         """The traffic of a target."""
-        return self.traffic_of(target.endpoint, target.model)
+        return self._traffic_of((target.endpoint, target.model, target.untrusted))
 
-    def traffic_of(self, endpoint: str, model: str) -> Traffic:
-        """The traffic of the target with this base URL and this model."""
-        key = (endpoint, model)
+    def traffic_at(self, endpoint: Endpoint) -> Traffic:
+        """The traffic of the target at an endpoint."""
+        return self._traffic_of((endpoint.root, endpoint.model, endpoint.untrusted))
+
+    def _traffic_of(self, key: tuple[str, str, bool]) -> Traffic:
         traffic = self._traffic.pop(key, None)
         if traffic is None:
             traffic = Traffic()

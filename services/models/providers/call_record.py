@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -11,6 +12,7 @@ from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.usage import usage_fields
+from services.models.transport.failures import UPSTREAM_HOST
 from services.shared.rpc import Call, new_request_id
 
 
@@ -33,8 +35,10 @@ def log_target(call: Call, target: Target) -> None:
     call.log_fields["provider"] = target.provider
     call.log_fields["upstream_model"] = target.model
     call.log_fields.pop("registered_model", None)
+    call.log_fields.pop(UPSTREAM_HOST, None)
     if target.registered_model:
         call.log_fields["registered_model"] = target.registered_model
+        call.log_fields[UPSTREAM_HOST] = urlsplit(target.endpoint).netloc
 
 
 def log_usage(call: Call, usage: models_pb2.TokenUsage) -> None:

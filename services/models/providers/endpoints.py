@@ -15,8 +15,10 @@ class Endpoint(NamedTuple):
     """The base URL of its target."""
     model: str
     """The model's id there."""
-    is_unhealthy: bool
+    is_unhealthy: bool = False
     """Whether the newest probe says so."""
+    untrusted: bool = False
+    """Whether a stranger has registered it."""
 
 
 Choose: TypeAlias = Callable[[Sequence[Endpoint]], Endpoint | None]

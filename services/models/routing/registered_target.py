@@ -65,7 +65,10 @@ def usable_endpoints(
 ) -> list[Endpoint]:
     """The endpoints of a model to which its credential may be sent; the first one, if it may be sent to none."""
     urls = [url for url in model.endpoints if credentials.may_go_to(url, model)] or [model.endpoint]
-    return [Endpoint(url, _roots(model, credentials, url)[0], model.upstream_model, is_unhealthy(url)) for url in urls]
+    return [
+        Endpoint(url, _roots(model, credentials, url)[0], model.upstream_model, is_unhealthy(url), model.untrusted)
+        for url in urls
+    ]
 
 
 def _roots(model: models_pb2.RegisteredModel, credentials: Credentials, endpoint: str) -> Sequence[str]:

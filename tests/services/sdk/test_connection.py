@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
@@ -204,8 +205,9 @@ async def test_a_gateway_that_stops_during_a_stream_is_an_error() -> None:
             platform = await stack.enter_async_context(AsyncGenAIPlatform(backend.address))
             stream = platform.models.chat_stream(REQUEST)
             await anext(stream)
-        with pytest.raises(genai_platform.Unavailable, match="was lost before its answer was whole"):
+        with pytest.raises(genai_platform.Unavailable, match="was lost before its answer was whole") as caught:
             [chunk async for chunk in stream]
+    assert (caught.value.reason, caught.value.metadata) == ("GATEWAY_LOST", {"phase": "mid_stream"})
 
 
 def test_a_connection_that_is_cut_is_said_to_be_lost() -> None:
@@ -229,6 +231,28 @@ def test_a_connection_that_is_cut_is_said_to_be_lost() -> None:
             platform.models.chat(REQUEST)
         thread.join()
     assert caught.value.reason == "GATEWAY_LOST"
+
+
+def test_a_gateway_that_is_away_is_looked_for_twice_a_second_however_long_it_is_away() -> None:
+    """It accepts and hangs up, as a gateway's address does before the gateway is back."""
+    attempts: list[float] = []
+
+    def hang_up() -> None:
+        while len(attempts) < 5:
+            connection, _ = listener.accept()
+            connection.close()
+            attempts.append(time.monotonic())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(WAIT_SECONDS)
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with GenAIPlatform(address) as platform:
+            with pytest.raises(genai_platform.Unavailable):
+                platform.models.chat(REQUEST)
+            thread.join()
+    assert max(later - earlier for earlier, later in pairwise(attempts)) < 0.9
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
