@@ -79,6 +79,9 @@ REFUSING_SECONDS = 0.05
 FOREVER = 1e6
 """Grace without limit, in seconds: for grpc, None means at once."""
 
+_REQUESTS: set[object] = set()
+"""The requests for calls that have not come yet."""
+
 ACCEPTORS = 4
 """Calls of one method that are accepted in one round of the event loop."""
 
@@ -139,6 +142,9 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
                 for _ in range(ACCEPTORS):
                     self._track(self._accept_calls(lane)).add_done_callback(self._note_failure)
 
+    async def _request_call(self) -> cygrpc.RPCState:
+        return await self._keep(super()._request_call())
+
     async def _request_registered_call(self, method: bytes) -> NoReturn:
         # The serving loop would accept them too, one at a time.
         await asyncio.get_running_loop().create_future()
@@ -151,7 +157,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             try:
                 if lane.is_full and not self.is_stopping:
                     await self._wait_for_room(lane)
-                call = await super()._request_registered_call(lane.encoded_path)
+                call = await self._keep(super()._request_registered_call(lane.encoded_path))
             except cygrpc._RequestCallError:
                 if not self.is_running():
                     return
@@ -163,6 +169,22 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             else:
                 handling = cygrpc._handle_rpc(lane.path, lane, (), call, loop, False)
                 self._track(cygrpc._schedule_rpc_coro(handling, call, loop, lane.path))
+
+    async def _keep(self, request: Coroutine[asyncio.Future[None], None, cygrpc.RPCState]) -> cygrpc.RPCState:
+        """The result of a request for a call. The request is kept if this is cancelled, because grpc writes into it
+        when a call comes, or the server goes."""
+        future = request.send(None)
+        _REQUESTS.add(request)
+        # So that it can be awaited here.
+        future._asyncio_future_blocking = False
+        with contextlib.suppress(cygrpc._RequestCallError):
+            await future
+        _REQUESTS.discard(request)
+        try:
+            request.send(None)
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("awaits nothing else")
 
     async def _wait_for_room(self, lane: _Lane) -> None:
         """Waits until the calls of a lane may be accepted, if only to be refused."""

@@ -75,22 +75,26 @@ class _Watch:
 
     def __init__(self) -> None:
         self._writers: set[StreamWriter] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop in which a check is due."""
 
     def add(self, writer: StreamWriter) -> None:
         self._writers.add(writer)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(CHECK_SECONDS, self._check)
 
     def discard(self, writer: StreamWriter) -> None:
         self._writers.discard(writer)
 
     def _check(self) -> None:
-        self._timer = None
         for writer in self._writers:
             writer.end_if_stalled()
         if self._writers:
-            self._timer = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
+            asyncio.get_running_loop().call_later(CHECK_SECONDS, self._check)
+        else:
+            self._loop = None
 
 
 _WATCH = _Watch()
