@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -95,6 +97,12 @@ async def platform(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[
         yield platform
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 a file sends no notification
+            await asyncio.sleep(0.01)
+
+
 # ------------------------------------------------------------------------------------------------------------ signals
 
 
@@ -173,9 +181,26 @@ async def test_s4_a_stop_lets_the_streams_finish_that_can_and_ends_the_others(
     assert "was destroyed" not in log
 
 
+async def test_s6_a_service_that_was_stopped_for_a_while_goes_on_and_mixes_nothing_up(
+    platform: Platform, upstream: ScriptedUpstream
+) -> None:
+    async with called(platform.address) as stub:
+        streams = Streams(stub, upstream, 2)
+        await streams.begun()
+        models = platform.services["models"]
+        models.send(signal.SIGSTOP)
+        late = stub.ChatStream(chat_request("gpt-4o-mini"), timeout=0.5)
+        assert await late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        models.send(signal.SIGCONT)
+        upstream.default = event_stream(piece("new"), END)
+        assert {(await ask(stub)).answer.text for _ in range(5)} == {"new"}
+        streams.let_all_end()
+        assert await asyncio.gather(*streams.reading) == [("ab", None)] * 2
+
+
 # --------------------------------------------------------------------------------------------- loops, clocks and limits
 
-HELD_SECONDS = 1.5
+HELD_SECONDS = 0.8
 HELD_LOOP = f"""
 import signal, time
 def hold(*_):
@@ -264,12 +289,30 @@ async def test_s12_a_clock_that_jumps_during_a_call_moves_no_deadline_and_no_pau
     assert all(0 <= entry["duration_ms"] < 60_000 for entry in calls)
 
 
-async def test_s13_a_full_log_volume_stops_nothing(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    (tmp_path / "models.log").symlink_to("/dev/full")
+async def test_s13_a_full_log_volume_stops_nothing_and_is_told_once_there_is_room(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """The limit on the size of a file stands for the volume; it can be lifted while the process runs."""
     upstream.default = answered_in_any_dialect
-    with running("models", tmp_path, GENAI_LOG_LEVEL="debug", **openai_at(upstream)) as process:
+    with running("models", tmp_path, **openai_at(upstream)) as process:
         async with called(process.address) as stub:
-            outcomes = [await ask(stub) for _ in range(50)]
+            assert (await ask(stub)).answer.text == "Hi."
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            # Half of a line has room.
+            log_file = tmp_path / "models.log"
+            await until(lambda: '"rpc"' in process.log())
+            full = log_file.stat().st_size + 100
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (full, hard))
+            outcomes = [await ask(stub) for _ in range(20)]
+            await until(lambda: log_file.stat().st_size == full)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+            outcomes.append(await ask(stub))
         process.send(signal.SIGTERM)
         assert await process.end() == 0
+        entries = [json.loads(line) for line in process.log().splitlines() if line.endswith("}")]
     assert {outcome.answer.text for outcome in outcomes} == {"Hi."}
+    events = [entry["event"] for entry in entries]
+    [lost] = [entry["count"] for entry in entries if entry["event"] == "log lines dropped"]
+    assert events.count("rpc") + lost == len(outcomes) + 1
+    assert lost
+    assert "stopped" in events
