@@ -22,7 +22,11 @@ from proto.models_pb2 import ChatChunk, ChatResponse
 
 
 class _ChatStreamBase:
-    """The common part of both streams: the response, and the check that a stream is complete."""
+    """The common part of both streams: the response, and the check that a stream is complete.
+
+    A stream is complete with its response: a connection that breaks between the last chunk and the status, as when a
+    process is killed just then, is no error.
+    """
 
     def __init__(self, call: PreparedCall) -> None:
         self._call = call
@@ -76,6 +80,8 @@ class ChatStream(_ChatStreamBase):
             self._check_end()
             raise
         except grpc.RpcError as error:
+            if self._response is not None:
+                raise StopIteration from None
             raise self._translate(error) from None
         except BaseException:
             self.close()
@@ -118,6 +124,8 @@ class AsyncChatStream(_ChatStreamBase):
         try:
             chunk = await self._stream.read()
         except grpc.RpcError as error:
+            if self._response is not None:
+                raise StopAsyncIteration from None
             raise self._translate(error) from None
         except asyncio.CancelledError:
             self.cancel()

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from proto import models_pb2, models_pb2_grpc
+from proto import models_pb2
 from services.models.main import SERVICE
 from services.models.prompts import prompt_registry
 from services.models.prompts.rows import read_version
@@ -66,7 +66,8 @@ class Gate:
 class Held:
     """A chat that will be held at a stage, for as long as its context is entered."""
 
-    stub: models_pb2_grpc.ModelServiceStub
+    address: str
+    """The address of the Model Service."""
     log: LogFile
     """The log of the Model Service."""
     request: models_pb2.ChatRequest
@@ -125,7 +126,12 @@ async def waiting_for_its_turn(directory: Path, _: pytest.MonkeyPatch) -> AsyncI
                 call.cancel()
 
         yield Held(
-            service.stub, log, chat_request(), lambda: _until(lambda: bool(PROCESS_INTAKE._waiting)), upstream, release
+            service.address,
+            log,
+            chat_request(),
+            lambda: _until(lambda: bool(PROCESS_INTAKE._waiting)),
+            upstream,
+            release,
         )
 
 
@@ -137,7 +143,7 @@ async def waiting_for_memory(directory: Path, _: pytest.MonkeyPatch) -> AsyncIte
     async with _service(directory) as (service, log, upstream):
         PROCESS_INTAKE.memory.take_now("others", free - COPIES * 100_000)
         yield Held(
-            service.stub,
+            service.address,
             log,
             large,
             lambda: _until(lambda: PROCESS_INTAKE.memory.has_waiters),
@@ -157,7 +163,7 @@ async def reading_the_prompt(directory: Path, monkeypatch: pytest.MonkeyPatch) -
             await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="p", content=content))
         monkeypatch.setattr(f"{prompt_registry.__name__}.read_version", gate.before(read_version))
         request = chat_request(prompt=models_pb2.PromptRef(name="p", version=1))
-        yield Held(service.stub, log, request, gate.reached.wait, upstream, gate.open.set, request)
+        yield Held(service.address, log, request, gate.reached.wait, upstream, gate.open.set, request)
 
 
 @contextlib.asynccontextmanager
@@ -167,7 +173,7 @@ async def reading_the_session(directory: Path, monkeypatch: pytest.MonkeyPatch) 
     async with _platform(directory) as (services, log, upstream):
         store = services.sessions.store
         monkeypatch.setattr(store, "begin_turn", gate.behind(store.begin_turn))
-        yield Held(services.models, log, turn(), gate.reached.wait, upstream, gate.open.set, turn())
+        yield Held(services.address, log, turn(), gate.reached.wait, upstream, gate.open.set, turn())
 
 
 # -------------------------------------------------------------------------------------------------- at the provider
@@ -198,7 +204,7 @@ async def connecting(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator[He
         others = connecting_to(address)
         async with _service(directory, OPENAI_BASE_URL=f"http://{address}") as (service, log, upstream):
             yield Held(
-                service.stub,
+                service.address,
                 log,
                 chat_request(),
                 lambda: _until(lambda: connecting_to(address) > others),
@@ -214,7 +220,7 @@ async def awaiting_the_first_token(directory: Path, _: pytest.MonkeyPatch) -> As
     async with _service(directory) as (service, log, upstream):
         upstream.play(no_answer())
         yield Held(
-            service.stub,
+            service.address,
             log,
             chat_request(),
             lambda: upstream.received(1),
@@ -236,7 +242,7 @@ async def in_mid_stream(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator
             await _until(lambda: request.generated > 0)
 
         yield Held(
-            service.stub,
+            service.address,
             log,
             chat_request(),
             reach,
@@ -252,7 +258,7 @@ async def storing_the_turn(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
     async with _platform(directory) as (services, log, upstream):
         store = services.sessions.store
         monkeypatch.setattr(store, "append", gate.before(store.append))
-        yield Held(services.models, log, turn(), gate.reached.wait, upstream, gate.open.set, turn("And?"))
+        yield Held(services.address, log, turn(), gate.reached.wait, upstream, gate.open.set, turn("And?"))
         contents = [message.content for message in await services.history()]
         assert contents == ["Hello!", "Hi.", "And?", "Hi."]
 

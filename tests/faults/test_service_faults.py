@@ -181,9 +181,26 @@ async def test_s4_a_stop_lets_the_streams_finish_that_can_and_ends_the_others(
     assert "was destroyed" not in log
 
 
+async def test_s6_a_service_that_was_stopped_for_a_while_goes_on_and_mixes_nothing_up(
+    platform: Platform, upstream: ScriptedUpstream
+) -> None:
+    async with called(platform.address) as stub:
+        streams = Streams(stub, upstream, 2)
+        await streams.begun()
+        models = platform.services["models"]
+        models.send(signal.SIGSTOP)
+        late = stub.ChatStream(chat_request("gpt-4o-mini"), timeout=0.5)
+        assert await late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        models.send(signal.SIGCONT)
+        upstream.default = event_stream(piece("new"), END)
+        assert {(await ask(stub)).answer.text for _ in range(5)} == {"new"}
+        streams.let_all_end()
+        assert await asyncio.gather(*streams.reading) == [("ab", None)] * 2
+
+
 # --------------------------------------------------------------------------------------------- loops, clocks and limits
 
-HELD_SECONDS = 1.5
+HELD_SECONDS = 0.8
 HELD_LOOP = f"""
 import signal, time
 def hold(*_):
