@@ -35,8 +35,6 @@ from tests.scripted_upstream import Pause, Received, Script, ScriptedUpstream, e
 from tests.services.gateway.gateways import open_channel, refusing_address
 from tests.support.processes import Service, running_platform, start
 
-CALLS_A_SECOND = 50
-
 RECOVERY_SECONDS = 2.0
 """Of a busy machine: it is within one second of the process serving again."""
 
@@ -109,32 +107,33 @@ def replicas(name: str, directory: Path, count: int, **settings: str) -> Iterato
 
 
 class Load:
-    """Calls at a steady rate, each counted by its result: OK or the reason of its error."""
+    """Some callers who call again and again, with a pause; each call is counted by its result: OK or the reason of its
+    error."""
 
-    def __init__(self, call: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, call: Callable[[], Awaitable[object]], callers: int) -> None:
         self.results: Counter[str] = Counter()
         self._call = call
+        self._callers = callers
+        self._ends = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """For the length of a block, after which all its calls have ended."""
-        async with asyncio.TaskGroup() as calls:
-            starting = calls.create_task(self._start_calls(calls))
+        """For the length of a block, after which all calls have ended."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._callers):
+                tasks.create_task(self._call_on())
             yield
-            starting.cancel()
+            self._ends = True
 
-    async def _start_calls(self, calls: asyncio.TaskGroup) -> None:
-        while True:
-            calls.create_task(self._count())
-            await asyncio.sleep(1 / CALLS_A_SECOND)
-
-    async def _count(self) -> None:
-        try:
-            await self._call()
-        except GenAIError as error:
-            self.results[error.reason] += 1
-        else:
-            self.results["OK"] += 1
+    async def _call_on(self) -> None:
+        while not self._ends:
+            try:
+                await self._call()
+            except GenAIError as error:
+                self.results[error.reason] += 1
+            else:
+                self.results["OK"] += 1
+            await asyncio.sleep(0.05)
 
 
 async def chat(platform: AsyncGenAIPlatform) -> ChatResponse:
@@ -237,7 +236,7 @@ async def test_rolling_restart_of_the_model_service_fails_no_call(postgresql_url
             gateway = gateways.all[0]
             await have_noticed([gateway], models.all)
             async with AsyncGenAIPlatform(gateway.address) as platform:
-                load = Load(lambda: chat(platform))
+                load = Load(lambda: chat(platform), callers=4)
                 async with load.running():
                     for number, replica in enumerate(models.all):
                         provider.gate.clear()
@@ -271,7 +270,7 @@ async def test_rolling_restart_of_the_session_service_fails_no_turn(postgresql_u
                 await says_healthy(gateway.address)
                 async with AsyncGenAIPlatform(gateway.address) as platform:
                     turns = Turns(platform)
-                    load = Load(turns.one)
+                    load = Load(turns.one, callers=2)
                     async with load.running():
                         await have_noticed([gateway, models.all[0]], sessions.all)
                         for number, replica in enumerate(sessions.all):
@@ -296,7 +295,7 @@ async def test_killed_service_is_used_again_within_a_second_of_its_return(name: 
                     lambda: stream(platform),
                     turns.one,
                 ]
-                loads = [Load(call) for call in calls]
+                loads = [Load(call, callers=2) for call in calls]
                 async with contextlib.AsyncExitStack() as running:
                     for load in loads:
                         await running.enter_async_context(load.running())
