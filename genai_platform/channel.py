@@ -27,8 +27,9 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.ping_timeout_ms", 20_000),
     # Keepalive must go on while a model reasons for minutes and sends nothing.
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A gateway that returns is found within 0.6 s, however long it was away.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 500),
     # The timeout of connecting; grpc's default is 20 s.
     ("grpc.min_reconnect_backoff_ms", 5_000),
 ]

@@ -39,6 +39,11 @@ REQUEST_ID_KEY = "x-request-id"
 # grpc has no status of its own for a connection that could not be made; the details begin with one of these.
 CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
+GATEWAY_LOST = "GATEWAY_LOST"
+
+RESETS = ("CANCELLED", "Stream removed (RST_STREAM")
+"""Beginnings of the details of a call that the server's grpc has reset: it stops, or too many calls wait there."""
+
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 
@@ -198,7 +203,10 @@ def translate_error(error: grpc.RpcError, *, address: str, seconds: float, reque
     details = _read_details(trailers)
     text = error.details() or ""
     reason = details.info.reason
-    if not reason:
+    if not reason and code is grpc.StatusCode.CANCELLED and text.startswith(RESETS):
+        code = grpc.StatusCode.UNAVAILABLE
+        text, reason = f"{address} has ended the call without a status: it is stopping, or far too busy", "CALL_RESET"
+    elif not reason:
         text, reason = _explain(code, text, address, seconds)
     return ERROR_TYPES[code](
         text or f"the call failed with {code.name}",
@@ -222,7 +230,7 @@ def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> 
     if not text.startswith(CONNECT_FAILURES):
         return (
             f"{address} was lost before its answer was whole; what has come of it is incomplete: {text}",
-            "GATEWAY_LOST",
+            GATEWAY_LOST,
         )
     if "handshake failed" in text:
         return (

@@ -17,15 +17,20 @@ from typing import Self
 import grpc
 
 from genai_platform.calls import PreparedCall
-from genai_platform.errors import Cancelled, ServerError
+from genai_platform.errors import GATEWAY_LOST, Cancelled, GenAIError, ServerError
 from proto.models_pb2 import ChatChunk, ChatResponse
 
 
 class _ChatStreamBase:
-    """The common part of both streams: the response, and the check that a stream is complete."""
+    """The common part of both streams: the response, and the check that a stream is complete.
+
+    A stream is complete with its response: a connection that breaks between the last chunk and the status, as when a
+    process is killed just then, is no error.
+    """
 
     def __init__(self, call: PreparedCall) -> None:
         self._call = call
+        self._begun = False
         self._response: ChatResponse | None = None
 
     @property
@@ -34,9 +39,17 @@ class _ChatStreamBase:
         return self._response
 
     def _see(self, chunk: ChatChunk) -> ChatChunk:
+        self._begun = True
         if chunk.finish_reason and chunk.HasField("response"):
             self._response = chunk.response
         return chunk
+
+    def _translate(self, error: grpc.RpcError) -> GenAIError:
+        translated = self._call.translate(error)
+        if self._begun and translated.reason == GATEWAY_LOST:
+            # As the gateway says it of a service that is lost.
+            translated.metadata["phase"] = "mid_stream"
+        return translated
 
     def _check_end(self) -> None:
         if self._response is None:
@@ -67,7 +80,9 @@ class ChatStream(_ChatStreamBase):
             self._check_end()
             raise
         except grpc.RpcError as error:
-            raise self._call.translate(error) from None
+            if self._response is not None:
+                raise StopIteration from None
+            raise self._translate(error) from None
         except BaseException:
             self.close()
             raise
@@ -109,7 +124,9 @@ class AsyncChatStream(_ChatStreamBase):
         try:
             chunk = await self._stream.read()
         except grpc.RpcError as error:
-            raise self._call.translate(error) from None
+            if self._response is not None:
+                raise StopAsyncIteration from None
+            raise self._translate(error) from None
         except asyncio.CancelledError:
             self.cancel()
             if task_is_cancelled():

@@ -22,6 +22,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
         self._statuses: dict[str, int] = {"": NOT_SERVING}
         self._draining = False
         self._generation = 0
+        self._watches = 0
         self._changed = asyncio.Event()
 
     async def Check(
@@ -39,6 +40,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
         return health_pb2.HealthListResponse(statuses=found)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
+        self._watches += 1
+        try:
+            await self._report(request, context)
+        finally:
+            self._watches -= 1
+
+    async def _report(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext) -> None:
         written, generation = None, self._generation
         while True:
             changed, draining = self._changed, self._draining or generation != self._generation
@@ -49,6 +57,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
             if draining:
                 return
             await changed.wait()
+
+    @property
+    def is_watched(self) -> bool:
+        return self._watches > 0
 
     async def set(self, service: str, status: int) -> None:
         """Sets the status of a service. Does nothing after `drain`."""

@@ -9,7 +9,6 @@ reader is too slow the oldest lines are dropped and counted.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import json
 import logging
@@ -48,7 +47,9 @@ class LineWriter:
     """Writes lines to a file in a thread of its own, at most every `FLUSH_SECONDS`."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        # Unbuffered, so that nothing of what a full disk has refused is written later.
+        self._file = getattr(file, "raw", file)
+        self._has_half_line = False
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._dropped = 0
@@ -73,14 +74,26 @@ class LineWriter:
         """Writes all pending lines now."""
         with self._flushing:
             lines, dropped = self._take()
+            lost = len(lines) + dropped
+            if not lost:
+                return
             if dropped:
                 lines.append(_encode({"level": "warning", "event": "log lines dropped", "count": dropped}))
-            if not lines:
-                return
-            # A closed log is no reason to stop serving.
-            with contextlib.suppress(OSError, ValueError):
-                self._file.write(b"\n".join(lines) + b"\n")
-                self._file.flush()
+            # A closed log and a full disk are no reasons to stop serving.
+            try:
+                self._write_out(b"\n".join(lines) + b"\n")
+            except (OSError, ValueError):
+                with self._changing:
+                    self._dropped += lost
+
+    def _write_out(self, data: bytes) -> None:
+        rest = memoryview(b"\n" + data if self._has_half_line else data)
+        while rest:
+            written = self._file.write(rest)
+            if written is None:
+                raise BlockingIOError
+            rest = rest[written:]
+            self._has_half_line = bool(rest)
 
     def _take(self) -> tuple[list[bytes], int]:
         """Takes all pending lines, and the number of those that were dropped."""

@@ -8,7 +8,6 @@ it does not. The same seed gives the same calls and accidents, though not to the
 from __future__ import annotations
 
 import argparse
-import asyncio
 import random
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from tests.faults.history import Sum
 from tests.faults.load import DEADLINE_SECONDS
 from tests.faults.nemesis import Pauses
 from tests.faults.platform import Shape
-from tests.faults.run import Sample, cancelled_at_end, opened, report
+from tests.faults.run import Sample, cancelled_at_end, opened, report, run_program
 from tests.faults.screen import Screen
 
 CALLS_PER_SECOND = 20.0
@@ -111,7 +110,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
-        result = asyncio.run(
+        result = run_program(
             chaos(
                 Path(directory),
                 seconds=arguments.seconds,

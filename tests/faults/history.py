@@ -190,7 +190,8 @@ class History:
             if sending.stream and (sending.finals != 1 or sending.text != sending.response_text):
                 self._break("whole", f"{_told(sending)} had {sending.finals} ends, or two texts")
         if sending.chunks_after_final or (sending.outcome not in (OK, "LEFT") and sending.finals):
-            self._break("after the end", f"{_told(sending)} had output or an error after its end")
+            told = f"{sending.chunks_after_final} chunks and {sending.code} {sending.outcome}"
+            self._break("after the end", f"{_told(sending)} had {told} after its end")
 
     def _judge_repeat(self, sending: Sending) -> None:
         answer = (sending.response_id, sending.response_text)
@@ -328,7 +329,8 @@ class History:
 
 def _told(sending: Sending) -> str:
     stream = " stream" if sending.stream else ""
-    return f"{sending.call} ({sending.kind}{stream}, sending {sending.number}, {sending.seconds:.2f} s)"
+    told = f"{sending.kind}{stream}, sending {sending.number} through {sending.gateway}, {sending.seconds:.2f} s"
+    return f"{sending.call} ({told}{', disturbed' if sending.disturbed else ''})"
 
 
 def _clip(text: str) -> str:

@@ -333,6 +333,8 @@ CLIENT = (
     ),
 )
 
+RESTARTS = "e2e/test_restarts.py::"
+REPLICAS = "services/gateway/test_replicas.py::"
 E2E = "e2e/test_platform.py::"
 KILL = "e2e/test_storage_kill.py::test_acknowledged_writes_survive_kill_9"
 PROCESS = "services/test_model_service_process.py::"
@@ -346,6 +348,7 @@ SERVICE = (
         (
             f"{E2E}test_killing_the_model_service_in_mid_stream_is_no_clean_end",
             f"{E2E}test_a_dead_backend_is_named_at_once_and_works_again_within_a_second_of_its_return",
+            f"{RESTARTS}test_killed_service_is_used_again_within_a_second_of_its_return",
             f"{E2E}test_a_turn_of_a_killed_model_service_leaves_nothing_but_its_lease",
             "services/test_idempotency.py::test_call_of_a_process_that_was_killed_is_taken_over",
         ),
@@ -353,7 +356,10 @@ SERVICE = (
     Row(
         "S2",
         "When the gateway is killed, calls can be repeated by their request_id until each has its one answer.",
-        (f"{CANCEL}test_killed_caller_closes_the_providers_socket",),
+        (
+            f"{RESTARTS}test_client_survives_the_restart_of_its_gateway",
+            f"{CANCEL}test_killed_caller_closes_the_providers_socket",
+        ),
     ),
     Row("S3", "Every write that was answered survives kill -9, and no other is there by half.", (KILL,)),
     Row(
@@ -366,20 +372,26 @@ SERVICE = (
             f"{GATEWAY_PROCESS}test_sigterm_lets_a_running_stream_finish_and_refuses_new_calls",
             f"{GATEWAY_PROCESS}test_stream_that_does_not_finish_is_cancelled_at_the_backend_too",
             f"{SESSION_PROCESS}test_service_starts_and_drains_on_sigterm",
+            f"{RESTARTS}test_second_signal_ends_a_service_whose_calls_go_on",
         ),
     ),
     Row(
         "S5",
-        "A backend that stops says so before it refuses calls, and one that returns is used within a second.",
+        "Replicas that are restarted one after the other fail no call, and those that return are used within a second.",
         (
-            "services/gateway/test_health.py::test_stop_says_not_serving_to_those_who_watch",
-            "services/gateway/test_backend_faults.py::test_backend_that_returns_is_used_within_a_second",
+            f"{RESTARTS}test_rolling_restart_of_the_model_service_fails_no_call",
+            f"{RESTARTS}test_rolling_restart_of_the_session_service_fails_no_turn",
+            f"{REPLICAS}test_call_that_a_stopping_replica_refuses_is_answered_by_another",
+            f"{REPLICAS}test_call_that_may_have_begun_reaches_no_second_replica",
         ),
     ),
     Row(
         "S6",
-        "A backend that accepts and says nothing is unavailable, and nobody waits for it without end.",
-        ("services/gateway/test_backend_faults.py::test_backend_that_accepts_and_says_nothing_is_unavailable",),
+        "A process that hangs gets no new call while another can answer, and goes on with its own calls afterwards.",
+        (
+            f"{REPLICAS}test_replica_that_hangs_gets_no_call_once_it_does_not_answer_its_checks",
+            "services/gateway/test_backend_faults.py::test_backend_that_accepts_and_says_nothing_is_unavailable",
+        ),
     ),
     Row(
         "S7",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.faults.history import History, Sum
 from tests.faults.load import DEADLINE_SECONDS, Load
@@ -26,6 +28,7 @@ SETTLE_SECONDS = 10.0
 KILLED = -9
 
 Sample = dict[str, Any]
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -193,6 +196,16 @@ async def cancelled_at_end(work: Coroutine[Any, Any, None]) -> AsyncIterator[Non
             yield
         finally:
             task.cancel()
+
+
+def run_program(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs a program's coroutine. Ctrl-C ends the program, and all that it has started."""
+    # The database is started and stopped by children, in which grpc's handlers of forks may crash.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def report(sums: Sequence[Sum], violations: Sequence[tuple[str, str]]) -> str:

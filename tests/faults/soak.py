@@ -24,7 +24,7 @@ from tests.faults.history import Sum
 from tests.faults.measure import slope
 from tests.faults.nemesis import KILL, STOP, Accident, Pauses
 from tests.faults.platform import Shape
-from tests.faults.run import Run, Sample, cancelled_at_end, opened, report
+from tests.faults.run import Run, Sample, cancelled_at_end, opened, report, run_program
 from tests.faults.screen import line
 from tests.support.fork_server import ROOT
 
@@ -180,7 +180,7 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, {arguments.rate:g} calls a second", flush=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        holds = asyncio.run(soak(arguments, Path(directory), output))
+        holds = run_program(soak(arguments, Path(directory), output))
     picture = [str(output / "samples.jsonl"), str(arguments.png or output / "soak.png")]
     subprocess.run([arguments.draw_with, "-m", "tests.faults.picture", *picture], cwd=ROOT, check=False)
     sys.exit(not holds)

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from proto import models_pb2, models_pb2_grpc
+from proto import models_pb2
 from services.models.main import SERVICE
 from services.models.prompts import prompt_registry
 from services.models.prompts.rows import read_version
@@ -51,12 +51,23 @@ class Gate:
 
         return gated
 
+    def behind(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """The call, whose result is held at the gate."""
+
+        async def gated(*arguments: Any, **keywords: Any) -> Any:
+            result = await call(*arguments, **keywords)
+            await self.wait()
+            return result
+
+        return gated
+
 
 @dataclass
 class Held:
     """A chat that will be held at a stage, for as long as its context is entered."""
 
-    stub: models_pb2_grpc.ModelServiceStub
+    address: str
+    """The address of the Model Service."""
     log: LogFile
     """The log of the Model Service."""
     request: models_pb2.ChatRequest
@@ -115,7 +126,12 @@ async def waiting_for_its_turn(directory: Path, _: pytest.MonkeyPatch) -> AsyncI
                 call.cancel()
 
         yield Held(
-            service.stub, log, chat_request(), lambda: _until(lambda: bool(PROCESS_INTAKE._waiting)), upstream, release
+            service.address,
+            log,
+            chat_request(),
+            lambda: _until(lambda: bool(PROCESS_INTAKE._waiting)),
+            upstream,
+            release,
         )
 
 
@@ -123,19 +139,19 @@ async def waiting_for_its_turn(directory: Path, _: pytest.MonkeyPatch) -> AsyncI
 async def waiting_for_memory(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Held]:
     """A large request, while others have all the memory for these."""
     large = chat_request(text="x" * 200_000)
-    free = PROCESS_INTAKE._free_bytes
+    free = PROCESS_INTAKE.memory.free_bytes
     async with _service(directory) as (service, log, upstream):
-        PROCESS_INTAKE.take(free - COPIES * 100_000)
+        PROCESS_INTAKE.memory.take_now("others", free - COPIES * 100_000)
         yield Held(
-            service.stub,
+            service.address,
             log,
             large,
-            lambda: _until(lambda: bool(PROCESS_INTAKE._queue)),
+            lambda: _until(lambda: PROCESS_INTAKE.memory.has_waiters),
             upstream,
-            lambda: PROCESS_INTAKE.release(free - COPIES * 100_000),
+            lambda: PROCESS_INTAKE.memory.release("others", free - COPIES * 100_000),
             large,
         )
-    assert PROCESS_INTAKE._free_bytes == free
+    assert PROCESS_INTAKE.memory.free_bytes == free
 
 
 @contextlib.asynccontextmanager
@@ -147,17 +163,17 @@ async def reading_the_prompt(directory: Path, monkeypatch: pytest.MonkeyPatch) -
             await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="p", content=content))
         monkeypatch.setattr(f"{prompt_registry.__name__}.read_version", gate.before(read_version))
         request = chat_request(prompt=models_pb2.PromptRef(name="p", version=1))
-        yield Held(service.stub, log, request, gate.reached.wait, upstream, gate.open.set, request)
+        yield Held(service.address, log, request, gate.reached.wait, upstream, gate.open.set, request)
 
 
 @contextlib.asynccontextmanager
 async def reading_the_session(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Held]:
-    """The Session Service does not answer the beginning of a turn."""
+    """The Session Service has begun a turn, and does not answer."""
     gate = Gate()
     async with _platform(directory) as (services, log, upstream):
         store = services.sessions.store
-        monkeypatch.setattr(store, "begin_turn", gate.before(store.begin_turn))
-        yield Held(services.models, log, turn(), gate.reached.wait, upstream, gate.open.set, turn())
+        monkeypatch.setattr(store, "begin_turn", gate.behind(store.begin_turn))
+        yield Held(services.address, log, turn(), gate.reached.wait, upstream, gate.open.set, turn())
 
 
 # -------------------------------------------------------------------------------------------------- at the provider
@@ -188,7 +204,7 @@ async def connecting(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator[He
         others = connecting_to(address)
         async with _service(directory, OPENAI_BASE_URL=f"http://{address}") as (service, log, upstream):
             yield Held(
-                service.stub,
+                service.address,
                 log,
                 chat_request(),
                 lambda: _until(lambda: connecting_to(address) > others),
@@ -204,7 +220,7 @@ async def awaiting_the_first_token(directory: Path, _: pytest.MonkeyPatch) -> As
     async with _service(directory) as (service, log, upstream):
         upstream.play(no_answer())
         yield Held(
-            service.stub,
+            service.address,
             log,
             chat_request(),
             lambda: upstream.received(1),
@@ -226,7 +242,7 @@ async def in_mid_stream(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator
             await _until(lambda: request.generated > 0)
 
         yield Held(
-            service.stub,
+            service.address,
             log,
             chat_request(),
             reach,
@@ -242,7 +258,7 @@ async def storing_the_turn(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
     async with _platform(directory) as (services, log, upstream):
         store = services.sessions.store
         monkeypatch.setattr(store, "append", gate.before(store.append))
-        yield Held(services.models, log, turn(), gate.reached.wait, upstream, gate.open.set, turn("And?"))
+        yield Held(services.address, log, turn(), gate.reached.wait, upstream, gate.open.set, turn("And?"))
         contents = [message.content for message in await services.history()]
         assert contents == ["Hello!", "Hi.", "And?", "Hi."]
 

@@ -33,6 +33,8 @@ class Platform:
     """The services of one test."""
 
     models: Stub
+    address: str
+    """The address of the Model Service."""
     sessions: Service
     session_log: LogFile
     another: Stub | None
@@ -91,4 +93,4 @@ async def platform(
                 for name in (("one", "two") if replicated else ("one",))
             ]
             another = services[1].stub if replicated else None
-            yield Platform(services[0].stub, sessions, session_log, another)
+            yield Platform(services[0].stub, services[0].address, sessions, session_log, another)

@@ -265,12 +265,12 @@ async def test_target_that_fails_every_request_is_left_alone_for_a_while(
 
 
 async def test_large_request_has_its_memory_in_every_attempt(service: ModelService, upstream: ScriptedUpstream) -> None:
-    free = PROCESS_INTAKE._free_bytes
+    free = PROCESS_INTAKE.memory.free_bytes
     large = "x" * 2 * 1024 * 1024
     taken: list[int] = []
 
     def play(request: Received) -> Script:
-        taken.append(free - PROCESS_INTAKE._free_bytes)
+        taken.append(free - PROCESS_INTAKE.memory.free_bytes)
         return failing(503) if len(taken) < 3 else answered_in_any_dialect(request)
 
     upstream.default = play
@@ -278,21 +278,21 @@ async def test_large_request_has_its_memory_in_every_attempt(service: ModelServi
     assert [attempt.outcome for attempt in response.attempts][-1:] == ["ok"]
     assert len(taken) == 3
     assert all(size >= len(large) for size in taken)
-    assert PROCESS_INTAKE._free_bytes == free
+    assert PROCESS_INTAKE.memory.free_bytes == free
 
 
 async def test_large_request_without_memory_for_another_attempt_has_the_first_error(
     service: ModelService, upstream: ScriptedUpstream
 ) -> None:
-    free = PROCESS_INTAKE._free_bytes
+    free = PROCESS_INTAKE.memory.free_bytes
 
     def play(_: Received) -> Script:
-        PROCESS_INTAKE.take(PROCESS_INTAKE._free_bytes)
+        PROCESS_INTAKE.memory.take_now("others", PROCESS_INTAKE.memory.free_bytes)
         return failing(503)
 
     upstream.default = play
     failure = await fail(service, "Chat", text="x" * 2 * 1024 * 1024)
-    PROCESS_INTAKE.release(free - PROCESS_INTAKE._free_bytes)
+    PROCESS_INTAKE.memory.release("others", free - PROCESS_INTAKE.memory.free_bytes)
     assert failure.reason == "UPSTREAM_SERVER_ERROR"
     assert len(upstream.requests) == 1
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.shared.listener import MethodHandlers, ServingLost
 from services.shared.logs import open_log
-from services.shared.server import Server, running
+from services.shared.server import LINGER_SECONDS, Server, running
 from tests.services.log_file import LogFile
+from tests.support.errors import reason_in
 from tests.support.http2 import ACK, PING, Answers, Ended, call, frame, header_block, headers, opening, send
 
 SERVICE = "test.Streams"
@@ -121,8 +123,8 @@ async def test_unaccepted_calls_are_refused_with_a_retry_delay(end: str) -> None
 async def test_many_calls_at_once_are_accepted() -> None:
     """By itself grpc ends some of them at random, of whatever caller, once a thousand wait."""
     async with served() as it:
-        connection = send_calls(it.address, [b"/test.Unknown/Call"] * 2500)
-        assert await ends_of(range(1, 5001, 2), connection) == {Ended("status 12", "Method not found!")}
+        connection = send_calls(it.address, [b"/test.Unknown/Call"] * 1500)
+        assert await ends_of(range(1, 3001, 2), connection) == {Ended("status 12", "Method not found!")}
 
 
 async def test_call_does_not_wait_behind_those_of_another_method() -> None:
@@ -194,3 +196,42 @@ async def test_server_that_is_stopped_does_not_come_back() -> None:
         await it.server.stop(0)
         with pytest.raises(ConnectionRefusedError):
             send(it.address, b"")
+
+
+async def is_refused_in_words(channel: grpc.aio.Channel) -> bool:
+    call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await call.read()
+    return reason_in(await call.trailing_metadata()) == "SERVER_STOPPING"
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_server_whose_health_is_watched_refuses_calls_for_a_moment_before_it_closes(hurried: bool) -> None:
+    async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
+        running_call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
+        assert await running_call.read() == b"first"
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+        began = time.perf_counter()
+        stopping = asyncio.create_task(it.server.stop(60))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        # On the connection that it had, and on a new one.
+        async with grpc.aio.insecure_channel(it.address, [("grpc.use_local_subchannel_pool", 1)]) as other:
+            for each in (channel, other):
+                assert await is_refused_in_words(each)
+        if hurried:
+            await it.server.stop(0)
+            assert await running_call.code() is grpc.StatusCode.UNAVAILABLE
+        else:
+            it.go_on.set()
+            assert await running_call.read() == b"last"
+        await stopping
+        assert (time.perf_counter() - began < LINGER_SECONDS) is hurried
+
+
+async def test_server_whose_health_nobody_watches_closes_at_once() -> None:
+    async with served() as it:
+        began = time.perf_counter()
+        await it.server.stop(60)
+        assert time.perf_counter() - began < LINGER_SECONDS

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,6 +154,12 @@ class Client:
         assert len(self.upstream.requests) == 1 or lost, "a generation was asked for twice"
         return outcome
 
+    async def assert_body_is_incomplete(self, script: Script) -> None:
+        """Fails unless the transport itself notices that a response is not whole."""
+        self.upstream.play(script)
+        with pytest.raises(errors.PlatformError):
+            await asyncio.wait_for(self._transport.post(self.upstream.url, {}, b""), HANG_SECONDS)
+
     async def assert_next_is_answered(self, response: Response) -> None:
         """Fails unless the next chat gets its own answer."""
         whole = Response(response.dialect, response.verb, NEXT, "length", "", (1,))
@@ -223,6 +230,8 @@ def test_response_that_is_cut_off_is_the_whole_answer_or_an_error() -> None:
             outcome = await client.ask(response.dialect, response.verb, script)
             assert text_of(outcome) in (None, response.text)
             assert response.text.startswith("".join(chunk.token for chunk in outcome.chunks))
+            if response.framing in KEPT_OPEN or response.packing:
+                await client.assert_body_is_incomplete(script)
             await client.assert_next_is_answered(response)
 
         @settings(max_examples=80)

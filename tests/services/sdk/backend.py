@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
-import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -122,9 +121,7 @@ class _Servicer:
                 yield chunk
 
     def _note(self, name: str, request: Message, call: Call) -> None:
-        context: grpc.aio.ServicerContext = call._context
-        metadata = [(key, value) for key, value in context.invocation_metadata() or ()]
-        self._backend.received.append(Received(name, request, call.remaining_seconds(), metadata))
+        self._backend.received.append(Received(name, request, call.remaining_seconds(), list(call.metadata)))
 
 
 async def whole_stream(request: Message, call: Call) -> AsyncGenerator[Message]:

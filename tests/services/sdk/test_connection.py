@@ -12,13 +12,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
 import pytest
 
 import genai_platform
-from genai_platform import AsyncGenAIPlatform, ChatRequest, GenAIPlatform
+from genai_platform import AsyncGenAIPlatform, ChatRequest, GenAIPlatform, Unavailable
+from tests.services.gateway.raw_backend import raw_backend, reset
 from tests.services.sdk.backend import WAIT_SECONDS, Backend, serving
 
 ROOT = Path(genai_platform.__file__).parents[1]
@@ -43,6 +45,14 @@ async def test_making_and_closing_a_client_connects_to_nothing() -> None:
             pass
         with pytest.raises(TimeoutError):
             listener.accept()
+
+
+async def test_call_that_the_server_resets_is_not_one_that_was_cancelled_here() -> None:
+    cancel = 8
+    async with raw_backend(reset(cancel)) as address, AsyncGenAIPlatform(address) as platform:
+        with pytest.raises(Unavailable, match="far too busy") as caught:
+            await platform.models.chat(REQUEST)
+    assert (caught.value.reason, caught.value.retry_after) == ("CALL_RESET", None)
 
 
 def test_a_client_may_be_made_outside_of_an_event_loop(backend: Backend) -> None:
@@ -195,8 +205,9 @@ async def test_a_gateway_that_stops_during_a_stream_is_an_error() -> None:
             platform = await stack.enter_async_context(AsyncGenAIPlatform(backend.address))
             stream = platform.models.chat_stream(REQUEST)
             await anext(stream)
-        with pytest.raises(genai_platform.Unavailable, match="was lost before its answer was whole"):
+        with pytest.raises(genai_platform.Unavailable, match="was lost before its answer was whole") as caught:
             [chunk async for chunk in stream]
+    assert (caught.value.reason, caught.value.metadata) == ("GATEWAY_LOST", {"phase": "mid_stream"})
 
 
 def test_a_connection_that_is_cut_is_said_to_be_lost() -> None:
@@ -220,6 +231,28 @@ def test_a_connection_that_is_cut_is_said_to_be_lost() -> None:
             platform.models.chat(REQUEST)
         thread.join()
     assert caught.value.reason == "GATEWAY_LOST"
+
+
+def test_a_gateway_that_is_away_is_looked_for_twice_a_second_however_long_it_is_away() -> None:
+    """It accepts and hangs up, as a gateway's address does before the gateway is back."""
+    attempts: list[float] = []
+
+    def hang_up() -> None:
+        while len(attempts) < 5:
+            connection, _ = listener.accept()
+            connection.close()
+            attempts.append(time.monotonic())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(WAIT_SECONDS)
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with GenAIPlatform(address) as platform:
+            with pytest.raises(genai_platform.Unavailable):
+                platform.models.chat(REQUEST)
+            thread.join()
+    assert max(later - earlier for earlier, later in pairwise(attempts)) < 0.9
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(

@@ -96,6 +96,23 @@ async def test_an_error_in_mid_stream_is_raised_after_the_tokens_before_it(
     assert backend.names() == ["ChatStream"] * 2
 
 
+async def test_a_break_after_the_last_chunk_is_no_error(
+    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
+) -> None:
+    async def break_at_the_end(request: ChatRequest, _: object) -> AsyncGenerator[ChatChunk]:
+        yield last_chunk("Hello")
+        raise errors.Unavailable("the process was killed")
+
+    backend.stream = break_at_the_end
+    stream = platform.models.chat_stream(REQUEST)
+    assert [chunk.response.text for chunk in stream] == ["Hello"]
+    assert list(stream) == []
+    async_stream = async_platform.models.chat_stream(REQUEST)
+    assert [chunk.response.text async for chunk in async_stream] == ["Hello"]
+    assert [chunk async for chunk in async_stream] == []
+    assert async_stream.response == stream.response
+
+
 async def test_a_stream_that_fails_before_its_first_token_is_not_asked_for_again(
     backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
 ) -> None:
