@@ -40,7 +40,7 @@ from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
-from services.shared.admission import MAX_CALLS, Admission
+from services.shared.admission import Admission
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
@@ -166,7 +166,7 @@ async def start() -> None:
         server = StorageServer(service.database, [SERVICE.full_name], needs_storage=False)
         # Most descriptors are for connections to models.
         port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)
-        generation = Admission(min(MAX_CALLS, settings.choose_max_connections()))
+        generation = Admission(min(settings.max_calls, settings.choose_max_connections()))
         server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
         server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
