@@ -41,6 +41,9 @@ CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "D
 
 GATEWAY_LOST = "GATEWAY_LOST"
 
+RESETS = ("CANCELLED", "Stream removed (RST_STREAM")
+"""Beginnings of the details of a call that the server's grpc has reset: it stops, or too many calls wait there."""
+
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 
@@ -200,7 +203,10 @@ def translate_error(error: grpc.RpcError, *, address: str, seconds: float, reque
     details = _read_details(trailers)
     text = error.details() or ""
     reason = details.info.reason
-    if not reason:
+    if not reason and code is grpc.StatusCode.CANCELLED and text.startswith(RESETS):
+        code = grpc.StatusCode.UNAVAILABLE
+        text, reason = f"{address} has ended the call without a status: it is stopping, or far too busy", "CALL_RESET"
+    elif not reason:
         text, reason = _explain(code, text, address, seconds)
     return ERROR_TYPES[code](
         text or f"the call failed with {code.name}",

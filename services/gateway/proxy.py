@@ -29,6 +29,7 @@ from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
 from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
+from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -63,7 +64,8 @@ class Proxy(ServedMethods):
                 f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, added, intake))
                 for backend in backends
                 for method in backend.service.methods
-            }
+            },
+            intake,
         )
 
 
@@ -135,13 +137,12 @@ class Forward:
                 response = await self._forward(self._return_response, call, context)
         except CALL_ERRORS as error:
             await self._fail(error, call, context)
-        call.log_fields["response_bytes"] = len(response)
         record_call(self._log, self._name, call, "OK")
         return response
 
     async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
         """Forwards one message; writes each response before it reads the next one."""
-        call = Call(context, context.peer())
+        call = Call(context, context.peer(), is_stream=True)
         try:
             with PROCESS_ADMISSION.call(call.caller):
                 await self._forward(self._write_responses, call, context)
@@ -154,6 +155,8 @@ class Forward:
         response: bytes | None = await onward
         if response is None:
             raise self._lost(call, "has ended the call without an answer")
+        call.log_fields["response_bytes"] = len(response)
+        PROCESS_RESPONSES.hold(response, call.caller, context)
         context.set_trailing_metadata(returned(await onward.trailing_metadata()))
         return response
 
@@ -161,9 +164,10 @@ class Forward:
         messages = 0
         try:
             await _return_initial_metadata(onward, context)
-            async for message in onward:
-                await context.write(message)
-                messages += 1
+            with StreamWriter(context) as writer:
+                async for message in onward:
+                    await writer.write(message)
+                    messages += 1
             context.set_trailing_metadata(returned(await onward.trailing_metadata()))
         finally:
             call.log_fields["messages"] = messages
@@ -262,6 +266,8 @@ class Forward:
     def _backend_error(self, code: grpc.StatusCode, call: Call) -> errors.Unavailable:
         if call.log_fields.get("messages"):
             return self._lost(call, "was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
+        if code is grpc.StatusCode.CANCELLED:
+            return self._lost(call, "has ended the call without a status: it is stopping, or far too busy")
         if code in _AWAY:
             return self._unreachable()
         return self._lost(call, "has answered in a way that cannot be read")

@@ -9,9 +9,9 @@ from typing import Any
 from services.shared.errors import LimitExceeded
 from services.shared.fair_quota import FairQuota
 
-MAX_CALLS = 8000
-"""Running calls of one process. Fewer than the streams of one connection, such as the gateway's to a service: calls
-beyond those would wait unseen in grpc."""
+MAX_CALLS = 20_000
+"""Running calls of one process, by default. As many as the streams of one connection, such as the gateway's to a
+service: calls beyond those would wait unseen in grpc."""
 
 RETRY_SECONDS = 1.0
 
@@ -29,6 +29,14 @@ class Admission:
 
     def __init__(self, limit: int) -> None:
         self._calls = FairQuota(limit)
+
+    @property
+    def limit(self) -> int:
+        return self._calls.limit
+
+    def resize(self, limit: int) -> None:
+        """Sets the number of running calls."""
+        self._calls.resize(limit)
 
     def call(self, caller: str) -> Admitted:
         """A context manager for one call of `caller`. Entering it raises LimitExceeded TOO_MANY_CALLS."""

@@ -6,13 +6,14 @@ The latter may be repeated elsewhere by a client, which tells them apart by `has
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import NoReturn
 
 import grpc
 from grpc._cython import cygrpc
 
 from services.shared.error_details import DETAILS_KEY, pack_details, read_reason
-from services.shared.errors import Unavailable
+from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 
 RETRY_SECONDS = 0.1
 """Retry delay while a server stops: one whose serving loop has ended is replaced within this time."""
@@ -21,6 +22,18 @@ SERVER_STOPPING = "SERVER_STOPPING"
 
 # grpc's own status for a call that was never sent, because no connection could be made.
 _NOT_CONNECTED = "failed to connect to all addresses"
+
+STOPPING = Unavailable(
+    "the server is stopping, and has not begun this call; try again",
+    reason="SERVER_STOPPING",
+    retry_after=RETRY_SECONDS,
+)
+
+TOO_LATE = LimitExceeded(
+    "so many calls wait that this one could not be begun before its deadline; try again later, or set a longer one",
+    reason="SERVER_BUSY",
+    retry_after=1.0,
+)
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -65,10 +78,15 @@ async def refuse_unaccepted(unaccepted: cygrpc.RPCState) -> None:
 
 async def refuse_call(context: grpc.aio.ServicerContext) -> NoReturn:
     """Ends a call in its handler with UNAVAILABLE SERVER_STOPPING."""
-    error = Unavailable(
-        "the server is stopping, and has not begun this call; try again",
-        reason=SERVER_STOPPING,
-        retry_after=RETRY_SECONDS,
-    )
-    code = grpc.StatusCode.UNAVAILABLE
+    await _abort(context, grpc.StatusCode.UNAVAILABLE, STOPPING)
+
+
+async def refuse_late(unaccepted: cygrpc.RPCState) -> None:
+    """Ends a call that no handler accepted with RESOURCE_EXHAUSTED SERVER_BUSY."""
+    context = cygrpc._ServicerContext(unaccepted, None, None, asyncio.get_running_loop())
+    with contextlib.suppress(grpc.aio.AbortError, asyncio.CancelledError):
+        await _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_LATE)
+
+
+async def _abort(context: grpc.aio.ServicerContext, code: grpc.StatusCode, error: PlatformError) -> NoReturn:
     await abort_call(context, code, error.message, ((DETAILS_KEY, pack_details(code.value[0], error)),))

@@ -33,6 +33,24 @@ class FairQuota:
         self.free -= amount
         return True
 
+    def may_have(self, holder: Hashable, amount: int) -> bool:
+        """Whether `amount` more units leave as many free as the holder has already. A holder of none may have any."""
+        held = self._taken.get(holder, 0)
+        return not held or held <= self.free - amount
+
+    def try_take_all(self, holder: Hashable, amount: int) -> bool:
+        """Takes `amount` units. Returns False if so many are not free, or the holder may not have them."""
+        if amount > self.free or not self.may_have(holder, amount):
+            return False
+        self._taken[holder] = self._taken.get(holder, 0) + amount
+        self.free -= amount
+        return True
+
+    def resize(self, limit: int) -> None:
+        """Sets the limit."""
+        self.free += limit - self.limit
+        self.limit = limit
+
     def release(self, holder: Hashable, amount: int = 1) -> None:
         """Returns units to the quota."""
         held = self._taken[holder] - amount

@@ -3,18 +3,23 @@
 Until a handler reads its request, grpc leaves it with the caller, except for 64 KiB. Once it is read, grpc buffers it
 until it is whole, and its size is not known before. So only a few requests are read at a time. That does not slow down
 small ones, which arrive at once. Waiting callers take turns, and a request that takes too long is preempted.
+
+The memory of large requests is shared fairly too: a caller who has as much as would be left waits, and lets others
+pass.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import NamedTuple
 
 import grpc
 
 from services.shared.errors import InvalidRequest, LimitExceeded
+from services.shared.fair_quota import FairQuota
 
 SLOTS = 4
 """Requests that are received at once. Each may be as large as a message can be."""
@@ -36,15 +41,28 @@ COPIES = 4
 
 RETRY_SECONDS = 1.0
 
+MAX_WAITING = 1000
+"""Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
+too many."""
+
+MANY_WAITING = 50
+"""Waiting calls from which on a new one is judged by whether its turn can come before its deadline."""
+
+SPARE_SECONDS = 0.1
+"""Time that a call needs after its turn, at least."""
+
+PACE_SMOOTHING = 0.05
+
 
 class Reservation:
     """Memory that is reserved for a request of `size` bytes in `COPIES`. Leaving the block releases it."""
 
-    __slots__ = ("_bytes", "_intake", "_size")
+    __slots__ = ("_bytes", "_caller", "_memory", "size")
 
-    def __init__(self, intake: Intake, size: int) -> None:
-        self._intake = intake
-        self._size = size
+    def __init__(self, memory: _Memory, caller: str, size: int) -> None:
+        self.size = size
+        self._memory = memory
+        self._caller = caller
         self._bytes = COPIES * size
 
     def __enter__(self) -> Reservation:
@@ -57,20 +75,85 @@ class Reservation:
 
     def shrink_to(self, copies: int) -> None:
         """Releases all but `copies` of the request."""
-        needed = copies * self._size
+        needed = copies * self.size
         if needed < self._bytes:
-            self._intake.release(self._bytes - needed)
+            self._memory.release(self._caller, self._bytes - needed)
             self._bytes = needed
 
     def resize_to(self, copies: int) -> None:
         """Holds as many copies of the request as are needed now. Raises LimitExceeded SERVER_BUSY without memory for
         more of them."""
-        more = copies * self._size - self._bytes
+        more = copies * self.size - self._bytes
         if more > 0:
-            self._intake.take(more)
+            self._memory.take_now(self._caller, more)
             self._bytes += more
         else:
             self.shrink_to(copies)
+
+
+class _Waiter(NamedTuple):
+    """A request that waits for memory."""
+
+    caller: str
+    bytes: int
+    granted: asyncio.Future[None]
+
+
+class _Memory:
+    """The memory of all large requests, shared fairly by the callers."""
+
+    def __init__(self, limit: int) -> None:
+        self._quota = FairQuota(limit)
+        self._waiters: list[_Waiter] = []
+
+    @property
+    def free_bytes(self) -> int:
+        return self._quota.free
+
+    @property
+    def has_waiters(self) -> bool:
+        return bool(self._waiters)
+
+    def resize(self, limit: int) -> None:
+        self._quota.resize(limit)
+        self._grant()
+
+    async def take(self, caller: str, size: int) -> None:
+        """Takes `size` bytes, as soon as the caller may have them."""
+        if not self._waiters and self._quota.try_take_all(caller, size):
+            return
+        waiter = _Waiter(caller, size, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        self._grant()
+        try:
+            await waiter.granted
+        except asyncio.CancelledError:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+                self._grant()
+            else:
+                self.release(caller, size)
+            raise
+
+    def take_now(self, caller: str, size: int) -> None:
+        """Takes `size` bytes at once. Raises LimitExceeded SERVER_BUSY when that much is not free."""
+        if self._waiters or not self._quota.try_take_all(caller, size):
+            raise _busy("other large requests take all the memory there is for these")
+
+    def release(self, caller: str, size: int) -> None:
+        self._quota.release(caller, size)
+        self._grant()
+
+    def _grant(self) -> None:
+        """Gives memory to those that wait, in their order, but for callers who have too much already."""
+        for waiter in list(self._waiters):
+            if not self._quota.may_have(waiter.caller, waiter.bytes):
+                continue
+            if not self._quota.try_take_all(waiter.caller, waiter.bytes):
+                # Smaller requests would keep a large one waiting without end.
+                return
+            self._waiters.remove(waiter)
+            waiter.granted.set_result(None)
 
 
 class _Reception:
@@ -98,15 +181,40 @@ class Intake:
         self._receptions: dict[_Reception, None] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Calls that wait for a slot, by caller; the caller with the next turn is first."""
+        self._waiting_calls = 0
+        self._turn_seconds = 0.0
+        """Time between two turns while calls wait, smoothed."""
+        self._last_turn: float | None = None
+        self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._memory = self._free_bytes = memory_bytes
-        self._empty = Reservation(self, 0)
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.memory = _Memory(memory_bytes)
+        self._empty = Reservation(self.memory, "", 0)
 
     def resize(self, memory_bytes: int) -> None:
         """Sets the memory limit."""
-        self._memory, more = memory_bytes, memory_bytes - self._memory
-        self.release(more)
+        self.memory.resize(memory_bytes)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many calls wait that no further ones should be accepted."""
+        return self._waiting_calls >= MAX_WAITING
+
+    async def wait_for_room(self) -> None:
+        """Waits until fewer calls wait."""
+        while self.is_full:
+            if self._room is None or self._room.done():
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    def is_too_late(self, remaining: Callable[[], float | None]) -> bool:
+        """Whether the turn of a new call would come too late for its deadline. `remaining` are the seconds until that.
+
+        The wait is that for a caller who has all others in front; one with few calls of its own waits less.
+        """
+        if self._waiting_calls < MANY_WAITING:
+            return False
+        seconds = remaining()
+        return seconds is not None and seconds < self._waiting_calls * self._turn_seconds + SPARE_SECONDS
 
     async def receive(self, context: grpc.aio.ServicerContext, caller: str) -> tuple[bytes, Reservation]:
         """Waits for the caller's turn, and returns the request and its reserved memory.
@@ -123,7 +231,7 @@ class Intake:
             data = await context.read()
             if data is grpc.aio.EOF:
                 raise InvalidRequest("the call has no request message")
-            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(len(data))
+            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(caller, len(data))
         except asyncio.CancelledError:
             if not reception.preempted:
                 raise
@@ -133,39 +241,14 @@ class Intake:
             del self._receptions[reception]
             self._pass_slot_on()
 
-    def take(self, size: int) -> None:
-        """Reserves memory at once. Raises LimitExceeded SERVER_BUSY when that much is not free."""
-        if self._queue or size > self._free_bytes:
-            raise _busy("other large requests take all the memory there is for these")
-        self._free_bytes -= size
-
-    def release(self, size: int) -> None:
-        """Releases reserved memory."""
-        self._free_bytes += size
-        while self._queue and self._queue[0][0] <= self._free_bytes:
-            size, waiter = self._queue.popleft()
-            if not waiter.done():
-                self._free_bytes -= size
-                waiter.set_result(None)
-
-    async def _reserve(self, request_bytes: int) -> Reservation:
-        size = COPIES * request_bytes
-        if size <= self._free_bytes and not self._queue:
-            self._free_bytes -= size
-            return Reservation(self, request_bytes)
-        waiter = asyncio.get_running_loop().create_future()
-        self._queue.append((size, waiter))
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.release(size)
-            raise
-        return Reservation(self, request_bytes)
+    async def _reserve(self, caller: str, request_bytes: int) -> Reservation:
+        await self.memory.take(caller, COPIES * request_bytes)
+        return Reservation(self.memory, caller, request_bytes)
 
     async def _wait_for_slot(self, caller: str) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
+        self._waiting_calls += 1
         self._schedule_preemption()
         try:
             await turn
@@ -173,6 +256,10 @@ class Intake:
             if turn.done() and not turn.cancelled():
                 self._pass_slot_on()
             raise
+        finally:
+            self._waiting_calls -= 1
+            if self._room and not self._room.done() and not self.is_full:
+                self._room.set_result(None)
 
     def _pass_slot_on(self) -> None:
         """Passes the slot on to the caller with the next turn."""
@@ -184,8 +271,16 @@ class Intake:
                 self._waiting[caller] = turns
             if not turn.done():
                 turn.set_result(None)
+                self._note_turn()
                 return
+        self._last_turn = None
         self._free_slots += 1
+
+    def _note_turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._last_turn is not None:
+            self._turn_seconds += PACE_SMOOTHING * (now - self._last_turn - self._turn_seconds)
+        self._last_turn = now
 
     def _schedule_preemption(self) -> None:
         if self._timer is None and self._waiting:

@@ -24,8 +24,10 @@ import grpc
 from grpc._cython import cygrpc
 
 from services.shared import received_fields
-from services.shared.call_ends import refuse_call, refuse_unaccepted
+from services.shared.admission import MAX_CALLS
+from services.shared.call_ends import refuse_call, refuse_late, refuse_unaccepted
 from services.shared.errors import StartupError
+from services.shared.intake import Intake
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.metadata import SIZE_OPTIONS
 
@@ -35,10 +37,10 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     *SIZE_OPTIONS,
-    ("grpc.max_concurrent_streams", 10_000),
+    ("grpc.max_concurrent_streams", MAX_CALLS),
     # Calls that no handler has accepted yet, some 15 KB each. By default grpc ends random ones from 1,000 on.
-    ("grpc.server.max_pending_requests", 3_000),
-    ("grpc.server.max_pending_requests_hard_limit", 3_000),
+    ("grpc.server.max_pending_requests", 2_000),
+    ("grpc.server.max_pending_requests_hard_limit", 2_000),
     # Small and fixed windows: with growing ones, megabytes of unread requests are buffered in grpc.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16 * 1024),
@@ -77,6 +79,9 @@ REFUSING_SECONDS = 0.05
 FOREVER = 1e6
 """Grace without limit, in seconds: for grpc, None means at once."""
 
+_REQUESTS: set[object] = set()
+"""The requests for calls that have not come yet."""
+
 ACCEPTORS = 4
 """Calls of one method that are accepted in one round of the event loop."""
 
@@ -88,9 +93,10 @@ class ServingLost(Exception):
 class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
     """The handler of methods whose paths are known. Each of them gets a lane."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        """`handlers` are those of the methods, by their paths."""
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler], intake: Intake | None = None) -> None:
+        """`handlers` are those of the methods, by their paths. While `intake` is full, no calls are accepted."""
         self.handlers = dict(handlers)
+        self.intake = intake
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self.handlers.get(handler_call_details.method)
@@ -104,13 +110,17 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         super().__init__(asyncio.get_running_loop(), None, [_Gate(self)], None, options, None)
         self.ended = asyncio.Event()
         self.failure: BaseException | None = None
-        self.is_stopping = False
+        self._is_stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._hurried = asyncio.Event()
         self._stopping_now: asyncio.Task[None] | None = None
         self._refused = 0
         self._lanes: list[_Lane] = []
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping.is_set()
 
     def add_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Adds handlers; possible until `start`."""
@@ -132,6 +142,9 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
                 for _ in range(ACCEPTORS):
                     self._track(self._accept_calls(lane)).add_done_callback(self._note_failure)
 
+    async def _request_call(self) -> cygrpc.RPCState:
+        return await self._keep(super()._request_call())
+
     async def _request_registered_call(self, method: bytes) -> NoReturn:
         # The serving loop would accept them too, one at a time.
         await asyncio.get_running_loop().create_future()
@@ -142,16 +155,43 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         loop = asyncio.get_running_loop()
         while True:
             try:
-                call = await super()._request_registered_call(lane.encoded_path)
+                if lane.is_full and not self.is_stopping:
+                    await self._wait_for_room(lane)
+                call = await self._keep(super()._request_registered_call(lane.encoded_path))
             except cygrpc._RequestCallError:
                 if not self.is_running():
                     return
                 continue
             if self.is_stopping:
                 self._refuse(call)
+            elif lane.is_too_late(call):
+                await refuse_late(call)
             else:
                 handling = cygrpc._handle_rpc(lane.path, lane, (), call, loop, False)
                 self._track(cygrpc._schedule_rpc_coro(handling, call, loop, lane.path))
+
+    async def _keep(self, request: Coroutine[asyncio.Future[None], None, cygrpc.RPCState]) -> cygrpc.RPCState:
+        """The result of a request for a call. The request is kept if this is cancelled, because grpc writes into it
+        when a call comes, or the server goes."""
+        future = request.send(None)
+        _REQUESTS.add(request)
+        # So that it can be awaited here.
+        future._asyncio_future_blocking = False
+        with contextlib.suppress(cygrpc._RequestCallError):
+            await future
+        _REQUESTS.discard(request)
+        try:
+            request.send(None)
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("awaits nothing else")
+
+    async def _wait_for_room(self, lane: _Lane) -> None:
+        """Waits until the calls of a lane may be accepted, if only to be refused."""
+        waits = [asyncio.create_task(lane.wait_for_room()), asyncio.create_task(self._is_stopping.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     def _note_failure(self, acceptor: asyncio.Task[None]) -> None:
         if not acceptor.cancelled() and (failure := acceptor.exception()):
@@ -172,7 +212,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         if self.is_stopping:
             await self._within_grace(grace_seconds, self._stopped.wait())
             return
-        self.is_stopping = True
+        self._is_stopping.set()
         try:
             await self._linger(linger_seconds)
             await self._refuse_waiting_calls()
@@ -255,6 +295,21 @@ class _Lane:
         self.encoded_path = path.encode()
         self._handlers = handlers
         self._server = server
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further calls should be accepted now."""
+        intake = self._handlers.intake
+        return intake is not None and intake.is_full
+
+    async def wait_for_room(self) -> None:
+        if self._handlers.intake:
+            await self._handlers.intake.wait_for_room()
+
+    def is_too_late(self, call: cygrpc.RPCState) -> bool:
+        """Whether a call would only take time from others, as it will have expired when its turn comes."""
+        intake = self._handlers.intake
+        return intake is not None and intake.is_too_late(cygrpc._ServicerContext(call, None, None, None).time_remaining)
 
     def resolve_handler(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of an accepted call; grpc calls this."""

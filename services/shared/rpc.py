@@ -46,6 +46,8 @@ from services.shared.metadata import (
     is_flood,
 )
 from services.shared.offload import LARGE_BYTES, run_in_thread
+from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter
+from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
@@ -88,6 +90,7 @@ class Call:
         "_due",
         "caller",
         "from_exposed_gateway",
+        "is_stream",
         "log_fields",
         "metadata",
         "request_id",
@@ -95,8 +98,10 @@ class Call:
         "started",
     )
 
-    def __init__(self, context: grpc.aio.ServicerContext, caller: str = "") -> None:
+    def __init__(self, context: grpc.aio.ServicerContext, caller: str = "", *, is_stream: bool = False) -> None:
         """`caller` overrides the caller that the metadata name, where metadata are not to be trusted."""
+        self.is_stream = is_stream
+        PROCESS_STREAMS.started += is_stream
         self.started = time.perf_counter()
         # Only once: grpc goes by the machine's clock, which may be set while the call runs.
         remaining: float | None = context.time_remaining()
@@ -162,7 +167,7 @@ def service_handler(
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
 
     return ServedMethods(
-        {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}
+        {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}, intake
     )
 
 
@@ -246,7 +251,7 @@ class _Boundary:
     async def stream(self, _: object, context: grpc.aio.ServicerContext) -> None:
         # This is a coroutine that writes and not a generator: a cancellation during a write is then raised here and
         # closes the upstream at once, not when the generator is collected.
-        call = Call(context)
+        call = Call(context, is_stream=True)
         try:
             with self._admission.call(call.caller):
                 await self._with_deadline(self._write_responses(call, context), call)
@@ -276,7 +281,9 @@ class _Boundary:
         with call.reservation:
             request = await self._parse(data)
             del data
-            return _serialize(await self._behaviour(request, call))
+            response = _serialize(await self._behaviour(request, call))
+        PROCESS_RESPONSES.hold(response, call.caller, context)
+        return response
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
@@ -284,9 +291,10 @@ class _Boundary:
         with call.reservation:
             request = await self._parse(data)
             del data
-            async with contextlib.aclosing(self._behaviour(request, call)) as messages:
-                async for message in messages:
-                    await context.write(_serialize(message))
+            with StreamWriter(context) as writer:
+                async with contextlib.aclosing(self._behaviour(request, call)) as messages:
+                    async for message in messages:
+                        await writer.write(_serialize(message))
 
     async def _parse(self, data: bytes) -> Message:
         if len(data) <= SMALL_BYTES:
@@ -327,7 +335,9 @@ def _serialize(message: Message) -> bytes:
 
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
-    """Writes the log line of a call that has ended."""
+    """Writes the log line of a call that has ended, and counts it if it is a stream."""
+    if call.is_stream:
+        PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     milliseconds = round(call.elapsed_seconds() * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)

@@ -22,7 +22,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
-from services.shared.admission import wait_for_calls
+from services.shared.admission import PROCESS_ADMISSION, wait_for_calls
 from services.shared.allocator import return_large_blocks
 from services.shared.errors import StartupError
 from services.shared.event_loop import run_on_loop
@@ -34,6 +34,7 @@ from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
 from services.shared.settings import ServiceSettings, load_env_file
+from services.shared.stream_ends import PROCESS_STREAMS
 
 EXIT_CONFIG = 78
 """sysexits.h EX_CONFIG: the configuration must be changed before another start can succeed."""
@@ -78,6 +79,7 @@ class Server:
 
     async def start(self) -> None:
         """Serves. Health stays NOT_SERVING until `ready`."""
+        PROCESS_STREAMS.begin_serving()
         for name in self._service_names:
             await self.health.set(name, NOT_SERVING)
         await self._listener.start()
@@ -99,7 +101,9 @@ class Server:
         """Refuses new calls, lets running ones finish for `grace_seconds`, then cancels them."""
         linger_seconds = min(LINGER_SECONDS, grace_seconds) if self.health.is_watched else 0.0
         await self.health.drain()
+        timer = asyncio.get_running_loop().call_later(grace_seconds, PROCESS_STREAMS.begin_stop)
         await self._listener.stop(grace_seconds, linger_seconds)
+        timer.cancel()
 
 
 async def serve(server: Server, settings: ServiceSettings, log: Log, announcement: str = "") -> None:
@@ -108,6 +112,7 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
     The announcement is printed after the signal handlers are set, so that its reader may stop the process at once.
     """
     PROCESS_INTAKE.resize(settings.request_memory * 1024 * 1024)
+    PROCESS_ADMISSION.resize(settings.max_calls)
     stop = asyncio.Event()
     stop_now = asyncio.Event()
 
@@ -131,7 +136,7 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
         await _drain(server, settings.grace_seconds, stop_now)
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
-    log.info("stopped")
+    log.info("stopped", streams=PROCESS_STREAMS.as_fields())
 
 
 async def _drain(server: Server, grace_seconds: float, stop_now: asyncio.Event) -> None:

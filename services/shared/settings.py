@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.shared.admission import MAX_CALLS
 from services.shared.errors import StartupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,13 @@ class ServiceSettings(BaseSettings):
         ge=128,
         validation_alias="GENAI_REQUEST_MEMORY_MIB",
         description="MiB of large requests, in all their forms, that a process holds at a time; further ones wait",
+    )
+    max_calls: int = Field(
+        MAX_CALLS,
+        ge=16,
+        validation_alias="GENAI_MAX_CALLS",
+        description="calls that run at a time in a process, streams included; a caller gets no more of them than are"
+        " left free",
     )
     event_loop: Literal["uvloop", "asyncio"] | None = Field(
         None,

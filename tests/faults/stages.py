@@ -139,19 +139,19 @@ async def waiting_for_its_turn(directory: Path, _: pytest.MonkeyPatch) -> AsyncI
 async def waiting_for_memory(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Held]:
     """A large request, while others have all the memory for these."""
     large = chat_request(text="x" * 200_000)
-    free = PROCESS_INTAKE._free_bytes
+    free = PROCESS_INTAKE.memory.free_bytes
     async with _service(directory) as (service, log, upstream):
-        PROCESS_INTAKE.take(free - COPIES * 100_000)
+        PROCESS_INTAKE.memory.take_now("others", free - COPIES * 100_000)
         yield Held(
             service.address,
             log,
             large,
-            lambda: _until(lambda: bool(PROCESS_INTAKE._queue)),
+            lambda: _until(lambda: PROCESS_INTAKE.memory.has_waiters),
             upstream,
-            lambda: PROCESS_INTAKE.release(free - COPIES * 100_000),
+            lambda: PROCESS_INTAKE.memory.release("others", free - COPIES * 100_000),
             large,
         )
-    assert PROCESS_INTAKE._free_bytes == free
+    assert PROCESS_INTAKE.memory.free_bytes == free
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2_grpc
-from tests.faults.outcomes import CLOSE_SECONDS, Outcome, ask
+from tests.faults.outcomes import Outcome, ask
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import END, chat_request, completion, piece
 from tests.services.vendor_answers import answered_in_any_dialect
@@ -28,6 +28,8 @@ Stub = models_pb2_grpc.ModelServiceStub
 STREAMS = 60
 CHATS = 30
 RECOVERED_SECONDS = 5.0
+ENDED_SECONDS = 3.0
+"""Of a busy machine: it is a tenth of a second at rest."""
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
@@ -116,13 +118,13 @@ async def test_s1_killing_the_model_service_ends_every_stream_at_once(
         killed_at = loop.time()
         await asyncio.to_thread(platform.services["models"].kill)
         ended = await asyncio.gather(*streams.reading)
-        assert loop.time() - killed_at < CLOSE_SECONDS
+        assert loop.time() - killed_at < ENDED_SECONDS
         for text, error in ended:
             assert error
             failure = explain(error)
             assert (text, failure.code, failure.reason) == ("a", UNAVAILABLE, "BACKEND_LOST")
         for request in upstream.requests:
-            await request.closed_by_peer(CLOSE_SECONDS)
+            await request.closed_by_peer(ENDED_SECONDS)
         await asyncio.to_thread(platform.start, "models")
         await recovered(lambda: ask(stub))
 
@@ -163,7 +165,7 @@ async def test_s2_killing_the_gateway_loses_no_answer_of_a_call_that_is_repeated
 async def test_s4_a_stop_lets_the_streams_finish_that_can_and_ends_the_others(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    with running("models", tmp_path, GENAI_GRACE_SECONDS="1", **openai_at(upstream)) as process:
+    with running("models", tmp_path, GENAI_GRACE_SECONDS="2", **openai_at(upstream)) as process:
         async with called(process.address) as stub:
             streams = Streams(stub, upstream, STREAMS)
             await streams.begun()
@@ -213,7 +215,7 @@ signal.signal(signal.SIGUSR1, hold)
 
 async def first_error(health: health_pb2_grpc.HealthStub) -> grpc.StatusCode:
     """The status of the first check that fails, of those that are made one after another."""
-    async with asyncio.timeout(HELD_SECONDS * 4):
+    async with asyncio.timeout(20):
         while True:
             try:
                 await health.Check(health_pb2.HealthCheckRequest(), timeout=0.3)
@@ -269,15 +271,15 @@ async def test_s12_a_clock_that_jumps_during_a_call_moves_no_deadline_and_no_pau
                 limited = asyncio.create_task(ask(stub))
                 await upstream.received(1)
                 upstream.play(event_stream(piece("a"), streams.never))
-                expiring = stub.ChatStream(chat_request(), timeout=1)
+                expiring = stub.ChatStream(chat_request(), timeout=2)
                 await upstream.received(2)
                 upstream.default = answered_in_any_dialect
                 jumped_at = loop.time()
                 clock.write_text(str(offset))
                 gate.set()
                 assert (await limited).attempts == ["UPSTREAM_RATE_LIMITED", "ok"]
-                assert 0.2 <= loop.time() - jumped_at < 3
-                await upstream.requests[1].closed_by_peer(3)
+                assert 0.2 <= loop.time() - jumped_at < 10
+                await upstream.requests[1].closed_by_peer(10)
                 assert await expiring.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                 clock.write_text("0")
             streams.let_all_end()

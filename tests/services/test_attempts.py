@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import grpc
@@ -265,12 +265,12 @@ async def test_target_that_fails_every_request_is_left_alone_for_a_while(
 
 
 async def test_large_request_has_its_memory_in_every_attempt(service: ModelService, upstream: ScriptedUpstream) -> None:
-    free = PROCESS_INTAKE._free_bytes
+    free = PROCESS_INTAKE.memory.free_bytes
     large = "x" * 2 * 1024 * 1024
     taken: list[int] = []
 
     def play(request: Received) -> Script:
-        taken.append(free - PROCESS_INTAKE._free_bytes)
+        taken.append(free - PROCESS_INTAKE.memory.free_bytes)
         return failing(503) if len(taken) < 3 else answered_in_any_dialect(request)
 
     upstream.default = play
@@ -278,21 +278,21 @@ async def test_large_request_has_its_memory_in_every_attempt(service: ModelServi
     assert [attempt.outcome for attempt in response.attempts][-1:] == ["ok"]
     assert len(taken) == 3
     assert all(size >= len(large) for size in taken)
-    assert PROCESS_INTAKE._free_bytes == free
+    assert PROCESS_INTAKE.memory.free_bytes == free
 
 
 async def test_large_request_without_memory_for_another_attempt_has_the_first_error(
     service: ModelService, upstream: ScriptedUpstream
 ) -> None:
-    free = PROCESS_INTAKE._free_bytes
+    free = PROCESS_INTAKE.memory.free_bytes
 
     def play(_: Received) -> Script:
-        PROCESS_INTAKE.take(PROCESS_INTAKE._free_bytes)
+        PROCESS_INTAKE.memory.take_now("others", PROCESS_INTAKE.memory.free_bytes)
         return failing(503)
 
     upstream.default = play
     failure = await fail(service, "Chat", text="x" * 2 * 1024 * 1024)
-    PROCESS_INTAKE.release(free - PROCESS_INTAKE._free_bytes)
+    PROCESS_INTAKE.memory.release("others", free - PROCESS_INTAKE.memory.free_bytes)
     assert failure.reason == "UPSTREAM_SERVER_ERROR"
     assert len(upstream.requests) == 1
 
@@ -329,37 +329,51 @@ async def test_fallback_that_works_answers_every_chat_while_the_first_model_neve
         assert response.provider == "anthropic"
 
 
-@contextlib.asynccontextmanager
-async def paused(service: ModelService, upstream: ScriptedUpstream) -> AsyncIterator[Awaitable[Any]]:
-    """A chat with the registered model `mine`, which has failed and will try again after a third of a second."""
+class Pausing(NamedTuple):
+    """A chat with the registered model `mine`, which has failed and pauses until `gate` is opened."""
+
+    answer: Awaitable[models_pb2.ChatResponse]
+    gate: asyncio.Event
+
+
+@pytest.fixture
+async def pausing(service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch) -> Pausing:
+    gate, has_begun = asyncio.Event(), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        has_begun.set()
+        await gate.wait()
+
+    monkeypatch.setattr(attempts_module, "asyncio", SimpleNamespace(sleep=sleep))
     await service.stub.RegisterModel(registration(upstream))
     upstream.requests.clear()
-    upstream.default = failing(429, retry_after_ms="300")
+    upstream.default = failing(503)
     answer = asyncio.ensure_future(ask(service, "Chat", model="mine"))
-    await upstream.received(1)
-    yield answer
+    await has_begun.wait()
+    return Pausing(answer, gate)
 
 
 async def test_model_that_is_removed_in_a_pause_gets_no_further_request(
-    service: ModelService, upstream: ScriptedUpstream
+    service: ModelService, upstream: ScriptedUpstream, pausing: Pausing
 ) -> None:
-    async with paused(service, upstream) as answer:
-        await service.stub.DeregisterModel(models_pb2.DeregisterModelRequest(name="mine"))
-        failure = await failure_of(answer)
-    assert failure.reason == "UPSTREAM_RATE_LIMITED"
-    assert [outcome for _, outcome in attempts_of(failure)] == ["UPSTREAM_RATE_LIMITED", "MODEL_NOT_FOUND"]
+    await service.stub.DeregisterModel(models_pb2.DeregisterModelRequest(name="mine"))
+    pausing.gate.set()
+    failure = await failure_of(pausing.answer)
+    assert failure.reason == "UPSTREAM_SERVER_ERROR"
+    assert [outcome for _, outcome in attempts_of(failure)] == ["UPSTREAM_SERVER_ERROR", "MODEL_NOT_FOUND"]
     assert len([request for request in upstream.requests if request.method == "POST"]) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one endpoint", "several"])
 async def test_model_that_is_changed_in_a_pause_is_tried_as_it_is_then(
-    service: ModelService, upstream: ScriptedUpstream, count: int
+    service: ModelService, upstream: ScriptedUpstream, pausing: Pausing, count: int
 ) -> None:
-    async with ScriptedUpstream(default=answered_in_any_dialect) as other, paused(service, upstream) as answer:
+    async with ScriptedUpstream(default=answered_in_any_dialect) as other:
         endpoints = [f"{other.url}/v1", f"{other.url}/v2"][:count]
         await service.stub.RegisterModel(registration(other, endpoint="", endpoints=endpoints))
-        response = await answer
-    assert [attempt.outcome for attempt in response.attempts] == ["UPSTREAM_RATE_LIMITED", "ok"]
+        pausing.gate.set()
+        response = await pausing.answer
+    assert [attempt.outcome for attempt in response.attempts] == ["UPSTREAM_SERVER_ERROR", "ok"]
     assert response.attempts[0].host == urlsplit(upstream.url).netloc != response.attempts[1].host
 
 

@@ -165,6 +165,24 @@ async def test_call_of_a_process_that_was_killed_is_taken_over(
     gate.set()
 
 
+async def test_call_whose_place_was_taken_says_that_its_answer_is_not_kept(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_answers, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(idempotency, "LEASE_SECONDS", 3600)
+    gate = asyncio.Event()
+    upstream.play(event_stream(piece("Late."), gate, END), answered_in_any_dialect)
+    request = chat_request(request_id="r-1")
+    late = asyncio.create_task(stream(service, request))
+    await upstream.received(1)
+    taken = await service.stub.Chat(request)
+    gate.set()
+    answer = (await late)[-1].response
+    assert answer.text == "Late."
+    assert "ANSWER_NOT_KEPT" in [notice.code for notice in answer.warnings]
+    assert first_answer(await service.stub.Chat(request)) == taken
+
+
 async def test_answer_is_kept_for_a_day_and_no_longer(
     service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,11 +13,12 @@ import pytest
 from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared.intake import COPIES, SMALL_BYTES, Intake
+from services.shared.listener import ACCEPTORS
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
 from tests.services.model_service import LOG, chat_request
-from tests.support.errors import explain, failure_of
+from tests.support.errors import explain, failure_of, reason_in
 
 CHAT = f"/{SERVICE.full_name}/Chat"
 ANSWER = models_pb2.ChatResponse(text="Hi.").SerializeToString()
@@ -119,6 +120,44 @@ async def test_waiting_callers_take_turns_for_slots() -> None:
             call.cancel()
 
 
+async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
+    intake = Intake(slots=1, receive_seconds=30)
+    server = Server([service_handler(Servicer(), SERVICE, LOG, intake=intake)], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    async with running(server), connect(address) as channel:
+        stalled = [channel.stream_unary(CHAT)() for _ in range(40)]
+        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
+        # Another method's calls are accepted after all of these have been sent.
+        await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        assert intake.is_full
+        # Each is counted a few rounds of the loop after it was accepted.
+        assert intake._waiting_calls < 10 + 4 * ACCEPTORS
+        await server.stop(0.1)
+        reasons = [reason_in(error.trailing_metadata()) for error in await asyncio.gather(*map(error_of, stalled))]
+    assert reasons.count("SERVER_STOPPING") >= 40 - 10 - 4 * ACCEPTORS
+
+
+async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.MANY_WAITING", 5)
+    monkeypatch.setattr("services.shared.intake.SPARE_SECONDS", 20.0)
+    async with (
+        serving(Servicer(), Intake(slots=1, receive_seconds=30)) as address,
+        connect(address) as many,
+        connect(address) as other,
+    ):
+        stalled = [many.stream_unary(CHAT)() for _ in range(10)]
+        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
+        await other.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        refusal = await error_of(other.unary_unary(CHAT)(sized(5), timeout=10))
+        assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
+        patient = other.unary_unary(CHAT)(sized(5), timeout=60)
+        for call in stalled:
+            call.cancel()
+        assert await patient == ANSWER
+
+
 @pytest.mark.parametrize("ends", ["answered", "cancelled", "expired"])
 async def test_large_requests_wait_for_memory(ends: str) -> None:
     servicer = Servicer()
@@ -142,11 +181,29 @@ async def test_large_requests_wait_for_memory(ends: str) -> None:
         assert await second == await small == ANSWER
 
 
+async def test_caller_that_waits_for_memory_lets_others_pass() -> None:
+    servicer = Servicer()
+    servicer.go_on.clear()
+    large = 4 * SMALL_BYTES
+    async with (
+        serving(servicer, Intake(memory_bytes=COPIES * large * 5 // 2)) as address,
+        connect(address) as greedy,
+        connect(address) as other,
+    ):
+        calls = [greedy.unary_unary(CHAT)(sized(large), timeout=30) for _ in range(3)]
+        await servicer.received(1)
+        calls.append(other.unary_unary(CHAT)(sized(large), timeout=30))
+        await servicer.received(2)
+        assert len({call.caller for call in servicer.calls}) == 2
+        servicer.go_on.set()
+        assert await asyncio.gather(*calls) == [ANSWER] * 4
+
+
 async def test_request_that_is_passed_on_frees_memory() -> None:
     servicer = Servicer()
     servicer.go_on.clear()
     large = 4 * SMALL_BYTES
-    async with serving(servicer, Intake(memory_bytes=COPIES * large * 3 // 2)) as address, connect(address) as channel:
+    async with serving(servicer, Intake(memory_bytes=COPIES * large * 7 // 4)) as address, connect(address) as channel:
         calls = [channel.unary_unary(CHAT)(sized(large), timeout=30) for _ in range(2)]
         await servicer.received(1)
         reservation = servicer.calls[0].reservation

@@ -94,19 +94,32 @@ async def test_requests_go_to_the_endpoint_with_the_fewest_in_flight(tmp_path: P
         gate.set()
         await asyncio.gather(*running)
         assert [chats(server) for server in servers] == [4, 4, 4]
-        gate.clear()
-        slow, *others = servers
-        for server in others:
-            server.default = answered
-        held: list[asyncio.Future[models_pb2.ChatResponse]] = []
-        while chats(slow) == 4:
-            held.append(asyncio.ensure_future(ask(service)))
-            await asyncio.wait(held, timeout=0.05)
+
+
+async def test_endpoint_that_is_slow_gets_no_more_while_others_are_free(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with upstreams(3) as servers, serving(tmp_path, servers) as service:
+        for server in servers:
+            server.requests.clear()
+        slow = servers[0]
+        slow.default = for_chats(json_answer(completion(), before=[gate]))
+        held = await until_it_gets_one(service, slow)
         for _ in range(10):
             await ask(service)
-        assert chats(slow) == 5
+        assert chats(slow) == 1
         gate.set()
-        await asyncio.gather(*held)
+        await held
+
+
+async def until_it_gets_one(service: ModelService, slow: ScriptedUpstream) -> asyncio.Future[models_pb2.ChatResponse]:
+    """Sends one chat after the other, until this server holds one; its answer."""
+    while True:
+        answer = asyncio.ensure_future(ask(service))
+        has_got_one = asyncio.ensure_future(slow.received(1))
+        await asyncio.wait([answer, has_got_one], return_when=asyncio.FIRST_COMPLETED)
+        has_got_one.cancel()
+        if chats(slow):
+            return answer
 
 
 @for_each("way", ["cancelled", "left", "failed", "refused"])
@@ -134,9 +147,10 @@ async def test_nothing_stays_in_flight_however_a_chat_ends(tmp_path: Path, way: 
             stream.cancel()
         elif way == "cancelled":
             call = service.stub.Chat(chat_request("mine"))
-            await asyncio.wait(
-                [asyncio.ensure_future(server.received(1)) for server in servers], return_when="FIRST_COMPLETED"
-            )
+            arrivals = [asyncio.ensure_future(server.received(1)) for server in servers]
+            _, others = await asyncio.wait(arrivals, return_when=asyncio.FIRST_COMPLETED)
+            for other in others:
+                other.cancel()
             call.cancel()
         else:
             await failure_of(ask(service))

@@ -101,7 +101,7 @@ async def chat(attempts: Attempts, outcomes: Sequence[str], run: Run, now: Calla
             attempt.succeed()
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     names=st.lists(st.sampled_from("abcde"), min_size=1, max_size=5, unique=True),
     unset=st.sets(st.sampled_from("abcde")),

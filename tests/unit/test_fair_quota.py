@@ -56,6 +56,20 @@ def test_large_amount_is_taken_whole_and_blocks_others() -> None:
     assert quota.try_take("another")
 
 
+def test_holder_of_as_many_as_would_be_left_gets_no_larger_amount() -> None:
+    quota = FairQuota(100)
+    assert quota.try_take_all("one", 60)
+    assert not quota.try_take_all("one", 1)
+    assert not quota.try_take_all("another", 50)
+    assert quota.try_take_all("another", 40)
+    quota.release("one", 60)
+    assert quota.try_take_all("another", 20)
+    assert not quota.may_have("another", 1)
+    quota.resize(200)
+    assert quota.may_have("another", 60)
+    assert quota.free == 140
+
+
 def test_holders_without_units_are_not_stored() -> None:
     quota = FairQuota(10)
     for number in range(1000):

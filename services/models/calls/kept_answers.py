@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.models.calls.tables import kept_answers
 from services.shared.database import Database
-from services.shared.errors import InvalidRequest
+from services.shared.errors import Conflict, InvalidRequest
 
 LEASE_SECONDS = 10.0
 """Time after which another call may take the place of one whose process was killed."""
@@ -64,8 +64,9 @@ class KeptAnswers:
         await self._set(key, holder, expires_at=self._now() + LEASE_SECONDS)
 
     async def keep(self, key: Key, holder: str, response: bytes) -> None:
-        """Keeps the answer of a call for a day, unless another call has taken its place."""
-        await self._set(key, holder, response=response, expires_at=self._now() + KEPT_SECONDS)
+        """Keeps the answer of a call for a day. Raises Conflict if another call has taken its place."""
+        if not await self._set(key, holder, response=response, expires_at=self._now() + KEPT_SECONDS):
+            raise Conflict("this call stood still for so long that another one has taken its place")
 
     async def release(self, key: Key, holder: str) -> None:
         """Frees the id of a call that has failed."""
@@ -80,11 +81,13 @@ class KeptAnswers:
             result = await connection.execute(delete(kept_answers).where(kept_answers.c.expires_at <= self._now()))
             return result.rowcount
 
-    async def _set(self, key: Key, holder: str, **values: object) -> None:
+    async def _set(self, key: Key, holder: str, **values: object) -> bool:
+        """Changes the entry of a call, and returns whether it still has one."""
         async with self._database.write(f"{key.scope}/{key.request_id}") as connection:
-            await connection.execute(
+            result = await connection.execute(
                 update(kept_answers).where(_is(key), kept_answers.c.holder == holder).values(**values)
             )
+        return result.rowcount > 0
 
 
 def _is(key: Key) -> ColumnElement[bool]:

@@ -19,7 +19,8 @@ import grpc
 import pytest
 
 import genai_platform
-from genai_platform import AsyncGenAIPlatform, ChatRequest, GenAIPlatform
+from genai_platform import AsyncGenAIPlatform, ChatRequest, GenAIPlatform, Unavailable
+from tests.services.gateway.raw_backend import raw_backend, reset
 from tests.services.sdk.backend import WAIT_SECONDS, Backend, serving
 
 ROOT = Path(genai_platform.__file__).parents[1]
@@ -44,6 +45,14 @@ async def test_making_and_closing_a_client_connects_to_nothing() -> None:
             pass
         with pytest.raises(TimeoutError):
             listener.accept()
+
+
+async def test_call_that_the_server_resets_is_not_one_that_was_cancelled_here() -> None:
+    cancel = 8
+    async with raw_backend(reset(cancel)) as address, AsyncGenAIPlatform(address) as platform:
+        with pytest.raises(Unavailable, match="far too busy") as caught:
+            await platform.models.chat(REQUEST)
+    assert (caught.value.reason, caught.value.retry_after) == ("CALL_RESET", None)
 
 
 def test_a_client_may_be_made_outside_of_an_event_loop(backend: Backend) -> None:
