@@ -145,6 +145,9 @@ class _Memory:
     def _grant(self) -> None:
         """Gives memory to those that wait, in their order, but for callers who have too much already."""
         for waiter in list(self._waiters):
+            if waiter.granted.done():
+                # Its call was cancelled a moment ago, and will take it off the list itself.
+                continue
             if not self._quota.may_have(waiter.caller, waiter.bytes):
                 continue
             if not self._quota.try_take_all(waiter.caller, waiter.bytes):

@@ -193,6 +193,18 @@ async def test_caller_that_waits_for_memory_lets_others_pass() -> None:
         assert await asyncio.gather(*calls) == [ANSWER] * 4
 
 
+async def test_memory_is_released_in_the_moment_of_a_cancellation() -> None:
+    memory = Intake(memory_bytes=100).memory
+    memory.take_now("others", 100)
+    waiting = asyncio.create_task(memory.take("leaving", 50))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    memory.release("others", 100)
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert (memory.free_bytes, memory.has_waiters) == (100, False)
+
+
 async def test_request_that_is_passed_on_frees_memory() -> None:
     servicer = Servicer()
     servicer.go_on.clear()
