@@ -66,8 +66,8 @@ class Report:
 
     def as_text(self) -> str:
         tables = [
-            _table(["Floors", "CPU µs"], [[cost.name, f"{cost.microseconds:.1f}"] for cost in self.floors]),
-            _table(
+            table(["Floors", "CPU µs"], [[cost.name, f"{cost.microseconds:.1f}"] for cost in self.floors]),
+            table(
                 ["The program", "CPU µs", "its floors", "ratio", "now", "final target"],
                 [
                     [
@@ -87,7 +87,7 @@ class Report:
             "\n".join(f"not measured: {gap}" for gap in self.gaps),
             self._warning(),
         ]
-        return "\n\n".join(table for table in tables if table)
+        return "\n\n".join(text for text in tables if text)
 
     def _warning(self) -> str:
         if self.load_average < BUSY_LOAD_AVERAGE:
@@ -95,25 +95,26 @@ class Report:
         return f"the machine was busy already (load average {self.load_average:.1f}): measure again when it is quiet"
 
     def _resource_table(self) -> str:
-        table = _table(
+        rows = table(
             ["Processes", "s to SERVING", "RSS MiB idle"],
             [[row.name, f"{row.start_seconds:.2f}", f"{row.rss_mib:.0f}"] for row in self.resources],
         )
-        return f"{table}\n{RESOURCE_TARGET}" if table else ""
+        return f"{rows}\n{RESOURCE_TARGET}" if rows else ""
 
 
 def _delays(title: str, delays: Sequence[Delay], target: str = "") -> str:
     def number(value: float | None) -> str:
         return DASH if value is None else f"{value:.2f}"
 
-    table = _table(
+    rows = table(
         [title, "p50", "p99", "added p50", "added p99"],
         [[row.name, number(row.p50), number(row.p99), number(row.added_p50), number(row.added_p99)] for row in delays],
     )
-    return f"{table}\n{target}" if table and target else table
+    return f"{rows}\n{target}" if rows and target else rows
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """The rows in columns under the head; nothing without rows."""
     if not rows:
         return ""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

@@ -180,7 +180,7 @@ class Forward:
     ) -> Result:
         """Sends the call to a replica, and delivers its answer."""
         metadata = self._metadata(call)
-        data, reservation = await self._intake.receive(context, call.caller)
+        data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
         if len(data) > SMALL_BYTES:

@@ -31,6 +31,7 @@ from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
 from services.models.routing.fallbacks import Fallbacks, read_fallbacks
+from services.models.routing.request_limits import read_request_limits
 from services.models.routing.router import Router
 from services.models.routing.timeouts import read_timeout_settings
 from services.models.servicer import ModelServicer
@@ -78,6 +79,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     vendor_models = VendorModels(settings.vendors)
     aliases = read_aliases(settings.aliases, vendor_models)
     fallback_models, timeouts = read_fallbacks(settings.fallbacks), read_timeout_settings(settings.timeouts)
+    max_requests = read_request_limits(settings.max_requests)
     network = settings.choose_network()
     endpoints = ByTrust(
         EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False), providers.base_urls().values()),
@@ -104,12 +106,12 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         await database.watch(prompts.load)
         await database.watch(registry.load)
         models = AllModels(registry, vendor_models, aliases, today)
-        router = Router(models, providers, credentials, settings.retired_policy, timeouts)
+        router = Router(models, providers, credentials, settings.retired_policy, timeouts, max_requests)
         fallbacks = Fallbacks(models, fallback_models)
         directory = ModelDirectory(models, registry, providers, monitor)
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
-        limits = AttemptLimits(settings.max_attempts)
+        limits = AttemptLimits(settings.max_attempts, max_requests=max_requests)
         chats = ChatService(transports, router, fallbacks, limits, idempotency, prompts, turns, trust)
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registry, registrations, prompts)

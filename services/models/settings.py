@@ -79,6 +79,13 @@ class ModelsSettings(ServiceSettings):
         description="requests to models' servers for one chat, until its first output: 1 tries nothing twice, and no"
         " fallback",
     )
+    max_requests: str = Field(
+        "",
+        validation_alias="MODELS_MAX_REQUESTS",
+        description="requests that may be in flight to a provider or for a model at a time, from each replica:"
+        " `name=number`, with commas between the entries. Beyond that a fallback is tried, or the chat refused",
+        json_schema_extra={"example": "openai=500,my-llama=16"},
+    )
     timeouts: str = Field(
         "",
         validation_alias="MODELS_TIMEOUTS",

@@ -13,7 +13,8 @@ import grpc
 from grpc._cython import cygrpc
 
 from services.shared.error_details import DETAILS_KEY, pack_details, read_reason
-from services.shared.errors import LimitExceeded, PlatformError, Unavailable
+from services.shared.errors import PlatformError, Unavailable
+from services.shared.intake import too_late
 
 RETRY_SECONDS = 0.1
 """Retry delay while a server stops: one whose serving loop has ended is replaced within this time."""
@@ -27,12 +28,6 @@ STOPPING = Unavailable(
     "the server is stopping, and has not begun this call; try again",
     reason="SERVER_STOPPING",
     retry_after=RETRY_SECONDS,
-)
-
-TOO_LATE = LimitExceeded(
-    "so many calls wait that this one could not be begun before its deadline; try again later, or set a longer one",
-    reason="SERVER_BUSY",
-    retry_after=1.0,
 )
 
 Trailers = tuple[tuple[str, str | bytes], ...]
@@ -85,7 +80,7 @@ async def refuse_late(unaccepted: cygrpc.RPCState) -> None:
     """Ends a call that no handler accepted with RESOURCE_EXHAUSTED SERVER_BUSY."""
     context = cygrpc._ServicerContext(unaccepted, None, None, asyncio.get_running_loop())
     with contextlib.suppress(grpc.aio.AbortError, asyncio.CancelledError):
-        await _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_LATE)
+        await _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, too_late())
 
 
 async def _abort(context: grpc.aio.ServicerContext, code: grpc.StatusCode, error: PlatformError) -> NoReturn:

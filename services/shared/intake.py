@@ -20,6 +20,7 @@ import grpc
 
 from services.shared.errors import InvalidRequest, LimitExceeded
 from services.shared.fair_quota import FairQuota
+from services.shared.loop_lag import PROCESS_LAG
 
 SLOTS = 4
 """Requests that are received at once. Each may be as large as a message can be."""
@@ -45,13 +46,10 @@ MAX_WAITING = 1000
 """Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
 too many."""
 
-MANY_WAITING = 50
-"""Waiting calls from which on a new one is judged by whether its turn can come before its deadline."""
-
-SPARE_SECONDS = 0.1
-"""Time that a call needs after its turn, at least."""
-
-PACE_SMOOTHING = 0.05
+LEAST_SECONDS = 0.05
+ROUNDS = 10
+"""Time that a call needs from its turn to its answer: so many rounds of the event loop, each of which takes about as
+long as the loop's lag, and at least so many seconds."""
 
 
 class Reservation:
@@ -147,6 +145,9 @@ class _Memory:
     def _grant(self) -> None:
         """Gives memory to those that wait, in their order, but for callers who have too much already."""
         for waiter in list(self._waiters):
+            if waiter.granted.done():
+                # Its call was cancelled a moment ago, and will take it off the list itself.
+                continue
             if not self._quota.may_have(waiter.caller, waiter.bytes):
                 continue
             if not self._quota.try_take_all(waiter.caller, waiter.bytes):
@@ -182,9 +183,8 @@ class Intake:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Calls that wait for a slot, by caller; the caller with the next turn is first."""
         self._waiting_calls = 0
-        self._turn_seconds = 0.0
-        """Time between two turns while calls wait, smoothed."""
-        self._last_turn: float | None = None
+        self._last_wait = 0.0
+        """The wait of the call that had the last turn, in seconds; 0 while none wait."""
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.memory = _Memory(memory_bytes)
@@ -207,24 +207,27 @@ class Intake:
             await asyncio.shield(self._room)
 
     def is_too_late(self, remaining: Callable[[], float | None]) -> bool:
-        """Whether the turn of a new call would come too late for its deadline. `remaining` are the seconds until that.
-
-        The wait is that for a caller who has all others in front; one with few calls of its own waits less.
-        """
-        if self._waiting_calls < MANY_WAITING:
-            return False
+        """Whether a new call cannot be answered before its deadline. `remaining` gives the seconds until that."""
         seconds = remaining()
-        return seconds is not None and seconds < self._waiting_calls * self._turn_seconds + SPARE_SECONDS
+        return seconds is not None and seconds < self._last_wait + _needed_seconds()
 
-    async def receive(self, context: grpc.aio.ServicerContext, caller: str) -> tuple[bytes, Reservation]:
-        """Waits for the caller's turn, and returns the request and its reserved memory.
+    async def receive(
+        self, context: grpc.aio.ServicerContext, caller: str, remaining: Callable[[], float | None]
+    ) -> tuple[bytes, Reservation]:
+        """Waits for the caller's turn, and returns the request and its reserved memory. `remaining` gives the seconds
+        until the deadline of the call.
 
-        Raises InvalidRequest when the caller sends no request, and LimitExceeded SERVER_BUSY when it is preempted.
+        Raises InvalidRequest when the caller sends no request, and LimitExceeded SERVER_BUSY when it is preempted, or
+        its turn comes too late for its deadline.
         """
         if self._free_slots and not self._waiting:
             self._free_slots -= 1
         else:
             await self._wait_for_slot(caller)
+            seconds = remaining()
+            if seconds is not None and seconds < _needed_seconds():
+                self._pass_slot_on()
+                raise too_late()
         reception = _Reception(asyncio.get_running_loop().time(), caller)
         self._receptions[reception] = None
         try:
@@ -250,8 +253,11 @@ class Intake:
         self._waiting.setdefault(caller, deque()).append(turn)
         self._waiting_calls += 1
         self._schedule_preemption()
+        since = asyncio.get_running_loop().time()
         try:
             await turn
+            if self._waiting:
+                self._last_wait = asyncio.get_running_loop().time() - since
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._pass_slot_on()
@@ -271,16 +277,9 @@ class Intake:
                 self._waiting[caller] = turns
             if not turn.done():
                 turn.set_result(None)
-                self._note_turn()
                 return
-        self._last_turn = None
+        self._last_wait = 0.0
         self._free_slots += 1
-
-    def _note_turn(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._last_turn is not None:
-            self._turn_seconds += PACE_SMOOTHING * (now - self._last_turn - self._turn_seconds)
-        self._last_turn = now
 
     def _schedule_preemption(self) -> None:
         if self._timer is None and self._waiting:
@@ -314,3 +313,18 @@ PROCESS_INTAKE = Intake()
 
 def _busy(why: str) -> LimitExceeded:
     return LimitExceeded(f"{why}; try again", reason="SERVER_BUSY", retry_after=RETRY_SECONDS)
+
+
+def _needed_seconds() -> float:
+    """The time that a call needs from its turn to its answer, at least."""
+    return max(LEAST_SECONDS, ROUNDS * PROCESS_LAG.seconds())
+
+
+def too_late() -> LimitExceeded:
+    """The refusal of a call that could not be answered before its deadline."""
+    return LimitExceeded(
+        "the server has so much to do that it could not answer before the deadline; try again later, or set a longer "
+        "one",
+        reason="SERVER_BUSY",
+        retry_after=RETRY_SECONDS,
+    )

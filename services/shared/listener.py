@@ -39,8 +39,8 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", MAX_CALLS),
     # Calls that no handler has accepted yet, some 15 KB each. By default grpc ends random ones from 1,000 on.
-    ("grpc.server.max_pending_requests", 2_000),
-    ("grpc.server.max_pending_requests_hard_limit", 2_000),
+    ("grpc.server.max_pending_requests", 1_000),
+    ("grpc.server.max_pending_requests_hard_limit", 1_000),
     # Small and fixed windows: with growing ones, megabytes of unread requests are buffered in grpc.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16 * 1024),
@@ -81,6 +81,9 @@ FOREVER = 1e6
 
 _REQUESTS: set[object] = set()
 """The requests for calls that have not come yet."""
+
+AT_ONCE_SECONDS = 0.002
+"""Time within which a call comes that has waited in grpc."""
 
 ACCEPTORS = 4
 """Calls of one method that are accepted in one round of the event loop."""
@@ -157,6 +160,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             try:
                 if lane.is_full and not self.is_stopping:
                     await self._wait_for_room(lane)
+                asked_at = loop.time()
                 call = await self._keep(super()._request_registered_call(lane.encoded_path))
             except cygrpc._RequestCallError:
                 if not self.is_running():
@@ -164,7 +168,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
                 continue
             if self.is_stopping:
                 self._refuse(call)
-            elif lane.is_too_late(call):
+            elif loop.time() - asked_at < AT_ONCE_SECONDS and lane.is_too_late(call):
                 await refuse_late(call)
             else:
                 handling = cygrpc._handle_rpc(lane.path, lane, (), call, loop, False)

@@ -131,8 +131,6 @@ class Replicas:
     def _choose(self, candidates: tuple[Replica, ...]) -> Replica | None:
         if not candidates:
             return None
-        if candidates[0].standing is Standing.AWAY:
-            candidates = _most_ready(candidates)
         chosen = min(candidates, key=_BY_LOAD)
         self._turns += 1
         chosen.last_turn = self._turns
@@ -245,12 +243,6 @@ def _best_of(replicas: Iterable[Replica]) -> tuple[Replica, ...]:
     found = tuple(replicas)
     highest = max((replica.standing for replica in found), default=Standing.AWAY)
     return tuple(replica for replica in found if replica.standing is highest)
-
-
-def _most_ready(replicas: tuple[Replica, ...]) -> tuple[Replica, ...]:
-    """Those whose connection failed last are left out, if others are left: a call to them would fail."""
-    failed = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-    return tuple(replica for replica in replicas if replica.channel.get_state() is not failed) or replicas
 
 
 def _stop_following(replica: Replica) -> None:

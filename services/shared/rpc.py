@@ -277,7 +277,7 @@ class _Boundary:
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        data, call.reservation = await self._intake.receive(context, call.caller)
+        data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
             del data
@@ -287,7 +287,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        data, call.reservation = await self._intake.receive(context, call.caller)
+        data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
             del data

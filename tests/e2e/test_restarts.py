@@ -329,7 +329,7 @@ async def test_gateway_that_starts_first_answers_within_a_second_of_its_services
                         began = time.perf_counter()
                         with pytest.raises(Unavailable) as raised:
                             await chat(platform)
-                        assert time.perf_counter() - began < 0.5
+                        assert time.perf_counter() - began < RECOVERY_SECONDS
                         assert (raised.value.reason, raised.value.retry_after) == ("BACKEND_UNAVAILABLE", 1)
                         await asyncio.sleep(0.05)
                     taken.close()

@@ -18,7 +18,7 @@ from tests.faults.history import Sum
 from tests.faults.load import DEADLINE_SECONDS
 from tests.faults.nemesis import Pauses
 from tests.faults.platform import Shape
-from tests.faults.run import Sample, cancelled_at_end, opened, report, run_program
+from tests.faults.run import Sample, begin_program, cancelled_at_end, opened, report, run_program
 from tests.faults.screen import Screen
 
 CALLS_PER_SECOND = 20.0
@@ -93,6 +93,7 @@ async def chaos(
 
 
 def main() -> None:
+    begin_program()
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults.chaos", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

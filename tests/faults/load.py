@@ -11,14 +11,10 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 from genai_platform import (
     AsyncGenAIPlatform,
-    ChatChunk,
-    ChatResponse,
-    CreateSessionRequest,
     GenAIError,
     GetModelStatusRequest,
     GetPromptRequest,
@@ -26,13 +22,19 @@ from genai_platform import (
     RegisterModelRequest,
     RegisterPromptRequest,
 )
+from tests.faults.callers import (
+    FAULTY_DEADLINE_SECONDS,
+    MODELS,
+    REGISTERED_MODEL,
+    REGISTRY_DEADLINE_SECONDS,
+    Caller,
+    Conversation,
+    note_response,
+)
 from tests.faults.history import OK, History, Sending, StoredTurn
 from tests.faults.measure import Latencies
 from tests.faults.orders import FAULTS, HEALTHY, Order
 from tests.faults.platform import Member, Platform
-
-OPENAI_MODEL, ANTHROPIC_MODEL, REGISTERED_MODEL = "openai/load-1", "claude-sonnet-4-6", "load-registered"
-MODELS = (OPENAI_MODEL, ANTHROPIC_MODEL, REGISTERED_MODEL)
 
 KINDS = {
     "chat": 22,
@@ -48,11 +50,7 @@ KINDS = {
 """The kinds of calls, with their shares in percent. A fifth leaves: cancelled, left and expired."""
 
 DEADLINE_SECONDS = 12.0
-FAULTY_DEADLINE_SECONDS = 5.0
-"""The deadline of calls that are answered with silence, which need not wait so long."""
 RECOVERY_SECONDS = 20.0
-REGISTRY_DEADLINE_SECONDS = 5.0
-FIRST_OUTPUT = timedelta(seconds=2)
 PACE_MS = 20
 MAX_RUNNING = 600
 """Calls that run at a time. More would measure the machine; those that are not begun are counted."""
@@ -63,15 +61,6 @@ READERS = 10
 """Sessions that are read at once at the end."""
 
 PROMPTS = 20
-
-
-class Conversation:
-    """A session with one caller."""
-
-    def __init__(self, session_id: str) -> None:
-        self.session_id = session_id
-        self.turns = 0
-        self.is_created = False
 
 
 class Load:
@@ -149,7 +138,7 @@ class Load:
         sending = Sending(order.call, "recovery", FAULTY_DEADLINE_SECONDS, time.monotonic(), tokens=1)
         async with self.recorded(sending, gateway):
             models = self._clients[gateway.name].models
-            _note_response(sending, await models.chat(order.prompt(), model=model, timeout=FAULTY_DEADLINE_SECONDS))
+            note_response(sending, await models.chat(order.prompt(), model=model, timeout=FAULTY_DEADLINE_SECONDS))
         return sending.outcome == OK
 
     async def read_sessions(self) -> AsyncIterator[tuple[str, list[StoredTurn]]]:
@@ -194,17 +183,17 @@ class Load:
         gateway = chance.choice(self._platform.gateways)
         if kind == "registry":
             return self._use_registry(gateway, number, chance)
-        call = _Call(self, kind, gateway, self._new_order(kind, number, chance), chance)
+        caller = Caller(self, kind, gateway, self._new_order(kind, number, chance), chance)
         match kind:
             case "session":
-                return call.chat_in_session()
+                return caller.chat_in_session()
             case "repeated":
-                return call.repeat(chance.choice(self._platform.gateways))
+                return caller.repeat(chance.choice(self._platform.gateways))
             case "cancelled":
-                return call.cancel()
+                return caller.cancel()
             case "left":
-                return call.leave()
-        return call.chat(stream=kind != "chat" and (kind != "expired" or chance.random() < 0.5))
+                return caller.leave()
+        return caller.chat(stream=kind != "chat" and (kind != "expired" or chance.random() < 0.5))
 
     def _new_order(self, kind: str, number: int, chance: random.Random) -> Order:
         fault, times = HEALTHY, 0
@@ -296,132 +285,3 @@ class Load:
             recent.append(time.monotonic() - before - LAG_SECONDS)
             recent = recent[-int(DEADLINE_SECONDS / LAG_SECONDS) :]
             self.lag = max(recent)
-
-
-class _Call:
-    """One call for an order, by one of the ways in which callers behave."""
-
-    def __init__(self, load: Load, kind: str, gateway: Member, order: Order, chance: random.Random) -> None:
-        self._load = load
-        self._chance = chance
-        self._kind = kind
-        self._gateway = gateway
-        self._order = order
-        self._model = chance.choice(MODELS)
-        self._fields: dict[str, Any] = {}
-        if chance.random() < 0.3:
-            self._fields["fallback_models"] = [model for model in MODELS if model != self._model][:1]
-        if chance.random() < 0.5:
-            self._fields["timeouts"] = {"first_output": FIRST_OUTPUT}
-        self._deadline = self._draw_deadline()
-        self._seconds_to_leave = chance.uniform(0.0, 1.2)
-        self._tokens_to_leave = chance.randint(1, order.tokens)
-        self._pause = chance.uniform(0.03, 0.1) if kind == "slow reader" else 0.0
-
-    def _draw_deadline(self) -> float:
-        if self._kind == "expired":
-            return self._chance.uniform(0.05, 0.4)
-        if self._order.fault in ("silent", "pings"):
-            return min(FAULTY_DEADLINE_SECONDS, self._load.deadline_seconds)
-        return self._load.deadline_seconds
-
-    async def chat(self, *, stream: bool) -> None:
-        await self._send(self._new_sending(stream=stream))
-
-    async def cancel(self) -> None:
-        """Cancels the call, whole or streamed, after some time."""
-        sending = self._new_sending(stream=self._chance.random() < 0.5)
-        task = asyncio.create_task(self._send(sending))
-        await asyncio.wait({task}, timeout=self._seconds_to_leave)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    async def leave(self) -> None:
-        """Leaves the stream by `break` after some tokens."""
-        await self._send(self._new_sending(stream=True), leaves=True)
-
-    async def repeat(self, another: Member) -> None:
-        """Sends the call again under its request_id: while it runs, or after it, and by another gateway."""
-        self._fields["request_id"] = f"{self._load.prefix}-{self._order.call}"
-        delay = self._chance.choice((0.0, 0.3, self._load.deadline_seconds))
-        first = asyncio.create_task(self._send(self._new_sending(stream=self._chance.random() < 0.5)))
-        await asyncio.sleep(delay)
-        self._gateway = another
-        await self._send(self._new_sending(number=1, stream=self._chance.random() < 0.5))
-        await first
-
-    async def chat_in_session(self) -> None:
-        """A turn in a session, which is created first if it is new."""
-        conversation = self._load.borrow_conversation(self._chance)
-        try:
-            if not conversation.is_created:
-                await self._create(conversation)
-            if conversation.is_created:
-                conversation.turns += 1
-                self._fields["session_id"] = conversation.session_id
-                stream = self._chance.random() < 0.6
-                leaves = self._chance.random() < 0.1
-                await self._send(self._new_sending(stream=stream), leaves=leaves and stream)
-        finally:
-            self._load.give_back(conversation)
-
-    async def _create(self, conversation: Conversation) -> None:
-        sending = Sending(f"{self._order.call}0", "session", REGISTRY_DEADLINE_SECONDS, time.monotonic())
-        request = CreateSessionRequest(session_id=conversation.session_id)
-        client = self._load.client(self._gateway)
-        async with self._load.recorded(sending, self._gateway):
-            await client.sessions.create_session(request, timeout=REGISTRY_DEADLINE_SECONDS)
-        # One that exists was created by a call whose answer was lost.
-        conversation.is_created = sending.outcome in (OK, "ALREADY_EXISTS", "SESSION_EXISTS")
-
-    def _new_sending(self, *, stream: bool, number: int = 0) -> Sending:
-        return Sending(
-            self._order.call,
-            self._kind,
-            self._deadline,
-            time.monotonic(),
-            tokens=self._order.tokens,
-            number=number,
-            stream=stream,
-            request_id=self._fields.get("request_id", ""),
-            session_id=self._fields.get("session_id", ""),
-        )
-
-    async def _send(self, sending: Sending, *, leaves: bool = False) -> None:
-        models = self._load.client(self._gateway).models
-        prompt = self._order.prompt()
-        fields = {"model": self._model, "timeout": self._deadline, **self._fields}
-        async with self._load.recorded(sending, self._gateway, prompt):
-            if not sending.stream:
-                _note_response(sending, await models.chat(prompt, **fields))
-                return
-            tokens = 0
-            async with models.chat_stream(prompt, **fields) as stream:
-                async for chunk in stream:
-                    tokens += self._read(sending, chunk, tokens)
-                    if leaves and tokens >= self._tokens_to_leave:
-                        sending.outcome = OK if sending.finals else "LEFT"
-                        break
-                    if self._pause:
-                        await asyncio.sleep(self._pause)
-
-    def _read(self, sending: Sending, chunk: ChatChunk, tokens: int) -> int:
-        """Adds a chunk to what the caller has, and returns the number of its tokens."""
-        if sending.finals:
-            sending.chunks_after_final += 1
-        if chunk.token and not tokens:
-            self._load.time_first_token(sending, self._order)
-        sending.text += chunk.token
-        if chunk.HasField("response"):
-            sending.finals += 1
-            _note_response(sending, chunk.response)
-        return chunk.token.count(";")
-
-
-def _note_response(sending: Sending, response: ChatResponse) -> None:
-    sending.response_text = response.text
-    sending.response_id = response.response_id
-    sending.warnings = tuple(warning.code for warning in response.warnings)
-    sending.kept = "ANSWER_NOT_KEPT" not in sending.warnings
-    sending.stored = bool(sending.session_id and response.session_next_sequence)

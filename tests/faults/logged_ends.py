@@ -22,6 +22,9 @@ class Ends(NamedTuple):
     """The ids of those that ended well."""
     repeated: int
     """Lines about an id that has one already."""
+    streams: Counter[str]
+    """The streams that each process counted, as it wrote them when it stopped: those that started, those that still
+    ran, and those that had ended in each way."""
     whole: bool
     """Whether no line can be missing: a service that is killed loses the newest ones."""
 
@@ -35,8 +38,11 @@ def read_ends(name: str, log: Path, *, whole: bool) -> Ends:
     codes: Counter[str] = Counter()
     ok: set[str] = set()
     seen: set[str] = set()
+    streams: Counter[str] = Counter()
     repeated = 0
     for entry in _entries(log):
+        if entry.get("event") == "stopped":
+            streams.update(entry["streams"])
         if entry.get("event") != "rpc" or entry["method"] not in CHATS:
             continue
         codes[entry["code"]] += 1
@@ -44,7 +50,7 @@ def read_ends(name: str, log: Path, *, whole: bool) -> Ends:
         seen.add(entry["request_id"])
         if entry["code"] == "OK":
             ok.add(entry["request_id"])
-    return Ends(name, codes, ok, repeated, whole)
+    return Ends(name, codes, ok, repeated, streams, whole)
 
 
 def _entries(log: Path) -> Iterator[dict[str, Any]]:
@@ -57,7 +63,7 @@ def _entries(log: Path) -> Iterator[dict[str, Any]]:
 
 def judge_ends(gateways: Iterable[Ends], models: Iterable[Ends], seen: Mapping[str, Counter[str]]) -> Iterator[Sum]:
     """The sums of the logs, with what callers saw through each gateway."""
-    models = list(models)
+    gateways, models = list(gateways), list(models)
     answered = set().union(*(each.ok for each in models))
     none_lost = all(each.whole for each in models)
     for gateway in gateways:
@@ -73,3 +79,17 @@ def judge_ends(gateways: Iterable[Ends], models: Iterable[Ends], seen: Mapping[s
             yield Sum(f"what ended well at {gateway.name} did at a Model Service", f"{len(gateway.ok)} chats", lost)
     for each in models:
         yield Sum(f"{each.name} has logged each end once", f"{each.number} ends, {each.codes['OK']} OK", each.repeated)
+    for each in (*gateways, *models):
+        yield _sum_of_streams(each)
+
+
+def _sum_of_streams(ends: Ends) -> Sum:
+    """The streams of all processes of a service that stopped: each has ended in one way."""
+    counts = Counter(ends.streams)
+    started, running = counts.pop("started", 0), counts.pop("running", 0)
+    told = " + ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    return Sum(
+        f"each stream of {ends.name} has ended",
+        f"{started} started = {told or 0}, {running} run",
+        abs(started - counts.total()),
+    )

@@ -256,13 +256,18 @@ CLIENT = (
     ),
     Row(
         "C7",
-        "A reader who never reads holds no more than its own call, in bounded memory.",
-        (f"{GATEWAY_STREAMS}test_backend_is_held_back_by_a_caller_that_does_not_read",),
+        "A stream that nobody reads for a minute is ended, and its provider left; one that is read slowly is not.",
+        (
+            "services/test_slow_readers.py::test_stream_that_nobody_reads_is_ended",
+            "services/test_slow_readers.py::test_stream_that_is_read_slowly_is_not_ended",
+            "services/test_slow_readers.py::test_large_responses_beyond_their_share_are_refused",
+        ),
     ),
     Row(
         "C8",
-        "Streams of one caller that wait leave room for the calls, writes and connections of others.",
+        "Idle streams cost a process 128 KiB at most, and those of one caller leave room for all others.",
         ("services/test_crowds.py::test_streams_of_one_caller_that_wait_leave_room_for_calls_writes_and_connections",),
+        left_out="more than 1,000 of them, which would take the suite half a minute",
     ),
     Row(
         "C9",

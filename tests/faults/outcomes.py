@@ -1,11 +1,14 @@
-"""Outcomes of chats as their callers see them: the tokens that came, and the response or the error."""
+"""Outcomes of chats as their callers see them: the tokens that came, and the response or the error; and the memory that
+they cost."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
 import json
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -84,3 +87,9 @@ async def assert_closed(request: Received, since: float) -> None:
 def clocks(**seconds: float) -> models_pb2.Timeouts:
     """The timeouts of a request."""
     return models_pb2.Timeouts(**{clock: datetime.timedelta(seconds=value) for clock, value in seconds.items()})
+
+
+def resident(pid: int, field: str) -> int:
+    """The memory of a process, or the most that it had since its peak was reset, in bytes."""
+    [kibibytes] = re.findall(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(kibibytes) * 1024

@@ -41,7 +41,8 @@ from tests.wire.dialects import Sample, Speech, Usage
 from tests.wire.speeches.chat_completions import OpenAISpeech
 from tests.wire.speeches.messages import AnthropicSpeech
 
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 3.0
+"""Unlike any timeout of the load: output and timeout at the same time would look like output that was not passed on."""
 RETRY_AFTER_SECONDS = 1
 PING_SECONDS = 0.5
 PINGS = 60

@@ -26,6 +26,7 @@ SETTLE_SECONDS = 10.0
 """The time that the providers' requests have to end after the load."""
 
 KILLED = -9
+FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 
 Sample = dict[str, Any]
 Result = TypeVar("Result")
@@ -198,10 +199,18 @@ async def cancelled_at_end(work: Coroutine[Any, Any, None]) -> AsyncIterator[Non
             task.cancel()
 
 
+def begin_program() -> None:
+    """Begins the program anew if grpc has its handlers of forks, in which children such as PostgreSQL's may crash.
+
+    grpc reads the variable when it is imported, which is before any statement of the program.
+    """
+    if os.environ.get(FORK_SUPPORT) != "0":
+        os.environ[FORK_SUPPORT] = "0"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def run_program(work: Coroutine[Any, Any, Result]) -> Result:
     """Runs a program's coroutine. Ctrl-C ends the program, and all that it has started."""
-    # The database is started and stopped by children, in which grpc's handlers of forks may crash.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ from tests.faults.history import Sum
 from tests.faults.measure import slope
 from tests.faults.nemesis import KILL, STOP, Accident, Pauses
 from tests.faults.platform import Shape
-from tests.faults.run import Run, Sample, cancelled_at_end, opened, report, run_program
+from tests.faults.run import Run, Sample, begin_program, cancelled_at_end, opened, report, run_program
 from tests.faults.screen import line
 from tests.support.fork_server import ROOT
 
@@ -164,6 +164,7 @@ async def conclude(
 
 
 def main() -> None:
+    begin_program()
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults.soak", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -20,6 +20,7 @@ from services.models.prompts import prompt_registry
 from services.models.prompts.rows import read_version
 from services.shared.intake import COPIES, PROCESS_INTAKE, SLOTS
 from services.shared.logs import open_log
+from tests.faults.outcomes import clocks
 from tests.scripted_upstream import Ending, ScriptedUpstream, event_stream, no_answer
 from tests.services.chat_in_session import Platform, platform, turn
 from tests.services.log_file import LogFile
@@ -206,7 +207,7 @@ async def connecting(directory: Path, _: pytest.MonkeyPatch) -> AsyncIterator[He
             yield Held(
                 service.address,
                 log,
-                chat_request(),
+                chat_request(timeouts=clocks(connect=60)),
                 lambda: _until(lambda: connecting_to(address) > others),
                 upstream,
                 next_request=chat_request("claude-opus-4-5"),

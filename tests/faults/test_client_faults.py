@@ -14,13 +14,13 @@ import grpc
 import pytest
 
 from proto import models_pb2, models_pb2_grpc
-from services.shared import admission
+from services.shared import admission, slow_readers
 from services.shared.admission import wait_for_calls
 from services.shared.metadata import REQUEST_ID_KEY
-from tests.faults.outcomes import VERBS, ask
+from tests.faults.outcomes import VERBS, ask, resident
 from tests.faults.stages import LATER, OF_THE_INTAKE, Held, Stage
 from tests.rows import for_each, row
-from tests.scripted_upstream import ScriptedUpstream, event_stream
+from tests.scripted_upstream import ScriptedUpstream, event_stream, no_answer
 from tests.services.event_loop import watched_loop
 from tests.services.gateway.gateways import gateway
 from tests.services.model_service import (
@@ -30,6 +30,7 @@ from tests.services.model_service import (
     piece,
 )
 from tests.services.vendor_answers import answered_in_any_dialect
+from tests.support.errors import stream_failure
 from tests.support.http2 import (
     ACK,
     DATA,
@@ -44,9 +45,10 @@ from tests.support.http2 import (
     opening,
     send,
 )
+from tests.support.processes import running
 
 HELD_ID = "held-at-a-stage"
-FREED_SECONDS = 5.0
+FREED_SECONDS = 15.0
 """Enough for a busy machine, and far less than what holds a call would last."""
 DEADLINE = 3.0
 """Enough to come to any stage, however busy the machine is."""
@@ -180,6 +182,69 @@ async def test_c6_a_slow_reader_holds_back_its_provider_and_nobody_else(
             last = chunk
         assert last
         assert len(last.response.text) == PIECES * PIECE_BYTES
+
+
+STALLED_READERS = 20
+
+
+async def test_c7_readers_that_never_read_are_ended_and_their_providers_left(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_readers, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(slow_readers, "CHECK_SECONDS", 0.05)
+    pieces = 500
+    long_answer = event_stream(*[piece("x" * 16 * 1024)] * pieces, END)
+    upstream.play(*[long_answer] * STALLED_READERS)
+    upstream.default = answered_in_any_dialect
+    # A window of 64 KiB for all of them.
+    options = [("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with (
+        model_service(tmp_path, upstream) as service,
+        grpc.aio.insecure_channel(service.address, options) as channel,
+    ):
+        stub = models_pb2_grpc.ModelServiceStub(channel)
+        stalled = [stub.ChatStream(chat_request(), timeout=60) for _ in range(STALLED_READERS)]
+        requests = [await upstream.received(number + 1) for number in range(STALLED_READERS)]
+        for request in requests:
+            await request.closed_by_peer(FREED_SECONDS)
+            assert request.generated < pieces
+        await assert_nothing_runs()
+        assert (await ask(service.stub)).answer.text == "Hi."
+        # They share a window, in which the rest of one may stand before the end of another.
+        for _, failure in await asyncio.gather(*map(stream_failure, stalled)):
+            assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CLIENT_TOO_SLOW")
+
+
+IDLE_STREAMS = 1000
+CONNECTIONS_OF_IDLE = 20
+STREAM_BYTES = 128 * 1024
+"""The most that a stream may cost a process, with its connection to the provider."""
+
+
+async def test_c8_many_idle_streams_are_cheap_and_leave_room_for_others(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    upstream.default = no_answer()
+    settings = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url}
+    with running("models", tmp_path, **settings) as process:
+        async with contextlib.AsyncExitStack() as stack:
+            stubs = []
+            for _ in range(CONNECTIONS_OF_IDLE):
+                options = [("grpc.use_local_subchannel_pool", 1)]
+                channel = await stack.enter_async_context(grpc.aio.insecure_channel(process.address, options))
+                stubs.append(models_pb2_grpc.ModelServiceStub(channel))
+            await stubs[0].ListModels(models_pb2.ListModelsRequest(), timeout=20)
+            before = resident(process.pid, "VmRSS")
+            streams = [stubs[n % len(stubs)].ChatStream(chat_request(), timeout=120) for n in range(IDLE_STREAMS)]
+            await upstream.received(IDLE_STREAMS, 30)
+            assert (resident(process.pid, "VmRSS") - before) / IDLE_STREAMS < STREAM_BYTES
+            for stub in stubs:
+                await stub.ListModels(models_pb2.ListModelsRequest(), timeout=5)
+            assert not any(stream.done() for stream in streams)
+            for stream in streams:
+                stream.cancel()
+            for request in upstream.requests:
+                await request.closed_by_peer(FREED_SECONDS)
 
 
 # ------------------------------------------------------------------------------------------------ callers' schemas

@@ -128,11 +128,13 @@ def test_the_history_finds_turns_that_are_not_stored_as_they_were_told() -> None
 # --------------------------------------------------------------------------------------------------- the logs
 
 
-def ends(directory: Path, name: str, *lines: tuple[str, str]) -> Ends:
+def ends(directory: Path, name: str, *lines: tuple[str, str], streams: dict[str, int] | None = None) -> Ends:
     """The ends in a log of lines about chats, by their ids and codes, and about other calls."""
     log = directory / f"{name}.log"
-    entries = [{"event": "rpc", "method": CHATS[0], "request_id": request, "code": code} for request, code in lines]
-    entries.append({"event": "rpc", "method": "ModelService/ListModels", "request_id": "r9", "code": "OK"})
+    rpc: dict[str, Any] = {"event": "rpc", "method": CHATS[0]}
+    entries = [rpc | {"request_id": request, "code": code} for request, code in lines]
+    entries.append(rpc | {"method": "ModelService/ListModels", "request_id": "r9", "code": "OK"})
+    entries.append({"event": "stopped", "streams": streams or {"started": 0, "running": 0}})
     log.write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries) + '{"event":"rp')
     return read_ends(name, log, whole=True)
 
@@ -157,6 +159,20 @@ def test_ends_in_the_logs_agree_with_what_callers_saw(tmp_path: Path) -> None:
         with row(told):
             gateway, models = ends(tmp_path, "gateway", *of_gateway), ends(tmp_path, "models", *of_models)
             assert {each.name for each in judge_ends([gateway], [models], seen) if not each.holds} == broken
+
+
+def test_streams_that_processes_counted_have_ended_in_one_way_each(tmp_path: Path) -> None:
+    rule = "each stream of gateway has ended"
+    cases: dict[str, tuple[dict[str, int], set[str]]] = {
+        "all ended": ({"started": 3, "running": 0, "complete": 2, "cancelled": 1}, set()),
+        "one runs": ({"started": 3, "running": 1, "complete": 2}, {rule}),
+        "one ended twice": ({"started": 3, "running": -1, "complete": 3, "cancelled": 1}, {rule}),
+    }
+    for told, (streams, broken) in cases.items():
+        with row(told):
+            gateway = ends(tmp_path, "gateway", streams=streams)
+            sums = judge_ends([gateway], [ends(tmp_path, "models")], {"gateway": Counter()})
+            assert {each.name for each in sums if not each.holds} == broken
 
 
 # --------------------------------------------------------------------------------------------------- the rest

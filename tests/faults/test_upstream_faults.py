@@ -18,7 +18,7 @@ from services.models.attempts.retry_budget import CAPACITY, PER_CHAT, PER_SECOND
 from services.models.health import results
 from services.models.transport.sse import MAX_EVENT_BYTES
 from services.shared.backoff import Backoff
-from tests.faults.outcomes import CLOSE_SECONDS, VERBS, ask, assert_closed, clocks
+from tests.faults.outcomes import CLOSE_SECONDS, VERBS, ask, assert_closed, clocks, resident
 from tests.faults.stages import full_address
 from tests.rows import for_each
 from tests.scripted_upstream import (
@@ -353,12 +353,6 @@ async def test_u17_a_break_behind_the_end_of_the_answer_costs_the_usage_and_not_
     assert (outcome.answer.text, outcome.answer.finish_reason) == ("Whole.", "stop")
     assert outcome.answer.usage.estimated
     assert len(upstream.requests) == 1
-
-
-def resident(pid: int, field: str) -> int:
-    """The memory of a process, or the most that it had since its peak was reset, in bytes."""
-    [kibibytes] = re.findall(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(kibibytes) * 1024
 
 
 async def test_u19_an_event_without_end_costs_the_largest_event_and_no_more(

@@ -139,23 +139,17 @@ async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest
 
 
 async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.shared.intake.MANY_WAITING", 5)
-    monkeypatch.setattr("services.shared.intake.SPARE_SECONDS", 20.0)
-    async with (
-        serving(Servicer(), Intake(slots=1, receive_seconds=30)) as address,
-        connect(address) as many,
-        connect(address) as other,
-    ):
-        stalled = [many.stream_unary(CHAT)() for _ in range(10)]
-        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
-        await other.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
-        refusal = await error_of(other.unary_unary(CHAT)(sized(5), timeout=10))
+    class Lag:
+        def seconds(self) -> float:
+            return 2.0
+
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+    async with serving(Servicer(), Intake()) as address, connect(address) as channel:
+        refusal = await error_of(channel.unary_unary(CHAT)(sized(5), timeout=10))
         assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
-        patient = other.unary_unary(CHAT)(sized(5), timeout=60)
-        for call in stalled:
-            call.cancel()
-        assert await patient == ANSWER
+        assert await channel.unary_unary(CHAT)(sized(5), timeout=60) == ANSWER
+        assert await channel.unary_unary(CHAT)(sized(5)) == ANSWER
 
 
 @pytest.mark.parametrize("ends", ["answered", "cancelled", "expired"])
@@ -197,6 +191,18 @@ async def test_caller_that_waits_for_memory_lets_others_pass() -> None:
         assert len({call.caller for call in servicer.calls}) == 2
         servicer.go_on.set()
         assert await asyncio.gather(*calls) == [ANSWER] * 4
+
+
+async def test_memory_is_released_in_the_moment_of_a_cancellation() -> None:
+    memory = Intake(memory_bytes=100).memory
+    memory.take_now("others", 100)
+    waiting = asyncio.create_task(memory.take("leaving", 50))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    memory.release("others", 100)
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert (memory.free_bytes, memory.has_waiters) == (100, False)
 
 
 async def test_request_that_is_passed_on_frees_memory() -> None:

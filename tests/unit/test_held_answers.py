@@ -6,22 +6,22 @@ from contextvars import copy_context
 
 import pytest
 
-from services.models.providers.answers.memory import FREE_BYTES, STEP_BYTES, HeldAnswer, HeldAnswers
+from services.models.providers.answers.memory import FREE_BYTES, STEP_BYTES, HeldExchange, HeldExchanges
 from services.shared.admission import CALLER
 from services.shared.errors import LimitExceeded
 
 LIMIT = 8 * STEP_BYTES
 
 
-def begin(answers: HeldAnswers, caller: str) -> HeldAnswer:
-    def as_caller() -> HeldAnswer:
+def begin(answers: HeldExchanges, caller: str, provider: str = "p") -> HeldExchange:
+    def as_caller() -> HeldExchange:
         CALLER.set(caller)
-        return answers.begin()
+        return answers.begin(provider)
 
     return copy_context().run(as_caller)
 
 
-def fill(answers: HeldAnswers, caller: str) -> list[HeldAnswer]:
+def fill(answers: HeldExchanges, caller: str) -> list[HeldExchange]:
     """Answers of a caller's, until no more can grow."""
     grown = []
     while True:
@@ -34,7 +34,7 @@ def fill(answers: HeldAnswers, caller: str) -> list[HeldAnswer]:
 
 
 def test_one_caller_leaves_room_to_others() -> None:
-    answers = HeldAnswers(LIMIT)
+    answers = HeldExchanges(LIMIT)
     first = fill(answers, "a")
     assert len(first) == LIMIT // STEP_BYTES // 2
     assert fill(answers, "b")
@@ -44,14 +44,14 @@ def test_one_caller_leaves_room_to_others() -> None:
 
 
 def test_small_answers_are_not_counted() -> None:
-    answers = HeldAnswers(LIMIT)
+    answers = HeldExchanges(LIMIT)
     fill(answers, "a")
     for _ in range(1000):
         begin(answers, "a").grow(FREE_BYTES)
 
 
 def test_answer_counts_what_it_holds_in_steps_and_gives_back_all() -> None:
-    answers = HeldAnswers(LIMIT)
+    answers = HeldExchanges(LIMIT)
     for _ in range(3):
         with begin(answers, "a") as answer:
             for size in range(0, LIMIT // 2 - STEP_BYTES, 1000):
@@ -62,3 +62,21 @@ def test_answer_counts_what_it_holds_in_steps_and_gives_back_all() -> None:
                     other.grow(2 * LIMIT)
                 assert (caught.value.reason, bool(caught.value.retry_after)) == ("SERVER_BUSY", True)
     assert len(fill(answers, "a")) == LIMIT // STEP_BYTES // 2
+
+
+def test_provider_that_answers_nothing_leaves_room_to_others() -> None:
+    exchanges = HeldExchanges(LIMIT, 2 * LIMIT)
+    waiting = [begin(exchanges, f"caller {number}", "slow") for number in range(LIMIT // STEP_BYTES)]
+    for exchange in waiting:
+        exchange.take_request(STEP_BYTES)
+    with pytest.raises(LimitExceeded, match="slow") as refusal:
+        begin(exchanges, "another", "slow").take_request(STEP_BYTES)
+    assert (refusal.value.reason, refusal.value.metadata) == ("PROVIDER_BUSY", {"provider": "slow"})
+    with pytest.raises(LimitExceeded, match="slow"):
+        begin(exchanges, "another", "slow").grow(FREE_BYTES + 1)
+    other = begin(exchanges, "caller 1", "other")
+    other.take_request(STEP_BYTES)
+    other.grow(FREE_BYTES + STEP_BYTES)
+    for exchange in waiting:
+        exchange.__exit__()
+    begin(exchanges, "another", "slow").take_request(STEP_BYTES)

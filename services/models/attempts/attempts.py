@@ -16,7 +16,7 @@ from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
 from services.models.providers.endpoints import Choose, Endpoint
 from services.shared.backoff import Backoff
-from services.shared.errors import PlatformError, Unavailable
+from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 
 PAUSES = Backoff(interval=1.0, first_retry=0.1)
 """The pauses before the same target is tried again."""
@@ -97,8 +97,27 @@ class Attempts:
             return None
         if step.pause:
             step = await self._pause(step)
+        if step.target.limited_by:
+            step = self._take_places(step)
         self._sent += 1
         return Attempt(self, step, self._limits.now())
+
+    def _take_places(self, step: _Step) -> _Step:
+        """The step with its places, or another one that has them; the caller ends it. Raises the error of the first
+        candidate."""
+        while True:
+            try:
+                self._limits.places.take(step.target.limited_by)
+            except LimitExceeded as refusal:
+                self._note_unsent(step.candidate, refusal)
+                if step.candidate in self._untried:
+                    self._untried.remove(step.candidate)
+            else:
+                return step
+            other = self._choose_untried()
+            if other is None:
+                raise self._failure() from None
+            step = other
 
     async def _pause(self, step: _Step) -> _Step:
         """The step after its pause, or another one if it cannot be made any more."""
@@ -109,6 +128,11 @@ class Attempts:
                 return again
             step = self._choose_another()
         return step
+
+    def give_back_places(self, step: _Step) -> None:
+        """Ends what `next` has begun."""
+        if step.target.limited_by:
+            self._limits.places.give_back(step.target.limited_by)
 
     def elapsed_since(self, time: float) -> float:
         """The seconds since a time of the limits' clock."""
@@ -347,6 +371,7 @@ class Attempt:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         self._step.traffic.in_flight -= 1
+        self._attempts.give_back_places(self._step)
         if self._has_succeeded or not isinstance(error, PlatformError):
             return False
         record = records.failure(self._sent(), error, self.usage)

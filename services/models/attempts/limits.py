@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from services.models.attempts.places import Places
 from services.models.attempts.retry_budget import RetryBudget
 from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
@@ -20,10 +21,17 @@ MAX_TARGETS = 4096
 class AttemptLimits:
     """The limits of one process. `now` is a monotonic clock, in seconds."""
 
-    def __init__(self, max_attempts: int = MAX_ATTEMPTS, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_attempts: int = MAX_ATTEMPTS,
+        now: Callable[[], float] = time.monotonic,
+        max_requests: Mapping[str, int] | None = None,
+    ) -> None:
+        """`max_requests` are the operator's limits of requests in flight, by models and providers."""
         self.max_attempts = max_attempts
         self.now = now
         self.budget = RetryBudget(now)
+        self.places = Places(max_requests or {})
         self._traffic: dict[tuple[str, str, bool], Traffic] = {}
         """In the order of their last use. Failures of what strangers have registered are not held against a server of
         the operator's, even if it is the same."""

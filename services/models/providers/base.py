@@ -82,6 +82,8 @@ class Target:
     """The keys, and the names of accounts, in the headers."""
     timeouts: Timeouts = NO_TIMEOUTS
     """Timeouts of an exchange, where they are not the platform's own."""
+    limited_by: Sequence[str] = ()
+    """The names, of its model and its provider, under which the operator bounds the requests in flight."""
     other_keys: Callable[[], Collection[str]] = list
     """The keys of the platform that are not this server's."""
 

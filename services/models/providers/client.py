@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from services.models.providers.answers.memory import PROCESS_ANSWERS
+from services.models.providers.answers.memory import PROCESS_EXCHANGES
 from services.models.providers.base import Target
 from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.http_request import HttpRequest
@@ -72,8 +72,8 @@ class Exchange:
         reservation: Reservation | None = None,
         read_fault: ReadFault | None = None,
     ) -> None:
-        self.held = PROCESS_ANSWERS.begin()
-        """The memory that is reserved for the response."""
+        self.held = PROCESS_EXCHANGES.begin(target.provider)
+        """The memory that is reserved for the exchange."""
         self.chunks_sent = 0
         """The number of chunks that the caller has taken."""
         self.error_metadata: dict[str, str] = {}
@@ -90,6 +90,8 @@ class Exchange:
         if reservation:
             # A first attempt holds more copies by now, a further one fewer.
             reservation.resize_to(ENCODED_COPIES)
+            if reservation.size:
+                self.held.take_request(reservation.size)
 
     async def __aenter__(self) -> Exchange:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
 from services.models.access.credentials import Credentials
@@ -40,13 +40,16 @@ class Router:
         credentials: Credentials,
         retired_policy: RetiredPolicy = "replace",
         timeouts: Mapping[str, Timeouts] | None = None,
+        request_limits: Collection[str] = (),
     ) -> None:
+        """`request_limits` are the models and providers whose requests in flight the operator bounds."""
         self._models = models
         self._providers = providers
         self._credentials = credentials
         self._retired_policy = retired_policy
         self._timeouts = timeouts or {}
         """The operator's timeouts, by providers and by models."""
+        self._request_limits = request_limits
         self._routes: dict[str, _Route] = {}
         """The routes of models that are built in or listed; the number of other names is not bounded."""
 
@@ -75,7 +78,7 @@ class Router:
             other_keys=self._keys,
             at=endpoint,
         )
-        return self._timed(target, found.name)
+        return self._bounded(target, found.name)
 
     def _vendor_target(self, name: str, model: VendorModel) -> Target:
         today = self._models.today()
@@ -83,7 +86,7 @@ class Router:
         if known and known.model is model and known.day == today:
             return known.target
         provider = self._providers.get(model.vendor, model.name)
-        target = self._timed(self._target(name, provider, model, today), model.name)
+        target = self._bounded(self._target(name, provider, model, today), model.name)
         if self._models.is_known(model):
             self._routes[model.name] = _Route(model, today, target)
         return target
@@ -104,12 +107,14 @@ class Router:
             self._keys,
         )
 
-    def _timed(self, target: Target, model: str) -> Target:
-        """The target with the operator's timeouts for its model, and those for its provider where there are none."""
-        if not self._timeouts:
+    def _bounded(self, target: Target, model: str) -> Target:
+        """The target with the operator's limits for its model and its provider; the model's own timeouts win."""
+        if not self._timeouts and not self._request_limits:
             return target
+        names = dict.fromkeys((model, target.provider))
         of_model, of_provider = (self._timeouts.get(name, NO_TIMEOUTS) for name in (model, target.provider))
-        return dataclasses.replace(target, timeouts=of_model.over(of_provider))
+        limited_by = tuple(name for name in names if name in self._request_limits)
+        return dataclasses.replace(target, timeouts=of_model.over(of_provider), limited_by=limited_by)
 
     def _keys(self) -> list[str]:
         """All keys of the platform."""

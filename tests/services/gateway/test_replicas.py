@@ -26,6 +26,7 @@ from tests.services.gateway.gateways import (
     MODELS,
     Backend,
     Gateway,
+    Handlers,
     error_of,
     gateway,
     refusing_address,
@@ -60,8 +61,10 @@ class Replica:
         await context.write(await self.unary(request, context))
 
     def serving(self, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[Backend]:
-        handlers = {"Chat": unary(self.unary), "ChatStream": stream(self.stream)}
-        return serving(MODELS, handlers, port, host)
+        return serving(MODELS, self.handlers(), port, host)
+
+    def handlers(self) -> Handlers:
+        return {"Chat": unary(self.unary), "ChatStream": stream(self.stream)}
 
 
 async def logged(front: Gateway, event: str, times: int) -> None:
@@ -243,7 +246,7 @@ async def test_call_whose_connection_breaks_after_it_was_sent_reaches_no_second_
 async def without_health(replica: Replica) -> AsyncIterator[str]:
     """The address of a replica that has no health service."""
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(MODELS, {"Chat": unary(replica.unary)})])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(MODELS, replica.handlers())])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
@@ -265,12 +268,15 @@ async def test_replicas_that_cannot_be_reached_delay_nothing() -> None:
 
 
 async def test_call_that_could_not_be_sent_goes_to_another_replica() -> None:
-    """Before it is known that connections are refused there."""
-    for kind in ("unary", "stream"):
-        for request in (SMALL, LARGE):
-            with row(kind, len(request)), refusing_address() as refused:
-                async with Replica("other").serving() as other, gateway(f"{refused},{other.address}") as front:
+    other = Replica("other")
+    with refusing_address() as refused:
+        async with without_health(other) as address, gateway(f"{refused},{address}") as front:
+            # Neither is healthy, and they take turns.
+            for kind in ("unary", "stream"):
+                for request in (SMALL, LARGE):
                     assert [await answer(front, kind, request) for _ in range(2)] == [b"other"] * 2
+            assert any("not_begun_by" in entry for entry in front.calls())
+    assert other.calls == 8
 
 
 async def test_replica_that_hangs_gets_no_call_once_it_does_not_answer_its_checks(
