@@ -15,7 +15,7 @@ from services.models.access.credentials import Credentials
 from services.models.access.key_files import KeyFiles
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.limits import AttemptLimits
-from services.models.calls.idempotency import Idempotency, purge_expired_answers
+from services.models.calls.idempotency import Idempotency, purge_answers
 from services.models.calls.kept_answers import KeptAnswers
 from services.models.catalog.discovery import Discovery
 from services.models.catalog.lifecycle import Today, today_utc
@@ -136,7 +136,7 @@ async def _open_calls(settings: ModelsSettings, log: Log) -> AsyncIterator[Idemp
     """Opens the store of answers under request ids, for the length of a block. Raises StartupError."""
     database = await Database.open(settings.choose_calls_database_url(), CALL_MIGRATIONS, log, announced=False)
     answers = KeptAnswers(database)
-    idempotency, purging = Idempotency(answers), asyncio.create_task(purge_expired_answers(answers, log))
+    idempotency, purging = Idempotency(answers), asyncio.create_task(purge_answers(answers, log))
     try:
         yield idempotency
     finally:

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -107,6 +108,10 @@ class Database:
     def writable(self) -> bool:
         """Whether the last write succeeded: the database is not away, full, read-only or damaged."""
         return self._available and self._stores and not self._damaged
+
+    def clock(self) -> ColumnElement[float]:
+        """The time of the database in seconds since 1970, as an expression: the clocks of replicas may differ."""
+        return self._backend.clock()
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, Double, bindparam, extract, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -112,6 +112,10 @@ class PostgreSQL:
 
     def create_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         return self._create_engine(), self._create_engine()
+
+    def clock(self) -> ColumnElement[float]:
+        # That of now() stands still during a transaction.
+        return extract("epoch", func.clock_timestamp()).cast(Double)
 
     async def begin_read(self, connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

@@ -11,13 +11,14 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 import weakref
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
-from sqlalchemy import event
+from sqlalchemy import ColumnElement, event, literal
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -104,6 +105,9 @@ class SQLite:
 
     def create_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         return self._create_engine(READERS, _READER), self._create_engine(1, _WRITER)
+
+    def clock(self) -> ColumnElement[float]:
+        return literal(time.time())
 
     async def begin_read(self, connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("BEGIN")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
 from proto import models_pb2
-from services.models.calls.kept_answers import LEASE_SECONDS, KeptAnswers, Key
+from services.models.calls.fingerprints import fingerprint
+from services.models.calls.kept_answers import LEASE_SECONDS, Found, KeptAnswers, Key
 from services.models.validation.fields import line_problem
 from services.shared.errors import InvalidRequest, PlatformError
 from services.shared.logs import Log
@@ -19,8 +19,14 @@ from services.shared.rpc import Call, new_request_id
 MAX_REQUEST_ID_LENGTH = 64
 
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 1.0
 """Pauses between two looks at a call that is running."""
+
+KEEP_SECONDS = 2.0
+"""Time for which an answer waits until it is stored; at most half of the caller's time."""
+
+RELEASE_SECONDS = 1.0
+"""Time for which an error waits until its id is free."""
 
 PURGE_SECONDS = 600.0
 
@@ -40,23 +46,21 @@ class Idempotency:
         if problem := line_problem(request.request_id, MAX_REQUEST_ID_LENGTH):
             raise InvalidRequest.field("request_id", problem)
         key, holder = Key(call.caller_host(), request.request_id), new_request_id()
-        fingerprint, pause = _fingerprint(request), FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                found = await self._answers.claim(key, fingerprint, holder)
-            except asyncio.CancelledError:
-                # The id may have been claimed in spite of the cancellation.
-                self._end_later(self._release(key, holder))
-                raise
-            if found.claimed or found.response is not None:
-                return Repeatable(self._answers, key, holder, call, found.response, self._endings)
+        content, pause = await fingerprint(request, call), FIRST_PAUSE_SECONDS
+        found = await self._claim(key, content, holder)
+        while not found.claimed and found.response is None:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            found = await self._answers.find(key, content) or await self._claim(key, content, holder)
+        return Repeatable(self._answers, key, holder, call, found.response, self._endings)
 
-    def _end_later(self, ending: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(ending)
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
+    async def _claim(self, key: Key, content: str, holder: str) -> Found:
+        try:
+            return await self._answers.claim(key, content, holder)
+        except asyncio.CancelledError:
+            # The id may have been claimed in spite of the cancellation.
+            _end_later(self._endings, self._release(key, holder))
+            raise
 
     async def _release(self, key: Key, holder: str) -> None:
         with contextlib.suppress(PlatformError):
@@ -85,9 +89,11 @@ class Repeatable:
         self._answers = answers
         self._key = key
         self._holder = holder
+        self._call = call
         self._endings = endings
         self._is_kept = kept is not None
         self._lease: asyncio.Task[None] | None = None
+        self._storing: asyncio.Task[str] | None = None
         call.log_fields["repeated"] = self._is_kept
 
     async def __aenter__(self) -> Repeatable:
@@ -101,26 +107,39 @@ class Repeatable:
         if self._lease is None:
             return
         # The id is freed although its caller may leave just now.
-        ending = asyncio.create_task(self._end(self._lease))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        ending = _end_later(self._endings, self._end(self._lease))
         if error is None and not self._is_kept:
             # The storage is away: the answer does not wait for it once more.
             return
-        await asyncio.shield(ending)
+        await asyncio.wait({ending}, timeout=RELEASE_SECONDS)
 
     async def keep(self, response: models_pb2.ChatResponse) -> None:
-        """Keeps the answer. One that cannot be stored has a warning instead: it has been paid for."""
-        try:
-            await self._answers.keep(self._key, self._holder, response.SerializeToString())
-        except Exception as error:
-            why = error.message if isinstance(error, PlatformError) else "the storage failed"
+        """Keeps the answer. One that cannot be stored, or not in time, has a warning instead: it has been paid for."""
+        self._storing = asyncio.create_task(self._store(response.SerializeToString()))
+        await asyncio.wait({self._storing}, timeout=self._keep_seconds())
+        why = self._storing.result() if self._storing.done() else "the storage did not answer in time"
+        if why:
             message = f"the answer was not stored, a repetition of request_id may be answered anew: {why}"
             response.warnings.add(code="ANSWER_NOT_KEPT", field="request_id", message=message)
-        else:
-            self._is_kept = True
+
+    def _keep_seconds(self) -> float:
+        remaining = self._call.remaining_seconds()
+        return KEEP_SECONDS if remaining is None else min(KEEP_SECONDS, remaining / 2)
+
+    async def _store(self, response: bytes) -> str:
+        """Stores the answer. Returns the problem, or an empty text."""
+        try:
+            await self._answers.keep(self._key, self._holder, response)
+        except PlatformError as error:
+            return error.message
+        except Exception:
+            return "the storage failed"
+        self._is_kept = True
+        return ""
 
     async def _end(self, lease: asyncio.Task[None]) -> None:
+        if self._storing:
+            await asyncio.wait({self._storing})
         lease.cancel()
         await asyncio.wait({lease})
         if not self._is_kept:
@@ -129,21 +148,31 @@ class Repeatable:
                 await self._answers.release(self._key, self._holder)
 
     async def _hold(self) -> None:
-        while True:
+        """Extends the lease, until cancelled or until another call has it: `keep` then finds that out."""
+        is_held = True
+        while is_held:
             await asyncio.sleep(LEASE_SECONDS / 3)
             with contextlib.suppress(PlatformError):
-                await self._answers.extend(self._key, self._holder)
+                is_held = await self._answers.extend(self._key, self._holder)
 
 
-async def purge_expired_answers(answers: KeptAnswers, log: Log, interval_seconds: float = PURGE_SECONDS) -> None:
-    """Deletes expired answers at an interval, until cancelled."""
+async def purge_answers(answers: KeptAnswers, log: Log, interval_seconds: float = PURGE_SECONDS) -> None:
+    """Purges the answers at an interval, and whenever many have been stored, until cancelled."""
     while True:
-        await asyncio.sleep(interval_seconds)
+        await answers.wait_for_purge(interval_seconds)
         try:
             await answers.purge()
         except Exception as error:
-            # They are answered no more, and the next round tries again.
-            log.error("expired answers not removed", error=error)
+            # The next round tries again.
+            log.error("old answers not removed", error=error)
+
+
+def _end_later(endings: set[asyncio.Task[None]], ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Runs `ending` to its end, also if the call is cancelled."""
+    task = asyncio.create_task(ending)
+    endings.add(task)
+    task.add_done_callback(endings.discard)
+    return task
 
 
 def _read(kept: bytes) -> models_pb2.ChatResponse:
@@ -151,7 +180,3 @@ def _read(kept: bytes) -> models_pb2.ChatResponse:
     message = "this is the answer of the first call with this request_id; no model was called"
     response.warnings.add(code="ANSWER_REPEATED", field="request_id", message=message)
     return response
-
-
-def _fingerprint(request: models_pb2.ChatRequest) -> str:
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

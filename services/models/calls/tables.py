@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -17,7 +17,11 @@ kept_answers = Table(
     # The call that answers, or has answered.
     Column("holder", Text, nullable=False),
     # In seconds since 1970: of a running call its lease, of an answer the day for which it is kept.
-    Column("expires_at", Float, nullable=False, index=True),
+    Column("expires_at", Float, nullable=False),
     # A serialized ChatResponse; null while the call runs.
     Column("response", LargeBinary),
+    # Its bytes; 0 while the call runs.
+    Column("size", BigInteger, nullable=False),
+    # All that the bounds need, so that no answer is read for them.
+    Index("kept_answer_sizes", "expires_at", "scope", "request_id", "size"),
 )
