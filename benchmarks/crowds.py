@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -20,12 +19,15 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
+import grpc
+
 from benchmarks.http2_load import Call, Connection, connected
 from benchmarks.load import percentile
 from benchmarks.processes import LOAD_CORE, MEASURED_CORE, Measured, started
 from benchmarks.report import DASH, table
 from benchmarks.scale import PACE_MS, UNARY
 from benchmarks.work import CHAT, CHAT_STREAM, Work
+from proto import models_pb2, models_pb2_grpc
 from services.shared.event_loop import run_on_loop
 from tests.support.processes import NotStarted
 
@@ -40,9 +42,10 @@ CONNECTIONS = 20
 LONG_SECONDS = 60.0
 IDLE = Work(tokens=1, pace_ms=120_000)
 IDLE_SECONDS = 300.0
+UPSTREAMS = 4
+CROWDED = "crowded"
 OPENING_SECONDS = 60.0
 OPENING_AT_ONCE = 500
-FILES = 65_536
 CAPACITY_CALLS_AT_ONCE = 32
 OVERLOAD = 3
 POLL_SECONDS = 0.05
@@ -189,7 +192,9 @@ class Benchmark:
                         self._report.overloads.append(await self._measure_overload(name, process.address, deadline))
         for name in (ECHO, MODELS, BOTH):
             with self._gap(f"idle streams of {name}"):
-                async with self._subject(name) as (process, processes):
+                async with self._subject(name) as (process, processes), _several_upstreams() as upstreams:
+                    if name != ECHO:
+                        await _register(process.address, upstreams)
                     self._report.idle.append(await self._measure_idle(name, process.address, processes))
 
     @contextlib.contextmanager
@@ -294,7 +299,7 @@ class Benchmark:
         before, start = [process.rss_mib() for process in processes], loop.time()
         async with (
             connected(
-                address, CHAT_STREAM, IDLE.chat_request(), timeout=IDLE_SECONDS, connections=CONNECTIONS
+                address, CHAT_STREAM, _idle_request(), timeout=IDLE_SECONDS, connections=CONNECTIONS
             ) as connections,
             connected(address, CHAT, UNARY.chat_request(), timeout=LONG_SECONDS, connections=1) as [other],
         ):
@@ -320,6 +325,34 @@ class Benchmark:
                         await asyncio.sleep(POLL_SECONDS)
             await asyncio.sleep(SETTLE_SECONDS)
         return streams
+
+
+@contextlib.asynccontextmanager
+async def _several_upstreams() -> AsyncIterator[list[str]]:
+    """The addresses of mock providers: a single one gets no more connections than are left for others."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            (await stack.enter_async_context(started(["-m", "benchmarks.upstream"], LOAD_CORE))).address
+            for _ in range(UPSTREAMS)
+        ]
+
+
+async def _register(address: str, upstreams: Sequence[str]) -> None:
+    """Registers the model of the idle streams, which all upstreams serve."""
+    request = models_pb2.RegisterModelRequest(
+        name=CROWDED,
+        endpoints=[f"http://{upstream}/v1" for upstream in upstreams],
+        adapter_type="openai-compatible",
+        health_check="/",
+    )
+    async with grpc.aio.insecure_channel(address) as channel:
+        await models_pb2_grpc.ModelServiceStub(channel).RegisterModel(request, timeout=10)
+
+
+def _idle_request() -> bytes:
+    request = models_pb2.ChatRequest.FromString(IDLE.chat_request())
+    request.model = CROWDED
+    return request.SerializeToString()
 
 
 async def _answer(connections: Sequence[Connection], seconds: float) -> float:
@@ -387,8 +420,6 @@ def main() -> None:
     if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
         parser.error("the measurements need Linux (for /proc) and two cores")
     report = Report()
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     os.sched_setaffinity(0, {LOAD_CORE})
     with tempfile.TemporaryDirectory() as directory:
         scale = QUICK if arguments.quick else FULL

@@ -13,6 +13,8 @@ import json
 from benchmarks.work import MODEL, TOKEN, Work, read_work
 
 PROMPT_TOKENS = 24
+BACKLOG = 4096
+"""Connections that may wait; by default a crowd's would be lost, and made again after a second."""
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n"
     b"x-request-id: req_benchmark\r\n\r\n"
@@ -137,7 +139,7 @@ def _content_length(head: bytes) -> int:
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=BACKLOG)
     host, port = server.sockets[0].getsockname()
     print(f"upstream: listening on {host}:{port}", flush=True)
     await server.serve_forever()

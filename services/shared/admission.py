@@ -31,8 +31,8 @@ class Admission:
         self._calls = FairQuota(limit)
 
     @property
-    def limit(self) -> int:
-        return self._calls.limit
+    def running(self) -> int:
+        return self._calls.limit - self._calls.free
 
     def resize(self, limit: int) -> None:
         """Sets the number of running calls."""

@@ -46,7 +46,7 @@ from services.shared.metadata import (
     is_flood,
 )
 from services.shared.offload import LARGE_BYTES, run_in_thread
-from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter
+from services.shared.slow_readers import PROCESS_RESPONSES, SlowReader, StreamWriter
 from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
@@ -71,6 +71,7 @@ STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    SlowReader: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
@@ -90,6 +91,7 @@ class Call:
         "_due",
         "caller",
         "from_exposed_gateway",
+        "has_ended",
         "is_stream",
         "log_fields",
         "metadata",
@@ -101,6 +103,8 @@ class Call:
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "", *, is_stream: bool = False) -> None:
         """`caller` overrides the caller that the metadata name, where metadata are not to be trusted."""
         self.is_stream = is_stream
+        self.has_ended = False
+        """Whether its end has been logged and counted."""
         PROCESS_STREAMS.started += is_stream
         self.started = time.perf_counter()
         # Only once: grpc goes by the machine's clock, which may be set while the call runs.
@@ -254,7 +258,10 @@ class _Boundary:
         call = Call(context, is_stream=True)
         try:
             with self._admission.call(call.caller):
-                await self._with_deadline(self._write_responses(call, context), call)
+                try:
+                    await self._with_deadline(self._write_responses(call, context), call)
+                except SlowReader as error:
+                    await fail_call(self._log, self._name, error, call, context)
         except CALL_ERRORS as error:
             await fail_call(self._log, self._name, error, call, context)
         self._finish(call, context)
@@ -336,6 +343,9 @@ def _serialize(message: Message) -> bytes:
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
     """Writes the log line of a call that has ended, and counts it if it is a stream."""
+    if call.has_ended:
+        return
+    call.has_ended = True
     if call.is_stream:
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields

@@ -29,6 +29,11 @@ SMALL_BYTES = 64 * 1024
 RETRY_SECONDS = 1.0
 
 
+class SlowReader(LimitExceeded):
+    """The end of a stream that nobody reads. Its status waits behind the message that is not read, so that the call
+    keeps its place until its caller reads on or leaves."""
+
+
 class StreamWriter:
     """The writer of one stream's messages, for the length of a block in the task of the call."""
 
@@ -52,7 +57,7 @@ class StreamWriter:
         _WATCH.discard(self)
         if self.is_stalled and kind is asyncio.CancelledError:
             self._task.uncancel()
-            raise LimitExceeded(
+            raise SlowReader(
                 f"the stream was ended because no message of it was read for {STALLED_SECONDS:g} s",
                 reason=SLOW_READER,
             ) from None

@@ -144,6 +144,7 @@ async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatc
             return 2.0
 
     monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
     async with serving(Servicer(), Intake()) as address, connect(address) as channel:
         refusal = await error_of(channel.unary_unary(CHAT)(sized(5), timeout=10))
         assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -11,6 +11,7 @@ import pytest
 
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE
+from services.shared.admission import Admission
 from services.shared.errors import LimitExceeded
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
@@ -82,6 +83,27 @@ async def test_stream_that_nobody_reads_is_ended(monkeypatch: pytest.MonkeyPatch
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CLIENT_TOO_SLOW")
     assert servicer.written < 40
     assert PROCESS_STREAMS.ended["slow_reader"] > slow
+
+
+async def test_stream_whose_end_is_not_read_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.slow_readers.STALLED_SECONDS", 0.1)
+    monkeypatch.setattr("services.shared.slow_readers.CHECK_SECONDS", 0.02)
+    admission, servicer = Admission(2), Servicer()
+    server = Server([service_handler(servicer, SERVICE, LOG, generation=admission)], [SERVICE.full_name])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    options = [("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with running(server), grpc.aio.insecure_channel(address, options) as channel:
+        stub = models_pb2_grpc.ModelServiceStub(channel)
+        unread = stub.ChatStream(chat_request(), timeout=30)
+        async with asyncio.timeout(10):
+            await servicer.closed.wait()
+        refusal = await failure_of(stub.Chat(chat_request(), timeout=30))
+        assert refusal.reason == "TOO_MANY_CALLS"
+        unread.cancel()
+        async with asyncio.timeout(10):
+            while admission.running:  # noqa: ASYNC110 nothing says so
+                await asyncio.sleep(0.01)
+        await stub.Chat(chat_request(), timeout=30)
 
 
 @for_each("way", BOTH)

@@ -195,4 +195,7 @@ class ChatService:
         if target is None:
             return None
         log_target(call, target)
-        return dataclasses.replace(target, timeouts=timeouts.over(target.timeouts)) if timeouts.are_set else target
+        if not timeouts.are_set:
+            return target
+        is_hurried = timeouts.are_shorter_than(target.timeouts)
+        return dataclasses.replace(target, timeouts=timeouts.over(target.timeouts), is_hurried=is_hurried)
