@@ -130,7 +130,7 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
         keeping = asyncio.create_task(server.keep_serving(log))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("draining", grace_seconds=settings.grace_seconds)
+        log.info("draining", grace_seconds=settings.grace_seconds, tasks=len(asyncio.all_tasks()))
         stop.set()
         keeping.cancel()
         await _drain(server, settings.grace_seconds, stop_now)

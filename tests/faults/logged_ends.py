@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from tests.faults.history import Sum
 
+TASKS = 400
+"""Tasks of a process without calls: it awaits the calls of each method in several, and follows its neighbours."""
+
 CHATS = ("ModelService/Chat", "ModelService/ChatStream")
 
 
@@ -25,6 +28,8 @@ class Ends(NamedTuple):
     streams: Counter[str]
     """The streams that each process counted, as it wrote them when it stopped: those that started, those that still
     ran, and those that had ended in each way."""
+    last_tasks: int
+    """Tasks of the event loop of the last process when it began to stop, after the load."""
     whole: bool
     """Whether no line can be missing: a service that is killed loses the newest ones."""
 
@@ -39,10 +44,12 @@ def read_ends(name: str, log: Path, *, whole: bool) -> Ends:
     ok: set[str] = set()
     seen: set[str] = set()
     streams: Counter[str] = Counter()
-    repeated = 0
+    repeated = last_tasks = 0
     for entry in _entries(log):
         if entry.get("event") == "stopped":
             streams.update(entry["streams"])
+        if entry.get("event") == "draining":
+            last_tasks = entry["tasks"]
         if entry.get("event") != "rpc" or entry["method"] not in CHATS:
             continue
         codes[entry["code"]] += 1
@@ -50,7 +57,7 @@ def read_ends(name: str, log: Path, *, whole: bool) -> Ends:
         seen.add(entry["request_id"])
         if entry["code"] == "OK":
             ok.add(entry["request_id"])
-    return Ends(name, codes, ok, repeated, streams, whole)
+    return Ends(name, codes, ok, repeated, streams, last_tasks, whole)
 
 
 def _entries(log: Path) -> Iterator[dict[str, Any]]:
@@ -81,6 +88,8 @@ def judge_ends(gateways: Iterable[Ends], models: Iterable[Ends], seen: Mapping[s
         yield Sum(f"{each.name} has logged each end once", f"{each.number} ends, {each.codes['OK']} OK", each.repeated)
     for each in (*gateways, *models):
         yield _sum_of_streams(each)
+        told = f"{each.last_tasks} when the last process stopped"
+        yield Sum(f"no task of {each.name} is left", told, int(each.last_tasks > TASKS))
 
 
 def _sum_of_streams(ends: Ends) -> Sum:

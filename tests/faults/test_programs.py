@@ -128,12 +128,15 @@ def test_the_history_finds_turns_that_are_not_stored_as_they_were_told() -> None
 # --------------------------------------------------------------------------------------------------- the logs
 
 
-def ends(directory: Path, name: str, *lines: tuple[str, str], streams: dict[str, int] | None = None) -> Ends:
+def ends(
+    directory: Path, name: str, *lines: tuple[str, str], streams: dict[str, int] | None = None, tasks: int = 100
+) -> Ends:
     """The ends in a log of lines about chats, by their ids and codes, and about other calls."""
     log = directory / f"{name}.log"
     rpc: dict[str, Any] = {"event": "rpc", "method": CHATS[0]}
     entries = [rpc | {"request_id": request, "code": code} for request, code in lines]
     entries.append(rpc | {"method": "ModelService/ListModels", "request_id": "r9", "code": "OK"})
+    entries.append({"event": "draining", "tasks": tasks})
     entries.append({"event": "stopped", "streams": streams or {"started": 0, "running": 0}})
     log.write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries) + '{"event":"rp')
     return read_ends(name, log, whole=True)
@@ -211,3 +214,9 @@ def test_memory_that_grows_is_found_in_each_life_of_a_process() -> None:
     )
     found = [each.name for each in leak_sums(taken[:1], before, after) if not each.holds]
     assert found == ["descriptors of models"]
+
+
+def test_tasks_that_are_left_after_the_load_are_told(tmp_path: Path) -> None:
+    for tasks, broken in ((100, set()), (5000, {"no task of gateway is left"})):
+        sums = judge_ends([ends(tmp_path, "gateway", tasks=tasks)], [ends(tmp_path, "models")], {"gateway": Counter()})
+        assert {each.name for each in sums if not each.holds} == broken

@@ -309,6 +309,19 @@ async def test_total_outage_sends_at_most_a_quarter_more_requests(
     assert len(upstream.requests) <= 500
 
 
+async def test_chat_that_sends_nothing_allows_no_further_attempts(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breaker, "FAILURES_IN_ROW", 10_000)
+    upstream.requests.clear()
+    upstream.default = failing(500)
+    for _ in range(40):
+        await fail(service, "Chat")
+        for _ in range(10):
+            await fail(service, "Chat", model="no-such-model")
+    assert len(upstream.requests) < 70
+
+
 NO_OUTAGE = {
     "rate limit": failing(429, retry_after="60"),
     "key that is refused": failing(401),

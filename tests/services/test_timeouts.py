@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from proto import models_pb2
+from services.models.attempts import attempts
+from services.models.attempts.circuit_breaker import FAILURES_IN_ROW
+from services.models.health import results
+from services.shared.backoff import Backoff
 from tests.rows import for_each
 from tests.scripted_upstream import Ending, Pause, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import (
@@ -20,6 +27,7 @@ from tests.services.model_service import (
     model_service,
     piece,
     registration,
+    streamed_completion,
 )
 from tests.services.vendor_answers import answered_in_any_dialect
 from tests.support.errors import Failure, failure_of, stream_failure
@@ -76,6 +84,65 @@ async def test_fallback_answers_when_the_first_output_is_late(tmp_path: Path, up
         request = chat_request(timeouts=models_pb2.Timeouts(first_output=SHORT), fallback_models=["claude-opus-4-5"])
         chunks = [chunk async for chunk in service.stub.ChatStream(request)]
     assert [attempt.outcome for attempt in chunks[-1].response.attempts] == ["UPSTREAM_TIMEOUT", "ok"]
+
+
+@contextlib.contextmanager
+def full() -> Iterator[str]:
+    """The URL of a server that accepts no further connection."""
+    with socket.socket() as listening, contextlib.ExitStack() as stack:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+
+HURRIED: dict[str, tuple[str, bool, Script]] = {
+    "whole answer": ("total", False, json_answer(completion(), before=[Pause(0.1)])),
+    "first output": ("first_output", True, streamed_completion(Pause(0.1), piece("Hi."))),
+    "silence": ("silence", True, streamed_completion(piece("Hi"), Pause(0.1), piece("."))),
+}
+
+
+@for_each("case", HURRIED)
+async def test_caller_in_a_hurry_closes_no_model_to_others(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr(attempts, "PAUSES", Backoff(interval=0.01, first_retry=0.001))
+    clock, stream, script = HURRIED[case]
+    upstream.default = script
+    hurried = models_pb2.Timeouts(**{clock: Duration(nanos=20_000_000)})
+    async with model_service(tmp_path / clock, upstream, MODELS_MAX_ATTEMPTS="2") as service:
+        for _ in range(FAILURES_IN_ROW):
+            failure = await fail(service, stream=stream, timeouts=hurried)
+            assert failure.reason in ("UPSTREAM_TIMEOUT", "UPSTREAM_IDLE")
+        chunks = [chunk async for chunk in service.stub.ChatStream(chat_request())]
+        assert chunks[-1].response.text == "Hi."
+
+
+@for_each("hurried", [True, False])
+async def test_only_a_timeout_of_the_operator_is_held_against_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hurried: bool
+) -> None:
+    monkeypatch.setattr(attempts, "PAUSES", Backoff(interval=0.01, first_retry=0.001))
+    monkeypatch.setattr(results, "PROBE_SECONDS", 0.05)
+    clocks = {"timeouts": models_pb2.Timeouts(connect=Duration(nanos=20_000_000))} if hurried else {}
+    setting = "5" if hurried else "0.02"
+    with full() as url:
+        async with model_service(
+            tmp_path / setting, MODELS_MAX_ATTEMPTS="2", MODELS_TIMEOUTS=f"house.connect={setting}"
+        ) as service:
+            request = models_pb2.RegisterModelRequest(
+                name="mine", endpoint=url, adapter_type="openai-compatible", provider="house"
+            )
+            await service.stub.RegisterModel(request)
+            reasons = [
+                (await fail(service, stream=False, model="mine", **clocks)).reason for _ in range(FAILURES_IN_ROW)
+            ]
+    assert ("CIRCUIT_OPEN" in reasons) is not hurried
+    assert "UPSTREAM_UNREACHABLE" in reasons
 
 
 @for_each(

@@ -204,6 +204,19 @@ def test_trial_that_is_cancelled_is_followed_by_another() -> None:
     assert breaker.try_pass(2 * OPEN_SECONDS)
 
 
+def test_trial_without_a_result_leaves_its_place_to_the_next_one() -> None:
+    breaker = CircuitBreaker()
+    for _ in range(FAILURES_IN_ROW):
+        breaker.record_failure(0, "x")
+    # That of a request from before is no trial.
+    breaker.release_trial(-1, 1)
+    assert not breaker.try_pass(1)
+    assert breaker.try_pass(OPEN_SECONDS)
+    breaker.release_trial(OPEN_SECONDS, OPEN_SECONDS + 1)
+    assert breaker.try_pass(OPEN_SECONDS + 1)
+    assert not breaker.try_pass(OPEN_SECONDS + 1)
+
+
 def test_budget_grows_with_chats_and_with_time() -> None:
     clock = Clock()
     budget = RetryBudget(clock.now)

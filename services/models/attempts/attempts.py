@@ -15,6 +15,7 @@ from services.models.attempts.remedies import Remedy, remedy_for
 from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
 from services.models.providers.endpoints import Choose, Endpoint
+from services.models.providers.timeouts import is_timeout
 from services.shared.backoff import Backoff
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 
@@ -84,7 +85,6 @@ class Attempts:
         self._error: PlatformError | None = None
         """The newest error of the first candidate, which is the caller's choice."""
         self._answered_by: _Step | None = None
-        limits.budget.add_chat()
         self._next = self._choose()
         if self._next is None:
             raise self._failure()
@@ -99,6 +99,8 @@ class Attempts:
             step = await self._pause(step)
         if step.target.limited_by:
             step = self._take_places(step)
+        if not self._sent:
+            self._limits.budget.add_chat()
         self._sent += 1
         return Attempt(self, step, self._limits.now())
 
@@ -308,13 +310,22 @@ class Attempts:
         self.records.append(record)
         step.traffic.record_success(self._limits.now())
 
-    def fail(self, step: _Step, record: models_pb2.Attempt, error: PlatformError, *, has_output: bool) -> bool:
+    def abandon(self, step: _Step, started: float) -> None:
+        """Ends an attempt that says nothing of its target, as one that its caller has cancelled."""
+        step.traffic.breaker.release_trial(started, self._limits.now())
+
+    def fail(
+        self, step: _Step, started: float, record: models_pb2.Attempt, error: PlatformError, *, has_output: bool
+    ) -> bool:
         """Ends an attempt that has failed. Returns whether another one follows; raises the error of the first candidate
         where that is another one."""
         self.records.append(record)
         remedy = remedy_for(error)
-        if remedy.other_endpoint:
+        # Otherwise one caller in a hurry could close a server to all others.
+        if remedy.other_endpoint and not (step.target.is_hurried and is_timeout(error)):
             step.traffic.record_failure(self._limits.now(), error.reason, error.retry_after, trips=remedy.trips)
+        else:
+            self.abandon(step, started)
         was_sent = record.HasField("latency")
         if has_output or (step.is_first_choice and (was_sent or self._error is None)):
             self._error, self.failed_target = error, step.target
@@ -372,10 +383,13 @@ class Attempt:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         self._step.traffic.in_flight -= 1
         self._attempts.give_back_places(self._step)
-        if self._has_succeeded or not isinstance(error, PlatformError):
+        if self._has_succeeded:
+            return False
+        if not isinstance(error, PlatformError):
+            self._attempts.abandon(self._step, self._started)
             return False
         record = records.failure(self._sent(), error, self.usage)
-        return self._attempts.fail(self._step, record, error, has_output=self.has_output)
+        return self._attempts.fail(self._step, self._started, record, error, has_output=self.has_output)
 
     def _sent(self) -> Sent:
         latency = self._attempts.elapsed_since(self._started)

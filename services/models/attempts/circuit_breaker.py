@@ -43,9 +43,13 @@ class CircuitBreaker:
             return True
         if now < self._next_trial:
             return False
-        # A trial that its caller cancels has no result: the next one comes by itself.
         self._next_trial = now + OPEN_SECONDS
         return True
+
+    def release_trial(self, started: float, now: float) -> None:
+        """Lets the next trial through at once, if a request that started then was the last trial: it has no result."""
+        if self._next_trial is not None and started >= self._next_trial - OPEN_SECONDS:
+            self._next_trial = now
 
     def seconds_to_trial(self, now: float) -> float:
         """The seconds until a request may go to the target."""

@@ -13,8 +13,8 @@ class RetryBudget:
     """A token bucket of `CAPACITY` tokens, of which each further attempt takes one, but for those at targets that are
     proven to work (`Traffic.is_proven`): they make no outage worse.
 
-    Each chat adds `PER_CHAT`, so that in a total outage the upstream sees at most a fifth more requests, and each
-    second adds `PER_SECOND`, so that a chat that is alone has its attempts.
+    Each chat of which a request is sent adds `PER_CHAT`, so that in a total outage the upstream sees at most a fifth
+    more requests, and each second adds `PER_SECOND`, so that a chat that is alone has its attempts.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -23,7 +23,7 @@ class RetryBudget:
         self._filled_at = now()
 
     def add_chat(self) -> None:
-        """Counts a chat."""
+        """Counts a chat of which a request is sent."""
         self._tokens = min(CAPACITY, self._tokens + PER_CHAT)
 
     def has_token(self) -> bool:

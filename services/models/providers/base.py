@@ -82,6 +82,9 @@ class Target:
     """The keys, and the names of accounts, in the headers."""
     timeouts: Timeouts = NO_TIMEOUTS
     """Timeouts of an exchange, where they are not the platform's own."""
+    is_hurried: bool = False
+    """Whether the request has set a timeout that is shorter than the operator's: that it passes says nothing of the
+    server."""
     limited_by: Sequence[str] = ()
     """The names, of its model and its provider, under which the operator bounds the requests in flight."""
     other_keys: Callable[[], Collection[str]] = list

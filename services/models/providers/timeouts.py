@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.transport.base import HttpTimeouts
+from services.models.transport.failures import CAUSE
+from services.shared.errors import PlatformError
 
 
 class Timeouts(NamedTuple):
@@ -45,8 +47,17 @@ class Timeouts(NamedTuple):
         """These timeouts, and the others where these say nothing."""
         return Timeouts(*(own if own is not None else other for own, other in zip(self, others, strict=True)))
 
+    def are_shorter_than(self, others: Timeouts) -> bool:
+        """Whether one of these is shorter than the other ones and the platform's own allow."""
+        allowed = others.over(PLATFORM_TIMEOUTS)
+        return any(own and other and own < other for own, other in zip(self, allowed, strict=True))
+
 
 NO_TIMEOUTS = Timeouts()
+
+_HTTP = HttpTimeouts()
+PLATFORM_TIMEOUTS = Timeouts(_HTTP.connect, _HTTP.first_byte, _HTTP.idle, _HTTP.answer)
+"""Those where nobody says anything else."""
 
 
 def read_timeouts(message: models_pb2.Timeouts) -> Timeouts:
@@ -54,3 +65,10 @@ def read_timeouts(message: models_pb2.Timeouts) -> Timeouts:
     return Timeouts(
         **{field.name: duration.ToNanoseconds() / 1e9 for field, duration in message.ListFields()},
     )
+
+
+def is_timeout(error: PlatformError) -> bool:
+    """Whether a timeout of ours has ended the exchange, and not what its server said or did."""
+    if error.reason == "UPSTREAM_UNREACHABLE":
+        return error.logged.get(CAUSE) == TimeoutError.__name__
+    return error.reason in ("UPSTREAM_TIMEOUT", "UPSTREAM_IDLE") and "http_status" not in error.metadata
