@@ -186,11 +186,11 @@ class Forward:
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
-        if len(data) > SMALL_BYTES:
-            check_size(len(data), self._max_bytes)
-            large, data = _LargeRequest(data, reservation), b""
-        replica = self._replicas.pick()
         with reservation:
+            if len(data) > SMALL_BYTES:
+                check_size(len(data), self._max_bytes)
+                large, data = _LargeRequest(data, reservation), b""
+            replica = self._replicas.pick()
             while replica:
                 method = self._method(replica, call)
                 if large:

@@ -20,6 +20,7 @@ from tests.services.model_service import (
     completion,
     model_service,
     piece,
+    registration,
 )
 from tests.services.vendor_answers import answered_in_any_dialect
 from tests.support.databases import on_postgresql_too
@@ -132,6 +133,28 @@ async def test_another_request_under_the_id_is_refused(service: ModelService, up
 async def test_id_that_is_none_is_refused_by_its_field(service: ModelService, request_id: str) -> None:
     failure = await failure_of(service.stub.Chat(chat_request(request_id=request_id)))
     assert list(failure.fields) == ["request_id"]
+
+
+async def test_first_answer_is_given_again_although_its_model_and_prompt_are_gone(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.default = answered_in_any_dialect
+    await service.stub.RegisterModel(registration(upstream))
+    await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="support", content="Be kind."))
+    request = chat_request("mine", system_prompt_name="support", request_id="r-1")
+    first = await service.stub.Chat(request)
+    await service.stub.DeregisterModel(models_pb2.DeregisterModelRequest(name="mine"))
+    await service.stub.ArchivePrompt(models_pb2.ArchivePromptRequest(name="support"))
+    assert first_answer(await service.stub.Chat(request)) == first
+
+
+async def test_wrong_field_is_named_before_the_id_is_looked_up(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.default = answered_in_any_dialect
+    await service.stub.Chat(chat_request(request_id="r-1"))
+    wrong = chat_request(request_id="r-1", config=models_pb2.ChatConfig(temperature=9), end_user_id="x" * 2000)
+    assert list((await failure_of(service.stub.Chat(wrong))).fields) == ["config.temperature", "end_user_id"]
 
 
 @on_postgresql_too

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from proto import models_pb2
+from proto import models_pb2, models_pb2_grpc
 from services.models.calls import shared_answers
 from services.models.calls.shared_answers import SharedAnswers, Sharing
+from services.models.servicer import ModelServicer
 from services.shared.rpc import Call
 from tests.rows import for_each
-from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
-from tests.services.model_service import END, STRANGER, ModelService, chat_request, completion, piece
+from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer, no_answer
+from tests.services.model_service import (
+    END,
+    STRANGER,
+    ModelService,
+    chat_request,
+    completion,
+    model_service,
+    piece,
+    registration,
+    streamed_completion,
+)
 from tests.services.vendor_answers import answered_in_any_dialect
 from tests.support.errors import failure_of, stream_failure
 
@@ -23,6 +38,19 @@ MINUTE = models_pb2.AnswerCache(max_age=Duration(seconds=60))
 
 def is_shared(response: models_pb2.ChatResponse) -> bool:
     return any(notice.code == "ANSWER_FROM_MEMORY" for notice in response.warnings)
+
+
+def beginnings(monkeypatch: pytest.MonkeyPatch, count: int) -> asyncio.Event:
+    """Is set when so many calls have looked for an answer that they can share."""
+    all_are_there, original, begun = asyncio.Event(), SharedAnswers.begin, itertools.count(1)
+
+    async def begin(self: SharedAnswers, *arguments: Any) -> Sharing:
+        if next(begun) == count:
+            all_are_there.set()
+        return await original(self, *arguments)
+
+    monkeypatch.setattr(SharedAnswers, "begin", begin)
+    return all_are_there
 
 
 async def test_equal_requests_share_an_answer_whole_and_streamed(
@@ -71,17 +99,7 @@ async def test_other_callers_are_answered_anew(service: ModelService, upstream: 
 async def test_requests_that_run_at_once_are_one(
     service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, all_are_there = asyncio.Event(), asyncio.Event()
-    begun: list[models_pb2.ChatRequest] = []
-
-    async def begin(self: SharedAnswers, request: models_pb2.ChatRequest, call: Call) -> Sharing:
-        begun.append(request)
-        if len(begun) == 4:
-            all_are_there.set()
-        return await original(self, request, call)
-
-    original = SharedAnswers.begin
-    monkeypatch.setattr(SharedAnswers, "begin", begin)
+    gate, all_are_there = asyncio.Event(), beginnings(monkeypatch, 4)
     upstream.play(event_stream(piece("Hi."), gate, END))
     request = chat_request(cache=models_pb2.AnswerCache())
 
@@ -102,18 +120,7 @@ async def test_requests_that_run_at_once_are_one(
 async def test_failure_is_that_of_all_who_wait_and_of_nobody_later(
     service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both_are_there, begun = asyncio.Event(), 0
-    original = SharedAnswers.begin
-
-    async def begin(self: SharedAnswers, request: models_pb2.ChatRequest, call: Call) -> Sharing:
-        nonlocal begun
-        begun += 1
-        if begun == 2:
-            both_are_there.set()
-        return await original(self, request, call)
-
-    monkeypatch.setattr(SharedAnswers, "begin", begin)
-    gate = asyncio.Event()
+    gate, both_are_there = asyncio.Event(), beginnings(monkeypatch, 2)
     upstream.play(json_answer({"error": {"message": "no"}}, status=400, before=[gate]), answered_in_any_dialect)
     request = chat_request(cache=MINUTE)
     first = asyncio.ensure_future(failure_of(service.stub.Chat(request)))
@@ -152,6 +159,119 @@ async def test_memory_is_bounded(
     assert shared == {"c": True, "b": True}
     assert not is_shared(await service.stub.Chat(chat_request(text="large", cache=MINUTE)))
     assert not is_shared(await service.stub.Chat(chat_request(text="a", cache=MINUTE)))
+
+
+async def test_model_that_is_gone_or_is_elsewhere_has_no_answer_in_memory(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    request = chat_request("mine", cache=MINUTE)
+    async with ScriptedUpstream(default=answered_in_any_dialect) as elsewhere:
+        upstream.default = answered_in_any_dialect
+        await service.stub.RegisterModel(registration(upstream))
+        await service.stub.Chat(request)
+        assert is_shared(await service.stub.Chat(request))
+        await service.stub.DeregisterModel(models_pb2.DeregisterModelRequest(name="mine"))
+        assert (await failure_of(service.stub.Chat(request))).reason == "MODEL_NOT_FOUND"
+        await service.stub.RegisterModel(registration(elsewhere))
+        assert not is_shared(await service.stub.Chat(request))
+        assert [sent.path for sent in elsewhere.requests if sent.method == "POST"]
+
+
+async def test_new_version_of_a_prompt_has_no_answer_in_memory(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.default = answered_in_any_dialect
+    request = chat_request(system_prompt_name="support", cache=MINUTE)
+    for content in ("Be kind.", "Be short."):
+        await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="support", content=content))
+        await service.stub.SetPromptLabel(
+            models_pb2.SetPromptLabelRequest(name="support", label="production", version=1 + len(upstream.requests))
+        )
+        assert not is_shared(await service.stub.Chat(request))
+        assert is_shared(await service.stub.Chat(request))
+
+
+async def read_to_the_end(stream: Any) -> list[models_pb2.ChatChunk]:
+    chunks: list[models_pb2.ChatChunk] = []
+    while (chunk := await stream.read()) is not grpc.aio.EOF:
+        chunks.append(chunk)
+    return chunks
+
+
+async def test_caller_that_does_not_read_holds_up_nobody(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_answers, "STALLED_SECONDS", 0.2)
+    both_are_there = beginnings(monkeypatch, 3)
+    chunk = piece("x" * 32 * 1024)
+    upstream.play(streamed_completion(*[chunk] * 40), answered_in_any_dialect)
+    request = chat_request(cache=MINUTE)
+    options = [("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(service.address, options) as channel:
+        unread = models_pb2_grpc.ModelServiceStub(channel).ChatStream(request)
+        await unread.read()
+        others = [asyncio.ensure_future(service.stub.Chat(request, timeout=10)) for _ in range(2)]
+        await both_are_there.wait()
+        answers = await asyncio.gather(*others)
+        assert {answer.text for answer in answers} == {"Hi."}
+        assert sorted(map(is_shared, answers)) == [False, True]
+        # Its own answer is whole all the same, as soon as it is read.
+        chunks = [chunk for chunk in await read_to_the_end(unread) if chunk.HasField("response")]
+    assert len(chunks[-1].response.text) == 40 * 32 * 1024
+    assert len(upstream.requests) == 2
+
+
+class SlowEnd:
+    """Stands before a ModelServicer, and hands the end of a first stream on when it is open."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+        self._servicer: Any = None
+
+    def before(self, servicer: ModelServicer) -> SlowEnd:
+        self._servicer = servicer
+        return self
+
+    async def ChatStream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+        async for chunk in self._servicer.ChatStream(request, call):
+            if chunk.HasField("response") and not self.reached.is_set():
+                self.reached.set()
+                await self.open.wait()
+            yield chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._servicer, name)
+
+
+async def test_caller_that_is_slow_to_take_the_end_holds_up_nobody(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_answers, "STALLED_SECONDS", 3600)
+    both_are_there, gate, end = beginnings(monkeypatch, 2), asyncio.Event(), SlowEnd()
+    upstream.play(event_stream(piece("Hi."), gate, END))
+    request = chat_request(cache=models_pb2.AnswerCache())
+    async with model_service(tmp_path, upstream, servicer=end.before) as service:
+        slow = service.stub.ChatStream(request)
+        await upstream.received(1)
+        other = asyncio.ensure_future(service.stub.Chat(request, timeout=10))
+        await both_are_there.wait()
+        gate.set()
+        assert is_shared(await other)
+        await end.reached.wait()
+        end.open.set()
+        assert [chunk async for chunk in slow][-1].response.text == "Hi."
+
+
+async def test_timeout_of_one_caller_is_no_failure_of_another(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(no_answer(), answered_in_any_dialect)
+    hasty = models_pb2.Timeouts(total=Duration(nanos=300_000_000))
+    first = asyncio.ensure_future(failure_of(service.stub.Chat(chat_request(cache=MINUTE, timeouts=hasty))))
+    await upstream.received(1)
+    assert (await service.stub.Chat(chat_request(cache=MINUTE), timeout=10)).text == "Hi."
+    assert (await first).reason == "UPSTREAM_TIMEOUT"
+    assert is_shared(await service.stub.Chat(chat_request(cache=MINUTE, timeouts=hasty)))
 
 
 @for_each(

@@ -33,7 +33,7 @@ ROOMS = {
     "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
     "settings": {"attempts", "catalog", "transport"},
     "attempts": {"providers"},
-    "calls": {"validation"},
+    "calls": set(),
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},

@@ -11,12 +11,9 @@ from typing import Any
 from proto import models_pb2
 from services.models.calls.fingerprints import fingerprint
 from services.models.calls.kept_answers import LEASE_SECONDS, Found, KeptAnswers, Key
-from services.models.validation.fields import line_problem
-from services.shared.errors import InvalidRequest, PlatformError
+from services.shared.errors import PlatformError
 from services.shared.logs import Log
 from services.shared.rpc import Call, new_request_id
-
-MAX_REQUEST_ID_LENGTH = 64
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -41,10 +38,9 @@ class Idempotency:
     async def begin(self, request: models_pb2.ChatRequest, call: Call) -> Repeatable:
         """The call under the request's id: with the kept answer, or to be answered. Waits while another one runs.
 
+        The kept answer is the first one, whatever has happened to its model or prompt since.
         Raises InvalidRequest (REQUEST_ID_REUSED), and Unavailable while the storage is away.
         """
-        if problem := line_problem(request.request_id, MAX_REQUEST_ID_LENGTH):
-            raise InvalidRequest.field("request_id", problem)
         key, holder = Key(call.caller_host(), request.request_id), new_request_id()
         content, pause = await fingerprint(request, call), FIRST_PAUSE_SECONDS
         found = await self._claim(key, content, holder)
@@ -112,6 +108,9 @@ class Repeatable:
             # The storage is away: the answer does not wait for it once more.
             return
         await asyncio.wait({ending}, timeout=RELEASE_SECONDS)
+
+    def passing_on(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     async def keep(self, response: models_pb2.ChatResponse) -> None:
         """Keeps the answer. One that cannot be stored, or not in time, has a warning instead: it has been paid for."""

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
-import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from proto import models_pb2
+from services.models.calls.fingerprints import fingerprint
 from services.shared.durations import nanoseconds_of
-from services.shared.errors import InvalidRequest, PlatformError
+from services.shared.errors import PlatformError
 from services.shared.rpc import Call
 
 MAX_BYTES = 64 * 1024 * 1024
 """Memory of all answers; those that were used longest ago give way."""
-MAX_AGE_SECONDS = 24 * 3600
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+ENTRY_BYTES = 512
+"""Memory of an entry beside its answer."""
+
+STALLED_SECONDS = 1.0
+"""Time for which a chunk of an answer may wait for its reader while other callers wait for the answer."""
 
 NOT_COMPARED = ("cache", "request_id", "tags", "timeouts")
 """Fields that may differ in requests with the same answer."""
+
+Outcome: TypeAlias = bytes | PlatformError | None
+"""The serialized answer of a call that has ended, or its error; None if it has none that others can have."""
+
+Key: TypeAlias = tuple[str, bytes]
+"""The fingerprint of requests with the same answer, and their timeouts, by which one may fail and another not."""
 
 
 class _Kept(NamedTuple):
@@ -30,78 +41,115 @@ class _Kept(NamedTuple):
     kept_at: float
 
 
+class _Leader:
+    """A running call that answers for all equal ones."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
+        self._waits_since: float | None = None
+        """The loop's time at which a chunk began to wait for its reader."""
+
+    @contextlib.contextmanager
+    def passing_on(self) -> Iterator[None]:
+        self._waits_since = self._loop.time()
+        try:
+            yield
+        finally:
+            self._waits_since = None
+
+    def end(self, outcome: Outcome) -> None:
+        self._outcome.set_result(outcome)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether its caller has stopped reading, so that its end may be far."""
+        return self._stalls_in() <= 0
+
+    async def wait(self) -> Outcome:
+        """Waits for its outcome, which is None if it stalls."""
+        while not self._outcome.done() and not self.is_stalled:
+            await asyncio.wait({self._outcome}, timeout=self._stalls_in())
+        return self._outcome.result() if self._outcome.done() else None
+
+    def _stalls_in(self) -> float:
+        if self._waits_since is None:
+            return STALLED_SECONDS
+        return self._waits_since + STALLED_SECONDS - self._loop.time()
+
+
 class SharedAnswers:
     """The answers of one process. `now` is a monotonic clock, in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
-        self._running: dict[bytes, asyncio.Future[bytes | PlatformError | None]] = {}
-        """The serialized answers of the calls that run, or their errors; None of one whose caller has left."""
+        self._leaders: dict[Key, _Leader] = {}
 
-    async def begin(self, request: models_pb2.ChatRequest, call: Call) -> Sharing:
-        """The call, with an answer that is young enough, or to be answered. Waits while an equal one runs.
+    async def begin(self, request: models_pb2.ChatRequest, source: Sequence[str], call: Call) -> Sharing:
+        """The call, with an answer that is young enough, or to be answered. Waits while an equal one runs, as long as
+        the caller of that one reads.
 
-        Raises InvalidRequest for an age that is none, and for a chat in a session, which has its own history.
+        `source` has what the answer depends on beside the request: the models, and the text of the prompt.
         """
-        key, max_age = _key(request, call), _max_age(request)
-        while True:
-            data = self._find(key, max_age)
-            running = self._running.get(key)
-            if data is None and running is not None:
-                outcome = await asyncio.shield(running)
-                if outcome is None:
-                    continue
-                if isinstance(outcome, PlatformError):
-                    raise copy.copy(outcome)
-                data = outcome
-            call.log_fields["shared"] = data is not None
-            return Sharing(self, key, data)
+        compared = await fingerprint(request, call, without=NOT_COMPARED, beside=[call.caller_host(), *source])
+        max_age = (nanoseconds_of(request.cache.max_age) or 0) / 1e9
+        key = compared, request.timeouts.SerializeToString(deterministic=True)
+        data = self._find(compared, max_age)
+        while data is None and (leader := self._leaders.get(key)) and not leader.is_stalled:
+            outcome = await leader.wait()
+            if isinstance(outcome, PlatformError):
+                raise copy.copy(outcome)
+            data = outcome or self._find(compared, max_age)
+        call.log_fields["shared"] = data is not None
+        return Sharing(self, key, data)
 
-    def lead(self, key: bytes) -> None:
+    def lead(self, key: Key) -> _Leader:
         """Notes that a call answers for all equal ones."""
-        self._running[key] = asyncio.get_running_loop().create_future()
+        leader = self._leaders[key] = _Leader()
+        return leader
 
-    def end(self, key: bytes, outcome: bytes | PlatformError | None) -> None:
-        """Gives the calls that wait the serialized answer of the one that has ended, or its error; None if its caller
-        has left."""
-        self._running.pop(key).set_result(outcome)
+    def end(self, key: Key, leader: _Leader, outcome: Outcome) -> None:
+        """Gives the calls that wait the outcome of the one that has ended."""
+        # Another one may have taken the place of one that stalled.
+        if self._leaders.get(key) is leader:
+            del self._leaders[key]
+        leader.end(outcome)
 
-    def keep(self, key: bytes, data: bytes) -> None:
+    def keep(self, key: Key, data: bytes) -> None:
         """Keeps a serialized answer, unless it is large."""
         if len(data) > MAX_ANSWER_BYTES:
             return
-        self._drop(key)
-        self._kept[key] = _Kept(data, self._now())
-        self._bytes += len(data)
+        compared, _ = key
+        self._drop(compared)
+        self._kept[compared] = _Kept(data, self._now())
+        self._bytes += len(data) + ENTRY_BYTES
         while self._bytes > MAX_BYTES:
             self._drop(next(iter(self._kept)))
 
-    def _find(self, key: bytes, max_age: float) -> bytes | None:
-        kept = self._kept.get(key)
+    def _find(self, compared: str, max_age: float) -> bytes | None:
+        kept = self._kept.get(compared)
         if kept is None or self._now() - kept.kept_at > max_age:
             return None
-        self._kept.move_to_end(key)
+        self._kept.move_to_end(compared)
         return kept.response
 
-    def _drop(self, key: bytes) -> None:
-        kept = self._kept.pop(key, None)
+    def _drop(self, compared: str) -> None:
+        kept = self._kept.pop(compared, None)
         if kept:
-            self._bytes -= len(kept.response)
+            self._bytes -= len(kept.response) + ENTRY_BYTES
 
 
 class Sharing:
     """A call that shares its answer, for the length of a block. Calls that wait for it go on when the block ends."""
 
-    def __init__(self, answers: SharedAnswers, key: bytes, earlier: bytes | None) -> None:
+    def __init__(self, answers: SharedAnswers, key: Key, earlier: bytes | None) -> None:
         self.response = None if earlier is None else _read(earlier)
         """The answer of an earlier call; None if this one must answer."""
         self._answers = answers
         self._key = key
-        self._is_kept = False
-        if earlier is None:
-            answers.lead(key)
+        self._leader = answers.lead(key) if earlier is None else None
 
     async def __aenter__(self) -> Sharing:
         return self
@@ -109,16 +157,22 @@ class Sharing:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.response is None and not self._is_kept:
-            self._answers.end(self._key, error if isinstance(error, PlatformError) else None)
+        self._end(error if isinstance(error, PlatformError) else None)
+
+    def passing_on(self) -> contextlib.AbstractContextManager[None]:
+        return self._leader.passing_on() if self._leader else contextlib.nullcontext()
 
     async def keep(self, response: models_pb2.ChatResponse) -> None:
         """Keeps the answer for equal requests."""
         data = response.SerializeToString()
         self._answers.keep(self._key, data)
         # At once: the caller may be slow to take the end of its stream.
-        self._is_kept = True
-        self._answers.end(self._key, data)
+        self._end(data)
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._leader:
+            self._answers.end(self._key, self._leader, outcome)
+            self._leader = None
 
 
 def _read(data: bytes) -> models_pb2.ChatResponse:
@@ -126,21 +180,3 @@ def _read(data: bytes) -> models_pb2.ChatResponse:
     message = "this is the answer of an earlier equal request; no model was called"
     response.warnings.add(code="ANSWER_FROM_MEMORY", field="cache", message=message)
     return response
-
-
-def _max_age(request: models_pb2.ChatRequest) -> float:
-    nanoseconds = nanoseconds_of(request.cache.max_age)
-    if nanoseconds is None or not 0 <= nanoseconds <= MAX_AGE_SECONDS * 1e9:
-        raise InvalidRequest.field("cache.max_age", "must be at most 24 hours, and not negative")
-    if request.session_id:
-        raise InvalidRequest.field("cache", "does not go with session_id: each turn of a session is answered anew")
-    return nanoseconds / 1e9
-
-
-def _key(request: models_pb2.ChatRequest, call: Call) -> bytes:
-    """A hash of the caller and of all that the answer depends on."""
-    compared = models_pb2.ChatRequest()
-    compared.CopyFrom(request)
-    for name in NOT_COMPARED:
-        compared.ClearField(name)
-    return hashlib.sha256(call.caller_host().encode() + b"\0" + compared.SerializeToString(deterministic=True)).digest()

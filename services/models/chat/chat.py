@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.balance import first_usable
 from services.models.attempts.limits import AttemptLimits
-from services.models.calls.idempotency import Idempotency
-from services.models.calls.once import Answer, AnswerStore, Keep, Stream, answer_once, stream_once
-from services.models.calls.shared_answers import SharedAnswers
+from services.models.calls.idempotency import Idempotency, Repeatable
+from services.models.calls.once import Keep, answer_once, stream_once
+from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
@@ -29,7 +29,7 @@ from services.models.routing.fallbacks import Fallbacks
 from services.models.routing.router import Router
 from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
-from services.models.validation.request import check_chat_request
+from services.models.validation.request import check_chat_request, check_unprompted_request
 from services.models.validation.work import work_to_check
 from services.shared.errors import InvalidRequest
 from services.shared.offload import run_in_thread_if_large
@@ -62,29 +62,56 @@ class ChatService:
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
-        answer: Answer = self._answer
-        for store in self._stores(request):
-            answer = functools.partial(answer_once, store, answer)
+        answer = self._answer_shared if request.HasField("cache") else self._answer
+        if request.request_id:
+            begin = functools.partial(self._begin_repeatable, request, call)
+            return answer_once(begin, functools.partial(answer, request, call))
         return answer(request, call)
 
     def stream(self, request: models_pb2.ChatRequest, call: Call) -> AsyncIterator[models_pb2.ChatChunk]:
         """The answer in chunks; the last one has the complete response. Raises as `answer` does."""
-        stream: Stream = self._stream
-        for store in self._stores(request):
-            stream = functools.partial(stream_once, store, stream)
+        stream = self._stream_shared if request.HasField("cache") else self._stream
+        if request.request_id:
+            begin = functools.partial(self._begin_repeatable, request, call)
+            return stream_once(begin, functools.partial(stream, request, call))
         return stream(request, call)
 
-    def _stores(self, request: models_pb2.ChatRequest) -> Iterator[AnswerStore]:
-        """The stores in which an earlier answer may be, the last one asked first."""
-        if request.HasField("cache"):
-            yield self._shared
-        if request.request_id:
-            yield self._idempotency
+    async def _begin_repeatable(self, request: models_pb2.ChatRequest, call: Call) -> Repeatable:
+        await run_in_thread_if_large(work_to_check(request), check_unprompted_request, request)
+        return await self._idempotency.begin(request, call)
 
-    async def _answer(
+    async def _answer_shared(
         self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
     ) -> models_pb2.ChatResponse:
-        async with await self._begin(request, call) as running:
+        prompted = await self._prepare(request, call)
+        begin = functools.partial(self._begin_sharing, prompted, call)
+        return await answer_once(begin, functools.partial(self._answer, request, call, prompted=prompted), keep)
+
+    async def _stream_shared(
+        self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
+    ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
+        prompted = await self._prepare(request, call)
+        begin = functools.partial(self._begin_sharing, prompted, call)
+        chunks = stream_once(begin, functools.partial(self._stream, request, call, prompted=prompted), keep)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def _begin_sharing(self, prompted: Prompted, call: Call) -> Sharing:
+        conversation = prompted.conversation
+        models = self._fallbacks.candidates(conversation.request)
+        prompts = [message.content for message in conversation.messages[: len(conversation.added)]]
+        source = [*self._fallbacks.definitions(models), *prompts]
+        return await self._shared.begin(conversation.request, source, call)
+
+    async def _answer(
+        self,
+        request: models_pb2.ChatRequest,
+        call: Call,
+        keep: Keep | None = None,
+        prompted: Prompted | None = None,
+    ) -> models_pb2.ChatResponse:
+        async with await self._begin(request, call, prompted) as running:
             while attempt := await running.attempts.next():
                 with attempt:
                     response = await chat(
@@ -98,9 +125,13 @@ class ChatService:
         return response
 
     async def _stream(
-        self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
+        self,
+        request: models_pb2.ChatRequest,
+        call: Call,
+        keep: Keep | None = None,
+        prompted: Prompted | None = None,
     ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-        async with await self._begin(request, call) as running:
+        async with await self._begin(request, call, prompted) as running:
             while attempt := await running.attempts.next():
                 chunks = chat_stream(
                     self._transports.of(attempt.target.untrusted),
@@ -133,9 +164,9 @@ class ChatService:
         response.host = shown_host(target, to_stranger=self._trust.is_stranger(call))
         return response
 
-    async def _begin(self, request: models_pb2.ChatRequest, call: Call) -> RunningChat:
-        """Prepares a chat for its exchange."""
-        prompted = await self._prepare(request, call)
+    async def _begin(self, request: models_pb2.ChatRequest, call: Call, prompted: Prompted | None) -> RunningChat:
+        """Prepares a chat for its exchange; `prompted` if a part of that is done."""
+        prompted = prompted or await self._prepare(request, call)
         attempts = self._attempts(prompted.conversation.request, call)
         turn = self._turns.open(prompted.conversation, call)
         return RunningChat(prompted, attempts, turn, call, by_stranger=self._trust.is_stranger(call))

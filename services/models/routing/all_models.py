@@ -66,6 +66,15 @@ class AllModels:
             return self._vendor_models.look_up(name)
         return self._registry.find(meant) or self._vendor_models.look_up(meant)
 
+    def definition(self, name: str) -> str:
+        """A text that changes when a name stands for another model, or for the same one at another server."""
+        found = self.look_up(name)
+        if found is None:
+            return ""
+        if isinstance(found, VendorModel):
+            return f"{found.vendor.name}/{self.answering(found).upstream}"
+        return found.SerializeToString(deterministic=True).decode("latin-1")
+
     def after(self, name: str | None) -> Iterator[Model]:
         """All models whose names follow this one, in the order of their names; all of them for None."""
         found = (self._registered_after(name), self._vendors_after(name), self._aliased_after(name))

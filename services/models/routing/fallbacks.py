@@ -56,6 +56,14 @@ class Fallbacks:
         own = [name for name in operators if not self._is_strangers(name)]
         return list(dict.fromkeys([model, *request.fallback_models, *own]))
 
+    def definitions(self, models: Sequence[str]) -> list[str]:
+        """The definitions of models, as texts that differ when other models or other servers would answer.
+
+        Raises NotFound for the first model, and Unavailable while the registered models are not known yet.
+        """
+        self._models.find(models[0])
+        return [self._models.definition(name) for name in models]
+
     def _is_strangers(self, name: str) -> bool:
         """Whether a stranger has registered a model under one of the operator's names, who did not mean that one."""
         found = self._models.look_up(name)

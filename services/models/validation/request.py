@@ -36,6 +36,8 @@ MAX_TAG_LENGTH = 256
 MAX_USER_ID_LENGTH = 256
 MAX_END_USER_LENGTH = 1024
 MAX_CACHE_KEY_LENGTH = 64
+MAX_REQUEST_ID_LENGTH = 64
+MAX_AGE_SECONDS = 24 * 3600
 
 # Names of schemas that both OpenAI and Anthropic accept; providers that accept less get another name.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -66,10 +68,22 @@ def check_chat_request(request: models_pb2.ChatRequest) -> Contents:
     return _contents(parts)
 
 
-def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[FieldViolation]:
+def check_unprompted_request(request: models_pb2.ChatRequest) -> None:
+    """Checks a request without its prompt, which may have the model. Raises as `check_chat_request` does."""
+    raise_if_invalid(_violations(request, [], needs_model=not _has_prompt(request)))
+
+
+def _has_prompt(request: models_pb2.ChatRequest) -> bool:
+    return bool(request.system_prompt_name) or request.HasField("prompt")
+
+
+def _violations(
+    request: models_pb2.ChatRequest, parts: list[int], *, needs_model: bool = True
+) -> Iterator[FieldViolation]:
     # Hot path: checks only fields that are set.
-    yield from check_model_name("model", request.model)
-    if not request.messages and not request.system_prompt_name and not request.HasField("prompt"):
+    if request.model or needs_model:
+        yield from check_model_name("model", request.model)
+    if not request.messages and not _has_prompt(request):
         yield FieldViolation("messages", "must hold at least one message")
     elif not request.messages:
         yield FieldViolation("messages", "must hold at least one message beside the system prompt")
@@ -93,6 +107,10 @@ def _violations(request: models_pb2.ChatRequest, parts: list[int]) -> Iterator[F
         problem = line_problem(request.prompt_cache_key, MAX_CACHE_KEY_LENGTH)
         if problem:
             yield FieldViolation("prompt_cache_key", problem)
+    if request.request_id and (problem := line_problem(request.request_id, MAX_REQUEST_ID_LENGTH)):
+        yield FieldViolation("request_id", problem)
+    if request.HasField("cache"):
+        yield from _cache_violations(request)
 
 
 class ModelRequest(Protocol):
@@ -166,6 +184,14 @@ def _timeout_violations(timeouts: models_pb2.Timeouts) -> Iterator[FieldViolatio
         nanoseconds = nanoseconds_of(duration)
         if nanoseconds is None or not 0 < nanoseconds <= MAX_TIMEOUT_SECONDS * 1e9:
             yield FieldViolation(f"timeouts.{field.name}", "must be above 0 and at most 24 hours")
+
+
+def _cache_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]:
+    nanoseconds = nanoseconds_of(request.cache.max_age)
+    if nanoseconds is None or not 0 <= nanoseconds <= MAX_AGE_SECONDS * 1e9:
+        yield FieldViolation("cache.max_age", "must be at most 24 hours, and not negative")
+    if request.session_id:
+        yield FieldViolation("cache", "does not go with session_id: each turn of a session is answered anew")
 
 
 def _tag_violations(tags: Mapping[str, str]) -> Iterator[FieldViolation]:
