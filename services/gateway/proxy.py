@@ -186,11 +186,11 @@ class Forward:
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
-        if len(data) > SMALL_BYTES:
-            check_size(len(data), self._max_bytes)
-            large, data = _LargeRequest(data, reservation), b""
-        replica = self._replicas.pick()
         with reservation:
+            if len(data) > SMALL_BYTES:
+                check_size(len(data), self._max_bytes)
+                large, data = _LargeRequest(data, reservation), b""
+            replica = self._replicas.pick()
             while replica:
                 method = self._method(replica, call)
                 if large:
@@ -248,7 +248,7 @@ class Forward:
                 await self._pass_status(error, call, context)
             # For the operator, such as a refused or broken connection, or a proxy in between that answers in HTTP.
             call.log_fields["cause"] = error.details()
-            error = self._backend_error(error.code(), call)
+            error = self._backend_error(error, call)
         await fail_call(self._log, self._name, error, call, context)
 
     async def _pass_status(
@@ -266,13 +266,16 @@ class Forward:
             metadata={"backend": backend.name},
         )
 
-    def _backend_error(self, code: grpc.StatusCode, call: Call) -> errors.Unavailable:
+    def _backend_error(self, error: grpc.aio.AioRpcError, call: Call) -> errors.Unavailable:
+        code = error.code()
         if call.log_fields.get("messages"):
             return self._lost(call, "was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
         if code is grpc.StatusCode.CANCELLED:
             return self._lost(call, "has ended the call without a status: it is stopping, or far too busy")
-        if code in _AWAY:
+        if code in _AWAY and has_not_begun(error):
             return self._unreachable()
+        if code in _AWAY:
+            return self._lost(call, "was lost before it has answered; whether it had begun this call is not known")
         return self._lost(call, "has answered in a way that cannot be read")
 
     def _lost(self, call: Call, problem: str, **facts: str) -> errors.Unavailable:

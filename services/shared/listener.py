@@ -76,6 +76,9 @@ REFUSED_AT_ONCE = 64
 REFUSING_SECONDS = 0.05
 """Time limit for the refusal of waiting calls, before a stopping server closes its port."""
 
+ENDING_SECONDS = 1.0
+"""Time limit for handlers whose calls have ended, before a stopped server leaves them to themselves."""
+
 FOREVER = 1e6
 """Grace without limit, in seconds: for grpc, None means at once."""
 
@@ -156,20 +159,21 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
     async def _accept_calls(self, lane: _Lane) -> None:
         """Accepts calls of one method, one after another, until the server has shut down."""
         loop = asyncio.get_running_loop()
-        while True:
+        # To ask a server that is gone crashes the process.
+        while self.is_running():
+            if lane.is_full and not self.is_stopping:
+                await self._wait_for_room(lane)
+                continue
+            asked_at = loop.time()
             try:
-                if lane.is_full and not self.is_stopping:
-                    await self._wait_for_room(lane)
-                asked_at = loop.time()
                 call = await self._keep(super()._request_registered_call(lane.encoded_path))
             except cygrpc._RequestCallError:
-                if not self.is_running():
-                    return
                 continue
             if self.is_stopping:
                 self._refuse(call)
             elif loop.time() - asked_at < AT_ONCE_SECONDS and lane.is_too_late(call):
-                await refuse_late(call)
+                # Not awaited here: a connection that takes nothing would keep the refusal, and this acceptor, waiting.
+                self._track(refuse_late(call))
             else:
                 handling = cygrpc._handle_rpc(lane.path, lane, (), call, loop, False)
                 self._track(cygrpc._schedule_rpc_coro(handling, call, loop, lane.path))
@@ -241,7 +245,8 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         with contextlib.suppress(Exception):
             await self.shutdown(FOREVER)
         await self.shutdown(FOREVER)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ENDING_SECONDS)
 
     async def _refuse_waiting_calls(self) -> None:
         """Refuses the calls that wait in grpc, for at most `REFUSING_SECONDS`."""

@@ -9,9 +9,11 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc._cython import cygrpc
 
 from proto import models_pb2
 from services.models.main import SERVICE
+from services.shared import call_ends
 from services.shared.intake import COPIES, SMALL_BYTES, Intake
 from services.shared.listener import ACCEPTORS
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
@@ -19,6 +21,7 @@ from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
 from tests.services.model_service import LOG, chat_request
 from tests.support.errors import explain, failure_of, reason_in
+from tests.support.http2 import WIDEST_WINDOWS, call_on, opening, send, widest_connection
 
 CHAT = f"/{SERVICE.full_name}/Chat"
 ANSWER = models_pb2.ChatResponse(text="Hi.").SerializeToString()
@@ -151,6 +154,44 @@ async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatc
         assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
         assert await channel.unary_unary(CHAT)(sized(5), timeout=60) == ANSWER
         assert await channel.unary_unary(CHAT)(sized(5)) == ANSWER
+
+
+async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(Servicer):
+        async def _answer(self, request: object, call: Call) -> models_pb2.ChatResponse:
+            answer = await super()._answer(request, call)
+            return answer if len(self.calls) > 2 else models_pb2.ChatResponse(text="x" * (MAX_MESSAGE_BYTES - 100))
+
+    class Lag:
+        def seconds(self) -> float:
+            return 2.0
+
+    refusals: list[cygrpc.RPCState] = []
+    all_refused = asyncio.Event()
+
+    async def refuse_late(call: cygrpc.RPCState) -> None:
+        refusals.append(call)
+        if len(refusals) >= ACCEPTORS:
+            all_refused.set()
+        await call_ends.refuse_late(call)
+
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
+    monkeypatch.setattr("services.shared.listener.refuse_late", refuse_late)
+    servicer = Large()
+    async with serving(servicer, Intake()) as address, connect(address) as channel:
+        _, writer = await asyncio.open_connection(sock=send(address, opening(WIDEST_WINDOWS)))
+        # Nothing is read: two answers are more than the sockets hold.
+        calls = [call_on(stream, CHAT.encode(), sized(5)) for stream in (1, 3)]
+        writer.write(widest_connection() + b"".join(calls))
+        await servicer.received(2)
+        late = (b"grpc-timeout", b"10S")
+        streams = range(5, 5 + 4 * ACCEPTORS, 2)
+        writer.write(b"".join(call_on(stream, CHAT.encode(), sized(5), late) for stream in streams))
+        async with asyncio.timeout(10):
+            await all_refused.wait()
+            assert await channel.unary_unary(CHAT)(sized(5), timeout=60) == ANSWER
+        writer.transport.abort()
 
 
 @pytest.mark.parametrize("ends", ["answered", "cancelled", "expired"])

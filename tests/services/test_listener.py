@@ -199,6 +199,29 @@ async def test_server_that_is_stopped_does_not_come_back() -> None:
             send(it.address, b"")
 
 
+async def test_handler_that_does_not_end_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.listener.ENDING_SECONDS", 0.05)
+    go_on = asyncio.Event()
+
+    async def stream(_: object, context: grpc.aio.ServicerContext) -> None:
+        await context.write(b"first")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await go_on.wait()
+
+    path = f"/{SERVICE}/Stream"
+    server = Server([MethodHandlers({path: grpc.stream_stream_rpc_method_handler(stream)})], [SERVICE])
+    address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.stream_stream(path)()
+        assert await call.read() == b"first"
+        async with asyncio.timeout(10):
+            await server.stop(0)
+    go_on.set()
+
+
 async def is_refused_in_words(channel: grpc.aio.Channel) -> bool:
     call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
     with contextlib.suppress(grpc.aio.AioRpcError):

@@ -80,8 +80,21 @@ def call(path: bytes, *fields: Field) -> bytes:
 
 def call_with(path: bytes, message: bytes, *fields: Field) -> bytes:
     """The same with a message, which is a small one."""
+    return opening() + call_on(1, path, message, *fields)
+
+
+WIDEST_WINDOWS = struct.pack(">HI", 4, 2**31 - 1)
+"""The setting by which a server may send 2 GiB on each stream; `widest_connection` allows it for all together."""
+
+
+def widest_connection() -> bytes:
+    return frame(WINDOW_UPDATE, payload=struct.pack(">I", 2**31 - 1 - 65_535))
+
+
+def call_on(stream: int, path: bytes, message: bytes, *fields: Field) -> bytes:
+    """A call with a message, on a connection that has been opened."""
     block = header_block([*_call_fields(path), *fields])
-    return opening() + headers(1, block) + frame(DATA, END_STREAM, 1, grpc_message(message))
+    return headers(stream, block) + frame(DATA, END_STREAM, stream, grpc_message(message))
 
 
 def _call_fields(path: bytes) -> list[Field]:

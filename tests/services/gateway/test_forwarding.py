@@ -8,9 +8,11 @@ import grpc
 import pytest
 
 from proto import models_pb2, models_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from services.shared.intake import PROCESS_INTAKE
+from services.shared.message_sizes import MAX_OTHER_BYTES
 from tests.rows import row
 from tests.services.gateway.gateways import MODELS, SESSIONS, gateway, serving, stream, unary
-from tests.support.errors import reason_in
+from tests.support.errors import failure_of, reason_in
 
 NOT_PROTOBUF = b"\xff\xfe\x00 not protobuf \x80"
 
@@ -66,6 +68,14 @@ async def test_method_without_a_route_is_unimplemented() -> None:
                     assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
                     assert reason_in(await call.trailing_metadata()) == "METHOD_NOT_SERVED"
                     assert [entry["method"] for entry in front.calls()] == [path]
+
+
+async def test_refused_size_leaves_the_memory_of_requests_to_others() -> None:
+    free = PROCESS_INTAKE.memory.free_bytes
+    async with gateway() as front:
+        failure = await failure_of(front.unary("ListModels")(b"x" * (MAX_OTHER_BYTES + 1)))
+        assert failure.reason == "MESSAGE_TOO_LARGE"
+    assert PROCESS_INTAKE.memory.free_bytes == free
 
 
 async def test_metadata_of_the_caller_reaches_the_backend_without_what_belongs_to_the_hop() -> None:
