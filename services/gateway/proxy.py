@@ -29,7 +29,7 @@ from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
 from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
-from services.shared.slow_readers import PROCESS_RESPONSES, SlowReader, StreamWriter
+from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -151,8 +151,10 @@ class Forward:
             with PROCESS_ADMISSION.call(call.caller):
                 try:
                     await self._forward(self._write_responses, call, context)
-                except SlowReader as error:
-                    await self._fail(error, call, context)
+                except errors.LimitExceeded as error:
+                    if is_slow_reader(error):
+                        await self._fail(error, call, context)
+                    raise
         except CALL_ERRORS as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
@@ -252,7 +254,7 @@ class Forward:
                 await self._pass_status(error, call, context)
             # For the operator, such as a refused or broken connection, or a proxy in between that answers in HTTP.
             call.log_fields["cause"] = error.details()
-            error = self._backend_error(error.code(), call)
+            error = self._backend_error(error, call)
         await fail_call(self._log, self._name, error, call, context)
 
     async def _pass_status(
@@ -270,13 +272,16 @@ class Forward:
             metadata={"backend": backend.name},
         )
 
-    def _backend_error(self, code: grpc.StatusCode, call: Call) -> errors.Unavailable:
+    def _backend_error(self, error: grpc.aio.AioRpcError, call: Call) -> errors.Unavailable:
+        code = error.code()
         if call.log_fields.get("messages"):
             return self._lost(call, "was lost in mid-stream; the answer so far is incomplete", phase="mid_stream")
         if code is grpc.StatusCode.CANCELLED:
             return self._lost(call, "has ended the call without a status: it is stopping, or far too busy")
-        if code in _AWAY:
+        if code in _AWAY and has_not_begun(error):
             return self._unreachable()
+        if code in _AWAY:
+            return self._lost(call, "was lost before it has answered; whether it had begun this call is not known")
         return self._lost(call, "has answered in a way that cannot be read")
 
     def _lost(self, call: Call, problem: str, **facts: str) -> errors.Unavailable:

@@ -31,6 +31,13 @@ class Appended(NamedTuple):
     duplicate: bool
 
 
+class AppendedAnswer(NamedTuple):
+    """The last message of an append, and the sequence after it."""
+
+    content: bytes
+    next_sequence: int
+
+
 async def insert_messages(
     connection: AsyncConnection, session_key: str, first_sequence: int, contents: Sequence[bytes], now: int
 ) -> None:
@@ -75,6 +82,28 @@ async def find_request(
             reason="REQUEST_ID_REUSED",
         )
     return Appended(row.first_sequence, row.create_time, duplicate=True)
+
+
+async def find_answer(
+    connection: AsyncConnection, session_key: str, request_id: str, count: int
+) -> AppendedAnswer | None:
+    """The last of the `count` messages that an earlier append with this id has left in the session, if there was one.
+
+    An append whose last message was truncated is forgotten, so that its id can be used again.
+    """
+    is_it = (appends.c.session_key == session_key) & (appends.c.request_id == request_id)
+    found = select(appends.c.first_sequence, appends.c.create_time).where(is_it)
+    row = (await connection.execute(found)).one_or_none()
+    if row is None:
+        return None
+    m, sequence = messages.c, row.first_sequence + count - 1
+    # A message that has taken the place of a truncated one has another time.
+    is_last = (m.session_key == session_key) & (m.sequence == sequence) & (m.create_time == row.create_time)
+    content: bytes | None = await connection.scalar(select(m.message).where(is_last))
+    if content is None:
+        await connection.execute(delete(appends).where(is_it))
+        return None
+    return AppendedAnswer(content, sequence + 1)
 
 
 async def remember_request(

@@ -21,7 +21,15 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.sessions.appends import Appended, find_request, hash_contents, insert_messages, remember_request
+from services.sessions.appends import (
+    Appended,
+    AppendedAnswer,
+    find_answer,
+    find_request,
+    hash_contents,
+    insert_messages,
+    remember_request,
+)
 from services.sessions.rows import Session, expiry, get_session, is_taken, is_unexpired, touch, update_session
 from services.sessions.stored_messages import StoredMessage
 from services.sessions.tables import memories, messages, sessions
@@ -53,6 +61,14 @@ class PlannedAppend(NamedTuple):
     messages: int
     size: int
     """The size in bytes, or of the part that is known."""
+    request_id: str = ""
+    """The id of the append, if a repeated turn has the same."""
+
+
+class BegunTurn(NamedTuple):
+    session: Session
+    answer: AppendedAnswer | None = None
+    """The answer that an earlier turn with the same append has left; then no turn has begun."""
 
 
 class Truncated(NamedTuple):
@@ -218,8 +234,8 @@ class SessionStore:
         return Truncated(deleted, from_sequence)
 
     @retried
-    async def begin_turn(self, session_id: str, user_id: str, turn_id: str, append: PlannedAppend) -> Session:
-        """Begins a turn with a lease.
+    async def begin_turn(self, session_id: str, user_id: str, turn_id: str, append: PlannedAppend) -> BegunTurn:
+        """Begins a turn with a lease, unless its append is already there.
 
         Raises Conflict SESSION_BUSY while another turn has the lease, and LimitExceeded SESSION_FULL when the planned
         append does not fit.
@@ -227,13 +243,16 @@ class SessionStore:
         async with self._write(session_id) as connection:
             now = self._now()
             session = await get_session(connection, session_id, user_id, now)
+            key = session.session_key
+            if append.request_id and (answer := await find_answer(connection, key, append.request_id, append.messages)):
+                return BegunTurn(session, answer)
             if session.turn_id not in (None, turn_id) and now < (session.turn_expire_time or 0):
                 raise Conflict(
                     "another turn of this session is being answered; try again when it has ended", reason="SESSION_BUSY"
                 )
             session.require_capacity(append.messages, append.size)
             await update_session(connection, session, turn_id=turn_id, turn_expire_time=now + self._lease)
-        return session
+        return BegunTurn(session)
 
     @retried
     async def extend_turn(self, session_id: str, user_id: str, turn_id: str) -> None:

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from proto import turns_pb2 as pb
 from services.sessions import validation
+from services.sessions.appends import AppendedAnswer
 from services.sessions.contexts import read_context
 from services.sessions.servicer import log_context, read_session_id
 from services.sessions.store import PlannedAppend, SessionStore
@@ -14,6 +15,8 @@ from services.shared.rpc import Call
 from services.shared.serialized_messages import SerializedMessage, field_header
 
 CONTEXT_FIELD = pb.BeginTurnResponse.DESCRIPTOR.fields_by_name["context"].number
+APPENDED_FIELD = pb.BeginTurnResponse.DESCRIPTOR.fields_by_name["appended"].number
+ANSWER_FIELD = pb.AppendedTurn.DESCRIPTOR.fields_by_name["answer"].number
 
 
 class TurnServicer:
@@ -29,9 +32,14 @@ class TurnServicer:
         validation.check_window(request.window)
         validation.check_append_plan(request.append_messages, request.append_bytes)
         expected = validation.read_expected_sequence(request)
-        append = PlannedAppend(request.append_messages, request.append_bytes)
+        append_id = validation.check_text("append_id", request.append_id, validation.MAX_REQUEST_ID)
+        append = PlannedAppend(request.append_messages, request.append_bytes, append_id)
         # Names the session's user from here on: other users may have sessions of the same id.
-        user_id = (await self._sessions.begin_turn(session_id, user_id, turn_id, append)).user_id
+        session, answer = await self._sessions.begin_turn(session_id, user_id, turn_id, append)
+        user_id = session.user_id
+        if answer:
+            call.log_fields["duplicate"] = True
+            return _appended(answer)
         try:
             async with self._sessions.history(session_id, user_id, expected) as history:
                 context = await read_context(history, request.window)
@@ -61,6 +69,13 @@ class TurnServicer:
         lease = Duration()
         lease.FromMicroseconds(int(self._sessions.lease_seconds * 1_000_000))
         return lease
+
+
+def _appended(answer: AppendedAnswer) -> SerializedMessage:
+    head = field_header(ANSWER_FIELD, len(answer.content))
+    rest = pb.AppendedTurn(next_sequence=answer.next_sequence).SerializeToString()
+    size = len(head) + len(answer.content) + len(rest)
+    return SerializedMessage([field_header(APPENDED_FIELD, size), head, answer.content, rest])
 
 
 def _read_turn_id(turn_id: str) -> str:

@@ -195,7 +195,8 @@ def test_a_dead_backend_is_named_at_once_and_works_again_within_a_second_of_its_
         with pytest.raises(Unavailable) as raised:
             client.models.chat("ping", model="gpt-4o")
         assert time.monotonic() - started < 1
-        assert raised.value.reason == "BACKEND_UNAVAILABLE"
+        # The call may have been sent before the gateway noticed the death.
+        assert raised.value.reason in ("BACKEND_UNAVAILABLE", "BACKEND_LOST")
         assert "Model Service" in str(raised.value)
         client.sessions.list_sessions()
 

@@ -261,6 +261,7 @@ CLIENT = (
             "services/test_slow_readers.py::test_stream_that_nobody_reads_is_ended",
             "services/test_slow_readers.py::test_stream_that_is_read_slowly_is_not_ended",
             "services/test_slow_readers.py::test_large_responses_beyond_their_share_are_refused",
+            "services/test_shared_answers.py::test_caller_that_does_not_read_holds_up_nobody",
         ),
     ),
     Row(
@@ -356,6 +357,7 @@ SERVICE = (
             f"{RESTARTS}test_killed_service_is_used_again_within_a_second_of_its_return",
             f"{E2E}test_a_turn_of_a_killed_model_service_leaves_nothing_but_its_lease",
             "services/test_idempotency.py::test_call_of_a_process_that_was_killed_is_taken_over",
+            "services/test_chat_in_session_repeated.py::test_turn_of_a_killed_process_is_in_its_session_once",
         ),
     ),
     Row(
@@ -470,6 +472,7 @@ DATABASE = "services/storage/test_database.py::"
 DATABASE_FAULTS = "services/storage/test_database_faults.py::"
 STORAGE_PROCESSES = "services/storage/test_processes.py::"
 OUTAGE = "services/storage/test_outage.py::"
+KEPT = "services/test_idempotency_storage.py::"
 
 STORES = (
     Row(
@@ -478,6 +481,8 @@ STORES = (
         (
             f"{DATABASE_FAULTS}test_a_locked_file_is_busy_for_writers_only",
             "services/prompts/test_outage.py::test_locked_file_stops_writes_only",
+            f"{KEPT}test_locked_storage_delays_no_call_beyond_its_deadline_and_leaves_the_id_free",
+            f"{KEPT}test_answer_is_given_in_time_although_the_storage_is_locked_and_is_kept_later",
         ),
     ),
     Row(

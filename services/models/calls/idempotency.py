@@ -155,6 +155,11 @@ class Repeatable:
                 is_held = await self._answers.extend(self._key, self._holder)
 
 
+async def append_id_of(request: models_pb2.ChatRequest, call: Call) -> str:
+    """The id of the append of a chat in a session: the same for each call with this request_id and request."""
+    return await fingerprint(request, call, beside=[call.caller_host()])
+
+
 async def purge_answers(answers: KeptAnswers, log: Log, interval_seconds: float = PURGE_SECONDS) -> None:
     """Purges the answers at an interval, and whenever many have been stored, until cancelled."""
     while True:

@@ -12,8 +12,9 @@ from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.balance import first_usable
 from services.models.attempts.limits import AttemptLimits
-from services.models.calls.idempotency import Idempotency, Repeatable
+from services.models.calls.idempotency import Idempotency, Repeatable, append_id_of
 from services.models.calls.once import Keep, answer_once, stream_once
+from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
@@ -112,6 +113,10 @@ class ChatService:
         prompted: Prompted | None = None,
     ) -> models_pb2.ChatResponse:
         async with await self._begin(request, call, prompted) as running:
+            if earlier := running.earlier_answer:
+                if keep:
+                    await keep(earlier)
+                return earlier
             while attempt := await running.attempts.next():
                 with attempt:
                     response = await chat(
@@ -132,6 +137,12 @@ class ChatService:
         prompted: Prompted | None = None,
     ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
         async with await self._begin(request, call, prompted) as running:
+            if earlier := running.earlier_answer:
+                if keep:
+                    await keep(earlier)
+                for chunk in replay(earlier):
+                    yield chunk
+                return
             while attempt := await running.attempts.next():
                 chunks = chat_stream(
                     self._transports.of(attempt.target.untrusted),
@@ -168,7 +179,8 @@ class ChatService:
         """Prepares a chat for its exchange; `prompted` if a part of that is done."""
         prompted = prompted or await self._prepare(request, call)
         attempts = self._attempts(prompted.conversation.request, call)
-        turn = self._turns.open(prompted.conversation, call)
+        append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
+        turn = self._turns.open(prompted.conversation, call, append_id)
         return RunningChat(prompted, attempts, turn, call, by_stranger=self._trust.is_stranger(call))
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:

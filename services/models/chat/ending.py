@@ -52,6 +52,11 @@ class RunningChat:
             self._describe_failure(error)
         await self._opening.__aexit__(kind, error, trace)
 
+    @property
+    def earlier_answer(self) -> models_pb2.ChatResponse | None:
+        """The answer that the session has already; None if the model must answer."""
+        return self._turn.answer
+
     def note_output(self) -> None:
         """Records the time of a stream's first chunk; call it for each chunk."""
         if self._first_output_seconds is None:

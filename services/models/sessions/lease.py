@@ -39,12 +39,16 @@ class Lease:
     async def hold(
         self, request: turns_pb2.BeginTurnRequest
     ) -> AsyncIterator[HistoryResponse[turns_pb2.BeginTurnResponse]]:
-        """Begins the turn, yields the response, and holds the lease inside the block.
+        """Begins the turn, yields the response, and holds the lease inside the block. A turn that was appended before
+        has none.
 
         Raises NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL,
         Unavailable SESSIONS_UNAVAILABLE.
         """
         begun = await self._begin(request)
+        if begun.response.HasField("appended"):
+            yield begun
+            return
         self.user_id = begun.response.user_id or self.user_id
         extending = asyncio.create_task(self._extend(begun.response.lease.ToTimedelta().total_seconds()))
         try:

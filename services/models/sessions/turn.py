@@ -24,7 +24,7 @@ from services.models.sessions.history import (
 from services.models.sessions.lease import Lease
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 from services.shared.offload import run_in_thread_if_large
-from services.shared.rpc import Call
+from services.shared.rpc import Call, new_request_id
 from services.shared.serialized_messages import SerializedMessage
 from services.shared.time_slices import TimeSlices
 
@@ -47,11 +47,35 @@ Capabilities = Callable[[models_pb2.GetCapabilitiesRequest], models_pb2.ModelCap
 class Turn:
     """The turn of a chat without a session: it sends the conversation, and does nothing with the answer."""
 
+    answer: models_pb2.ChatResponse | None = None
+    """The answer that the session has already; None if the model must answer."""
+
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
 
     async def complete(self, response: models_pb2.ChatResponse) -> None:
         """Stores a complete answer, and sets the session's fields in it. Call it once, before the answer is sent."""
+
+
+class RepeatedTurn(Turn):
+    """The turn of a repeated chat that its session already has: the process of the first one was killed before it could
+    answer."""
+
+    def __init__(self, conversation: Conversation, appended: turns_pb2.AppendedTurn, call: Call) -> None:
+        super().__init__(conversation)
+        call.log_fields["session_append"] = "REPEATED"
+        message = appended.answer
+        self.answer = models_pb2.ChatResponse(
+            text=message.content,
+            tool_calls=message.tool_calls,
+            message=message,
+            finish_reason="tool_calls" if message.tool_calls else "other",
+            response_id=new_request_id(),
+            session_id=conversation.request.session_id,
+            session_next_sequence=appended.next_sequence,
+        )
+        text = "this is the first call's answer as its session has it, without usage and finish reason"
+        self.answer.warnings.add(code="ANSWER_REPEATED", field="request_id", message=text)
 
 
 class ReadOnlyTurn(Turn):
@@ -86,8 +110,10 @@ class AppendingTurn(ReadOnlyTurn):
         lease: Lease,
         client: SessionClient,
         call: Call,
+        append_id: str,
     ) -> None:
         super().__init__(conversation, context, call)
+        self._append_id = append_id
         self._lease = lease
         self._client = client
         self._call = call
@@ -108,7 +134,7 @@ class AppendingTurn(ReadOnlyTurn):
             session_id=request.session_id,
             user_id=self._lease.user_id,
             # Makes a repeated attempt safe: an earlier one may have appended although its response was lost.
-            request_id=self._lease.turn_id,
+            request_id=self._append_id or self._lease.turn_id,
             expected_next_sequence=self._context.next_sequence,
             turn_id=self._lease.turn_id,
             omit_messages=True,
@@ -154,19 +180,22 @@ class TurnFactory:
         self._capabilities = capabilities
         self._history_bytes = 0
 
-    def open(self, conversation: Conversation, call: Call) -> contextlib.AbstractAsyncContextManager[Turn]:
+    def open(
+        self, conversation: Conversation, call: Call, append_id: str = ""
+    ) -> contextlib.AbstractAsyncContextManager[Turn]:
         """The turn of a chat, as a context manager. Without `complete`, the session stays unchanged.
 
+        `append_id` is the same when the chat is repeated, if its caller has said so by a request_id.
         Raises, before anything is sent to a provider: NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or
         SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL or HISTORIES_TOO_LARGE, Unavailable SESSIONS_UNAVAILABLE, and as
         `with_history` does.
         """
         if conversation.request.session_id:
-            return self._open_in_session(conversation, call)
+            return self._open_in_session(conversation, call, append_id)
         return contextlib.nullcontext(Turn(conversation))
 
     @contextlib.asynccontextmanager
-    async def _open_in_session(self, conversation: Conversation, call: Call) -> AsyncIterator[Turn]:
+    async def _open_in_session(self, conversation: Conversation, call: Call, append_id: str) -> AsyncIterator[Turn]:
         request = conversation.request
         call.log_fields["session_id"] = request.session_id
         if request.session.skip_append:
@@ -180,10 +209,14 @@ class TurnFactory:
         begin = self._fill_in(turns_pb2.BeginTurnRequest(), conversation)
         begin.append_messages = len(request.messages) + 1
         begin.append_bytes = await _count_bytes(request.messages)
+        begin.append_id = append_id
         async with lease.hold(begin) as (begun, size):
+            if begun.HasField("appended"):
+                yield RepeatedTurn(conversation, begun.appended, call)
+                return
             with self._counted_history(size):
                 conversation = await _with_history(conversation, begun.context, size)
-                yield AppendingTurn(conversation, begun.context, lease, self._client, call)
+                yield AppendingTurn(conversation, begun.context, lease, self._client, call, append_id)
 
     def _fill_in(self, query: HistoryRequest, conversation: Conversation) -> HistoryRequest:
         """Sets the session, the window and the expected sequence in a request for the history."""
