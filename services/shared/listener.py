@@ -247,12 +247,15 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             timer.cancel()
 
     async def _shut_down(self) -> None:
-        # The first attempt raises the error that ended the loop, before it waits for the calls.
-        with contextlib.suppress(Exception):
-            await self.shutdown(FOREVER)
-        await self.shutdown(FOREVER)
+        await self._end_calls(FOREVER)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ENDING_SECONDS)
+
+    async def _end_calls(self, grace_seconds: float | None) -> None:
+        # The first attempt raises the error that ended the loop, before it waits for the calls.
+        with contextlib.suppress(Exception):
+            await self.shutdown(grace_seconds)
+        await self.shutdown(grace_seconds)
 
     async def _refuse_waiting_calls(self) -> None:
         """Refuses the calls that wait in grpc, for at most `REFUSING_SECONDS`."""
@@ -286,7 +289,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
     def _stop_now(self) -> None:
         self._hurried.set()
         # Without a grace: two shutdowns whose graces end together crash grpc.
-        self._stopping_now = asyncio.create_task(self.shutdown(None))
+        self._stopping_now = asyncio.create_task(self._end_calls(None))
 
 
 class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
