@@ -29,7 +29,7 @@ from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
 from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
-from services.shared.slow_readers import PROCESS_RESPONSES, SlowReader, StreamWriter
+from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -67,6 +67,10 @@ class Proxy(ServedMethods):
             },
             intake,
         )
+
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        # What a caller says of itself is not to be trusted.
+        return str(context.peer())
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
@@ -147,8 +151,10 @@ class Forward:
             with PROCESS_ADMISSION.call(call.caller):
                 try:
                     await self._forward(self._write_responses, call, context)
-                except SlowReader as error:
-                    await self._fail(error, call, context)
+                except errors.LimitExceeded as error:
+                    if is_slow_reader(error):
+                        await self._fail(error, call, context)
+                    raise
         except CALL_ERRORS as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")

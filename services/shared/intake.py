@@ -46,7 +46,10 @@ MAX_WAITING = 1000
 """Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
 too many."""
 
-LEAST_SECONDS = 0.05
+STUCK_SECONDS = 1.0
+"""Wait for a turn from which on a caller whose requests do not arrive keeps others out of a full intake."""
+
+LEAST_SECONDS = 0.005
 ROUNDS = 10
 """Time that a call needs from its turn to its answer: so many rounds of the event loop, each of which takes about as
 long as the loop's lag, and at least so many seconds."""
@@ -183,8 +186,8 @@ class Intake:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Calls that wait for a slot, by caller; the caller with the next turn is first."""
         self._waiting_calls = 0
-        self._last_wait = 0.0
-        """The wait of the call that had the last turn, in seconds; 0 while none wait."""
+        self._last_waits: dict[str, float] = {}
+        """The wait of the call that had the last turn, in seconds, of each caller whose calls wait."""
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.memory = _Memory(memory_bytes)
@@ -206,10 +209,14 @@ class Intake:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
 
-    def is_too_late(self, remaining: Callable[[], float | None]) -> bool:
-        """Whether a new call cannot be answered before its deadline. `remaining` gives the seconds until that."""
+    def is_too_late(self, remaining: Callable[[], float | None], caller: Callable[[], str]) -> bool:
+        """Whether a new call cannot be answered before its deadline. `remaining` gives the seconds until that, `caller`
+        the one whose earlier calls it has to wait for."""
         seconds = remaining()
-        return seconds is not None and seconds < self._last_wait + _needed_seconds()
+        if seconds is None:
+            return False
+        seconds -= _needed_seconds()
+        return seconds < 0 or (bool(self._last_waits) and seconds < self._last_waits.get(caller(), 0.0))
 
     async def receive(
         self, context: grpc.aio.ServicerContext, caller: str, remaining: Callable[[], float | None]
@@ -256,10 +263,10 @@ class Intake:
         since = asyncio.get_running_loop().time()
         try:
             await turn
-            if self._waiting:
-                self._last_wait = asyncio.get_running_loop().time() - since
+            if caller in self._waiting:
+                self._last_waits[caller] = asyncio.get_running_loop().time() - since
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and not turn.exception():
                 self._pass_slot_on()
             raise
         finally:
@@ -275,10 +282,11 @@ class Intake:
             del self._waiting[caller]
             if turns:
                 self._waiting[caller] = turns
+            else:
+                self._last_waits.pop(caller, None)
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._last_wait = 0.0
         self._free_slots += 1
 
     def _schedule_preemption(self) -> None:
@@ -305,7 +313,17 @@ class Intake:
         if first and self._due(first) <= asyncio.get_running_loop().time():
             first.preempted = True
             first.task.cancel()
+            if self.is_full and self._last_waits.get(first.caller, 0.0) >= STUCK_SECONDS:
+                self._refuse_half(first.caller)
         self._schedule_preemption()
+
+    def _refuse_half(self, caller: str) -> None:
+        """Refuses the newer half of the caller's waiting calls, for which the calls of others cannot be accepted."""
+        turns = self._waiting[caller]
+        for _ in range(len(turns) // 2):
+            turn = turns.pop()
+            if not turn.done():
+                turn.set_exception(_busy("too many of the caller's requests wait for others that do not arrive"))
 
 
 PROCESS_INTAKE = Intake()

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import socket
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
@@ -106,6 +108,10 @@ class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ship
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self.handlers.get(handler_call_details.method)
+
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        """The caller of a call, as the intake knows it."""
+        return str(context.peer())
 
 
 class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
@@ -318,7 +324,14 @@ class _Lane:
     def is_too_late(self, call: cygrpc.RPCState) -> bool:
         """Whether a call would only take time from others, as it will have expired when its turn comes."""
         intake = self._handlers.intake
-        return intake is not None and intake.is_too_late(cygrpc._ServicerContext(call, None, None, None).time_remaining)
+        if intake is None:
+            return False
+        context = cygrpc._ServicerContext(call, None, None, None)
+        return intake.is_too_late(context.time_remaining, functools.partial(self._caller_of, context))
+
+    def _caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        # In a context of its own: the acceptor's counts the fields of one call.
+        return contextvars.copy_context().run(self._handlers.caller_of, context)
 
     def resolve_handler(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of an accepted call; grpc calls this."""

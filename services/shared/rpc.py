@@ -46,7 +46,7 @@ from services.shared.metadata import (
     is_flood,
 )
 from services.shared.offload import LARGE_BYTES, run_in_thread
-from services.shared.slow_readers import PROCESS_RESPONSES, SlowReader, StreamWriter
+from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
@@ -71,7 +71,6 @@ STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    SlowReader: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
@@ -189,6 +188,10 @@ class ServedMethods(MethodHandlers):
             RECEIVED.set(handler_call_details.invocation_metadata)
         return handler
 
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        fields = dict(context.invocation_metadata())
+        return str(fields.get(CALLER_KEY) or context.peer())
+
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
     """The handler of all unknown methods: UNIMPLEMENTED, with the usual error details."""
@@ -260,8 +263,10 @@ class _Boundary:
             with self._admission.call(call.caller):
                 try:
                     await self._with_deadline(self._write_responses(call, context), call)
-                except SlowReader as error:
-                    await fail_call(self._log, self._name, error, call, context)
+                except errors.LimitExceeded as error:
+                    if is_slow_reader(error):
+                        await fail_call(self._log, self._name, error, call, context)
+                    raise
         except CALL_ERRORS as error:
             await fail_call(self._log, self._name, error, call, context)
         self._finish(call, context)

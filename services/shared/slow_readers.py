@@ -29,11 +29,6 @@ SMALL_BYTES = 64 * 1024
 RETRY_SECONDS = 1.0
 
 
-class SlowReader(LimitExceeded):
-    """The end of a stream that nobody reads. Its status waits behind the message that is not read, so that the call
-    keeps its place until its caller reads on or leaves."""
-
-
 class StreamWriter:
     """The writer of one stream's messages, for the length of a block in the task of the call."""
 
@@ -57,7 +52,7 @@ class StreamWriter:
         _WATCH.discard(self)
         if self.is_stalled and kind is asyncio.CancelledError:
             self._task.uncancel()
-            raise SlowReader(
+            raise LimitExceeded(
                 f"the stream was ended because no message of it was read for {STALLED_SECONDS:g} s",
                 reason=SLOW_READER,
             ) from None
@@ -103,6 +98,12 @@ class _Watch:
 
 
 _WATCH = _Watch()
+
+
+def is_slow_reader(error: BaseException) -> bool:
+    """Whether a stream ended because nobody reads it. Its status waits behind the message that is not read, so the call
+    should keep its place until its caller reads on or leaves."""
+    return isinstance(error, LimitExceeded) and error.reason == SLOW_READER
 
 
 class UnreadResponses:

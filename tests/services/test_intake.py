@@ -55,6 +55,13 @@ class Servicer:
             await self._changed.wait_for(lambda: len(self.calls) >= count)
 
 
+class Lag:
+    """A lag that stays as it is."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = lambda: seconds
+
+
 @contextlib.asynccontextmanager
 async def serving(servicer: Servicer, intake: Intake) -> AsyncIterator[str]:
     server = Server([service_handler(servicer, SERVICE, LOG, intake=intake)], [SERVICE.full_name])
@@ -141,12 +148,43 @@ async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest
     assert reasons.count("SERVER_STOPPING") >= 40 - 10 - 4 * ACCEPTORS
 
 
-async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lag:
-        def seconds(self) -> float:
-            return 2.0
+async def test_calls_that_send_nothing_do_not_keep_others_out_of_a_full_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
+    monkeypatch.setattr("services.shared.intake.STUCK_SECONDS", 0.1)
+    intake = Intake(slots=1, receive_seconds=0.05)
+    async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:
+        stalled = [many.stream_unary(CHAT)(timeout=60) for _ in range(100)]
+        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
+        await many.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        assert await other.unary_unary(CHAT)(sized(5), timeout=30) == ANSWER
+        ended = [await call.details() for call in stalled if call.done()]
+        assert sum("took too long to arrive" in details for details in ended) < 50
+        for call in stalled:
+            call.cancel()
 
-    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+
+async def test_waiting_calls_of_one_caller_make_none_of_another_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(0.0))
+    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
+    intake = Intake(slots=1, receive_seconds=0.05)
+    async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:
+        stalled = [many.stream_unary(CHAT)(timeout=60) for _ in range(100)]
+        # The turn of the last of these comes after more than half a second.
+        await asyncio.wait([asyncio.create_task(call.code()) for call in stalled[:13]])
+        assert await other.unary_unary(CHAT)(sized(5), timeout=0.5) == ANSWER
+        refusal = await error_of(many.unary_unary(CHAT)(sized(5), timeout=0.5))
+        assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
+        for call in stalled:
+            call.cancel()
+
+
+async def test_short_deadline_is_not_too_late_at_rest() -> None:
+    assert not Intake().is_too_late(lambda: 0.02, lambda: "anybody")
+    assert Intake().is_too_late(lambda: 0.002, lambda: "anybody")
+
+
+async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(2.0))
     monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
     async with serving(Servicer(), Intake()) as address, connect(address) as channel:
         refusal = await error_of(channel.unary_unary(CHAT)(sized(5), timeout=10))
@@ -162,10 +200,6 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
             answer = await super()._answer(request, call)
             return answer if len(self.calls) > 2 else models_pb2.ChatResponse(text="x" * (MAX_MESSAGE_BYTES - 100))
 
-    class Lag:
-        def seconds(self) -> float:
-            return 2.0
-
     refusals: list[cygrpc.RPCState] = []
     all_refused = asyncio.Event()
 
@@ -175,7 +209,7 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
             all_refused.set()
         await call_ends.refuse_late(call)
 
-    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(2.0))
     monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
     monkeypatch.setattr("services.shared.listener.refuse_late", refuse_late)
     servicer = Large()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from services.models.transport import connection as connection_module
 from services.models.transport import pool
 from services.models.transport.base import HttpResponse, HttpTimeouts
 from services.models.transport.client import HttpClient
@@ -660,6 +661,18 @@ async def test_pooled_connection_that_closes_as_we_send_is_replaced_by_a_fresh_o
     first, again = upstream.requests[2:]
     assert first.body == again.body == body
     assert again.connection.requests == [again], "the second pooled connection may be just as dead"
+
+
+async def test_request_that_a_server_may_have_worked_on_is_not_sent_again(
+    upstream: ScriptedUpstream, transport: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has died with it, and the connection was not stale."""
+    monkeypatch.setattr(connection_module, "STALE_SECONDS", 0.05)
+    await fill_pool(upstream, transport, 1)
+    upstream.play(Script(before=[Pause(0.1)], ending=Ending.RESET), answer(b"again"))
+    with fails(errors.Unavailable, "UPSTREAM_UNREACHABLE"):
+        await post(transport, upstream)
+    assert len(upstream.requests) == 2
 
 
 async def test_large_body_is_let_go_of_when_it_is_written_and_goes_over_a_new_connection(

@@ -59,8 +59,9 @@ class HttpClient:
       * LimitExceeded: as `Pool.connect`, when this process has no resources for a connection
       * Internal: UPSTREAM_PROTOCOL_ERROR (what came is not HTTP)
 
-    A request is sent a second time only if a pooled connection was closed before the first byte of a response. A
-    request whose body is released once it is written (`Payload`) always uses a new connection.
+    A request is sent a second time only if a pooled connection was closed at once, before the first byte of a response:
+    a server that closes it later may have worked on the request. A request whose body is released once it is written
+    (`Payload`) always uses a new connection.
     """
 
     def __init__(

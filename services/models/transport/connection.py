@@ -27,12 +27,18 @@ WRITE_PIECE_BYTES = 256 * 1024
 """Size of the pieces in which larger bodies are written: encrypting all at once would block the event loop."""
 
 
+STALE_SECONDS = 1.0
+"""Time after a request in which the end of a used connection means that it had been closed before: the server's answer
+to what comes late takes no longer. A server that ends it later may have worked on the request."""
+
+
 class ConnectionClosed(TransportError):
     """The connection closed too early."""
 
 
 class ConnectionClosedIdle(ConnectionClosed):
-    """A request was written to a connection that had been used before and now closed without one byte of a response."""
+    """A request was written to a connection that had been used before and now closed, at once and without one byte of a
+    response."""
 
 
 class ReadTimeout(TransportError):
@@ -50,6 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
         self._exchanges = 0
+        self._sent_at = 0.0
         self._fault: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._due: float | None = None
@@ -96,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._fault = None
         self._read_paused = False
         self._exchanges += 1
+        self._sent_at = self._loop.time()
         if len(body.data) <= WRITE_PIECE_BYTES:
             transport.write(head + body.data)
         else:
@@ -231,10 +239,13 @@ class Connection(asyncio.BufferedProtocol):
         parser = self._parser
         if error is None and parser.end():
             self._wake()
-        elif parser.phase is Phase.HEAD and self._exchanges > 1 and not parser.received:
+        elif parser.phase is Phase.HEAD and not parser.received and self._is_stale():
             self._break(ConnectionClosedIdle())
         else:
             self._break(ConnectionClosed())
+
+    def _is_stale(self) -> bool:
+        return self._exchanges > 1 and self._loop.time() - self._sent_at < STALE_SECONDS
 
     def pause_writing(self) -> None:
         self._write_paused = True
