@@ -269,6 +269,37 @@ async def test_caller_that_waits_for_memory_lets_others_pass() -> None:
         assert await asyncio.gather(*calls) == [ANSWER] * 4
 
 
+async def test_requests_for_which_their_caller_has_too_much_memory_hold_up_no_other() -> None:
+    servicer, large = Servicer(), 4 * SMALL_BYTES
+    servicer.go_on.clear()
+    intake = Intake(slots=2, memory_bytes=COPIES * large * 5 // 2, receive_seconds=60)
+    async with serving(servicer, intake) as address, connect(address) as greedy, connect(address) as other:
+        calls = [greedy.unary_unary(CHAT)(sized(large), timeout=30) for _ in range(3)]
+        await servicer.received(1)
+        calls.append(other.unary_unary(CHAT)(sized(5), timeout=30))
+        await servicer.received(2)
+        servicer.go_on.set()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+    [refused] = [call for call in ended if call != ANSWER]
+    assert "other large requests" in str(refused.details())
+
+
+async def test_stalled_request_is_preempted_sooner_once_its_caller_waits_with_more() -> None:
+    async with (
+        serving(Servicer(), Intake(slots=1, receive_seconds=60)) as address,
+        connect(address) as slow,
+        connect(address) as other,
+    ):
+        stalled = [slow.stream_unary(CHAT)()]
+        await stalled[0].wait_for_connection()
+        waiting = other.unary_unary(CHAT)(sized(5), timeout=10)
+        await other.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        stalled.append(slow.stream_unary(CHAT)())
+        assert await waiting == ANSWER
+        for call in stalled:
+            call.cancel()
+
+
 async def test_memory_is_released_in_the_moment_of_a_cancellation() -> None:
     memory = Intake(memory_bytes=100).memory
     memory.take_now("others", 100)
