@@ -29,7 +29,7 @@ RECEIVE_SECONDS = 5.0
 """Time after which an incomplete request is preempted, if others wait."""
 
 CROWDING_RECEIVE_SECONDS = 0.25
-"""Time after which an incomplete request is preempted, if its own caller waits with further ones."""
+"""The same if its own caller waits with further ones, or has too much memory for it."""
 
 SMALL_BYTES = 64 * 1024
 """Requests up to this size reserve no memory: thousands of them fit in addition to the others."""
@@ -119,6 +119,10 @@ class _Memory:
         self._quota.resize(limit)
         self._grant()
 
+    def may_have(self, caller: str, size: int) -> bool:
+        """Whether `size` more bytes are the caller's fair share."""
+        return self._quota.may_have(caller, size)
+
     async def take(self, caller: str, size: int) -> None:
         """Takes `size` bytes, as soon as the caller may have them."""
         if not self._waiters and self._quota.try_take_all(caller, size):
@@ -163,11 +167,13 @@ class _Memory:
 class _Reception:
     """A request that is being received."""
 
-    __slots__ = ("caller", "preempted", "since", "task")
+    __slots__ = ("caller", "has_too_much", "preempted", "since", "task")
 
     def __init__(self, since: float, caller: str) -> None:
         self.since = since
         self.caller = caller
+        self.has_too_much = False
+        """Whether it waits for memory because its caller has too much already."""
         task = asyncio.current_task()
         assert task
         self.task = task
@@ -190,6 +196,7 @@ class Intake:
         """The wait of the call that had the last turn, in seconds, of each caller whose calls wait."""
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self.memory = _Memory(memory_bytes)
         self._empty = Reservation(self.memory, "", 0)
 
@@ -241,18 +248,24 @@ class Intake:
             data = await context.read()
             if data is grpc.aio.EOF:
                 raise InvalidRequest("the call has no request message")
-            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(caller, len(data))
+            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(reception, len(data))
         except asyncio.CancelledError:
             if not reception.preempted:
                 raise
             reception.task.uncancel()
+            if reception.has_too_much:
+                raise _busy("the caller's other large requests have as much memory as is left for others") from None
             raise _busy("the request took too long to arrive while others waited") from None
         finally:
             del self._receptions[reception]
             self._pass_slot_on()
 
-    async def _reserve(self, caller: str, request_bytes: int) -> Reservation:
-        await self.memory.take(caller, COPIES * request_bytes)
+    async def _reserve(self, reception: _Reception, request_bytes: int) -> Reservation:
+        caller, needed = reception.caller, COPIES * request_bytes
+        if not self.memory.may_have(caller, needed):
+            reception.has_too_much = True
+            self._schedule_preemption()
+        await self.memory.take(caller, needed)
         return Reservation(self.memory, caller, request_bytes)
 
     async def _wait_for_slot(self, caller: str) -> None:
@@ -290,17 +303,22 @@ class Intake:
         self._free_slots += 1
 
     def _schedule_preemption(self) -> None:
-        if self._timer is None and self._waiting:
-            loop = asyncio.get_running_loop()
-            due = min(map(self._due, self._running()), default=loop.time() + self._receive_seconds)
-            self._timer = loop.call_at(due, self._preempt)
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        due = min(map(self._due, self._running()), default=loop.time() + self._receive_seconds)
+        if self._timer:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_due = loop.call_at(due, self._preempt), due
 
     def _running(self) -> Iterator[_Reception]:
         return (reception for reception in self._receptions if not reception.preempted)
 
     def _due(self, reception: _Reception) -> float:
         """The loop's time at which a reception may be preempted."""
-        if reception.caller in self._waiting:
+        if reception.has_too_much or reception.caller in self._waiting:
             return reception.since + min(CROWDING_RECEIVE_SECONDS, self._receive_seconds)
         return reception.since + self._receive_seconds
 
