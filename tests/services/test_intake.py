@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -169,8 +170,9 @@ async def test_waiting_calls_of_one_caller_make_none_of_another_late(monkeypatch
     intake = Intake(slots=1, receive_seconds=0.05)
     async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:
         stalled = [many.stream_unary(CHAT)(timeout=60) for _ in range(100)]
-        # The turn of the last of these comes after more than half a second.
-        await asyncio.wait([asyncio.create_task(call.code()) for call in stalled[:13]])
+        # The turn of the last of so many comes after more than half a second.
+        for ended in itertools.islice(asyncio.as_completed([call.code() for call in stalled]), 13):
+            await ended
         assert await other.unary_unary(CHAT)(sized(5), timeout=0.5) == ANSWER
         refusal = await error_of(many.unary_unary(CHAT)(sized(5), timeout=0.5))
         assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
