@@ -68,6 +68,10 @@ class Proxy(ServedMethods):
             intake,
         )
 
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        # What a caller says of itself is not to be trusted.
+        return str(context.peer())
+
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
     # Requests are declared as streams: grpc would receive the message of a unary one before it calls the handler.

@@ -117,7 +117,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         limits = AttemptLimits(settings.max_attempts, max_requests=max_requests)
         chats = ChatService(transports, router, fallbacks, limits, idempotency, prompts, turns, trust)
         registrations = RegistrationService(registry, trust)
-        servicer = ModelServicer(chats, directory, registry, registrations, prompts)
+        servicer = ModelServicer(chats, directory, registrations, prompts, trust)
         log_hidden(aliases, registry, vendor_models, log)
         if settings.discovery == "on":
             discovery.start(providers.all())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proto import models_pb2
+from services.models.access.trust import TrustPolicy
 from services.models.chat.chat import ChatService
 from services.models.chat.system_prompt import render_prompt
-from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.registration_service import RegistrationService
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
@@ -21,15 +21,15 @@ class ModelServicer:
         self,
         chats: ChatService,
         directory: ModelDirectory,
-        models: ModelRegistry,
         registrations: RegistrationService,
         prompts: PromptRegistry,
+        trust: TrustPolicy,
     ) -> None:
         self._chats = chats
         self._directory = directory
-        self._models = models
         self._registrations = registrations
         self._prompts = prompts
+        self._trust = trust
 
     # ---------------------------------------------------------------------------------------------- chat
 
@@ -53,7 +53,7 @@ class ModelServicer:
         return self._directory.capabilities(request)
 
     async def GetModelStatus(self, request: models_pb2.GetModelStatusRequest, call: Call) -> models_pb2.ModelStatus:
-        return await self._directory.status(request)
+        return await self._directory.status(request, to_stranger=self._trust.is_stranger(call))
 
     # ------------------------------------------------------------------------------------- custom models
 
@@ -65,7 +65,7 @@ class ModelServicer:
     async def ListRegisteredModels(
         self, request: models_pb2.ListRegisteredModelsRequest, call: Call
     ) -> models_pb2.ListRegisteredModelsResponse:
-        return await self._models.list(request)
+        return await self._registrations.list(request, call)
 
     async def DeregisterModel(
         self, request: models_pb2.DeregisterModelRequest, call: Call

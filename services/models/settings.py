@@ -76,8 +76,8 @@ class ModelsSettings(ClientSettings):
         ge=1,
         le=MAX_ATTEMPTS,
         validation_alias="MODELS_MAX_ATTEMPTS",
-        description="requests to models' servers for one chat, until its first output: 1 tries nothing twice, and no"
-        " fallback",
+        description="requests to models' servers for one chat, until its first output, 1 to 3: 1 tries nothing twice,"
+        " and no fallback",
     )
     max_requests: str = Field(
         "",

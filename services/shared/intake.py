@@ -29,7 +29,7 @@ RECEIVE_SECONDS = 5.0
 """Time after which an incomplete request is preempted, if others wait."""
 
 CROWDING_RECEIVE_SECONDS = 0.25
-"""Time after which an incomplete request is preempted, if its own caller waits with further ones."""
+"""The same if its own caller waits with further ones, or has too much memory for it."""
 
 SMALL_BYTES = 64 * 1024
 """Requests up to this size reserve no memory: thousands of them fit in addition to the others."""
@@ -46,7 +46,10 @@ MAX_WAITING = 1000
 """Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
 too many."""
 
-LEAST_SECONDS = 0.05
+STUCK_SECONDS = 1.0
+"""Wait for a turn from which on a caller whose requests do not arrive keeps others out of a full intake."""
+
+LEAST_SECONDS = 0.005
 ROUNDS = 10
 """Time that a call needs from its turn to its answer: so many rounds of the event loop, each of which takes about as
 long as the loop's lag, and at least so many seconds."""
@@ -116,6 +119,10 @@ class _Memory:
         self._quota.resize(limit)
         self._grant()
 
+    def may_have(self, caller: str, size: int) -> bool:
+        """Whether `size` more bytes are the caller's fair share."""
+        return self._quota.may_have(caller, size)
+
     async def take(self, caller: str, size: int) -> None:
         """Takes `size` bytes, as soon as the caller may have them."""
         if not self._waiters and self._quota.try_take_all(caller, size):
@@ -160,11 +167,13 @@ class _Memory:
 class _Reception:
     """A request that is being received."""
 
-    __slots__ = ("caller", "preempted", "since", "task")
+    __slots__ = ("caller", "has_too_much", "preempted", "since", "task")
 
     def __init__(self, since: float, caller: str) -> None:
         self.since = since
         self.caller = caller
+        self.has_too_much = False
+        """Whether the caller holds too much memory to have any for this request."""
         task = asyncio.current_task()
         assert task
         self.task = task
@@ -183,10 +192,11 @@ class Intake:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Calls that wait for a slot, by caller; the caller with the next turn is first."""
         self._waiting_calls = 0
-        self._last_wait = 0.0
-        """The wait of the call that had the last turn, in seconds; 0 while none wait."""
+        self._last_waits: dict[str, float] = {}
+        """The wait of the call that had the last turn, in seconds, of each caller whose calls wait."""
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self.memory = _Memory(memory_bytes)
         self._empty = Reservation(self.memory, "", 0)
 
@@ -206,10 +216,14 @@ class Intake:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
 
-    def is_too_late(self, remaining: Callable[[], float | None]) -> bool:
-        """Whether a new call cannot be answered before its deadline. `remaining` gives the seconds until that."""
+    def is_too_late(self, remaining: Callable[[], float | None], caller: Callable[[], str]) -> bool:
+        """Whether a new call cannot be answered before its deadline. `remaining` gives the seconds until that, `caller`
+        the one whose earlier calls it has to wait for."""
         seconds = remaining()
-        return seconds is not None and seconds < self._last_wait + _needed_seconds()
+        if seconds is None:
+            return False
+        seconds -= _needed_seconds()
+        return seconds < 0 or (bool(self._last_waits) and seconds < self._last_waits.get(caller(), 0.0))
 
     async def receive(
         self, context: grpc.aio.ServicerContext, caller: str, remaining: Callable[[], float | None]
@@ -234,18 +248,24 @@ class Intake:
             data = await context.read()
             if data is grpc.aio.EOF:
                 raise InvalidRequest("the call has no request message")
-            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(caller, len(data))
+            return data, self._empty if len(data) <= SMALL_BYTES else await self._reserve(reception, len(data))
         except asyncio.CancelledError:
             if not reception.preempted:
                 raise
             reception.task.uncancel()
+            if reception.has_too_much:
+                raise _busy("the caller's other large requests have as much memory as is left for others") from None
             raise _busy("the request took too long to arrive while others waited") from None
         finally:
             del self._receptions[reception]
             self._pass_slot_on()
 
-    async def _reserve(self, caller: str, request_bytes: int) -> Reservation:
-        await self.memory.take(caller, COPIES * request_bytes)
+    async def _reserve(self, reception: _Reception, request_bytes: int) -> Reservation:
+        caller, needed = reception.caller, COPIES * request_bytes
+        if not self.memory.may_have(caller, needed):
+            reception.has_too_much = True
+            self._schedule_preemption()
+        await self.memory.take(caller, needed)
         return Reservation(self.memory, caller, request_bytes)
 
     async def _wait_for_slot(self, caller: str) -> None:
@@ -256,10 +276,10 @@ class Intake:
         since = asyncio.get_running_loop().time()
         try:
             await turn
-            if self._waiting:
-                self._last_wait = asyncio.get_running_loop().time() - since
+            if caller in self._waiting:
+                self._last_waits[caller] = asyncio.get_running_loop().time() - since
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and not turn.exception():
                 self._pass_slot_on()
             raise
         finally:
@@ -275,24 +295,30 @@ class Intake:
             del self._waiting[caller]
             if turns:
                 self._waiting[caller] = turns
+            else:
+                self._last_waits.pop(caller, None)
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._last_wait = 0.0
         self._free_slots += 1
 
     def _schedule_preemption(self) -> None:
-        if self._timer is None and self._waiting:
-            loop = asyncio.get_running_loop()
-            due = min(map(self._due, self._running()), default=loop.time() + self._receive_seconds)
-            self._timer = loop.call_at(due, self._preempt)
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        due = min(map(self._due, self._running()), default=loop.time() + self._receive_seconds)
+        if self._timer:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_due = loop.call_at(due, self._preempt), due
 
     def _running(self) -> Iterator[_Reception]:
         return (reception for reception in self._receptions if not reception.preempted)
 
     def _due(self, reception: _Reception) -> float:
         """The loop's time at which a reception may be preempted."""
-        if reception.caller in self._waiting:
+        if reception.has_too_much or reception.caller in self._waiting:
             return reception.since + min(CROWDING_RECEIVE_SECONDS, self._receive_seconds)
         return reception.since + self._receive_seconds
 
@@ -305,7 +331,17 @@ class Intake:
         if first and self._due(first) <= asyncio.get_running_loop().time():
             first.preempted = True
             first.task.cancel()
+            if self.is_full and self._last_waits.get(first.caller, 0.0) >= STUCK_SECONDS:
+                self._refuse_half(first.caller)
         self._schedule_preemption()
+
+    def _refuse_half(self, caller: str) -> None:
+        """Refuses the newer half of the caller's waiting calls, for which the calls of others cannot be accepted."""
+        turns = self._waiting[caller]
+        for _ in range(len(turns) // 2):
+            turn = turns.pop()
+            if not turn.done():
+                turn.set_exception(_busy("too many of the caller's requests wait for others that do not arrive"))
 
 
 PROCESS_INTAKE = Intake()

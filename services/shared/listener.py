@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import socket
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
@@ -107,6 +109,10 @@ class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ship
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self.handlers.get(handler_call_details.method)
+
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        """The caller of a call, as the intake knows it."""
+        return str(context.peer())
 
 
 class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no types
@@ -242,12 +248,15 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             timer.cancel()
 
     async def _shut_down(self) -> None:
-        # The first attempt raises the error that ended the loop, before it waits for the calls.
-        with contextlib.suppress(Exception):
-            await self.shutdown(FOREVER)
-        await self.shutdown(FOREVER)
+        await self._end_calls(FOREVER)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ENDING_SECONDS)
+
+    async def _end_calls(self, grace_seconds: float | None) -> None:
+        # The first attempt raises the error that ended the loop, before it waits for the calls.
+        with contextlib.suppress(Exception):
+            await self.shutdown(grace_seconds)
+        await self.shutdown(grace_seconds)
 
     async def _refuse_waiting_calls(self) -> None:
         """Refuses the calls that wait in grpc, for at most `REFUSING_SECONDS`."""
@@ -281,7 +290,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
     def _stop_now(self) -> None:
         self._hurried.set()
         # Without a grace: two shutdowns whose graces end together crash grpc.
-        self._stopping_now = asyncio.create_task(self.shutdown(None))
+        self._stopping_now = asyncio.create_task(self._end_calls(None))
 
 
 class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -319,7 +328,14 @@ class _Lane:
     def is_too_late(self, call: cygrpc.RPCState) -> bool:
         """Whether a call would only take time from others, as it will have expired when its turn comes."""
         intake = self._handlers.intake
-        return intake is not None and intake.is_too_late(cygrpc._ServicerContext(call, None, None, None).time_remaining)
+        if intake is None:
+            return False
+        context = cygrpc._ServicerContext(call, None, None, None)
+        return intake.is_too_late(context.time_remaining, functools.partial(self._caller_of, context))
+
+    def _caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        # In a context of its own: the acceptor's counts the fields of one call.
+        return contextvars.copy_context().run(self._handlers.caller_of, context)
 
     def resolve_handler(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of an accepted call; grpc calls this."""

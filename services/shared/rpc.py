@@ -188,6 +188,10 @@ class ServedMethods(MethodHandlers):
             RECEIVED.set(handler_call_details.invocation_metadata)
         return handler
 
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        fields = dict(context.invocation_metadata())
+        return str(fields.get(CALLER_KEY) or context.peer())
+
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
     """The handler of all unknown methods: UNIMPLEMENTED, with the usual error details."""

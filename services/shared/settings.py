@@ -80,8 +80,8 @@ class ServiceSettings(BaseSettings):
         MAX_CALLS,
         ge=16,
         validation_alias="GENAI_MAX_CALLS",
-        description="calls that run at a time in a process, streams included; a caller gets no more of them than are"
-        " left free",
+        description="calls that run at a time in a process, streams included, 16 or more; a caller gets no more of them"
+        " than are left free",
     )
     event_loop: Literal["uvloop", "asyncio"] | None = Field(
         None,

@@ -23,8 +23,8 @@ CHECK_SECONDS = 5.0
 RESPONSE_BYTES = 256 * 1024 * 1024
 """Bytes of all larger responses that wait for their readers."""
 
-SMALL_BYTES = 64 * 1024
-"""Size up to which a response is not counted: its reader's window has room for it."""
+SMALL_BYTES = 4 * 1024
+"""Size up to which a response is not counted. Larger ones wait too: the streams of a connection share one window."""
 
 RETRY_SECONDS = 1.0
 

@@ -88,7 +88,7 @@ def judge_ends(gateways: Iterable[Ends], models: Iterable[Ends], seen: Mapping[s
         yield Sum(f"{each.name} has logged each end once", f"{each.number} ends, {each.codes['OK']} OK", each.repeated)
     for each in (*gateways, *models):
         yield _sum_of_streams(each)
-        told = f"{each.last_tasks} when the last process stopped"
+        told = f"{each.last_tasks} when the last process stopped, {TASKS} may be"
         yield Sum(f"no task of {each.name} is left", told, int(each.last_tasks > TASKS))
 
 

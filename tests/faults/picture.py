@@ -10,11 +10,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError:
+    sys.exit("no picture: this Python has no matplotlib; `make soak` installs it in build/pictures, whose Python draws")
 
 COLORS = ("#1f6fb4", "#d9622b", "#2a9160", "#8a5bb5", "#b08a1e", "#c23b64", "#5b6770")
 PANELS = 6

@@ -221,7 +221,8 @@ def report(sums: Sequence[Sum], violations: Sequence[tuple[str, str]]) -> str:
     """The sums for people, and under them what has broken them."""
     width = max(len(each.name) for each in sums)
     lines = [f"  {'✓' if each.holds else '✗'} {each.name:{width}}  {each.told}{_times(each)}" for each in sums]
-    return "\n".join([*lines, *(f"    {rule}: {violation}" for rule, violation in violations)])
+    broken = [f"    {rule}: {violation}" for rule, violation in violations]
+    return "\n".join([*lines, *broken, f"{sum(each.holds for each in sums)} of {len(sums)} hold"])
 
 
 def _times(each: Sum) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -53,6 +54,13 @@ class Servicer:
     async def received(self, count: int) -> None:
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(lambda: len(self.calls) >= count)
+
+
+class Lag:
+    """A lag that stays as it is."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = lambda: seconds
 
 
 @contextlib.asynccontextmanager
@@ -141,12 +149,44 @@ async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest
     assert reasons.count("SERVER_STOPPING") >= 40 - 10 - 4 * ACCEPTORS
 
 
-async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lag:
-        def seconds(self) -> float:
-            return 2.0
+async def test_calls_that_send_nothing_do_not_keep_others_out_of_a_full_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
+    monkeypatch.setattr("services.shared.intake.STUCK_SECONDS", 0.1)
+    intake = Intake(slots=1, receive_seconds=0.05)
+    async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:
+        stalled = [many.stream_unary(CHAT)(timeout=60) for _ in range(100)]
+        await asyncio.gather(*(call.wait_for_connection() for call in stalled))
+        await many.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        assert await other.unary_unary(CHAT)(sized(5), timeout=30) == ANSWER
+        ended = [await call.details() for call in stalled if call.done()]
+        assert sum("took too long to arrive" in details for details in ended) < 50
+        for call in stalled:
+            call.cancel()
 
-    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+
+async def test_waiting_calls_of_one_caller_make_none_of_another_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(0.0))
+    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
+    intake = Intake(slots=1, receive_seconds=0.05)
+    async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:
+        stalled = [many.stream_unary(CHAT)(timeout=60) for _ in range(100)]
+        # The turn of the last of so many comes after more than half a second.
+        for ended in itertools.islice(asyncio.as_completed([call.code() for call in stalled]), 13):
+            await ended
+        assert await other.unary_unary(CHAT)(sized(5), timeout=0.5) == ANSWER
+        refusal = await error_of(many.unary_unary(CHAT)(sized(5), timeout=0.5))
+        assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
+        for call in stalled:
+            call.cancel()
+
+
+async def test_short_deadline_is_not_too_late_at_rest() -> None:
+    assert not Intake().is_too_late(lambda: 0.02, lambda: "anybody")
+    assert Intake().is_too_late(lambda: 0.002, lambda: "anybody")
+
+
+async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(2.0))
     monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
     async with serving(Servicer(), Intake()) as address, connect(address) as channel:
         refusal = await error_of(channel.unary_unary(CHAT)(sized(5), timeout=10))
@@ -162,10 +202,6 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
             answer = await super()._answer(request, call)
             return answer if len(self.calls) > 2 else models_pb2.ChatResponse(text="x" * (MAX_MESSAGE_BYTES - 100))
 
-    class Lag:
-        def seconds(self) -> float:
-            return 2.0
-
     refusals: list[cygrpc.RPCState] = []
     all_refused = asyncio.Event()
 
@@ -175,7 +211,7 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
             all_refused.set()
         await call_ends.refuse_late(call)
 
-    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag())
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(2.0))
     monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
     monkeypatch.setattr("services.shared.listener.refuse_late", refuse_late)
     servicer = Large()
@@ -233,6 +269,37 @@ async def test_caller_that_waits_for_memory_lets_others_pass() -> None:
         assert len({call.caller for call in servicer.calls}) == 2
         servicer.go_on.set()
         assert await asyncio.gather(*calls) == [ANSWER] * 4
+
+
+async def test_requests_for_which_their_caller_has_too_much_memory_hold_up_no_other() -> None:
+    servicer, large = Servicer(), 4 * SMALL_BYTES
+    servicer.go_on.clear()
+    intake = Intake(slots=2, memory_bytes=COPIES * large * 5 // 2, receive_seconds=60)
+    async with serving(servicer, intake) as address, connect(address) as greedy, connect(address) as other:
+        calls = [greedy.unary_unary(CHAT)(sized(large), timeout=30) for _ in range(3)]
+        await servicer.received(1)
+        calls.append(other.unary_unary(CHAT)(sized(5), timeout=30))
+        await servicer.received(2)
+        servicer.go_on.set()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+    [refused] = [call for call in ended if call != ANSWER]
+    assert "other large requests" in str(refused.details())
+
+
+async def test_stalled_request_is_preempted_sooner_once_its_caller_waits_with_more() -> None:
+    async with (
+        serving(Servicer(), Intake(slots=1, receive_seconds=60)) as address,
+        connect(address) as slow,
+        connect(address) as other,
+    ):
+        stalled = [slow.stream_unary(CHAT)()]
+        await stalled[0].wait_for_connection()
+        waiting = other.unary_unary(CHAT)(sized(5), timeout=10)
+        await other.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        stalled.append(slow.stream_unary(CHAT)())
+        assert await waiting == ANSWER
+        for call in stalled:
+            call.cancel()
 
 
 async def test_memory_is_released_in_the_moment_of_a_cancellation() -> None:

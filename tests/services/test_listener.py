@@ -183,6 +183,20 @@ async def test_watch_of_health_ends_with_the_server_that_it_began_at() -> None:
         assert await watch.read() is grpc.aio.EOF
 
 
+async def test_server_whose_loop_has_ended_can_be_hurried() -> None:
+    async with served() as it, grpc.aio.insecure_channel(it.address) as channel:
+        running_call = channel.unary_stream(f"/{SERVICE}/Stream")(b"")
+        assert await running_call.read() == b"first"
+        it.keeping.cancel()
+        with send(it.address, NOT_UTF8):
+            await it.server._listener.wait_until_lost()
+        stopping = asyncio.create_task(it.server.stop(60))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await it.server.stop(0)
+            await stopping
+
+
 async def test_port_taken_by_another_program_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.listener.REPLACE_SECONDS", 0.1)
     monkeypatch.setattr("services.shared.listener._is_free", lambda *_: False)

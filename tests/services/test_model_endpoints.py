@@ -354,6 +354,30 @@ async def test_strangers_may_name_no_private_endpoint_and_learn_no_host(tmp_path
         assert "127.0.0.1" in json.loads(failure.metadata["attempts"])[0]["host"]
 
 
+async def test_strangers_do_not_learn_where_the_operators_servers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_API_KEY", "canary-key")
+    asked = models_pb2.GetModelStatusRequest(name="mine")
+    listing = models_pb2.ListRegisteredModelsRequest()
+    async with upstreams(2) as servers:
+        servers[1].default = UNHEALTHY
+        async with model_service(tmp_path, servers[0]) as service:
+            await service.stub.RegisterModel(at(servers, credential=models_pb2.Credential(env_var="TEAM_API_KEY")))
+            told = await service.stub.GetModelStatus(asked, metadata=STRANGER)
+            assert (told.status, [state.status for state in told.endpoints]) == ("degraded", ["healthy", "unhealthy"])
+            assert "1 of 2 endpoints not healthy: endpoints[1]: " in told.message
+            vendors = await service.stub.GetModelStatus(
+                models_pb2.GetModelStatusRequest(name="gpt-4o"), metadata=STRANGER
+            )
+            listed = await service.stub.ListRegisteredModels(listing, metadata=STRANGER)
+            for message in (told, vendors, listed):
+                assert "127.0.0.1" not in str(message)
+                assert "TEAM_API_KEY" not in str(message)
+            [own] = (await service.stub.ListRegisteredModels(listing)).models
+            assert len(own.endpoints) == 2
+
+
 async def test_key_goes_to_the_endpoints_that_it_may_go_to_and_to_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

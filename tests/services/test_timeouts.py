@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from services.models.attempts.circuit_breaker import FAILURES_IN_ROW
 from services.models.health import results
 from services.shared.backoff import Backoff
 from tests.rows import for_each
-from tests.scripted_upstream import Ending, Pause, Script, ScriptedUpstream, event_stream, json_answer
+from tests.scripted_upstream import Ending, Pause, Received, Script, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import (
     END,
     ModelService,
@@ -120,6 +121,24 @@ async def test_caller_in_a_hurry_closes_no_model_to_others(
             assert failure.reason in ("UPSTREAM_TIMEOUT", "UPSTREAM_IDLE")
         chunks = [chunk async for chunk in service.stub.ChatStream(chat_request())]
         assert chunks[-1].response.text == "Hi."
+
+
+async def test_caller_in_a_hurry_leaves_further_attempts_to_others(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "PAUSES", Backoff(interval=0.01, first_retry=0.001))
+    failures = [json_answer({}, status=503)] * 2
+
+    def play(request: Received) -> Script:
+        is_hurried = b"Hello!" in request.body
+        return failures.pop() if failures and not is_hurried else json_answer(completion(), before=[Pause(0.1)])
+
+    upstream.default = play
+    hurried = models_pb2.Timeouts(total=Duration(nanos=10_000_000))
+    async with model_service(tmp_path, upstream, MODELS_MAX_ATTEMPTS="3") as service:
+        await asyncio.gather(*(fail(service, stream=False, timeouts=hurried) for _ in range(20)))
+        response = await service.stub.Chat(chat_request(text="Mine."))
+    assert [attempt.outcome for attempt in response.attempts] == ["UPSTREAM_SERVER_ERROR"] * 2 + ["ok"]
 
 
 @for_each("hurried", [True, False])

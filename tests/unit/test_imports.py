@@ -29,7 +29,7 @@ ALLOWED = {
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
     | {"access", "attempts", "calls", "transport"},
-    "servicer": {"chat", "routing", "custom_models", "prompts"},
+    "servicer": {"chat", "routing", "custom_models", "prompts", "access"},
     "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
     "settings": {"attempts", "catalog", "transport"},
     "attempts": {"providers"},

@@ -22,7 +22,7 @@ class Places:
         for name in names:
             if self._taken[name] >= self._limits[name]:
                 raise LimitExceeded(
-                    f"{self._limits[name]} requests to {name} are in flight, as many as MODELS_MAX_REQUESTS allows; "
+                    f"as many requests to {name} are in flight as MODELS_MAX_REQUESTS allows ({self._limits[name]}); "
                     "try again when one of them has ended",
                     reason="PLACES_TAKEN",
                     retry_after=RETRY_SECONDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 from proto import models_pb2
@@ -19,16 +20,15 @@ async def fingerprint(
 
 
 def _fingerprint(request: models_pb2.ChatRequest, without: Sequence[str], beside: Sequence[str]) -> str:
-    if without:
-        compared = models_pb2.ChatRequest()
-        compared.CopyFrom(request)
-        for name in without:
-            compared.ClearField(name)
-        request = compared
-    digest = hashlib.sha256()
-    for text in beside:
-        data = text.encode()
-        digest.update(len(data).to_bytes(8))
-        digest.update(data)
-    digest.update(request.SerializeToString(deterministic=True))
+    fields = {field.name: value for field, value in request.ListFields() if field.name not in without}
+    # One by one: serializing all of them at once would hold Python's lock for long.
+    messages = fields.pop("messages", ())
+    digest = hashlib.sha256(len(beside).to_bytes(8))
+    for content in itertools.chain(
+        map(str.encode, beside),
+        (message.SerializeToString(deterministic=True) for message in messages),
+        [models_pb2.ChatRequest(**fields).SerializeToString(deterministic=True)],
+    ):
+        digest.update(len(content).to_bytes(8))
+        digest.update(content)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The service for registrations: trust decides what a caller may register, and the log names the caller."""
+"""The service for registrations: trust decides what a caller may register and learn, and the log names the caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.shared.rpc import Call
 
 
 class RegistrationService:
-    """The calls that change the ModelRegistry. Each raises what the registry raises."""
+    """The calls of the ModelRegistry. Each raises what the registry raises."""
 
     def __init__(self, models: ModelRegistry, trust: TrustPolicy) -> None:
         self._models = models
@@ -34,6 +34,22 @@ class RegistrationService:
         response = await self._models.deregister(request, by_stranger=by_stranger)
         call.log_fields["outcome"] = "removed"
         return response
+
+    async def list(
+        self, request: models_pb2.ListRegisteredModelsRequest, call: Call
+    ) -> models_pb2.ListRegisteredModelsResponse:
+        """A page of the registered models. Strangers do not learn where the operator's are, and what their key is."""
+        response = await self._models.list(request)
+        if self._trust.is_stranger(call):
+            for model in response.models:
+                if not model.untrusted:
+                    _hide_server(model)
+        return response
+
+
+def _hide_server(model: models_pb2.RegisteredModel) -> None:
+    for field in ("endpoint", "endpoints", "credential"):
+        model.ClearField(field)
 
 
 def _log_fields(request: models_pb2.RegisterModelRequest) -> dict[str, object]:

@@ -8,6 +8,7 @@ from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_model import VendorModel
+from services.models.catalog.vendors import is_vendor_host
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ProviderProbe
@@ -46,13 +47,22 @@ class ModelDirectory:
         raise_if_invalid(check_model_name("model", request.model))
         return self._models.capabilities(self._models.find(request.model))
 
-    async def status(self, request: models_pb2.GetModelStatusRequest) -> models_pb2.ModelStatus:
-        """The status of a model, freshly probed. Raises NotFound with the nearest names."""
+    async def status(
+        self, request: models_pb2.GetModelStatusRequest, *, to_stranger: bool = False
+    ) -> models_pb2.ModelStatus:
+        """The status of a model, freshly probed; strangers do not learn the operator's hosts from it. Raises NotFound
+        with the nearest names."""
         raise_if_invalid(check_model_name("name", request.name))
         found = self._models.find(request.name)
         if isinstance(found, RegisteredModel):
-            return await self._registry.check(found)
-        return await self._vendor_status(request.name, found)
+            status = await self._registry.check(found)
+            is_hidden = to_stranger and not found.untrusted
+        else:
+            status = await self._vendor_status(request.name, found)
+            is_hidden = to_stranger and not is_vendor_host(status.endpoint)
+        if is_hidden:
+            _hide_endpoints(status)
+        return status
 
     async def _vendor_status(self, name: str, model: VendorModel) -> models_pb2.ModelStatus:
         provider = self._providers.find(model.vendor)
@@ -81,6 +91,13 @@ class ModelDirectory:
             source=model.source if isinstance(model, VendorModel) else models_pb2.MODEL_SOURCE_REGISTERED,
             configured=isinstance(model, RegisteredModel) or self._providers.find(model.vendor) is not None,
         )
+
+
+def _hide_endpoints(status: models_pb2.ModelStatus) -> None:
+    status.ClearField("endpoint")
+    for index, state in enumerate(status.endpoints):
+        status.message = status.message.replace(state.endpoint, f"endpoints[{index}]")
+        state.ClearField("endpoint")
 
 
 def _provider(model: Model) -> str:
