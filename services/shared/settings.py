@@ -56,7 +56,7 @@ class ServiceSettings(BaseSettings):
     tls_client_ca_file: Path | None = Field(
         None,
         validation_alias="GENAI_TLS_CLIENT_CA_FILE",
-        description="PEM file of authorities; whoever calls must then have a certificate that one of them has signed",
+        description="PEM file of authorities: callers must have a certificate that one of them has signed",
         json_schema_extra={"example": "/etc/genai/tls/clients-ca.pem"},
     )
     insecure: Literal["yes", "no"] = Field(
