@@ -10,20 +10,21 @@ from pydantic import Field
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import open_backends
-from services.shared.channels import Addresses, split_addresses
+from services.shared.channels import Addresses, any_in_tls, host_and_port, split_addresses
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
 from services.shared.logs import open_log
 from services.shared.server import run, serve
-from services.shared.settings import ServiceSettings, load_settings
+from services.shared.settings import ClientSettings, load_settings
 from services.shared.settings_help import describe_environment
+from services.shared.tls import open_client_tls, open_server_tls
 
 NOTES = """\
 The gateway starts without its backends and finds them when they come. Its health is theirs.
 """
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ClientSettings):
     """The settings of the gateway, in addition to those of every process."""
 
     port: int = Field(
@@ -33,7 +34,7 @@ class GatewaySettings(ServiceSettings):
         "127.0.0.1:50053",
         validation_alias="MODELS_ADDRESS",
         description="`host:port` of the Model Service, or of several replicas of it, with commas between them; a name"
-        " stands for all its IP addresses",
+        " stands for all its IP addresses. `https://host:port` is spoken to in TLS",
         json_schema_extra={"example": "10.0.0.1:50053,10.0.0.2:50053"},
     )
     sessions_address: Addresses = Field(
@@ -48,10 +49,13 @@ async def start() -> None:
     settings = load_settings(GatewaySettings)
     log = open_log("gateway", settings.log_level)
     raise_descriptor_limit(log)
-    backends = open_backends(settings.models_address, settings.sessions_address, log)
+    tls = open_server_tls(settings, log)
+    in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)
+    client_tls = open_client_tls(settings, log) if in_tls else None
+    backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
     try:
         server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
-        port = server.bind(settings.host, settings.port)
+        port = server.bind(settings.host, settings.port, tls=tls)
         _refuse_self_forwarding(settings, port)
         await server.start()
         routes = " and ".join(f"{backend.name} to {backend.replicas.addresses}" for backend in backends)
@@ -68,7 +72,7 @@ def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:
         ("MODELS_ADDRESS", settings.models_address),
         ("SESSIONS_ADDRESS", settings.sessions_address),
     ):
-        for address in own.intersection(split_addresses(addresses)):
+        for address in own.intersection(map(host_and_port, split_addresses(addresses))):
             raise StartupError(f"{variable}: {address} is the gateway itself")
 
 

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from proto import models_pb2, sessions_pb2
 from services.shared.logs import Log
 from services.shared.replicas import Replicas
+from services.shared.tls import TlsFiles
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
@@ -25,11 +26,14 @@ class Backend(NamedTuple):
     replicas: Replicas
 
 
-def open_backends(models_addresses: str, sessions_addresses: str, log: Log) -> tuple[Backend, ...]:
-    """The backends, connected to on demand. The caller closes their replicas."""
+def open_backends(
+    models_addresses: str, sessions_addresses: str, log: Log, tls: TlsFiles | None = None
+) -> tuple[Backend, ...]:
+    """The backends, connected to on demand; `tls` is needed for https:// addresses. The caller closes their
+    replicas."""
 
     def backend(name: str, title: str, service: ServiceDescriptor, addresses: str) -> Backend:
-        return Backend(name, title, service, Replicas(name, service.full_name, addresses, log))
+        return Backend(name, title, service, Replicas(name, service.full_name, addresses, log, tls))
 
     return (
         backend("models", "Model Service", MODEL_SERVICE, models_addresses),

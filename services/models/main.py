@@ -42,6 +42,7 @@ from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
 from services.shared.admission import Admission
+from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
@@ -52,6 +53,7 @@ from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
+from services.shared.tls import open_client_tls, open_server_tls
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 CALL_MIGRATIONS = Path(__file__).resolve().parent / "calls" / "migrations"
@@ -81,6 +83,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     fallback_models, timeouts = read_fallbacks(settings.fallbacks), read_timeout_settings(settings.timeouts)
     max_requests = read_request_limits(settings.max_requests)
     network = settings.choose_network()
+    sessions_tls = open_client_tls(settings, log) if any_in_tls(settings.sessions_address) else None
     endpoints = ByTrust(
         EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=False), providers.base_urls().values()),
         EndpointPolicy(settings.choose_allowed_endpoints(by_stranger=True), discreet=True),
@@ -96,7 +99,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     transports = ByTrust(
         *(HttpClient(endpoints=policy, connections=connections, network=network) for policy in endpoints)
     )
-    sessions = SessionClient(settings.sessions_address, log)
+    sessions = SessionClient(settings.sessions_address, log, sessions_tls)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
         idempotency = await calls.enter_async_context(_open_calls(settings, log))
@@ -163,11 +166,12 @@ async def start() -> None:
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
+    tls = open_server_tls(settings, log)
     async with open_service(settings, log) as service:
         # Chats need no database: they are answered from memory.
         server = StorageServer(service.database, [SERVICE.full_name], needs_storage=False)
         # Most descriptors are for connections to models.
-        port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6)
+        port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6, tls)
         generation = Admission(min(settings.max_calls, settings.choose_max_connections()))
         server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
         server.add(NoSuchMethod([SERVICE.full_name], log))

@@ -22,12 +22,12 @@ from services.shared import descriptors
 from services.shared.channels import Addresses
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
-from services.shared.settings import ServiceSettings, is_loopback
+from services.shared.settings import ClientSettings, is_loopback
 
 _NOT_IN_IDENTIFIERS = re.compile(r"\W")
 
 
-class ModelsSettings(ServiceSettings):
+class ModelsSettings(ClientSettings):
     """The Model Service's settings, except the accounts at vendors, which `settings_with` adds."""
 
     vendors: ClassVar[Mapping[str, Vendor]] = {}

@@ -23,6 +23,7 @@ from services.shared.server import announce, run, serve
 from services.shared.settings import ServiceSettings, load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
+from services.shared.tls import open_server_tls
 
 SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 TURN_SERVICE = turns_pb2.DESCRIPTOR.services_by_name["TurnService"]
@@ -64,11 +65,12 @@ async def start() -> None:
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
+    tls = open_server_tls(settings, log)
     # Commits are not announced, because this service has no copies in memory.
     database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
     try:
         server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
-        port = server.bind(settings.host, settings.port)
+        port = server.bind(settings.host, settings.port, tls=tls)
         sessions = SessionStore(database)
         servicer = SessionServicer(sessions, MemoryStore(database))
         server.add(service_handler(servicer, SERVICE, log))

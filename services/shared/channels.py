@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.metadata import SIZE_OPTIONS
+from services.shared.tls import TlsContents, channel_credentials
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -34,7 +35,9 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:,/\[\]]+):(?P<port>\d{1,5})")
+TLS_SCHEME = "https://"
+
+_ADDRESS = re.compile(r"(?:https://)?(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:,/\[\]]+):(?P<port>\d{1,5})")
 
 
 def _check_addresses(addresses: str) -> str:
@@ -44,13 +47,15 @@ def _check_addresses(addresses: str) -> str:
         if not match or not 0 < int(match["port"]) <= 65535:
             raise PydanticCustomError(
                 "address",
-                "must be host:port, such as 127.0.0.1:50053 or [::1]:50053, or several with commas between them",
+                "must be host:port, such as 127.0.0.1:50053 or [::1]:50053, or https://host:port for TLS, or several"
+                " with commas between them",
             )
     return ",".join(entries)
 
 
 Addresses = Annotated[str, AfterValidator(_check_addresses)]
-"""host:port, the host being a name, an IPv4 address, or an IPv6 address in brackets; several with commas between."""
+"""host:port, the host being a name, an IPv4 address, or an IPv6 address in brackets; several with commas between. Each
+is spoken to in TLS if https:// is before it."""
 
 
 def split_addresses(addresses: str) -> tuple[str, ...]:
@@ -58,9 +63,28 @@ def split_addresses(addresses: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entry.strip(" ") for entry in addresses.split(",")))
 
 
-def open_channel(address: str, authority: str) -> grpc.aio.Channel:
-    """Opens a channel that connects at its first call. The caller closes it.
+def is_in_tls(entry: str) -> bool:
+    """Whether an entry of `Addresses` is spoken to in TLS."""
+    return entry.startswith(TLS_SCHEME)
 
-    `authority` is the host:port that the operator has written; the address may be one that its name resolves to.
+
+def any_in_tls(addresses: str) -> bool:
+    """Whether at least one entry of `Addresses` is spoken to in TLS."""
+    return any(map(is_in_tls, split_addresses(addresses)))
+
+
+def host_and_port(entry: str) -> str:
+    """The host:port of an entry of `Addresses`."""
+    return entry.removeprefix(TLS_SCHEME)
+
+
+def open_channel(address: str, authority: str, tls: TlsContents | None = None) -> grpc.aio.Channel:
+    """Opens a channel that connects at its first call; in TLS with the contents of its files. The caller closes it.
+
+    `authority` is the host:port that the operator has written; the address may be one that its name resolves to. The
+    certificate of the server must be for the host of the authority.
     """
-    return grpc.aio.insecure_channel(address, options=[*CHANNEL_OPTIONS, ("grpc.default_authority", authority)])
+    options = [*CHANNEL_OPTIONS, ("grpc.default_authority", authority)]
+    if tls:
+        return grpc.aio.secure_channel(address, channel_credentials(tls), options=options)
+    return grpc.aio.insecure_channel(address, options=options)

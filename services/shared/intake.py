@@ -173,7 +173,7 @@ class _Reception:
         self.since = since
         self.caller = caller
         self.has_too_much = False
-        """Whether it waits for memory because its caller has too much already."""
+        """Whether the caller holds too much memory to have any for this request."""
         task = asyncio.current_task()
         assert task
         self.task = task

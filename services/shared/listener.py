@@ -32,6 +32,7 @@ from services.shared.errors import StartupError
 from services.shared.intake import Intake
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.metadata import SIZE_OPTIONS
+from services.shared.tls import ServerTls
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     # Without this a second server on the same port binds silently and takes half of the calls.
@@ -357,18 +358,21 @@ class Listener:
         self._host = ""
         self._port = 0
         self._max_connections = 0
+        self._tls: ServerTls | None = None
         self._server: _GrpcServer | None = None
         self._retired: dict[_GrpcServer, asyncio.Task[None]] = {}
 
     def add_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._handlers += handlers
 
-    def bind(self, host: str, port: int, max_connections: int) -> int:
-        """Binds the port (0: any free one) and returns it. Raises StartupError when it is not available."""
+    def bind(self, host: str, port: int, max_connections: int, tls: ServerTls | None = None) -> int:
+        """Binds the port (0: any free one) and returns it; without `tls` it is unencrypted. Raises StartupError when it
+        is not available."""
         self._host = host
         self._max_connections = max_connections
+        self._tls = tls
         self._server = _GrpcServer(max_connections)
-        self._port = _bind(self._server, host, port)
+        self._port = _bind(self._server, host, port, tls)
         return self._port
 
     async def start(self) -> None:
@@ -407,7 +411,7 @@ class Listener:
             async with asyncio.timeout(REPLACE_SECONDS):
                 while not _is_free(self._host, self._port):  # noqa: ASYNC110 the kernel sends no notification
                     await asyncio.sleep(REPLACE_PAUSE_SECONDS)
-            _bind(server, self._host, self._port)
+            _bind(server, self._host, self._port, self._tls)
         except (TimeoutError, StartupError):
             raise ServingLost(f"port {self._port} cannot be had again") from None
         self._server = server
@@ -435,11 +439,12 @@ class Listener:
         return False
 
 
-def _bind(server: _GrpcServer, host: str, port: int) -> int:
+def _bind(server: _GrpcServer, host: str, port: int, tls: ServerTls | None) -> int:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     # grpc would log C++ traces and no reason.
     check_port(host, port)
-    bound = int(server.add_insecure_port(address.encode()))
+    encoded = address.encode()
+    bound = int(server.add_secure_port(encoded, tls.credentials()) if tls else server.add_insecure_port(encoded))
     if not bound:
         raise StartupError(f"cannot listen on {address}: it is in use, or no address of this machine")
     return bound

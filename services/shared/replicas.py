@@ -18,11 +18,13 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.shared.channels import open_channel, split_addresses
+from services.shared.channels import TLS_SCHEME, host_and_port, is_in_tls, open_channel, split_addresses
 from services.shared.errors import LimitExceeded
 from services.shared.health import SERVING
 from services.shared.host_lookup import is_name, look_up
 from services.shared.logs import Log
+from services.shared.tls import TlsContents, TlsFiles
+from services.shared.tls_refusals import describe_refusal
 
 REWATCH_SECONDS = 0.1
 
@@ -35,6 +37,9 @@ LOOKUP_SECONDS = 5.0
 
 LOOKUP_AGAIN_SECONDS = 1.0
 """The same while no replica of the name is healthy, and after one was lost. Also the wait for names at the start."""
+
+FILES_SECONDS = 2.0
+"""Interval of the check whether the files of TLS have changed."""
 
 RETIRED_SECONDS = 3600.0
 """Time limit for the calls of a replica that its name no longer resolves to."""
@@ -51,9 +56,12 @@ class Standing(IntEnum):
 class Replica:
     """One process that serves the service, by its IP address and port."""
 
-    def __init__(self, address: str, authority: str) -> None:
+    def __init__(self, address: str, authority: str, tls: TlsContents | None = None) -> None:
         self.address = address
-        self.channel = open_channel(address, authority)
+        self.authority = authority
+        self.tls = tls
+        """The contents of the files that its channel was opened with; None for an unencrypted one."""
+        self.channel = open_channel(address, authority, tls)
         self.methods: dict[str, Any] = {}
         """The channel's callables by method path, for the caller of `pick` to keep."""
         self.running_calls = 0
@@ -64,23 +72,27 @@ class Replica:
         """The standing by its watch alone."""
         self.responds = True
         """Set while it answers the checks in time."""
+        self.refusal = ""
+        """Why no TLS connection could be made the last time."""
         self.following: list[asyncio.Task[NoReturn]] = []
 
 
 class Replicas:
     """The replicas of one service, at all addresses of a setting, whose names may resolve to several each."""
 
-    def __init__(self, name: str, service: str, addresses: str, log: Log) -> None:
-        """`name` is that of the service in the log, `service` the full one in the contract."""
+    def __init__(self, name: str, service: str, addresses: str, log: Log, tls: TlsFiles | None = None) -> None:
+        """`name` is that of the service in the log, `service` the full one in the contract. `tls` is needed for https://
+        addresses."""
         self.addresses = addresses
         self.changed = asyncio.Event()
         """Set when `is_healthy` may have changed; its one reader clears it."""
         self._name = name
         self._request = health_pb2.HealthCheckRequest(service=service)
         self._log = log
+        self._tls = tls
         entries = split_addresses(addresses)
-        self._names = tuple(filter(is_name, entries))
-        self._found = {entry: frozenset([entry]) for entry in entries if entry not in self._names}
+        self._names = tuple(entry for entry in entries if is_name(host_and_port(entry)))
+        self._found = {entry: frozenset([host_and_port(entry)]) for entry in entries if entry not in self._names}
         self._replicas: dict[str, Replica] = {}
         self._best: tuple[Replica, ...] = ()
         self._turns = 0
@@ -141,6 +153,8 @@ class Replicas:
             self._follow(replica)
         first = {name: asyncio.create_task(self._look_up(name)) for name in self._names}
         self._lookups = [asyncio.create_task(self._follow_name(name, lookup)) for name, lookup in first.items()]
+        if self._tls:
+            self._lookups.append(asyncio.create_task(self._follow_files(self._tls)))
         if first:
             await asyncio.wait(first.values(), timeout=LOOKUP_AGAIN_SECONDS)
 
@@ -157,7 +171,7 @@ class Replicas:
 
     async def _look_up(self, name: str) -> None:
         try:
-            found = await look_up(name)
+            found = await look_up(host_and_port(name))
         except (OSError, LimitExceeded) as error:
             # What it resolved to before still holds: the name server may be away, and the replicas are not.
             if name not in self._unresolved:
@@ -179,9 +193,34 @@ class Replicas:
         for address in self._replicas.keys() - authorities.keys():
             self._retire(self._replicas.pop(address))
         for address in sorted(authorities.keys() - self._replicas.keys()):
-            replica = self._replicas[address] = Replica(address, authorities[address])
-            if self._started:
-                self._follow(replica)
+            self._open(address, authorities[address])
+        self._rank()
+
+    def _open(self, address: str, entry: str) -> Replica:
+        contents = None
+        if is_in_tls(entry):
+            assert self._tls, "https:// addresses need it"
+            contents = self._tls.refresh()
+        replica = self._replicas[address] = Replica(address, host_and_port(entry), contents)
+        if self._started:
+            self._follow(replica)
+        return replica
+
+    async def _follow_files(self, tls: TlsFiles) -> NoReturn:
+        """Opens the channels in TLS anew when its files have changed; running calls end on the old ones."""
+        while True:
+            await asyncio.sleep(FILES_SECONDS)
+            contents = tls.refresh()
+            outdated = [each for each in self._replicas.values() if each.tls and each.tls is not contents]
+            if outdated:
+                self._renew_channels(outdated)
+
+    def _renew_channels(self, outdated: Iterable[Replica]) -> None:
+        for old in outdated:
+            replica = self._open(old.address, f"{TLS_SCHEME}{old.authority}")
+            # Until its own watch says something else.
+            replica.reported = replica.standing = old.standing
+            self._retire(old)
         self._rank()
 
     def _retire(self, replica: Replica) -> None:
@@ -215,9 +254,19 @@ class Replicas:
         stub = health_pb2_grpc.HealthStub(replica.channel)
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            code = await stub.Check(self._request, timeout=CHECK_DEADLINE_SECONDS).code()
-            replica.responds = code is not grpc.StatusCode.DEADLINE_EXCEEDED
+            check = stub.Check(self._request, timeout=CHECK_DEADLINE_SECONDS)
+            replica.responds = await check.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+            self._log_refusal(replica, await check.details() or "")
             self._update_standing(replica)
+
+    def _log_refusal(self, replica: Replica, details: str) -> None:
+        """Logs why a connection cannot be made, when it is for another reason than the last time."""
+        refusal = describe_refusal(details, in_tls=replica.tls is not None)
+        if refusal and refusal != replica.refusal:
+            self._log.warning(
+                "backend connection refused", backend=self._name, address=replica.address, problem=refusal
+            )
+        replica.refusal = refusal
 
     def _update_standing(self, replica: Replica) -> None:
         before, replica.standing = replica.standing, replica.reported if replica.responds else Standing.AWAY

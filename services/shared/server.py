@@ -35,6 +35,7 @@ from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
 from services.shared.settings import ServiceSettings, load_env_file
 from services.shared.stream_ends import PROCESS_STREAMS
+from services.shared.tls import ServerTls
 
 EXIT_CONFIG = 78
 """sysexits.h EX_CONFIG: the configuration must be changed before another start can succeed."""
@@ -70,12 +71,13 @@ class Server:
         """Adds a handler; possible until `start`."""
         self._listener.add_handlers([handler])
 
-    def bind(self, host: str, port: int, max_connections: int | None = None) -> int:
+    def bind(self, host: str, port: int, max_connections: int | None = None, tls: ServerTls | None = None) -> int:
         """Binds the port (0: any free one) and returns it. Raises StartupError when it is not available.
 
-        `max_connections` are accepted at a time, by default as many as there are descriptors for.
+        `max_connections` are accepted at a time, by default as many as there are descriptors for. Without `tls` the
+        port is unencrypted.
         """
-        return self._listener.bind(host, port, max_connections or descriptors.connection_limit())
+        return self._listener.bind(host, port, max_connections or descriptors.connection_limit(), tls)
 
     async def start(self) -> None:
         """Serves. Health stays NOT_SERVING until `ready`."""

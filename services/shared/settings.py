@@ -40,6 +40,30 @@ class ServiceSettings(BaseSettings):
         " `GENAI_HOST` beyond this machine means it. Then callers are strangers, and what they register is held to the"
         " settings for strangers",
     )
+    tls_cert_file: Path | None = Field(
+        None,
+        validation_alias="GENAI_TLS_CERT_FILE",
+        description="PEM file of the certificate of this process's port, with those that it was signed with after it:"
+        " the port then speaks TLS only. A changed file is read again, as all files of TLS are",
+        json_schema_extra={"example": "/etc/genai/tls/server.pem"},
+    )
+    tls_key_file: Path | None = Field(
+        None,
+        validation_alias="GENAI_TLS_KEY_FILE",
+        description="PEM file of the key of that certificate",
+        json_schema_extra={"example": "/etc/genai/tls/server.key"},
+    )
+    tls_client_ca_file: Path | None = Field(
+        None,
+        validation_alias="GENAI_TLS_CLIENT_CA_FILE",
+        description="PEM file of authorities; whoever calls must then have a certificate that one of them has signed",
+        json_schema_extra={"example": "/etc/genai/tls/clients-ca.pem"},
+    )
+    insecure: Literal["yes", "no"] = Field(
+        "no",
+        validation_alias="GENAI_INSECURE",
+        description="`yes` lets a process without TLS listen on a `GENAI_HOST` that other machines can reach",
+    )
     data_directory: Path | None = Field(
         None,
         validation_alias="GENAI_DATA_DIR",
@@ -89,6 +113,29 @@ class ServiceSettings(BaseSettings):
             return ROOT / "data"
         state = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         return Path(state) / "genai-platform"
+
+
+class ClientSettings(ServiceSettings):
+    """The settings of a process that calls other services."""
+
+    tls_ca_file: Path | None = Field(
+        None,
+        validation_alias="GENAI_TLS_CA_FILE",
+        description="PEM file of the authorities that servers at `https://` addresses must have their certificate from",
+        json_schema_extra={"default": "the system's authorities", "example": "/etc/genai/tls/ca.pem"},
+    )
+    tls_client_cert_file: Path | None = Field(
+        None,
+        validation_alias="GENAI_TLS_CLIENT_CERT_FILE",
+        description="PEM file of the certificate that is shown to such servers, if they require one",
+        json_schema_extra={"example": "/etc/genai/tls/client.pem"},
+    )
+    tls_client_key_file: Path | None = Field(
+        None,
+        validation_alias="GENAI_TLS_CLIENT_KEY_FILE",
+        description="PEM file of the key of that certificate",
+        json_schema_extra={"example": "/etc/genai/tls/client.key"},
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -216,7 +216,7 @@ OTHER_MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "overrides of nobody": ({"MODELS_OVERRIDES": "CANARY"}, "MODELS_OVERRIDES: "),
     "policy of nobody": ({"MODELS_RETIRED_POLICY": "CANARY"}, "MODELS_RETIRED_POLICY: "),
     "host of another machine": (
-        {"GENAI_HOST": "192.0.2.1", "MODELS_PORT": "50053"},
+        {"GENAI_HOST": "192.0.2.1", "GENAI_INSECURE": "yes", "MODELS_PORT": "50053"},
         "cannot listen on 192.0.2.1:50053",
     ),
 }

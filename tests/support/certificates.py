@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
@@ -20,9 +21,17 @@ rand_serial = yes
 default_md = sha256
 copy_extensions = copy
 policy = names
+unique_subject = no
 [names]
 commonName = supplied
 """
+
+
+class Pair(NamedTuple):
+    """The PEM files of a certificate and of its key."""
+
+    certificate: Path
+    key: Path
 
 
 class Authority:
@@ -37,23 +46,32 @@ class Authority:
 
     def issue(self, *subjects: str) -> ssl.SSLContext:
         """What a server with a certificate for these subjects (`DNS:name`, `IP:address`) speaks TLS with."""
+        return _server_context(*self.issue_files(*subjects))
+
+    def issue_files(self, *subjects: str, days: int = 2) -> Pair:
+        """The files of a certificate for these subjects."""
         self._issued += 1
         certificate, key = (self._directory / f"{self._issued}.{kind}" for kind in ("pem", "key"))
         signed = f"-CA {self.path} -CAkey {self._key} -addext subjectAltName={','.join(subjects)}"
-        _openssl(f"req -x509 -days 2 {KEY} -subj /CN=server {signed} -keyout {key} -out {certificate}")
-        return _server_context(certificate, key)
+        _openssl(f"req -x509 -days {days} {KEY} -subj /CN=server {signed} -keyout {key} -out {certificate}")
+        return Pair(certificate, key)
 
     def issue_expired(self, *subjects: str) -> ssl.SSLContext:
         """The same with a certificate that was valid for a day in 2024."""
+        return _server_context(*self.issue_expired_files(*subjects))
+
+    def issue_expired_files(self, *subjects: str) -> Pair:
+        """The files of a certificate that was valid for a day in 2024."""
+        self._issued += 1
         certificate, key, request, config = (
-            self._directory / f"expired.{kind}" for kind in ("pem", "key", "csr", "cnf")
+            self._directory / f"{self._issued}.{kind}" for kind in ("pem", "key", "csr", "cnf")
         )
         config.write_text(SIGNING.format(directory=self._directory))
         (self._directory / "issued.txt").touch()
         _openssl(f"req {KEY} -subj /CN=server -addext subjectAltName={','.join(subjects)} -keyout {key} -out {request}")
         signing = f"-config {config} -cert {self.path} -keyfile {self._key}"
         _openssl(f"ca -batch -notext {signing} {PAST} -in {request} -out {certificate}")
-        return _server_context(certificate, key)
+        return Pair(certificate, key)
 
 
 def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:

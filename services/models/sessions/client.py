@@ -21,6 +21,7 @@ from services.shared.replicas import Replica, Replicas
 from services.shared.rpc import STATUS_CODES
 from services.shared.serialized_messages import SerializedMessage, field_header
 from services.shared.time_slices import TimeSlices
+from services.shared.tls import TlsFiles
 
 CALL_SECONDS = 5.0
 """Deadline of calls to the Session Service; the caller's own deadline may be sooner."""
@@ -85,8 +86,9 @@ class SessionClient:
     of it can be reached. `request_id` is the id under which both services log the call.
     """
 
-    def __init__(self, addresses: str, log: Log) -> None:
-        self._replicas = Replicas("sessions", SERVICE, addresses, log)
+    def __init__(self, addresses: str, log: Log, tls: TlsFiles | None = None) -> None:
+        """`tls` is needed for https:// addresses."""
+        self._replicas = Replicas("sessions", SERVICE, addresses, log, tls)
 
     async def close(self) -> None:
         await self._replicas.close()

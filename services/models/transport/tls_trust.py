@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.shared.certificates import PemFile, check_authorities
 from services.shared.descriptors import shortage_from
 from services.shared.errors import StartupError
 from services.shared.fair_threads import start_thread
@@ -52,22 +53,12 @@ class TlsTrust:
 def check_trust(environment: Mapping[str, str], ca_file: Path | None) -> None:
     """Raises StartupError for a file or a directory of authorities that cannot be used, naming the variable."""
     if ca_file:
-        _check_file(SETTING, ca_file)
+        check_authorities(PemFile(SETTING, ca_file))
     if file := environment.get(FILE_VARIABLE):
-        _check_file(FILE_VARIABLE, Path(file))
+        check_authorities(PemFile(FILE_VARIABLE, Path(file)))
     for directory in filter(None, environment.get(DIRECTORY_VARIABLE, "").split(os.pathsep)):
         if not Path(directory).is_dir():
             raise StartupError(f"{DIRECTORY_VARIABLE}: {directory} is no directory")
-
-
-def _check_file(variable: str, file: Path) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        raise StartupError(f"{variable}: {file} holds no certificates; it must be a PEM file of authorities") from None
-    except OSError as error:
-        problem = (error.strerror or "unknown error").lower()
-        raise StartupError(f"{variable}: {file} cannot be read: {problem}") from None
 
 
 def _load(ca_file: Path | None) -> ssl.SSLContext:

@@ -17,6 +17,7 @@ from services.gateway.proxy import Proxy
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, open_backends
 from services.shared.logs import Log
 from services.shared.server import Server, running
+from services.shared.tls import ServerTls, TlsFiles
 
 MODELS = MODEL_SERVICE.full_name
 SESSIONS = SESSION_SERVICE.full_name
@@ -39,10 +40,12 @@ def refusing_address() -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(service: str, handlers: Handlers, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[Backend]:
+async def serving(
+    service: str, handlers: Handlers, port: int = 0, host: str = "127.0.0.1", tls: ServerTls | None = None
+) -> AsyncIterator[Backend]:
     """A backend that serves methods of one service as bytes, with health like every process has."""
     server = Server([grpc.method_handlers_generic_handler(service, dict(handlers))], [service])
-    address = f"{host}:{server.bind(host, port)}"
+    address = f"{host}:{server.bind(host, port, tls=tls)}"
     async with running(server):
         yield Backend(address, server)
 
@@ -82,7 +85,9 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(models: str = "", sessions: str = "", *, exposed: bool = False) -> AsyncIterator[Gateway]:
+async def gateway(
+    models: str = "", sessions: str = "", *, exposed: bool = False, tls: TlsFiles | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway in front of these addresses; where none is given, connections are refused."""
     entries: list[dict[str, Any]] = []
     logged = asyncio.Event()
@@ -94,7 +99,7 @@ async def gateway(models: str = "", sessions: str = "", *, exposed: bool = False
 
     log = Log(Capture(), "gateway", "info")
     with refusing_address() as nowhere:
-        backends = open_backends(models or nowhere, sessions or nowhere, log)
+        backends = open_backends(models or nowhere, sessions or nowhere, log, tls)
         server = GatewayServer([Proxy(backends, log, exposed=exposed)], backends, log)
         address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
         async with running(server), open_channel(address) as channel:
