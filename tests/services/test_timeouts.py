@@ -101,9 +101,9 @@ def full() -> Iterator[str]:
 
 
 HURRIED: dict[str, tuple[str, bool, Script]] = {
-    "whole answer": ("total", False, json_answer(completion(), before=[Pause(0.1)])),
-    "first output": ("first_output", True, streamed_completion(Pause(0.1), piece("Hi."))),
-    "silence": ("silence", True, streamed_completion(piece("Hi"), Pause(0.1), piece("."))),
+    "whole answer": ("total", False, json_answer(completion(), before=[Pause(0.4)])),
+    "first output": ("first_output", True, streamed_completion(Pause(0.4), piece("Hi."))),
+    "silence": ("silence", True, streamed_completion(piece("Hi"), Pause(0.4), piece("."))),
 }
 
 
@@ -131,7 +131,7 @@ async def test_caller_in_a_hurry_leaves_further_attempts_to_others(
 
     def play(request: Received) -> Script:
         is_hurried = b"Hello!" in request.body
-        return failures.pop() if failures and not is_hurried else json_answer(completion(), before=[Pause(0.1)])
+        return failures.pop() if failures and not is_hurried else json_answer(completion(), before=[Pause(0.4)])
 
     upstream.default = play
     hurried = models_pb2.Timeouts(total=Duration(nanos=10_000_000))

@@ -81,6 +81,8 @@ class Attempts:
         self._waiting: list[_Step] = []
         """The targets that may answer after a pause."""
         self._sent = 0
+        self._has_hurried = False
+        """Whether an attempt has ended by a timeout of the request itself."""
         self._waited = 0.0
         self._error: PlatformError | None = None
         """The newest error of the first candidate, which is the caller's choice."""
@@ -230,7 +232,7 @@ class Attempts:
 
     def _choose_waiting(self) -> _Step | None:
         """The first of those that may answer later, if that is before the caller's deadline."""
-        if not self._limits.budget.has_token():
+        if not self._has_token():
             return None
         remaining, now = self._remaining(), self._limits.now()
         longest = MAX_WAIT - self._waited if remaining is None else min(remaining, MAX_WAIT - self._waited)
@@ -273,7 +275,11 @@ class Attempts:
 
     def _may_pay(self, traffic: Traffic) -> bool:
         """Whether the retry budget allows a request to a target that has not been tried."""
-        return not self._sent or traffic.is_proven(self._limits.now()) or self._limits.budget.has_token()
+        return not self._sent or traffic.is_proven(self._limits.now()) or self._has_token()
+
+    def _has_token(self) -> bool:
+        # A caller in a hurry does not take the attempts of others, whose servers have failed.
+        return self._limits.budget.has_token(leaves_half=self._has_hurried)
 
     def _pay(self, traffic: Traffic) -> None:
         if self._sent and not traffic.is_proven(self._limits.now()):
@@ -321,8 +327,11 @@ class Attempts:
         where that is another one."""
         self.records.append(record)
         remedy = remedy_for(error)
-        # Otherwise one caller in a hurry could close a server to all others.
-        if remedy.other_endpoint and not (step.target.is_hurried and is_timeout(error)):
+        if step.target.is_hurried and is_timeout(error):
+            # One caller in a hurry must not close a server to all others.
+            self._has_hurried = True
+            self.abandon(step, started)
+        elif remedy.other_endpoint:
             step.traffic.record_failure(self._limits.now(), error.reason, error.retry_after, trips=remedy.trips)
         else:
             self.abandon(step, started)

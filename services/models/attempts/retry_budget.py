@@ -26,12 +26,12 @@ class RetryBudget:
         """Counts a chat of which a request is sent."""
         self._tokens = min(CAPACITY, self._tokens + PER_CHAT)
 
-    def has_token(self) -> bool:
-        """Whether there is a token for a further attempt."""
+    def has_token(self, *, leaves_half: bool = False) -> bool:
+        """Whether there is a token for a further attempt, or one beside half of the capacity."""
         now = self._now()
         self._tokens = min(CAPACITY, self._tokens + (now - self._filled_at) * PER_SECOND)
         self._filled_at = now
-        return self._tokens >= 1
+        return self._tokens >= 1 + (CAPACITY / 2 if leaves_half else 0)
 
     def take(self) -> None:
         """Takes the token of a further attempt."""
