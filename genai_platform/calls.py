@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
+from genai_platform.target import GatewayTarget
 from proto import models_pb2
 
 GENERATION_SECONDS = 600.0
@@ -43,17 +44,20 @@ class PreparedCall(NamedTuple):
     metadata: Pairs
     request_id: str
     address: str
+    secure: bool
 
     def translate(self, error: grpc.RpcError) -> GenAIError:
         """The GenAIError for an error of grpc during this call."""
-        return translate_error(error, address=self.address, seconds=self.seconds, request_id=self.request_id)
+        return translate_error(
+            error, address=self.address, secure=self.secure, seconds=self.seconds, request_id=self.request_id
+        )
 
 
 class CallRules:
-    """The defaults of one client: its address, deadline and metadata."""
+    """The defaults of one client: its target, deadline and metadata."""
 
-    def __init__(self, address: str, timeout: float | None, metadata: Metadata | None) -> None:
-        self.address = address
+    def __init__(self, target: GatewayTarget, timeout: float | None, metadata: Metadata | None) -> None:
+        self._target = target
         self._seconds = None if timeout is None else check_seconds(timeout)
         self._metadata = check_metadata(metadata)
 
@@ -81,7 +85,8 @@ class CallRules:
             request_id = uuid.uuid4().hex
             pairs = (*pairs, (REQUEST_ID_KEY, request_id))
         seconds = self._default_seconds(service.methods_by_name[name]) if timeout is None else check_seconds(timeout)
-        return PreparedCall(f"/{service.full_name}/{name}", seconds, pairs, request_id, self.address)
+        path = f"/{service.full_name}/{name}"
+        return PreparedCall(path, seconds, pairs, request_id, self._target.address, self._target.secure)
 
     def _default_seconds(self, method: MethodDescriptor) -> float:
         if self._seconds is not None:

@@ -58,15 +58,15 @@ def retry_policy() -> str:
     return json.dumps({"methodConfig": [{"name": reads, "retryPolicy": policy}], "retryThrottling": throttling})
 
 
-def open_channel(target: GatewayTarget) -> grpc.Channel:
-    if target.secure:
-        return grpc.secure_channel(target.address, grpc.ssl_channel_credentials(), _options(target))
+def open_channel(target: GatewayTarget, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    if credentials:
+        return grpc.secure_channel(target.address, credentials, _options(target))
     return grpc.insecure_channel(target.address, _options(target))
 
 
-def open_async_channel(target: GatewayTarget) -> grpc.aio.Channel:
-    if target.secure:
-        return grpc.aio.secure_channel(target.address, grpc.ssl_channel_credentials(), _options(target))
+def open_async_channel(target: GatewayTarget, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    if credentials:
+        return grpc.aio.secure_channel(target.address, credentials, _options(target))
     return grpc.aio.insecure_channel(target.address, _options(target))
 
 

@@ -21,6 +21,7 @@ from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_chann
 from genai_platform.errors import Cancelled
 from genai_platform.streams import AsyncChatStream, ChatStream, task_is_cancelled
 from genai_platform.target import GatewayTarget, find_target
+from genai_platform.tls import TlsFiles, read_credentials
 from proto.models_pb2 import ChatChunk, ChatRequest
 
 Response = TypeVar("Response", bound=Message)
@@ -53,12 +54,20 @@ class _ConnectionBase(Generic[Channel]):
     """The common part of both connections: target, rules of calls, and the channel's life."""
 
     def __init__(
-        self, target: str | None, timeout: float | None, metadata: Metadata | None, channel: Channel | None
+        self,
+        target: str | None,
+        timeout: float | None,
+        metadata: Metadata | None,
+        channel: Channel | None,
+        files: TlsFiles,
     ) -> None:
-        if target is not None and channel is not None:
-            raise TypeError("give a target or a channel, not both")
+        if channel is not None and (target is not None or files.given()):
+            raise TypeError(f"give a {files.given()[0] if target is None else 'target'} or a channel, not both")
         self.target = find_target(target) if channel is None else GatewayTarget("the given channel", False)
-        self._rules = CallRules(self.target.address, timeout, metadata)
+        self._rules = CallRules(self.target, timeout, metadata)
+        self._credentials = read_credentials(files) if self.target.secure else None
+        if files.given() and not self.target.secure:
+            raise ValueError(f"{files.given()[0]} needs a target in TLS: write https:// before {self.target.address}")
         self._given = channel
         self._opened: _OpenChannel[Channel] | None = None
         self._inherited: list[_OpenChannel[Channel]] = []
@@ -95,9 +104,14 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
     """The connection of the blocking client. Safe to use from many threads."""
 
     def __init__(
-        self, target: str | None, timeout: float | None, metadata: Metadata | None, channel: grpc.Channel | None
+        self,
+        target: str | None,
+        timeout: float | None,
+        metadata: Metadata | None,
+        channel: grpc.Channel | None,
+        files: TlsFiles,
     ) -> None:
-        super().__init__(target, timeout, metadata, channel)
+        super().__init__(target, timeout, metadata, channel, files)
         self._opening = threading.Lock()
 
     def unary(
@@ -134,7 +148,7 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         if opened is not None and opened.process_id == os.getpid():
             return opened
         with self._opening:
-            self._opened = self._current() or _OpenChannel(self._given or open_channel(self.target))
+            self._opened = self._current() or _OpenChannel(self._given or open_channel(self.target, self._credentials))
             return self._opened
 
 
@@ -177,7 +191,9 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
         loop = asyncio.get_running_loop()
         opened = self._current()
         if opened is None:
-            self._opened = opened = _OpenChannel(self._given or open_async_channel(self.target), loop)
+            self._opened = opened = _OpenChannel(
+                self._given or open_async_channel(self.target, self._credentials), loop
+            )
         if opened.loop is not loop:
             raise RuntimeError("this AsyncGenAIPlatform was first used in another event loop; make one for each loop")
         return opened

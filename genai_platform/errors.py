@@ -39,6 +39,26 @@ REQUEST_ID_KEY = "x-request-id"
 # grpc has no status of its own for a connection that could not be made; the details begin with one of these.
 CONNECT_FAILURES = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
+TLS_FAILURES = (
+    ("certificate has expired", "its certificate has expired"),
+    ("certificate is not yet valid", "its certificate is not valid yet; is this machine's clock right?"),
+    (
+        "Hostname Verification",
+        "its certificate is for another host name; write the name in the target that the certificate is for",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate is from an authority that is not trusted; name its authority's file with ca_file, or in "
+        "GENAI_TLS_CA_FILE",
+    ),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS; write the target without https://"),
+    ("handshake failed", "it speaks no version of TLS that is safe"),
+)
+"""Words in grpc's details of a TLS connection that could not be made, and what is told instead."""
+
+CLOSED = ("Socket closed", "recvmsg:Connection reset", "Broken pipe")
+"""The same of a connection that the server has closed before it has answered anything."""
+
 GATEWAY_LOST = "GATEWAY_LOST"
 
 RESETS = ("CANCELLED", "Stream removed (RST_STREAM")
@@ -196,8 +216,9 @@ ERROR_TYPES: dict[grpc.StatusCode, type[GenAIError]] = {
 }
 
 
-def translate_error(error: grpc.RpcError, *, address: str, seconds: float, request_id: str) -> GenAIError:
-    """The GenAIError for an error of grpc, during a call to `address` with a deadline of `seconds`."""
+def translate_error(error: grpc.RpcError, *, address: str, secure: bool, seconds: float, request_id: str) -> GenAIError:
+    """The GenAIError for an error of grpc, during a call to `address`, in TLS if `secure`, with a deadline of
+    `seconds`."""
     code: grpc.StatusCode = error.code()
     trailers = _pairs(error.trailing_metadata())
     details = _read_details(trailers)
@@ -207,7 +228,7 @@ def translate_error(error: grpc.RpcError, *, address: str, seconds: float, reque
         code = grpc.StatusCode.UNAVAILABLE
         text, reason = f"{address} has ended the call without a status: it is stopping, or far too busy", "CALL_RESET"
     elif not reason:
-        text, reason = _explain(code, text, address, seconds)
+        text, reason = _explain(code, text, address, secure, seconds)
     return ERROR_TYPES[code](
         text or f"the call failed with {code.name}",
         code=code,
@@ -221,7 +242,7 @@ def translate_error(error: grpc.RpcError, *, address: str, seconds: float, reque
     )
 
 
-def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> tuple[str, str]:
+def _explain(code: grpc.StatusCode, text: str, address: str, secure: bool, seconds: float) -> tuple[str, str]:
     """The message and reason of an error without our details: made by grpc itself, or by a foreign server."""
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer within {seconds:g} s; allow more with timeout=", ""
@@ -232,16 +253,24 @@ def _explain(code: grpc.StatusCode, text: str, address: str, seconds: float) -> 
             f"{address} was lost before its answer was whole; what has come of it is incomplete: {text}",
             GATEWAY_LOST,
         )
-    if "handshake failed" in text:
+    return _explain_no_connection(text, address, secure), "GATEWAY_UNREACHABLE"
+
+
+def _explain_no_connection(text: str, address: str, secure: bool) -> str:
+    for words, told in TLS_FAILURES:
+        if words in text:
+            return f"no TLS connection to {address}: {told}"
+    if secure and any(words in text for words in CLOSED):
         return (
-            f"{address} does not speak TLS, or its certificate is not trusted; a target without https:// is spoken to "
-            "in plain text",
-            "GATEWAY_UNREACHABLE",
+            f"no TLS connection to {address}: it refuses this client; it requires a client certificate"
+            " (client_cert_file, client_key_file), or does not trust the one that is set, or that has expired"
         )
-    return (
-        f"no gateway answers at {address}; start the services (see README.md) or set GENAI_GATEWAY_URL",
-        "GATEWAY_UNREACHABLE",
-    )
+    if any(words in text for words in CLOSED):
+        return (
+            f"no gateway answers at {address}, which closes connections at once; write https:// before it if TLS is"
+            " spoken there, or start the services (see README.md)"
+        )
+    return f"no gateway answers at {address}; start the services (see README.md) or set GENAI_GATEWAY_URL"
 
 
 class _Details(NamedTuple):

@@ -13,6 +13,7 @@ from genai_platform._async.sessions import AsyncSessions
 from genai_platform.calls import Metadata
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
+from genai_platform.tls import PathText, TlsFiles
 
 
 class AsyncGenAIPlatform:
@@ -25,9 +26,15 @@ class AsyncGenAIPlatform:
     `timeout`   seconds, the deadline of every call; by default 600 for calls that ask a provider, and 30 for others
     `metadata`  gRPC metadata sent with every call
     `channel`   a channel of your own instead of a target; `close` leaves it open
+    `ca_file`   PEM file of the authorities of gateways' certificates, for a target in TLS; by default the environment's
+                GENAI_TLS_CA_FILE, else the system's authorities
+    `client_cert_file`, `client_key_file`  PEM files of the client's own certificate with its chain, and of its key, for
+                a gateway that requires one; by default the environment's GENAI_TLS_CLIENT_CERT_FILE and
+                GENAI_TLS_CLIENT_KEY_FILE
     `prompt_cache_seconds`  how long `prompts.get` answers from its cache when asked by label; 0 switches the cache off
 
-    The first call connects. Raises ValueError for an invalid argument, TypeError for a target beside a channel.
+    The files are read here, and the first call connects. Raises ValueError for an invalid argument or file, TypeError
+    for a target or a file beside a channel.
     """
 
     def __init__(
@@ -37,9 +44,13 @@ class AsyncGenAIPlatform:
         timeout: float | None = None,
         metadata: Metadata | None = None,
         channel: grpc.aio.Channel | None = None,
+        ca_file: PathText | None = None,
+        client_cert_file: PathText | None = None,
+        client_key_file: PathText | None = None,
         prompt_cache_seconds: float = DEFAULT_CACHE_SECONDS,
     ) -> None:
-        self._connection = AsyncGatewayConnection(target, timeout, metadata, channel)
+        files = TlsFiles(ca_file, client_cert_file, client_key_file)
+        self._connection = AsyncGatewayConnection(target, timeout, metadata, channel, files)
         self.models = AsyncModels(self._connection)
         self.prompts = AsyncPrompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = AsyncSessions(self._connection, self.models)

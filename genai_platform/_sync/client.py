@@ -15,6 +15,7 @@ from genai_platform._sync.sessions import Sessions
 from genai_platform.calls import Metadata
 from genai_platform.connection import GatewayConnection
 from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
+from genai_platform.tls import PathText, TlsFiles
 
 
 class GenAIPlatform:
@@ -27,9 +28,15 @@ class GenAIPlatform:
     `timeout`   seconds, the deadline of every call; by default 600 for calls that ask a provider, and 30 for others
     `metadata`  gRPC metadata sent with every call
     `channel`   a channel of your own instead of a target; `close` leaves it open
+    `ca_file`   PEM file of the authorities of gateways' certificates, for a target in TLS; by default the environment's
+                GENAI_TLS_CA_FILE, else the system's authorities
+    `client_cert_file`, `client_key_file`  PEM files of the client's own certificate with its chain, and of its key, for
+                a gateway that requires one; by default the environment's GENAI_TLS_CLIENT_CERT_FILE and
+                GENAI_TLS_CLIENT_KEY_FILE
     `prompt_cache_seconds`  how long `prompts.get` answers from its cache when asked by label; 0 switches the cache off
 
-    The first call connects. Raises ValueError for an invalid argument, TypeError for a target beside a channel.
+    The files are read here, and the first call connects. Raises ValueError for an invalid argument or file, TypeError
+    for a target or a file beside a channel.
     """
 
     def __init__(
@@ -39,9 +46,13 @@ class GenAIPlatform:
         timeout: float | None = None,
         metadata: Metadata | None = None,
         channel: grpc.Channel | None = None,
+        ca_file: PathText | None = None,
+        client_cert_file: PathText | None = None,
+        client_key_file: PathText | None = None,
         prompt_cache_seconds: float = DEFAULT_CACHE_SECONDS,
     ) -> None:
-        self._connection = GatewayConnection(target, timeout, metadata, channel)
+        files = TlsFiles(ca_file, client_cert_file, client_key_file)
+        self._connection = GatewayConnection(target, timeout, metadata, channel, files)
         self.models = Models(self._connection)
         self.prompts = Prompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = Sessions(self._connection, self.models)

@@ -121,13 +121,14 @@ class ClientSettings(ServiceSettings):
     tls_ca_file: Path | None = Field(
         None,
         validation_alias="GENAI_TLS_CA_FILE",
-        description="PEM file of the authorities that servers at `https://` addresses must have their certificate from",
+        description="PEM file of the authorities that servers at `https://` addresses must have their certificate from;"
+        " the SDK reads it, too",
         json_schema_extra={"default": "the system's authorities", "example": "/etc/genai/tls/ca.pem"},
     )
     tls_client_cert_file: Path | None = Field(
         None,
         validation_alias="GENAI_TLS_CLIENT_CERT_FILE",
-        description="PEM file of the certificate that is shown to such servers, if they require one",
+        description="PEM file of the certificate that is shown to such servers, if they require one, by the SDK, too",
         json_schema_extra={"example": "/etc/genai/tls/client.pem"},
     )
     tls_client_key_file: Path | None = Field(

@@ -7,11 +7,11 @@ not fit the others, is told once in the log, and what was read before stays in u
 from __future__ import annotations
 
 import datetime
-import functools
 import os
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,11 +186,19 @@ def channel_credentials(contents: TlsContents) -> grpc.ChannelCredentials:
     )
 
 
-@functools.cache
 def _system_authorities() -> bytes | None:
-    """The system's authorities; None, for those that grpc brings along, where the system has no file of them."""
-    found = ssl.create_default_context().get_ca_certs(binary_form=True)
-    return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
+    """The system's authorities; None, for those that grpc brings along, where there are none."""
+    return b"\n".join(_system_files()) or None
+
+
+def _system_files() -> Iterator[bytes]:
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        yield PemFile("SSL_CERT_FILE", Path(paths.cafile)).read()
+    elif paths.capath:
+        # OpenSSL finds them by these names: a hash and a number.
+        for file in sorted(Path(paths.capath).glob("*.[0-9]")):
+            yield file.read_bytes()
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -13,9 +13,13 @@ _CAUSES = (
 """Words in the details of an error, and the cause that they tell."""
 
 
+_CLOSED = ("Socket closed", "recvmsg:Connection reset", "Broken pipe")
+"""The same for a connection that the server has closed before it has answered anything."""
+
+
 def describe_refusal(details: str, *, in_tls: bool) -> str:
     """The cause why a connection could not be made; "" if TLS is none."""
-    if "Socket closed" in details and details.startswith("failed to connect"):
+    if details.startswith("failed to connect") and any(word in details for word in _CLOSED):
         if in_tls:
             return "it takes no client without a certificate that it trusts; see GENAI_TLS_CLIENT_CERT_FILE"
         return "it closes unencrypted connections; write https:// before its address if it speaks TLS"

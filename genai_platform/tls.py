@@ -1,0 +1,121 @@
+"""TLS of a client: the files of its authorities and of its own certificate, read once when the client is made."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+
+PathText = str | os.PathLike[str]
+
+CA_VARIABLE = "GENAI_TLS_CA_FILE"
+CERT_VARIABLE = "GENAI_TLS_CLIENT_CERT_FILE"
+KEY_VARIABLE = "GENAI_TLS_CLIENT_KEY_FILE"
+GRPC_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+
+
+class TlsFiles(NamedTuple):
+    """The arguments of a client that name files of TLS; None for those that the environment may name."""
+
+    ca_file: PathText | None = None
+    client_cert_file: PathText | None = None
+    client_key_file: PathText | None = None
+
+    def given(self) -> list[str]:
+        """The names of the arguments that are given."""
+        return [name for name in self._fields if getattr(self, name) is not None]
+
+
+class _File(NamedTuple):
+    source: str
+    """The argument or the variable that names it."""
+    path: Path
+
+    def read(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise ValueError(
+                f"{self.source}: {self.path} cannot be read: {(error.strerror or str(error)).lower()}"
+            ) from None
+
+
+def read_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
+    """The credentials for channels in TLS, from the given files or those that the environment names.
+
+    Raises ValueError for a file that cannot be used, naming its argument or variable.
+    """
+    authorities = _find("ca_file", files.ca_file, CA_VARIABLE)
+    certificate, key = _find_pair(files)
+    if certificate and key:
+        _check_pair(certificate, key)
+    return grpc.ssl_channel_credentials(
+        _read_authorities(authorities) if authorities else _system_authorities(),
+        key.read() if key else None,
+        certificate.read() if certificate else None,
+    )
+
+
+def _find_pair(files: TlsFiles) -> tuple[_File | None, _File | None]:
+    names = "client_cert_file", "client_key_file"
+    # A pair comes from one source.
+    if files.client_cert_file is None and files.client_key_file is None:
+        names = CERT_VARIABLE, KEY_VARIABLE
+        pair = _find("", None, CERT_VARIABLE), _find("", None, KEY_VARIABLE)
+    else:
+        pair = _find(names[0], files.client_cert_file), _find(names[1], files.client_key_file)
+    if bool(pair[0]) is not bool(pair[1]):
+        given, missing = names if pair[0] else names[::-1]
+        raise ValueError(f"{missing} must be set beside {given}")
+    return pair
+
+
+def _find(argument: str, given: PathText | None, variable: str = "") -> _File | None:
+    if given is not None:
+        return _File(argument, Path(given))
+    path = os.environ.get(variable)
+    return _File(variable, Path(path)) if path else None
+
+
+def _check_pair(certificate: _File, key: _File) -> None:
+    certificate.read()
+    key.read()
+    try:
+        # Without a password OpenSSL would ask for it on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate.path, key.path, password=lambda: "")
+    except ssl.SSLError:
+        raise ValueError(
+            f"{key.source}: {key.path} is no key of the certificate in {certificate.path}; both must be PEM files, and"
+            " the key without a passphrase"
+        ) from None
+
+
+def _read_authorities(file: _File) -> bytes:
+    content = file.read()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file.path)
+    except ssl.SSLError:
+        raise ValueError(
+            f"{file.source}: {file.path} holds no certificates; it must be a PEM file of authorities"
+        ) from None
+    return content
+
+
+def _system_authorities() -> bytes | None:
+    """The system's authorities; None, for grpc's own, where there are none or GRPC_DEFAULT_SSL_ROOTS_FILE_PATH is
+    set."""
+    return None if os.environ.get(GRPC_VARIABLE) else b"\n".join(_system_files()) or None
+
+
+def _system_files() -> Iterator[bytes]:
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        yield _File("the system's authorities", Path(paths.cafile)).read()
+    elif paths.capath:
+        # OpenSSL finds them by these names: a hash and a number.
+        for file in sorted(Path(paths.capath).glob("*.[0-9]")):
+            yield file.read_bytes()
