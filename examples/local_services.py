@@ -30,6 +30,9 @@ LISTENING = re.compile(r"listening on (\S+?),? ")
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
+TLS_VARIABLES = ("GENAI_TLS_CERT_FILE", "GENAI_TLS_KEY_FILE", "GENAI_TLS_CLIENT_CA_FILE")
+
+
 class ServicesError(Exception):
     """The services cannot be started. The message says why."""
 
@@ -43,7 +46,7 @@ def local_services() -> Iterator[str]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genai-platform-")))
         environment = {**os.environ, "GENAI_DATA_DIR": str(directory), "GENAI_HOST": "127.0.0.1"}
-        for name in ("SESSIONS_DATABASE_URL", "MODELS_DATABASE_URL"):
+        for name in ("SESSIONS_DATABASE_URL", "MODELS_DATABASE_URL", *TLS_VARIABLES):
             environment[name] = ""
         for name in ("sessions", "models", "gateway"):
             environment[f"{name.upper()}_PORT"] = "0"

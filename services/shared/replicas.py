@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.shared.channels import TLS_SCHEME, host_and_port, is_in_tls, open_channel, split_addresses
+from services.shared.channels import host_and_port, is_in_tls, open_channel, split_addresses
 from services.shared.errors import LimitExceeded
 from services.shared.health import SERVING
 from services.shared.host_lookup import is_name, look_up
@@ -90,6 +90,8 @@ class Replicas:
         self._request = health_pb2.HealthCheckRequest(service=service)
         self._log = log
         self._tls = tls
+        self._refused_files: TlsContents | None = None
+        """The changed files that a replica has refused, so that it is logged once."""
         entries = split_addresses(addresses)
         self._names = tuple(entry for entry in entries if is_name(host_and_port(entry)))
         self._found = {entry: frozenset([host_and_port(entry)]) for entry in entries if entry not in self._names}
@@ -196,7 +198,7 @@ class Replicas:
             self._open(address, authorities[address])
         self._rank()
 
-    def _open(self, address: str, entry: str) -> Replica:
+    def _open(self, address: str, entry: str) -> None:
         contents = None
         if is_in_tls(entry):
             assert self._tls, "https:// addresses need it"
@@ -204,24 +206,44 @@ class Replicas:
         replica = self._replicas[address] = Replica(address, host_and_port(entry), contents)
         if self._started:
             self._follow(replica)
-        return replica
 
     async def _follow_files(self, tls: TlsFiles) -> NoReturn:
-        """Opens the channels in TLS anew when its files have changed; running calls end on the old ones."""
+        """Opens the channels in TLS anew when its files have changed."""
         while True:
             await asyncio.sleep(FILES_SECONDS)
             contents = tls.refresh()
             outdated = [each for each in self._replicas.values() if each.tls and each.tls is not contents]
-            if outdated:
-                self._renew_channels(outdated)
+            await asyncio.gather(*(self._renew_channel(replica, contents) for replica in outdated))
 
-    def _renew_channels(self, outdated: Iterable[Replica]) -> None:
-        for old in outdated:
-            replica = self._open(old.address, f"{TLS_SCHEME}{old.authority}")
-            # Until its own watch says something else.
-            replica.reported = replica.standing = old.standing
-            self._retire(old)
-        self._rank()
+    async def _renew_channel(self, old: Replica, contents: TlsContents) -> None:
+        """Opens another channel to a replica. The old one stays until the new one is connected, and keeps its calls."""
+        new = Replica(old.address, old.authority, contents)
+        try:
+            check = health_pb2_grpc.HealthStub(new.channel).Check(self._request, timeout=CHECK_DEADLINE_SECONDS)
+            if await check.code() in _NOT_CONNECTED:
+                self._log_refused_files(old, contents, await check.details() or "")
+            elif self._replicas.get(old.address) is old:
+                # Until its own watch says something else.
+                new.reported = new.standing = old.standing
+                self._replicas[old.address] = new
+                self._follow(new)
+                self._retire(old)
+                self._rank()
+                self._log.info("backend connected with changed TLS files", backend=self._name, address=new.address)
+        finally:
+            if self._replicas.get(old.address) is not new:
+                await new.channel.close()
+
+    def _log_refused_files(self, replica: Replica, contents: TlsContents, details: str) -> None:
+        problem = describe_refusal(details, in_tls=True)
+        if problem and contents is not self._refused_files:
+            self._refused_files = contents
+            self._log.warning(
+                "changed TLS files are refused; the open connection stays in use",
+                backend=self._name,
+                address=replica.address,
+                problem=problem,
+            )
 
     def _retire(self, replica: Replica) -> None:
         _stop_following(replica)
@@ -283,6 +305,8 @@ class Replicas:
         self._best = _best_of(self._replicas.values())
         self.changed.set()
 
+
+_NOT_CONNECTED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 _BY_LOAD = attrgetter("running_calls", "last_turn")
 

@@ -17,6 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from genai_platform import GenAIPlatform, NotFound
 from services.shared.logs import open_log
 from services.shared.server import Server, running
 from services.shared.settings import ClientSettings, ServiceSettings
@@ -241,11 +242,12 @@ async def test_gateway_forwards_in_tls_and_mtls_and_checks_the_name_that_was_wri
             assert await front.unary()(b"x", timeout=5) == b"x"
 
 
-async def refusal_logged(front: Gateway) -> str:
+async def logged(front: Gateway, event: str) -> dict[str, Any]:
+    """The first line of a gateway's log with this event, as soon as it is written."""
     while True:
         for entry in front.log:
-            if entry["event"] == "backend connection refused":
-                return str(entry["problem"])
+            if entry["event"] == event:
+                return entry
         front.logged.clear()
         await front.logged.wait()
 
@@ -277,7 +279,7 @@ async def test_gateway_logs_why_a_service_is_not_reached(
                 serving(MODELS, {"Chat": unary(echo)}, tls=tls) as backend,
                 gateway(scheme + backend.address, tls=client_tls(authority.path)) as front,
             ):
-                assert problem in await refusal_logged(front)
+                assert problem in (await logged(front, "backend connection refused"))["problem"]
                 with pytest.raises(grpc.aio.AioRpcError):
                     await front.unary()(b"x", timeout=5)
 
@@ -295,16 +297,17 @@ async def test_gateway_shows_its_new_certificate_without_a_restart_or_a_failed_c
         gateway(f"https://{backend.address}", tls=client_tls(authority.path, used, log)) as front,
     ):
         assert await front.unary()(b"x") == b"x"
-        trusted.write_bytes(authority.path.read_bytes() + foreign.path.read_bytes())
         replace(used, foreign.issue_files("DNS:gateway", days=LONG))
-        in_use = asyncio.create_task(log.wait_for(IN_USE, 10))
-        while not in_use.done():
-            assert await front.unary()(b"x") == b"x"
-        # From now on only the new certificate is trusted.
+        # Not trusted yet: the connection with the old one stays.
+        told = await logged(front, "changed TLS files are refused; the open connection stays in use")
+        assert "see GENAI_TLS_CLIENT_CERT_FILE" in told["problem"]
+        assert await front.unary()(b"x") == b"x"
+        # From now on only the new one is trusted.
         trusted.write_bytes(foreign.path.read_bytes())
-        for _ in range(100):
+        renewed = asyncio.create_task(logged(front, "backend connected with changed TLS files"))
+        while not renewed.done():
             assert await front.unary()(b"x") == b"x"
-        assert not await echoed(backend.address, authority.path, local)
+        assert await front.unary()(b"x") == b"x"
 
 
 # ------------------------------------------------------------------------------------------------------ start
@@ -381,3 +384,32 @@ async def test_certificate_that_expires_soon_is_a_warning(authority: Authority, 
     events = [(entry["level"], entry["event"]) for entry in log.entries()]
     assert events == [("warning", "certificate expires soon"), *[("info", "TLS is on")] * 2]
     assert log.entries()[0]["variable"] == "GENAI_TLS_CERT_FILE"
+
+
+# ------------------------------------------------------------------------------------------------- the platform
+
+
+def test_services_in_mtls_call_one_another(tmp_path: Path, authority: Authority, local: Pair) -> None:
+    client = authority.issue_files("DNS:client", days=LONG)
+    settings = {
+        "GENAI_TLS_CERT_FILE": str(local.certificate),
+        "GENAI_TLS_KEY_FILE": str(local.key),
+        "GENAI_TLS_CLIENT_CA_FILE": str(authority.path),
+        "GENAI_TLS_CA_FILE": str(authority.path),
+        "GENAI_TLS_CLIENT_CERT_FILE": str(client.certificate),
+        "GENAI_TLS_CLIENT_KEY_FILE": str(client.key),
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": "http://127.0.0.1:1",
+    }
+    files = {"ca_file": authority.path, "client_cert_file": client.certificate, "client_key_file": client.key}
+    with contextlib.ExitStack() as stack:
+        for name in ("sessions", "models", "gateway"):
+            service = stack.enter_context(started(name, tmp_path, **settings))
+            settings[f"{name.upper()}_ADDRESS"] = f"https://localhost:{service.port}"
+        platform = stack.enter_context(GenAIPlatform(settings["GATEWAY_ADDRESS"], **files))
+        assert platform.sessions.create(user_id="u").session_id
+        with pytest.raises(NotFound, match="session"):
+            # The Session Service says so to the Model Service.
+            platform.models.chat("Hi", model="gpt-4o", session_id="none")
+        # Nothing that is not JSON, such as grpc's own words, stands in the log.
+        assert all(line.startswith("{") for line in service.log().splitlines())

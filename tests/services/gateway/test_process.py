@@ -103,14 +103,22 @@ def test_gateway_in_front_of_itself_is_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
-    for addresses in (f"localhost:{port}", f"192.0.2.1:1,localhost:{port}"):
+    for addresses in (f"localhost:{port}", f"192.0.2.1:1,localhost:{port}", f"https://localhost:{port}"):
         code, _, errors = run("gateway", tmp_path, GATEWAY_PORT=port, MODELS_ADDRESS=addresses)
         assert code == EXIT_CONFIG
         assert errors == f"gateway: MODELS_ADDRESS: localhost:{port} is the gateway itself\n"
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:50053", "[::1]:1", "models:65535", "models.platform.svc.cluster.local:80", "a:1,[::1]:2"]
+    "address",
+    [
+        "127.0.0.1:50053",
+        "[::1]:1",
+        "models:65535",
+        "models.platform.svc.cluster.local:80",
+        "a:1,[::1]:2",
+        "https://a:1,https://[::1]:2",
+    ],
 )
 def test_address_is_a_host_and_a_port(address: str) -> None:
     assert TypeAdapter(Addresses).validate_python(address) == address
@@ -128,6 +136,8 @@ def test_address_is_a_host_and_a_port(address: str) -> None:
             "a:1,",
             "a:1,b",
             "a:1;b:2",
+            "https://a",
+            "HTTPS://a:1",
         ),
     ],
 )
