@@ -8,10 +8,18 @@ from typing import NamedTuple
 
 from services.shared.errors import StartupError
 
+BEGIN_OF_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 
 HAS_EXPIRED, NOT_YET_VALID = 10, 9
 """Codes of failed verifications (X509_V_ERR_* in openssl/x509_vfy.h)."""
+
+UNSUPPORTED_KEYS = {
+    "Ed25519": bytes.fromhex("06032b6570"),
+    "Ed448": bytes.fromhex("06032b6571"),
+    "the curve P-521": bytes.fromhex("06052b81040023"),
+}
+"""Kinds of keys that gRPC's core does not verify, by their object identifiers in DER (RFC 8410, RFC 5480)."""
 
 _MISMATCHES = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"})
 
@@ -53,7 +61,9 @@ def check_pair(certificate: PemFile, key: PemFile, *, of_server: bool) -> float:
     peer.check_hostname = False
     peer.verify_mode = ssl.CERT_REQUIRED
     peer.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    _trust_first_certificate(peer, certificate)
+    first = _read_first_certificate(certificate)
+    _trust(peer, first, certificate)
+    _check_kind_of_key(first, certificate)
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if of_server else ssl.PROTOCOL_TLS_CLIENT)
     own.check_hostname = False
     own.verify_mode = ssl.CERT_NONE
@@ -72,15 +82,30 @@ def check_pair(certificate: PemFile, key: PemFile, *, of_server: bool) -> float:
     return float(ssl.cert_time_to_seconds(expires))
 
 
-def _trust_first_certificate(context: ssl.SSLContext, file: PemFile) -> None:
-    first, end, _ = file.read().decode("ascii", "ignore").partition(END_OF_CERTIFICATE)
+def _read_first_certificate(file: PemFile) -> bytes:
+    """The DER form of the first certificate in a file, which is that of the key."""
+    _, begin, rest = file.read().decode("ascii", "ignore").partition(BEGIN_OF_CERTIFICATE)
+    content, end, _ = rest.partition(END_OF_CERTIFICATE)
     try:
-        context.load_verify_locations(cadata=f"{first}{end}\n")
-    except (ssl.SSLError, ValueError):
-        raise StartupError(
-            f"{file.variable}: {file.path} holds no certificate; it must be a PEM file with the certificate, and after"
-            " it those that it was signed with"
-        ) from None
+        return ssl.PEM_cert_to_DER_cert(f"{begin}{content}{end}")
+    except ValueError:
+        raise _no_certificate(file) from None
+
+
+def _trust(context: ssl.SSLContext, certificate: bytes, file: PemFile) -> None:
+    try:
+        context.load_verify_locations(cadata=certificate)
+    except ssl.SSLError:
+        raise _no_certificate(file) from None
+
+
+def _check_kind_of_key(certificate: bytes, file: PemFile) -> None:
+    for kind, identifier in UNSUPPORTED_KEYS.items():
+        if identifier in certificate:
+            raise StartupError(
+                f"{file.variable}: gRPC does not take certificates with {kind}, as in {file.path}; use RSA with 2048"
+                " bits or more, or the curve P-256 or P-384"
+            )
 
 
 def _load_pair(context: ssl.SSLContext, certificate: PemFile, key: PemFile) -> None:
@@ -130,3 +155,10 @@ def _words(error: ssl.SSLCertVerificationError) -> str:
 
 def _unreadable(file: PemFile, error: OSError) -> StartupError:
     return StartupError(f"{file.variable}: {file.path} cannot be read: {(error.strerror or 'unknown error').lower()}")
+
+
+def _no_certificate(file: PemFile) -> StartupError:
+    return StartupError(
+        f"{file.variable}: {file.path} holds no certificate; it must be a PEM file with the certificate, and after it"
+        " those that it was signed with"
+    )

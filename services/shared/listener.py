@@ -446,7 +446,8 @@ def _bind(server: _GrpcServer, host: str, port: int, tls: ServerTls | None) -> i
     encoded = address.encode()
     bound = int(server.add_secure_port(encoded, tls.credentials()) if tls else server.add_insecure_port(encoded))
     if not bound:
-        raise StartupError(f"cannot listen on {address}: it is in use, or no address of this machine")
+        certificate = ", or gRPC does not take the certificate in GENAI_TLS_CERT_FILE" if tls else ""
+        raise StartupError(f"cannot listen on {address}: it is in use, or no address of this machine{certificate}")
     return bound
 
 

@@ -336,6 +336,7 @@ def test_files_that_cannot_be_used_are_one_line_and_a_configuration_error(
 ) -> None:
     other, expired = authority.issue_files(*LOCAL), authority.issue_expired_files(*LOCAL)
     missing = tmp_path / "missing.pem"
+    modern = authority.issue_files(*LOCAL, key_kind="-newkey ed25519 -nodes")
     own = {"GENAI_TLS_CERT_FILE": local.certificate, "GENAI_TLS_KEY_FILE": local.key}
     for settings, told in (
         (own | {"GENAI_TLS_CERT_FILE": missing}, f"GENAI_TLS_CERT_FILE: {missing} cannot be read: no such file"),
@@ -352,6 +353,10 @@ def test_files_that_cannot_be_used_are_one_line_and_a_configuration_error(
         (
             {"GENAI_TLS_CERT_FILE": expired.certificate, "GENAI_TLS_KEY_FILE": expired.key},
             f"GENAI_TLS_CERT_FILE: the certificate in {expired.certificate} has expired\n",
+        ),
+        (
+            {"GENAI_TLS_CERT_FILE": modern.certificate, "GENAI_TLS_KEY_FILE": modern.key},
+            f"GENAI_TLS_CERT_FILE: gRPC does not take certificates with Ed25519, as in {modern.certificate}; use RSA",
         ),
         ({"GENAI_TLS_CERT_FILE": local.certificate}, "GENAI_TLS_KEY_FILE: must be set beside GENAI_TLS_CERT_FILE\n"),
         (own | {"GENAI_TLS_CLIENT_CA_FILE": local.key}, f"GENAI_TLS_CLIENT_CA_FILE: {local.key} holds no certificates"),
