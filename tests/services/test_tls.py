@@ -23,7 +23,7 @@ from services.shared.server import Server, running
 from services.shared.settings import ClientSettings, ServiceSettings
 from services.shared.tls import ServerTls, TlsFiles, open_client_tls, open_server_tls
 from tests.rows import row
-from tests.services.gateway.gateways import MODELS, Gateway, gateway, serving, unary
+from tests.services.gateway.gateways import MODELS, Gateway, gateway, serving, stream, unary
 from tests.services.log_file import LogFile
 from tests.support.certificates import Authority, Pair
 from tests.support.http2 import call
@@ -284,6 +284,33 @@ async def test_gateway_logs_why_a_service_is_not_reached(
                     await front.unary()(b"x", timeout=5)
 
 
+async def test_gateway_logs_that_the_certificate_of_a_service_has_expired(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that has it does not start, and one that runs goes on."""
+    monkeypatch.setattr("services.shared.replicas.CHECK_SECONDS", 0.05)
+    expired = authority.issue_expired_files(*LOCAL)
+    credentials = grpc.ssl_server_credentials([(expired.key.read_bytes(), expired.certificate.read_bytes())])
+    server = grpc.aio.server()
+    address = f"https://127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"
+    await server.start()
+    async with asyncio.timeout(10), gateway(address, tls=client_tls(authority.path)) as front:
+        assert (await logged(front, "backend connection refused"))["problem"] == "its certificate has expired"
+    await server.stop(0)
+
+
+async def test_services_trust_the_systems_authorities_where_none_are_named(
+    authority: Authority, local: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    files = open_client_tls(ClientSettings(), open_log("test", file=LogFile()))
+    async with (
+        serving(MODELS, {"Chat": unary(echo)}, tls=server_tls(local)) as backend,
+        gateway(f"https://{backend.address}", tls=files) as front,
+    ):
+        assert await front.unary()(b"x", timeout=5) == b"x"
+
+
 async def test_gateway_shows_its_new_certificate_without_a_restart_or_a_failed_call(
     tmp_path: Path, authority: Authority, foreign: Authority, local: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,12 +318,22 @@ async def test_gateway_shows_its_new_certificate_without_a_restart_or_a_failed_c
     log, used = LogFile(), copied(authority.issue_files("DNS:gateway", days=LONG), tmp_path)
     trusted = tmp_path / "clients.pem"
     shutil.copy(authority.path, trusted)
+    go_on = asyncio.Event()
+
+    async def two_chunks(_: bytes, __: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        yield b"first"
+        await go_on.wait()
+        yield b"last"
+
+    handlers = {"Chat": unary(echo), "ChatStream": stream(two_chunks)}
     async with (
         asyncio.timeout(20),
-        serving(MODELS, {"Chat": unary(echo)}, tls=server_tls(local, trusted)) as backend,
+        serving(MODELS, handlers, tls=server_tls(local, trusted)) as backend,
         gateway(f"https://{backend.address}", tls=client_tls(authority.path, used, log)) as front,
     ):
         assert await front.unary()(b"x") == b"x"
+        streamed = front.stream()(b"x")
+        assert await streamed.read() == b"first"
         replace(used, foreign.issue_files("DNS:gateway", days=LONG))
         # Not trusted yet: the connection with the old one stays.
         told = await logged(front, "changed TLS files are refused; the open connection stays in use")
@@ -308,6 +345,9 @@ async def test_gateway_shows_its_new_certificate_without_a_restart_or_a_failed_c
         while not renewed.done():
             assert await front.unary()(b"x") == b"x"
         assert await front.unary()(b"x") == b"x"
+        go_on.set()
+        assert await streamed.read() == b"last"
+        assert await streamed.code() is grpc.StatusCode.OK
 
 
 # ------------------------------------------------------------------------------------------------------ start
