@@ -249,7 +249,7 @@ class Benchmark:
         request = Work(self._scale.tokens, PACE_MS).chat_request()
         ended: list[Call] = []
         async with connected(
-            address, CHAT_STREAM, request, timeout=LONG_SECONDS, connections=CONNECTIONS
+            address, CHAT_STREAM, request, timeout=LONG_SECONDS, connections=CONNECTIONS, reads_status=True
         ) as connections:
             loop = asyncio.get_running_loop()
 
@@ -266,8 +266,7 @@ class Benchmark:
             seconds = loop.time() - start
         first = [call.first_message - call.started for call in ended if call.messages]
         assert first, "no stream had a token"
-        # Tokens that arrive together may share a message.
-        whole = sum(call.messages >= 2 for call in ended)
+        whole = sum(call.succeeded for call in ended)
         return Crowd(name, whole, seconds, percentile(first, 50), max(first), seconds / floor if floor else None)
 
     async def _measure_overload(self, name: str, address: str, deadline: float) -> Overload:

@@ -12,6 +12,8 @@ import struct
 from collections.abc import AsyncIterator
 from typing import cast
 
+import hpack
+
 from tests.support.http2 import (
     ACK,
     DATA,
@@ -40,13 +42,15 @@ HEAD_BYTES = 9
 class Call:
     """One call; times are those of the loop's clock."""
 
-    __slots__ = ("ended", "first_message", "messages", "started")
+    __slots__ = ("ended", "first_message", "messages", "started", "succeeded")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.first_message = 0.0
         """The time of its first message; 0 while none has come. A refusal has none."""
         self.messages = 0
+        self.succeeded = False
+        """Whether its status was OK, where the connection reads it."""
         self.ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         """The time of its end."""
 
@@ -54,8 +58,10 @@ class Call:
 class Connection(asyncio.Protocol):
     """A connection for calls of one method with one request."""
 
-    def __init__(self, path: str, request: bytes, timeout: float) -> None:
-        """`timeout` is the deadline of each call in seconds; the server ends it."""
+    def __init__(self, path: str, request: bytes, timeout: float, *, reads_status: bool = False) -> None:
+        """`timeout` is the deadline of each call in seconds; the server ends it. To read the status costs as much as
+        all the rest."""
+        self._decoder = hpack.Decoder() if reads_status else None
         fields = [
             *((b":method", b"POST"), (b":scheme", b"http"), (b":path", path.encode()), (b":authority", b"load")),
             *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
@@ -119,7 +125,9 @@ class Connection(asyncio.Protocol):
     def _take_frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == DATA:
             self._take_message(stream, payload)
-        elif kind == RST_STREAM or (kind == HEADERS and flags & END_STREAM):
+        elif kind == HEADERS:
+            self._take_headers(stream, payload, ended=bool(flags & END_STREAM))
+        elif kind == RST_STREAM:
             self._end(stream)
         elif kind == WINDOW_UPDATE and stream == 0:
             self._window += int.from_bytes(payload, "big")
@@ -135,6 +143,13 @@ class Connection(asyncio.Protocol):
             call.messages += 1
             call.first_message = call.first_message or self._loop.time()
 
+    def _take_headers(self, stream: int, payload: bytes, *, ended: bool) -> None:
+        # Each block must be read, because later ones refer to it.
+        fields = self._decoder.decode(payload) if self._decoder else ()
+        if ended and stream in self._calls:
+            self._calls[stream].succeeded = ("grpc-status", "0") in fields
+            self._end(stream)
+
     def _end(self, stream: int) -> None:
         call = self._calls.pop(stream, None)
         if call and not call.ended.done():
@@ -143,7 +158,7 @@ class Connection(asyncio.Protocol):
 
 @contextlib.asynccontextmanager
 async def connected(
-    address: str, path: str, request: bytes, *, timeout: float, connections: int
+    address: str, path: str, request: bytes, *, timeout: float, connections: int, reads_status: bool = False
 ) -> AsyncIterator[list[Connection]]:
     """Connections to HOST:PORT for calls of one method, for the length of a block."""
     host, _, port = address.rpartition(":")
@@ -151,7 +166,9 @@ async def connected(
     opened: list[Connection] = []
     try:
         for _ in range(connections):
-            _, connection = await loop.create_connection(lambda: Connection(path, request, timeout), host, int(port))
+            _, connection = await loop.create_connection(
+                lambda: Connection(path, request, timeout, reads_status=reads_status), host, int(port)
+            )
             opened.append(connection)
         yield opened
     finally:

@@ -42,7 +42,7 @@ COPIES = 4
 
 RETRY_SECONDS = 1.0
 
-MAX_WAITING = 1000
+MAX_WAITING = 600
 """Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
 too many."""
 

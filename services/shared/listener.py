@@ -42,8 +42,8 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     *SIZE_OPTIONS,
     ("grpc.max_concurrent_streams", MAX_CALLS),
     # Calls that no handler has accepted yet, some 15 KB each. By default grpc ends random ones from 1,000 on.
-    ("grpc.server.max_pending_requests", 1_000),
-    ("grpc.server.max_pending_requests_hard_limit", 1_000),
+    ("grpc.server.max_pending_requests", 1_200),
+    ("grpc.server.max_pending_requests_hard_limit", 1_200),
     # Small and fixed windows: with growing ones, megabytes of unread requests are buffered in grpc.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16 * 1024),

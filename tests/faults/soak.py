@@ -30,7 +30,8 @@ from tests.support.fork_server import ROOT
 
 SAMPLE_SECONDS = 5.0
 SHOWN_SECONDS = 60.0
-WARM_UP_MINUTES = 15.0
+WARM_UP_MINUTES = 25.0
+"""The part of a life in which what it keeps for a time, such as answers and histories, comes to its full size."""
 JUDGED_MINUTES = 10.0
 """The part of a life after its warm-up for which its slope is judged; in a shorter one it is noise, and only told."""
 SLOPE_LIMIT = 2.0
