@@ -260,6 +260,11 @@ def _explain_no_connection(text: str, address: str, secure: bool) -> str:
     for words, told in TLS_FAILURES:
         if words in text:
             return f"no TLS connection to {address}: {told}"
+    if "Handshake read failed" in text:
+        return (
+            f"no gateway answers at {address} in TLS, as the connection is closed during the handshake; see whether the"
+            " gateway runs, and whether it requires a client certificate (client_cert_file, client_key_file)"
+        )
     if secure and any(words in text for words in CLOSED):
         return (
             f"no TLS connection to {address}: it refuses this client; it requires a client certificate"

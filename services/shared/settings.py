@@ -32,7 +32,11 @@ class ServiceSettings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    host: str = Field("127.0.0.1", validation_alias="GENAI_HOST", description="address to listen on")
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias="GENAI_HOST",
+        description="address to listen on; one that other machines can reach needs TLS, or `GENAI_INSECURE`",
+    )
     exposed: Literal["yes", "no"] = Field(
         "no",
         validation_alias="GENAI_EXPOSED",

@@ -160,6 +160,15 @@ async def test_connection_that_is_refused_says_what_is_wrong(known: Known) -> No
                 assert await refused(scheme + address, **options) == told.format(address=address)
 
 
+async def test_connection_that_is_closed_during_the_handshake_says_so(known: Known) -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    told = await refused(f"https://{address}", ca_file=known.ours.path)
+    assert told.startswith(f"no gateway answers at {address} in TLS, as the connection is closed during the handshake;")
+    server.close()
+    await server.wait_closed()
+
+
 async def test_client_certificate_that_is_not_trusted_says_so(known: Known) -> None:
     async with gateway(known.server, known.ours.path) as address:
         for pair in (known.theirs.issue_files("DNS:client"), known.ours.issue_expired_files("DNS:client")):
