@@ -49,6 +49,9 @@ too many."""
 STUCK_SECONDS = 1.0
 """Wait for a turn from which on a caller whose requests do not arrive keeps others out of a full intake."""
 
+HELD_SECONDS = 0.02
+"""Delay of a timer from which on the event loop was held."""
+
 LEAST_SECONDS = 0.005
 ROUNDS = 10
 """Time that a call needs from its turn to its answer: so many rounds of the event loop, each of which takes about as
@@ -325,6 +328,11 @@ class Intake:
     def _preempt(self) -> None:
         """Cancels the oldest due reception, if there is one and a call waits."""
         self._timer = None
+        late = asyncio.get_running_loop().time() - self._timer_due
+        if late > HELD_SECONDS:
+            # The loop was held: what has arrived meanwhile could not be read.
+            for reception in self._receptions:
+                reception.since += late + HELD_SECONDS
         if not any(not turn.done() for turns in self._waiting.values() for turn in turns):
             return
         first = min(self._running(), key=self._due, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,7 +23,19 @@ from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
 from tests.services.model_service import LOG, chat_request
 from tests.support.errors import explain, failure_of, reason_in
-from tests.support.http2 import WIDEST_WINDOWS, call_on, opening, send, widest_connection
+from tests.support.http2 import (
+    DATA,
+    END_STREAM,
+    WIDEST_WINDOWS,
+    call_on,
+    frame,
+    grpc_message,
+    header_block,
+    headers,
+    opening,
+    send,
+    widest_connection,
+)
 
 CHAT = f"/{SERVICE.full_name}/Chat"
 ANSWER = models_pb2.ChatResponse(text="Hi.").SerializeToString()
@@ -97,6 +110,26 @@ async def test_incomplete_request_is_preempted() -> None:
         failure = explain(await error_of(stalled))
     assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
     assert failure.retry_seconds
+
+
+async def test_request_that_arrives_while_the_loop_is_held_is_not_preempted() -> None:
+    servicer = Servicer()
+    chat = header_block(
+        [
+            *((b":method", b"POST"), (b":scheme", b"http"), (b":path", CHAT.encode()), (b":authority", b"x")),
+            *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
+        ]
+    )
+    messages = b"".join(frame(DATA, END_STREAM, stream, grpc_message(sized(5))) for stream in (1, 3))
+    intake = Intake(slots=1, receive_seconds=0.3)
+    async with serving(servicer, intake) as address:
+        with contextlib.closing(send(address, opening() + headers(1, chat) + headers(3, chat))) as connection:
+            async with asyncio.timeout(10):
+                while not intake._waiting:  # noqa: ASYNC110 nothing says so
+                    await asyncio.sleep(0.001)
+            connection.sendall(messages)
+            time.sleep(0.5)
+            await servicer.received(2)
 
 
 async def test_incomplete_request_is_not_preempted_while_no_other_waits() -> None:
