@@ -28,7 +28,7 @@ from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
-from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, fail_call, record_call
+from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, asks_provider, fail_call, record_call
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 
 RETRY_SECONDS = 1.0
@@ -66,6 +66,12 @@ class Proxy(ServedMethods):
                 for method in backend.service.methods
             },
             intake,
+            crowded=[
+                f"/{backend.service.full_name}/{method.name}"
+                for backend in backends
+                for method in backend.service.methods
+                if asks_provider(method)
+            ],
         )
 
     def caller_of(self, context: grpc.aio.ServicerContext) -> str:

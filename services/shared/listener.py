@@ -19,7 +19,7 @@ import contextlib
 import contextvars
 import functools
 import socket
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -92,7 +92,9 @@ AT_ONCE_SECONDS = 0.002
 """Time within which a call comes that has waited in grpc."""
 
 ACCEPTORS = 4
-"""Calls of one method that are accepted in one round of the event loop."""
+CROWD_ACCEPTORS = 16
+"""Calls of one method that are accepted in one round of the event loop: of methods that crowds call, enough to keep the
+loop busy while it also serves them."""
 
 
 class ServingLost(Exception):
@@ -102,10 +104,17 @@ class ServingLost(Exception):
 class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
     """The handler of methods whose paths are known. Each of them gets a lane."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler], intake: Intake | None = None) -> None:
-        """`handlers` are those of the methods, by their paths. While `intake` is full, no calls are accepted."""
+    def __init__(
+        self,
+        handlers: Mapping[str, grpc.RpcMethodHandler],
+        intake: Intake | None = None,
+        crowded: Collection[str] = (),
+    ) -> None:
+        """`handlers` are those of the methods, by their paths; `crowded` are the paths of those that crowds call. While
+        `intake` is full, no calls are accepted."""
         self.handlers = dict(handlers)
         self.intake = intake
+        self.crowded = crowded
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self.handlers.get(handler_call_details.method)
@@ -152,7 +161,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         with received_fields.limited():
             await super().start()
             for lane in self._lanes:
-                for _ in range(ACCEPTORS):
+                for _ in range(lane.acceptors):
                     self._track(self._accept_calls(lane)).add_done_callback(self._note_failure)
 
     async def _request_call(self) -> cygrpc.RPCState:
@@ -307,11 +316,12 @@ class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
 class _Lane:
     """The calls of one method, which grpc awaits separately from those of others."""
 
-    __slots__ = ("_handlers", "_server", "encoded_path", "path")
+    __slots__ = ("_handlers", "_server", "acceptors", "encoded_path", "path")
 
     def __init__(self, path: str, handlers: MethodHandlers, server: _GrpcServer) -> None:
         self.path = path
         self.encoded_path = path.encode()
+        self.acceptors = CROWD_ACCEPTORS if path in handlers.crowded else ACCEPTORS
         self._handlers = handlers
         self._server = server
 

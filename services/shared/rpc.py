@@ -165,16 +165,20 @@ def service_handler(
 
     def boundary(method: MethodDescriptor) -> _Boundary:
         behaviour = getattr(servicer, method.name)
-        if _asks_provider(method):
+        if asks_provider(method):
             return _Boundary(method, behaviour, log, deadlines.generation, intake, generation)
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
 
+    paths = {method: f"/{service.full_name}/{method.name}" for method in service.methods}
     return ServedMethods(
-        {f"/{service.full_name}/{method.name}": _method_handler(boundary(method)) for method in service.methods}, intake
+        {path: _method_handler(boundary(method)) for method, path in paths.items()},
+        intake,
+        crowded=[path for method, path in paths.items() if asks_provider(method)],
     )
 
 
-def _asks_provider(method: MethodDescriptor) -> bool:
+def asks_provider(method: MethodDescriptor) -> bool:
+    """Whether the method asks a provider, which takes long."""
     # The stubs that protoc writes have no types for extensions.
     return bool(method.GetOptions().Extensions[models_pb2.asks_provider])  # type: ignore[index]
 

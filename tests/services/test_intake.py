@@ -17,7 +17,7 @@ from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared import call_ends
 from services.shared.intake import COPIES, SMALL_BYTES, Intake
-from services.shared.listener import ACCEPTORS
+from services.shared.listener import CROWD_ACCEPTORS
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
@@ -170,16 +170,16 @@ async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest
     server = Server([service_handler(Servicer(), SERVICE, LOG, intake=intake)], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with running(server), connect(address) as channel:
-        stalled = [channel.stream_unary(CHAT)() for _ in range(40)]
+        stalled = [channel.stream_unary(CHAT)() for _ in range(200)]
         await asyncio.gather(*(call.wait_for_connection() for call in stalled))
         # Another method's calls are accepted after all of these have been sent.
         await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
         assert intake.is_full
         # Each is counted a few rounds of the loop after it was accepted.
-        assert intake._waiting_calls < 10 + 4 * ACCEPTORS
+        assert intake._waiting_calls < 10 + 4 * CROWD_ACCEPTORS
         await server.stop(0.1)
         reasons = [reason_in(error.trailing_metadata()) for error in await asyncio.gather(*map(error_of, stalled))]
-    assert reasons.count("SERVER_STOPPING") >= 40 - 10 - 4 * ACCEPTORS
+    assert reasons.count("SERVER_STOPPING") >= 200 - 10 - 4 * CROWD_ACCEPTORS
 
 
 async def test_calls_that_send_nothing_do_not_keep_others_out_of_a_full_intake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
 
     async def refuse_late(call: cygrpc.RPCState) -> None:
         refusals.append(call)
-        if len(refusals) >= ACCEPTORS:
+        if len(refusals) >= CROWD_ACCEPTORS:
             all_refused.set()
         await call_ends.refuse_late(call)
 
@@ -255,7 +255,7 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
         writer.write(widest_connection() + b"".join(calls))
         await servicer.received(2)
         late = (b"grpc-timeout", b"10S")
-        streams = range(5, 5 + 4 * ACCEPTORS, 2)
+        streams = range(5, 5 + 4 * CROWD_ACCEPTORS, 2)
         writer.write(b"".join(call_on(stream, CHAT.encode(), sized(5), late) for stream in streams))
         async with asyncio.timeout(10):
             await all_refused.wait()
