@@ -166,6 +166,9 @@ async def test_waiting_callers_take_turns_for_slots() -> None:
 
 async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
+    # A stop refuses for a moment only, which may be too short on a busy machine.
+    monkeypatch.setattr("services.shared.listener.REFUSING_SECONDS", 5.0)
+    monkeypatch.setattr("services.shared.listener.QUIET_SECONDS", 0.2)
     intake = Intake(slots=1, receive_seconds=30)
     server = Server([service_handler(Servicer(), SERVICE, LOG, intake=intake)], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
