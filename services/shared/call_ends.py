@@ -26,7 +26,7 @@ _NOT_CONNECTED = "failed to connect to all addresses"
 
 STOPPING = Unavailable(
     "the server is stopping, and has not begun this call; try again",
-    reason="SERVER_STOPPING",
+    reason=SERVER_STOPPING,
     retry_after=RETRY_SECONDS,
 )
 

@@ -65,7 +65,9 @@ class StreamWriter:
 
     def end_if_stalled(self) -> None:
         """Cancels the call if its message has waited for too long."""
-        if self._waits_since and self._loop.time() - self._waits_since > STALLED_SECONDS:
+        if self.is_stalled or not self._waits_since:
+            return
+        if self._loop.time() - self._waits_since > STALLED_SECONDS:
             self.is_stalled = True
             self._task.cancel()
 

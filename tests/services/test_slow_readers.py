@@ -85,6 +85,28 @@ async def test_stream_that_nobody_reads_is_ended(monkeypatch: pytest.MonkeyPatch
     assert PROCESS_STREAMS.ended["slow_reader"] > slow
 
 
+async def test_clean_up_of_a_stream_that_is_ended_is_not_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.slow_readers.STALLED_SECONDS", 0.1)
+    monkeypatch.setattr("services.shared.slow_readers.CHECK_SECONDS", 0.02)
+    cleaned = asyncio.Event()
+
+    class Slow(Servicer):
+        async def ChatStream(self, _: models_pb2.ChatRequest, __: Call) -> AsyncIterator[models_pb2.ChatChunk]:
+            try:
+                while True:
+                    yield models_pb2.ChatChunk(token=TOKEN)
+            finally:
+                await asyncio.sleep(0.3)
+                cleaned.set()
+
+    async with serving(Slow(), "directly") as stub:
+        stream = stub.ChatStream(chat_request(), timeout=30)
+        async with asyncio.timeout(10):
+            await cleaned.wait()
+        failure = await failure_of(read_to_the_end(stream))
+    assert failure.reason == "CLIENT_TOO_SLOW"
+
+
 async def test_stream_whose_end_is_not_read_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.slow_readers.STALLED_SECONDS", 0.1)
     monkeypatch.setattr("services.shared.slow_readers.CHECK_SECONDS", 0.02)
