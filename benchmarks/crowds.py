@@ -49,6 +49,8 @@ OPENING_AT_ONCE = 500
 CAPACITY_CALLS_AT_ONCE = 64
 OVERLOAD = 3
 POLL_SECONDS = 0.05
+REPEATED_SECONDS = 0.05
+"""Pause between two calls of the other caller."""
 SETTLE_SECONDS = 1.0
 
 
@@ -392,6 +394,7 @@ async def _repeated(connection: Connection) -> AsyncIterator[list[float]]:
         while True:
             call = connection.call()
             seconds.append(await call.ended - call.started)
+            await asyncio.sleep(REPEATED_SECONDS)
 
     calling = asyncio.create_task(repeat())
     try:

@@ -197,7 +197,8 @@ class Intake:
         self._waiting_calls = 0
         self._last_waits: dict[str, float] = {}
         """The wait of the call that had the last turn, in seconds, of each caller whose calls wait."""
-        self._room: asyncio.Future[None] | None = None
+        self._accepting: deque[asyncio.Future[None]] = deque()
+        """Those that wait for room, to accept a call."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self.memory = _Memory(memory_bytes)
@@ -213,11 +214,23 @@ class Intake:
         return self._waiting_calls >= MAX_WAITING
 
     async def wait_for_room(self) -> None:
-        """Waits until fewer calls wait."""
-        while self.is_full:
-            if self._room is None or self._room.done():
-                self._room = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
+        """Waits until there is room for a call, or `end_waits_for_room`."""
+        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._accepting.append(room)
+        await room
+
+    def end_waits_for_room(self) -> None:
+        """Ends the waits for room that have begun."""
+        while self._accepting:
+            self._give_room()
+
+    def _give_room(self) -> None:
+        """Ends the longest wait for room."""
+        while self._accepting:
+            room = self._accepting.popleft()
+            if not room.done():
+                room.set_result(None)
+                return
 
     def is_too_late(self, remaining: Callable[[], float | None], caller: Callable[[], str]) -> bool:
         """Whether a new call cannot be answered before its deadline. `remaining` gives the seconds until that, `caller`
@@ -287,8 +300,8 @@ class Intake:
             raise
         finally:
             self._waiting_calls -= 1
-            if self._room and not self._room.done() and not self.is_full:
-                self._room.set_result(None)
+            if not self.is_full:
+                self._give_room()
 
     def _pass_slot_on(self) -> None:
         """Passes the slot on to the caller with the next turn."""

@@ -132,7 +132,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         super().__init__(asyncio.get_running_loop(), None, [_Gate(self)], None, options, None)
         self.ended = asyncio.Event()
         self.failure: BaseException | None = None
-        self._is_stopping = asyncio.Event()
+        self._is_stopping = False
         self._stopped = asyncio.Event()
         self._hurried = asyncio.Event()
         self._stopping_now: asyncio.Task[None] | None = None
@@ -142,7 +142,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
 
     @property
     def is_stopping(self) -> bool:
-        return self._is_stopping.is_set()
+        return self._is_stopping
 
     def add_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Adds handlers; possible until `start`."""
@@ -178,7 +178,7 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         # To ask a server that is gone crashes the process.
         while self.is_running():
             if lane.is_full and not self.is_stopping:
-                await self._wait_for_room(lane)
+                await lane.wait_for_room()
                 continue
             asked_at = loop.time()
             try:
@@ -210,13 +210,6 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
             return end.value
         raise AssertionError("awaits nothing else")
 
-    async def _wait_for_room(self, lane: _Lane) -> None:
-        """Waits until the calls of a lane may be accepted, if only to be refused."""
-        waits = [asyncio.create_task(lane.wait_for_room()), asyncio.create_task(self._is_stopping.wait())]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-
     def _note_failure(self, acceptor: asyncio.Task[None]) -> None:
         if not acceptor.cancelled() and (failure := acceptor.exception()):
             self.failure = failure
@@ -236,7 +229,9 @@ class _GrpcServer(cygrpc.AioServer):  # type: ignore[misc]  # grpc ships no type
         if self.is_stopping:
             await self._within_grace(grace_seconds, self._stopped.wait())
             return
-        self._is_stopping.set()
+        self._is_stopping = True
+        for lane in self._lanes:
+            lane.end_waits_for_room()
         try:
             await self._linger(linger_seconds)
             await self._refuse_waiting_calls()
@@ -334,6 +329,10 @@ class _Lane:
     async def wait_for_room(self) -> None:
         if self._handlers.intake:
             await self._handlers.intake.wait_for_room()
+
+    def end_waits_for_room(self) -> None:
+        if self._handlers.intake:
+            self._handlers.intake.end_waits_for_room()
 
     def is_too_late(self, call: cygrpc.RPCState) -> bool:
         """Whether a call would only take time from others, as it will have expired when its turn comes."""

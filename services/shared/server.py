@@ -33,6 +33,7 @@ from services.shared.listener import Listener, ServingLost
 from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
+from services.shared.scheduling import wake_up_without_interrupting
 from services.shared.settings import ServiceSettings, load_env_file
 from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.tls import ServerTls
@@ -161,6 +162,7 @@ def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs a service's main coroutine. An error ends the process with one line on standard error: a StartupError with
     exit code 78, a ServingLost with 70."""
     return_large_blocks()
+    wake_up_without_interrupting()
     try:
         load_env_file()
         run_on_loop(main)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -65,6 +67,16 @@ async def test_start_line_says_what_to_do_without_a_provider(tmp_path: Path) -> 
     with running("models", tmp_path) as service:
         assert "no provider is configured: set OPENAI_API_KEY or ANTHROPIC_API_KEY" in service.line
         assert "RegisterModel" in service.line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+async def test_threads_do_not_interrupt_each_other(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.play(json_answer(completion()))
+    async with called(tmp_path, upstream) as (service, channel):
+        await models_pb2_grpc.ModelServiceStub(channel).Chat(chat_request())
+        threads = [int(thread.name) for thread in Path(f"/proc/{service.pid}/task").iterdir()]
+        assert len(threads) > 5
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
 
 
 async def test_idle_service_ends_at_once(tmp_path: Path) -> None:
