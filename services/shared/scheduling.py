@@ -1,4 +1,4 @@
-"""How the kernel shares the processor among the threads of a process.
+"""Scheduling of the threads of a process, by the kernel.
 
 grpc's threads and the event loop wake each other for each frame. By default, a thread that wakes up interrupts the one
 that runs, so that on a busy core each frame costs two switches. Under SCHED_BATCH a thread that wakes up waits until
