@@ -34,6 +34,7 @@ ROOMS = {
     "settings": {"attempts", "catalog", "transport"},
     "attempts": {"providers"},
     "calls": set(),
+    "limits": {"providers"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
