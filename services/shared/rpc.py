@@ -125,7 +125,7 @@ class Call:
         self.from_exposed_gateway = bool(fields.get(EXPOSED_KEY))
         """Whether the call came through an exposed gateway: the caller is then a stranger and not the operator."""
         self.identity: CallerIdentity | None = None
-        """Who calls; None where nobody is asked."""
+        """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
         self.reservation: Reservation | None = None
