@@ -160,7 +160,7 @@ async def test_the_end_is_taken_back_and_said_differently(sessions: AsyncSession
 async def test_keywords_that_no_turn_has_are_a_type_error_before_anything_is_made(
     sessions: AsyncSessions, user: str
 ) -> None:
-    with pytest.raises(TypeError, match="no field modle"):
+    with pytest.raises(TypeError, match="modle: no such field; did you mean model"):
         await sessions.create(user_id=user, modle="gpt-4o")
     assert not (await sessions.list_sessions(ListSessionsRequest(user_id=user))).sessions
     conversation = await sessions.create(user_id=user)
