@@ -28,7 +28,7 @@ MAX_VALUES = 64
 
 
 class Token(NamedTuple):
-    """What a valid token says."""
+    """The contents of a valid token."""
 
     issuer: str
     subject: str
@@ -61,7 +61,7 @@ class TokenVerifier:
         self._kept: dict[bytes, tuple[Token, float]] = {}
 
     async def verify(self, token: str) -> Token:
-        """What a token says. Raises Unauthenticated TOKEN_INVALID, and Unavailable AUTH_UNAVAILABLE while the issuer's
+        """The contents of a token. Raises Unauthenticated TOKEN_INVALID, and Unavailable AUTH_UNAVAILABLE while the issuer's
         keys cannot be had."""
         if len(token) > MAX_TOKEN_BYTES or not token.isascii():
             raise _invalid(f"it must be ASCII, and has at most {MAX_TOKEN_BYTES} bytes")
