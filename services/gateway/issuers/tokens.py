@@ -61,8 +61,8 @@ class TokenVerifier:
         self._kept: dict[bytes, tuple[Token, float]] = {}
 
     async def verify(self, token: str) -> Token:
-        """The contents of a token. Raises Unauthenticated TOKEN_INVALID, and Unavailable AUTH_UNAVAILABLE while the issuer's
-        keys cannot be had."""
+        """The contents of a token. Raises Unauthenticated TOKEN_INVALID, and Unavailable AUTH_UNAVAILABLE while the
+        issuer's keys cannot be had."""
         if len(token) > MAX_TOKEN_BYTES or not token.isascii():
             raise _invalid(f"it must be ASCII, and has at most {MAX_TOKEN_BYTES} bytes")
         digest = hashlib.sha256(token.encode()).digest()
