@@ -36,7 +36,7 @@ from services.shared.call_ends import abort_call, is_call_end
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
-from services.shared.listener import MethodHandlers
+from services.shared.lanes import MethodHandlers
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.metadata import (
