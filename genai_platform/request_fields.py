@@ -247,7 +247,7 @@ class ListSessionsFields(CallOptions, total=False):
     page_token: str | None
     """The page token."""
     user_id: str | None
-    """Only sessions of this user. Empty: all."""
+    """Only sessions of this user. Empty: all of the project."""
 
 
 class DeleteSessionFields(CallOptions, total=False):
@@ -324,7 +324,7 @@ class PutMemoryFields(CallOptions, total=False):
     """The fields of a PutMemoryRequest, as keywords."""
 
     user_id: str | None
-    """The user that it belongs to. Required."""
+    """The user that it belongs to. Required, unless the key belongs to a user."""
     key: str | None
     """The key. Required, at most 256 characters."""
     value_json: str | None
@@ -337,7 +337,7 @@ class ListMemoriesFields(CallOptions, total=False):
     """The fields of a ListMemoriesRequest, as keywords."""
 
     user_id: str | None
-    """The user. Required."""
+    """The user. Required, unless the key belongs to a user."""
     page_size: int | None
     """The page size."""
     page_token: str | None
@@ -350,7 +350,7 @@ class DeleteMemoryFields(CallOptions, total=False):
     """The fields of a DeleteMemoryRequest, as keywords."""
 
     user_id: str | None
-    """The user that it belongs to. Required."""
+    """The user that it belongs to. Required, unless the key belongs to a user."""
     key: str | None
     """The key. Required."""
 
@@ -359,4 +359,4 @@ class DeleteUserDataFields(CallOptions, total=False):
     """The fields of a DeleteUserDataRequest, as keywords."""
 
     user_id: str | None
-    """The user. Required."""
+    """The user. Required, unless the key belongs to a user."""

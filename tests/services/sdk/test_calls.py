@@ -133,7 +133,7 @@ def test_an_empty_request_may_be_left_out(backend: Backend, platform: GenAIPlatf
 
 
 def test_a_request_of_another_type_is_a_type_error(platform: GenAIPlatform) -> None:
-    with pytest.raises(TypeError, match="must be a GetPromptRequest, or .* not a GetSessionRequest"):
+    with pytest.raises(TypeError, match=r"must be a GetPromptRequest, or .* not a GetSessionRequest"):
         platform.models.get_prompt(GetSessionRequest())  # type: ignore[arg-type]
 
 
