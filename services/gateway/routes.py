@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -39,3 +41,8 @@ def open_backends(
         backend("models", "Model Service", MODEL_SERVICE, models_addresses),
         backend("sessions", "Session Service", SESSION_SERVICE, sessions_addresses),
     )
+
+
+async def close_backends(backends: Sequence[Backend]) -> None:
+    """Ends the connections to all replicas."""
+    await asyncio.gather(*(backend.replicas.close() for backend in backends))

@@ -137,13 +137,16 @@ class Call:
         return self.identity.project_id if self.identity else ""
 
     def identify(self, callers: Callers, scope: str) -> None:
-        """Sets who calls, for the log too. Raises as `Callers.identify` does."""
-        self.identity = callers.identify(self.metadata, scope)
-        if self.identity:
-            IDENTITY.set(self.identity)
-            self.log_fields.update(
-                key_id=self.identity.key_id, team=self.identity.team_id, project=self.identity.project_id
-            )
+        """Finds out who calls. Raises as `Callers.identify` does."""
+        identity = callers.identify(self.metadata, scope, self.caller)
+        if identity:
+            self.set_identity(identity)
+
+    def set_identity(self, identity: CallerIdentity) -> None:
+        """Sets who calls, for the log too."""
+        self.identity = identity
+        IDENTITY.set(identity)
+        self.log_fields.update(key_id=identity.key_id, team=identity.team_id, project=identity.project_id)
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""
@@ -193,7 +196,8 @@ def service_handler(
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION, callers)
 
     paths = {method: f"/{service.full_name}/{method.name}" for method in service.methods}
-    return ServedMethods(
+    kind = DirectMethods if callers.are_direct else ServedMethods
+    return kind(
         {path: _method_handler(boundary(method)) for method, path in paths.items()},
         intake,
         crowded=[path for method, path in paths.items() if asks_provider(method)],
@@ -218,6 +222,13 @@ class ServedMethods(MethodHandlers):
     def caller_of(self, context: grpc.aio.ServicerContext) -> str:
         fields = dict(context.invocation_metadata())
         return str(fields.get(CALLER_KEY) or context.peer())
+
+
+class DirectMethods(ServedMethods):
+    """Methods whose callers connect by themselves: what they say of their address is not to be trusted."""
+
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        return str(context.peer())
 
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -276,7 +287,7 @@ class _Boundary:
         self._max_bytes = max_request_bytes(method)
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
-        call = Call(context)
+        call = Call(context, self._peer(context))
         try:
             with self._admission.call(call.caller):
                 response = await self._with_deadline(self._respond(call, context), call)
@@ -288,7 +299,7 @@ class _Boundary:
     async def stream(self, _: object, context: grpc.aio.ServicerContext) -> None:
         # This is a coroutine that writes and not a generator: a cancellation during a write is then raised here and
         # closes the upstream at once, not when the generator is collected.
-        call = Call(context, is_stream=True)
+        call = Call(context, self._peer(context), is_stream=True)
         try:
             with self._admission.call(call.caller):
                 try:
@@ -300,6 +311,10 @@ class _Boundary:
         except CALL_ERRORS as error:
             await fail_call(self._log, self._name, error, call, context)
         self._finish(call, context)
+
+    def _peer(self, context: grpc.aio.ServicerContext) -> str:
+        """The address of a caller that connects by itself; "" where a gateway reports it."""
+        return str(context.peer()) if self._callers.are_direct else ""
 
     def _with_deadline(self, work: Coroutine[Any, Any, Result], call: Call) -> Coroutine[Any, Any, Result]:
         """The work, with the default deadline if the caller set none; grpc itself cancels at the caller's deadline."""
