@@ -57,6 +57,8 @@ LIFECYCLE_STATE_DEPRECATED: LifecycleState
 LIFECYCLE_STATE_RETIRED: LifecycleState
 ASKS_PROVIDER_FIELD_NUMBER: _ClassVar[int]
 asks_provider: _descriptor.FieldDescriptor
+SCOPE_FIELD_NUMBER: _ClassVar[int]
+scope: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key", "timeouts", "cache")

@@ -48,6 +48,8 @@ from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
+from services.shared.identity import PROCESS_CALLERS
+from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import Log, open_log
 from services.shared.rpc import NoSuchMethod, service_handler
@@ -170,6 +172,7 @@ async def start() -> None:
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
+    PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
     async with (
         open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
         open_service(settings, log) as service,

@@ -17,6 +17,8 @@ from services.sessions.turn_servicer import TurnServicer
 from services.shared.admin_port import open_admin_port
 from services.shared.database import Database, sqlite_url
 from services.shared.descriptors import raise_descriptor_limit
+from services.shared.identity import PROCESS_CALLERS
+from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import open_log
 from services.shared.rpc import NoSuchMethod, service_handler
@@ -75,6 +77,7 @@ async def start() -> None:
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
+    PROCESS_CALLERS.require(open_signer(settings))
     async with open_admin_port("sessions", settings.admin_host, settings.admin_port, log) as admin:
         # Commits are not announced, because this service has no copies in memory.
         database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)

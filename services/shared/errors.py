@@ -2,6 +2,8 @@
 
     PlatformError
     ├── InvalidRequest       the caller must change the request
+    ├── Unauthenticated      who calls is not known
+    ├── PermissionDenied     the caller may not do this
     ├── NotFound             the named thing does not exist
     ├── AlreadyExists        the thing to create exists
     ├── Conflict             another writer was first: read again, then decide
@@ -74,6 +76,14 @@ class InvalidRequest(PlatformError):
     def field(cls, field: str, description: str, *, reason: str | None = None) -> InvalidRequest:
         """An error about exactly one field."""
         return cls(f"{field}: {description}", reason=reason, violations=[FieldViolation(field, description)])
+
+
+class Unauthenticated(PlatformError):
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(PlatformError):
+    default_reason = "PERMISSION_DENIED"
 
 
 class NotFound(PlatformError):

@@ -16,6 +16,7 @@ REQUEST_ID_KEY = "x-request-id"
 INTERNAL_PREFIX = "x-genai-"
 CALLER_KEY = "x-genai-caller"
 EXPOSED_KEY = "x-genai-exposed"
+IDENTITY_KEY = "x-genai-caller-bin"
 
 MAX_FIELDS = 256
 MAX_BYTES = 16 * 1024

@@ -9,6 +9,7 @@ service. It takes the request message and a `Call`, returns or yields response m
   * an error becomes a status with google.rpc details; an unexpected exception becomes INTERNAL with a fixed text,
     because grpc would send the exception's own text to the caller;
   * a call without a deadline gets one;
+  * a caller must have the scope of the method, where callers are asked who they are (`identity`);
   * cancellation is raised again: swallowing it would leak memory in grpc, and money at providers.
 """
 
@@ -28,13 +29,15 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from proto import models_pb2
+from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
 from services.shared.call_metrics import Waits, measure_call, serve_method, team_labels
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
+from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
-from services.shared.listener import MethodHandlers
+from services.shared.lanes import MethodHandlers
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.metadata import (
@@ -67,6 +70,8 @@ Result = TypeVar("Result")
 
 STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.Conflict: grpc.StatusCode.ABORTED,
@@ -92,6 +97,7 @@ class Call:
         "caller",
         "from_exposed_gateway",
         "has_ended",
+        "identity",
         "is_stream",
         "log_fields",
         "metadata",
@@ -120,12 +126,28 @@ class Call:
         """The caller's address: as the gateway reports it, else the peer's."""
         self.from_exposed_gateway = bool(fields.get(EXPOSED_KEY))
         """Whether the call came through an exposed gateway: the caller is then a stranger and not the operator."""
+        self.identity: CallerIdentity | None = None
+        """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
         self.waits = Waits()
         """The time in which it waits for another server, or for its reader."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
+
+    @property
+    def project_id(self) -> str:
+        """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
+        return self.identity.project_id if self.identity else ""
+
+    def identify(self, callers: Callers, scope: str) -> None:
+        """Sets who calls, for the log too. Raises as `Callers.identify` does."""
+        self.identity = callers.identify(self.metadata, scope)
+        if self.identity:
+            IDENTITY.set(self.identity)
+            self.log_fields.update(
+                key_id=self.identity.key_id, team=self.identity.team_id, project=self.identity.project_id
+            )
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""
@@ -138,8 +160,8 @@ class Call:
         return f"{host} (exposed)" if self.from_exposed_gateway else host
 
     def team_labels(self) -> tuple[str, str]:
-        """The labels of the caller's team and project, in metrics."""
-        return team_labels("", "")
+        """The labels of the caller's team and project in metrics."""
+        return team_labels(self.identity.team_id, self.identity.project_id) if self.identity else ("", "")
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
@@ -164,6 +186,7 @@ def service_handler(
     deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     intake: Intake = PROCESS_INTAKE,
     generation: Admission = PROCESS_ADMISSION,
+    callers: Callers = PROCESS_CALLERS,
 ) -> MethodHandlers:
     """The handler that serves every method of `service` by the method of the same name of `servicer`.
 
@@ -174,8 +197,8 @@ def service_handler(
     def boundary(method: MethodDescriptor) -> _Boundary:
         behaviour = getattr(servicer, method.name)
         if asks_provider(method):
-            return _Boundary(method, behaviour, log, deadlines.generation, intake, generation)
-        return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION)
+            return _Boundary(method, behaviour, log, deadlines.generation, intake, generation, callers)
+        return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION, callers)
 
     paths = {method: f"/{service.full_name}/{method.name}" for method in service.methods}
     return ServedMethods(
@@ -242,6 +265,7 @@ class _Boundary:
         default_deadline: float,
         intake: Intake,
         admission: Admission,
+        callers: Callers,
     ) -> None:
         self.streams = method.server_streaming
         assert not self.streams or not inspect.iscoroutinefunction(behaviour), (
@@ -256,6 +280,8 @@ class _Boundary:
         self._default_deadline = default_deadline
         self._admission = admission
         self._intake = intake
+        self._callers = callers
+        self._scope = scope_of(method)
         self._max_bytes = max_request_bytes(method)
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
@@ -302,6 +328,7 @@ class _Boundary:
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
+        call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -312,6 +339,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
+        call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)

@@ -137,8 +137,8 @@ class ServerTls:
 def open_server_tls(settings: ServiceSettings, log: Log) -> ServerTls | None:
     """TLS as the settings say it; None for unencrypted ports.
 
-    Raises StartupError for files that cannot be used, and for unencrypted ports that other machines can reach, which
-    GENAI_INSECURE must allow.
+    Raises StartupError for files that cannot be used, and for unencrypted ports that other machines can reach, unless
+    callers must say who they are, or GENAI_INSECURE allows it; the log then warns.
     """
     certificate, key = _pair(
         _file("GENAI_TLS_CERT_FILE", settings.tls_cert_file),
@@ -152,12 +152,23 @@ def open_server_tls(settings: ServiceSettings, log: Log) -> ServerTls | None:
         return tls
     if authorities:
         raise StartupError("GENAI_TLS_CLIENT_CA_FILE: needs GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE beside it")
-    if not is_loopback(settings.host) and settings.insecure != "yes":
+    if not is_loopback(settings.host):
+        _check_unencrypted(settings, log)
+    return None
+
+
+def _check_unencrypted(settings: ServiceSettings, log: Log) -> None:
+    if settings.auth_mode == "off" and settings.insecure == "no":
         raise StartupError(
             f"GENAI_HOST: other machines can reach {settings.host}, and calls would not be encrypted; set"
-            " GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE, or GENAI_INSECURE=yes where something else protects them"
+            " GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE, or AUTH_MODE=required, or GENAI_INSECURE=yes where something"
+            " else protects them"
         )
-    return None
+    log.warning(
+        "other machines can reach this port, and calls are not encrypted",
+        host=settings.host,
+        callers="must have a key" if settings.auth_mode == "required" else "anybody",
+    )
 
 
 def open_client_tls(settings: ClientSettings, log: Log) -> TlsFiles:
