@@ -56,7 +56,7 @@ class GatewaySettings(ClientSettings):
 async def start() -> None:
     """Runs the gateway until a signal stops it. Raises StartupError."""
     settings = load_settings(GatewaySettings)
-    log = open_log("gateway", settings.log_level)
+    log = open_log("gateway", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     tls = open_server_tls(settings, log)
     in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)

@@ -167,7 +167,7 @@ def _describe_providers(configured: Sequence[str], settings: ModelsSettings) -> 
 async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
@@ -192,7 +192,7 @@ async def start() -> None:
 async def migrate() -> None:
     """Brings the database to this program's schema. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
     announce(f"models: schema is up to date in {location}")

@@ -72,7 +72,7 @@ class SessionsSettings(ServiceSettings):
 async def start() -> None:
     """Runs the Session Service until a signal stops it. Raises StartupError."""
     settings = load_settings(SessionsSettings)
-    log = open_log("sessions", settings.log_level)
+    log = open_log("sessions", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
@@ -103,7 +103,7 @@ async def start() -> None:
 async def migrate() -> None:
     """Brings the database to this program's schema. Raises StartupError."""
     settings = load_settings(SessionsSettings)
-    log = open_log("sessions", settings.log_level)
+    log = open_log("sessions", settings.log_level, form=settings.log_format)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     announce(f"sessions: schema is up to date in {location}")
 

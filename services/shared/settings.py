@@ -127,6 +127,12 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias="GENAI_LOG_LEVEL", description="`debug`, `info`, `warning` or `error`"
     )
+    log_format: Literal["text", "json"] | None = Field(
+        None,
+        validation_alias="GENAI_LOG_FORMAT",
+        description="form of the log: `text`, a short line for people, or `json`, an object in each line",
+        json_schema_extra={"default": "`text` on a terminal, else `json`"},
+    )
     grace_seconds: float = Field(
         30.0,
         ge=0,
