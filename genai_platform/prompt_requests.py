@@ -24,8 +24,6 @@ from proto.models_pb2 import (
     SetPromptLabelRequest,
 )
 
-PAGE_SIZE = 200
-
 LABEL_SET = "label_set"
 LABEL_REMOVED = "label_removed"
 

@@ -20,8 +20,6 @@ from genai_platform.wrong_values import check_names
 from proto.models_pb2 import ChatMessage, ChatRequest
 from proto.sessions_pb2 import CreateSessionRequest, Session, SessionMessage
 
-PAGE_SIZE = 200
-
 BATCH_MESSAGES = 200
 BATCH_BYTES = 16 * 1024 * 1024
 

@@ -12,6 +12,8 @@ from typing import Any, TypeVar, Unpack, overload
 
 from google.protobuf.message import Message
 
+from genai_platform._async.pages import PAGE_SIZE, read_list, read_pages
+from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
@@ -62,10 +64,12 @@ from proto.models_pb2 import (
     ListRegisteredModelsRequest,
     ListRegisteredModelsResponse,
     ModelCapabilities,
+    ModelInfo,
     ModelStatus,
     PreviewChatRequest,
     PreviewChatResponse,
     Prompt,
+    RegisteredModel,
     RegisterModelRequest,
     RegisterModelResponse,
     RegisterPromptRequest,
@@ -174,8 +178,18 @@ class AsyncModels:
     async def list_models(
         self, request: ListModelsRequest | None = None, **fields: Unpack[ListModelsFields]
     ) -> ListModelsResponse:
-        """Lists the models that a chat can name, built-in and registered, sorted by name."""
-        return await self._call("ListModels", ListModelsResponse, read_call(ListModelsRequest, request, fields))
+        """Lists the models that a chat can name, built-in and registered, sorted by name.
+
+        All of them, as every list here; with a `page_size`, one page.
+        """
+        return await self._list("ListModels", ListModelsResponse, read_call(ListModelsRequest, request, fields))
+
+    def iterate_models(
+        self, *, provider: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[ModelInfo]:
+        """The models that a chat can name, sorted by name; pages are read as they are reached."""
+        request = build(ListModelsRequest, provider=provider, page_size=PAGE_SIZE)
+        return read_pages(self.list_models, request, lambda page: page.models, options)
 
     async def get_model_capabilities(
         self, request: GetCapabilitiesRequest | str | None = None, **fields: Unpack[GetCapabilitiesFields]
@@ -203,7 +217,7 @@ class AsyncModels:
         self, request: ListPromptsRequest | None = None, **fields: Unpack[ListPromptsFields]
     ) -> ListPromptsResponse:
         """Lists the prompts, each as its version in force."""
-        return await self._call("ListPrompts", ListPromptsResponse, read_call(ListPromptsRequest, request, fields))
+        return await self._list("ListPrompts", ListPromptsResponse, read_call(ListPromptsRequest, request, fields))
 
     async def register_model(
         self, request: RegisterModelRequest | str | None = None, **fields: Unpack[RegisterModelFields]
@@ -220,11 +234,16 @@ class AsyncModels:
         self, request: ListRegisteredModelsRequest | None = None, **fields: Unpack[ListRegisteredModelsFields]
     ) -> ListRegisteredModelsResponse:
         """Lists the registered models, sorted by name."""
-        return await self._call(
+        return await self._list(
             "ListRegisteredModels",
             ListRegisteredModelsResponse,
             read_call(ListRegisteredModelsRequest, request, fields),
         )
+
+    def iterate_registered_models(self, **options: Unpack[CallOptions]) -> AsyncIterator[RegisteredModel]:
+        """The registered models, sorted by name; pages are read as they are reached."""
+        request = ListRegisteredModelsRequest(page_size=PAGE_SIZE)
+        return read_pages(self.list_registered_models, request, lambda page: page.models, options)
 
     async def get_model_status(
         self, request: GetModelStatusRequest | str | None = None, **fields: Unpack[GetModelStatusFields]
@@ -244,7 +263,7 @@ class AsyncModels:
         self, request: ListPromptVersionsRequest | str | None = None, **fields: Unpack[ListPromptVersionsFields]
     ) -> ListPromptVersionsResponse:
         """Lists the versions of one prompt, newest first."""
-        return await self._call(
+        return await self._list(
             "ListPromptVersions", ListPromptVersionsResponse, read_call(ListPromptVersionsRequest, request, fields)
         )
 
@@ -274,7 +293,7 @@ class AsyncModels:
         self, request: ListPromptEventsRequest | str | None = None, **fields: Unpack[ListPromptEventsFields]
     ) -> ListPromptEventsResponse:
         """Lists the events of a prompt, newest first."""
-        return await self._call(
+        return await self._list(
             "ListPromptEvents", ListPromptEventsResponse, read_call(ListPromptEventsRequest, request, fields)
         )
 
@@ -293,6 +312,10 @@ class AsyncModels:
         """
         options: CallOptions = {"timeout": timeout, "metadata": metadata}
         return await self._call("PreviewChat", PreviewChatResponse, (build_preview(request, stream, fields), options))
+
+    async def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return await read_list(lambda page: self._call(name, response_type, (page, options)), request)
 
     async def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
         request, options = call

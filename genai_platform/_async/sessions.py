@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar, Unpack
 
@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from genai_platform._async.conversations import AsyncConversation
 from genai_platform._async.memories import AsyncUserMemory
 from genai_platform._async.models import AsyncModels
+from genai_platform._async.pages import PAGE_SIZE, read_list, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
@@ -41,7 +42,13 @@ from genai_platform.request_fields import (
     TruncateMessagesFields,
 )
 from genai_platform.requests import TurnFields, read_call
-from genai_platform.session_requests import TextReader, TextWriter, build_creation, check_fields, read_batches
+from genai_platform.session_requests import (
+    TextReader,
+    TextWriter,
+    build_creation,
+    check_fields,
+    read_batches,
+)
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import (
     AppendMessagesRequest,
@@ -65,6 +72,7 @@ from proto.sessions_pb2 import (
     Memory,
     PutMemoryRequest,
     Session,
+    SessionMessage,
     TruncateMessagesRequest,
     TruncateMessagesResponse,
 )
@@ -179,7 +187,12 @@ class AsyncSessions:
         self, request: ListSessionsRequest | None = None, **fields: Unpack[ListSessionsFields]
     ) -> ListSessionsResponse:
         """Lists sessions, the most recently used first."""
-        return await self._call("ListSessions", ListSessionsResponse, read_call(ListSessionsRequest, request, fields))
+        return await self._list("ListSessions", ListSessionsResponse, read_call(ListSessionsRequest, request, fields))
+
+    def list(self, *, user_id: str | None = None, **options: Unpack[CallOptions]) -> AsyncIterator[Session]:
+        """The sessions, of one user or all, the most recently used first; pages are read as they are reached."""
+        request = build(ListSessionsRequest, user_id=user_id, page_size=PAGE_SIZE)
+        return read_pages(self.list_sessions, request, lambda page: page.sessions, options)
 
     async def delete_session(
         self, request: DeleteSessionRequest | str | None = None, **fields: Unpack[DeleteSessionFields]
@@ -201,7 +214,21 @@ class AsyncSessions:
         self, request: ListMessagesRequest | str | None = None, **fields: Unpack[ListMessagesFields]
     ) -> ListMessagesResponse:
         """Lists a session's messages by sequence."""
-        return await self._call("ListMessages", ListMessagesResponse, read_call(ListMessagesRequest, request, fields))
+        return await self._list("ListMessages", ListMessagesResponse, read_call(ListMessagesRequest, request, fields))
+
+    def iterate_messages(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        descending: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> AsyncIterator[SessionMessage]:
+        """The messages of a session by sequence; pages are read as they are reached."""
+        request = build(
+            ListMessagesRequest, session_id=session_id, user_id=user_id, page_size=PAGE_SIZE, descending=descending
+        )
+        return read_pages(self.list_messages, request, lambda page: page.messages, options)
 
     async def get_context(
         self, request: GetContextRequest | str | None = None, **fields: Unpack[GetContextFields]
@@ -227,7 +254,14 @@ class AsyncSessions:
         self, request: ListMemoriesRequest | str | None = None, **fields: Unpack[ListMemoriesFields]
     ) -> ListMemoriesResponse:
         """Lists a user's stored values."""
-        return await self._call("ListMemories", ListMemoriesResponse, read_call(ListMemoriesRequest, request, fields))
+        return await self._list("ListMemories", ListMemoriesResponse, read_call(ListMemoriesRequest, request, fields))
+
+    def iterate_memories(
+        self, user_id: str, *, key_prefix: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[Memory]:
+        """A user's stored values, sorted by key; pages are read as they are reached."""
+        request = build(ListMemoriesRequest, user_id=user_id, key_prefix=key_prefix, page_size=PAGE_SIZE)
+        return read_pages(self.list_memories, request, lambda page: page.memories, options)
 
     async def delete_memory(
         self, request: DeleteMemoryRequest | str | None = None, **fields: Unpack[DeleteMemoryFields]
@@ -263,6 +297,10 @@ class AsyncSessions:
                 await conversation.delete()
             raise
         return conversation
+
+    async def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return await read_list(lambda page: self._call(name, response_type, (page, options)), request)
 
     async def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
         request, options = call

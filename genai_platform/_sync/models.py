@@ -14,6 +14,8 @@ from typing import Any, TypeVar, Unpack, overload
 
 from google.protobuf.message import Message
 
+from genai_platform._sync.pages import PAGE_SIZE, read_list, read_pages
+from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import GatewayConnection
@@ -64,10 +66,12 @@ from proto.models_pb2 import (
     ListRegisteredModelsRequest,
     ListRegisteredModelsResponse,
     ModelCapabilities,
+    ModelInfo,
     ModelStatus,
     PreviewChatRequest,
     PreviewChatResponse,
     Prompt,
+    RegisteredModel,
     RegisterModelRequest,
     RegisterModelResponse,
     RegisterPromptRequest,
@@ -176,8 +180,16 @@ class Models:
     def list_models(
         self, request: ListModelsRequest | None = None, **fields: Unpack[ListModelsFields]
     ) -> ListModelsResponse:
-        """Lists the models that a chat can name, built-in and registered, sorted by name."""
-        return self._call("ListModels", ListModelsResponse, read_call(ListModelsRequest, request, fields))
+        """Lists the models that a chat can name, built-in and registered, sorted by name.
+
+        All of them, as every list here; with a `page_size`, one page.
+        """
+        return self._list("ListModels", ListModelsResponse, read_call(ListModelsRequest, request, fields))
+
+    def iterate_models(self, *, provider: str | None = None, **options: Unpack[CallOptions]) -> Iterator[ModelInfo]:
+        """The models that a chat can name, sorted by name; pages are read as they are reached."""
+        request = build(ListModelsRequest, provider=provider, page_size=PAGE_SIZE)
+        return read_pages(self.list_models, request, lambda page: page.models, options)
 
     def get_model_capabilities(
         self, request: GetCapabilitiesRequest | str | None = None, **fields: Unpack[GetCapabilitiesFields]
@@ -199,7 +211,7 @@ class Models:
         self, request: ListPromptsRequest | None = None, **fields: Unpack[ListPromptsFields]
     ) -> ListPromptsResponse:
         """Lists the prompts, each as its version in force."""
-        return self._call("ListPrompts", ListPromptsResponse, read_call(ListPromptsRequest, request, fields))
+        return self._list("ListPrompts", ListPromptsResponse, read_call(ListPromptsRequest, request, fields))
 
     def register_model(
         self, request: RegisterModelRequest | str | None = None, **fields: Unpack[RegisterModelFields]
@@ -214,11 +226,16 @@ class Models:
         self, request: ListRegisteredModelsRequest | None = None, **fields: Unpack[ListRegisteredModelsFields]
     ) -> ListRegisteredModelsResponse:
         """Lists the registered models, sorted by name."""
-        return self._call(
+        return self._list(
             "ListRegisteredModels",
             ListRegisteredModelsResponse,
             read_call(ListRegisteredModelsRequest, request, fields),
         )
+
+    def iterate_registered_models(self, **options: Unpack[CallOptions]) -> Iterator[RegisteredModel]:
+        """The registered models, sorted by name; pages are read as they are reached."""
+        request = ListRegisteredModelsRequest(page_size=PAGE_SIZE)
+        return read_pages(self.list_registered_models, request, lambda page: page.models, options)
 
     def get_model_status(
         self, request: GetModelStatusRequest | str | None = None, **fields: Unpack[GetModelStatusFields]
@@ -238,7 +255,7 @@ class Models:
         self, request: ListPromptVersionsRequest | str | None = None, **fields: Unpack[ListPromptVersionsFields]
     ) -> ListPromptVersionsResponse:
         """Lists the versions of one prompt, newest first."""
-        return self._call(
+        return self._list(
             "ListPromptVersions", ListPromptVersionsResponse, read_call(ListPromptVersionsRequest, request, fields)
         )
 
@@ -264,7 +281,7 @@ class Models:
         self, request: ListPromptEventsRequest | str | None = None, **fields: Unpack[ListPromptEventsFields]
     ) -> ListPromptEventsResponse:
         """Lists the events of a prompt, newest first."""
-        return self._call(
+        return self._list(
             "ListPromptEvents", ListPromptEventsResponse, read_call(ListPromptEventsRequest, request, fields)
         )
 
@@ -283,6 +300,10 @@ class Models:
         """
         options: CallOptions = {"timeout": timeout, "metadata": metadata}
         return self._call("PreviewChat", PreviewChatResponse, (build_preview(request, stream, fields), options))
+
+    def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return read_list(lambda page: self._call(name, response_type, (page, options)), request)
 
     def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
         request, options = call

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar, Unpack
 
@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from genai_platform._sync.conversations import Conversation
 from genai_platform._sync.memories import UserMemory
 from genai_platform._sync.models import Models
+from genai_platform._sync.pages import PAGE_SIZE, read_list, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
@@ -41,7 +42,13 @@ from genai_platform.request_fields import (
     TruncateMessagesFields,
 )
 from genai_platform.requests import TurnFields, read_call
-from genai_platform.session_requests import TextReader, TextWriter, build_creation, check_fields, read_batches
+from genai_platform.session_requests import (
+    TextReader,
+    TextWriter,
+    build_creation,
+    check_fields,
+    read_batches,
+)
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import (
     AppendMessagesRequest,
@@ -65,6 +72,7 @@ from proto.sessions_pb2 import (
     Memory,
     PutMemoryRequest,
     Session,
+    SessionMessage,
     TruncateMessagesRequest,
     TruncateMessagesResponse,
 )
@@ -176,7 +184,12 @@ class Sessions:
         self, request: ListSessionsRequest | None = None, **fields: Unpack[ListSessionsFields]
     ) -> ListSessionsResponse:
         """Lists sessions, the most recently used first."""
-        return self._call("ListSessions", ListSessionsResponse, read_call(ListSessionsRequest, request, fields))
+        return self._list("ListSessions", ListSessionsResponse, read_call(ListSessionsRequest, request, fields))
+
+    def list(self, *, user_id: str | None = None, **options: Unpack[CallOptions]) -> Iterator[Session]:
+        """The sessions, of one user or all, the most recently used first; pages are read as they are reached."""
+        request = build(ListSessionsRequest, user_id=user_id, page_size=PAGE_SIZE)
+        return read_pages(self.list_sessions, request, lambda page: page.sessions, options)
 
     def delete_session(
         self, request: DeleteSessionRequest | str | None = None, **fields: Unpack[DeleteSessionFields]
@@ -194,7 +207,21 @@ class Sessions:
         self, request: ListMessagesRequest | str | None = None, **fields: Unpack[ListMessagesFields]
     ) -> ListMessagesResponse:
         """Lists a session's messages by sequence."""
-        return self._call("ListMessages", ListMessagesResponse, read_call(ListMessagesRequest, request, fields))
+        return self._list("ListMessages", ListMessagesResponse, read_call(ListMessagesRequest, request, fields))
+
+    def iterate_messages(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        descending: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Iterator[SessionMessage]:
+        """The messages of a session by sequence; pages are read as they are reached."""
+        request = build(
+            ListMessagesRequest, session_id=session_id, user_id=user_id, page_size=PAGE_SIZE, descending=descending
+        )
+        return read_pages(self.list_messages, request, lambda page: page.messages, options)
 
     def get_context(
         self, request: GetContextRequest | str | None = None, **fields: Unpack[GetContextFields]
@@ -218,7 +245,14 @@ class Sessions:
         self, request: ListMemoriesRequest | str | None = None, **fields: Unpack[ListMemoriesFields]
     ) -> ListMemoriesResponse:
         """Lists a user's stored values."""
-        return self._call("ListMemories", ListMemoriesResponse, read_call(ListMemoriesRequest, request, fields))
+        return self._list("ListMemories", ListMemoriesResponse, read_call(ListMemoriesRequest, request, fields))
+
+    def iterate_memories(
+        self, user_id: str, *, key_prefix: str | None = None, **options: Unpack[CallOptions]
+    ) -> Iterator[Memory]:
+        """A user's stored values, sorted by key; pages are read as they are reached."""
+        request = build(ListMemoriesRequest, user_id=user_id, key_prefix=key_prefix, page_size=PAGE_SIZE)
+        return read_pages(self.list_memories, request, lambda page: page.memories, options)
 
     def delete_memory(
         self, request: DeleteMemoryRequest | str | None = None, **fields: Unpack[DeleteMemoryFields]
@@ -252,6 +286,10 @@ class Sessions:
                 conversation.delete()
             raise
         return conversation
+
+    def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return read_list(lambda page: self._call(name, response_type, (page, options)), request)
 
     def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
         request, options = call

@@ -12,6 +12,7 @@ from services.gateway.access.settings import AccessSettings
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import close_backends, open_backends
+from services.shared.admin_port import open_admin_port
 from services.shared.channels import Addresses, any_in_tls, host_and_port, split_addresses
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
@@ -37,6 +38,14 @@ class GatewaySettings(AccessSettings):
     port: int = Field(
         50051, ge=0, le=65535, validation_alias="GATEWAY_PORT", description="port to listen on, 0 for any free one"
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="GATEWAY_ADMIN_PORT",
+        description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
+        json_schema_extra={"example": "50061"},
+    )
     models_address: Addresses = Field(
         "127.0.0.1:50053",
         validation_alias="MODELS_ADDRESS",
@@ -54,7 +63,7 @@ class GatewaySettings(AccessSettings):
 async def start() -> None:
     """Runs the gateway until a signal stops it. Raises StartupError."""
     settings = load_settings(GatewaySettings)
-    log = open_log("gateway", settings.log_level)
+    log = open_log("gateway", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     tls = open_server_tls(settings, log)
     in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)
@@ -62,6 +71,9 @@ async def start() -> None:
     addresses = {"MODELS_ADDRESS": settings.models_address, "SESSIONS_ADDRESS": settings.sessions_address}
     signer = open_signer(settings, addresses=addresses, is_called_by_services=False)
     async with contextlib.AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(
+            open_admin_port("gateway", settings.admin_host, settings.admin_port, log)
+        )
         access = await _open_access(settings, signer, log, stack) if signer else None
         backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
         stack.push_async_callback(close_backends, backends)
@@ -74,7 +86,7 @@ async def start() -> None:
         await server.start()
         routes = " and ".join(f"{backend.name} to {backend.replicas.addresses}" for backend in backends)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}")
+        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}", admin)
 
 
 async def _open_access(

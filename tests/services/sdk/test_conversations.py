@@ -251,7 +251,7 @@ async def test_a_restore_that_the_platform_refuses_leaves_no_session(sessions: A
 
 
 async def test_memory_keeps_python_values(sessions: AsyncSessions, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genai_platform._async.memories.PAGE_SIZE", 2)
+    monkeypatch.setattr("genai_platform._async.sessions.PAGE_SIZE", 2)
     memory = sessions.memory(user)
     values = {"a": None, "ab": [1, 2.5, True, "ü"], "b": {"x": {}}, "c": 2**70, "d": ""}
     for key, value in values.items():
