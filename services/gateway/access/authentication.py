@@ -23,7 +23,7 @@ SIGNED_SECONDS = 5.0
 """Time for which a signed identity is used again; services accept it for a minute."""
 
 _NO_HASH = bytes(32)
-"""What keys with an unknown id are compared with, so that the time tells nothing."""
+"""A hash that keys with an unknown id are compared with, so that the time tells nothing."""
 
 
 class Authenticator(Callers):
