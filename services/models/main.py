@@ -26,6 +26,7 @@ from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.custom_models.registration_service import RegistrationService
 from services.models.health.monitor import HealthMonitor
+from services.models.metrics import reading
 from services.models.prompts.memory import PromptMemory
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
@@ -41,6 +42,7 @@ from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
+from services.shared.admin_port import open_admin_port
 from services.shared.admission import Admission
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
@@ -104,6 +106,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     sessions = SessionClient(settings.sessions_address, log, sessions_tls)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
+        calls.enter_context(reading(monitor, vendor_models, providers, database))
         idempotency = await calls.enter_async_context(_open_calls(settings, log))
         prompts = PromptMemory(database)
         names = NameRules(vendor_models, aliases, settings.overrides, fallback_models)
@@ -164,13 +167,16 @@ def _describe_providers(configured: Sequence[str], settings: ModelsSettings) -> 
 async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
     PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
-    async with open_service(settings, log) as service:
+    async with (
+        open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
+        open_service(settings, log) as service,
+    ):
         # Chats need no database: they are answered from memory.
         server = StorageServer(service.database, [SERVICE.full_name], needs_storage=False)
         # Most descriptors are for connections to models.
@@ -180,13 +186,13 @@ async def start() -> None:
         server.add(NoSuchMethod([SERVICE.full_name], log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")
+        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}", admin)
 
 
 async def migrate() -> None:
     """Brings the database to this program's schema. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
     announce(f"models: schema is up to date in {location}")

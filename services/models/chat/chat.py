@@ -118,7 +118,7 @@ class ChatService:
                 if keep:
                     await keep(earlier)
                 return earlier
-            while attempt := await running.attempts.next():
+            while attempt := await running.next_attempt():
                 with attempt:
                     response = await chat(
                         self._transports.of(attempt.target.untrusted),
@@ -126,6 +126,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
+                        waits=call.waits,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -144,19 +145,19 @@ class ChatService:
                 for chunk in replay(earlier):
                     yield chunk
                 return
-            while attempt := await running.attempts.next():
+            while attempt := await running.next_attempt():
                 chunks = chat_stream(
                     self._transports.of(attempt.target.untrusted),
                     attempt.target,
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
+                    waits=call.waits,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):
                         async for chunk in chunks:
-                            attempt.has_output = True
-                            running.note_output()
+                            running.note_output(attempt)
                             if chunk.HasField("response"):
                                 await running.complete(chunk.response, attempt, keep)
                             yield chunk
