@@ -110,7 +110,7 @@ class Snapshot:
         return identity
 
     def identity_in(self, project_id: str, user_id: str = "", key_id: str = "") -> CallerIdentity:
-        """What the identities of all callers of a project have, without what a key or a token adds."""
+        """The part of an identity that all callers of a project share, without what a key or a token adds."""
         project = self._projects.get(project_id, Project(id=project_id))
         return CallerIdentity(
             team_id=project.team_id,
