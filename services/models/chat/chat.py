@@ -19,6 +19,7 @@ from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.call_record import log_target
@@ -47,7 +48,7 @@ class ChatService:
         fallbacks: Fallbacks,
         limits: AttemptLimits,
         idempotency: Idempotency,
-        prompts: PromptRegistry,
+        prompts: PromptMemory,
         turns: TurnFactory,
         trust: TrustPolicy,
     ) -> None:
@@ -193,7 +194,7 @@ class ChatService:
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
-        prompted = await with_system_prompt(request, self._prompts)
+        prompted = await with_system_prompt(request, PromptRegistry(self._prompts, call.project_id))
         conversation = prompted.conversation
         request = conversation.request
         conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
