@@ -23,6 +23,8 @@ class AsyncGenAIPlatform:
 
     `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
                 environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051
+    `api_key`   the key of a gateway that asks for one; by default the environment's GENAI_API_KEY, or the file that
+                GENAI_API_KEY_FILE names. To another machine it is sent in TLS only, unless GENAI_INSECURE is `yes`
     `timeout`   seconds, the deadline of every call; by default 600 for calls that ask a provider, and 30 for others
     `metadata`  gRPC metadata sent with every call
     `channel`   a channel of your own instead of a target; `close` leaves it open
@@ -41,6 +43,7 @@ class AsyncGenAIPlatform:
         self,
         target: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float | None = None,
         metadata: Metadata | None = None,
         channel: grpc.aio.Channel | None = None,
@@ -50,7 +53,7 @@ class AsyncGenAIPlatform:
         prompt_cache_seconds: float = DEFAULT_CACHE_SECONDS,
     ) -> None:
         files = TlsFiles(ca_file, client_cert_file, client_key_file)
-        self._connection = AsyncGatewayConnection(target, timeout, metadata, channel, files)
+        self._connection = AsyncGatewayConnection(target, timeout, metadata, channel, files, api_key)
         self.models = AsyncModels(self._connection)
         self.prompts = AsyncPrompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = AsyncSessions(self._connection, self.models)
