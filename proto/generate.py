@@ -17,7 +17,7 @@ from pathlib import Path
 PROTO_DIRECTORY = Path(__file__).resolve().parent
 ROOT = PROTO_DIRECTORY.parent
 
-EXPORTED = ("models", "sessions")
+EXPORTED = ("models", "sessions", "usage")
 """The files of the contract whose types callers use."""
 EXPORTS = Path("genai_platform") / "contract.py"
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
-from services.gateway.routes import open_backends
+from services.gateway.routes import open_backends, replicas_of
 from services.shared.channels import Addresses, any_in_tls, host_and_port, split_addresses
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
@@ -58,11 +58,12 @@ async def start() -> None:
         port = server.bind(settings.host, settings.port, tls=tls)
         _refuse_self_forwarding(settings, port)
         await server.start()
-        routes = " and ".join(f"{backend.name} to {backend.replicas.addresses}" for backend in backends)
+        addresses = {backend.name: backend.replicas.addresses for backend in backends}
+        routes = " and ".join(f"{name} to {address}" for name, address in addresses.items())
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}")
     finally:
-        await asyncio.gather(*(backend.replicas.close() for backend in backends))
+        await asyncio.gather(*(replicas.close() for replicas in replicas_of(backends)))
 
 
 def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:
