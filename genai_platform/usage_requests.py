@@ -9,8 +9,6 @@ from typing import TypedDict, TypeVar, Unpack
 from genai_platform.building import build
 from proto.usage_pb2 import ExportUsageRequest, ListUsageRequest, UsageFilter
 
-PAGE_SIZE = 1000
-
 SumsRequest = TypeVar("SumsRequest", ListUsageRequest, ExportUsageRequest)
 
 

@@ -12,13 +12,13 @@ from typing import TypeVar, Unpack
 
 from google.protobuf.message import Message
 
-from genai_platform._async.pages import read_pages
+from genai_platform._async.pages import WHOLE_PAGE_SIZE, read_list, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import USAGE_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.session_requests import TextWriter, open_target
-from genai_platform.usage_requests import PAGE_SIZE, UsageFields, build_sums_request
+from genai_platform.usage_requests import UsageFields, build_sums_request
 from proto.usage_pb2 import (
     CancelCallRequest,
     CancelCallResponse,
@@ -55,7 +55,7 @@ class AsyncUsage:
         The first day is by default the first of the month, the last one today. Without `group_by` there is one sum.
         """
         request = build_sums_request(ListUsageRequest, **fields)
-        request.page_size = PAGE_SIZE
+        request.page_size = WHOLE_PAGE_SIZE
         options = CallOptions(timeout=timeout, metadata=metadata)
         return read_pages(self.list_usage, request, lambda page: page.rows, options)
 
@@ -99,8 +99,12 @@ class AsyncUsage:
     async def list_usage(
         self, request: ListUsageRequest | None = None, **options: Unpack[CallOptions]
     ) -> ListUsageResponse:
-        """Lists sums of usage."""
-        return await self._call("ListUsage", request or ListUsageRequest(), ListUsageResponse, **options)
+        """Lists sums of usage: those of the page that the request asks for, or all."""
+
+        async def page(asked: ListUsageRequest) -> ListUsageResponse:
+            return await self._call("ListUsage", asked, ListUsageResponse, **options)
+
+        return await read_list(page, request or ListUsageRequest())
 
     def export_usage(
         self, request: ExportUsageRequest, **options: Unpack[CallOptions]
@@ -111,8 +115,12 @@ class AsyncUsage:
     async def list_calls(
         self, request: ListCallsRequest | None = None, **options: Unpack[CallOptions]
     ) -> ListCallsResponse:
-        """Lists the chats that run."""
-        return await self._call("ListCalls", request or ListCallsRequest(), ListCallsResponse, **options)
+        """Lists the chats that run: those of the page that the request asks for, or all."""
+
+        async def page(asked: ListCallsRequest) -> ListCallsResponse:
+            return await self._call("ListCalls", asked, ListCallsResponse, **options)
+
+        return await read_list(page, request or ListCallsRequest())
 
     async def cancel_call(self, request: CancelCallRequest, **options: Unpack[CallOptions]) -> CancelCallResponse:
         """Ends a chat."""

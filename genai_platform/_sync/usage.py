@@ -14,13 +14,13 @@ from typing import TypeVar, Unpack
 
 from google.protobuf.message import Message
 
-from genai_platform._sync.pages import read_pages
+from genai_platform._sync.pages import WHOLE_PAGE_SIZE, read_list, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import USAGE_SERVICE
 from genai_platform.connection import GatewayConnection
 from genai_platform.session_requests import TextWriter, open_target
-from genai_platform.usage_requests import PAGE_SIZE, UsageFields, build_sums_request
+from genai_platform.usage_requests import UsageFields, build_sums_request
 from proto.usage_pb2 import (
     CancelCallRequest,
     CancelCallResponse,
@@ -57,7 +57,7 @@ class Usage:
         The first day is by default the first of the month, the last one today. Without `group_by` there is one sum.
         """
         request = build_sums_request(ListUsageRequest, **fields)
-        request.page_size = PAGE_SIZE
+        request.page_size = WHOLE_PAGE_SIZE
         options = CallOptions(timeout=timeout, metadata=metadata)
         return read_pages(self.list_usage, request, lambda page: page.rows, options)
 
@@ -99,8 +99,12 @@ class Usage:
         return self._call("GetMyUsage", request or GetMyUsageRequest(), GetMyUsageResponse, **options)
 
     def list_usage(self, request: ListUsageRequest | None = None, **options: Unpack[CallOptions]) -> ListUsageResponse:
-        """Lists sums of usage."""
-        return self._call("ListUsage", request or ListUsageRequest(), ListUsageResponse, **options)
+        """Lists sums of usage: those of the page that the request asks for, or all."""
+
+        def page(asked: ListUsageRequest) -> ListUsageResponse:
+            return self._call("ListUsage", asked, ListUsageResponse, **options)
+
+        return read_list(page, request or ListUsageRequest())
 
     def export_usage(
         self, request: ExportUsageRequest, **options: Unpack[CallOptions]
@@ -109,8 +113,12 @@ class Usage:
         return self._connection.stream(USAGE_SERVICE, "ExportUsage", request, ExportUsageResponse, **options)
 
     def list_calls(self, request: ListCallsRequest | None = None, **options: Unpack[CallOptions]) -> ListCallsResponse:
-        """Lists the chats that run."""
-        return self._call("ListCalls", request or ListCallsRequest(), ListCallsResponse, **options)
+        """Lists the chats that run: those of the page that the request asks for, or all."""
+
+        def page(asked: ListCallsRequest) -> ListCallsResponse:
+            return self._call("ListCalls", asked, ListCallsResponse, **options)
+
+        return read_list(page, request or ListCallsRequest())
 
     def cancel_call(self, request: CancelCallRequest, **options: Unpack[CallOptions]) -> CancelCallResponse:
         """Ends a chat."""

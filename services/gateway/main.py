@@ -10,6 +10,7 @@ from pydantic import Field
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import open_backends, replicas_of
+from services.shared.admin_port import open_admin_port
 from services.shared.channels import Addresses, any_in_tls, host_and_port, split_addresses
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
@@ -30,6 +31,14 @@ class GatewaySettings(ClientSettings):
     port: int = Field(
         50051, ge=0, le=65535, validation_alias="GATEWAY_PORT", description="port to listen on, 0 for any free one"
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="GATEWAY_ADMIN_PORT",
+        description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
+        json_schema_extra={"example": "50061"},
+    )
     models_address: Addresses = Field(
         "127.0.0.1:50053",
         validation_alias="MODELS_ADDRESS",
@@ -47,23 +56,24 @@ class GatewaySettings(ClientSettings):
 async def start() -> None:
     """Runs the gateway until a signal stops it. Raises StartupError."""
     settings = load_settings(GatewaySettings)
-    log = open_log("gateway", settings.log_level)
+    log = open_log("gateway", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     tls = open_server_tls(settings, log)
     in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)
     client_tls = open_client_tls(settings, log) if in_tls else None
-    backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
-    try:
-        server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
-        port = server.bind(settings.host, settings.port, tls=tls)
-        _refuse_self_forwarding(settings, port)
-        await server.start()
-        addresses = {backend.name: backend.replicas.addresses for backend in backends}
-        routes = " and ".join(f"{name} to {address}" for name, address in addresses.items())
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}")
-    finally:
-        await asyncio.gather(*(replicas.close() for replicas in replicas_of(backends)))
+    async with open_admin_port("gateway", settings.admin_host, settings.admin_port, log) as admin:
+        backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
+        try:
+            server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
+            port = server.bind(settings.host, settings.port, tls=tls)
+            _refuse_self_forwarding(settings, port)
+            await server.start()
+            addresses = {backend.name: backend.replicas.addresses for backend in backends}
+            routes = " and ".join(f"{name} to {address}" for name, address in addresses.items())
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}", admin)
+        finally:
+            await asyncio.gather(*(replicas.close() for replicas in replicas_of(backends)))
 
 
 def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:

@@ -22,6 +22,7 @@ from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
 from services.shared.call_ends import abort_call, has_not_begun
+from services.shared.call_metrics import serve_method
 from services.shared.error_details import DETAILS_KEY
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
 from services.shared.logs import Log
@@ -134,6 +135,7 @@ class Forward:
         self._backend = backend
         self._replicas = backend.replicas
         self._name = f"{backend.service.name}/{method.name}"
+        serve_method(self._name, self._path.removeprefix("/"))
         self._max_bytes = max_request_bytes(method)
         self._log = log
         self._added = added
@@ -166,8 +168,9 @@ class Forward:
         record_call(self._log, self._name, call, "OK")
 
     async def _return_response(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> bytes:
-        await _return_initial_metadata(onward, context)
-        response: bytes | None = await onward
+        with call.waits:
+            await _return_initial_metadata(onward, context)
+            response: bytes | None = await onward
         if response is None:
             raise self._lost(call, "has ended the call without an answer")
         call.log_fields["response_bytes"] = len(response)
@@ -178,11 +181,12 @@ class Forward:
     async def _write_responses(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> None:
         messages = 0
         try:
-            await _return_initial_metadata(onward, context)
-            with StreamWriter(context) as writer:
-                async for message in onward:
-                    await writer.write(message)
-                    messages += 1
+            with call.waits:
+                await _return_initial_metadata(onward, context)
+                with StreamWriter(context) as writer:
+                    async for message in onward:
+                        await writer.write(message)
+                        messages += 1
             context.set_trailing_metadata(returned(await onward.trailing_metadata()))
         finally:
             call.log_fields["messages"] = messages

@@ -32,6 +32,7 @@ from services.models.ledger.ledger import Ledger
 from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
+from services.models.metrics import reading
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
@@ -47,11 +48,14 @@ from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
+from services.shared.admin_port import open_admin_port
 from services.shared.admission import Admission
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
+from services.shared.identity import PROCESS_CALLERS
+from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import Log, open_log
 from services.shared.rpc import NoSuchMethod, service_handler
@@ -111,6 +115,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     sessions = SessionClient(settings.sessions_address, log, sessions_tls)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
+        calls.enter_context(reading(monitor, vendor_models, providers, database))
         idempotency = await calls.enter_async_context(_open_calls(settings, log))
         ledger = await calls.enter_async_context(_open_ledger(settings, log))
         prompts = PromptRegistry(database)
@@ -191,12 +196,16 @@ def _describe_providers(configured: Sequence[str], settings: ModelsSettings) -> 
 async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
-    async with open_service(settings, log) as service:
+    PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
+    async with (
+        open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
+        open_service(settings, log) as service,
+    ):
         # Chats need no database: they are answered from memory.
         names = [SERVICE.full_name, USAGE_SERVICE.full_name]
         server = StorageServer(service.database, names, needs_storage=False)
@@ -208,13 +217,13 @@ async def start() -> None:
         server.add(NoSuchMethod(names, log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")
+        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}", admin)
 
 
 async def migrate() -> None:
     """Brings the database to this program's schema. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
     await Database.migrate(settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log)

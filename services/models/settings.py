@@ -36,6 +36,14 @@ class ModelsSettings(ClientSettings):
     port: int = Field(
         50053, ge=0, le=65535, validation_alias="MODELS_PORT", description="port to listen on, 0 for any free one"
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="MODELS_ADMIN_PORT",
+        description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
+        json_schema_extra={"example": "50063"},
+    )
     database_url: SecretStr | None = Field(
         None,
         validation_alias="MODELS_DATABASE_URL",

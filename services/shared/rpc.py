@@ -33,10 +33,11 @@ from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
+from services.shared.call_metrics import Waits, measure_call, serve_method, team_labels
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
-from services.shared.listener import MethodHandlers
+from services.shared.lanes import MethodHandlers
 from services.shared.logs import Log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size, max_request_bytes
 from services.shared.metadata import (
@@ -111,6 +112,7 @@ class Call:
         "request_id",
         "reservation",
         "started",
+        "waits",
     )
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "", *, is_stream: bool = False) -> None:
@@ -142,6 +144,8 @@ class Call:
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.waits = Waits()
+        """The time in which it waits for another server, or for its reader."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
         self.default_timeout: asyncio.Timeout | None = None
@@ -179,6 +183,10 @@ class Call:
         know of an answer, the other may not."""
         host = self.caller.rpartition(":")[0] or self.caller
         return f"{host} (exposed)" if self.from_exposed_gateway else host
+
+    def team_labels(self) -> tuple[str, str]:
+        """The labels of the caller's team and project in metrics."""
+        return team_labels(self.identity.team_id, self.identity.project_id) if self.identity else ("", "")
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
@@ -291,6 +299,7 @@ class _Boundary:
             f"{method.full_name} must return an async generator"
         )
         self._name = f"{method.containing_service.name}/{method.name}"
+        serve_method(self._name, f"{method.containing_service.full_name}/{method.name}")
         self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
@@ -374,7 +383,9 @@ class _Boundary:
             with StreamWriter(context) as writer:
                 async with contextlib.aclosing(self._behaviour(request, call)) as messages:
                     async for message in messages:
-                        await writer.write(_serialize(message))
+                        response = _serialize(message)
+                        with call.waits:
+                            await writer.write(response)
                         call.chunks += 1
 
     async def _parse(self, data: bytes) -> Message:
@@ -416,14 +427,16 @@ def _serialize(message: Message) -> bytes:
 
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
-    """Writes the log line of a call that has ended, and counts it if it is a stream."""
+    """Writes the log line of a call that has ended, and counts it."""
     if call.has_ended:
         return
     call.has_ended = True
     if call.is_stream:
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
-    milliseconds = round(call.elapsed_seconds() * 1e6) / 1000
+    seconds = call.elapsed_seconds()
+    measure_call(method, code, call.team_labels(), seconds, call.waits)
+    milliseconds = round(seconds * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
 
 

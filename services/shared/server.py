@@ -22,6 +22,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
+from services.shared.admin_port import AdminPort
 from services.shared.admission import PROCESS_ADMISSION, wait_for_calls
 from services.shared.allocator import return_large_blocks
 from services.shared.errors import StartupError
@@ -92,6 +93,11 @@ class Server:
         for name in ("", *self._service_names):
             await self.health.set(name, SERVING)
 
+    def read_health(self) -> dict[str, bool]:
+        """Whether the process and each of its services are SERVING. Safe to call in any thread."""
+        statuses = self.health.statuses()
+        return {name: statuses.get(name) == SERVING for name in ("", *self._service_names)}
+
     async def keep_serving(self, log: Log) -> NoReturn:
         """Restores the port whenever it is lost, until cancelled. Raises ServingLost when that fails."""
         while True:
@@ -109,10 +115,13 @@ class Server:
         timer.cancel()
 
 
-async def serve(server: Server, settings: ServiceSettings, log: Log, announcement: str = "") -> None:
+async def serve(
+    server: Server, settings: ServiceSettings, log: Log, announcement: str = "", admin: AdminPort | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises ServingLost, after draining, when the port is lost for good.
 
     The announcement is printed after the signal handlers are set, so that its reader may stop the process at once.
+    `admin` reports the server's health.
     """
     PROCESS_INTAKE.resize(settings.request_memory * 1024 * 1024)
     PROCESS_ADMISSION.resize(settings.max_calls)
@@ -129,7 +138,9 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
     await server.ready()
     if announcement:
         announce(announcement)
-    with LoopWatch(log):
+    with LoopWatch(log) as watch:
+        if admin:
+            admin.follow(server.read_health, watch)
         keeping = asyncio.create_task(server.keep_serving(log))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)

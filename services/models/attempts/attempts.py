@@ -10,6 +10,7 @@ from typing import NamedTuple
 from proto import models_pb2
 from services.models.attempts import balance, records
 from services.models.attempts.limits import AttemptLimits
+from services.models.attempts.metrics import count_attempt
 from services.models.attempts.records import Sent
 from services.models.attempts.remedies import Remedy, remedy_for
 from services.models.attempts.traffic import Traffic
@@ -394,6 +395,7 @@ class Attempt:
     def succeed(self) -> None:
         """Ends the attempt with a success."""
         self._has_succeeded = True
+        count_attempt(self.target, None)
         self._attempts.succeed(self._step, records.success(self._sent()))
 
     def __enter__(self) -> None:
@@ -404,6 +406,7 @@ class Attempt:
         self._attempts.give_back_places(self._step)
         if self._has_succeeded:
             return False
+        count_attempt(self.target, error)
         if not isinstance(error, PlatformError):
             self._attempts.abandon(self._step, self._started)
             return False

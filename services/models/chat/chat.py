@@ -128,6 +128,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
+                        waits=call.waits,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -153,12 +154,12 @@ class ChatService:
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
+                    waits=call.waits,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):
                         async for chunk in chunks:
-                            attempt.has_output = True
-                            running.note_output()
+                            running.note_output(attempt)
                             if chunk.HasField("response"):
                                 await running.complete(chunk.response, attempt, keep)
                             yield chunk

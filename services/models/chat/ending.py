@@ -11,6 +11,7 @@ from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
 from services.models.chat.account import Account
+from services.models.chat.metrics import ChatMeter
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
@@ -42,10 +43,13 @@ class RunningChat:
         self._account = account
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
+        self._target: Target | None = None
+        """The target of the newest attempt."""
 
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
+        self._meter = ChatMeter(self._call, self.conversation)
         return self
 
     async def __aexit__(
@@ -55,6 +59,8 @@ class RunningChat:
             self._describe_failure(error)
         if error and self._account.is_open:
             await self._record_failure(error)
+        if error and self._target:
+            self._meter.fail(self.attempts.failed_target or self._target, error)
         await self._opening.__aexit__(kind, error, trace)
 
     @property
@@ -63,14 +69,19 @@ class RunningChat:
         return self._turn.answer
 
     async def next_attempt(self) -> Attempt | None:
-        """The next attempt, as `Attempts.next` gives it; the ledger knows of it before anything is sent."""
-        attempt = await self.attempts.next()
+        """The next attempt, as `Attempts.next` gives it; its pauses are no work of the platform's. The ledger knows of
+        it before anything is sent."""
+        with self._call.waits:
+            attempt = await self.attempts.next()
         if attempt:
+            self._target = attempt.target
             self._account.begin(attempt.target)
         return attempt
 
-    def note_output(self) -> None:
-        """Records the time of a stream's first chunk; call it for each chunk."""
+    def note_output(self, attempt: Attempt) -> None:
+        """Records the times of a stream's chunks; call it for each."""
+        attempt.has_output = True
+        self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
             self._first_output_seconds = self._call.elapsed_seconds()
 
@@ -79,6 +90,7 @@ class RunningChat:
         attempt.usage = usage
         self._account.add(usage)
         log_usage(self._call, usage)
+        self._meter.note_usage(attempt.target, usage)
 
     async def complete(self, response: models_pb2.ChatResponse, attempt: Attempt, keep: Keep | None) -> None:
         """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, logs the
@@ -105,6 +117,7 @@ class RunningChat:
         self._describe(response, target)
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
+        self._meter.succeed(target, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
 
     async def _record_failure(self, error: BaseException) -> None:

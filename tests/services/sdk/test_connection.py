@@ -290,13 +290,13 @@ def test_https_and_grpcs_targets_are_spoken_to_over_tls(certificate: tuple[Path,
         "from genai_platform import GenAIPlatform\n"
         "for scheme in ('https', 'grpcs'):\n"
         "    with GenAIPlatform(f'{scheme}://localhost:{sys.argv[1]}') as platform:\n"
-        "        print(platform.models.list_models().next_page_token)\n"
+        "        print(platform.models.list_models().models[0].name)\n"
     )
     path, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), path.read_bytes())])
     server = grpc.server(ThreadPoolExecutor(1))
     answer = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: genai_platform.ListModelsResponse(next_page_token="secure"),
+        lambda request, context: genai_platform.ListModelsResponse(models=[genai_platform.ModelInfo(name="secure")]),
         response_serializer=genai_platform.ListModelsResponse.SerializeToString,
     )
     handler = grpc.method_handlers_generic_handler("genai_platform.v1.ModelService", {"ListModels": answer})
