@@ -65,14 +65,14 @@ def _other_name(field: FieldDescriptor, name: str) -> str:
 
 
 def _convert(path: str, field: FieldDescriptor, value: Any) -> Any:
-    if entry := _map_entry(field):
+    if entry := map_entry(field):
         return _convert_map(path, field, entry, value)
     if field.is_repeated:
         return _convert_list(path, field, value)
     return _convert_one(path, field, value)
 
 
-def _map_entry(field: FieldDescriptor) -> Descriptor | None:
+def map_entry(field: FieldDescriptor) -> Descriptor | None:
     entry = field.message_type
     return entry if entry is not None and entry.GetOptions().map_entry else None
 
@@ -214,6 +214,11 @@ def short_names(enum: EnumDescriptor) -> Mapping[str, int]:
     names = {name.lower(): value.number for name, value in enum.values_by_name.items()}
     shared = next(name for name, number in names.items() if number == 0).removesuffix("unspecified")
     return {name.removeprefix(shared): number for name, number in names.items()}
+
+
+def value_name(enum: EnumDescriptor, number: int) -> str | int:
+    """The short name of an enum's value; its number, if that is not known."""
+    return next((name for name, value in short_names(enum).items() if value == number), number)
 
 
 def _text(path: str, _: FieldDescriptor, value: Any) -> str:

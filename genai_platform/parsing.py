@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from genai_platform.building import build
 from genai_platform.errors import ParseError
 from genai_platform.requests import Messages, build_chat_request
-from genai_platform.schemas import VALUE, ReadsJson, Schema, describe_format, describe_schema, is_object
+from genai_platform.schemas import VALUE, Schema, describe_format, describe_schema, is_object
+from genai_platform.type_schemas import is_self_describing
+from genai_platform.type_values import read_value
 from proto.models_pb2 import ChatRequest, ChatResponse, ResponseFormat
 
 UNFINISHED = {
@@ -22,7 +24,6 @@ UNFINISHED = {
 }
 
 
-Model = TypeVar("Model", bound=ReadsJson)
 Value = TypeVar("Value")
 
 
@@ -31,7 +32,7 @@ class Parsed(Generic[Value]):
     """The result of `parse`."""
 
     value: Value
-    """An instance of the class; for a dict schema the decoded JSON, which is not validated here: most providers enforce
+    """A value of the type; for a dict schema the decoded JSON, which is not validated here: most providers enforce
     the schema themselves, and `response.warnings` names the parts that they do not enforce."""
     response: ChatResponse
     """The complete answer."""
@@ -58,7 +59,7 @@ def read_answer(response: ChatResponse, schema: Schema) -> Parsed[Any]:
     if response.finish_reason in UNFINISHED:
         reason, message = UNFINISHED[response.finish_reason]
         raise ParseError(message, reason=reason, response=response)
-    read = json.loads if isinstance(schema, Mapping) else schema.model_validate_json
+    read = _reader(schema)
     is_wrapped = not is_object(describe_schema(schema)[1])
     problem: Exception | None = None
     for text in _candidates(response):
@@ -68,6 +69,15 @@ def read_answer(response: ChatResponse, schema: Schema) -> Parsed[Any]:
             problem = problem or error
     message = "the answer does not follow the schema; ask again, or name a model that enforces schemas"
     raise ParseError(message, reason="ANSWER_INVALID", response=response) from problem
+
+
+def _reader(schema: Schema) -> Callable[[str], Any]:
+    if isinstance(schema, Mapping):
+        return json.loads
+    if is_self_describing(schema):
+        read: Callable[[str], Any] = cast(Any, schema).model_validate_json
+        return read
+    return lambda text: read_value(schema, json.loads(text))
 
 
 def _candidates(response: ChatResponse) -> Iterator[str]:

@@ -369,7 +369,6 @@ class GetMyUsageFields(CallOptions, total=False):
     """The fields of a GetMyUsageRequest, as keywords."""
 
 
-
 class ListUsageFields(CallOptions, total=False):
     """The fields of a ListUsageRequest, as keywords."""
 

@@ -1,6 +1,7 @@
 """JSON Schemas of answers, and the response format that asks for one.
 
-A schema is a JSON Schema as a dict, a Pydantic model, or any class with the same two class methods.
+A schema is a JSON Schema as a dict; a type, such as a dataclass, a TypedDict, `list[int]` or a union; a Pydantic model,
+or any class with the same two class methods.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, TypeGuard
+from types import UnionType
+from typing import Any, cast
+
+from genai_platform.type_schemas import describe_type, is_self_describing, is_type
 
 MAX_NAME_LENGTH = 64
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -26,22 +30,7 @@ VALUE = "value"
 """The only member of the object that wraps a value of another type."""
 
 
-class ReadsJson(Protocol):
-    """A class that `parse` accepts, such as a Pydantic model."""
-
-    @classmethod
-    def model_json_schema(cls) -> dict[str, Any]: ...
-
-    @classmethod
-    def model_validate_json(cls, json_data: str, /) -> Self: ...
-
-
-Schema = type[ReadsJson] | Mapping[str, Any]
-
-
-def is_schema_class(value: object) -> TypeGuard[type[ReadsJson]]:
-    """Whether a value is a class that describes its schema and reads JSON."""
-    return isinstance(value, type) and hasattr(value, "model_json_schema") and hasattr(value, "model_validate_json")
+Schema = type[Any] | UnionType | Mapping[str, Any]
 
 
 def describe_format(schema: Schema, strict: bool | None = True) -> dict[str, Any]:
@@ -63,9 +52,10 @@ def describe_schema(schema: Schema) -> tuple[str, dict[str, Any]]:
     """The name and the JSON Schema of a schema."""
     if isinstance(schema, Mapping):
         return str(schema.get("title", "")), dict(schema)
-    if is_schema_class(schema):
-        return schema.__name__, _require_all(schema.model_json_schema())
-    raise TypeError("schema must be a JSON Schema as a dict, or a class such as a Pydantic model")
+    if not is_type(schema):
+        raise TypeError("schema must be a JSON Schema as a dict, or a type such as a dataclass or a Pydantic model")
+    described = cast(Any, schema).model_json_schema() if is_self_describing(schema) else describe_type(schema)
+    return getattr(schema, "__name__", "") if isinstance(schema, type) else "", _require_all(described)
 
 
 def is_object(schema: Mapping[str, Any]) -> bool:

@@ -14,14 +14,17 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from genai_platform.schemas import describe_format, is_schema_class
+from genai_platform.schemas import describe_format
+from genai_platform.type_schemas import describe_function, is_type
 from genai_platform.wrong_values import wrong_type
 
 MODES = ("auto", "none", "required")
 
 
 def _tool(path: str, value: Any) -> Any:
-    """A function as OpenAI writes it, within `function` or beside `type`, or with Anthropic's name of its schema."""
+    """A function of Python; or a dict as OpenAI writes it, or with Anthropic's name of the schema."""
+    if callable(value):
+        return describe_function(path, value)
     if not isinstance(value, Mapping):
         return value
     kind = value.get("type", "function")
@@ -59,8 +62,11 @@ def _response_format(path: str, value: Any) -> Any:
     """A type by itself, a class whose schema is meant, or OpenAI's form."""
     if isinstance(value, str):
         return {"type": value}
-    if is_schema_class(value):
-        return describe_format(value)
+    if is_type(value):
+        try:
+            return describe_format(value)
+        except TypeError as error:
+            raise TypeError(f"{path}: {error}") from None
     if not isinstance(value, Mapping):
         return value
     fields = {**_inner(path, "json_schema", value), **_without(value, "json_schema")}
@@ -156,7 +162,7 @@ def _from_base64(path: str, text: Any) -> bytes:
 
 def _media(path: str, value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(value.get("data"), str):
-        raise TypeError(f"{path}.data: must be bytes, not a str; read a file in binary mode")
+        raise TypeError(f"{path}.data: must be bytes, not a str; Media.from_file reads a file")
     return value
 
 

@@ -28,6 +28,28 @@ EXPORTED = ("models", "sessions", "usage")
 EXPORTS = Path("genai_platform") / "contract.py"
 REQUEST_FIELDS = Path("genai_platform") / "request_fields.py"
 
+ADDED_MEMBERS = {
+    "TokenUsage": [
+        "    @property",
+        "    def cost_usd(self) -> float | None:",
+        '        """The cost of the tokens in US dollars; None if it is not known. Added by genai_platform."""',
+    ],
+    "Media": [
+        "    @classmethod",
+        "    def from_file(",
+        "        cls,",
+        "        path: str | _os.PathLike[str],",
+        "        *,",
+        "        mime_type: str | None = ...,",
+        "        detail: str = ...,",
+        "        enable_citations: bool | None = ...,",
+        "    ) -> Media:",
+        '        """Media with the content and the name of a file. Added by genai_platform."""',
+    ],
+    "ChatResponse": ["    def _repr_html_(self) -> str: ..."],
+}
+"""The members that genai_platform/message_methods.py adds to messages."""
+
 CHATS = {"ChatRequest", "PreviewChatRequest"}
 """The requests whose keywords are written by hand, in genai_platform/requests.py."""
 
@@ -40,6 +62,8 @@ SCALARS = {
     FieldDescriptorProto.TYPE_INT64: "int",
 }
 
+_CLASS = re.compile(r"class (\w+)\(")
+_MEMBER = re.compile(r"    (\w+): ")
 _TYPE = re.compile(r"^(?:message|enum) (\w+)", re.MULTILINE)
 
 
@@ -58,6 +82,9 @@ def generate(output: Path) -> list[Path]:
         if protoc.main(arguments + sources) != 0:
             sys.exit("protoc failed; its message is above")
         files = FileDescriptorSet.FromString(described.read_bytes()).file
+    for file in files:
+        stub = (output / file.name).with_name(f"{Path(file.name).stem}_pb2.pyi")
+        stub.write_text(documented(stub.read_text(encoding="utf-8"), file), encoding="utf-8")
     stubs = sorted(path.relative_to(output) for path in (output / "proto").glob("*_pb2*.py*"))
     (output / EXPORTS).parent.mkdir(exist_ok=True)
     (output / EXPORTS).write_text(exports(), encoding="utf-8")
@@ -77,6 +104,38 @@ def exports() -> str:
         lines += [f"from proto.{name}_pb2 import (", *(f"    {each}," for each in sorted(types, key=str.lower)), ")"]
     lines += ["", "__all__ = [", *(f'    "{each}",' for each in sorted(exported)), "]"]
     return "\n".join(lines) + "\n"
+
+
+def documented(stub: str, file: FileDescriptorProto) -> str:
+    """A stub with the comments of its .proto file as docstrings, and the members that the SDK adds to messages."""
+    comments = _comments_by_name(file)
+    lines = stub.splitlines()
+    if any(message.name == "Media" for message in file.message_type):
+        lines.insert(0, "import os as _os")
+    written: list[str] = []
+    owner = ""
+    for line in lines:
+        written.append(line)
+        if found := _CLASS.match(line):
+            owner = found[1]
+            written += _docstring(comments[owner])
+        elif (found := _MEMBER.match(line)) and f"{owner}.{found[1]}" in comments:
+            written += _docstring(comments[f"{owner}.{found[1]}"])
+        elif line.startswith("    def __init__(") and owner in ADDED_MEMBERS:
+            written += ADDED_MEMBERS[owner]
+    return "\n".join(written) + "\n"
+
+
+def _comments_by_name(file: FileDescriptorProto) -> dict[str, str]:
+    """The comments of messages, enums, fields and values, by `Message` or `Message.field`."""
+    places = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+    comments = {}
+    for number, types, members in ((4, file.message_type, "field"), (5, file.enum_type, "value")):
+        for index, each in enumerate(types):
+            comments[each.name] = places[(number, index)]
+            for place, member in enumerate(getattr(each, members)):
+                comments[f"{each.name}.{member.name}"] = places[(number, index, 2, place)]
+    return comments
 
 
 def request_fields(files: list[FileDescriptorProto]) -> str:
@@ -110,7 +169,7 @@ def _requests(file: FileDescriptorProto) -> Iterator[int]:
 
 def _described_request(file: FileDescriptorProto, index: int) -> str:
     message = file.message_type[index]
-    comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+    comments = _comments_by_name(file)
     own_options = any(field.name == "metadata" for field in message.field)
     base = "TypedDict" if own_options else "CallOptions"
     lines = [f"class {message.name.removesuffix('Request')}Fields({base}, total=False):"]
@@ -119,10 +178,10 @@ def _described_request(file: FileDescriptorProto, index: int) -> str:
     lines += (
         ["    timeout: float | None", *_docstring("The deadline of the whole call, in seconds.")] if own_options else []
     )
-    for place, field in enumerate(message.field):
+    for field in message.field:
         call_metadata = " | Metadata" if field.name == "metadata" else ""
         lines += [f"    {field.name}: {_type_of(message, field)}{call_metadata} | None"]
-        lines += _docstring(comments[(4, index, 2, place)])
+        lines += _docstring(comments[f"{message.name}.{field.name}"])
         if field.name.endswith("_json"):
             value = "Mapping[str, Any]" if field.label == field.LABEL_REPEATED else "Any"
             lines += [f"    {field.name.removesuffix('_json')}: {value}"]

@@ -10,6 +10,7 @@ where the request has `metadata` too, the keyword means that, and the call's own
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import Any, TypeVar, Unpack, overload
 
 from google.protobuf.message import Message
@@ -19,7 +20,7 @@ from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import GatewayConnection
-from genai_platform.parsing import Model, Parsed, build_parse_request, read_answer
+from genai_platform.parsing import Parsed, Value, build_parse_request, read_answer
 from genai_platform.request_fields import (
     ArchivePromptFields,
     DeregisterModelFields,
@@ -134,19 +135,19 @@ class Models:
         self,
         request: ChatRequest | Messages | None = None,
         *,
-        schema: type[Model],
+        schema: type[Value],
         strict: bool | None = True,
         timeout: float | None = None,
         metadata: Metadata | None = None,
         **fields: Unpack[ChatFields],
-    ) -> Parsed[Model]: ...
+    ) -> Parsed[Value]: ...
 
     @overload
     def parse(
         self,
         request: ChatRequest | Messages | None = None,
         *,
-        schema: Mapping[str, Any],
+        schema: UnionType | Mapping[str, Any],
         strict: bool | None = True,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -165,9 +166,10 @@ class Models:
     ) -> Parsed[Any]:
         """Sends a conversation and returns the answer as a value that follows `schema`.
 
-        The result's `value` is an instance of `schema`, a Pydantic model or a class like it; or the parsed JSON, where
-        `schema` is a JSON Schema as a dict. Its `response` is the complete answer. Takes what `chat` takes. `strict`
-        asks for answers that follow the schema exactly; None is the provider's default.
+        `schema` is a type, and the result's `value` one of its values: a dataclass, a TypedDict, a Pydantic model or a
+        class like it, a list or a union of such. Or it is a JSON Schema as a dict, and `value` the parsed JSON. The
+        result's `response` is the complete answer. Takes what `chat` takes. `strict` asks for answers that follow the
+        schema exactly; None is the provider's default.
 
         Raises ParseError, with the answer in its `response`, for a refusal, an answer that was cut off or calls tools,
         and one that does not follow the schema. To stream such an answer, give `chat_stream` a `response_format` of

@@ -33,7 +33,7 @@ from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
 from services.models.metrics import reading
-from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.prompts.memory import PromptMemory
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
@@ -118,7 +118,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         calls.enter_context(reading(monitor, vendor_models, providers, database))
         idempotency = await calls.enter_async_context(_open_calls(settings, log))
         ledger = await calls.enter_async_context(_open_ledger(settings, log))
-        prompts = PromptRegistry(database)
+        prompts = PromptMemory(database)
         names = NameRules(vendor_models, aliases, settings.overrides, fallback_models)
         registry = ModelRegistry(database, monitor, names, endpoints, credentials)
         await database.watch(prompts.load)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -178,9 +179,13 @@ class Call:
         """The seconds until the caller's deadline, or None if it set none."""
         return None if self._due is None else max(0.0, self._due - time.perf_counter())
 
-    def caller_host(self) -> str:
-        """The caller's address without its port. That of a stranger is another one than the operator's: what one may
+    def answer_scope(self) -> str:
+        """The callers whose equal calls may have the same answer: those with the same key of the same project; where
+        nobody is asked who calls, those from the same host. Strangers and the operator never share one: what one may
         know of an answer, the other may not."""
+        if self.identity:
+            # As JSON, so that no two pairs have the same text.
+            return json.dumps((self.identity.project_id, self.identity.key_id))
         host = self.caller.rpartition(":")[0] or self.caller
         return f"{host} (exposed)" if self.from_exposed_gateway else host
 

@@ -224,7 +224,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tool_choice": {"mode": "auto", "tool_name": "f"}}, "tool_choice: mode and tool_name exclude each other"),
     (
         {"messages": [{"parts": [{"media": {"data": "x"}}]}]},
-        "messages[0].parts[0].media.data: must be bytes, not a str; read a file in binary mode",
+        "messages[0].parts[0].media.data: must be bytes, not a str; Media.from_file reads a file",
     ),
     (
         {"messages": [{"parts": [{"text": "x", "refusal": "y"}]}]},

@@ -20,6 +20,7 @@ from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.call_record import log_target
@@ -48,7 +49,7 @@ class ChatService:
         fallbacks: Fallbacks,
         limits: AttemptLimits,
         idempotency: Idempotency,
-        prompts: PromptRegistry,
+        prompts: PromptMemory,
         turns: TurnFactory,
         trust: TrustPolicy,
         accounts: Accounts,
@@ -197,7 +198,7 @@ class ChatService:
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
-        prompted = await with_system_prompt(request, self._prompts)
+        prompted = await with_system_prompt(request, PromptRegistry(self._prompts, call.project_id))
         conversation = prompted.conversation
         request = conversation.request
         conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
