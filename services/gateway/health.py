@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 
 from services.gateway.routes import Backend, replicas_of
 from services.shared.health import NOT_SERVING, SERVING
+from services.shared.identity import PROCESS_CALLERS
 from services.shared.logs import Log
 from services.shared.replicas import Replicas
 from services.shared.rpc import NoSuchMethod
 from services.shared.server import Server
+
+if TYPE_CHECKING:
+    # Imports the storage, which a gateway without keys does not need.
+    from services.gateway.access.access import Access
 
 
 class GatewayServer(Server):
     """A server that reports each routed service as SERVING while at least one of its replicas is. The overall health is
     SERVING when all services are.
 
-    A replica is NOT_SERVING as soon as its connection breaks.
+    A replica is NOT_SERVING as soon as its connection breaks. The Access Service, which the gateway itself has where
+    callers need keys, is SERVING with or without its database: it knows the keys.
     """
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], backends: Sequence[Backend], log: Log) -> None:
+    def __init__(
+        self,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        backends: Sequence[Backend],
+        log: Log,
+        access: Access | None = None,
+    ) -> None:
         names = [backend.service.full_name for backend in backends]
-        super().__init__([*handlers, NoSuchMethod(names, log)], names)
+        own = [access.handler] if access else []
+        own_names = [access.service_name] if access else []
+        callers = access.authenticator if access else PROCESS_CALLERS
+        super().__init__([*handlers, *own, NoSuchMethod([*names, *own_names], log)], [*names, *own_names], callers)
+        self._own_names = own_names
         self._backends = tuple(backends)
         self._reports: list[asyncio.Task[NoReturn]] = []
 
@@ -34,6 +50,8 @@ class GatewayServer(Server):
         await super().start()
 
     async def ready(self) -> None:
+        for name in self._own_names:
+            await self.health.set(name, SERVING)
         self._reports = [asyncio.create_task(self._report(replicas)) for replicas in replicas_of(self._backends)]
 
     async def stop(self, grace_seconds: float) -> None:

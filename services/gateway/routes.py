@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,3 +47,8 @@ def open_backends(
 def replicas_of(backends: Sequence[Backend]) -> list[Replicas]:
     """The replicas of all backends, each once: the Model Service serves several services."""
     return list(dict.fromkeys(backend.replicas for backend in backends))
+
+
+async def close_backends(backends: Sequence[Backend]) -> None:
+    """Ends the connections to all replicas."""
+    await asyncio.gather(*(replicas.close() for replicas in replicas_of(backends)))

@@ -167,13 +167,16 @@ class Call:
         return self.identity.project_id if self.identity else ""
 
     def identify(self, callers: Callers, scope: str) -> None:
-        """Sets who calls, for the log too. Raises as `Callers.identify` does."""
-        self.identity = callers.identify(self.metadata, scope)
-        if self.identity:
-            IDENTITY.set(self.identity)
-            self.log_fields.update(
-                key_id=self.identity.key_id, team=self.identity.team_id, project=self.identity.project_id
-            )
+        """Finds out who calls. Raises as `Callers.identify` does."""
+        identity = callers.identify(self.metadata, scope, self.caller)
+        if identity:
+            self.set_identity(identity)
+
+    def set_identity(self, identity: CallerIdentity) -> None:
+        """Sets who calls, for the log too."""
+        self.identity = identity
+        IDENTITY.set(identity)
+        self.log_fields.update(key_id=identity.key_id, team=identity.team_id, project=identity.project_id)
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""
@@ -232,7 +235,8 @@ def service_handler(
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION, callers)
 
     paths = {method: f"/{service.full_name}/{method.name}" for method in service.methods}
-    return ServedMethods(
+    kind = DirectMethods if callers.are_direct else ServedMethods
+    return kind(
         {path: _method_handler(boundary(method)) for method, path in paths.items()},
         intake,
         crowded=[path for method, path in paths.items() if asks_provider(method)],
@@ -257,6 +261,13 @@ class ServedMethods(MethodHandlers):
     def caller_of(self, context: grpc.aio.ServicerContext) -> str:
         fields = dict(context.invocation_metadata())
         return str(fields.get(CALLER_KEY) or context.peer())
+
+
+class DirectMethods(ServedMethods):
+    """Methods whose callers connect by themselves: what they say of their address is not to be trusted."""
+
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        return str(context.peer())
 
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -344,12 +355,16 @@ class _Boundary:
         self._finish(call, context)
 
     def _open_call(self, context: grpc.aio.ServicerContext) -> Call:
-        call = Call(context, is_stream=self.streams)
+        call = Call(context, self._peer(context), is_stream=self.streams)
         call.method = self._name
         return call
 
     def _listed(self, call: Call) -> contextlib.AbstractContextManager[None]:
         return self._running.call(call) if self._running else contextlib.nullcontext()
+
+    def _peer(self, context: grpc.aio.ServicerContext) -> str:
+        """The address of a caller that connects by itself; "" where a gateway reports it."""
+        return str(context.peer()) if self._callers.are_direct else ""
 
     def _with_deadline(self, work: Coroutine[Any, Any, Result], call: Call) -> Coroutine[Any, Any, Result]:
         """The work, with the default deadline if the caller set none; grpc itself cancels at the caller's deadline."""
