@@ -174,7 +174,7 @@ def _described_request(file: FileDescriptorProto, index: int) -> str:
     base = "TypedDict" if own_options else "CallOptions"
     lines = [f"class {message.name.removesuffix('Request')}Fields({base}, total=False):"]
     lines += _docstring(f"The fields of {_article(message.name)}, as keywords.")
-    lines += [""]
+    lines += [""] if message.field else []
     lines += (
         ["    timeout: float | None", *_docstring("The deadline of the whole call, in seconds.")] if own_options else []
     )
