@@ -9,7 +9,7 @@ import asyncio
 import operator
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -138,6 +138,25 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
             raise call.translate(error) from None
         return response
 
+    def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Iterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, timeout=call.seconds, metadata=call.metadata)
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise call.translate(error) from None
+        finally:
+            stream.cancel()
+
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> ChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
         invoke = self._open().stream(call, ChatChunk)
@@ -182,6 +201,30 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
                 raise
             raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
         return response
+
+    async def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, timeout=call.seconds, metadata=call.metadata)
+        try:
+            async for message in stream:
+                yield message
+        except grpc.RpcError as error:
+            raise call.translate(error) from None
+        except asyncio.CancelledError:
+            if task_is_cancelled():
+                raise
+            raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> AsyncChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)

@@ -10,6 +10,7 @@ import grpc
 from genai_platform._async.models import AsyncModels
 from genai_platform._async.prompts import AsyncPrompts
 from genai_platform._async.sessions import AsyncSessions
+from genai_platform._async.usage import AsyncUsage
 from genai_platform.calls import Metadata
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
@@ -17,7 +18,7 @@ from genai_platform.tls import PathText, TlsFiles
 
 
 class AsyncGenAIPlatform:
-    """The client of the platform: `models`, `prompts` and `sessions`.
+    """The client of the platform: `models`, `prompts`, `sessions` and `usage`.
 
     For one event loop: that of the first call.
 
@@ -57,6 +58,7 @@ class AsyncGenAIPlatform:
         self.models = AsyncModels(self._connection)
         self.prompts = AsyncPrompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = AsyncSessions(self._connection, self.models)
+        self.usage = AsyncUsage(self._connection)
 
     async def close(self) -> None:
         """Closes the connection and cancels the running calls. Closing again does nothing."""

@@ -12,6 +12,7 @@ import grpc
 from genai_platform._sync.models import Models
 from genai_platform._sync.prompts import Prompts
 from genai_platform._sync.sessions import Sessions
+from genai_platform._sync.usage import Usage
 from genai_platform.calls import Metadata
 from genai_platform.connection import GatewayConnection
 from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
@@ -19,7 +20,7 @@ from genai_platform.tls import PathText, TlsFiles
 
 
 class GenAIPlatform:
-    """The client of the platform: `models`, `prompts` and `sessions`.
+    """The client of the platform: `models`, `prompts`, `sessions` and `usage`.
 
     Safe to use from many threads, and after a fork that happens during none of its calls.
 
@@ -59,6 +60,7 @@ class GenAIPlatform:
         self.models = Models(self._connection)
         self.prompts = Prompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = Sessions(self._connection, self.models)
+        self.usage = Usage(self._connection)
 
     def close(self) -> None:
         """Closes the connection and cancels the running calls. Closing again does nothing."""
