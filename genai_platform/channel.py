@@ -7,10 +7,11 @@ import json
 import grpc
 
 from genai_platform.target import GatewayTarget
-from proto import models_pb2, sessions_pb2
+from proto import models_pb2, sessions_pb2, usage_pb2
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
+USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
@@ -43,7 +44,7 @@ def retry_policy() -> str:
     """
     reads = [
         {"service": service.full_name, "method": method.name}
-        for service in (MODEL_SERVICE, SESSION_SERVICE)
+        for service in (MODEL_SERVICE, SESSION_SERVICE, USAGE_SERVICE)
         for method in service.methods
         if method.name.startswith(("Get", "List"))
     ]

@@ -9,13 +9,14 @@ import asyncio
 import operator
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from genai_platform.api_key import check_transport, find_api_key
 from genai_platform.calls import CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
@@ -60,11 +61,15 @@ class _ConnectionBase(Generic[Channel]):
         metadata: Metadata | None,
         channel: Channel | None,
         files: TlsFiles,
+        api_key: str | None = None,
     ) -> None:
         if channel is not None and (target is not None or files.given()):
             raise TypeError(f"give a {files.given()[0] if target is None else 'target'} or a channel, not both")
         self.target = find_target(target) if channel is None else GatewayTarget("the given channel", False)
-        self._rules = CallRules(self.target, timeout, metadata)
+        key = find_api_key(api_key)
+        if channel is None:
+            check_transport(key, self.target)
+        self._rules = CallRules(self.target, timeout, metadata, key)
         self._credentials = read_credentials(files) if self.target.secure else None
         if files.given() and not self.target.secure:
             raise ValueError(f"{files.given()[0]} needs a target in TLS: write https:// before {self.target.address}")
@@ -110,8 +115,9 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         metadata: Metadata | None,
         channel: grpc.Channel | None,
         files: TlsFiles,
+        api_key: str | None = None,
     ) -> None:
-        super().__init__(target, timeout, metadata, channel, files)
+        super().__init__(target, timeout, metadata, channel, files, api_key)
         self._opening = threading.Lock()
 
     def unary(
@@ -131,6 +137,25 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         except grpc.RpcError as error:
             raise call.translate(error) from None
         return response
+
+    def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Iterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, timeout=call.seconds, metadata=call.metadata)
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise call.translate(error) from None
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> ChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
@@ -176,6 +201,30 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
                 raise
             raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
         return response
+
+    async def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, timeout=call.seconds, metadata=call.metadata)
+        try:
+            async for message in stream:
+                yield message
+        except grpc.RpcError as error:
+            raise call.translate(error) from None
+        except asyncio.CancelledError:
+            if task_is_cancelled():
+                raise
+            raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> AsyncChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 
-from services.gateway.routes import Backend
+from services.gateway.routes import Backend, replicas_of
 from services.shared.health import NOT_SERVING, SERVING
 from services.shared.identity import PROCESS_CALLERS
 from services.shared.logs import Log
+from services.shared.replicas import Replicas
 from services.shared.rpc import NoSuchMethod
 from services.shared.server import Server
 
@@ -45,25 +46,27 @@ class GatewayServer(Server):
         self._reports: list[asyncio.Task[NoReturn]] = []
 
     async def start(self) -> None:
-        await asyncio.gather(*(backend.replicas.start() for backend in self._backends))
+        await asyncio.gather(*(replicas.start() for replicas in replicas_of(self._backends)))
         await super().start()
 
     async def ready(self) -> None:
         for name in self._own_names:
             await self.health.set(name, SERVING)
-        self._reports = [asyncio.create_task(self._report(backend)) for backend in self._backends]
+        self._reports = [asyncio.create_task(self._report(replicas)) for replicas in replicas_of(self._backends)]
 
     async def stop(self, grace_seconds: float) -> None:
         for report in self._reports:
             report.cancel()
         await super().stop(grace_seconds)
 
-    async def _report(self, backend: Backend) -> NoReturn:
+    async def _report(self, replicas: Replicas) -> NoReturn:
         while True:
-            backend.replicas.changed.clear()
-            await self.health.set(backend.service.full_name, _status(backend.replicas.is_healthy))
+            replicas.changed.clear()
+            for backend in self._backends:
+                if backend.replicas is replicas:
+                    await self.health.set(backend.service.full_name, _status(replicas.is_healthy))
             await self.health.set("", _status(all(each.replicas.is_healthy for each in self._backends)))
-            await backend.replicas.changed.wait()
+            await replicas.changed.wait()
 
 
 def _status(is_healthy: bool) -> int:

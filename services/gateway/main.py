@@ -84,7 +84,8 @@ async def start() -> None:
         port = server.bind(settings.host, settings.port, tls=tls)
         _refuse_self_forwarding(settings, port)
         await server.start()
-        routes = " and ".join(f"{backend.name} to {backend.replicas.addresses}" for backend in backends)
+        forwarded = {backend.name: backend.replicas.addresses for backend in backends}
+        routes = " and ".join(f"{name} to {served}" for name, served in forwarded.items())
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}", admin)
 

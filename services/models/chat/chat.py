@@ -17,6 +17,7 @@ from services.models.calls.idempotency import Idempotency, Repeatable, append_id
 from services.models.calls.once import Keep, answer_once, stream_once
 from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
+from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
@@ -52,6 +53,7 @@ class ChatService:
         prompts: PromptMemory,
         turns: TurnFactory,
         trust: TrustPolicy,
+        accounts: Accounts,
     ) -> None:
         self._transports = transports
         self._router = router
@@ -62,6 +64,7 @@ class ChatService:
         self._prompts = prompts
         self._turns = turns
         self._trust = trust
+        self._accounts = accounts
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
@@ -185,7 +188,8 @@ class ChatService:
         attempts = self._attempts(prompted.conversation.request, call)
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
-        return RunningChat(prompted, attempts, turn, call, by_stranger=self._trust.is_stranger(call))
+        account = self._accounts.open(prompted, call)
+        return RunningChat(prompted, attempts, turn, call, account, by_stranger=self._trust.is_stranger(call))
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
