@@ -5,10 +5,11 @@ from __future__ import annotations
 import grpc
 
 from genai_platform.target import GatewayTarget
-from proto import models_pb2, sessions_pb2
+from proto import models_pb2, sessions_pb2, usage_pb2
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
+USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 

@@ -10,13 +10,14 @@ import operator
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from genai_platform.api_key import check_transport, find_api_key
 from genai_platform.calls import CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
@@ -62,13 +63,17 @@ class _ConnectionBase(Generic[Channel]):
         metadata: Metadata | None,
         channel: Channel | None,
         files: TlsFiles,
+        api_key: str | None = None,
         max_retries: int = MAX_RETRIES,
         wait_for_ready: bool = False,
     ) -> None:
         if channel is not None and (target is not None or files.given()):
             raise TypeError(f"give a {files.given()[0] if target is None else 'target'} or a channel, not both")
         self.target = find_target(target) if channel is None else GatewayTarget("the given channel", False)
-        self._rules = CallRules(self.target, timeout, metadata, max_retries)
+        key = find_api_key(api_key)
+        if channel is None:
+            check_transport(key, self.target)
+        self._rules = CallRules(self.target, timeout, metadata, key, max_retries)
         self._wait_for_ready = wait_for_ready
         self._credentials = read_credentials(files) if self.target.secure else None
         if files.given() and not self.target.secure:
@@ -123,10 +128,11 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         metadata: Metadata | None,
         channel: grpc.Channel | None,
         files: TlsFiles,
+        api_key: str | None = None,
         max_retries: int = MAX_RETRIES,
         wait_for_ready: bool = False,
     ) -> None:
-        super().__init__(target, timeout, metadata, channel, files, max_retries, wait_for_ready)
+        super().__init__(target, timeout, metadata, channel, files, api_key, max_retries, wait_for_ready)
         self._opening = threading.Lock()
 
     def unary(
@@ -150,6 +156,25 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
                 call.attempts.succeeded()
                 return response
             time.sleep(pause)
+
+    def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Iterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, **self._options(call))
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise call.translate(error) from None
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> ChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
@@ -202,6 +227,30 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
                 call.attempts.succeeded()
                 return response
             await asyncio.sleep(pause)
+
+    async def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, **self._options(call))
+        try:
+            async for message in stream:
+                yield message
+        except grpc.RpcError as error:
+            raise call.translate(error) from None
+        except asyncio.CancelledError:
+            if task_is_cancelled():
+                raise
+            raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> AsyncChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)

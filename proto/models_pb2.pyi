@@ -145,12 +145,13 @@ class ChatRequest(_message.Message):
     session: SessionOptions
     """Options for reading and writing the session. Needs `session_id`."""
     request_id: str
-    """Makes the call idempotent: for a day, the same request with the same id from the same host gets the first call's
-    answer, with a warning ANSWER_REPEATED, also if its model or prompt is gone. While that call runs it is waited for,
-    also for up to 10 s after its process was killed. Another request with the id is refused with INVALID_ARGUMENT
-    REQUEST_ID_REUSED. A call that fails frees its id. Where only the session has the answer, it comes without usage,
-    and with `other` as its finish reason if it calls no tools. A host's newest 100,000 answers of 1 GiB are kept, in
-    total 400,000 of 4 GiB. At most 64 characters."""
+    """Makes the call idempotent: for a day, the same request with the same id by the same key, or from the same host
+    where nobody is asked who calls, gets the first call's answer, with a warning ANSWER_REPEATED, also if its model or
+    prompt is gone. The ids of others do not matter. While that call runs it is waited for, also for up to 10 s after
+    its process was killed. Another request with the id is refused with INVALID_ARGUMENT REQUEST_ID_REUSED. A call that
+    fails frees its id. Where only the session has the answer, it comes without usage, and with `other` as its finish
+    reason if it calls no tools. A caller's newest 100,000 answers of 1 GiB are kept, in total 400,000 of 4 GiB. At most
+    64 characters."""
     fallback_models: _containers.RepeatedScalarFieldContainer[str]
     """Models that are tried in this order if `model` cannot answer, before the first output only. At most 8, each named
     once. A warning FALLBACK_SERVED says that one of them answered."""
@@ -171,8 +172,8 @@ class ChatRequest(_message.Message):
     timeouts: Timeouts
     """Timeouts of each attempt, beside the deadline of the call. Unset: those of the operator, or of the platform."""
     cache: AnswerCache
-    """Shares the answer with equal requests of the same host, from the memory of the process that serves them. Unset:
-    each request is answered anew. Not in a session."""
+    """Shares the answer with equal requests of the same key, or host where nobody is asked who calls, from the memory
+    of the process that serves them. Unset: each request is answered anew. Not in a session."""
     def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ..., cache: _Optional[_Union[AnswerCache, _Mapping]] = ...) -> None: ...
 
 class AnswerCache(_message.Message):
@@ -1037,8 +1038,8 @@ class PromptDefaults(_message.Message):
     def __init__(self, model: _Optional[str] = ..., config: _Optional[_Union[ChatConfig, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ...) -> None: ...
 
 class RegisterPromptRequest(_message.Message):
-    """Registers a prompt. There can be 10,000 prompts, including archived ones; one more is refused with
-    RESOURCE_EXHAUSTED PROMPTS_LIMIT."""
+    """Registers a prompt. There can be 10,000 prompts in all projects, including archived ones; one more is refused
+    with RESOURCE_EXHAUSTED PROMPTS_LIMIT."""
     __slots__ = ("name", "content", "metadata", "labels", "commit_message", "defaults")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]

@@ -159,6 +159,7 @@ class ModelServiceServicer:
         """Stores a prompt as a new immutable version; if the newest version has the same content, returns that one.
         RESOURCE_EXHAUSTED PROMPT_LIMIT when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_LIMIT when
         there are 10,000 prompts or 8 GiB of them, or their newest and labelled versions, which are in memory, have 64 MiB.
+        PROJECT_PROMPTS_LIMIT when the caller's project would have more of any of this than it leaves for all the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

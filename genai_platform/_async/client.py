@@ -10,6 +10,7 @@ import grpc
 from genai_platform._async.models import AsyncModels
 from genai_platform._async.prompts import AsyncPrompts
 from genai_platform._async.sessions import AsyncSessions
+from genai_platform._async.usage import AsyncUsage
 from genai_platform.calls import Metadata
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
@@ -18,12 +19,14 @@ from genai_platform.tls import PathText, TlsFiles
 
 
 class AsyncGenAIPlatform:
-    """The client of the platform: `models`, `prompts` and `sessions`.
+    """The client of the platform: `models`, `prompts`, `sessions` and `usage`.
 
     For one event loop: that of the first call.
 
     `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
                 environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051
+    `api_key`   the key of a gateway that asks for one; by default the environment's GENAI_API_KEY, or the file that
+                GENAI_API_KEY_FILE names. To another machine it is sent in TLS only, unless GENAI_INSECURE is `yes`
     `timeout`   seconds, the deadline of every call; by default 600 for calls that ask a provider, and 30 for others
     `metadata`  gRPC metadata sent with every call
     `channel`   a channel of your own instead of a target; `close` leaves it open
@@ -46,6 +49,7 @@ class AsyncGenAIPlatform:
         self,
         target: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float | None = None,
         metadata: Metadata | None = None,
         channel: grpc.aio.Channel | None = None,
@@ -58,11 +62,12 @@ class AsyncGenAIPlatform:
     ) -> None:
         files = TlsFiles(ca_file, client_cert_file, client_key_file)
         self._connection = AsyncGatewayConnection(
-            target, timeout, metadata, channel, files, max_retries, wait_for_ready
+            target, timeout, metadata, channel, files, api_key, max_retries, wait_for_ready
         )
         self.models = AsyncModels(self._connection)
         self.prompts = AsyncPrompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = AsyncSessions(self._connection, self.models)
+        self.usage = AsyncUsage(self._connection)
 
     async def close(self) -> None:
         """Closes the connection and cancels the running calls. Closing again does nothing."""

@@ -12,6 +12,7 @@ import grpc
 from genai_platform._sync.models import Models
 from genai_platform._sync.prompts import Prompts
 from genai_platform._sync.sessions import Sessions
+from genai_platform._sync.usage import Usage
 from genai_platform.calls import Metadata
 from genai_platform.connection import GatewayConnection
 from genai_platform.prompt_cache import DEFAULT_CACHE_SECONDS, LocalPromptCache
@@ -20,12 +21,14 @@ from genai_platform.tls import PathText, TlsFiles
 
 
 class GenAIPlatform:
-    """The client of the platform: `models`, `prompts` and `sessions`.
+    """The client of the platform: `models`, `prompts`, `sessions` and `usage`.
 
     Safe to use from many threads, and after a fork that happens during none of its calls.
 
     `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
                 environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051
+    `api_key`   the key of a gateway that asks for one; by default the environment's GENAI_API_KEY, or the file that
+                GENAI_API_KEY_FILE names. To another machine it is sent in TLS only, unless GENAI_INSECURE is `yes`
     `timeout`   seconds, the deadline of every call; by default 600 for calls that ask a provider, and 30 for others
     `metadata`  gRPC metadata sent with every call
     `channel`   a channel of your own instead of a target; `close` leaves it open
@@ -48,6 +51,7 @@ class GenAIPlatform:
         self,
         target: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float | None = None,
         metadata: Metadata | None = None,
         channel: grpc.Channel | None = None,
@@ -59,10 +63,13 @@ class GenAIPlatform:
         prompt_cache_seconds: float = DEFAULT_CACHE_SECONDS,
     ) -> None:
         files = TlsFiles(ca_file, client_cert_file, client_key_file)
-        self._connection = GatewayConnection(target, timeout, metadata, channel, files, max_retries, wait_for_ready)
+        self._connection = GatewayConnection(
+            target, timeout, metadata, channel, files, api_key, max_retries, wait_for_ready
+        )
         self.models = Models(self._connection)
         self.prompts = Prompts(self.models, LocalPromptCache(prompt_cache_seconds))
         self.sessions = Sessions(self._connection, self.models)
+        self.usage = Usage(self._connection)
 
     def close(self) -> None:
         """Closes the connection and cancels the running calls. Closing again does nothing."""

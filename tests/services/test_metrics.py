@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from proto import models_pb2_grpc
+from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE
 from services.models.providers.model_labels import MAX_STRANGERS_MODELS
 from services.shared import metric_names as names
-from services.shared.metrics import OTHER
+from services.shared.metrics import MAX_TEAMS, OTHER
 from tests.scripted_upstream import Ending, Received, Script, ScriptedUpstream, answer, event_stream, json_answer
 from tests.services.model_service import (
     STRANGER,
@@ -27,6 +28,7 @@ from tests.services.model_service import (
     vendor_variables,
 )
 from tests.support.admin import Scrape, port_of
+from tests.support.callers import caller, signed
 from tests.support.errors import failure_of, stream_failure
 from tests.support.processes import Service, running
 
@@ -54,13 +56,18 @@ class Scraped:
         return scrape
 
 
-@pytest.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Scraped]:
-    settings = {**vendor_variables(upstream.url), "MODELS_ADMIN_PORT": "0", "MODELS_MAX_ATTEMPTS": "1"}
-    settings["MODELS_ALLOWED_ENDPOINTS"] = "private"
-    with running("models", tmp_path, **settings) as process:
+@contextlib.asynccontextmanager
+async def scraped(directory: Path, upstream: ScriptedUpstream, **settings: str) -> AsyncIterator[Scraped]:
+    settings |= {"MODELS_ADMIN_PORT": "0", "MODELS_MAX_ATTEMPTS": "1", "MODELS_ALLOWED_ENDPOINTS": "private"}
+    with running("models", directory, **vendor_variables(upstream.url), **settings) as process:
         async with grpc.aio.insecure_channel(process.address) as channel:
             yield Scraped(process, channel, models_pb2_grpc.ModelServiceStub(channel))
+
+
+@pytest.fixture
+async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Scraped]:
+    async with scraped(tmp_path, upstream) as service:
+        yield service
 
 
 async def test_chat_is_measured_under_its_model(service: Scraped, upstream: ScriptedUpstream) -> None:
@@ -155,6 +162,21 @@ async def test_attempts_are_counted_by_what_became_of_them(service: Scraped, ups
     assert counted == {**expected, "protocol": 2}
     assert seen.sum(names.CALLS, outcome="refused") == 6
     assert seen.sum(names.CALLS, outcome="failed") == 5
+
+
+async def test_calls_and_costs_are_those_of_teams_and_projects(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.default = served
+    async with scraped(tmp_path, upstream, AUTH_MODE="required", GENAI_INTERNAL_KEYS="k" * 32) as service:
+        await service.stub.Chat(chat_request(), metadata=signed(caller("web", team_id="search")))
+        for number in range(MAX_TEAMS + 5):
+            one_of_many = signed(caller(f"project-{number}", team_id=f"team-{number}"))
+            await service.stub.ListModels(models_pb2.ListModelsRequest(page_size=1), metadata=one_of_many)
+        await failure_of(service.stub.Chat(chat_request()))
+        seen = await service.scrape_after(MAX_TEAMS + 7)
+    assert seen.sum(names.COST, GPT, team="search", project="web") > 0
+    assert seen.sum(names.CALLS, team="search", project="web", outcome="ok") == 1
+    assert seen.sum(names.CALLS, team=OTHER, project=OTHER, outcome="ok") == 6
+    assert seen.sum(names.CALLS, team="", project="", outcome="refused") == 1
 
 
 async def test_registered_models_have_their_own_names_and_a_status(

@@ -16,9 +16,11 @@ from services.models.calls.idempotency import Idempotency, Repeatable, append_id
 from services.models.calls.once import Keep, answer_once, stream_once
 from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
+from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.call_record import log_target
@@ -47,9 +49,10 @@ class ChatService:
         fallbacks: Fallbacks,
         limits: AttemptLimits,
         idempotency: Idempotency,
-        prompts: PromptRegistry,
+        prompts: PromptMemory,
         turns: TurnFactory,
         trust: TrustPolicy,
+        accounts: Accounts,
     ) -> None:
         self._transports = transports
         self._router = router
@@ -60,6 +63,7 @@ class ChatService:
         self._prompts = prompts
         self._turns = turns
         self._trust = trust
+        self._accounts = accounts
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
@@ -182,7 +186,8 @@ class ChatService:
         attempts = self._attempts(prompted.conversation.request, call)
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
-        return RunningChat(prompted, attempts, turn, call, by_stranger=self._trust.is_stranger(call))
+        account = self._accounts.open(prompted, call)
+        return RunningChat(prompted, attempts, turn, call, account, by_stranger=self._trust.is_stranger(call))
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
@@ -193,7 +198,7 @@ class ChatService:
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
-        prompted = await with_system_prompt(request, self._prompts)
+        prompted = await with_system_prompt(request, PromptRegistry(self._prompts, call.project_id))
         conversation = prompted.conversation
         request = conversation.request
         conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
