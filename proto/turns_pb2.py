@@ -27,13 +27,19 @@ from proto import models_pb2 as proto_dot_models__pb2
 from proto import sessions_pb2 as proto_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11proto/turns.proto\x12\x11genai_platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x12proto/models.proto\x1a\x14proto/sessions.proto\"\xfb\x01\n\x10\x42\x65ginTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07turn_id\x18\x03 \x01(\t\x12/\n\x06window\x18\x04 \x01(\x0b\x32\x1f.genai_platform.v1.WindowPolicy\x12#\n\x16\x65xpected_next_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\x0f\x61ppend_messages\x18\x06 \x01(\x03\x12\x14\n\x0c\x61ppend_bytes\x18\x07 \x01(\x03\x12\x11\n\tappend_id\x18\x08 \x01(\tB\x19\n\x17_expected_next_sequence\"\xb9\x01\n\x11\x42\x65ginTurnResponse\x12\x36\n\x07\x63ontext\x18\x01 \x01(\x0b\x32%.genai_platform.v1.GetContextResponse\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x31\n\x08\x61ppended\x18\x04 \x01(\x0b\x32\x1f.genai_platform.v1.AppendedTurn\"U\n\x0c\x41ppendedTurn\x12.\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1e.genai_platform.v1.ChatMessage\x12\x15\n\rnext_sequence\x18\x02 \x01(\x03\"I\n\x11\x45xtendTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\">\n\x12\x45xtendTurnResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x0e\x45ndTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"\x11\n\x0f\x45ndTurnResponse2\x92\x02\n\x0bTurnService\x12V\n\tBeginTurn\x12#.genai_platform.v1.BeginTurnRequest\x1a$.genai_platform.v1.BeginTurnResponse\x12Y\n\nExtendTurn\x12$.genai_platform.v1.ExtendTurnRequest\x1a%.genai_platform.v1.ExtendTurnResponse\x12P\n\x07\x45ndTurn\x12!.genai_platform.v1.EndTurnRequest\x1a\".genai_platform.v1.EndTurnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11proto/turns.proto\x12\x11genai_platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x12proto/models.proto\x1a\x14proto/sessions.proto\"\xfb\x01\n\x10\x42\x65ginTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07turn_id\x18\x03 \x01(\t\x12/\n\x06window\x18\x04 \x01(\x0b\x32\x1f.genai_platform.v1.WindowPolicy\x12#\n\x16\x65xpected_next_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\x0f\x61ppend_messages\x18\x06 \x01(\x03\x12\x14\n\x0c\x61ppend_bytes\x18\x07 \x01(\x03\x12\x11\n\tappend_id\x18\x08 \x01(\tB\x19\n\x17_expected_next_sequence\"\xb9\x01\n\x11\x42\x65ginTurnResponse\x12\x36\n\x07\x63ontext\x18\x01 \x01(\x0b\x32%.genai_platform.v1.GetContextResponse\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x31\n\x08\x61ppended\x18\x04 \x01(\x0b\x32\x1f.genai_platform.v1.AppendedTurn\"U\n\x0c\x41ppendedTurn\x12.\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1e.genai_platform.v1.ChatMessage\x12\x15\n\rnext_sequence\x18\x02 \x01(\x03\"I\n\x11\x45xtendTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\">\n\x12\x45xtendTurnResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x0e\x45ndTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"\x11\n\x0f\x45ndTurnResponse2\xbc\x02\n\x0bTurnService\x12\x64\n\tBeginTurn\x12#.genai_platform.v1.BeginTurnRequest\x1a$.genai_platform.v1.BeginTurnResponse\"\x0c\xfa\xd4\x18\x08generate\x12g\n\nExtendTurn\x12$.genai_platform.v1.ExtendTurnRequest\x1a%.genai_platform.v1.ExtendTurnResponse\"\x0c\xfa\xd4\x18\x08generate\x12^\n\x07\x45ndTurn\x12!.genai_platform.v1.EndTurnRequest\x1a\".genai_platform.v1.EndTurnResponse\"\x0c\xfa\xd4\x18\x08generateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.turns_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TURNSERVICE'].methods_by_name['BeginTurn']._loaded_options = None
+  _globals['_TURNSERVICE'].methods_by_name['BeginTurn']._serialized_options = b'\372\324\030\010generate'
+  _globals['_TURNSERVICE'].methods_by_name['ExtendTurn']._loaded_options = None
+  _globals['_TURNSERVICE'].methods_by_name['ExtendTurn']._serialized_options = b'\372\324\030\010generate'
+  _globals['_TURNSERVICE'].methods_by_name['EndTurn']._loaded_options = None
+  _globals['_TURNSERVICE'].methods_by_name['EndTurn']._serialized_options = b'\372\324\030\010generate'
   _globals['_BEGINTURNREQUEST']._serialized_start=115
   _globals['_BEGINTURNREQUEST']._serialized_end=366
   _globals['_BEGINTURNRESPONSE']._serialized_start=369
@@ -49,5 +55,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDTURNRESPONSE']._serialized_start=854
   _globals['_ENDTURNRESPONSE']._serialized_end=871
   _globals['_TURNSERVICE']._serialized_start=874
-  _globals['_TURNSERVICE']._serialized_end=1148
+  _globals['_TURNSERVICE']._serialized_end=1190
 # @@protoc_insertion_point(module_scope)

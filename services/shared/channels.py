@@ -78,6 +78,11 @@ def host_and_port(entry: str) -> str:
     return entry.removeprefix(TLS_SCHEME)
 
 
+def host_of(entry: str) -> str:
+    """The host of an entry of `Addresses`; an IPv6 address without its brackets."""
+    return host_and_port(entry).rpartition(":")[0].strip("[]")
+
+
 def open_channel(address: str, authority: str, tls: TlsContents | None = None) -> grpc.aio.Channel:
     """Opens a channel that connects at its first call; in TLS with the contents of its files. The caller closes it.
 

@@ -2,6 +2,8 @@
 
     PlatformError
     ├── InvalidRequest       the caller must change the request
+    ├── Unauthenticated      who calls is not known
+    ├── PermissionDenied     the caller may not do this
     ├── NotFound             the named thing does not exist
     ├── AlreadyExists        the thing to create exists
     ├── Conflict             another writer was first: read again, then decide
@@ -9,6 +11,7 @@
     ├── LimitExceeded        a quota or size limit
     ├── Unavailable          try again later
     ├── DeadlineExceeded     the time given was too short
+    ├── Cancelled            somebody else has ended the call
     ├── Unimplemented        declared in the contract, not served yet
     ├── DataLoss             stored data cannot be read
     └── Internal             a fault of the platform, or of a provider that broke its own protocol
@@ -76,6 +79,14 @@ class InvalidRequest(PlatformError):
         return cls(f"{field}: {description}", reason=reason, violations=[FieldViolation(field, description)])
 
 
+class Unauthenticated(PlatformError):
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(PlatformError):
+    default_reason = "PERMISSION_DENIED"
+
+
 class NotFound(PlatformError):
     default_reason = "NOT_FOUND"
 
@@ -102,6 +113,10 @@ class Unavailable(PlatformError):
 
 class DeadlineExceeded(PlatformError):
     default_reason = "DEADLINE_EXCEEDED"
+
+
+class Cancelled(PlatformError):
+    default_reason = "CANCELLED"
 
 
 class Unimplemented(PlatformError):

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from services.shared.listener import MethodHandlers
+from services.shared.lanes import MethodHandlers
 
 Parse = Callable[[bytes], Message]
 

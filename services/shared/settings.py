@@ -5,17 +5,24 @@ from __future__ import annotations
 import io
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.shared.admission import MAX_CALLS
 from services.shared.errors import StartupError
 
 ROOT = Path(__file__).resolve().parents[2]
+
+FILE_SUFFIX = "_FILE"
+"""End of the variable that names the file of a secret."""
+
+MAX_SECRET_BYTES = 64 * 1024
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 
@@ -35,7 +42,8 @@ class ServiceSettings(BaseSettings):
     host: str = Field(
         "127.0.0.1",
         validation_alias="GENAI_HOST",
-        description="address to listen on; one that other machines can reach needs TLS, or `GENAI_INSECURE`",
+        description="address to listen on; one that other machines can reach needs TLS, `AUTH_MODE=required` or"
+        " `GENAI_INSECURE`",
     )
     exposed: Literal["yes", "no"] = Field(
         "no",
@@ -66,7 +74,25 @@ class ServiceSettings(BaseSettings):
     insecure: Literal["yes", "no"] = Field(
         "no",
         validation_alias="GENAI_INSECURE",
-        description="`yes` lets a process without TLS listen on a `GENAI_HOST` that other machines can reach",
+        description="`yes` lets a process without TLS and `AUTH_MODE=required` listen on a `GENAI_HOST` that other"
+        " machines can reach, and lets the SDK send an API key unencrypted to such a host",
+    )
+    auth_mode: Literal["off", "required"] = Field(
+        "off",
+        validation_alias="AUTH_MODE",
+        description="`required` lets the gateway ask every caller for an API key, and every service behind it for the"
+        " signed identity that the gateway adds; the same for all processes",
+    )
+    internal_keys: SecretStr | None = Field(
+        None,
+        validation_alias="GENAI_INTERNAL_KEYS",
+        description="keys that identities are signed with, of 32 bytes or more, with commas between them: the first one"
+        " signs, all are accepted; the same for all processes",
+        json_schema_extra={
+            "default": "`internal.key` in `GENAI_DATA_DIR`, which the first process makes; with services on several"
+            " machines it must be set",
+            "example": "n3jWbYc0tq4V7m1d2fZp8xKuLsA5eRhG",
+        },
     )
     data_directory: Path | None = Field(
         None,
@@ -93,8 +119,19 @@ class ServiceSettings(BaseSettings):
         description="event loop that a service runs on: `uvloop`, or `asyncio`, Python's own",
         json_schema_extra={"default": "`uvloop` where it is installed"},
     )
+    admin_host: str = Field(
+        "127.0.0.1",
+        validation_alias="GENAI_ADMIN_HOST",
+        description="address of the admin ports, which are unencrypted: in a container, one that the scraper can reach",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias="GENAI_LOG_LEVEL", description="`debug`, `info`, `warning` or `error`"
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        None,
+        validation_alias="GENAI_LOG_FORMAT",
+        description="form of the log: `text`, a short line for people, or `json`, an object in each line",
+        json_schema_extra={"default": "`text` on a terminal, else `json`"},
     )
     grace_seconds: float = Field(
         30.0,
@@ -152,16 +189,54 @@ def is_loopback(host: str) -> bool:
 
 
 def load_settings(settings_type: type[SettingsType]) -> SettingsType:
-    """Reads `.env` and the environment; an exported variable wins over `.env`.
+    """Reads `.env` and the environment; an exported variable wins over `.env`. Instead of a secret in NAME there may be
+    the path of its file in NAME_FILE.
 
     Raises StartupError naming every wrong variable. It does not quote values, because they may be secrets.
     """
     load_env_file()
+    secrets: dict[str, Any] = dict(_secrets_of_files(settings_type))
     try:
-        return settings_type()
+        return settings_type(**secrets)
     except ValidationError as error:
         problems = [f"{problem['loc'][0]}: {_plain(problem['msg'])}" for problem in error.errors()]
         raise StartupError("; ".join(problems)) from None
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting is a secret, which may be in a file."""
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+def _secrets_of_files(settings_type: type[BaseSettings]) -> Iterator[tuple[str, str]]:
+    """The secrets that files hold, by their variables. Raises StartupError."""
+    for field in settings_type.model_fields.values():
+        variable = field.validation_alias
+        if not isinstance(variable, str) or not is_secret(field):
+            continue
+        path = os.environ.get(variable + FILE_SUFFIX)
+        if not path:
+            continue
+        if os.environ.get(variable):
+            raise StartupError(f"{variable} and {variable}{FILE_SUFFIX} are both set; leave one of them out")
+        yield variable, read_secret(variable + FILE_SUFFIX, Path(path).expanduser())
+
+
+def read_secret(variable: str, path: Path) -> str:
+    """The secret in a file, without the blanks and line breaks around it. Raises StartupError, naming the variable."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SECRET_BYTES + 1)
+    except OSError as error:
+        problem = (error.strerror or "unknown error").lower()
+        raise StartupError(f"{variable}: {path.absolute()} cannot be read: {problem}") from None
+    try:
+        secret = data.decode().strip()
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret or len(data) > MAX_SECRET_BYTES:
+        raise StartupError(f"{variable}: {path.absolute()} does not hold a secret: a text of 64 KiB or less")
+    return secret
 
 
 def load_env_file() -> None:

@@ -37,7 +37,13 @@ def documented(settings_type: type[ServiceSettings]) -> list[Setting]:
 def describe_environment(settings_type: type[ServiceSettings]) -> str:
     """The part of a service's `--help` that lists its environment variables."""
     entries = [_entry(setting) for setting in documented(settings_type)]
-    return "\n".join(["environment variables (also read from .env; an exported one wins):", *entries])
+    return "\n".join(
+        [
+            "environment variables (also read from .env; an exported one wins);",
+            "a secret, which is a key or the URL of a database or proxy, may also be in a file that NAME_FILE names:",
+            *entries,
+        ]
+    )
 
 
 def _setting(field: FieldInfo) -> Setting:

@@ -17,13 +17,21 @@ from typing import NamedTuple
 
 import grpc
 
+from services.shared import metric_names
 from services.shared.certificates import PemFile, check_authorities, check_pair
 from services.shared.errors import StartupError
 from services.shared.logs import Log
+from services.shared.metrics import Gauges
 from services.shared.settings import ClientSettings, ServiceSettings, is_loopback
 
 WARN_SECONDS = 14 * 24 * 3600.0
 """A certificate that expires within this time is told in the log when it is read."""
+
+CERTIFICATE_END = Gauges(
+    metric_names.CERTIFICATE_END,
+    "Time at which a certificate of the process expires, in seconds since 1970.",
+    ("setting",),
+)
 
 Stamps = tuple[tuple[int, ...], ...]
 
@@ -82,17 +90,18 @@ class TlsFiles:
     def _read(self) -> TlsContents:
         certificate = key = authorities = None
         if self._certificate and self._key:
-            self._warn_of_end(check_pair(self._certificate, self._key, of_server=self._of_server))
+            self._note_end(check_pair(self._certificate, self._key, of_server=self._of_server), self._certificate)
             certificate, key = self._certificate.read(), self._key.read()
         if self._authorities:
             check_authorities(self._authorities)
             authorities = self._authorities.read()
         return TlsContents(certificate, key, authorities)
 
-    def _warn_of_end(self, expires: float) -> None:
-        if expires - time.time() < WARN_SECONDS and self._certificate:
+    def _note_end(self, expires: float, certificate: PemFile) -> None:
+        CERTIFICATE_END.set((certificate.variable,), expires)
+        if expires - time.time() < WARN_SECONDS:
             shown = datetime.datetime.fromtimestamp(expires, datetime.UTC).isoformat()
-            self._log.warning("certificate expires soon", variable=self._certificate.variable, expires=shown)
+            self._log.warning("certificate expires soon", variable=certificate.variable, expires=shown)
 
     def _read_stamps(self) -> Stamps:
         return tuple(_stamp(file.path) for file in (self._certificate, self._key, self._authorities) if file)
@@ -128,8 +137,8 @@ class ServerTls:
 def open_server_tls(settings: ServiceSettings, log: Log) -> ServerTls | None:
     """TLS as the settings say it; None for unencrypted ports.
 
-    Raises StartupError for files that cannot be used, and for unencrypted ports that other machines can reach, which
-    GENAI_INSECURE must allow.
+    Raises StartupError for files that cannot be used, and for unencrypted ports that other machines can reach, unless
+    callers must say who they are, or GENAI_INSECURE allows it; the log then warns.
     """
     certificate, key = _pair(
         _file("GENAI_TLS_CERT_FILE", settings.tls_cert_file),
@@ -143,12 +152,23 @@ def open_server_tls(settings: ServiceSettings, log: Log) -> ServerTls | None:
         return tls
     if authorities:
         raise StartupError("GENAI_TLS_CLIENT_CA_FILE: needs GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE beside it")
-    if not is_loopback(settings.host) and settings.insecure != "yes":
+    if not is_loopback(settings.host):
+        _check_unencrypted(settings, log)
+    return None
+
+
+def _check_unencrypted(settings: ServiceSettings, log: Log) -> None:
+    if settings.auth_mode == "off" and settings.insecure == "no":
         raise StartupError(
             f"GENAI_HOST: other machines can reach {settings.host}, and calls would not be encrypted; set"
-            " GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE, or GENAI_INSECURE=yes where something else protects them"
+            " GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE, or AUTH_MODE=required, or GENAI_INSECURE=yes where something"
+            " else protects them"
         )
-    return None
+    log.warning(
+        "other machines can reach this port, and calls are not encrypted",
+        host=settings.host,
+        callers="must have a key" if settings.auth_mode == "required" else "anybody",
+    )
 
 
 def open_client_tls(settings: ClientSettings, log: Log) -> TlsFiles:

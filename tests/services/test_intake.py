@@ -17,7 +17,7 @@ from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared import call_ends
 from services.shared.intake import COPIES, SMALL_BYTES, Intake
-from services.shared.listener import CROWD_ACCEPTORS
+from services.shared.lanes import CROWD_ACCEPTORS
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
 from services.shared.rpc import Call, service_handler
 from services.shared.server import Server, running
@@ -167,8 +167,8 @@ async def test_waiting_callers_take_turns_for_slots() -> None:
 async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
     # A stop refuses for a moment only, which may be too short on a busy machine.
-    monkeypatch.setattr("services.shared.listener.REFUSING_SECONDS", 5.0)
-    monkeypatch.setattr("services.shared.listener.QUIET_SECONDS", 0.2)
+    monkeypatch.setattr("services.shared.lanes.REFUSING_SECONDS", 5.0)
+    monkeypatch.setattr("services.shared.lanes.QUIET_SECONDS", 0.2)
     intake = Intake(slots=1, receive_seconds=30)
     server = Server([service_handler(Servicer(), SERVICE, LOG, intake=intake)], [SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
@@ -202,7 +202,7 @@ async def test_calls_that_send_nothing_do_not_keep_others_out_of_a_full_intake(m
 
 async def test_waiting_calls_of_one_caller_make_none_of_another_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(0.0))
-    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
+    monkeypatch.setattr("services.shared.lanes.AT_ONCE_SECONDS", 60.0)
     intake = Intake(slots=1, receive_seconds=0.05)
     async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:
         stalled = [many.stream_unary(CHAT)(timeout=60) for _ in range(100)]
@@ -223,7 +223,7 @@ async def test_short_deadline_is_not_too_late_at_rest() -> None:
 
 async def test_call_whose_turn_would_come_too_late_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(2.0))
-    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
+    monkeypatch.setattr("services.shared.lanes.AT_ONCE_SECONDS", 60.0)
     async with serving(Servicer(), Intake()) as address, connect(address) as channel:
         refusal = await error_of(channel.unary_unary(CHAT)(sized(5), timeout=10))
         assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -248,8 +248,8 @@ async def test_caller_that_takes_no_refusals_holds_up_no_other(monkeypatch: pyte
         await call_ends.refuse_late(call)
 
     monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(2.0))
-    monkeypatch.setattr("services.shared.listener.AT_ONCE_SECONDS", 60.0)
-    monkeypatch.setattr("services.shared.listener.refuse_late", refuse_late)
+    monkeypatch.setattr("services.shared.lanes.AT_ONCE_SECONDS", 60.0)
+    monkeypatch.setattr("services.shared.lanes.refuse_late", refuse_late)
     servicer = Large()
     async with serving(servicer, Intake()) as address, connect(address) as channel:
         _, writer = await asyncio.open_connection(sock=send(address, opening(WIDEST_WINDOWS)))

@@ -16,7 +16,8 @@ from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.shared import server
-from services.shared.listener import MethodHandlers, ServingLost
+from services.shared.lanes import MethodHandlers
+from services.shared.listener import ServingLost
 from services.shared.logs import open_log
 from services.shared.server import Server, running
 from tests.services.log_file import LogFile
@@ -148,7 +149,7 @@ async def test_call_does_not_wait_behind_those_of_another_method() -> None:
 
 
 def test_grpc_has_the_private_functions_that_accepting_and_refusing_take() -> None:
-    """A grpcio without them would not serve, end untaken calls as CANCELLED, or crash: `listener` and `call_ends` must
+    """A grpcio without them would not serve, end untaken calls as CANCELLED, or crash: `lanes` and `call_ends` must
     be written anew for it."""
     taken = {
         cygrpc.AioServer._request_call: ["self"],
@@ -214,7 +215,7 @@ async def test_server_that_is_stopped_does_not_come_back() -> None:
 
 
 async def test_handler_that_does_not_end_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.shared.listener.ENDING_SECONDS", 0.05)
+    monkeypatch.setattr("services.shared.lanes.ENDING_SECONDS", 0.05)
     go_on = asyncio.Event()
 
     async def stream(_: object, context: grpc.aio.ServicerContext) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.main import SERVICE
-from services.shared.listener import MethodHandlers
+from services.shared.lanes import MethodHandlers
 from services.shared.metadata import MAX_BLOCK_BYTES, MAX_BYTES, MAX_FIELDS
 from services.shared.received_fields import FLOOD_FIELDS
 from services.shared.rpc import Call, service_handler

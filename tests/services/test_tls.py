@@ -361,10 +361,12 @@ def test_service_beyond_loopback_starts_only_with_tls_or_when_it_is_told(
     assert (code, output) == (EXIT_CONFIG, "")
     assert errors == (
         f"{name}: GENAI_HOST: other machines can reach 0.0.0.0, and calls would not be encrypted; set"
-        " GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE, or GENAI_INSECURE=yes where something else protects them\n"
+        " GENAI_TLS_CERT_FILE and GENAI_TLS_KEY_FILE, or AUTH_MODE=required, or GENAI_INSECURE=yes where something else"
+        " protects them\n"
     )
     for settings in (
         {"GENAI_INSECURE": "yes"},
+        {"AUTH_MODE": "required", "GENAI_INTERNAL_KEYS": "k" * 32},
         {"GENAI_TLS_CERT_FILE": str(local.certificate), "GENAI_TLS_KEY_FILE": str(local.key)},
     ):
         with row(*settings), started(name, tmp_path, GENAI_HOST="0.0.0.0", **settings) as service:

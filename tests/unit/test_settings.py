@@ -145,3 +145,51 @@ def test_data_directory_of_a_project(root: Path) -> None:
 def test_data_directory_of_an_installed_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "XDG_DATA_HOME", str(tmp_path / "share"))
     assert load_settings(ExampleSettings).data_path() == tmp_path / "share" / "genai-platform"
+
+
+@pytest.mark.parametrize("content", [SECRET, f"{SECRET}\n", f"{SECRET}\r\n"])
+def test_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    Path("key").write_text(content)
+    monkeypatch.setitem(os.environ, "EXAMPLE_API_KEY_FILE", "key")
+    monkeypatch.setitem(os.environ, "EXAMPLE_API_KEY", "")
+    settings = load_settings(ExampleSettings)
+    assert settings.key
+    assert settings.key.get_secret_value() == SECRET
+    assert SECRET not in f"{settings!r} {settings.model_dump_json()}"
+
+
+@for_each(
+    ("content", "problem"),
+    [
+        (None, "no such file or directory"),
+        (b"", "does not hold a secret"),
+        (b"\n", "does not hold a secret"),
+        (b"\xff", "does not hold a secret"),
+        (b"x" * 70_000, "does not hold a secret"),
+    ],
+    ids=["missing", "empty", "blank", "binary", "large"],
+)
+def test_file_without_a_secret_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, content: bytes | None, problem: str
+) -> None:
+    Path("key").unlink(missing_ok=True)
+    if content is not None:
+        Path("key").write_bytes(content)
+    monkeypatch.setitem(os.environ, "EXAMPLE_API_KEY_FILE", "key")
+    with pytest.raises(StartupError, match=rf"^EXAMPLE_API_KEY_FILE: .*/key .*{problem}"):
+        load_settings(ExampleSettings)
+
+
+def test_secret_has_one_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("key").write_text(SECRET)
+    monkeypatch.setitem(os.environ, "EXAMPLE_API_KEY_FILE", "key")
+    monkeypatch.setitem(os.environ, "EXAMPLE_API_KEY", SECRET)
+    with pytest.raises(StartupError, match="EXAMPLE_API_KEY and EXAMPLE_API_KEY_FILE are both set") as caught:
+        load_settings(ExampleSettings)
+    assert SECRET not in str(caught.value)
+
+
+def test_file_is_for_secrets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("port").write_text("1234")
+    monkeypatch.setitem(os.environ, "EXAMPLE_PORT_FILE", "port")
+    assert load_settings(ExampleSettings).port == 50099

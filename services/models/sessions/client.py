@@ -14,6 +14,7 @@ from services.shared import errors
 from services.shared.admission import CALLER
 from services.shared.call_ends import has_not_begun
 from services.shared.error_details import DETAILS_KEY
+from services.shared.identity import IDENTITY, PROCESS_CALLERS
 from services.shared.logs import Log
 from services.shared.metadata import CALLER_KEY, REQUEST_ID_KEY
 from services.shared.offload import run_in_thread_if_large
@@ -119,7 +120,8 @@ class SessionClient:
     async def _call(self, method: str, request: Any, request_id: str, seconds: float = CALL_SECONDS) -> Any:
         """Calls a replica, and another one if that has not begun the call."""
         # All chats come from one address; to be fair to their callers, the Session Service must know these.
-        metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()))
+        onward = PROCESS_CALLERS.onward(IDENTITY.get())
+        metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()), *onward)
         await self._replicas.start()
         replica = self._replicas.pick()
         if replica is None:

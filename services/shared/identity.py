@@ -1,0 +1,143 @@
+"""The identity of a caller: signed where the caller is authenticated, and checked by every service behind that."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError
+
+from proto import models_pb2
+from proto.identity_pb2 import CallerIdentity
+from services.shared.errors import PermissionDenied, Unauthenticated
+from services.shared.metadata import IDENTITY_KEY, Metadata
+
+VALID_SECONDS = 60.0
+EARLY_SECONDS = 60.0
+"""Difference of clocks up to which an identity may seem to have been signed in the future."""
+
+MIN_KEY_BYTES = 32
+"""Bytes that a key has at least, so that nobody can guess it."""
+
+ANY_SCOPE = "any"
+"""The scope of methods that every authenticated caller may call."""
+
+_DIGEST = hashlib.sha256
+_DIGEST_BYTES = _DIGEST().digest_size
+_PURPOSE = b"genai caller identity 1\0"
+"""Beginning of all that is signed here, so that a signature of something else is none of an identity."""
+
+
+class IdentitySigner:
+    """Signs identities with the first of its keys, and accepts those that any of them has signed.
+
+    So a key is replaced without a stop: add the new one at the end everywhere, then put it first, then leave the old
+    one out.
+    """
+
+    def __init__(self, keys: Sequence[bytes], now: Callable[[], float] = time.time) -> None:
+        assert keys, "there is a key"
+        self._keys = tuple(keys)
+        self._now = now
+
+    def sign(self, identity: CallerIdentity) -> bytes:
+        """The value of the metadata field for an identity, which is dated now."""
+        signed = CallerIdentity()
+        signed.CopyFrom(identity)
+        signed.issued_at.FromMicroseconds(int(self._now() * 1e6))
+        data = signed.SerializeToString()
+        return _signature(self._keys[0], data) + data
+
+    def read(self, value: bytes) -> CallerIdentity:
+        """The identity in a value. Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or
+        that is not of this minute."""
+        signature, data = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
+        if not any(hmac.compare_digest(_signature(key, data), signature) for key in self._keys):
+            raise _invalid("no key of this service has signed it; GENAI_INTERNAL_KEYS must be the same everywhere")
+        try:
+            identity = CallerIdentity.FromString(data)
+        except DecodeError:
+            raise _invalid("it cannot be read") from None
+        age = self._now() - identity.issued_at.ToMicroseconds() / 1e6
+        if not -EARLY_SECONDS <= age <= VALID_SECONDS:
+            raise _invalid(f"it is {age:.0f} s old; the clocks of the machines may differ")
+        return identity
+
+
+class Callers:
+    """The check of who calls, which every method of a service passes. Without `require`, nobody is asked."""
+
+    are_direct = False
+    """Whether callers connect by themselves, and not through a gateway: what they say of their address is not to be
+    trusted then."""
+
+    def __init__(self) -> None:
+        self._signer: IdentitySigner | None = None
+
+    @property
+    def are_required(self) -> bool:
+        """Whether every call needs an identity."""
+        return self._signer is not None
+
+    def require(self, signer: IdentitySigner | None) -> None:
+        """Lets every call need an identity that the signer accepts; none, for None."""
+        self._signer = signer
+
+    def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
+        """The identity of a caller at the address `peer`, None where nobody is asked.
+
+        Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without
+        the scope.
+        """
+        if self._signer is None:
+            return None
+        values = [value for key, value in metadata if key == IDENTITY_KEY]
+        if not values:
+            raise Unauthenticated(
+                "the call does not say who calls; send it to the gateway, with an API key", reason="KEY_MISSING"
+            )
+        if len(values) > 1 or not isinstance(values[0], bytes):
+            raise _invalid("there must be exactly one")
+        identity = self._signer.read(values[0])
+        check_scope(identity, scope)
+        return identity
+
+    def onward(self, identity: CallerIdentity | None) -> Metadata:
+        """The metadata by which a service hands a caller's identity on to another service."""
+        if self._signer is None or identity is None:
+            return ()
+        return ((IDENTITY_KEY, self._signer.sign(identity)),)
+
+
+PROCESS_CALLERS = Callers()
+
+IDENTITY: ContextVar[CallerIdentity | None] = ContextVar("identity", default=None)
+"""The identity of the running call's caller."""
+
+
+def check_scope(identity: CallerIdentity, scope: str) -> None:
+    """Raises PermissionDenied SCOPE_MISSING for a caller without a scope. A method without one is nobody's."""
+    if scope == ANY_SCOPE or (scope and scope in identity.scopes):
+        return
+    text = f"the key has no scope `{scope}`, which this call needs; ask for a key with it"
+    raise PermissionDenied(text, reason="SCOPE_MISSING", metadata={"scope": scope, "key_id": identity.key_id})
+
+
+def scope_of(method: MethodDescriptor) -> str:
+    """The scope that callers of a method need."""
+    # The stubs that protoc writes have no types for extensions.
+    return str(method.GetOptions().Extensions[models_pb2.scope])  # type: ignore[index]
+
+
+def _signature(key: bytes, data: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + data, _DIGEST)
+
+
+def _invalid(why: str) -> Unauthenticated:
+    # The reason why is for the operator: callers cannot send identities.
+    text = "the identity that came with the call is not valid"
+    return Unauthenticated(text, reason="IDENTITY_INVALID", logged={"identity": why})
