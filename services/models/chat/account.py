@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any
 
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.ledger.ledger import Ledger
-from services.models.ledger.records import OK, UsageRecord
+from services.models.ledger.records import OK, UsageRecord, hash_end_user
 from services.models.providers.base import Target
 from services.shared.rpc import Call, CallEnd
-
-HASH_DIGITS = 32
-"""Digits of the hash that stands for an end user's id."""
 
 
 class Accounts:
@@ -144,8 +140,3 @@ class Account:
             # Those of the key are the operator's, and not the caller's to change.
             fields["tags"].update(identity.tags)
         return fields
-
-
-def hash_end_user(end_user_id: str) -> str:
-    """The hash by which the ledger knows an end user."""
-    return hashlib.sha256(end_user_id.encode()).hexdigest()[:HASH_DIGITS]
