@@ -69,13 +69,17 @@ class Account:
         *,
         target: Target | None = None,
         first_output_seconds: float | None = None,
+        was_left: bool = False,
     ) -> None:
-        """Records the chat, before its caller has its end. `target` is the one that an error is about, if that is not
-        the last one."""
+        """Records the chat, before its caller has its end.
+
+        `target` is the one that an error is about, if that is not the last one. A chat that was left before its
+        provider has said anything may have cost something.
+        """
         served = target or self._target
         assert served
         self.is_open = False
-        cost = self._cost(end)
+        cost = self._cost(was_left=was_left)
         await self._ledger.outbox.end(
             UsageRecord(
                 at=time.time(),
@@ -92,12 +96,10 @@ class Account:
             )
         )
 
-    def _cost(self, end: CallEnd | None) -> int | None:
-        """The cost of all attempts; None if that of one is not known, or if the chat was left before the provider
-        said anything."""
-        if not self._usages:
-            was_left = end is not None and not end.reason
-            return None if was_left else 0
+    def _cost(self, *, was_left: bool) -> int | None:
+        """The cost of all attempts; None if that of one is not known."""
+        if was_left and not self._usages:
+            return None
         if not all(usage.HasField("cost_nano_usd") for usage in self._usages):
             return None
         return sum(usage.cost_nano_usd for usage in self._usages)

@@ -27,7 +27,7 @@ from services.models.ledger.outbox import Outbox
 from services.models.ledger.records import PROCESS_LOST, UNKNOWN, Kind, UsageRecord, encode_frame, encode_record
 from services.models.ledger.reports import Reports, UsageQuery
 from services.models.ledger.rollups import OTHER, Sums
-from services.models.ledger.segments import Segment
+from services.models.ledger.segments import Segment, left_over
 from services.models.ledger.spending import Scope, Spending, Spent
 from services.models.ledger.store import UsageStore
 from services.models.main import LEDGER_MIGRATIONS
@@ -321,6 +321,15 @@ def test_only_one_takes_a_file_over(tmp_path: Path) -> None:
     assert Segment.adopt(path) is None
     adopted.delete()
     assert Segment.adopt(path) is None
+
+
+def test_files_that_were_never_locked_are_deleted(tmp_path: Path) -> None:
+    new, old = tmp_path / "2-2-1.new", tmp_path / "1-1-1.new"
+    new.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    assert list(left_over(tmp_path, frozenset())) == []
+    assert list(tmp_path.iterdir()) == [new]
 
 
 # ------------------------------------------------------------------------------------------------------- sums
