@@ -223,7 +223,7 @@ def judge(trial: Trial, provider: Provider, events: list[Event], days: tuple[int
             f"{tuple(map(int, days))}",
             int(tuple(map(int, days)) != of_events),
         ),
-        Sum("no file is left", f"{trial.kills} kills", len(files)),
+        Sum("no file is left", ", ".join([f"{trial.kills} kills", *files]), len(files)),
     ]
 
 
