@@ -98,6 +98,7 @@ class CallRules:
         request: Message,
         timeout: float | None,
         metadata: Metadata | None,
+        max_retries: int | None = None,
     ) -> PreparedCall:
         """Checks a call and adds the client's defaults.
 
@@ -119,7 +120,8 @@ class CallRules:
         seconds = self._default_seconds(service.methods_by_name[name]) if timeout is None else check_seconds(timeout)
         path = f"/{service.full_name}/{name}"
         is_read = name.startswith(READS)
-        attempts = Attempts(seconds, is_read=is_read, max_retries=self._max_retries, budget=self._budget)
+        retries = self._max_retries if max_retries is None else max_retries
+        attempts = Attempts(seconds, is_read=is_read, max_retries=retries, budget=self._budget)
         return PreparedCall(path, seconds, pairs, request_id, self._target.address, self._target.secure, attempts)
 
     def _default_seconds(self, method: MethodDescriptor) -> float:
