@@ -36,7 +36,7 @@ ROOMS = {
     "settings": {"attempts", "catalog", "ledger", "transport"},
     "attempts": {"providers"},
     "calls": set(),
-    "ledger": {"validation"},
+    "ledger": {"limits", "validation"},
     "limits": {"providers"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
