@@ -118,7 +118,7 @@ class ChatService:
                 if keep:
                     await keep(earlier)
                 return earlier
-            while attempt := await running.next_attempt():
+            while attempt := await running.attempts.next():
                 with attempt:
                     response = await chat(
                         self._transports.of(attempt.target.untrusted),
@@ -145,7 +145,7 @@ class ChatService:
                 for chunk in replay(earlier):
                     yield chunk
                 return
-            while attempt := await running.next_attempt():
+            while attempt := await running.attempts.next():
                 chunks = chat_stream(
                     self._transports.of(attempt.target.untrusted),
                     attempt.target,

@@ -40,8 +40,6 @@ class RunningChat:
         self._call = call
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
-        self._target: Target | None = None
-        """The target of the newest attempt."""
 
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
@@ -54,8 +52,9 @@ class RunningChat:
     ) -> None:
         if isinstance(error, PlatformError) and self.attempts.records:
             self._describe_failure(error)
-        if error and self._target:
-            self._meter.fail(self.attempts.failed_target or self._target, error)
+        self._call.waits.seconds += self.attempts.waited
+        if error and (target := self.attempts.failed_target or self.attempts.newest_target):
+            self._meter.fail(target, error)
         await self._opening.__aexit__(kind, error, trace)
 
     @property
@@ -63,20 +62,12 @@ class RunningChat:
         """The answer that the session has already; None if the model must answer."""
         return self._turn.answer
 
-    async def next_attempt(self) -> Attempt | None:
-        """The next attempt, as `Attempts.next` gives it; its pauses are no work of the platform's."""
-        with self._call.waits:
-            attempt = await self.attempts.next()
-        if attempt:
-            self._target = attempt.target
-        return attempt
-
     def note_output(self, attempt: Attempt) -> None:
         """Records the times of a stream's chunks; call it for each."""
         attempt.has_output = True
         self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
-            self._first_output_seconds = self._call.elapsed_seconds()
+            self._first_output_seconds = self._call.waits.first_output = self._call.elapsed_seconds()
 
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
