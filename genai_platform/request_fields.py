@@ -16,6 +16,9 @@ from proto.models_pb2 import (
     PromptRef,
     WindowPolicy,
 )
+from proto.usage_pb2 import (
+    UsageFilter,
+)
 
 
 class ListModelsFields(CallOptions, total=False):
@@ -360,3 +363,61 @@ class DeleteUserDataFields(CallOptions, total=False):
 
     user_id: str | None
     """The user. Required, unless the key belongs to a user."""
+
+
+class GetMyUsageFields(CallOptions, total=False):
+    """The fields of a GetMyUsageRequest, as keywords."""
+
+
+class ListUsageFields(CallOptions, total=False):
+    """The fields of a ListUsageRequest, as keywords."""
+
+    from_day: str | None
+    """The first day, as `2026-11-30`. Empty: the first of the month of `to_day`."""
+    to_day: str | None
+    """The last day. Empty: today."""
+    group_by: Sequence[str] | None
+    """The groups of the sums, in this order: `day`, `team`, `project`, `key`, `user`, `provider`, `model`, `tag`, each
+    at most once. None: one sum of all."""
+    tag_key: str | None
+    """The tag that `tag` groups by, and needs: one of the operator's USAGE_TAG_KEYS. Calls without the tag are left
+    out."""
+    filter: UsageFilter | Mapping[str, Any] | None
+    """The usage to sum up. Unset: all that the caller may see."""
+    page_size: int | None
+    """The maximum of rows in the response."""
+    page_token: str | None
+    """The `next_page_token` of the page before."""
+
+
+class ExportUsageFields(CallOptions, total=False):
+    """The fields of an ExportUsageRequest, as keywords."""
+
+    from_day: str | None
+    """As in ListUsageRequest."""
+    to_day: str | None
+    """As in ListUsageRequest."""
+    group_by: Sequence[str] | None
+    """As in ListUsageRequest."""
+    tag_key: str | None
+    """As in ListUsageRequest."""
+    filter: UsageFilter | Mapping[str, Any] | None
+    """As in ListUsageRequest."""
+    format: str | None
+    """`csv` or `jsonl`. Empty: `csv`. Columns and members have the names of the fields of UsageRow and UsageSums."""
+
+
+class ListCallsFields(CallOptions, total=False):
+    """The fields of a ListCallsRequest, as keywords."""
+
+    page_size: int | None
+    """The maximum of calls in the response."""
+    page_token: str | None
+    """The `next_page_token` of the page before."""
+
+
+class CancelCallFields(CallOptions, total=False):
+    """The fields of a CancelCallRequest, as keywords."""
+
+    call_id: str | None
+    """The call. Required, at most 128 characters."""

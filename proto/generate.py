@@ -23,7 +23,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 PROTO_DIRECTORY = Path(__file__).resolve().parent
 ROOT = PROTO_DIRECTORY.parent
 
-EXPORTED = ("models", "sessions")
+EXPORTED = ("models", "sessions", "usage")
 """The files of the contract whose types callers use."""
 EXPORTS = Path("genai_platform") / "contract.py"
 REQUEST_FIELDS = Path("genai_platform") / "request_fields.py"
@@ -174,7 +174,7 @@ def _described_request(file: FileDescriptorProto, index: int) -> str:
     base = "TypedDict" if own_options else "CallOptions"
     lines = [f"class {message.name.removesuffix('Request')}Fields({base}, total=False):"]
     lines += _docstring(f"The fields of {_article(message.name)}, as keywords.")
-    lines += [""]
+    lines += [""] if message.field else []
     lines += (
         ["    timeout: float | None", *_docstring("The deadline of the whole call, in seconds.")] if own_options else []
     )

@@ -120,7 +120,9 @@ class ChatRequest(_message.Message):
     CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     """The model's name: a registered model, a built-in one, an id of a configured provider (`gpt-…`, `o…`, `claude-…`),
-    or `provider/id`. Required, at most 256 characters without blanks."""
+    or `provider/id`. Required, at most 256 characters without blanks. If the caller's key has patterns of models, one
+    must match the name, or the `provider/id` that it leads to; of a retired model, a name of the one that answers.
+    Otherwise PERMISSION_DENIED MODEL_NOT_ALLOWED, with up to 10 of the patterns."""
     messages: _containers.RepeatedCompositeFieldContainer[ChatMessage]
     """The conversation so far, oldest first. Required, at most 10,000 messages (with a `session_id` 999), with at most
     20,000 parts and tool calls together, including the contents of tool results."""
@@ -140,8 +142,8 @@ class ChatRequest(_message.Message):
     """A registered prompt by version or label, with its variables. Excludes `system_prompt_name`."""
     session_id: str
     """The session whose history is inserted before `messages`. When the answer is complete, `messages` and the answer
-    are appended to it. A session has one turn at a time: a second one is refused at once with ABORTED SESSION_BUSY,
-    also for up to 10 s after the process of the first one was killed."""
+    are appended to it, for which a key needs the scope `sessions`, too. A session has one turn at a time: a second one
+    is refused at once with ABORTED SESSION_BUSY, also for up to 10 s after the process of the first one was killed."""
     session: SessionOptions
     """Options for reading and writing the session. Needs `session_id`."""
     request_id: str
@@ -154,7 +156,8 @@ class ChatRequest(_message.Message):
     64 characters."""
     fallback_models: _containers.RepeatedScalarFieldContainer[str]
     """Models that are tried in this order if `model` cannot answer, before the first output only. At most 8, each named
-    once. A warning FALLBACK_SERVED says that one of them answered."""
+    once. A warning FALLBACK_SERVED says that one of them answered. One that the caller's key may not call is refused as
+    `model` is; of the operator's own fallbacks such models are left out."""
     parameter_policy: ParameterPolicy
     """The policy for parameters that the model does not support. Unset: ADAPT."""
     provider_options_json: _containers.ScalarMap[str, str]

@@ -29,11 +29,13 @@ from services.shared.errors import StartupError
 from services.shared.event_loop import run_on_loop
 from services.shared.garbage_collection import freeze_all_objects, freeze_live_objects
 from services.shared.health import NOT_SERVING, SERVING, Health
+from services.shared.identity import PROCESS_CALLERS, Callers
 from services.shared.intake import PROCESS_INTAKE
 from services.shared.listener import Listener, ServingLost
 from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
+from services.shared.reflection import Reflection
 from services.shared.scheduling import wake_up_without_interrupting
 from services.shared.settings import ServiceSettings, load_env_file
 from services.shared.stream_ends import PROCESS_STREAMS
@@ -54,19 +56,23 @@ LINGER_SECONDS = 0.5
 class Server:
     """A gRPC server with health and reflection, bound to one port.
 
-    The handlers that it is given must serve the services named in `service_names`.
+    The handlers that it is given must serve the services named in `service_names`. Reflection is for `callers` that say
+    who they are, and health for all.
     """
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], service_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        service_names: Sequence[str],
+        callers: Callers = PROCESS_CALLERS,
+    ) -> None:
         self.health = Health()
         self._service_names = tuple(service_names)
         self._listener = Listener()
         standard = ParsingHandlers()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, standard)
         reflected = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(reflected), standard
-        )
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(reflected, callers), standard)
         self._listener.add_handlers([standard, *handlers])
 
     def add(self, handler: grpc.GenericRpcHandler) -> None:

@@ -95,6 +95,16 @@ class Attempts:
         if self._next is None:
             raise self._failure()
 
+    @property
+    def sent(self) -> int:
+        """The attempts that have begun."""
+        return self._sent
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a request of an ended attempt has been sent to a provider."""
+        return any(record.HasField("latency") for record in self.records)
+
     async def next(self) -> Attempt | None:
         """The next attempt, after the pause before it; None when one has succeeded. Raises the error of the first
         candidate where nothing is left to be tried after a pause."""
