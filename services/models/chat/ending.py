@@ -16,6 +16,7 @@ from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
 from services.models.providers.host_disclosure import disclose_host
+from services.models.providers.timeouts import is_timeout
 from services.models.sessions.turn import Turn
 from services.shared.errors import ATTEMPTS, PlatformError
 from services.shared.rpc import Call, describe_end
@@ -126,6 +127,7 @@ class RunningChat:
             describe_end(error, self._call),
             target=self.attempts.failed_target,
             first_output_seconds=self._first_output_seconds,
+            was_left=not isinstance(error, PlatformError) or is_timeout(error),
         )
 
     def _describe_failure(self, error: PlatformError) -> None:
