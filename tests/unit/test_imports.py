@@ -37,6 +37,7 @@ ROOMS = {
     "attempts": {"providers"},
     "calls": set(),
     "ledger": {"validation"},
+    "limits": {"providers"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
