@@ -2,8 +2,8 @@
 
 `from proto import models_pb2` is for programs, and has the classes of `genai_platform.v1`, which the SDK imports itself
 so that it works beside any other `proto`. Ours is a namespace package, without an `__init__.py`, because Google's
-proto-plus owns the same name. In a wheel both share one directory. In a checkout or an editable install a regular package
-hides our directory; importing this module adds the directory to its path, behind its own, and both work.
+proto-plus owns the same name. In a wheel both share one directory. In a checkout or an editable install a regular
+package hides our directory; importing this module adds the directory to its path, behind its own, and both work.
 """
 
 from __future__ import annotations
