@@ -25,7 +25,7 @@ from genai_platform.retries import MAX_RETRIES
 from genai_platform.streams import AsyncChatStream, ChatStream, task_is_cancelled
 from genai_platform.target import GatewayTarget, find_target
 from genai_platform.tls import TlsFiles, read_credentials
-from proto.models_pb2 import ChatChunk, ChatRequest, ChatResponse
+from genai_platform.v1.models_pb2 import ChatChunk, ChatRequest, ChatResponse
 
 Response = TypeVar("Response", bound=Message)
 Channel = TypeVar("Channel")

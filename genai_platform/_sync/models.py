@@ -49,7 +49,7 @@ from genai_platform.requests import (
 )
 from genai_platform.schemas import Schema
 from genai_platform.streams import ChatStream
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     ArchivePromptResponse,
     ChatRequest,
