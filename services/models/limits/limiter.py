@@ -254,7 +254,7 @@ class Limiter:
                 self._offset = outcome.now - _machine_time()
                 charges = charges_of(rules, facts, estimate, self._settings.calendar, outcome.now)
             elif outcome.has(State.COLD):
-                charges = await self._load(charges, outcome.readings)
+                charges = await self._load(charges, outcome.readings, facts.project)
             else:
                 return decide(charges, outcome)
         raise StoreUnavailable("it does not keep what is loaded into it")
@@ -270,30 +270,30 @@ class Limiter:
 
     # --------------------------------------------------------------------------------------------------- loading
 
-    async def _load(self, charges: Sequence[Charge], readings: Sequence[Reading]) -> Sequence[Charge]:
+    async def _load(self, charges: Sequence[Charge], readings: Sequence[Reading], project: str) -> Sequence[Charge]:
         """Loads the cold budgets into the store. Returns the charges that can be made then: without those of budgets
         that only warn and that the ledger does not know now. Raises Unavailable where an enforced one is not known."""
         left = []
         for charge, reading in zip(charges, readings, strict=True):
-            if reading.state is not State.COLD or await self._load_shared(charge):
+            if reading.state is not State.COLD or await self._load_shared(charge, project):
                 left.append(charge)
             elif charge.is_enforced:
                 raise store_unavailable(Standing(charge, True, 0, 0, None, None))
         return left
 
-    async def _load_shared(self, charge: Charge) -> bool:
+    async def _load_shared(self, charge: Charge, project: str) -> bool:
         """Loads a budget, once for all calls that wait for it. Returns whether the ledger has known what is spent."""
         loading = self._loads.get(charge.key)
         if loading is None:
-            loading = self._loads[charge.key] = asyncio.create_task(self._load_one(charge))
+            loading = self._loads[charge.key] = asyncio.create_task(self._load_one(charge, project))
             loading.add_done_callback(lambda _: self._loads.pop(charge.key, None))
         return await asyncio.shield(loading)
 
-    async def _load_one(self, charge: Charge) -> bool:
+    async def _load_one(self, charge: Charge, project: str) -> bool:
         async with self._catching_up:
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
-                    spent = await self._spent.spent(SpentQuery.of(charge))
+                    spent = await self._spent.spent(SpentQuery.of(charge, project))
             except (PlatformError, TimeoutError) as error:
                 self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
                 return False

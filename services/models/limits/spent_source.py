@@ -16,11 +16,14 @@ class SpentQuery(NamedTuple):
     rule: Rule
     member: str
     """The member of the rule's scope: a team, project, key, user or end user; "" for all calls."""
+    project: str
+    """The project in which an end user is known by its id; "" for other scopes."""
     span: Span
 
     @classmethod
-    def of(cls, charge: Charge) -> SpentQuery:
-        return cls(charge.rule, charge.member, charge.span)
+    def of(cls, charge: Charge, project: str) -> SpentQuery:
+        is_of_end_user = charge.rule.scope_kind == "end_user"
+        return cls(charge.rule, charge.member, project if is_of_end_user else "", charge.span)
 
 
 class SpentSource(Protocol):
