@@ -115,6 +115,7 @@ class Call:
         "request_id",
         "reservation",
         "started",
+        "trailers",
         "waits",
     )
 
@@ -147,6 +148,8 @@ class Call:
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.trailers: Sequence[tuple[str, str]] = ()
+        """Further trailing metadata of the call, however it ends."""
         self.waits = Waits()
         """The time in which it waits for another server."""
         self.reservation: Reservation | None = None
@@ -428,7 +431,7 @@ class _Boundary:
             raise errors.InvalidRequest.field(violation.field, violation.description) from None
 
     def _finish(self, call: Call, context: grpc.aio.ServicerContext) -> None:
-        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), *call.trailers))
         record_call(self._log, self._name, call, "OK")
 
 
@@ -494,7 +497,11 @@ async def _end_call(
     code = STATUS_CODES[type(error)]
     call.log_fields.update(error.logged)
     record_call(log, method, call, code.name, error.reason)
-    trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
+    trailers: Metadata = (
+        (REQUEST_ID_KEY, call.request_id),
+        *call.trailers,
+        (DETAILS_KEY, pack_details(code.value[0], error)),
+    )
     await abort_call(context, code, clip_text(error.message), trailers)
 
 

@@ -28,12 +28,12 @@ ALLOWED = {
 # The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
-    | {"access", "attempts", "calls", "ledger", "transport", "metrics"},
+    | {"access", "attempts", "calls", "ledger", "limits", "transport", "metrics"},
     "metrics": {"catalog", "health"},
     "servicer": {"chat", "routing", "custom_models", "prompts", "access"},
     "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"}
-    | {"ledger"},
-    "settings": {"attempts", "catalog", "ledger", "transport"},
+    | {"ledger", "limits"},
+    "settings": {"attempts", "catalog", "ledger", "limits", "transport"},
     "attempts": {"providers"},
     "calls": set(),
     "ledger": {"limits", "validation"},

@@ -44,6 +44,11 @@ class Account:
     def has_usage(self) -> bool:
         return bool(self._usages)
 
+    @property
+    def tokens(self) -> int:
+        """The tokens of all attempts."""
+        return sum(usage.prompt_tokens + usage.completion_tokens for usage in self._usages)
+
     def begin(self, target: Target) -> None:
         """Notes that a request is about to be sent. The first one is known to the ledger from now on."""
         self._target = target
@@ -79,7 +84,7 @@ class Account:
         served = target or self._target
         assert served
         self.is_open = False
-        cost = self._cost(was_left=was_left)
+        cost = self.cost(was_left=was_left)
         await self._ledger.outbox.end(
             UsageRecord(
                 at=time.time(),
@@ -96,7 +101,7 @@ class Account:
             )
         )
 
-    def _cost(self, *, was_left: bool) -> int | None:
+    def cost(self, *, was_left: bool = False) -> int | None:
         """The cost of all attempts; None if that of one is not known."""
         if was_left and not self._usages:
             return None

@@ -19,6 +19,7 @@ from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
+from services.models.chat.limits import ChatLimits
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.memory import PromptMemory
@@ -54,6 +55,7 @@ class ChatService:
         turns: TurnFactory,
         trust: TrustPolicy,
         accounts: Accounts,
+        caller_limits: ChatLimits,
     ) -> None:
         self._transports = transports
         self._router = router
@@ -65,6 +67,7 @@ class ChatService:
         self._turns = turns
         self._trust = trust
         self._accounts = accounts
+        self._caller_limits = caller_limits
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
@@ -189,7 +192,8 @@ class ChatService:
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
         account = self._accounts.open(prompted, call)
-        return RunningChat(prompted, attempts, turn, call, account, by_stranger=self._trust.is_stranger(call))
+        limits, by_stranger = self._caller_limits.open(call), self._trust.is_stranger(call)
+        return RunningChat(prompted, attempts, turn, call, account, limits, by_stranger=by_stranger)
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""

@@ -11,6 +11,7 @@ from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
 from services.models.chat.account import Account
+from services.models.chat.limits import LimitedChat
 from services.models.chat.metrics import ChatMeter
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
@@ -32,6 +33,7 @@ class RunningChat:
         opening: AbstractAsyncContextManager[Turn],
         call: Call,
         account: Account,
+        limits: LimitedChat,
         *,
         by_stranger: bool,
     ) -> None:
@@ -42,12 +44,18 @@ class RunningChat:
         self._opening = opening
         self._call = call
         self._account = account
+        self._limits = limits
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
 
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
+        try:
+            await self._admit()
+        except BaseException as error:
+            await self._opening.__aexit__(type(error), error, error.__traceback__)
+            raise
         self._meter = ChatMeter(self._call, self.conversation)
         return self
 
@@ -61,7 +69,15 @@ class RunningChat:
             await self._record_failure(error)
         if error and (target := self.attempts.failed_target or self.attempts.newest_target):
             self._meter.fail(target, error)
+        was_left = error is not None and _was_left(error)
+        await self._limits.settle(self._account, self.attempts.sent, was_left=was_left)
         await self._opening.__aexit__(kind, error, trace)
+
+    async def _admit(self) -> None:
+        """Asks the limits of the caller, unless the session has the answer already."""
+        target = self.attempts.upcoming_target
+        if self.earlier_answer is None and target:
+            await self._limits.admit(self.conversation, target)
 
     @property
     def earlier_answer(self) -> models_pb2.ChatResponse | None:
@@ -116,6 +132,8 @@ class RunningChat:
         log_usage(self._call, response.usage)
         self._meter.succeed(target, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
+        self._limits.note_answer(response.usage, target)
+        await self._limits.settle(self._account, self.attempts.sent)
 
     async def _record_failure(self, error: BaseException) -> None:
         """Records a chat that has failed, unless it has asked no provider."""
@@ -127,7 +145,7 @@ class RunningChat:
             describe_end(error, self._call),
             target=self.attempts.failed_target,
             first_output_seconds=self._first_output_seconds,
-            was_left=not isinstance(error, PlatformError) or is_timeout(error),
+            was_left=_was_left(error),
         )
 
     def _describe_failure(self, error: PlatformError) -> None:
@@ -155,3 +173,8 @@ class RunningChat:
         if self._first_output_seconds is not None:
             response.timing.first_token.CopyFrom(duration(self._first_output_seconds))
             self._call.log_fields["first_token_ms"] = round(self._first_output_seconds * 1000, 3)
+
+
+def _was_left(error: BaseException) -> bool:
+    """Whether a chat ended while its provider may have been working on it."""
+    return not isinstance(error, PlatformError) or is_timeout(error)

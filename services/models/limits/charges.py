@@ -137,4 +137,4 @@ def _plain(text: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, re.split(r"\*+", glob))), re.DOTALL)
+    return re.compile(".*".join(map(re.escape, glob.split("*"))), re.DOTALL)
