@@ -130,7 +130,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
-                        waits=call.waits,
+                        waiting=call,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -156,7 +156,7 @@ class ChatService:
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
-                    waits=call.waits,
+                    waiting=call,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):
