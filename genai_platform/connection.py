@@ -9,6 +9,7 @@ import asyncio
 import operator
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -17,13 +18,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from genai_platform.api_key import check_transport, find_api_key
-from genai_platform.calls import CallRules, Metadata, PreparedCall
+from genai_platform.calls import CallOptions, CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
+from genai_platform.retries import MAX_RETRIES
 from genai_platform.streams import AsyncChatStream, ChatStream, task_is_cancelled
 from genai_platform.target import GatewayTarget, find_target
 from genai_platform.tls import TlsFiles, read_credentials
-from proto.models_pb2 import ChatChunk, ChatRequest
+from genai_platform.v1.models_pb2 import ChatChunk, ChatRequest, ChatResponse
 
 Response = TypeVar("Response", bound=Message)
 Channel = TypeVar("Channel")
@@ -62,6 +64,8 @@ class _ConnectionBase(Generic[Channel]):
         channel: Channel | None,
         files: TlsFiles,
         api_key: str | None = None,
+        max_retries: int = MAX_RETRIES,
+        wait_for_ready: bool = False,
     ) -> None:
         if channel is not None and (target is not None or files.given()):
             raise TypeError(f"give a {files.given()[0] if target is None else 'target'} or a channel, not both")
@@ -69,7 +73,8 @@ class _ConnectionBase(Generic[Channel]):
         key = find_api_key(api_key)
         if channel is None:
             check_transport(key, self.target)
-        self._rules = CallRules(self.target, timeout, metadata, key)
+        self._rules = CallRules(self.target, timeout, metadata, key, max_retries)
+        self._wait_for_ready = wait_for_ready
         self._credentials = read_credentials(files) if self.target.secure else None
         if files.given() and not self.target.secure:
             raise ValueError(f"{files.given()[0]} needs a target in TLS: write https:// before {self.target.address}")
@@ -91,6 +96,14 @@ class _ConnectionBase(Generic[Channel]):
             self._inherited.append(opened)
             self._opened = opened = None
         return opened
+
+    def _options(self, call: PreparedCall) -> dict[str, Any]:
+        """The options of one attempt."""
+        return {
+            "timeout": call.attempts.remaining_seconds(),
+            "metadata": call.metadata,
+            "wait_for_ready": self._wait_for_ready,
+        }
 
     def _take_channel(self) -> Channel | None:
         """The channel to close; None if there is none, if it was given, or if it belongs to the parent process."""
@@ -116,8 +129,10 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         channel: grpc.Channel | None,
         files: TlsFiles,
         api_key: str | None = None,
+        max_retries: int = MAX_RETRIES,
+        wait_for_ready: bool = False,
     ) -> None:
-        super().__init__(target, timeout, metadata, channel, files, api_key)
+        super().__init__(target, timeout, metadata, channel, files, api_key, max_retries, wait_for_ready)
         self._opening = threading.Lock()
 
     def unary(
@@ -129,14 +144,19 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
+        max_retries: int | None = None,
     ) -> Response:
-        call = self._rules.prepare(service, name, request, timeout, metadata)
-        invoke = self._open().unary(call, response_type)
-        try:
-            response: Response = invoke(request, timeout=call.seconds, metadata=call.metadata)
-        except grpc.RpcError as error:
-            raise call.translate(error) from None
-        return response
+        call = self._rules.prepare(service, name, request, timeout, metadata, max_retries)
+        while True:
+            invoke = self._open().unary(call, response_type)
+            try:
+                response: Response = invoke(request, **self._options(call))
+            except grpc.RpcError as error:
+                pause = call.pause_or_raise(error)
+            else:
+                call.attempts.succeeded()
+                return response
+            time.sleep(pause)
 
     def stream(
         self,
@@ -149,7 +169,7 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         metadata: Metadata | None = None,
     ) -> Iterator[Response]:
         call = self._rules.prepare(service, name, request, timeout, metadata)
-        stream = self._open().stream(call, response_type)(request, timeout=call.seconds, metadata=call.metadata)
+        stream = self._open().stream(call, response_type)(request, **self._options(call))
         try:
             yield from stream
         except grpc.RpcError as error:
@@ -157,10 +177,20 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         finally:
             stream.cancel()
 
+    def begin_chat(self, request: ChatRequest, options: CallOptions) -> tuple[PreparedCall, grpc.Future]:
+        """Begins a chat that is not tried again, without waiting for its answer."""
+        timeout, metadata = options.get("timeout"), options.get("metadata")
+        call = self._rules.prepare(MODEL_SERVICE, "Chat", request, timeout, metadata, max_retries=0)
+        invoke: Any = self._open().unary(call, ChatResponse)
+        return call, invoke.future(request, **self._options(call))
+
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> ChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
-        invoke = self._open().stream(call, ChatChunk)
-        return ChatStream(invoke(request, timeout=call.seconds, metadata=call.metadata), call)
+
+        def start() -> grpc.Call:
+            return self._open().stream(call, ChatChunk)(request, **self._options(call))
+
+        return ChatStream(start(), start, call)
 
     def close(self) -> None:
         with self._opening:
@@ -189,18 +219,23 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
+        max_retries: int | None = None,
     ) -> Response:
-        call = self._rules.prepare(service, name, request, timeout, metadata)
-        invoke = self._open().unary(call, response_type)
-        try:
-            response: Response = await invoke(request, timeout=call.seconds, metadata=call.metadata)
-        except grpc.RpcError as error:
-            raise call.translate(error) from None
-        except asyncio.CancelledError:
-            if task_is_cancelled():
-                raise
-            raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
-        return response
+        call = self._rules.prepare(service, name, request, timeout, metadata, max_retries)
+        while True:
+            invoke = self._open().unary(call, response_type)
+            try:
+                response: Response = await invoke(request, **self._options(call))
+            except grpc.RpcError as error:
+                pause = call.pause_or_raise(error)
+            except asyncio.CancelledError:
+                if task_is_cancelled():
+                    raise
+                raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
+            else:
+                call.attempts.succeeded()
+                return response
+            await asyncio.sleep(pause)
 
     async def stream(
         self,
@@ -213,7 +248,7 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
         metadata: Metadata | None = None,
     ) -> AsyncIterator[Response]:
         call = self._rules.prepare(service, name, request, timeout, metadata)
-        stream = self._open().stream(call, response_type)(request, timeout=call.seconds, metadata=call.metadata)
+        stream = self._open().stream(call, response_type)(request, **self._options(call))
         try:
             async for message in stream:
                 yield message
@@ -228,8 +263,11 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> AsyncChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
-        invoke = self._open().stream(call, ChatChunk)
-        return AsyncChatStream(invoke(request, timeout=call.seconds, metadata=call.metadata), call)
+
+        def start() -> grpc.aio.UnaryStreamCall:
+            return self._open().stream(call, ChatChunk)(request, **self._options(call))
+
+        return AsyncChatStream(start(), start, call)
 
     async def close(self) -> None:
         channel = self._take_channel()

@@ -14,7 +14,7 @@ from genai_platform.cli.output import say
 from genai_platform.connection import GatewayConnection
 from genai_platform.errors import GenAIError, Unauthenticated
 from genai_platform.tls import TlsFiles
-from proto import access_pb2
+from genai_platform.v1 import access_pb2
 
 SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"]
 

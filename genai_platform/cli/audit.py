@@ -6,7 +6,7 @@ import click
 
 from genai_platform.cli.access import call, fail, read_all
 from genai_platform.cli.output import Columns, moment, output_option, say, write_records
-from proto.access_pb2 import (
+from genai_platform.v1.access_pb2 import (
     ListAuditEventsRequest,
     ListAuditEventsResponse,
     VerifyAuditEventsRequest,

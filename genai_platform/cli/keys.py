@@ -18,7 +18,7 @@ from genai_platform.cli.output import (
     write_records,
 )
 from genai_platform.cli.parameters import Expiry, Pair, Span, reason_option
-from proto.access_pb2 import (
+from genai_platform.v1.access_pb2 import (
     ApiKey,
     CreateKeyRequest,
     CreateKeyResponse,

@@ -9,14 +9,14 @@ import click
 from genai_platform.cli.access import call, read_all
 from genai_platform.cli.output import Columns, output_option, quiet_option, say, words, write_records
 from genai_platform.cli.parameters import NANO, read_amount, reason_option
-from proto.access_pb2 import (
+from genai_platform.v1.access_pb2 import (
     DeleteLimitRequest,
     DeleteLimitResponse,
     ListLimitsRequest,
     ListLimitsResponse,
     SetLimitRequest,
 )
-from proto.identity_pb2 import LimitRule
+from genai_platform.v1.identity_pb2 import LimitRule
 
 RESOURCES = {"requests": "requests", "tokens": "tokens", "concurrent": "concurrent", "usd": "nano_usd"}
 

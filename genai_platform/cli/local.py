@@ -1,8 +1,8 @@
-"""What the command line does on the machine of the services, without asking them. It needs their packages."""
+"""Commands that work on the machine of the services, without asking these. They need the packages of the services."""
 
 from __future__ import annotations
 
-from proto.access_pb2 import CreateKeyResponse
+from genai_platform.v1.access_pb2 import CreateKeyResponse
 from services.gateway.access import first_key
 from services.shared.errors import PlatformError, StartupError
 

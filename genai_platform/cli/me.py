@@ -6,7 +6,7 @@ import click
 
 from genai_platform.cli.access import call
 from genai_platform.cli.output import Columns, moment, output_option, words, write_record
-from proto.access_pb2 import WhoAmIRequest, WhoAmIResponse
+from genai_platform.v1.access_pb2 import WhoAmIRequest, WhoAmIResponse
 
 COLUMNS: Columns = {
     "KEY": lambda me: me.identity.key_id,

@@ -7,7 +7,7 @@ import click
 from genai_platform.cli.access import call, read_all
 from genai_platform.cli.output import Columns, moment, output_option, say, words, write_records
 from genai_platform.cli.parameters import reason_option
-from proto.access_pb2 import (
+from genai_platform.v1.access_pb2 import (
     CreateProjectRequest,
     ListProjectsRequest,
     ListProjectsResponse,

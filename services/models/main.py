@@ -29,6 +29,7 @@ from services.models.custom_models.name_rules import NameRules
 from services.models.custom_models.registration_service import RegistrationService
 from services.models.health.monitor import HealthMonitor
 from services.models.ledger.ledger import Ledger
+from services.models.ledger.metrics import reading_ledger
 from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
@@ -177,7 +178,8 @@ async def _open_ledger(settings: ModelsSettings, log: Log) -> AsyncIterator[Ledg
     ledger = Ledger(outbox, UsageStore(database, tag_keys), log, event_days=settings.usage_event_days)
     ledger.start()
     try:
-        yield ledger
+        with reading_ledger(ledger):
+            yield ledger
     finally:
         await ledger.close()
         await database.close()

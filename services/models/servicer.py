@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proto import models_pb2
+from services.models.access.allowed_models import allowed_models
 from services.models.access.trust import TrustPolicy
 from services.models.chat.chat import ChatService
 from services.models.chat.system_prompt import render_prompt
@@ -46,15 +47,16 @@ class ModelServicer:
     # ----------------------------------------------------------------------------------------- discovery
 
     async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        return self._directory.list(request)
+        return self._directory.list(request, allowed_models(call))
 
     async def GetModelCapabilities(
         self, request: models_pb2.GetCapabilitiesRequest, call: Call
     ) -> models_pb2.ModelCapabilities:
-        return self._directory.capabilities(request)
+        return self._directory.capabilities(request, allowed_models(call))
 
     async def GetModelStatus(self, request: models_pb2.GetModelStatusRequest, call: Call) -> models_pb2.ModelStatus:
-        return await self._directory.status(request, to_stranger=self._trust.is_stranger(call))
+        to_stranger = self._trust.is_stranger(call)
+        return await self._directory.status(request, allowed_models(call), to_stranger=to_stranger)
 
     # ------------------------------------------------------------------------------------- custom models
 

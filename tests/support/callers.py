@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from proto.identity_pb2 import CallerIdentity
-from services.shared.identity import Callers, IdentitySigner
+from services.shared.identity import PROCESS_CALLERS, Callers, IdentitySigner
 from services.shared.metadata import IDENTITY_KEY, Metadata
 
 SCOPES = ("generate", "models.read", "models.write", "prompts.read", "prompts.write", "sessions")
@@ -29,3 +31,13 @@ def caller(project: str, **fields: Any) -> CallerIdentity:
 def signed(identity: CallerIdentity | None) -> Metadata:
     """The metadata of a call by this caller."""
     return ((IDENTITY_KEY, _SIGNER.sign(identity)),) if identity else ()
+
+
+@contextlib.contextmanager
+def all_asked() -> Iterator[None]:
+    """Lets all services of this process ask who calls, inside the block."""
+    require(PROCESS_CALLERS)
+    try:
+        yield
+    finally:
+        PROCESS_CALLERS.require(None)

@@ -8,6 +8,7 @@ import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
 from proto import models_pb2
+from services.models.access.allowed_models import allowed_models
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.balance import first_usable
@@ -104,7 +105,7 @@ class ChatService:
 
     async def _begin_sharing(self, prompted: Prompted, call: Call) -> Sharing:
         conversation = prompted.conversation
-        models = self._fallbacks.candidates(conversation.request)
+        models = self._fallbacks.candidates(conversation.request, allowed_models(call))
         prompts = [message.content for message in conversation.messages[: len(conversation.added)]]
         source = [*self._fallbacks.definitions(models), *prompts]
         return await self._shared.begin(conversation.request, source, call)
@@ -170,9 +171,10 @@ class ChatService:
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
-        first, *_ = self._fallbacks.candidates(prompted.conversation.request)
+        allowed = allowed_models(call)
+        first, *_ = self._fallbacks.candidates(prompted.conversation.request, allowed)
         choose = functools.partial(first_usable, limits=self._limits)
-        target = self._router.resolve(first, choose, for_preview=True)
+        target = self._router.resolve(first, choose, allowed, for_preview=True)
         assert target
         log_target(call, target)
         work = prompted.conversation.work()
@@ -191,7 +193,7 @@ class ChatService:
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
-        models = self._fallbacks.candidates(request)
+        models = self._fallbacks.candidates(request, allowed_models(call))
         timeouts = read_timeouts(request.timeouts) if request.HasField("timeouts") else NO_TIMEOUTS
         candidates = [Candidate(model, functools.partial(self._resolve, call, model, timeouts)) for model in models]
         return Attempts(candidates, self._limits, call.remaining_seconds, by_stranger=self._trust.is_stranger(call))
@@ -209,7 +211,7 @@ class ChatService:
 
     def _resolve(self, call: Call, model: str, timeouts: Timeouts, choose: Choose) -> Target | None:
         """The target of an attempt. Raises what the router raises."""
-        target = self._router.resolve(model, choose)
+        target = self._router.resolve(model, choose, allowed_models(call))
         if target is None:
             return None
         log_target(call, target)

@@ -157,11 +157,11 @@ class Outbox:
 
     @property
     def oldest_seconds(self) -> float:
-        """The age of the oldest segment that has not been shipped, in seconds; 0 if there is none."""
-        waiting = [segment for segment, _ in self._closed]
-        if not waiting and self._current and self._records:
-            waiting = [self._current]
-        return max(0.0, time.time() - waiting[0].modified) if waiting else 0.0
+        """The age of the oldest segment that has not been shipped, in seconds; 0 if there is none. Safe to call in any
+        thread."""
+        closed, current = self._closed, self._current if self._records else None
+        oldest = closed[0][0] if closed else current
+        return max(0.0, time.time() - oldest.modified) if oldest else 0.0
 
     def adopt(self) -> int:
         """Takes over the segments of processes that have ended, and returns their number. They are shipped first."""

@@ -24,9 +24,6 @@ from genai_platform import (
     GetModelStatusRequest,
     GetPromptRequest,
     GetSessionRequest,
-    ListModelsRequest,
-    ListModelsResponse,
-    ModelInfo,
     PreviewChatRequest,
     PromptRef,
     PutMemoryRequest,
@@ -287,32 +284,6 @@ def test_messages_of_many_mebibytes_pass_both_ways(backend: Backend, platform: G
 
     backend.answers["Chat"] = chat
     assert len(platform.models.chat("x" * 20_000_000).text) == 20_000_000
-
-
-def test_a_read_is_tried_again_while_the_gateway_is_unavailable(backend: Backend, platform: GenAIPlatform) -> None:
-    async def list_models(request: ListModelsRequest, _: object) -> ListModelsResponse:
-        if len(backend.received) < 3:
-            raise errors.Unavailable("not yet")
-        return ListModelsResponse(models=[ModelInfo(name="m")])
-
-    backend.answers["ListModels"] = list_models
-    assert platform.models.list_models().models[0].name == "m"
-    assert backend.names() == ["ListModels"] * 3
-
-
-async def test_nothing_that_generates_or_writes_is_tried_again(
-    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
-) -> None:
-    for client, method in UNARY:
-        backend.raises(method.name, errors.Unavailable("no", retry_after=1))
-        backend.received.clear()
-        if method.name.startswith(("Get", "List")):
-            continue
-        for either in (platform, async_platform):
-            request = message_factory.GetMessageClass(method.input_type)()
-            with pytest.raises(genai_platform.Unavailable):
-                await call(either, client, snake_case(method.name), request)
-        assert backend.names() == [method.name] * 2
 
 
 async def test_cancelling_the_task_cancels_the_call(backend: Backend, async_platform: AsyncGenAIPlatform) -> None:
