@@ -14,7 +14,8 @@ PIP := -m pip --quiet --disable-pip-version-check
 # What the lock names and nothing else, byte for byte; a build from source would fetch what no lock names.
 INSTALL_LOCK := install --no-deps --require-hashes --only-binary :all: -r
 
-STUBS := proto/identity_pb2.py proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py
+STUBS := proto/identity_pb2.py proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py \
+	proto/usage_pb2.py
 SOURCES := services genai_platform examples tests benchmarks docs requirements tools proto/generate.py
 
 # Hundreds of processes of the tests would compile all that they import, each for itself.
@@ -43,6 +44,7 @@ lint: setup ## Check format, style, stubs, the SDK's blocking half, the document
 	$(BIN)/python tools/unasync.py --check
 	$(BIN)/python docs/features.py --check
 	$(BIN)/python docs/settings.py --check
+	$(BIN)/python docs/dashboard.py --check
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/buf lint
 	@if git rev-parse -q --verify HEAD:proto/models.proto >/dev/null; then \
@@ -116,7 +118,7 @@ $(PICTURES)/.ready: requirements/pictures.lock
 	$(PICTURES)/bin/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
 
-$(STUBS) &: proto/identity.proto proto/models.proto proto/sessions.proto proto/turns.proto proto/generate.py | $(READY)
+$(STUBS) &: proto/identity.proto proto/models.proto proto/sessions.proto proto/turns.proto proto/usage.proto proto/generate.py | $(READY)
 	$(BIN)/python proto/generate.py
 	@touch $(STUBS)
 

@@ -38,6 +38,13 @@ WIDTH = 120
 
 CLIENTS = (
     Setting(TARGET_VARIABLE, "the gateway that the SDK calls", f"`{DEFAULT_TARGET}`"),
+    Setting(
+        "GENAI_API_KEY",
+        "the key that the SDK and `genai` call with, where the gateway asks for one, or its file in"
+        " `GENAI_API_KEY_FILE`",
+        "none",
+        "gk_...",
+    ),
     Setting("GENAI_MODEL", "the model that the examples use", "the first that is configured"),
 )
 

@@ -9,6 +9,7 @@ registers it removes again, except two prompts: prompts are for good, and regist
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -284,6 +285,23 @@ def fallback(platform: GenAIPlatform, model: str) -> None:
     check([attempt.outcome for attempt in answer.attempts] == ["UPSTREAM_UNREACHABLE", "ok"], "both were tried")
 
 
+def usage(platform: GenAIPlatform, model: str) -> None:
+    """What was asked is in the ledger, once."""
+    before = sum(row.sums.calls for row in platform.usage.list())
+    platform.models.chat(question(model, "Hi"))
+    rows = list(platform.usage.list(group_by=["day", "model"]))
+    check(sum(row.sums.calls for row in rows) > before, "the chat is counted")
+    check(platform.usage.mine().today.prompt_tokens > 0, "so are the caller's own tokens")
+    text = io.StringIO()
+    check(platform.usage.export(text, group_by=["day", "model"]) == len(rows), "an export has the same rows")
+    check(text.getvalue().startswith("day,model,calls,"), "it begins with the names of its columns")
+    with platform.models.chat_stream(question(model, "Hi")) as stream:
+        next(stream)
+        [call] = [call for call in platform.usage.calls() if call.method.endswith("ChatStream")]
+        check(call.chunks > 0, "a chat that runs is listed")
+    expect(NotFound, lambda: platform.usage.cancel("no-such-call"), "no other call can be ended")
+
+
 CHECKS = (
     chat,
     chat_stream,
@@ -299,6 +317,7 @@ CHECKS = (
     preview,
     repetition,
     fallback,
+    usage,
 )
 
 

@@ -5,7 +5,7 @@
     with GenAIPlatform() as platform:
         print(platform.models.chat("Hello!", model="gpt-4o").text)
 
-Exports the two clients, every message of the contract, and the errors that calls raise.
+Exports the two clients, every message of the contract, the errors that calls raise, and `to_dict`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from genai_platform._async.conversations import AsyncConversation
 from genai_platform._sync.client import GenAIPlatform
 from genai_platform._sync.conversations import Conversation
 from genai_platform.contract import *  # noqa: F403 - every message and enum of the contract
+from genai_platform.dicts import to_dict
 from genai_platform.errors import (
     AlreadyExists,
     Cancelled,
@@ -36,6 +37,7 @@ from genai_platform.errors import (
     Unavailable,
     Unimplemented,
 )
+from genai_platform.message_methods import add_methods
 from genai_platform.parsing import Parsed
 from genai_platform.prompt_files import ExportReport
 from genai_platform.prompt_import import ImportReport
@@ -67,5 +69,8 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "to_dict",
 ]
 __all__ += contract.__all__
+
+add_methods()

@@ -8,11 +8,13 @@ names and other keys they are refused instead: replacing them could make two nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from genai_platform.conversion import convert_fields, convert_message
 from genai_platform.errors import FieldViolation, InvalidRequest
 
 Built = TypeVar("Built", bound=Message)
@@ -27,19 +29,35 @@ _PLACE = re.compile(r"\[[^\[\]]*\]")
 
 
 def build(message_type: type[Built], /, **fields: Any) -> Built:
-    """Builds a message from its fields; submessages may be dicts, and lists of dicts.
+    """Builds a message from its fields; submessages may be dicts, and lists of dicts; None leaves a field unset.
 
-    Raises InvalidRequest for a name or key with a surrogate, and TypeError or ValueError as the message type does.
+    Raises TypeError or ValueError naming the field for a value that it cannot hold, and InvalidRequest for a name or
+    key with a surrogate.
     """
     return build_at("", message_type, **fields)
 
 
 def build_at(path: str, message_type: type[Built], /, **fields: Any) -> Built:
     """Builds a message that is a part of the request; `path`, such as `config`, is named in errors."""
+    return _construct(path, message_type, convert_fields(path, _descriptor(message_type), fields))
+
+
+def build_value(path: str, message_type: type[Built], value: Any) -> Built:
+    """Builds a message that is a part of the request from a dict, or from another shape that it has."""
+    converted = convert_message(path, _descriptor(message_type), value)
+    return converted if isinstance(converted, message_type) else _construct(path, message_type, converted)
+
+
+def _descriptor(message_type: type[Message]) -> Descriptor:
+    # The types of protobuf name a class of one implementation beside it.
+    return cast(Descriptor, message_type.DESCRIPTOR)
+
+
+def _construct(path: str, message_type: type[Built], values: dict[str, Any]) -> Built:
     try:
-        return message_type(**fields)
+        return message_type(**values)
     except UnicodeEncodeError:
-        return message_type(**_mended(fields, path))
+        return message_type(**_mended(values, path))
 
 
 def _mended(value: Any, path: str) -> Any:
@@ -47,12 +65,9 @@ def _mended(value: Any, path: str) -> Any:
         return _mended_text(value, path)
     if isinstance(value, Mapping):
         return {_checked(key, path): _mended(entry, f"{path}.{key}".lstrip(".")) for key, entry in value.items()}
-    if isinstance(value, Message | bytes) or not isinstance(value, Iterable):
-        return value
-    if isinstance(value, Iterator):
-        # The failed attempt has already consumed a part of it.
-        raise _refusal(path)
-    return [_mended(entry, f"{path}[{place}]") for place, entry in enumerate(value)]
+    if isinstance(value, list):
+        return [_mended(entry, f"{path}[{place}]") for place, entry in enumerate(value)]
+    return value
 
 
 def _mended_text(text: str, path: str) -> str:

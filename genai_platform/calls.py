@@ -13,13 +13,20 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from genai_platform.api_key import ApiKey
 from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
+from genai_platform.retries import MAX_RETRIES, Attempts, RetryBudget, check_max_retries
 from genai_platform.target import GatewayTarget
 from proto import models_pb2
 
+CREDENTIAL_KEYS = frozenset({"authorization", "x-api-key"})
+
 GENERATION_SECONDS = 600.0
 DEFAULT_SECONDS = 30.0
+
+READS = ("Get", "List")
+"""The beginnings of the names of calls that change nothing."""
 
 Metadata = Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
 
@@ -45,6 +52,11 @@ class PreparedCall(NamedTuple):
     request_id: str
     address: str
     secure: bool
+    attempts: Attempts
+
+    def __repr__(self) -> str:
+        # Without the metadata, which have the caller's key.
+        return f"PreparedCall({self.path!r}, request_id={self.request_id!r})"
 
     def translate(self, error: grpc.RpcError) -> GenAIError:
         """The GenAIError for an error of grpc during this call."""
@@ -52,12 +64,30 @@ class PreparedCall(NamedTuple):
             error, address=self.address, secure=self.secure, seconds=self.seconds, request_id=self.request_id
         )
 
+    def pause_or_raise(self, error: grpc.RpcError) -> float:
+        """The pause in seconds before the next attempt; raises the GenAIError if there is to be none."""
+        translated = self.translate(error)
+        pause = self.attempts.pause_after(translated)
+        if pause is None:
+            raise translated from None
+        return pause
+
 
 class CallRules:
-    """The defaults of one client: its target, deadline and metadata."""
+    """The defaults of one client: its target, deadline, metadata, API key and retries."""
 
-    def __init__(self, target: GatewayTarget, timeout: float | None, metadata: Metadata | None) -> None:
+    def __init__(
+        self,
+        target: GatewayTarget,
+        timeout: float | None,
+        metadata: Metadata | None,
+        api_key: ApiKey | None = None,
+        max_retries: int = MAX_RETRIES,
+    ) -> None:
         self._target = target
+        self._api_key = api_key
+        self._max_retries = check_max_retries(max_retries)
+        self._budget = RetryBudget()
         self._seconds = None if timeout is None else check_seconds(timeout)
         self._metadata = check_metadata(metadata)
 
@@ -84,9 +114,13 @@ class CallRules:
             # Made by the client, so that a call without any response can be found in the server's logs too.
             request_id = uuid.uuid4().hex
             pairs = (*pairs, (REQUEST_ID_KEY, request_id))
+        if self._api_key and not any(key in CREDENTIAL_KEYS for key, _ in pairs):
+            pairs = (*pairs, self._api_key.pair())
         seconds = self._default_seconds(service.methods_by_name[name]) if timeout is None else check_seconds(timeout)
         path = f"/{service.full_name}/{name}"
-        return PreparedCall(path, seconds, pairs, request_id, self._target.address, self._target.secure)
+        is_read = name.startswith(READS)
+        attempts = Attempts(seconds, is_read=is_read, max_retries=self._max_retries, budget=self._budget)
+        return PreparedCall(path, seconds, pairs, request_id, self._target.address, self._target.secure, attempts)
 
     def _default_seconds(self, method: MethodDescriptor) -> float:
         if self._seconds is not None:

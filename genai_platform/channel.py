@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import grpc
 
 from genai_platform.target import GatewayTarget
-from proto import models_pb2, sessions_pb2
+from proto import models_pb2, sessions_pb2, usage_pb2
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
+USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
@@ -35,29 +34,6 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
-def retry_policy() -> str:
-    """The service config: reads are tried up to three times while the gateway is unavailable, all other calls once.
-
-    A read from a gateway that is down fails within about 0.4 s; after a few such failures grpc's throttle stops the
-    retries, and reads fail at once.
-    """
-    reads = [
-        {"service": service.full_name, "method": method.name}
-        for service in (MODEL_SERVICE, SESSION_SERVICE)
-        for method in service.methods
-        if method.name.startswith(("Get", "List"))
-    ]
-    policy = {
-        "maxAttempts": 3,
-        "initialBackoff": "0.1s",
-        "maxBackoff": "1s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    throttling = {"maxTokens": 10, "tokenRatio": 0.1}
-    return json.dumps({"methodConfig": [{"name": reads, "retryPolicy": policy}], "retryThrottling": throttling})
-
-
 def open_channel(target: GatewayTarget, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
     if credentials:
         return grpc.secure_channel(target.address, credentials, _options(target))
@@ -70,8 +46,8 @@ def open_async_channel(target: GatewayTarget, credentials: grpc.ChannelCredentia
     return grpc.aio.insecure_channel(target.address, _options(target))
 
 
-def _options(target: GatewayTarget) -> list[tuple[str, int | str]]:
-    options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS, ("grpc.service_config", retry_policy())]
+def _options(target: GatewayTarget) -> list[tuple[str, int]]:
+    options = [*CHANNEL_OPTIONS]
     if target.is_loopback():
         # A proxy from the environment (`http_proxy`) cannot reach loopback addresses of this machine.
         options.append(("grpc.enable_http_proxy", 0))

@@ -9,16 +9,19 @@ import asyncio
 import operator
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from genai_platform.api_key import check_transport, find_api_key
 from genai_platform.calls import CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
+from genai_platform.retries import MAX_RETRIES
 from genai_platform.streams import AsyncChatStream, ChatStream, task_is_cancelled
 from genai_platform.target import GatewayTarget, find_target
 from genai_platform.tls import TlsFiles, read_credentials
@@ -60,11 +63,18 @@ class _ConnectionBase(Generic[Channel]):
         metadata: Metadata | None,
         channel: Channel | None,
         files: TlsFiles,
+        api_key: str | None = None,
+        max_retries: int = MAX_RETRIES,
+        wait_for_ready: bool = False,
     ) -> None:
         if channel is not None and (target is not None or files.given()):
             raise TypeError(f"give a {files.given()[0] if target is None else 'target'} or a channel, not both")
         self.target = find_target(target) if channel is None else GatewayTarget("the given channel", False)
-        self._rules = CallRules(self.target, timeout, metadata)
+        key = find_api_key(api_key)
+        if channel is None:
+            check_transport(key, self.target)
+        self._rules = CallRules(self.target, timeout, metadata, key, max_retries)
+        self._wait_for_ready = wait_for_ready
         self._credentials = read_credentials(files) if self.target.secure else None
         if files.given() and not self.target.secure:
             raise ValueError(f"{files.given()[0]} needs a target in TLS: write https:// before {self.target.address}")
@@ -86,6 +96,14 @@ class _ConnectionBase(Generic[Channel]):
             self._inherited.append(opened)
             self._opened = opened = None
         return opened
+
+    def _options(self, call: PreparedCall) -> dict[str, Any]:
+        """The options of one attempt."""
+        return {
+            "timeout": call.attempts.remaining_seconds(),
+            "metadata": call.metadata,
+            "wait_for_ready": self._wait_for_ready,
+        }
 
     def _take_channel(self) -> Channel | None:
         """The channel to close; None if there is none, if it was given, or if it belongs to the parent process."""
@@ -110,8 +128,11 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         metadata: Metadata | None,
         channel: grpc.Channel | None,
         files: TlsFiles,
+        api_key: str | None = None,
+        max_retries: int = MAX_RETRIES,
+        wait_for_ready: bool = False,
     ) -> None:
-        super().__init__(target, timeout, metadata, channel, files)
+        super().__init__(target, timeout, metadata, channel, files, api_key, max_retries, wait_for_ready)
         self._opening = threading.Lock()
 
     def unary(
@@ -125,17 +146,43 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         metadata: Metadata | None = None,
     ) -> Response:
         call = self._rules.prepare(service, name, request, timeout, metadata)
-        invoke = self._open().unary(call, response_type)
+        while True:
+            invoke = self._open().unary(call, response_type)
+            try:
+                response: Response = invoke(request, **self._options(call))
+            except grpc.RpcError as error:
+                pause = call.pause_or_raise(error)
+            else:
+                call.attempts.succeeded()
+                return response
+            time.sleep(pause)
+
+    def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Iterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, **self._options(call))
         try:
-            response: Response = invoke(request, timeout=call.seconds, metadata=call.metadata)
+            yield from stream
         except grpc.RpcError as error:
             raise call.translate(error) from None
-        return response
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> ChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
-        invoke = self._open().stream(call, ChatChunk)
-        return ChatStream(invoke(request, timeout=call.seconds, metadata=call.metadata), call)
+
+        def start() -> grpc.Call:
+            return self._open().stream(call, ChatChunk)(request, **self._options(call))
+
+        return ChatStream(start(), start, call)
 
     def close(self) -> None:
         with self._opening:
@@ -166,21 +213,52 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
         metadata: Metadata | None = None,
     ) -> Response:
         call = self._rules.prepare(service, name, request, timeout, metadata)
-        invoke = self._open().unary(call, response_type)
+        while True:
+            invoke = self._open().unary(call, response_type)
+            try:
+                response: Response = await invoke(request, **self._options(call))
+            except grpc.RpcError as error:
+                pause = call.pause_or_raise(error)
+            except asyncio.CancelledError:
+                if task_is_cancelled():
+                    raise
+                raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
+            else:
+                call.attempts.succeeded()
+                return response
+            await asyncio.sleep(pause)
+
+    async def stream(
+        self,
+        service: ServiceDescriptor,
+        name: str,
+        request: Message,
+        response_type: type[Response],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> AsyncIterator[Response]:
+        call = self._rules.prepare(service, name, request, timeout, metadata)
+        stream = self._open().stream(call, response_type)(request, **self._options(call))
         try:
-            response: Response = await invoke(request, timeout=call.seconds, metadata=call.metadata)
+            async for message in stream:
+                yield message
         except grpc.RpcError as error:
             raise call.translate(error) from None
         except asyncio.CancelledError:
             if task_is_cancelled():
                 raise
             raise Cancelled("the client was closed during the call", request_id=call.request_id) from None
-        return response
+        finally:
+            stream.cancel()
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> AsyncChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
-        invoke = self._open().stream(call, ChatChunk)
-        return AsyncChatStream(invoke(request, timeout=call.seconds, metadata=call.metadata), call)
+
+        def start() -> grpc.aio.UnaryStreamCall:
+            return self._open().stream(call, ChatChunk)(request, **self._options(call))
+
+        return AsyncChatStream(start(), start, call)
 
     async def close(self) -> None:
         channel = self._take_channel()

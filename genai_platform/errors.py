@@ -60,6 +60,12 @@ CLOSED = ("Socket closed", "recvmsg:Connection reset", "Broken pipe")
 """The same of a connection that the server has closed before it has answered anything."""
 
 GATEWAY_LOST = "GATEWAY_LOST"
+GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
+
+NO_GATEWAY = "no gateway answers"
+"""The beginning of what is told where nothing listens, or too early; a connection that TLS refuses stays refused."""
+RECONNECT_SECONDS = 0.5
+"""As long as the channel waits, at most, before it connects anew."""
 
 RESETS = ("CANCELLED", "Stream removed (RST_STREAM")
 """Beginnings of the details of a call that the server's grpc has reset: it stops, or too many calls wait there."""
@@ -80,7 +86,8 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     `message`      a sentence for people that says what to do next
     `reason`       a stable word for programs, such as MODEL_NOT_FOUND; the status code's name when the server gave none
     `metadata`     short facts for programs
-    `retry_after`  seconds to wait before trying again, where that may help; None otherwise
+    `retry_after`  seconds to wait before trying again, where that may help, and where nothing was generated; None
+                   otherwise
     `violations`   the wrong fields of the request
     `request_id`   the call's id in the server's logs
     `provider_message`  the provider's words about a request that it refused, at most 1 KiB; "" where it said nothing
@@ -229,12 +236,15 @@ def translate_error(error: grpc.RpcError, *, address: str, secure: bool, seconds
         text, reason = f"{address} has ended the call without a status: it is stopping, or far too busy", "CALL_RESET"
     elif not reason:
         text, reason = _explain(code, text, address, secure, seconds)
+    retry_after = details.retry_after
+    if reason == GATEWAY_UNREACHABLE and text.startswith(NO_GATEWAY):
+        retry_after = RECONNECT_SECONDS
     return ERROR_TYPES[code](
         text or f"the call failed with {code.name}",
         code=code,
         reason=reason,
         metadata=details.info.metadata,
-        retry_after=details.retry_after,
+        retry_after=retry_after,
         violations=details.violations,
         request_id=next((str(value) for key, value in trailers if key == REQUEST_ID_KEY), request_id),
         initial_metadata=_pairs(error.initial_metadata()),
@@ -253,7 +263,7 @@ def _explain(code: grpc.StatusCode, text: str, address: str, secure: bool, secon
             f"{address} was lost before its answer was whole; what has come of it is incomplete: {text}",
             GATEWAY_LOST,
         )
-    return _explain_no_connection(text, address, secure), "GATEWAY_UNREACHABLE"
+    return _explain_no_connection(text, address, secure), GATEWAY_UNREACHABLE
 
 
 def _explain_no_connection(text: str, address: str, secure: bool) -> str:
@@ -262,7 +272,7 @@ def _explain_no_connection(text: str, address: str, secure: bool) -> str:
             return f"no TLS connection to {address}: {told}"
     if "Handshake read failed" in text:
         return (
-            f"no gateway answers at {address} in TLS, as the connection is closed during the handshake; see whether the"
+            f"{NO_GATEWAY} at {address} in TLS, as the connection is closed during the handshake; see whether the"
             " gateway runs, and whether it requires a client certificate (client_cert_file, client_key_file)"
         )
     if secure and any(words in text for words in CLOSED):
@@ -272,10 +282,10 @@ def _explain_no_connection(text: str, address: str, secure: bool) -> str:
         )
     if any(words in text for words in CLOSED):
         return (
-            f"no gateway answers at {address}, which closes connections at once; write https:// before it if TLS is"
+            f"{NO_GATEWAY} at {address}, which closes connections at once; write https:// before it if TLS is"
             " spoken there, or start the services (see README.md)"
         )
-    return f"no gateway answers at {address}; start the services (see README.md) or set GENAI_GATEWAY_URL"
+    return f"{NO_GATEWAY} at {address}; start the services (see README.md) or set GENAI_GATEWAY_URL"
 
 
 class _Details(NamedTuple):

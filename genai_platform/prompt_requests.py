@@ -24,8 +24,6 @@ from proto.models_pb2 import (
     SetPromptLabelRequest,
 )
 
-PAGE_SIZE = 200
-
 LABEL_SET = "label_set"
 LABEL_REMOVED = "label_removed"
 
@@ -41,9 +39,7 @@ def build_registration(
     message: str | None,
     defaults: PromptDefaults | Fields | None,
 ) -> RegisterPromptRequest:
-    request = build(
-        RegisterPromptRequest, name=name, content=content, labels=_texts("labels", labels), commit_message=message or ""
-    )
+    request = build(RegisterPromptRequest, name=name, content=content, labels=labels, commit_message=message or "")
     if author or reviewed_by or tags:
         request.metadata.CopyFrom(
             build_at(
@@ -51,7 +47,7 @@ def build_registration(
                 PromptMetadata,
                 author=author or "",
                 reviewed_by=reviewed_by or "",
-                tags=_texts("tags", tags),
+                tags=tags,
             )
         )
     if defaults is not None:
@@ -163,10 +159,3 @@ def _lines(text: str) -> list[str]:
 def _describe(defaults: PromptDefaults) -> str:
     fields = MessageToDict(defaults, preserving_proto_field_name=True)
     return json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True) + "\n" if fields else ""
-
-
-def _texts(name: str, texts: Iterable[str]) -> list[str]:
-    # A str is a sequence too: every letter would become a label.
-    if isinstance(texts, str):
-        raise TypeError(f"{name} is a list of texts, not one text: write [{texts!r}]")
-    return list(texts)

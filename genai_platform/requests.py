@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar, cast
 
-from genai_platform.building import build, build_at
+from google.protobuf.message import Message
+
+from genai_platform.building import build, build_value
+from genai_platform.calls import CallOptions
+from genai_platform.conversion import field_names
+from genai_platform.schemas import Schema
+from genai_platform.wrong_values import check_names, check_text, describe, with_article
 from proto.models_pb2 import (
     AnswerCache,
     ChatConfig,
     ChatMessage,
     ChatRequest,
-    Credential,
-    ModelCapabilities,
     ParameterPolicy,
+    PreviewChatRequest,
     PromptRef,
     ReasoningConfig,
-    RegisterModelRequest,
     ResponseFormat,
     SessionOptions,
     Timeouts,
     ToolChoice,
     ToolDefinition,
 )
+
+Request = TypeVar("Request", bound=Message)
 
 Fields = Mapping[str, Any]
 Messages = str | Sequence[ChatMessage | Fields]
@@ -35,18 +41,26 @@ class TurnFields(TypedDict, total=False):
     model: str | None
     config: ChatConfig | Fields | None
     tools: Sequence[ToolDefinition | Fields] | None
-    response_format: ResponseFormat | Fields | None
+    """Dicts with `name`, `description` and `parameters`, a JSON Schema as a dict."""
+    response_format: ResponseFormat | Schema | str | None
+    """`json_object`, a class such as a Pydantic model, or a dict such as `{"schema": {…}}`."""
     system_prompt_name: str | None
-    tool_choice: ToolChoice | Fields | None
-    reasoning: ReasoningConfig | Fields | None
-    prompt: PromptRef | Fields | None
+    tool_choice: ToolChoice | Fields | str | None
+    """`auto`, `none` or `required`; or `{"tool_name": "…"}` for one tool."""
+    reasoning: ReasoningConfig | Fields | str | None
+    """An effort, such as `low`, by itself or within a dict of fields."""
+    prompt: PromptRef | Fields | str | None
+    """A registered prompt by its name alone, or with a version or label, and its variables, in a dict."""
     session: SessionOptions | Fields | None
     fallback_models: Sequence[str] | None
     timeouts: Timeouts | Mapping[str, float | timedelta] | None
     """Timeouts of each attempt; plain numbers are seconds."""
-    cache: AnswerCache | Mapping[str, float | timedelta] | None
-    """Shares the answer with equal requests; a plain number for `max_age` is seconds."""
+    cache: AnswerCache | Mapping[str, float | timedelta] | timedelta | float | None
+    """Shares the answer with equal requests of the last so many seconds."""
     parameter_policy: ParameterPolicy | str | None
+    """`adapt`, `strict` or `passthrough`."""
+    provider_options: Mapping[str, Any] | None
+    """Members for the body of the provider's request, by adapter type: `{"openai": {"user": "u1"}}`."""
     provider_options_json: Mapping[str, str] | None
     tags: Mapping[str, str] | None
     end_user_id: str | None
@@ -76,25 +90,49 @@ class ChatFields(TurnFields, total=False):
     request_id: str | None
 
 
-class RegistrationFields(TypedDict, total=False):
-    """The fields of a RegisterModelRequest, as keywords; submessages may be dicts."""
-
-    name: str
-    endpoint: str | None
-    endpoints: Sequence[str] | None
-    """Several servers that all serve the model."""
-    capabilities: ModelCapabilities | Fields | None
-    health_check: str | None
-    adapter_type: str
-    provider: str | None
-    upstream_model: str | None
-    credential: Credential | Fields | None
-    aliases: Sequence[str] | None
-    default_options_json: str | None
-    validate_only: bool | None
-
-
 CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)
+CHAT_NAMES = tuple(ChatFields.__annotations__)
+
+
+def read_call(request_type: type[Request], given: Request | str | None, fields: Any) -> tuple[Request, CallOptions]:
+    """The request of a call and the call's own options.
+
+    `given` is the request, or the value of its first field. In `fields`, `timeout` and `metadata` are the call's own,
+    unless the request has a field of that name and is not given whole. Raises TypeError for anything else than the
+    request's fields.
+    """
+    named = dict(fields)
+    owned = () if isinstance(given, request_type) else request_type.DESCRIPTOR.fields_by_name
+    options = {name: named.pop(name) for name in ("timeout", "metadata") if name in named and name not in owned}
+    return _build_request(request_type, given, named), cast(CallOptions, options)
+
+
+def _build_request(request_type: type[Request], given: Request | str | None, fields: dict[str, Any]) -> Request:
+    if isinstance(given, request_type):
+        check_alone(given, fields)
+        return given
+    descriptor = request_type.DESCRIPTOR
+    main = next((field for field in descriptor.fields if field.number == 1), None)
+    if given is not None:
+        takes_text = main is not None and (main.type == main.TYPE_STRING or main.name == "prompt")
+        if main is None or not takes_text or not isinstance(given, str):
+            expected = with_article(descriptor.name)
+            raise TypeError(f"the request must be {expected}, or its fields as keywords, not {describe(given)}")
+        if fields.get(main.name) is not None:
+            raise TypeError(f"{main.name} is given twice: as the first argument and as {main.name}=")
+        fields = {main.name: given, **fields}
+    check_names("", fields, descriptor.name, field_names(descriptor))
+    return build(request_type, **fields)
+
+
+def build_preview(
+    given: PreviewChatRequest | ChatRequest | Messages | None, stream: bool, fields: Mapping[str, Any]
+) -> PreviewChatRequest:
+    """Builds the request for a preview of a chat, which is given as to `build_chat_request`."""
+    if isinstance(given, PreviewChatRequest):
+        check_alone(given, fields)
+        return given
+    return build(PreviewChatRequest, request=build_chat_request(given, fields), stream=stream)
 
 
 def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str, Any]) -> ChatRequest:
@@ -103,14 +141,11 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     Fields of ChatConfig as keywords override those of `config`. Raises TypeError for unknown keywords, and for
     arguments that exclude each other.
     """
-    present = {name: value for name, value in fields.items() if value is not None}
     if isinstance(given, ChatRequest):
-        if fields:
-            raise TypeError(f"a ChatRequest is sent as it is: set {', '.join(sorted(fields))} in it, not beside it")
+        check_alone(given, fields)
         return given
-    unknown = sorted(present.keys() - ChatFields.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"neither ChatRequest nor ChatConfig has a field {', '.join(unknown)}")
+    check_names("", fields, "a chat", CHAT_NAMES)
+    present = {name: value for name, value in fields.items() if value is not None}
     if given is not None and "messages" in present:
         raise TypeError("the conversation is given twice: as the first argument and as messages=")
     conversation = present.pop("messages", () if given is None else given)
@@ -118,66 +153,30 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
     flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
     if flattened:
         present["config"] = _build_config(present.get("config"), flattened)
-    for name, message_type in (("timeouts", Timeouts), ("cache", AnswerCache)):
-        if isinstance(durations := present.get(name), Mapping):
-            present[name] = _build_durations(name, message_type, durations)
     return build(ChatRequest, messages=messages, **present)
 
 
-def build_model_registration(given: RegisterModelRequest | None, fields: Mapping[str, Any]) -> RegisterModelRequest:
-    """Builds a RegisterModelRequest from its fields as keywords; a RegisterModelRequest is returned.
-
-    Raises TypeError for unknown keywords, and for keywords beside a request.
-    """
-    if given is not None:
-        if fields:
-            raise TypeError(f"a RegisterModelRequest is sent as it is: set {', '.join(sorted(fields))} in it")
-        return given
-    unknown = sorted(fields.keys() - RegistrationFields.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"RegisterModelRequest has no field {', '.join(unknown)}")
-    return build(RegisterModelRequest, **{name: value for name, value in fields.items() if value is not None})
-
-
-def _build_durations(
-    name: str, message_type: type[Timeouts | AnswerCache], durations: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    known = message_type.DESCRIPTOR.fields_by_name
-    unknown = sorted(str(field) for field in durations if field not in known)
-    if unknown:
-        raise TypeError(f"{name} has no {', '.join(unknown)}; it has {', '.join(known)}")
-    return {field: _duration(value) for field, value in durations.items()}
-
-
-def _duration(value: Any) -> Any:
-    """A number of seconds as a duration; other values stay for the message type to judge."""
-    return timedelta(seconds=value) if isinstance(value, int | float) else value
+def check_alone(request: Message, fields: Mapping[str, Any]) -> None:
+    """Raises TypeError for fields beside a request."""
+    if fields:
+        names = ", ".join(sorted(fields))
+        raise TypeError(f"{with_article(type(request).__name__)} is sent as it is: set {names} in it, not beside it")
 
 
 def _build_messages(system: str | None, conversation: Any) -> list[ChatMessage]:
-    messages = [] if system is None else [build(ChatMessage, role="system", content=system)]
+    messages = [] if system is None else [build(ChatMessage, role="system", content=check_text("system", system))]
     if isinstance(conversation, str):
         return [*messages, build(ChatMessage, role="user", content=conversation)]
     if not isinstance(conversation, Sequence) or isinstance(conversation, bytes):
-        raise TypeError(f"a chat is a ChatRequest, a text or a list of messages, not a {type(conversation).__name__}")
-    return messages + [_build_message(position, message) for position, message in enumerate(conversation)]
-
-
-def _build_message(position: int, message: ChatMessage | Fields) -> ChatMessage:
-    if isinstance(message, ChatMessage):
-        return message
-    if not isinstance(message, Mapping):
-        raise TypeError(f"messages[{position}] must be a ChatMessage or a dict, not a {type(message).__name__}")
-    try:
-        return build_at(f"messages[{position}]", ChatMessage, **message)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"messages[{position}] is no ChatMessage: {error}") from None
+        raise TypeError(f"a chat is a ChatRequest, a text or a list of messages, not {describe(conversation)}")
+    given = (build_value(f"messages[{place}]", ChatMessage, entry) for place, entry in enumerate(conversation))
+    return [*messages, *given]
 
 
 def _build_config(config: ChatConfig | Fields | None, flattened: Fields) -> ChatConfig:
     built = ChatConfig()
     if config is not None:
-        built.MergeFrom(config if isinstance(config, ChatConfig) else build_at("config", ChatConfig, **config))
+        built.MergeFrom(build_value("config", ChatConfig, config))
     for name in flattened:
         built.ClearField(name)
     built.MergeFrom(build(ChatConfig, **flattened))

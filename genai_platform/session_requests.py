@@ -10,17 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from genai_platform.building import build
 from genai_platform.errors import InvalidRequest
 from genai_platform.files import open_atomically
 from genai_platform.requests import CONFIG_FIELDS, Messages, TurnFields, build_chat_request
+from genai_platform.wrong_values import check_names
 from proto.models_pb2 import ChatMessage, ChatRequest
 from proto.sessions_pb2 import CreateSessionRequest, Session, SessionMessage
-
-PAGE_SIZE = 200
 
 BATCH_MESSAGES = 200
 BATCH_BYTES = 16 * 1024 * 1024
@@ -46,15 +44,7 @@ def build_creation(
     ttl: timedelta | float | None,
 ) -> CreateSessionRequest:
     """Builds a CreateSessionRequest; `ttl` is a timedelta or seconds."""
-    request = build(
-        CreateSessionRequest, session_id=session_id or "", user_id=user_id or "", title=title or "", metadata=metadata
-    )
-    if ttl is not None:
-        seconds = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)
-        duration = Duration()
-        duration.FromTimedelta(seconds)
-        request.ttl.CopyFrom(duration)
-    return request
+    return build(CreateSessionRequest, session_id=session_id, user_id=user_id, title=title, metadata=metadata, ttl=ttl)
 
 
 def build_turn(
@@ -78,9 +68,7 @@ def build_turn(
 
 def check_fields(fields: TurnFields) -> TurnFields:
     """The fields, checked. Raises TypeError for unknown keywords."""
-    unknown = sorted(fields.keys() - TurnFields.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"the turns of a conversation have no field {', '.join(unknown)}")
+    check_names("", fields, "a turn", tuple(TurnFields.__annotations__))
     return fields
 
 

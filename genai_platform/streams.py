@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
 from genai_platform.calls import PreparedCall
-from genai_platform.errors import GATEWAY_LOST, Cancelled, GenAIError, ServerError
+from genai_platform.errors import GATEWAY_LOST, Cancelled, ServerError
 from proto.models_pb2 import ChatChunk, ChatResponse
 
 
@@ -31,6 +33,7 @@ class _ChatStreamBase:
     def __init__(self, call: PreparedCall) -> None:
         self._call = call
         self._begun = False
+        self._closed = False
         self._response: ChatResponse | None = None
 
     @property
@@ -39,17 +42,26 @@ class _ChatStreamBase:
         return self._response
 
     def _see(self, chunk: ChatChunk) -> ChatChunk:
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            self._call.attempts.succeeded()
         if chunk.finish_reason and chunk.HasField("response"):
             self._response = chunk.response
         return chunk
 
-    def _translate(self, error: grpc.RpcError) -> GenAIError:
+    def _pause_or_raise(self, error: grpc.RpcError) -> float:
+        """The pause before the stream is started anew; raises the GenAIError if it is not, as after its first chunk."""
+        if not self._begun:
+            return self._call.pause_or_raise(error)
         translated = self._call.translate(error)
-        if self._begun and translated.reason == GATEWAY_LOST:
+        if translated.reason == GATEWAY_LOST:
             # As the gateway says it of a service that is lost.
             translated.metadata["phase"] = "mid_stream"
-        return translated
+        raise translated from None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Cancelled("the stream was closed", request_id=self._call.request_id)
 
     def _check_end(self) -> None:
         if self._response is None:
@@ -66,29 +78,35 @@ class ChatStream(_ChatStreamBase):
     It ends after a chunk with `finish_reason` and `response`, or raises a GenAIError; a cut stream never looks whole.
     """
 
-    def __init__(self, stream: grpc.Call, call: PreparedCall) -> None:
+    def __init__(self, stream: grpc.Call, restart: Callable[[], grpc.Call], call: PreparedCall) -> None:
         super().__init__(call)
         self._stream = stream
+        self._restart = restart
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> ChatChunk:
-        try:
-            return self._see(next(self._stream))
-        except StopIteration:
-            self._check_end()
-            raise
-        except grpc.RpcError as error:
-            if self._response is not None:
-                raise StopIteration from None
-            raise self._translate(error) from None
-        except BaseException:
-            self.close()
-            raise
+        while True:
+            try:
+                return self._see(next(self._stream))
+            except StopIteration:
+                self._check_end()
+                raise
+            except grpc.RpcError as error:
+                if self._response is not None:
+                    raise StopIteration from None
+                pause = self._pause_or_raise(error)
+            except BaseException:
+                self.close()
+                raise
+            time.sleep(pause)
+            self._check_open()
+            self._stream = self._restart()
 
     def close(self) -> None:
         """Cancels the call; does nothing when it has ended."""
+        self._closed = True
         self._stream.cancel()
 
     cancel = close
@@ -112,26 +130,37 @@ class AsyncChatStream(_ChatStreamBase):
     It ends after a chunk with `finish_reason` and `response`, or raises a GenAIError; a cut stream never looks whole.
     """
 
-    def __init__(self, stream: grpc.aio.UnaryStreamCall, call: PreparedCall) -> None:
+    def __init__(
+        self, stream: grpc.aio.UnaryStreamCall, restart: Callable[[], grpc.aio.UnaryStreamCall], call: PreparedCall
+    ) -> None:
         super().__init__(call)
         self._stream = stream
+        self._restart = restart
         self._loop = asyncio.get_running_loop()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ChatChunk:
-        try:
-            chunk = await self._stream.read()
-        except grpc.RpcError as error:
-            if self._response is not None:
-                raise StopAsyncIteration from None
-            raise self._translate(error) from None
-        except asyncio.CancelledError:
-            self.cancel()
-            if task_is_cancelled():
-                raise
-            raise Cancelled("the stream was closed", request_id=self._call.request_id) from None
+        while True:
+            try:
+                chunk = await self._stream.read()
+            except grpc.RpcError as error:
+                if self._response is not None:
+                    raise StopAsyncIteration from None
+                pause = self._pause_or_raise(error)
+            except asyncio.CancelledError:
+                self.cancel()
+                if task_is_cancelled():
+                    raise
+                raise Cancelled("the stream was closed", request_id=self._call.request_id) from None
+            else:
+                return self._see_read(chunk)
+            await asyncio.sleep(pause)
+            self._check_open()
+            self._stream = self._restart()
+
+    def _see_read(self, chunk: Any) -> ChatChunk:
         if chunk is grpc.aio.EOF:
             self._check_end()
             raise StopAsyncIteration
@@ -139,6 +168,7 @@ class AsyncChatStream(_ChatStreamBase):
 
     def cancel(self) -> None:
         """Cancels the call; does nothing when it has ended."""
+        self._closed = True
         self._stream.cancel()
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -23,7 +24,11 @@ class GatewayTarget(NamedTuple):
     secure: bool
 
     def is_loopback(self) -> bool:
-        return self.address.startswith(("127.", "localhost:", "[::1]:"))
+        host = self.address.rpartition(":")[0].strip("[]")
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
 
 def find_target(given: str | None) -> GatewayTarget:

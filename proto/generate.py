@@ -1,6 +1,8 @@
-"""Generates the Python stubs of every .proto file in this directory, and the list of the types that the SDK exports.
+"""Generates the Python stubs of every .proto file in this directory, and what the SDK knows of the contract.
 
-    python proto/generate.py            write the stubs beside the .proto files, and genai_platform/contract.py
+    python proto/generate.py            write the stubs beside the .proto files, and two modules of genai_platform:
+                                        contract.py, the types that the SDK exports, and request_fields.py, the keywords
+                                        of its calls
     python proto/generate.py --check    write nothing; exit 1 if a stub is missing or out of date
 
 Works from any working directory. The stubs are committed, so that reading the code needs no tool.
@@ -12,15 +14,56 @@ import argparse
 import re
 import sys
 import tempfile
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 PROTO_DIRECTORY = Path(__file__).resolve().parent
 ROOT = PROTO_DIRECTORY.parent
 
-EXPORTED = ("models", "sessions")
+EXPORTED = ("models", "sessions", "usage")
 """The files of the contract whose types callers use."""
 EXPORTS = Path("genai_platform") / "contract.py"
+REQUEST_FIELDS = Path("genai_platform") / "request_fields.py"
 
+ADDED_MEMBERS = {
+    "TokenUsage": [
+        "    @property",
+        "    def cost_usd(self) -> float | None:",
+        '        """The cost of the tokens in US dollars; None if it is not known. Added by genai_platform."""',
+    ],
+    "Media": [
+        "    @classmethod",
+        "    def from_file(",
+        "        cls,",
+        "        path: str | _os.PathLike[str],",
+        "        *,",
+        "        mime_type: str | None = ...,",
+        "        detail: str = ...,",
+        "        enable_citations: bool | None = ...,",
+        "    ) -> Media:",
+        '        """Media with the content and the name of a file. Added by genai_platform."""',
+    ],
+    "ChatResponse": ["    def _repr_html_(self) -> str: ..."],
+}
+"""The members that genai_platform/message_methods.py adds to messages."""
+
+CHATS = {"ChatRequest", "PreviewChatRequest"}
+"""The requests whose keywords are written by hand, in genai_platform/requests.py."""
+
+SCALARS = {
+    FieldDescriptorProto.TYPE_STRING: "str",
+    FieldDescriptorProto.TYPE_BYTES: "bytes",
+    FieldDescriptorProto.TYPE_BOOL: "bool",
+    FieldDescriptorProto.TYPE_DOUBLE: "float",
+    FieldDescriptorProto.TYPE_INT32: "int",
+    FieldDescriptorProto.TYPE_INT64: "int",
+}
+
+_CLASS = re.compile(r"class (\w+)\(")
+_MEMBER = re.compile(r"    (\w+): ")
 _TYPE = re.compile(r"^(?:message|enum) (\w+)", re.MULTILINE)
 
 
@@ -33,12 +76,21 @@ def generate(output: Path) -> list[Path]:
     # The root is the import path, so that the stubs say `from proto import models_pb2`.
     arguments = ["protoc", f"-I{ROOT}", f"-I{include}"]
     arguments += [f"--{plugin}_out={output}" for plugin in ("python", "pyi", "grpc_python")]
-    if protoc.main(arguments + sources) != 0:
-        sys.exit("protoc failed; its message is above")
+    with tempfile.TemporaryDirectory() as directory:
+        described = Path(directory) / "descriptors"
+        arguments += [f"--descriptor_set_out={described}", "--include_source_info"]
+        if protoc.main(arguments + sources) != 0:
+            sys.exit("protoc failed; its message is above")
+        files = FileDescriptorSet.FromString(described.read_bytes()).file
+    for file in files:
+        stub = (output / file.name).with_name(f"{Path(file.name).stem}_pb2.pyi")
+        stub.write_text(documented(stub.read_text(encoding="utf-8"), file), encoding="utf-8")
     stubs = sorted(path.relative_to(output) for path in (output / "proto").glob("*_pb2*.py*"))
     (output / EXPORTS).parent.mkdir(exist_ok=True)
     (output / EXPORTS).write_text(exports(), encoding="utf-8")
-    return [*stubs, EXPORTS]
+    exported = [file for file in files if Path(file.name).stem in EXPORTED]
+    (output / REQUEST_FIELDS).write_text(request_fields(exported), encoding="utf-8")
+    return [*stubs, EXPORTS, REQUEST_FIELDS]
 
 
 def exports() -> str:
@@ -52,6 +104,115 @@ def exports() -> str:
         lines += [f"from proto.{name}_pb2 import (", *(f"    {each}," for each in sorted(types, key=str.lower)), ")"]
     lines += ["", "__all__ = [", *(f'    "{each}",' for each in sorted(exported)), "]"]
     return "\n".join(lines) + "\n"
+
+
+def documented(stub: str, file: FileDescriptorProto) -> str:
+    """A stub with the comments of its .proto file as docstrings, and the members that the SDK adds to messages."""
+    comments = _comments_by_name(file)
+    lines = stub.splitlines()
+    if any(message.name == "Media" for message in file.message_type):
+        lines.insert(0, "import os as _os")
+    written: list[str] = []
+    owner = ""
+    for line in lines:
+        written.append(line)
+        if found := _CLASS.match(line):
+            owner = found[1]
+            written += _docstring(comments[owner])
+        elif (found := _MEMBER.match(line)) and f"{owner}.{found[1]}" in comments:
+            written += _docstring(comments[f"{owner}.{found[1]}"])
+        elif line.startswith("    def __init__(") and owner in ADDED_MEMBERS:
+            written += ADDED_MEMBERS[owner]
+    return "\n".join(written) + "\n"
+
+
+def _comments_by_name(file: FileDescriptorProto) -> dict[str, str]:
+    """The comments of messages, enums, fields and values, by `Message` or `Message.field`."""
+    places = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+    comments = {}
+    for number, types, members in ((4, file.message_type, "field"), (5, file.enum_type, "value")):
+        for index, each in enumerate(types):
+            comments[each.name] = places[(number, index)]
+            for place, member in enumerate(getattr(each, members)):
+                comments[f"{each.name}.{member.name}"] = places[(number, index, 2, place)]
+    return comments
+
+
+def request_fields(files: list[FileDescriptorProto]) -> str:
+    """The module with the keywords of every call: its request's fields, with their comments."""
+    body = "\n\n".join(_described_request(file, index) for file in files for index in _requests(file))
+    annotations = "\n".join(re.findall(r"^    \w+: (.+)", body, re.MULTILINE))
+    lines = ['"""The keywords of the calls: the fields of their requests; written by proto/generate.py."""', ""]
+    lines += ["from __future__ import annotations", "", "from collections.abc import Mapping, Sequence"]
+    lines += ["from datetime import timedelta", "from typing import Any, TypedDict", ""]
+    lines += ["from genai_platform.calls import CallOptions, Metadata"]
+    for name, text in zip(EXPORTED, _texts(), strict=True):
+        imported = [
+            each for each in sorted(_TYPE.findall(text), key=str.lower) if re.search(rf"\b{each}\b", annotations)
+        ]
+        if imported:
+            lines += [f"from proto.{name}_pb2 import (", *(f"    {each}," for each in imported), ")"]
+    return "\n".join(lines) + "\n\n\n" + body
+
+
+def _texts() -> list[str]:
+    return [(PROTO_DIRECTORY / f"{name}.proto").read_text(encoding="utf-8") for name in EXPORTED]
+
+
+def _requests(file: FileDescriptorProto) -> Iterator[int]:
+    """The places of the messages that are requests of calls."""
+    taken = {method.input_type for service in file.service for method in service.method}
+    for index, message in enumerate(file.message_type):
+        if f".{file.package}.{message.name}" in taken and message.name not in CHATS:
+            yield index
+
+
+def _described_request(file: FileDescriptorProto, index: int) -> str:
+    message = file.message_type[index]
+    comments = _comments_by_name(file)
+    own_options = any(field.name == "metadata" for field in message.field)
+    base = "TypedDict" if own_options else "CallOptions"
+    lines = [f"class {message.name.removesuffix('Request')}Fields({base}, total=False):"]
+    lines += _docstring(f"The fields of {_article(message.name)}, as keywords.")
+    lines += [""] if message.field else []
+    lines += (
+        ["    timeout: float | None", *_docstring("The deadline of the whole call, in seconds.")] if own_options else []
+    )
+    for field in message.field:
+        call_metadata = " | Metadata" if field.name == "metadata" else ""
+        lines += [f"    {field.name}: {_type_of(message, field)}{call_metadata} | None"]
+        lines += _docstring(comments[f"{message.name}.{field.name}"])
+        if field.name.endswith("_json"):
+            value = "Mapping[str, Any]" if field.label == field.LABEL_REPEATED else "Any"
+            lines += [f"    {field.name.removesuffix('_json')}: {value}"]
+            lines += _docstring(f"The same as a Python value, in place of `{field.name}`.")
+    return "\n".join(lines) + "\n"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _docstring(comment: str) -> list[str]:
+    text = " ".join(comment.split())
+    return textwrap.wrap(f'"""{text}"""', 120, initial_indent="    ", subsequent_indent="    ")
+
+
+def _type_of(message: DescriptorProto, field: FieldDescriptorProto) -> str:
+    """The type of the values that a keyword takes."""
+    name = field.type_name.rpartition(".")[2]
+    entry = next((nested for nested in message.nested_type if nested.name == name), None)
+    if entry is not None:
+        return f"Mapping[str, {_type_of(message, entry.field[1])}]"
+    if name == "Duration":
+        kind = "timedelta | float"
+    elif field.type == FieldDescriptorProto.TYPE_MESSAGE:
+        kind = f"{name} | Mapping[str, Any]"
+    elif field.type == FieldDescriptorProto.TYPE_ENUM:
+        kind = f"{name} | str"
+    else:
+        kind = SCALARS[field.type]
+    return f"Sequence[{kind}]" if field.label == field.LABEL_REPEATED else kind
 
 
 def outdated() -> list[Path]:

@@ -11,6 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CallerIdentity(_message.Message):
+    """An authenticated caller. At most 2 KiB: 16 limits, 64 models."""
     __slots__ = ("key_id", "method", "subject", "team_id", "project_id", "user_id", "scopes", "model_globs", "limits", "capture", "tags", "issued_at")
     class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
@@ -42,20 +43,33 @@ class CallerIdentity(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
     key_id: str
+    """The public id of the key; for other methods, the issuer and subject."""
     method: CallerIdentity.Method
+    """How the caller was authenticated."""
     subject: str
+    """The subject of a token or certificate."""
     team_id: str
+    """The team of the project."""
     project_id: str
+    """The project that the call belongs to, with all that it creates."""
     user_id: str
+    """The user that the key belongs to, if it belongs to one."""
     scopes: _containers.RepeatedScalarFieldContainer[str]
+    """What the caller may do."""
     model_globs: _containers.RepeatedScalarFieldContainer[str]
+    """The models that the caller may ask: names with `*` for any characters. None means all."""
     limits: _containers.RepeatedCompositeFieldContainer[LimitRule]
+    """The limits that apply to the caller, of all levels."""
     capture: str
+    """Whether the project has its content captured."""
     tags: _containers.ScalarMap[str, str]
+    """The tags that every call of the key has in the ledger."""
     issued_at: _timestamp_pb2.Timestamp
+    """The time at which the gateway has signed this; it is valid for 60 s."""
     def __init__(self, key_id: _Optional[str] = ..., method: _Optional[_Union[CallerIdentity.Method, str]] = ..., subject: _Optional[str] = ..., team_id: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Iterable[_Union[LimitRule, _Mapping]]] = ..., capture: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LimitRule(_message.Message):
+    """A limit on what callers use."""
     __slots__ = ("id", "scope_kind", "scope_id", "model_glob", "resource", "window", "amount", "burst", "soft_percents", "action")
     ID_FIELD_NUMBER: _ClassVar[int]
     SCOPE_KIND_FIELD_NUMBER: _ClassVar[int]
@@ -68,13 +82,23 @@ class LimitRule(_message.Message):
     SOFT_PERCENTS_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     id: str
+    """Its id."""
     scope_kind: str
+    """The level that it counts at: `org`, `team`, `project`, `key`, `user` or `end_user`."""
     scope_id: str
+    """The one of that level; `*` counts each of them by itself."""
     model_glob: str
+    """The models that it counts: a name with `*` for any characters. Empty means all."""
     resource: str
+    """What it counts: `requests`, `tokens`, `concurrent` or `nano_usd`."""
     window: str
+    """The time that the amount is for: `min`, `hour`, `day`, `week`, `month` or `total`; empty for `concurrent`."""
     amount: int
+    """The amount, in units of the resource."""
     burst: int
+    """The requests or tokens that may come at once; 0 means the amount."""
     soft_percents: _containers.RepeatedScalarFieldContainer[int]
+    """The shares of the amount, in percent, at which a warning is given once in each window."""
     action: str
+    """`refuse`, or `warn` to count and refuse nothing."""
     def __init__(self, id: _Optional[str] = ..., scope_kind: _Optional[str] = ..., scope_id: _Optional[str] = ..., model_glob: _Optional[str] = ..., resource: _Optional[str] = ..., window: _Optional[str] = ..., amount: _Optional[int] = ..., burst: _Optional[int] = ..., soft_percents: _Optional[_Iterable[int]] = ..., action: _Optional[str] = ...) -> None: ...

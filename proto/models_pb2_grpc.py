@@ -142,7 +142,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists every model that can be named in a ChatRequest, built-in and registered, in the order of their names.
+        """Lists every model that can be named in a ChatRequest, built-in and registered, in the order of their names. Here
+        and in the calls that ask about models, those that the caller's key may not call do not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +160,7 @@ class ModelServiceServicer:
         """Stores a prompt as a new immutable version; if the newest version has the same content, returns that one.
         RESOURCE_EXHAUSTED PROMPT_LIMIT when a prompt has 10,000 versions, 256 labels or 1 GiB, and PROMPTS_LIMIT when
         there are 10,000 prompts or 8 GiB of them, or their newest and labelled versions, which are in memory, have 64 MiB.
+        PROJECT_PROMPTS_LIMIT when the caller's project would have more of any of this than it leaves for all the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,10 +185,11 @@ class ModelServiceServicer:
         """Registers a custom or self-hosted model. It can be called by its name at once, and overrides a built-in of
         the same name until it is deregistered.
 
-        Callers through an exposed gateway or service are strangers. Unless the operator has allowed or mapped it, they may
-        not name an endpoint on a private address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential
-        (INVALID_ARGUMENT); unless the operator allows it, they may not use a name of a vendor's model or of the operator's
-        (FAILED_PRECONDITION NAME_RESERVED), or one that is registered differently (FAILED_PRECONDITION NAME_TAKEN).
+        Registrations are those of all projects. Callers through an exposed gateway or service are strangers, unless their
+        key has the scope `admin`. Unless the operator has allowed or mapped it, they may not name an endpoint on a private
+        address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential (INVALID_ARGUMENT); unless the operator allows it,
+        they may not use a name of a vendor's model or of the operator's (FAILED_PRECONDITION NAME_RESERVED), or one that
+        is registered differently (FAILED_PRECONDITION NAME_TAKEN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -102,7 +102,8 @@ class SessionServiceServicer:
     """
 
     def CreateSession(self, request, context):
-        """Creates a session. ALREADY_EXISTS if the user has a session of this id; without a user, if any user has one.
+        """Creates a session. ALREADY_EXISTS if the user has a session of this id; without a user, if any user of the project
+        has one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +181,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUserData(self, request, context):
-        """Deletes all data of a user.
+        """Deletes all data of a user in the caller's project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

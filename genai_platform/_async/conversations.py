@@ -8,15 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from genai_platform._async.models import AsyncModels
-from genai_platform._async.pages import read_pages
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.requests import Messages, TurnFields
-from genai_platform.session_requests import PAGE_SIZE, TextWriter, build_turn, check_fields, format_message, open_target
+from genai_platform.session_requests import TextWriter, build_turn, check_fields, format_message, open_target
 from genai_platform.streams import AsyncChatStream
 from proto.models_pb2 import ChatResponse
 from proto.sessions_pb2 import (
     DeleteSessionRequest,
-    ListMessagesRequest,
     Session,
     SessionMessage,
     TruncateMessagesRequest,
@@ -110,10 +108,7 @@ class AsyncConversation:
 
     def messages(self, *, descending: bool = False, **options: Unpack[CallOptions]) -> AsyncIterator[SessionMessage]:
         """The stored messages by sequence, oldest first, or newest first when `descending`."""
-        request = ListMessagesRequest(
-            session_id=self.session_id, user_id=self.user_id, page_size=PAGE_SIZE, descending=descending
-        )
-        return read_pages(self._sessions.list_messages, request, lambda page: page.messages, options)
+        return self._sessions.iterate_messages(self.session_id, user_id=self.user_id, descending=descending, **options)
 
     async def truncate(self, from_sequence: int, **options: Unpack[CallOptions]) -> TruncateMessagesResponse:
         """Removes the messages from a sequence on, to undo a turn or to send another one instead."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from genai_platform._async.models import AsyncModels
-from genai_platform._async.pages import read_pages
+from genai_platform._async.pages import PAGE_SIZE, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.errors import NotFound, Timeout, Unavailable
@@ -22,7 +22,6 @@ from genai_platform.prompt_files import ExportReport, PromptRecord, record_promp
 from genai_platform.prompt_import import ImportReport, Registration, Step, plan_import
 from genai_platform.prompt_reading import read_records
 from genai_platform.prompt_requests import (
-    PAGE_SIZE,
     build_get_request,
     build_move,
     build_registration,

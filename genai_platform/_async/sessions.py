@@ -1,7 +1,9 @@
 """The calls of SessionService: conversations, and the memory of users.
 
-`create`, `open`, `restore`, `export` and `memory` take Python's own arguments. The other methods take the protobuf
-request and return the protobuf response. proto/sessions.proto describes their fields.
+`create`, `open`, `restore`, `export` and `memory` take Python's own arguments. The other methods are those of the
+contract: they take their request's fields as keywords, the first of them by position too, or the protobuf request, and
+return the protobuf response. proto/sessions.proto describes their fields. `timeout` and `metadata` are the call's own;
+where the request has `metadata` too, the keyword means that, and the call's own is given beside a whole request.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar, Unpack
 
@@ -18,14 +20,35 @@ from google.protobuf.message import Message
 from genai_platform._async.conversations import AsyncConversation
 from genai_platform._async.memories import AsyncUserMemory
 from genai_platform._async.models import AsyncModels
+from genai_platform._async.pages import PAGE_SIZE, read_list, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.errors import GenAIError
 from genai_platform.opening import opening
-from genai_platform.requests import TurnFields
-from genai_platform.session_requests import TextReader, TextWriter, build_creation, check_fields, read_batches
+from genai_platform.request_fields import (
+    AppendMessagesFields,
+    CreateSessionFields,
+    DeleteMemoryFields,
+    DeleteSessionFields,
+    DeleteUserDataFields,
+    GetContextFields,
+    GetSessionFields,
+    ListMemoriesFields,
+    ListMessagesFields,
+    ListSessionsFields,
+    PutMemoryFields,
+    TruncateMessagesFields,
+)
+from genai_platform.requests import TurnFields, read_call
+from genai_platform.session_requests import (
+    TextReader,
+    TextWriter,
+    build_creation,
+    check_fields,
+    read_batches,
+)
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import (
     AppendMessagesRequest,
@@ -49,6 +72,7 @@ from proto.sessions_pb2 import (
     Memory,
     PutMemoryRequest,
     Session,
+    SessionMessage,
     TruncateMessagesRequest,
     TruncateMessagesResponse,
 )
@@ -148,64 +172,110 @@ class AsyncSessions:
         return AsyncUserMemory(self, user_id)
 
     async def create_session(
-        self, request: CreateSessionRequest | None = None, **options: Unpack[CallOptions]
+        self, request: CreateSessionRequest | str | None = None, **fields: Unpack[CreateSessionFields]
     ) -> Session:
         """Creates a session."""
-        return await self._call("CreateSession", request or CreateSessionRequest(), Session, **options)
+        return await self._call("CreateSession", Session, read_call(CreateSessionRequest, request, fields))
 
-    async def get_session(self, request: GetSessionRequest, **options: Unpack[CallOptions]) -> Session:
+    async def get_session(
+        self, request: GetSessionRequest | str | None = None, **fields: Unpack[GetSessionFields]
+    ) -> Session:
         """One session, without its messages."""
-        return await self._call("GetSession", request, Session, **options)
+        return await self._call("GetSession", Session, read_call(GetSessionRequest, request, fields))
 
     async def list_sessions(
-        self, request: ListSessionsRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListSessionsRequest | None = None, **fields: Unpack[ListSessionsFields]
     ) -> ListSessionsResponse:
         """Lists sessions, the most recently used first."""
-        return await self._call("ListSessions", request or ListSessionsRequest(), ListSessionsResponse, **options)
+        return await self._list("ListSessions", ListSessionsResponse, read_call(ListSessionsRequest, request, fields))
+
+    def list(self, *, user_id: str | None = None, **options: Unpack[CallOptions]) -> AsyncIterator[Session]:
+        """The sessions, of one user or all, the most recently used first; pages are read as they are reached."""
+        request = build(ListSessionsRequest, user_id=user_id, page_size=PAGE_SIZE)
+        return read_pages(self.list_sessions, request, lambda page: page.sessions, options)
 
     async def delete_session(
-        self, request: DeleteSessionRequest, **options: Unpack[CallOptions]
+        self, request: DeleteSessionRequest | str | None = None, **fields: Unpack[DeleteSessionFields]
     ) -> DeleteSessionResponse:
         """Removes a session and all of its messages for good."""
-        return await self._call("DeleteSession", request, DeleteSessionResponse, **options)
+        return await self._call(
+            "DeleteSession", DeleteSessionResponse, read_call(DeleteSessionRequest, request, fields)
+        )
 
     async def append_messages(
-        self, request: AppendMessagesRequest, **options: Unpack[CallOptions]
+        self, request: AppendMessagesRequest | str | None = None, **fields: Unpack[AppendMessagesFields]
     ) -> AppendMessagesResponse:
         """Appends messages: all of them, in order, or none."""
-        return await self._call("AppendMessages", request, AppendMessagesResponse, **options)
+        return await self._call(
+            "AppendMessages", AppendMessagesResponse, read_call(AppendMessagesRequest, request, fields)
+        )
 
-    async def list_messages(self, request: ListMessagesRequest, **options: Unpack[CallOptions]) -> ListMessagesResponse:
+    async def list_messages(
+        self, request: ListMessagesRequest | str | None = None, **fields: Unpack[ListMessagesFields]
+    ) -> ListMessagesResponse:
         """Lists a session's messages by sequence."""
-        return await self._call("ListMessages", request, ListMessagesResponse, **options)
+        return await self._list("ListMessages", ListMessagesResponse, read_call(ListMessagesRequest, request, fields))
 
-    async def get_context(self, request: GetContextRequest, **options: Unpack[CallOptions]) -> GetContextResponse:
+    def iterate_messages(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        descending: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> AsyncIterator[SessionMessage]:
+        """The messages of a session by sequence; pages are read as they are reached."""
+        request = build(
+            ListMessagesRequest, session_id=session_id, user_id=user_id, page_size=PAGE_SIZE, descending=descending
+        )
+        return read_pages(self.list_messages, request, lambda page: page.messages, options)
+
+    async def get_context(
+        self, request: GetContextRequest | str | None = None, **fields: Unpack[GetContextFields]
+    ) -> GetContextResponse:
         """The part of the history that a model would be sent."""
-        return await self._call("GetContext", request, GetContextResponse, **options)
+        return await self._call("GetContext", GetContextResponse, read_call(GetContextRequest, request, fields))
 
     async def truncate_messages(
-        self, request: TruncateMessagesRequest, **options: Unpack[CallOptions]
+        self, request: TruncateMessagesRequest | str | None = None, **fields: Unpack[TruncateMessagesFields]
     ) -> TruncateMessagesResponse:
         """Removes the messages from a sequence on."""
-        return await self._call("TruncateMessages", request, TruncateMessagesResponse, **options)
+        return await self._call(
+            "TruncateMessages", TruncateMessagesResponse, read_call(TruncateMessagesRequest, request, fields)
+        )
 
-    async def put_memory(self, request: PutMemoryRequest, **options: Unpack[CallOptions]) -> Memory:
+    async def put_memory(
+        self, request: PutMemoryRequest | str | None = None, **fields: Unpack[PutMemoryFields]
+    ) -> Memory:
         """Stores a value under a user's key."""
-        return await self._call("PutMemory", request, Memory, **options)
+        return await self._call("PutMemory", Memory, read_call(PutMemoryRequest, request, fields))
 
-    async def list_memories(self, request: ListMemoriesRequest, **options: Unpack[CallOptions]) -> ListMemoriesResponse:
+    async def list_memories(
+        self, request: ListMemoriesRequest | str | None = None, **fields: Unpack[ListMemoriesFields]
+    ) -> ListMemoriesResponse:
         """Lists a user's stored values."""
-        return await self._call("ListMemories", request, ListMemoriesResponse, **options)
+        return await self._list("ListMemories", ListMemoriesResponse, read_call(ListMemoriesRequest, request, fields))
 
-    async def delete_memory(self, request: DeleteMemoryRequest, **options: Unpack[CallOptions]) -> DeleteMemoryResponse:
+    def iterate_memories(
+        self, user_id: str, *, key_prefix: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[Memory]:
+        """A user's stored values, sorted by key; pages are read as they are reached."""
+        request = build(ListMemoriesRequest, user_id=user_id, key_prefix=key_prefix, page_size=PAGE_SIZE)
+        return read_pages(self.list_memories, request, lambda page: page.memories, options)
+
+    async def delete_memory(
+        self, request: DeleteMemoryRequest | str | None = None, **fields: Unpack[DeleteMemoryFields]
+    ) -> DeleteMemoryResponse:
         """Removes a stored value."""
-        return await self._call("DeleteMemory", request, DeleteMemoryResponse, **options)
+        return await self._call("DeleteMemory", DeleteMemoryResponse, read_call(DeleteMemoryRequest, request, fields))
 
     async def delete_user_data(
-        self, request: DeleteUserDataRequest, **options: Unpack[CallOptions]
+        self, request: DeleteUserDataRequest | str | None = None, **fields: Unpack[DeleteUserDataFields]
     ) -> DeleteUserDataResponse:
         """Removes all sessions and memories of a user for good."""
-        return await self._call("DeleteUserData", request, DeleteUserDataResponse, **options)
+        return await self._call(
+            "DeleteUserData", DeleteUserDataResponse, read_call(DeleteUserDataRequest, request, fields)
+        )
 
     async def _start(
         self,
@@ -228,7 +298,10 @@ class AsyncSessions:
             raise
         return conversation
 
-    async def _call(
-        self, name: str, request: Message, response_type: type[Response], **options: Unpack[CallOptions]
-    ) -> Response:
+    async def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return await read_list(lambda page: self._call(name, response_type, (page, options)), request)
+
+    async def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
         return await self._connection.unary(SESSION_SERVICE, name, request, response_type, **options)

@@ -10,15 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from genai_platform._sync.models import Models
-from genai_platform._sync.pages import read_pages
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.requests import Messages, TurnFields
-from genai_platform.session_requests import PAGE_SIZE, TextWriter, build_turn, check_fields, format_message, open_target
+from genai_platform.session_requests import TextWriter, build_turn, check_fields, format_message, open_target
 from genai_platform.streams import ChatStream
 from proto.models_pb2 import ChatResponse
 from proto.sessions_pb2 import (
     DeleteSessionRequest,
-    ListMessagesRequest,
     Session,
     SessionMessage,
     TruncateMessagesRequest,
@@ -112,10 +110,7 @@ class Conversation:
 
     def messages(self, *, descending: bool = False, **options: Unpack[CallOptions]) -> Iterator[SessionMessage]:
         """The stored messages by sequence, oldest first, or newest first when `descending`."""
-        request = ListMessagesRequest(
-            session_id=self.session_id, user_id=self.user_id, page_size=PAGE_SIZE, descending=descending
-        )
-        return read_pages(self._sessions.list_messages, request, lambda page: page.messages, options)
+        return self._sessions.iterate_messages(self.session_id, user_id=self.user_id, descending=descending, **options)
 
     def truncate(self, from_sequence: int, **options: Unpack[CallOptions]) -> TruncateMessagesResponse:
         """Removes the messages from a sequence on, to undo a turn or to send another one instead."""

@@ -8,10 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
-from genai_platform._sync.pages import read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
-from genai_platform.session_requests import PAGE_SIZE, to_json
+from genai_platform.session_requests import to_json
 from proto.sessions_pb2 import DeleteMemoryRequest, ListMemoriesRequest, PutMemoryRequest
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ class UserMemory:
 
     def items(self, prefix: str = "", **options: Unpack[CallOptions]) -> Iterator[tuple[str, Any]]:
         """The keys that begin with `prefix`, sorted, each with its value."""
-        request = build(ListMemoriesRequest, user_id=self._user_id, key_prefix=prefix, page_size=PAGE_SIZE)
-        memories = read_pages(self._sessions.list_memories, request, lambda page: page.memories, options)
+        memories = self._sessions.iterate_memories(self._user_id, key_prefix=prefix, **options)
         return ((memory.key, json.loads(memory.value_json)) for memory in memories)
 
     def __iter__(self) -> Iterator[str]:

@@ -2,27 +2,49 @@
 
 """The calls of ModelService: chats, and the registries of models and prompts.
 
-Every method takes the protobuf request and returns the protobuf response. proto/models.proto describes their fields.
+Every method takes its request's fields as keywords, the first of them by position too, or the protobuf request, and
+returns the protobuf response. proto/models.proto describes their fields. `timeout` and `metadata` are the call's own;
+where the request has `metadata` too, the keyword means that, and the call's own is given beside a whole request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import Any, TypeVar, Unpack, overload
 
 from google.protobuf.message import Message
 
+from genai_platform._sync.pages import PAGE_SIZE, read_list, read_pages
+from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import GatewayConnection
-from genai_platform.parsing import Model, Parsed, Schema, build_parse_request, read_answer
+from genai_platform.parsing import Parsed, Value, build_parse_request, read_answer
+from genai_platform.request_fields import (
+    ArchivePromptFields,
+    DeregisterModelFields,
+    GetCapabilitiesFields,
+    GetModelStatusFields,
+    GetPromptFields,
+    ListModelsFields,
+    ListPromptEventsFields,
+    ListPromptsFields,
+    ListPromptVersionsFields,
+    ListRegisteredModelsFields,
+    RegisterModelFields,
+    RegisterPromptFields,
+    RenderPromptFields,
+    SetPromptLabelFields,
+)
 from genai_platform.requests import (
     ChatFields,
     Messages,
-    RegistrationFields,
     build_chat_request,
-    build_model_registration,
+    build_preview,
+    read_call,
 )
+from genai_platform.schemas import Schema
 from genai_platform.streams import ChatStream
 from proto.models_pb2 import (
     ArchivePromptRequest,
@@ -45,10 +67,12 @@ from proto.models_pb2 import (
     ListRegisteredModelsRequest,
     ListRegisteredModelsResponse,
     ModelCapabilities,
+    ModelInfo,
     ModelStatus,
     PreviewChatRequest,
     PreviewChatResponse,
     Prompt,
+    RegisteredModel,
     RegisterModelRequest,
     RegisterModelResponse,
     RegisterPromptRequest,
@@ -81,8 +105,8 @@ class Models:
         Takes a ChatRequest; or a text, or a list of messages, with the request's fields as keywords:
         `platform.models.chat("Hello!", model="gpt-4o", temperature=0)`.
         """
-        built = build_chat_request(request, fields)
-        return self._call("Chat", built, ChatResponse, timeout=timeout, metadata=metadata)
+        options: CallOptions = {"timeout": timeout, "metadata": metadata}
+        return self._call("Chat", ChatResponse, (build_chat_request(request, fields), options))
 
     def chat_stream(
         self,
@@ -111,19 +135,19 @@ class Models:
         self,
         request: ChatRequest | Messages | None = None,
         *,
-        schema: type[Model],
+        schema: type[Value],
         strict: bool | None = True,
         timeout: float | None = None,
         metadata: Metadata | None = None,
         **fields: Unpack[ChatFields],
-    ) -> Parsed[Model]: ...
+    ) -> Parsed[Value]: ...
 
     @overload
     def parse(
         self,
         request: ChatRequest | Messages | None = None,
         *,
-        schema: Mapping[str, Any],
+        schema: UnionType | Mapping[str, Any],
         strict: bool | None = True,
         timeout: float | None = None,
         metadata: Metadata | None = None,
@@ -142,111 +166,149 @@ class Models:
     ) -> Parsed[Any]:
         """Sends a conversation and returns the answer as a value that follows `schema`.
 
-        The result's `value` is an instance of `schema`, a Pydantic model or a class like it; or the parsed JSON, where
-        `schema` is a JSON Schema as a dict. Its `response` is the complete answer. Takes what `chat` takes. `strict`
-        asks for answers that follow the schema exactly; None is the provider's default.
+        `schema` is a type, and the result's `value` one of its values: a dataclass, a TypedDict, a Pydantic model or a
+        class like it, a list or a union of such. Or it is a JSON Schema as a dict, and `value` the parsed JSON. The
+        result's `response` is the complete answer. Takes what `chat` takes. `strict` asks for answers that follow the
+        schema exactly; None is the provider's default.
 
         Raises ParseError, with the answer in its `response`, for a refusal, an answer that was cut off or calls tools,
         and one that does not follow the schema. To stream such an answer, give `chat_stream` a `response_format` of
         type `json_schema`: the tokens together are valid JSON.
         """
+        options: CallOptions = {"timeout": timeout, "metadata": metadata}
         built = build_parse_request(request, fields, schema, strict)
-        response = self._call("Chat", built, ChatResponse, timeout=timeout, metadata=metadata)
-        return read_answer(response, schema)
+        return read_answer(self._call("Chat", ChatResponse, (built, options)), schema)
 
     def list_models(
-        self, request: ListModelsRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListModelsRequest | None = None, **fields: Unpack[ListModelsFields]
     ) -> ListModelsResponse:
-        """Lists the models that a chat can name, built-in and registered, sorted by name."""
-        return self._call("ListModels", request or ListModelsRequest(), ListModelsResponse, **options)
+        """Lists the models that a chat can name, built-in and registered, sorted by name.
+
+        All of them, as every list here; with a `page_size`, one page.
+        """
+        return self._list("ListModels", ListModelsResponse, read_call(ListModelsRequest, request, fields))
+
+    def iterate_models(self, *, provider: str | None = None, **options: Unpack[CallOptions]) -> Iterator[ModelInfo]:
+        """The models that a chat can name, sorted by name; pages are read as they are reached."""
+        request = build(ListModelsRequest, provider=provider, page_size=PAGE_SIZE)
+        return read_pages(self.list_models, request, lambda page: page.models, options)
 
     def get_model_capabilities(
-        self, request: GetCapabilitiesRequest, **options: Unpack[CallOptions]
+        self, request: GetCapabilitiesRequest | str | None = None, **fields: Unpack[GetCapabilitiesFields]
     ) -> ModelCapabilities:
         """The features and limits of a model."""
-        return self._call("GetModelCapabilities", request, ModelCapabilities, **options)
+        return self._call("GetModelCapabilities", ModelCapabilities, read_call(GetCapabilitiesRequest, request, fields))
 
-    def register_prompt(self, request: RegisterPromptRequest, **options: Unpack[CallOptions]) -> RegisterPromptResponse:
+    def register_prompt(
+        self, request: RegisterPromptRequest | str | None = None, **fields: Unpack[RegisterPromptFields]
+    ) -> RegisterPromptResponse:
         """Stores a prompt as a new immutable version; for the content of the newest version it returns that one."""
-        return self._call("RegisterPrompt", request, RegisterPromptResponse, **options)
+        return self._call("RegisterPrompt", RegisterPromptResponse, read_call(RegisterPromptRequest, request, fields))
 
-    def get_prompt(self, request: GetPromptRequest, **options: Unpack[CallOptions]) -> Prompt:
+    def get_prompt(self, request: GetPromptRequest | str | None = None, **fields: Unpack[GetPromptFields]) -> Prompt:
         """One version of a prompt, by number or label; by default the one in force."""
-        return self._call("GetPrompt", request, Prompt, **options)
+        return self._call("GetPrompt", Prompt, read_call(GetPromptRequest, request, fields))
 
     def list_prompts(
-        self, request: ListPromptsRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListPromptsRequest | None = None, **fields: Unpack[ListPromptsFields]
     ) -> ListPromptsResponse:
         """Lists the prompts, each as its version in force."""
-        return self._call("ListPrompts", request or ListPromptsRequest(), ListPromptsResponse, **options)
+        return self._list("ListPrompts", ListPromptsResponse, read_call(ListPromptsRequest, request, fields))
 
     def register_model(
-        self,
-        request: RegisterModelRequest | None = None,
-        *,
-        timeout: float | None = None,
-        metadata: Metadata | None = None,
-        **fields: Unpack[RegistrationFields],
+        self, request: RegisterModelRequest | str | None = None, **fields: Unpack[RegisterModelFields]
     ) -> RegisterModelResponse:
         """Registers a custom or self-hosted model; chats can name it at once.
 
-        Takes a RegisterModelRequest, or its fields as keywords: `platform.models.register_model(name="mine",
-        endpoints=["http://one:8000/v1", "http://two:8000/v1"], adapter_type="vllm")`.
+        platform.models.register_model("mine", endpoint="http://one:8000/v1", adapter_type="vllm")
         """
-        built = build_model_registration(request, fields)
-        return self._call("RegisterModel", built, RegisterModelResponse, timeout=timeout, metadata=metadata)
+        return self._call("RegisterModel", RegisterModelResponse, read_call(RegisterModelRequest, request, fields))
 
     def list_registered_models(
-        self, request: ListRegisteredModelsRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListRegisteredModelsRequest | None = None, **fields: Unpack[ListRegisteredModelsFields]
     ) -> ListRegisteredModelsResponse:
         """Lists the registered models, sorted by name."""
-        return self._call(
-            "ListRegisteredModels", request or ListRegisteredModelsRequest(), ListRegisteredModelsResponse, **options
+        return self._list(
+            "ListRegisteredModels",
+            ListRegisteredModelsResponse,
+            read_call(ListRegisteredModelsRequest, request, fields),
         )
 
-    def get_model_status(self, request: GetModelStatusRequest, **options: Unpack[CallOptions]) -> ModelStatus:
+    def iterate_registered_models(self, **options: Unpack[CallOptions]) -> Iterator[RegisteredModel]:
+        """The registered models, sorted by name; pages are read as they are reached."""
+        request = ListRegisteredModelsRequest(page_size=PAGE_SIZE)
+        return read_pages(self.list_registered_models, request, lambda page: page.models, options)
+
+    def get_model_status(
+        self, request: GetModelStatusRequest | str | None = None, **fields: Unpack[GetModelStatusFields]
+    ) -> ModelStatus:
         """The health of a model, as its newest probe found it."""
-        return self._call("GetModelStatus", request, ModelStatus, **options)
+        return self._call("GetModelStatus", ModelStatus, read_call(GetModelStatusRequest, request, fields))
 
     def deregister_model(
-        self, request: DeregisterModelRequest, **options: Unpack[CallOptions]
+        self, request: DeregisterModelRequest | str | None = None, **fields: Unpack[DeregisterModelFields]
     ) -> DeregisterModelResponse:
         """Removes a registered model. A built-in model of the same name is served again."""
-        return self._call("DeregisterModel", request, DeregisterModelResponse, **options)
+        return self._call(
+            "DeregisterModel", DeregisterModelResponse, read_call(DeregisterModelRequest, request, fields)
+        )
 
     def list_prompt_versions(
-        self, request: ListPromptVersionsRequest, **options: Unpack[CallOptions]
+        self, request: ListPromptVersionsRequest | str | None = None, **fields: Unpack[ListPromptVersionsFields]
     ) -> ListPromptVersionsResponse:
         """Lists the versions of one prompt, newest first."""
-        return self._call("ListPromptVersions", request, ListPromptVersionsResponse, **options)
+        return self._list(
+            "ListPromptVersions", ListPromptVersionsResponse, read_call(ListPromptVersionsRequest, request, fields)
+        )
 
     def set_prompt_label(
-        self, request: SetPromptLabelRequest, **options: Unpack[CallOptions]
+        self, request: SetPromptLabelRequest | str | None = None, **fields: Unpack[SetPromptLabelFields]
     ) -> SetPromptLabelResponse:
         """Points a label at a version, by compare-and-set."""
-        return self._call("SetPromptLabel", request, SetPromptLabelResponse, **options)
+        return self._call("SetPromptLabel", SetPromptLabelResponse, read_call(SetPromptLabelRequest, request, fields))
 
-    def archive_prompt(self, request: ArchivePromptRequest, **options: Unpack[CallOptions]) -> ArchivePromptResponse:
+    def archive_prompt(
+        self, request: ArchivePromptRequest | str | None = None, **fields: Unpack[ArchivePromptFields]
+    ) -> ArchivePromptResponse:
         """Hides a version, or a whole prompt, from lists, or brings it back."""
-        return self._call("ArchivePrompt", request, ArchivePromptResponse, **options)
+        return self._call("ArchivePrompt", ArchivePromptResponse, read_call(ArchivePromptRequest, request, fields))
 
-    def render_prompt(self, request: RenderPromptRequest, **options: Unpack[CallOptions]) -> RenderPromptResponse:
+    def render_prompt(
+        self, request: RenderPromptRequest | str | None = None, **fields: Unpack[RenderPromptFields]
+    ) -> RenderPromptResponse:
         """Fills the variables of a prompt without calling a model."""
-        return self._call("RenderPrompt", request, RenderPromptResponse, **options)
+        return self._call("RenderPrompt", RenderPromptResponse, read_call(RenderPromptRequest, request, fields))
 
     def list_prompt_events(
-        self, request: ListPromptEventsRequest, **options: Unpack[CallOptions]
+        self, request: ListPromptEventsRequest | str | None = None, **fields: Unpack[ListPromptEventsFields]
     ) -> ListPromptEventsResponse:
         """Lists the events of a prompt, newest first."""
-        return self._call("ListPromptEvents", request, ListPromptEventsResponse, **options)
+        return self._list(
+            "ListPromptEvents", ListPromptEventsResponse, read_call(ListPromptEventsRequest, request, fields)
+        )
 
-    def preview_chat(self, request: PreviewChatRequest, **options: Unpack[CallOptions]) -> PreviewChatResponse:
-        """The exact request that `chat` would send to the provider, and its warnings, without sending it."""
-        return self._call("PreviewChat", request, PreviewChatResponse, **options)
+    def preview_chat(
+        self,
+        request: PreviewChatRequest | ChatRequest | Messages | None = None,
+        *,
+        stream: bool = False,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **fields: Unpack[ChatFields],
+    ) -> PreviewChatResponse:
+        """The exact request that `chat` would send to the provider, and its warnings, without sending it.
 
-    def _call(
-        self, name: str, request: Message, response_type: type[Response], **options: Unpack[CallOptions]
-    ) -> Response:
+        Takes what `chat` takes, or a PreviewChatRequest. With `stream` it is the request of `chat_stream`.
+        """
+        options: CallOptions = {"timeout": timeout, "metadata": metadata}
+        return self._call("PreviewChat", PreviewChatResponse, (build_preview(request, stream, fields), options))
+
+    def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return read_list(lambda page: self._call(name, response_type, (page, options)), request)
+
+    def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
         return self._connection.unary(MODEL_SERVICE, name, request, response_type, **options)
 
 

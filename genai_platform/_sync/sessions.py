@@ -2,15 +2,17 @@
 
 """The calls of SessionService: conversations, and the memory of users.
 
-`create`, `open`, `restore`, `export` and `memory` take Python's own arguments. The other methods take the protobuf
-request and return the protobuf response. proto/sessions.proto describes their fields.
+`create`, `open`, `restore`, `export` and `memory` take Python's own arguments. The other methods are those of the
+contract: they take their request's fields as keywords, the first of them by position too, or the protobuf request, and
+return the protobuf response. proto/sessions.proto describes their fields. `timeout` and `metadata` are the call's own;
+where the request has `metadata` too, the keyword means that, and the call's own is given beside a whole request.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar, Unpack
 
@@ -19,13 +21,34 @@ from google.protobuf.message import Message
 from genai_platform._sync.conversations import Conversation
 from genai_platform._sync.memories import UserMemory
 from genai_platform._sync.models import Models
+from genai_platform._sync.pages import PAGE_SIZE, read_list, read_pages
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
 from genai_platform.connection import GatewayConnection
 from genai_platform.errors import GenAIError
-from genai_platform.requests import TurnFields
-from genai_platform.session_requests import TextReader, TextWriter, build_creation, check_fields, read_batches
+from genai_platform.request_fields import (
+    AppendMessagesFields,
+    CreateSessionFields,
+    DeleteMemoryFields,
+    DeleteSessionFields,
+    DeleteUserDataFields,
+    GetContextFields,
+    GetSessionFields,
+    ListMemoriesFields,
+    ListMessagesFields,
+    ListSessionsFields,
+    PutMemoryFields,
+    TruncateMessagesFields,
+)
+from genai_platform.requests import TurnFields, read_call
+from genai_platform.session_requests import (
+    TextReader,
+    TextWriter,
+    build_creation,
+    check_fields,
+    read_batches,
+)
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2 import (
     AppendMessagesRequest,
@@ -49,6 +72,7 @@ from proto.sessions_pb2 import (
     Memory,
     PutMemoryRequest,
     Session,
+    SessionMessage,
     TruncateMessagesRequest,
     TruncateMessagesResponse,
 )
@@ -144,59 +168,103 @@ class Sessions:
         """The memory of a user: `platform.sessions.memory("u1").set("likes", ["tea"])`."""
         return UserMemory(self, user_id)
 
-    def create_session(self, request: CreateSessionRequest | None = None, **options: Unpack[CallOptions]) -> Session:
+    def create_session(
+        self, request: CreateSessionRequest | str | None = None, **fields: Unpack[CreateSessionFields]
+    ) -> Session:
         """Creates a session."""
-        return self._call("CreateSession", request or CreateSessionRequest(), Session, **options)
+        return self._call("CreateSession", Session, read_call(CreateSessionRequest, request, fields))
 
-    def get_session(self, request: GetSessionRequest, **options: Unpack[CallOptions]) -> Session:
+    def get_session(
+        self, request: GetSessionRequest | str | None = None, **fields: Unpack[GetSessionFields]
+    ) -> Session:
         """One session, without its messages."""
-        return self._call("GetSession", request, Session, **options)
+        return self._call("GetSession", Session, read_call(GetSessionRequest, request, fields))
 
     def list_sessions(
-        self, request: ListSessionsRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListSessionsRequest | None = None, **fields: Unpack[ListSessionsFields]
     ) -> ListSessionsResponse:
         """Lists sessions, the most recently used first."""
-        return self._call("ListSessions", request or ListSessionsRequest(), ListSessionsResponse, **options)
+        return self._list("ListSessions", ListSessionsResponse, read_call(ListSessionsRequest, request, fields))
 
-    def delete_session(self, request: DeleteSessionRequest, **options: Unpack[CallOptions]) -> DeleteSessionResponse:
+    def list(self, *, user_id: str | None = None, **options: Unpack[CallOptions]) -> Iterator[Session]:
+        """The sessions, of one user or all, the most recently used first; pages are read as they are reached."""
+        request = build(ListSessionsRequest, user_id=user_id, page_size=PAGE_SIZE)
+        return read_pages(self.list_sessions, request, lambda page: page.sessions, options)
+
+    def delete_session(
+        self, request: DeleteSessionRequest | str | None = None, **fields: Unpack[DeleteSessionFields]
+    ) -> DeleteSessionResponse:
         """Removes a session and all of its messages for good."""
-        return self._call("DeleteSession", request, DeleteSessionResponse, **options)
+        return self._call("DeleteSession", DeleteSessionResponse, read_call(DeleteSessionRequest, request, fields))
 
-    def append_messages(self, request: AppendMessagesRequest, **options: Unpack[CallOptions]) -> AppendMessagesResponse:
+    def append_messages(
+        self, request: AppendMessagesRequest | str | None = None, **fields: Unpack[AppendMessagesFields]
+    ) -> AppendMessagesResponse:
         """Appends messages: all of them, in order, or none."""
-        return self._call("AppendMessages", request, AppendMessagesResponse, **options)
+        return self._call("AppendMessages", AppendMessagesResponse, read_call(AppendMessagesRequest, request, fields))
 
-    def list_messages(self, request: ListMessagesRequest, **options: Unpack[CallOptions]) -> ListMessagesResponse:
+    def list_messages(
+        self, request: ListMessagesRequest | str | None = None, **fields: Unpack[ListMessagesFields]
+    ) -> ListMessagesResponse:
         """Lists a session's messages by sequence."""
-        return self._call("ListMessages", request, ListMessagesResponse, **options)
+        return self._list("ListMessages", ListMessagesResponse, read_call(ListMessagesRequest, request, fields))
 
-    def get_context(self, request: GetContextRequest, **options: Unpack[CallOptions]) -> GetContextResponse:
+    def iterate_messages(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        descending: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Iterator[SessionMessage]:
+        """The messages of a session by sequence; pages are read as they are reached."""
+        request = build(
+            ListMessagesRequest, session_id=session_id, user_id=user_id, page_size=PAGE_SIZE, descending=descending
+        )
+        return read_pages(self.list_messages, request, lambda page: page.messages, options)
+
+    def get_context(
+        self, request: GetContextRequest | str | None = None, **fields: Unpack[GetContextFields]
+    ) -> GetContextResponse:
         """The part of the history that a model would be sent."""
-        return self._call("GetContext", request, GetContextResponse, **options)
+        return self._call("GetContext", GetContextResponse, read_call(GetContextRequest, request, fields))
 
     def truncate_messages(
-        self, request: TruncateMessagesRequest, **options: Unpack[CallOptions]
+        self, request: TruncateMessagesRequest | str | None = None, **fields: Unpack[TruncateMessagesFields]
     ) -> TruncateMessagesResponse:
         """Removes the messages from a sequence on."""
-        return self._call("TruncateMessages", request, TruncateMessagesResponse, **options)
+        return self._call(
+            "TruncateMessages", TruncateMessagesResponse, read_call(TruncateMessagesRequest, request, fields)
+        )
 
-    def put_memory(self, request: PutMemoryRequest, **options: Unpack[CallOptions]) -> Memory:
+    def put_memory(self, request: PutMemoryRequest | str | None = None, **fields: Unpack[PutMemoryFields]) -> Memory:
         """Stores a value under a user's key."""
-        return self._call("PutMemory", request, Memory, **options)
+        return self._call("PutMemory", Memory, read_call(PutMemoryRequest, request, fields))
 
-    def list_memories(self, request: ListMemoriesRequest, **options: Unpack[CallOptions]) -> ListMemoriesResponse:
+    def list_memories(
+        self, request: ListMemoriesRequest | str | None = None, **fields: Unpack[ListMemoriesFields]
+    ) -> ListMemoriesResponse:
         """Lists a user's stored values."""
-        return self._call("ListMemories", request, ListMemoriesResponse, **options)
+        return self._list("ListMemories", ListMemoriesResponse, read_call(ListMemoriesRequest, request, fields))
 
-    def delete_memory(self, request: DeleteMemoryRequest, **options: Unpack[CallOptions]) -> DeleteMemoryResponse:
+    def iterate_memories(
+        self, user_id: str, *, key_prefix: str | None = None, **options: Unpack[CallOptions]
+    ) -> Iterator[Memory]:
+        """A user's stored values, sorted by key; pages are read as they are reached."""
+        request = build(ListMemoriesRequest, user_id=user_id, key_prefix=key_prefix, page_size=PAGE_SIZE)
+        return read_pages(self.list_memories, request, lambda page: page.memories, options)
+
+    def delete_memory(
+        self, request: DeleteMemoryRequest | str | None = None, **fields: Unpack[DeleteMemoryFields]
+    ) -> DeleteMemoryResponse:
         """Removes a stored value."""
-        return self._call("DeleteMemory", request, DeleteMemoryResponse, **options)
+        return self._call("DeleteMemory", DeleteMemoryResponse, read_call(DeleteMemoryRequest, request, fields))
 
     def delete_user_data(
-        self, request: DeleteUserDataRequest, **options: Unpack[CallOptions]
+        self, request: DeleteUserDataRequest | str | None = None, **fields: Unpack[DeleteUserDataFields]
     ) -> DeleteUserDataResponse:
         """Removes all sessions and memories of a user for good."""
-        return self._call("DeleteUserData", request, DeleteUserDataResponse, **options)
+        return self._call("DeleteUserData", DeleteUserDataResponse, read_call(DeleteUserDataRequest, request, fields))
 
     def _start(
         self,
@@ -219,7 +287,10 @@ class Sessions:
             raise
         return conversation
 
-    def _call(
-        self, name: str, request: Message, response_type: type[Response], **options: Unpack[CallOptions]
-    ) -> Response:
+    def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return read_list(lambda page: self._call(name, response_type, (page, options)), request)
+
+    def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
         return self._connection.unary(SESSION_SERVICE, name, request, response_type, **options)

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import contextlib
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from services.gateway.access.settings import AccessSettings
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
-from services.gateway.routes import open_backends
+from services.gateway.routes import close_backends, open_backends
+from services.shared.admin_port import open_admin_port
 from services.shared.channels import Addresses, any_in_tls, host_and_port, split_addresses
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.errors import StartupError
-from services.shared.logs import open_log
+from services.shared.identity import IdentitySigner
+from services.shared.internal_keys import open_signer
+from services.shared.logs import Log, open_log
 from services.shared.server import run, serve
-from services.shared.settings import ClientSettings, load_settings
+from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.tls import open_client_tls, open_server_tls
+
+if TYPE_CHECKING:
+    from services.gateway.access.access import Access
 
 NOTES = """\
 The gateway starts without its backends and finds them when they come. Its health is theirs.
 """
 
 
-class GatewaySettings(ClientSettings):
+class GatewaySettings(AccessSettings):
     """The settings of the gateway, in addition to those of every process."""
 
     port: int = Field(
         50051, ge=0, le=65535, validation_alias="GATEWAY_PORT", description="port to listen on, 0 for any free one"
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="GATEWAY_ADMIN_PORT",
+        description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
+        json_schema_extra={"example": "50061"},
     )
     models_address: Addresses = Field(
         "127.0.0.1:50053",
@@ -47,22 +63,40 @@ class GatewaySettings(ClientSettings):
 async def start() -> None:
     """Runs the gateway until a signal stops it. Raises StartupError."""
     settings = load_settings(GatewaySettings)
-    log = open_log("gateway", settings.log_level)
+    log = open_log("gateway", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     tls = open_server_tls(settings, log)
     in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)
     client_tls = open_client_tls(settings, log) if in_tls else None
-    backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
-    try:
-        server = GatewayServer([Proxy(backends, log, exposed=settings.is_exposed())], backends, log)
+    addresses = {"MODELS_ADDRESS": settings.models_address, "SESSIONS_ADDRESS": settings.sessions_address}
+    signer = open_signer(settings, addresses=addresses, is_called_by_services=False)
+    async with contextlib.AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(
+            open_admin_port("gateway", settings.admin_host, settings.admin_port, log)
+        )
+        access = await _open_access(settings, signer, log, stack) if signer else None
+        backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
+        stack.push_async_callback(close_backends, backends)
+        proxy = Proxy(
+            backends, log, exposed=settings.is_exposed(), authenticator=access.authenticator if access else None
+        )
+        server = GatewayServer([proxy], backends, log, access)
         port = server.bind(settings.host, settings.port, tls=tls)
         _refuse_self_forwarding(settings, port)
         await server.start()
-        routes = " and ".join(f"{backend.name} to {backend.replicas.addresses}" for backend in backends)
+        forwarded = {backend.name: backend.replicas.addresses for backend in backends}
+        routes = " and ".join(f"{name} to {served}" for name, served in forwarded.items())
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}")
-    finally:
-        await asyncio.gather(*(backend.replicas.close() for backend in backends))
+        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}", admin)
+
+
+async def _open_access(
+    settings: GatewaySettings, signer: IdentitySigner, log: Log, stack: contextlib.AsyncExitStack
+) -> Access:
+    # Here, because a gateway without keys does not need the storage, whose import takes a good part of a start.
+    from services.gateway.access.access import open_access
+
+    return await stack.enter_async_context(open_access(settings, signer, log))
 
 
 def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from services.shared.error_details import DETAILS_KEY
 from services.shared.errors import InvalidRequest
@@ -16,14 +16,14 @@ _KEY = re.compile(r"[0-9a-z_.-]+")
 _TEXT = re.compile(r"[\x20-\x7e]*")
 
 
-def forwarded(received: Metadata) -> Metadata:
-    """The caller's metadata for the backend, without a request id.
+def forwarded(received: Metadata, withheld: Collection[str] = ()) -> Metadata:
+    """The caller's metadata for the backend, without a request id and the fields to withhold, such as its credential.
 
     Raises LimitExceeded METADATA_TOO_LARGE, and InvalidRequest METADATA_INVALID for a field that grpc cannot send: it
     would neither send nor fail the call.
     """
     check_metadata(received)
-    fields = tuple(field for field in received if not _ends_here(field[0]))
+    fields = tuple(field for field in received if not _ends_here(field[0]) and field[0] not in withheld)
     for key, value in fields:
         if not _is_sendable(key, value):
             raise _invalid(key)

@@ -1,8 +1,9 @@
 """The proxy: forwards calls as bytes, which it does not parse, change or store.
 
 The gateway adds an `x-request-id` if the caller sent none, the caller's address, one log line, and the error of an
-unreachable backend. It forwards all the rest in both directions: metadata, deadline, cancellation, messages as they
-come, the status with its details and trailers.
+unreachable backend. Where callers need a key, it replaces the key by the caller's signed identity. It forwards all the
+rest in both directions: metadata, deadline, cancellation, messages as they come, the status with its details and
+trailers.
 
 A call that a replica has provably not begun is sent to another one. No other call is sent twice.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -22,14 +23,20 @@ from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
 from services.shared.call_ends import abort_call, has_not_begun
+from services.shared.call_metrics import serve_method
 from services.shared.error_details import DETAILS_KEY
+from services.shared.identity import scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
-from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
+from services.shared.metadata import CALLER_KEY, CREDENTIAL_KEYS, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
-from services.shared.rpc import CALL_ERRORS, Call, ServedMethods, asks_provider, fail_call, record_call
+from services.shared.rpc import CALL_ERRORS, Call, DirectMethods, asks_provider, fail_call, record_call
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
+
+if TYPE_CHECKING:
+    # Imports the storage, which a gateway without keys does not need.
+    from services.gateway.access.authentication import Authenticator
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -48,20 +55,29 @@ _STREAM_REMOVED = "Stream removed ("
 Result = TypeVar("Result")
 
 
-class Proxy(ServedMethods):
+class Proxy(DirectMethods):
     """Forwards each call to the backend that serves its method, and refuses unknown methods.
 
     Those are not forwarded, because grpc stores the path of each method that was ever called, for good.
     """
 
     def __init__(
-        self, backends: Sequence[Backend], log: Log, *, exposed: bool = False, intake: Intake = PROCESS_INTAKE
+        self,
+        backends: Sequence[Backend],
+        log: Log,
+        *,
+        exposed: bool = False,
+        authenticator: Authenticator | None = None,
+        intake: Intake = PROCESS_INTAKE,
     ) -> None:
-        """`exposed`: strangers may call. The backends receive it in the metadata of every call."""
+        """`exposed`: strangers may call. The backends receive it in the metadata of every call. Without an
+        `authenticator` nobody is asked who calls."""
         added: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
         super().__init__(
             {
-                f"/{backend.service.full_name}/{method.name}": _handler(Forward(backend, method, log, added, intake))
+                f"/{backend.service.full_name}/{method.name}": _handler(
+                    Forward(backend, method, log, added, authenticator, intake)
+                )
                 for backend in backends
                 for method in backend.service.methods
             },
@@ -73,10 +89,6 @@ class Proxy(ServedMethods):
                 if asks_provider(method)
             ],
         )
-
-    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
-        # What a caller says of itself is not to be trusted.
-        return str(context.peer())
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
@@ -128,15 +140,27 @@ class _LargeRequest:
 class Forward:
     """Forwards the calls of one method; their requests are single messages."""
 
-    def __init__(self, backend: Backend, method: MethodDescriptor, log: Log, added: Metadata, intake: Intake) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        method: MethodDescriptor,
+        log: Log,
+        added: Metadata,
+        authenticator: Authenticator | None,
+        intake: Intake,
+    ) -> None:
         self.streams = method.server_streaming
         self._path = f"/{backend.service.full_name}/{method.name}"
         self._backend = backend
         self._replicas = backend.replicas
         self._name = f"{backend.service.name}/{method.name}"
+        serve_method(self._name, self._path.removeprefix("/"))
         self._max_bytes = max_request_bytes(method)
         self._log = log
         self._added = added
+        self._authenticator = authenticator
+        self._scope = scope_of(method)
+        self._withheld = CREDENTIAL_KEYS if authenticator else ()
         self._intake = intake
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
@@ -166,8 +190,9 @@ class Forward:
         record_call(self._log, self._name, call, "OK")
 
     async def _return_response(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> bytes:
-        await _return_initial_metadata(onward, context)
-        response: bytes | None = await onward
+        with call.waits:
+            await _return_initial_metadata(onward, context)
+            response: bytes | None = await onward
         if response is None:
             raise self._lost(call, "has ended the call without an answer")
         call.log_fields["response_bytes"] = len(response)
@@ -178,11 +203,12 @@ class Forward:
     async def _write_responses(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> None:
         messages = 0
         try:
-            await _return_initial_metadata(onward, context)
-            with StreamWriter(context) as writer:
-                async for message in onward:
-                    await writer.write(message)
-                    messages += 1
+            with call.waits:
+                await _return_initial_metadata(onward, context)
+                with StreamWriter(context) as writer:
+                    async for message in onward:
+                        await writer.write(message)
+                        messages += 1
             context.set_trailing_metadata(returned(await onward.trailing_metadata()))
         finally:
             call.log_fields["messages"] = messages
@@ -251,8 +277,17 @@ class Forward:
         return other
 
     def _metadata(self, call: Call) -> Metadata:
-        """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own."""
-        return (*forwarded(call.metadata), (REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
+        """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own.
+
+        Raises as `Authenticator.admit` does, before anything of the request is read.
+        """
+        passed = forwarded(call.metadata, self._withheld)
+        own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
+        if self._authenticator is None:
+            return (*passed, *own)
+        entry = self._authenticator.admit(call.metadata, self._scope, call.caller)
+        call.set_identity(entry.identity)
+        return (*passed, *own, *self._authenticator.signed(entry))
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

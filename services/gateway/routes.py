@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from proto import models_pb2, sessions_pb2
+from proto import models_pb2, sessions_pb2, usage_pb2
 from services.shared.logs import Log
 from services.shared.replicas import Replicas
 from services.shared.tls import TlsFiles
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
+USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 
 
@@ -32,10 +35,20 @@ def open_backends(
     """The backends, connected to on demand; `tls` is needed for https:// addresses. The caller closes their
     replicas."""
 
-    def backend(name: str, title: str, service: ServiceDescriptor, addresses: str) -> Backend:
-        return Backend(name, title, service, Replicas(name, service.full_name, addresses, log, tls))
-
+    models = Replicas("models", MODEL_SERVICE.full_name, models_addresses, log, tls)
+    sessions = Replicas("sessions", SESSION_SERVICE.full_name, sessions_addresses, log, tls)
     return (
-        backend("models", "Model Service", MODEL_SERVICE, models_addresses),
-        backend("sessions", "Session Service", SESSION_SERVICE, sessions_addresses),
+        Backend("models", "Model Service", MODEL_SERVICE, models),
+        Backend("models", "Model Service", USAGE_SERVICE, models),
+        Backend("sessions", "Session Service", SESSION_SERVICE, sessions),
     )
+
+
+def replicas_of(backends: Sequence[Backend]) -> list[Replicas]:
+    """The replicas of all backends, each once: the Model Service serves several services."""
+    return list(dict.fromkeys(backend.replicas for backend in backends))
+
+
+async def close_backends(backends: Sequence[Backend]) -> None:
+    """Ends the connections to all replicas."""
+    await asyncio.gather(*(replicas.close() for replicas in replicas_of(backends)))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from proto import models_pb2
+from proto import models_pb2, usage_pb2
 from services.models.access.credential_bounds import read_bounds
 from services.models.access.credentials import Credentials
 from services.models.access.key_files import KeyFiles
@@ -17,16 +17,24 @@ from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.limits import AttemptLimits
 from services.models.calls.idempotency import Idempotency, purge_answers
 from services.models.calls.kept_answers import KeptAnswers
+from services.models.catalog import prices
 from services.models.catalog.discovery import Discovery
 from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
+from services.models.chat.account import Accounts
 from services.models.chat.chat import ChatService
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.custom_models.registration_service import RegistrationService
 from services.models.health.monitor import HealthMonitor
-from services.models.prompts.prompt_registry import PromptRegistry
+from services.models.ledger.ledger import Ledger
+from services.models.ledger.metrics import reading_ledger
+from services.models.ledger.outbox import Outbox
+from services.models.ledger.store import UsageStore
+from services.models.ledger.usage_service import UsageServicer
+from services.models.metrics import reading
+from services.models.prompts.memory import PromptMemory
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
 from services.models.routing.directory import ModelDirectory
@@ -41,6 +49,7 @@ from services.models.settings import ModelsSettings, Settings
 from services.models.transport.client import HttpClient, open_probing_client
 from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
+from services.shared.admin_port import open_admin_port
 from services.shared.admission import Admission
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
@@ -59,7 +68,9 @@ from services.shared.tls import open_client_tls, open_server_tls
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 CALL_MIGRATIONS = Path(__file__).resolve().parent / "calls" / "migrations"
+LEDGER_MIGRATIONS = Path(__file__).resolve().parent / "ledger" / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
+USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 
 NOTES = """\
 A start also migrates. A PostgreSQL that cannot be reached is waited for: the service starts and answers UNAVAILABLE to
@@ -71,6 +82,7 @@ class Service(NamedTuple):
     """The Model Service, ready to be served."""
 
     servicer: ModelServicer
+    usage: UsageServicer
     description: str
     """The location of its data and its providers, for the operator."""
     database: Database
@@ -104,8 +116,10 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     sessions = SessionClient(settings.sessions_address, log, sessions_tls)
     discovery = Discovery(vendor_models, probing.operators, log, today=today)
     try:
+        calls.enter_context(reading(monitor, vendor_models, providers, database))
         idempotency = await calls.enter_async_context(_open_calls(settings, log))
-        prompts = PromptRegistry(database)
+        ledger = await calls.enter_async_context(_open_ledger(settings, log))
+        prompts = PromptMemory(database)
         names = NameRules(vendor_models, aliases, settings.overrides, fallback_models)
         registry = ModelRegistry(database, monitor, names, endpoints, credentials)
         await database.watch(prompts.load)
@@ -117,7 +131,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         turns = TurnFactory(sessions, directory.capabilities)
         trust = TrustPolicy(exposed=settings.is_exposed())
         limits = AttemptLimits(settings.max_attempts, max_requests=max_requests)
-        chats = ChatService(transports, router, fallbacks, limits, idempotency, prompts, turns, trust)
+        accounts = Accounts(ledger, prices.list_name())
+        chats = ChatService(transports, router, fallbacks, limits, idempotency, prompts, turns, trust, accounts)
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registrations, prompts, trust)
         log_hidden(aliases, registry, vendor_models, log)
@@ -125,7 +140,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
             discovery.start(providers.all())
         providers_text = _describe_providers(providers.configured(), settings)
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
-        yield Service(servicer, f"data in {database.location}, {providers_text}{proxies}", database)
+        yield Service(
+            servicer, UsageServicer(ledger), f"data in {database.location}, {providers_text}{proxies}", database
+        )
     finally:
         await discovery.close()
         await monitor.close()
@@ -151,6 +168,23 @@ async def _open_calls(settings: ModelsSettings, log: Log) -> AsyncIterator[Idemp
         await database.close()
 
 
+@contextlib.asynccontextmanager
+async def _open_ledger(settings: ModelsSettings, log: Log) -> AsyncIterator[Ledger]:
+    """Opens the ledger, for the length of a block. Raises StartupError."""
+    tag_keys = settings.read_usage_tag_keys()
+    directory, max_bytes = settings.data_path() / "usage", settings.usage_outbox_max * 1024 * 1024
+    outbox = Outbox(directory, log, max_bytes=max_bytes, syncs=settings.usage_fsync == "1")
+    database = await Database.open(settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log, announced=False)
+    ledger = Ledger(outbox, UsageStore(database, tag_keys), log, event_days=settings.usage_event_days)
+    ledger.start()
+    try:
+        with reading_ledger(ledger):
+            yield ledger
+    finally:
+        await ledger.close()
+        await database.close()
+
+
 def _describe_providers(configured: Sequence[str], settings: ModelsSettings) -> str:
     if configured:
         return f"providers: {', '.join(configured)}"
@@ -164,31 +198,37 @@ def _describe_providers(configured: Sequence[str], settings: ModelsSettings) -> 
 async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
     PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
-    async with open_service(settings, log) as service:
+    async with (
+        open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
+        open_service(settings, log) as service,
+    ):
         # Chats need no database: they are answered from memory.
-        server = StorageServer(service.database, [SERVICE.full_name], needs_storage=False)
+        names = [SERVICE.full_name, USAGE_SERVICE.full_name]
+        server = StorageServer(service.database, names, needs_storage=False)
         # Most descriptors are for connections to models.
         port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6, tls)
         generation = Admission(min(settings.max_calls, settings.choose_max_connections()))
         server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
-        server.add(NoSuchMethod([SERVICE.full_name], log))
+        server.add(service_handler(service.usage, USAGE_SERVICE, log))
+        server.add(NoSuchMethod(names, log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}")
+        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}", admin)
 
 
 async def migrate() -> None:
     """Brings the database to this program's schema. Raises StartupError."""
     settings = load_settings(Settings)
-    log = open_log("models", settings.log_level)
+    log = open_log("models", settings.log_level, form=settings.log_format)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
+    await Database.migrate(settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log)
     announce(f"models: schema is up to date in {location}")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from proto import models_pb2
+from services.models.access.allowed_models import allowed_models
 from services.models.access.trust import TrustPolicy
 from services.models.chat.chat import ChatService
 from services.models.chat.system_prompt import render_prompt
 from services.models.custom_models.registration_service import RegistrationService
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
 from services.shared.rpc import Call
@@ -22,7 +24,7 @@ class ModelServicer:
         chats: ChatService,
         directory: ModelDirectory,
         registrations: RegistrationService,
-        prompts: PromptRegistry,
+        prompts: PromptMemory,
         trust: TrustPolicy,
     ) -> None:
         self._chats = chats
@@ -45,15 +47,16 @@ class ModelServicer:
     # ----------------------------------------------------------------------------------------- discovery
 
     async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        return self._directory.list(request)
+        return self._directory.list(request, allowed_models(call))
 
     async def GetModelCapabilities(
         self, request: models_pb2.GetCapabilitiesRequest, call: Call
     ) -> models_pb2.ModelCapabilities:
-        return self._directory.capabilities(request)
+        return self._directory.capabilities(request, allowed_models(call))
 
     async def GetModelStatus(self, request: models_pb2.GetModelStatusRequest, call: Call) -> models_pb2.ModelStatus:
-        return await self._directory.status(request, to_stranger=self._trust.is_stranger(call))
+        to_stranger = self._trust.is_stranger(call)
+        return await self._directory.status(request, allowed_models(call), to_stranger=to_stranger)
 
     # ------------------------------------------------------------------------------------- custom models
 
@@ -77,35 +80,38 @@ class ModelServicer:
     async def RegisterPrompt(
         self, request: models_pb2.RegisterPromptRequest, call: Call
     ) -> models_pb2.RegisterPromptResponse:
-        return await self._prompts.register(request)
+        return await self._prompts_of(call).register(request)
 
     async def GetPrompt(self, request: models_pb2.GetPromptRequest, call: Call) -> models_pb2.Prompt:
-        return await self._prompts.get(request)
+        return await self._prompts_of(call).get(request)
 
     async def ListPrompts(self, request: models_pb2.ListPromptsRequest, call: Call) -> models_pb2.ListPromptsResponse:
-        return await self._prompts.list(request)
+        return await self._prompts_of(call).list(request)
 
     async def ListPromptVersions(
         self, request: models_pb2.ListPromptVersionsRequest, call: Call
     ) -> models_pb2.ListPromptVersionsResponse:
-        return await self._prompts.list_versions(request)
+        return await self._prompts_of(call).list_versions(request)
 
     async def SetPromptLabel(
         self, request: models_pb2.SetPromptLabelRequest, call: Call
     ) -> models_pb2.SetPromptLabelResponse:
-        return await self._prompts.set_label(request)
+        return await self._prompts_of(call).set_label(request)
 
     async def ArchivePrompt(
         self, request: models_pb2.ArchivePromptRequest, call: Call
     ) -> models_pb2.ArchivePromptResponse:
-        return await self._prompts.archive(request)
+        return await self._prompts_of(call).archive(request)
 
     async def RenderPrompt(
         self, request: models_pb2.RenderPromptRequest, call: Call
     ) -> models_pb2.RenderPromptResponse:
-        return await render_prompt(request, self._prompts)
+        return await render_prompt(request, self._prompts_of(call))
 
     async def ListPromptEvents(
         self, request: models_pb2.ListPromptEventsRequest, call: Call
     ) -> models_pb2.ListPromptEventsResponse:
-        return await self._prompts.list_events(request)
+        return await self._prompts_of(call).list_events(request)
+
+    def _prompts_of(self, call: Call) -> PromptRegistry:
+        return PromptRegistry(self._prompts, call.project_id)

@@ -14,6 +14,7 @@ from services.models.attempts.limits import MAX_ATTEMPTS
 from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
+from services.models.ledger.store import MAX_TAG_KEYS, MAX_TAG_VALUES
 from services.models.transport import egress
 from services.models.transport.connector import Network
 from services.models.transport.proxies import read_proxies
@@ -35,6 +36,14 @@ class ModelsSettings(ClientSettings):
     port: int = Field(
         50053, ge=0, le=65535, validation_alias="MODELS_PORT", description="port to listen on, 0 for any free one"
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="MODELS_ADMIN_PORT",
+        description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
+        json_schema_extra={"example": "50063"},
+    )
     database_url: SecretStr | None = Field(
         None,
         validation_alias="MODELS_DATABASE_URL",
@@ -52,6 +61,42 @@ class ModelsSettings(ClientSettings):
             "default": "`MODELS_DATABASE_URL` if that is PostgreSQL, else `calls.db` in `GENAI_DATA_DIR`",
             "example": "postgresql://user:password@localhost/models",
         },
+    )
+    usage_database_url: SecretStr | None = Field(
+        None,
+        validation_alias="USAGE_DATABASE_URL",
+        description="database of the ledger, which has what each call has used and cost, as `MODELS_DATABASE_URL`",
+        json_schema_extra={
+            "default": "`MODELS_DATABASE_URL` if that is PostgreSQL, else `usage.db` in `GENAI_DATA_DIR`",
+            "example": "postgresql://user:password@localhost/models",
+        },
+    )
+    usage_outbox_max: int = Field(
+        1024,
+        ge=1,
+        validation_alias="USAGE_OUTBOX_MAX",
+        description="MiB of the ledger's files in `usage` in `GENAI_DATA_DIR`, which wait there while its database is"
+        " away; beyond that chats are refused",
+    )
+    usage_fsync: Literal["0", "1"] = Field(
+        "0",
+        validation_alias="USAGE_FSYNC",
+        description="`1` lets each answer wait until its record is on the disk, so that it survives a loss of power"
+        " too",
+    )
+    usage_tag_keys: str = Field(
+        "",
+        validation_alias="USAGE_TAG_KEYS",
+        description="tags of requests and keys by which usage is summed up, at most 5, with commas between them; of"
+        f" each the first {MAX_TAG_VALUES:,} values",
+        json_schema_extra={"example": "customer,feature"},
+    )
+    usage_event_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        validation_alias="USAGE_EVENT_DAYS",
+        description="days for which the ledger keeps each call by itself; the sums by day stay",
     )
     retired_policy: Literal["replace", "reject"] = Field(
         "replace",
@@ -187,6 +232,19 @@ class ModelsSettings(ClientSettings):
             return self.calls_database_url.get_secret_value()
         shared = self.choose_database_url()
         return sqlite_url(self.data_path(), "calls") if shared.startswith("sqlite") else shared
+
+    def choose_usage_database_url(self) -> str:
+        if self.usage_database_url:
+            return self.usage_database_url.get_secret_value()
+        shared = self.choose_database_url()
+        return sqlite_url(self.data_path(), "usage") if shared.startswith("sqlite") else shared
+
+    def read_usage_tag_keys(self) -> Sequence[str]:
+        """The tags that have rollups of their own. Raises StartupError for more than there may be."""
+        keys = list(dict.fromkeys(key.strip() for key in self.usage_tag_keys.split(",") if key.strip()))
+        if len(keys) > MAX_TAG_KEYS:
+            raise StartupError(f"USAGE_TAG_KEYS: {len(keys)} keys; at most {MAX_TAG_KEYS} can be counted")
+        return keys
 
     def choose_allowed_endpoints(self, *, by_stranger: bool) -> Sequence[str]:
         """The entries of the `EndpointPolicy` of registrations by strangers, or by the operator.

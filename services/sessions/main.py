@@ -14,6 +14,7 @@ from services.sessions.memories import MemoryStore
 from services.sessions.servicer import SessionServicer
 from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
+from services.shared.admin_port import open_admin_port
 from services.shared.database import Database, sqlite_url
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.identity import PROCESS_CALLERS
@@ -44,6 +45,14 @@ class SessionsSettings(ServiceSettings):
     port: int = Field(
         50052, ge=0, le=65535, validation_alias="SESSIONS_PORT", description="port to listen on, 0 for any free one"
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="SESSIONS_ADMIN_PORT",
+        description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
+        json_schema_extra={"example": "50062"},
+    )
     database_url: SecretStr | None = Field(
         None,
         validation_alias="SESSIONS_DATABASE_URL",
@@ -63,36 +72,38 @@ class SessionsSettings(ServiceSettings):
 async def start() -> None:
     """Runs the Session Service until a signal stops it. Raises StartupError."""
     settings = load_settings(SessionsSettings)
-    log = open_log("sessions", settings.log_level)
+    log = open_log("sessions", settings.log_level, form=settings.log_format)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
     PROCESS_CALLERS.require(open_signer(settings))
-    # Commits are not announced, because this service has no copies in memory.
-    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
-    try:
-        server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
-        port = server.bind(settings.host, settings.port, tls=tls)
-        sessions = SessionStore(database)
-        servicer = SessionServicer(sessions, MemoryStore(database))
-        server.add(service_handler(servicer, SERVICE, log))
-        server.add(service_handler(TurnServicer(sessions), TURN_SERVICE, log))
-        server.add(NoSuchMethod([SERVICE.full_name], log))
-        await server.start()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        async with asyncio.TaskGroup() as background:
-            purging = background.create_task(purge_expired_sessions(sessions, log))
-            await serve(server, settings, log, f"sessions: listening on {host}:{port}, data in {database.location}")
-            purging.cancel()
-    finally:
-        await database.close()
+    async with open_admin_port("sessions", settings.admin_host, settings.admin_port, log) as admin:
+        # Commits are not announced, because this service has no copies in memory.
+        database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
+        try:
+            server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
+            port = server.bind(settings.host, settings.port, tls=tls)
+            sessions = SessionStore(database)
+            servicer = SessionServicer(sessions, MemoryStore(database))
+            server.add(service_handler(servicer, SERVICE, log))
+            server.add(service_handler(TurnServicer(sessions), TURN_SERVICE, log))
+            server.add(NoSuchMethod([SERVICE.full_name], log))
+            await server.start()
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            announcement = f"sessions: listening on {host}:{port}, data in {database.location}"
+            async with asyncio.TaskGroup() as background:
+                purging = background.create_task(purge_expired_sessions(sessions, log))
+                await serve(server, settings, log, announcement, admin)
+                purging.cancel()
+        finally:
+            await database.close()
 
 
 async def migrate() -> None:
     """Brings the database to this program's schema. Raises StartupError."""
     settings = load_settings(SessionsSettings)
-    log = open_log("sessions", settings.log_level)
+    log = open_log("sessions", settings.log_level, form=settings.log_format)
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     announce(f"sessions: schema is up to date in {location}")
 

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.sessions.owners import Owner
 from services.sessions.tables import sessions
 from services.shared.errors import Conflict, InvalidRequest, LimitExceeded, NotFound
 
@@ -19,6 +20,7 @@ class Session(NamedTuple):
     """A row of `sessions`, in the order of its columns."""
 
     session_key: str
+    project_id: str
     session_id: str
     user_id: str
     title: str
@@ -61,19 +63,19 @@ class Session(NamedTuple):
         )
 
 
-async def is_taken(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> bool:
-    """Whether the user has a session of this id; without a user, whether any user has one."""
-    return bool((await connection.execute(_select_session(session_id, user_id, now).limit(1))).all())
+async def is_taken(connection: AsyncConnection, session_id: str, owner: Owner, now: int) -> bool:
+    """Whether the owner has a session of this id; without a user, whether any user of the project has one."""
+    return bool((await connection.execute(_select_session(session_id, owner, now).limit(1))).all())
 
 
-async def get_session(connection: AsyncConnection, session_id: str, user_id: str, now: int) -> Session:
-    """The user's session of this id; for an empty `user_id`, the session without a user, else the only one.
+async def get_session(connection: AsyncConnection, session_id: str, owner: Owner, now: int) -> Session:
+    """The owner's session of this id; without a user, the project's session without one, else its only one.
 
-    Raises NotFound SESSION_NOT_FOUND, for a session of another user, too, and InvalidRequest SESSION_AMBIGUOUS.
+    Raises NotFound SESSION_NOT_FOUND, for a session of another owner, too, and InvalidRequest SESSION_AMBIGUOUS.
     """
     # The session without a user sorts first.
     found = (
-        await connection.execute(_select_session(session_id, user_id, now).order_by(sessions.c.user_id).limit(2))
+        await connection.execute(_select_session(session_id, owner, now).order_by(sessions.c.user_id).limit(2))
     ).all()
     if not found:
         raise NotFound(f"session {session_id} does not exist; create it first", reason="SESSION_NOT_FOUND")
@@ -112,9 +114,10 @@ async def update_session(connection: AsyncConnection, session: Session, **values
     await connection.execute(update(sessions).where(sessions.c.session_key == session.session_key).values(values))
 
 
-def _select_session(session_id: str, user_id: str, now: int) -> Select[Any]:
-    statement = select(sessions).where(sessions.c.session_id == session_id, is_unexpired(now))
-    return statement.where(sessions.c.user_id == user_id) if user_id else statement
+def _select_session(session_id: str, owner: Owner, now: int) -> Select[Any]:
+    c = sessions.c
+    statement = select(sessions).where(c.project_id == owner.project_id, c.session_id == session_id, is_unexpired(now))
+    return statement.where(c.user_id == owner.user_id) if owner.user_id else statement
 
 
 def is_unexpired(now: int) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from services.sessions import validation
 from services.sessions.contexts import Context, read_context
 from services.sessions.conversion import to_entries, to_memory, to_session
 from services.sessions.memories import MemoryStore
+from services.sessions.owners import read_owner
 from services.sessions.store import SessionStore
 from services.sessions.stored_messages import StoredMessage, serialize_messages
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
@@ -27,7 +28,7 @@ class SessionServicer:
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
         session = await self._sessions.create(
             session_id=validation.choose_session_id(request.session_id),
-            user_id=validation.check_user_id(request.user_id),
+            owner=read_owner(request.user_id, call),
             title=validation.check_text("title", request.title, validation.MAX_TITLE),
             metadata=validation.check_metadata(request.metadata),
             lifetime=validation.read_lifetime(request.ttl) if request.HasField("ttl") else None,
@@ -37,12 +38,12 @@ class SessionServicer:
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
         session_id = read_session_id(request, call)
-        return to_session(await self._sessions.get(session_id, validation.check_user_id(request.user_id)))
+        return to_session(await self._sessions.get(session_id, read_owner(request.user_id, call)))
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
-        user_id = validation.check_user_id(request.user_id)
+        owner = read_owner(request.user_id, call)
         after = read_page_token(request, tuple[NaturalNumber, Text, Text])
-        sessions, more = await self._sessions.list_sessions(user_id, after, read_page_size(request))
+        sessions, more = await self._sessions.list_sessions(owner, after, read_page_size(request))
         response = pb.ListSessionsResponse()
         slices = TimeSlices()
         for session in sessions:
@@ -55,17 +56,17 @@ class SessionServicer:
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> pb.DeleteSessionResponse:
         session_id = read_session_id(request, call)
-        await self._sessions.delete(session_id, validation.check_user_id(request.user_id))
+        await self._sessions.delete(session_id, read_owner(request.user_id, call))
         return pb.DeleteSessionResponse()
 
     async def AppendMessages(self, request: pb.AppendMessagesRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
+        owner = read_owner(request.user_id, call)
         request_id = validation.check_text("request_id", request.request_id, validation.MAX_REQUEST_ID)
         turn_id = validation.check_text("turn_id", request.turn_id, validation.MAX_TURN_ID)
         contents = await serialize_messages(request.messages)
         appended = await self._sessions.append(
-            session_id, user_id, contents, request_id, validation.read_expected_sequence(request), turn_id
+            session_id, owner, contents, request_id, validation.read_expected_sequence(request), turn_id
         )
         call.log_fields.update(appended=len(contents), duplicate=appended.duplicate)
         summary = pb.AppendMessagesResponse(
@@ -81,10 +82,10 @@ class SessionServicer:
 
     async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
+        owner = read_owner(request.user_id, call)
         after = read_page_token(request, NaturalNumber)
         size = read_page_size(request)
-        async with self._sessions.history(session_id, user_id) as history:
+        async with self._sessions.history(session_id, owner) as history:
             stored, more = await history.fetch(after, size, request.descending)
             token = write_page_token(request, stored[-1].sequence) if more else ""
             summary = pb.ListMessagesResponse(next_page_token=token)
@@ -92,46 +93,46 @@ class SessionServicer:
 
     async def GetContext(self, request: pb.GetContextRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
+        owner = read_owner(request.user_id, call)
         validation.check_window(request.window)
         expected = validation.read_expected_sequence(request)
-        async with self._sessions.history(session_id, user_id, expected) as history:
+        async with self._sessions.history(session_id, owner, expected) as history:
             context = await read_context(history, request.window)
             log_context(context, call)
             return SerializedMessage(context.pieces)
 
     async def TruncateMessages(self, request: pb.TruncateMessagesRequest, call: Call) -> pb.TruncateMessagesResponse:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
+        owner = read_owner(request.user_id, call)
         from_sequence = validation.check_sequence("from_sequence", request.from_sequence)
-        truncated = await self._sessions.truncate(session_id, user_id, from_sequence)
+        truncated = await self._sessions.truncate(session_id, owner, from_sequence)
         return pb.TruncateMessagesResponse(removed_count=truncated.deleted, next_sequence=truncated.next_sequence)
 
     async def PutMemory(self, request: pb.PutMemoryRequest, call: Call) -> pb.Memory:
-        user_id = validation.check_user_id(request.user_id, required=True)
+        owner = read_owner(request.user_id, call, required=True)
         key = validation.check_text("key", request.key, validation.MAX_KEY, required=True)
         value = validation.check_json("value_json", request.value_json, validation.MAX_VALUE_BYTES)
-        return to_memory(await self._memories.put(user_id, key, value))
+        return to_memory(await self._memories.put(owner, key, value))
 
     async def ListMemories(self, request: pb.ListMemoriesRequest, call: Call) -> pb.ListMemoriesResponse:
-        user_id = validation.check_user_id(request.user_id, required=True)
+        owner = read_owner(request.user_id, call, required=True)
         prefix = validation.check_text("key_prefix", request.key_prefix, validation.MAX_KEY)
         after = read_page_token(request, Text)
-        memories, more = await self._memories.list_memories(user_id, prefix, after, read_page_size(request))
+        memories, more = await self._memories.list_memories(owner, prefix, after, read_page_size(request))
         response = pb.ListMemoriesResponse(memories=map(to_memory, memories))
         if more:
             response.next_page_token = write_page_token(request, memories[-1].key)
         return response
 
     async def DeleteMemory(self, request: pb.DeleteMemoryRequest, call: Call) -> pb.DeleteMemoryResponse:
-        user_id = validation.check_user_id(request.user_id, required=True)
+        owner = read_owner(request.user_id, call, required=True)
         key = validation.check_text("key", request.key, validation.MAX_KEY, required=True)
-        await self._memories.delete(user_id, key)
+        await self._memories.delete(owner, key)
         return pb.DeleteMemoryResponse()
 
     async def DeleteUserData(self, request: pb.DeleteUserDataRequest, call: Call) -> pb.DeleteUserDataResponse:
-        user_id = validation.check_user_id(request.user_id, required=True)
-        sessions, memories = await self._sessions.delete_user(user_id)
+        owner = read_owner(request.user_id, call, required=True)
+        sessions, memories = await self._sessions.delete_user(owner)
         return pb.DeleteUserDataResponse(deleted_sessions=sessions, deleted_memories=memories)
 
 

@@ -4,7 +4,7 @@ Every change of a session is a write transaction in that session's scope, so tha
 until it commits: sequences have no gaps and no duplicates, however many writers there are. Expired sessions are
 invisible; `purge_expired` deletes them.
 
-`user_id` is the user that the session must belong to; empty: not checked.
+A session must belong to its `owner`; without a user, to any user of the owner's project.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from services.sessions.appends import (
     insert_messages,
     remember_request,
 )
+from services.sessions.owners import Owner
 from services.sessions.rows import Session, expiry, get_session, is_taken, is_unexpired, touch, update_session
 from services.sessions.stored_messages import StoredMessage
 from services.sessions.tables import memories, messages, sessions
@@ -99,23 +100,24 @@ class SessionStore:
 
     @retried
     async def create(
-        self, session_id: str, user_id: str, title: str, metadata: Mapping[str, str], lifetime: int | None
+        self, session_id: str, owner: Owner, title: str, metadata: Mapping[str, str], lifetime: int | None
     ) -> Session:
         """Creates a session. The lifetime is in microseconds.
 
         Raises AlreadyExists SESSION_EXISTS when the user has a session of this id; without a user, when any user has
         one. With a user, the sessions of other users do not matter: each user has ids of their own.
         """
-        async with self._write(session_id) as connection:
+        async with self._write(session_id, owner) as connection:
             now = self._now()
-            if await is_taken(connection, session_id, user_id, now):
+            if await is_taken(connection, session_id, owner, now):
                 raise AlreadyExists(
                     f"session {session_id} exists; choose another id, or none to get a new one", reason="SESSION_EXISTS"
                 )
             session = Session(
                 session_key=uuid.uuid4().hex,
+                project_id=owner.project_id,
                 session_id=session_id,
-                user_id=user_id,
+                user_id=owner.user_id,
                 title=title,
                 metadata_json=msgspec.json.encode(metadata),
                 create_time=now,
@@ -124,22 +126,21 @@ class SessionStore:
                 expire_time=expiry(now, lifetime),
             )
             # An expired session of the same id may not be purged yet.
-            c = sessions.c
-            await connection.execute(delete(sessions).where(c.session_id == session_id, c.user_id == user_id))
+            await connection.execute(delete(sessions).where(owner.owns(sessions), sessions.c.session_id == session_id))
             await connection.execute(insert(sessions).values(session._asdict()))
         return session
 
-    async def get(self, session_id: str, user_id: str) -> Session:
+    async def get(self, session_id: str, owner: Owner) -> Session:
         """The session. Raises NotFound SESSION_NOT_FOUND, as every method here that takes a session's id."""
         async with self._database.read() as connection:
-            return await get_session(connection, session_id, user_id, self._now())
+            return await get_session(connection, session_id, owner, self._now())
 
-    async def list_sessions(self, user_id: str, after: Position | None, size: int) -> RowPage[Session]:
+    async def list_sessions(self, owner: Owner, after: Position | None, size: int) -> RowPage[Session]:
         """A page of sessions after the position `after`, the most recently used first."""
         c = sessions.c
-        statement = select(sessions).where(is_unexpired(self._now()))
-        if user_id:
-            statement = statement.where(c.user_id == user_id)
+        statement = select(sessions).where(c.project_id == owner.project_id, is_unexpired(self._now()))
+        if owner.user_id:
+            statement = statement.where(c.user_id == owner.user_id)
         if after:
             statement = statement.where(tuple_(c.update_time, c.session_id, c.user_id) < after)
         statement = statement.order_by(c.update_time.desc(), c.session_id.desc(), c.user_id.desc())
@@ -150,17 +151,17 @@ class SessionStore:
         return RowPage([Session(*row) for row in rows.entries], rows.more)
 
     @retried
-    async def delete(self, session_id: str, user_id: str) -> None:
+    async def delete(self, session_id: str, owner: Owner) -> None:
         """Deletes a session with all its messages."""
-        async with self._write(session_id) as connection:
-            session = await get_session(connection, session_id, user_id, self._now())
+        async with self._write(session_id, owner) as connection:
+            session = await get_session(connection, session_id, owner, self._now())
             await connection.execute(delete(sessions).where(sessions.c.session_key == session.session_key))
 
     @retried
     async def append(
         self,
         session_id: str,
-        user_id: str,
+        owner: Owner,
         contents: Sequence[bytes],
         request_id: str,
         expected_next_sequence: int | None,
@@ -174,9 +175,9 @@ class SessionStore:
         """
         content_hash = await hash_contents(contents) if request_id else b""
         size = sum(map(len, contents))
-        async with self._write(session_id) as connection:
+        async with self._write(session_id, owner) as connection:
             now = self._now()
-            session = await get_session(connection, session_id, user_id, now)
+            session = await get_session(connection, session_id, owner, now)
             key = session.session_key
             if request_id and (earlier := await find_request(connection, key, request_id, content_hash)):
                 return earlier
@@ -200,27 +201,27 @@ class SessionStore:
 
     @contextlib.asynccontextmanager
     async def history(
-        self, session_id: str, user_id: str, expected_next_sequence: int | None = None
+        self, session_id: str, owner: Owner, expected_next_sequence: int | None = None
     ) -> AsyncIterator[History]:
         """A snapshot of the session's messages, valid inside the block.
 
         Raises Conflict SEQUENCE_CONFLICT, as `append` does. Only `LARGE_READS` large sessions are read at a time, in
         the order of the calls, so that memory and connections are left for the others.
         """
-        async with self._read(session_id, user_id, expected_next_sequence) as history:
+        async with self._read(session_id, owner, expected_next_sequence) as history:
             session = history.session
             if session.message_bytes < LARGE_BYTES and session.next_sequence <= LARGE_MESSAGES:
                 yield history
                 return
-        async with self._large_reads, self._read(session_id, user_id, expected_next_sequence) as history:
+        async with self._large_reads, self._read(session_id, owner, expected_next_sequence) as history:
             yield history
 
     @retried
-    async def truncate(self, session_id: str, user_id: str, from_sequence: int) -> Truncated:
+    async def truncate(self, session_id: str, owner: Owner, from_sequence: int) -> Truncated:
         """Deletes the messages from `from_sequence` on, which becomes the next sequence."""
-        async with self._write(session_id) as connection:
+        async with self._write(session_id, owner) as connection:
             now = self._now()
-            session = await get_session(connection, session_id, user_id, now)
+            session = await get_session(connection, session_id, owner, now)
             deleted = session.next_sequence - from_sequence
             if deleted <= 0:
                 return Truncated(0, session.next_sequence)
@@ -234,15 +235,15 @@ class SessionStore:
         return Truncated(deleted, from_sequence)
 
     @retried
-    async def begin_turn(self, session_id: str, user_id: str, turn_id: str, append: PlannedAppend) -> BegunTurn:
+    async def begin_turn(self, session_id: str, owner: Owner, turn_id: str, append: PlannedAppend) -> BegunTurn:
         """Begins a turn with a lease, unless its append is already there.
 
         Raises Conflict SESSION_BUSY while another turn has the lease, and LimitExceeded SESSION_FULL when the planned
         append does not fit.
         """
-        async with self._write(session_id) as connection:
+        async with self._write(session_id, owner) as connection:
             now = self._now()
-            session = await get_session(connection, session_id, user_id, now)
+            session = await get_session(connection, session_id, owner, now)
             key = session.session_key
             if append.request_id and (answer := await find_answer(connection, key, append.request_id, append.messages)):
                 return BegunTurn(session, answer)
@@ -255,34 +256,34 @@ class SessionStore:
         return BegunTurn(session)
 
     @retried
-    async def extend_turn(self, session_id: str, user_id: str, turn_id: str) -> None:
+    async def extend_turn(self, session_id: str, owner: Owner, turn_id: str) -> None:
         """Renews the lease of the turn. Raises Conflict TURN_LOST."""
-        async with self._write(session_id) as connection:
+        async with self._write(session_id, owner) as connection:
             now = self._now()
-            session = await get_session(connection, session_id, user_id, now)
+            session = await get_session(connection, session_id, owner, now)
             _require_turn(session, turn_id)
             await update_session(connection, session, turn_expire_time=now + self._lease)
 
     @retried
-    async def end_turn(self, session_id: str, user_id: str, turn_id: str) -> None:
+    async def end_turn(self, session_id: str, owner: Owner, turn_id: str) -> None:
         """Ends the turn. Does nothing if the session has another turn or does not exist."""
         with contextlib.suppress(NotFound):
-            async with self._write(session_id) as connection:
-                session = await get_session(connection, session_id, user_id, self._now())
+            async with self._write(session_id, owner) as connection:
+                session = await get_session(connection, session_id, owner, self._now())
                 if session.turn_id == turn_id:
                     await update_session(connection, session, turn_id=None)
 
-    async def delete_user(self, user_id: str) -> tuple[int, int]:
+    async def delete_user(self, owner: Owner) -> tuple[int, int]:
         """Deletes all sessions and memories of a user; returns their numbers, without expired sessions.
 
         The sessions are deleted in batches, so that other writes wait for one batch only. After a failure, a repeated
         call deletes the rest.
         """
         unexpired = 0
-        while deleted := await self._delete_batch(sessions.c.user_id == user_id):
+        while deleted := await self._delete_batch(owner.owns(sessions)):
             now = self._now()
             unexpired += sum(row.expire_time is None or row.expire_time > now for row in deleted)
-        return unexpired, await self._delete_memories(user_id)
+        return unexpired, await self._delete_memories(owner)
 
     async def purge_expired(self) -> int:
         """Deletes a batch of expired sessions; returns their number."""
@@ -308,20 +309,20 @@ class SessionStore:
         return batch
 
     @retried
-    async def _delete_memories(self, user_id: str) -> int:
-        async with self._database.write(f"user/{user_id}") as connection:
-            deleted = await connection.execute(delete(memories).where(memories.c.user_id == user_id))
+    async def _delete_memories(self, owner: Owner) -> int:
+        async with self._database.write(owner.scope("user", owner.user_id)) as connection:
+            deleted = await connection.execute(delete(memories).where(owner.owns(memories)))
         return deleted.rowcount
 
     @contextlib.asynccontextmanager
-    async def _read(self, session_id: str, user_id: str, expected_next_sequence: int | None) -> AsyncIterator[History]:
+    async def _read(self, session_id: str, owner: Owner, expected_next_sequence: int | None) -> AsyncIterator[History]:
         async with self._database.read() as connection:
-            session = await get_session(connection, session_id, user_id, self._now())
+            session = await get_session(connection, session_id, owner, self._now())
             session.require_next_sequence(expected_next_sequence)
             yield History(connection, session)
 
-    def _write(self, session_id: str) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
-        return self._database.write(f"session/{session_id}")
+    def _write(self, session_id: str, owner: Owner) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        return self._database.write(owner.scope("session", session_id))
 
 
 class History:

@@ -14,7 +14,9 @@ sessions = Table(
     metadata,
     # The key of its messages; callers never see it.
     Column("session_key", Text, primary_key=True),
-    # Unique among the sessions of its user.
+    # Empty where nobody is asked who calls.
+    Column("project_id", Text, nullable=False),
+    # Unique among the sessions of its user in the project.
     Column("session_id", Text, nullable=False),
     Column("user_id", Text, nullable=False),
     Column("title", Text, nullable=False),
@@ -54,6 +56,7 @@ appends = Table(
 memories = Table(
     "memories",
     metadata,
+    Column("project_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("value_json", LargeBinary, nullable=False),

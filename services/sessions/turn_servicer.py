@@ -8,6 +8,7 @@ from proto import turns_pb2 as pb
 from services.sessions import validation
 from services.sessions.appends import AppendedAnswer
 from services.sessions.contexts import read_context
+from services.sessions.owners import read_owner
 from services.sessions.servicer import log_context, read_session_id
 from services.sessions.store import PlannedAppend, SessionStore
 from services.shared.errors import PlatformError
@@ -27,7 +28,7 @@ class TurnServicer:
 
     async def BeginTurn(self, request: pb.BeginTurnRequest, call: Call) -> SerializedMessage:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
+        owner = read_owner(request.user_id, call)
         turn_id = _read_turn_id(request.turn_id)
         validation.check_window(request.window)
         validation.check_append_plan(request.append_messages, request.append_bytes)
@@ -35,34 +36,34 @@ class TurnServicer:
         append_id = validation.check_text("append_id", request.append_id, validation.MAX_REQUEST_ID)
         append = PlannedAppend(request.append_messages, request.append_bytes, append_id)
         # Names the session's user from here on: other users may have sessions of the same id.
-        session, answer = await self._sessions.begin_turn(session_id, user_id, turn_id, append)
-        user_id = session.user_id
+        session, answer = await self._sessions.begin_turn(session_id, owner, turn_id, append)
+        owner = owner._replace(user_id=session.user_id)
         if answer:
             call.log_fields["duplicate"] = True
             return _appended(answer)
         try:
-            async with self._sessions.history(session_id, user_id, expected) as history:
+            async with self._sessions.history(session_id, owner, expected) as history:
                 context = await read_context(history, request.window)
                 log_context(context, call)
                 head = field_header(CONTEXT_FIELD, sum(map(len, context.pieces)))
-                rest = pb.BeginTurnResponse(lease=self._lease(), user_id=user_id)
+                rest = pb.BeginTurnResponse(lease=self._lease(), user_id=owner.user_id)
                 return SerializedMessage([head, *context.pieces, rest.SerializeToString()])
         except PlatformError:
             # Releases the lease if the context cannot be read. A cancelled caller ends its turn itself, or the lease
             # expires.
-            await self._sessions.end_turn(session_id, user_id, turn_id)
+            await self._sessions.end_turn(session_id, owner, turn_id)
             raise
 
     async def ExtendTurn(self, request: pb.ExtendTurnRequest, call: Call) -> pb.ExtendTurnResponse:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
-        await self._sessions.extend_turn(session_id, user_id, _read_turn_id(request.turn_id))
+        owner = read_owner(request.user_id, call)
+        await self._sessions.extend_turn(session_id, owner, _read_turn_id(request.turn_id))
         return pb.ExtendTurnResponse(lease=self._lease())
 
     async def EndTurn(self, request: pb.EndTurnRequest, call: Call) -> pb.EndTurnResponse:
         session_id = read_session_id(request, call)
-        user_id = validation.check_user_id(request.user_id)
-        await self._sessions.end_turn(session_id, user_id, _read_turn_id(request.turn_id))
+        owner = read_owner(request.user_id, call)
+        await self._sessions.end_turn(session_id, owner, _read_turn_id(request.turn_id))
         return pb.EndTurnResponse()
 
     def _lease(self) -> Duration:

@@ -70,6 +70,11 @@ class Admitted:
 PROCESS_ADMISSION = Admission(MAX_CALLS)
 
 
+def count_running_calls() -> int:
+    """The number of calls that run in this process."""
+    return len(_running)
+
+
 async def wait_for_calls(seconds: float) -> None:
     """Waits until every call has ended; grpc's own stop returns before cancelled handlers are done."""
     if _running:

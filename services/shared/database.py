@@ -147,6 +147,10 @@ class Database:
             self._log.warning("what is stored is not known until the storage is there", database=self.location)
         self._watches.add(on_change)
 
+    def stale_seconds(self) -> float:
+        """The time for which a watched copy may have been out of date; 0 while all are current. For any thread."""
+        return self._watches.stale_seconds()
+
     async def check(self) -> bool:
         """Whether the database can be read now. True for a busy one; False, for good, once it was found damaged."""
         with contextlib.suppress(PlatformError):

@@ -11,6 +11,7 @@
     ├── LimitExceeded        a quota or size limit
     ├── Unavailable          try again later
     ├── DeadlineExceeded     the time given was too short
+    ├── Cancelled            somebody else has ended the call
     ├── Unimplemented        declared in the contract, not served yet
     ├── DataLoss             stored data cannot be read
     └── Internal             a fault of the platform, or of a provider that broke its own protocol
@@ -112,6 +113,10 @@ class Unavailable(PlatformError):
 
 class DeadlineExceeded(PlatformError):
     default_reason = "DEADLINE_EXCEEDED"
+
+
+class Cancelled(PlatformError):
+    default_reason = "CANCELLED"
 
 
 class Unimplemented(PlatformError):

@@ -58,6 +58,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
                 return
             await changed.wait()
 
+    def statuses(self) -> dict[str, int]:
+        """The status of each service, and the overall one, which has no name. Safe to call in any thread."""
+        return self._statuses.copy()
+
     @property
     def is_watched(self) -> bool:
         return self._watches > 0

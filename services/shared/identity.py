@@ -23,6 +23,9 @@ EARLY_SECONDS = 60.0
 MIN_KEY_BYTES = 32
 """Bytes that a key has at least, so that nobody can guess it."""
 
+ANY_SCOPE = "any"
+"""The scope of methods that every authenticated caller may call."""
+
 _DIGEST = hashlib.sha256
 _DIGEST_BYTES = _DIGEST().digest_size
 _PURPOSE = b"genai caller identity 1\0"
@@ -68,6 +71,10 @@ class IdentitySigner:
 class Callers:
     """The check of who calls, which every method of a service passes. Without `require`, nobody is asked."""
 
+    are_direct = False
+    """Whether callers connect by themselves, and not through a gateway: what they say of their address is not to be
+    trusted then."""
+
     def __init__(self) -> None:
         self._signer: IdentitySigner | None = None
 
@@ -80,8 +87,8 @@ class Callers:
         """Lets every call need an identity that the signer accepts; none, for None."""
         self._signer = signer
 
-    def identify(self, metadata: Metadata, scope: str) -> CallerIdentity | None:
-        """The identity of a caller, None where nobody is asked.
+    def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
+        """The identity of a caller at the address `peer`, None where nobody is asked.
 
         Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without
         the scope.
@@ -114,7 +121,7 @@ IDENTITY: ContextVar[CallerIdentity | None] = ContextVar("identity", default=Non
 
 def check_scope(identity: CallerIdentity, scope: str) -> None:
     """Raises PermissionDenied SCOPE_MISSING for a caller without a scope. A method without one is nobody's."""
-    if scope and scope in identity.scopes:
+    if scope == ANY_SCOPE or (scope and scope in identity.scopes):
         return
     text = f"the key has no scope `{scope}`, which this call needs; ask for a key with it"
     raise PermissionDenied(text, reason="SCOPE_MISSING", metadata={"scope": scope, "key_id": identity.key_id})

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error.
+"""Structured logs: one JSON object per line on standard error; where a person reads it, a line for people.
 
 Control and invisible characters are escaped, so that callers' text cannot deceive a terminal or a reader.
 
@@ -17,13 +17,15 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Mapping
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
 from services.shared.call_ends import is_call_end
 from services.shared.characters import escape_invisible
+from services.shared.readable_logs import ReadableLines, Render, is_terminal, takes_colors
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -117,10 +119,12 @@ class Log:
     Of an exception, passed as `error`, only the type and the stack are logged: its text may quote a prompt or a key.
     """
 
-    def __init__(self, writer: LineWriter, service: str, level: str) -> None:
+    def __init__(self, writer: LineWriter, service: str, level: str, render: Render | None = None) -> None:
+        """`render` makes the line of an entry; without it, that is JSON."""
         self._writer = writer
         self._service = service
         self._lowest = LEVELS.index(level)
+        self._render = render or _bounded_line
 
     def debug(self, event: str, **fields: Any) -> None:
         if self._lowest == 0:
@@ -153,7 +157,7 @@ class Log:
             "event": event,
             **fields,
         }
-        self._writer.write(_bounded_line(line))
+        self._writer.write(self._render(line))
 
 
 @functools.lru_cache(maxsize=2)
@@ -162,7 +166,7 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _bounded_line(line: dict[str, Any]) -> bytes:
+def _bounded_line(line: Mapping[str, Any]) -> bytes:
     """The line as JSON of at most `MAX_LINE_BYTES`, with control and invisible characters escaped."""
     data = _encode_line(line)
     if len(data) <= MAX_LINE_BYTES:
@@ -174,7 +178,7 @@ def _bounded_line(line: dict[str, Any]) -> bytes:
     return _encode_line({name: line[name] for name in ("ts", "level", "service")} | {"event": "line too long"})
 
 
-def _encode_line(line: dict[str, Any]) -> bytes:
+def _encode_line(line: Mapping[str, Any]) -> bytes:
     try:
         data = _encode(line)
     except UnicodeEncodeError:
@@ -195,9 +199,16 @@ def _truncate(value: Any, length: int) -> Any:
     return value if isinstance(value, int | float | None) else _truncate(str(value), length)
 
 
-def open_log(service: str, level: str = "info", file: BinaryIO | None = None) -> Log:
-    """Opens the log of one service. Warnings of libraries go there, too."""
-    log = Log(LineWriter(file or sys.stderr.buffer), service, level)
+def open_log(
+    service: str, level: str = "info", file: BinaryIO | None = None, form: Literal["text", "json"] | None = None
+) -> Log:
+    """Opens the log of one service. Warnings of libraries go there, too.
+
+    Its lines are text for people or JSON for programs: by default text on a terminal, and JSON elsewhere.
+    """
+    file = file or sys.stderr.buffer
+    is_readable = form == "text" or (form is None and is_terminal(file))
+    log = Log(LineWriter(file), service, level, ReadableLines(colors=takes_colors(file)) if is_readable else None)
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler(log)], force=True)
     return log
 

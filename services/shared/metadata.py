@@ -18,6 +18,11 @@ CALLER_KEY = "x-genai-caller"
 EXPOSED_KEY = "x-genai-exposed"
 IDENTITY_KEY = "x-genai-caller-bin"
 
+# Keys in which callers send the gateway an API key.
+AUTHORIZATION_KEY = "authorization"
+API_KEY_KEY = "x-api-key"
+CREDENTIAL_KEYS = frozenset({AUTHORIZATION_KEY, API_KEY_KEY})
+
 MAX_FIELDS = 256
 MAX_BYTES = 16 * 1024
 """Size of all names and values together. Keys of a hop and of the platform are not counted, so that the limit is the

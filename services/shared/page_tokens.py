@@ -1,7 +1,8 @@
 """Page tokens, which continue a list after a page, and the size limits of pages.
 
-A token holds the position of the last entry of its page and a hash of the request, so that it is valid for the same
-query only. It is no secret and grants nothing: every call checks again which data the caller may see.
+A token holds the position of the last entry of its page and a hash of the request and of the caller's project and
+user, so that it is valid for the same query only. It is no secret and grants nothing: every call checks again which
+data the caller may see.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from services.shared.errors import InvalidRequest
+from services.shared.identity import IDENTITY
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -48,8 +50,8 @@ def read_page_size(request: PagedRequest) -> int:
 def read_page_token(request: PagedRequest, position_type: Any) -> Any:
     """The position, of the given type, after which the page begins; None at the start.
 
-    A token is valid for the query that returned it: the same request, in which only `page_size` may differ. Raises
-    InvalidRequest for any other one.
+    A token is valid for the query that returned it: the same request by a caller of the same project and user, in which
+    only `page_size` may differ. Raises InvalidRequest for any other one.
     """
     if not request.page_token:
         return None
@@ -76,11 +78,15 @@ def write_page_token(request: PagedRequest, position: Any) -> str:
 
 
 def _fingerprint(request: PagedRequest) -> str:
-    """A short hash of the request without its paging fields."""
+    """A short hash of the request without its paging fields, and of those whom its answer is for."""
     assert isinstance(request, Message)
     query = type(request)()
     query.CopyFrom(request)
     query.ClearField("page_size")
     query.ClearField("page_token")
     content = query.SerializeToString(deterministic=True)
-    return hashlib.sha256(f"{request.DESCRIPTOR.full_name}:".encode() + content).hexdigest()[:16]
+    asked = f"{request.DESCRIPTOR.full_name}:".encode() + content
+    if identity := IDENTITY.get():
+        whose = msgspec.json.encode((identity.project_id, identity.user_id))
+        asked = hashlib.sha256(whose).digest() + asked
+    return hashlib.sha256(asked).hexdigest()[:16]

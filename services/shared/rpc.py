@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -33,6 +34,7 @@ from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
+from services.shared.call_metrics import Waits, measure_call, serve_method, team_labels
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
@@ -49,6 +51,7 @@ from services.shared.metadata import (
     is_flood,
 )
 from services.shared.offload import LARGE_BYTES, run_in_thread
+from services.shared.running_calls import PROCESS_CALLS, RunningCalls
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
@@ -78,6 +81,7 @@ STATUS_CODES: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Cancelled: grpc.StatusCode.CANCELLED,
     errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
     errors.DataLoss: grpc.StatusCode.DATA_LOSS,
     errors.Internal: grpc.StatusCode.INTERNAL,
@@ -93,21 +97,32 @@ class Call:
 
     __slots__ = (
         "_due",
+        "_task",
+        "call_id",
         "caller",
+        "chunks",
+        "default_timeout",
         "from_exposed_gateway",
         "has_ended",
         "identity",
+        "interruption",
         "is_stream",
         "log_fields",
         "metadata",
+        "method",
         "request_id",
         "reservation",
         "started",
+        "waits",
     )
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "", *, is_stream: bool = False) -> None:
         """`caller` overrides the caller that the metadata name, where metadata are not to be trusted."""
         self.is_stream = is_stream
+        self.method = ""
+        """The service and the method, as in the log."""
+        self.chunks = 0
+        """The messages of a stream that were sent."""
         self.has_ended = False
         """Whether its end has been logged and counted."""
         PROCESS_STREAMS.started += is_stream
@@ -120,6 +135,8 @@ class Call:
         RECEIVED.set(())
         fields = {} if is_flood(self.metadata) else dict(self.metadata)
         self.request_id = _request_id(fields.get(REQUEST_ID_KEY, ""))
+        self.call_id = new_request_id()
+        """The platform's own id of the call: callers choose their request ids, and may repeat one."""
         self.caller: str = caller or fields.get(CALLER_KEY) or context.peer()
         """The caller's address: as the gateway reports it, else the peer's."""
         self.from_exposed_gateway = bool(fields.get(EXPOSED_KEY))
@@ -128,8 +145,21 @@ class Call:
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.waits = Waits()
+        """The time in which it waits for another server, or for its reader."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
+        self.default_timeout: asyncio.Timeout | None = None
+        """The platform's own deadline, for a call without one."""
+        self.interruption: errors.PlatformError | None = None
+        """The error that the call ends with, after `interrupt`."""
+        self._task = asyncio.current_task()
+
+    def interrupt(self, error: errors.PlatformError) -> None:
+        """Ends the call with an error, wherever it is. Call it from another task."""
+        assert self._task
+        self.interruption = error
+        self._task.cancel()
 
     @property
     def project_id(self) -> str:
@@ -137,23 +167,34 @@ class Call:
         return self.identity.project_id if self.identity else ""
 
     def identify(self, callers: Callers, scope: str) -> None:
-        """Sets who calls, for the log too. Raises as `Callers.identify` does."""
-        self.identity = callers.identify(self.metadata, scope)
-        if self.identity:
-            IDENTITY.set(self.identity)
-            self.log_fields.update(
-                key_id=self.identity.key_id, team=self.identity.team_id, project=self.identity.project_id
-            )
+        """Finds out who calls. Raises as `Callers.identify` does."""
+        identity = callers.identify(self.metadata, scope, self.caller)
+        if identity:
+            self.set_identity(identity)
+
+    def set_identity(self, identity: CallerIdentity) -> None:
+        """Sets who calls, for the log too."""
+        self.identity = identity
+        IDENTITY.set(identity)
+        self.log_fields.update(key_id=identity.key_id, team=identity.team_id, project=identity.project_id)
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""
         return None if self._due is None else max(0.0, self._due - time.perf_counter())
 
-    def caller_host(self) -> str:
-        """The caller's address without its port. That of a stranger is another one than the operator's: what one may
+    def answer_scope(self) -> str:
+        """The callers whose equal calls may have the same answer: those with the same key of the same project; where
+        nobody is asked who calls, those from the same host. Strangers and the operator never share one: what one may
         know of an answer, the other may not."""
+        if self.identity:
+            # As JSON, so that no two pairs have the same text.
+            return json.dumps((self.identity.project_id, self.identity.key_id))
         host = self.caller.rpartition(":")[0] or self.caller
         return f"{host} (exposed)" if self.from_exposed_gateway else host
+
+    def team_labels(self) -> tuple[str, str]:
+        """The labels of the caller's team and project in metrics."""
+        return team_labels(self.identity.team_id, self.identity.project_id) if self.identity else ("", "")
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
@@ -179,21 +220,23 @@ def service_handler(
     intake: Intake = PROCESS_INTAKE,
     generation: Admission = PROCESS_ADMISSION,
     callers: Callers = PROCESS_CALLERS,
+    running: RunningCalls = PROCESS_CALLS,
 ) -> MethodHandlers:
     """The handler that serves every method of `service` by the method of the same name of `servicer`.
 
-    The methods that ask a provider take long: they have a default deadline of their own, and `generation` admits their
-    calls, so that they leave capacity for all others.
+    The methods that ask a provider take long: they have a default deadline of their own, `generation` admits their
+    calls, so that they leave capacity for all others, and `running` lists them.
     """
 
     def boundary(method: MethodDescriptor) -> _Boundary:
         behaviour = getattr(servicer, method.name)
         if asks_provider(method):
-            return _Boundary(method, behaviour, log, deadlines.generation, intake, generation, callers)
+            return _Boundary(method, behaviour, log, deadlines.generation, intake, generation, callers, running)
         return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION, callers)
 
     paths = {method: f"/{service.full_name}/{method.name}" for method in service.methods}
-    return ServedMethods(
+    kind = DirectMethods if callers.are_direct else ServedMethods
+    return kind(
         {path: _method_handler(boundary(method)) for method, path in paths.items()},
         intake,
         crowded=[path for method, path in paths.items() if asks_provider(method)],
@@ -218,6 +261,13 @@ class ServedMethods(MethodHandlers):
     def caller_of(self, context: grpc.aio.ServicerContext) -> str:
         fields = dict(context.invocation_metadata())
         return str(fields.get(CALLER_KEY) or context.peer())
+
+
+class DirectMethods(ServedMethods):
+    """Methods whose callers connect by themselves: what they say of their address is not to be trusted."""
+
+    def caller_of(self, context: grpc.aio.ServicerContext) -> str:
+        return str(context.peer())
 
 
 class NoSuchMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -258,12 +308,14 @@ class _Boundary:
         intake: Intake,
         admission: Admission,
         callers: Callers,
+        running: RunningCalls | None = None,
     ) -> None:
         self.streams = method.server_streaming
         assert not self.streams or not inspect.iscoroutinefunction(behaviour), (
             f"{method.full_name} must return an async generator"
         )
         self._name = f"{method.containing_service.name}/{method.name}"
+        serve_method(self._name, f"{method.containing_service.full_name}/{method.name}")
         self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
@@ -272,13 +324,14 @@ class _Boundary:
         self._admission = admission
         self._intake = intake
         self._callers = callers
+        self._running = running
         self._scope = scope_of(method)
         self._max_bytes = max_request_bytes(method)
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
-        call = Call(context)
+        call = self._open_call(context)
         try:
-            with self._admission.call(call.caller):
+            with self._admission.call(call.caller), self._listed(call):
                 response = await self._with_deadline(self._respond(call, context), call)
         except CALL_ERRORS as error:
             await fail_call(self._log, self._name, error, call, context)
@@ -288,9 +341,9 @@ class _Boundary:
     async def stream(self, _: object, context: grpc.aio.ServicerContext) -> None:
         # This is a coroutine that writes and not a generator: a cancellation during a write is then raised here and
         # closes the upstream at once, not when the generator is collected.
-        call = Call(context, is_stream=True)
+        call = self._open_call(context)
         try:
-            with self._admission.call(call.caller):
+            with self._admission.call(call.caller), self._listed(call):
                 try:
                     await self._with_deadline(self._write_responses(call, context), call)
                 except errors.LimitExceeded as error:
@@ -301,12 +354,24 @@ class _Boundary:
             await fail_call(self._log, self._name, error, call, context)
         self._finish(call, context)
 
+    def _open_call(self, context: grpc.aio.ServicerContext) -> Call:
+        call = Call(context, self._peer(context), is_stream=self.streams)
+        call.method = self._name
+        return call
+
+    def _listed(self, call: Call) -> contextlib.AbstractContextManager[None]:
+        return self._running.call(call) if self._running else contextlib.nullcontext()
+
+    def _peer(self, context: grpc.aio.ServicerContext) -> str:
+        """The address of a caller that connects by itself; "" where a gateway reports it."""
+        return str(context.peer()) if self._callers.are_direct else ""
+
     def _with_deadline(self, work: Coroutine[Any, Any, Result], call: Call) -> Coroutine[Any, Any, Result]:
         """The work, with the default deadline if the caller set none; grpc itself cancels at the caller's deadline."""
-        return self._with_default_deadline(work) if call.remaining_seconds() is None else work
+        return self._with_default_deadline(work, call) if call.remaining_seconds() is None else work
 
-    async def _with_default_deadline(self, work: Coroutine[Any, Any, Result]) -> Result:
-        timeout = asyncio.timeout(self._default_deadline)
+    async def _with_default_deadline(self, work: Coroutine[Any, Any, Result], call: Call) -> Result:
+        call.default_timeout = timeout = asyncio.timeout(self._default_deadline)
         try:
             async with timeout:
                 return await work
@@ -338,7 +403,10 @@ class _Boundary:
             with StreamWriter(context) as writer:
                 async with contextlib.aclosing(self._behaviour(request, call)) as messages:
                     async for message in messages:
-                        await writer.write(_serialize(message))
+                        response = _serialize(message)
+                        with call.waits:
+                            await writer.write(response)
+                        call.chunks += 1
 
     async def _parse(self, data: bytes) -> Message:
         if len(data) <= SMALL_BYTES:
@@ -379,14 +447,16 @@ def _serialize(message: Message) -> bytes:
 
 
 def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") -> None:
-    """Writes the log line of a call that has ended, and counts it if it is a stream."""
+    """Writes the log line of a call that has ended, and counts it."""
     if call.has_ended:
         return
     call.has_ended = True
     if call.is_stream:
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
-    milliseconds = round(call.elapsed_seconds() * 1e6) / 1000
+    seconds = call.elapsed_seconds()
+    measure_call(method, code, call.team_labels(), seconds, call.waits)
+    milliseconds = round(seconds * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
 
 
@@ -411,8 +481,10 @@ def _forget_frames(error: BaseException | None) -> None:
 async def _end_call(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
+    if is_call_end(error) and call.interruption:
+        error = call.interruption
     if is_call_end(error):
-        record_call(log, method, call, "DEADLINE_EXCEEDED" if _deadline_passed(call) else "CANCELLED")
+        record_call(log, method, call, describe_end(error, call).code)
         raise asyncio.CancelledError
     if isinstance(error, grpc.aio.AbortError):
         raise error
@@ -426,8 +498,28 @@ async def _end_call(
     await abort_call(context, code, clip_text(error.message), trailers)
 
 
+class CallEnd(NamedTuple):
+    """The end of a call that has failed: the name of its status, and the reason of its error."""
+
+    code: str
+    reason: str = ""
+
+
+def describe_end(error: BaseException, call: Call) -> CallEnd:
+    """The end of a call by an error that passes through its handler."""
+    if call.interruption:
+        error = call.interruption
+    if isinstance(error, errors.PlatformError):
+        return CallEnd(STATUS_CODES[type(error)].name, error.reason)
+    if isinstance(error, Exception) and not is_call_end(error):
+        return CallEnd("INTERNAL", errors.Internal.default_reason)
+    return CallEnd("DEADLINE_EXCEEDED" if _deadline_passed(call) else "CANCELLED")
+
+
 def _deadline_passed(call: Call) -> bool:
-    """Whether the caller's deadline has passed. At its deadline the caller itself cancels, which looks like any other
+    """Whether the call's deadline has passed. At its deadline the caller itself cancels, which looks like any other
     cancellation, and somewhat early: grpc rounds timeouts up, by at most 1 % on each of two hops."""
+    if call.default_timeout:
+        return call.default_timeout.expired()
     remaining = call.remaining_seconds()
     return remaining is not None and remaining <= 0.02 * call.elapsed_seconds() + 0.01

@@ -22,17 +22,20 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.shared import descriptors
+from services.shared.admin_port import AdminPort
 from services.shared.admission import PROCESS_ADMISSION, wait_for_calls
 from services.shared.allocator import return_large_blocks
 from services.shared.errors import StartupError
 from services.shared.event_loop import run_on_loop
 from services.shared.garbage_collection import freeze_all_objects, freeze_live_objects
 from services.shared.health import NOT_SERVING, SERVING, Health
+from services.shared.identity import PROCESS_CALLERS, Callers
 from services.shared.intake import PROCESS_INTAKE
 from services.shared.listener import Listener, ServingLost
 from services.shared.logs import Log
 from services.shared.loop_watch import LoopWatch
 from services.shared.parsing_handlers import ParsingHandlers
+from services.shared.reflection import Reflection
 from services.shared.scheduling import wake_up_without_interrupting
 from services.shared.settings import ServiceSettings, load_env_file
 from services.shared.stream_ends import PROCESS_STREAMS
@@ -53,19 +56,23 @@ LINGER_SECONDS = 0.5
 class Server:
     """A gRPC server with health and reflection, bound to one port.
 
-    The handlers that it is given must serve the services named in `service_names`.
+    The handlers that it is given must serve the services named in `service_names`. Reflection is for `callers` that say
+    who they are, and health for all.
     """
 
-    def __init__(self, handlers: Sequence[grpc.GenericRpcHandler], service_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        service_names: Sequence[str],
+        callers: Callers = PROCESS_CALLERS,
+    ) -> None:
         self.health = Health()
         self._service_names = tuple(service_names)
         self._listener = Listener()
         standard = ParsingHandlers()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, standard)
         reflected = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(reflected), standard
-        )
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(reflected, callers), standard)
         self._listener.add_handlers([standard, *handlers])
 
     def add(self, handler: grpc.GenericRpcHandler) -> None:
@@ -92,6 +99,11 @@ class Server:
         for name in ("", *self._service_names):
             await self.health.set(name, SERVING)
 
+    def read_health(self) -> dict[str, bool]:
+        """Whether the process and each of its services are SERVING. Safe to call in any thread."""
+        statuses = self.health.statuses()
+        return {name: statuses.get(name) == SERVING for name in ("", *self._service_names)}
+
     async def keep_serving(self, log: Log) -> NoReturn:
         """Restores the port whenever it is lost, until cancelled. Raises ServingLost when that fails."""
         while True:
@@ -109,10 +121,13 @@ class Server:
         timer.cancel()
 
 
-async def serve(server: Server, settings: ServiceSettings, log: Log, announcement: str = "") -> None:
+async def serve(
+    server: Server, settings: ServiceSettings, log: Log, announcement: str = "", admin: AdminPort | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises ServingLost, after draining, when the port is lost for good.
 
     The announcement is printed after the signal handlers are set, so that its reader may stop the process at once.
+    `admin` reports the server's health.
     """
     PROCESS_INTAKE.resize(settings.request_memory * 1024 * 1024)
     PROCESS_ADMISSION.resize(settings.max_calls)
@@ -129,7 +144,9 @@ async def serve(server: Server, settings: ServiceSettings, log: Log, announcemen
     await server.ready()
     if announcement:
         announce(announcement)
-    with LoopWatch(log):
+    with LoopWatch(log) as watch:
+        if admin:
+            admin.follow(server.read_health, watch)
         keeping = asyncio.create_task(server.keep_serving(log))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -119,8 +119,19 @@ class ServiceSettings(BaseSettings):
         description="event loop that a service runs on: `uvloop`, or `asyncio`, Python's own",
         json_schema_extra={"default": "`uvloop` where it is installed"},
     )
+    admin_host: str = Field(
+        "127.0.0.1",
+        validation_alias="GENAI_ADMIN_HOST",
+        description="address of the admin ports, which are unencrypted: in a container, one that the scraper can reach",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias="GENAI_LOG_LEVEL", description="`debug`, `info`, `warning` or `error`"
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        None,
+        validation_alias="GENAI_LOG_FORMAT",
+        description="form of the log: `text`, a short line for people, or `json`, an object in each line",
+        json_schema_extra={"default": "`text` on a terminal, else `json`"},
     )
     grace_seconds: float = Field(
         30.0,

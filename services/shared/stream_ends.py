@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import Literal, get_args
 
-End = Literal["complete", "cancelled", "expired", "slow_reader", "stopped", "failed"]
-"""Kind of end: whole; by the caller; at the deadline; the caller did not read; the process stopped; any other error."""
+End = Literal["complete", "truncated", "cancelled", "expired", "slow_reader", "stopped", "failed"]
+"""Kind of end: whole; broken off by a provider, or by a service behind the gateway, before its end; by the caller; at
+the deadline; the caller did not read; the process stopped; any other error."""
+
+ENDS: tuple[End, ...] = get_args(End)
+
+TRUNCATIONS = frozenset({"UPSTREAM_STREAM_TRUNCATED", "UPSTREAM_STREAM_INTERRUPTED", "UPSTREAM_IDLE", "BACKEND_LOST"})
+"""Reasons of errors of answers that were broken off."""
 
 
 class StreamEnds:
@@ -37,6 +43,10 @@ class StreamEnds:
         """All counts, for the log."""
         return {"started": self.started, "running": self.running, **dict(sorted(self.ended.items()))}
 
+    def counts(self) -> dict[End, int]:
+        """The number of streams that have ended in each way. Safe to call in any thread."""
+        return {end: self.ended[end] for end in ENDS}
+
     def _kind(self, code: str, reason: str) -> End:
         if code == "OK":
             return "complete"
@@ -44,6 +54,8 @@ class StreamEnds:
             return "stopped" if self._is_stopping else "cancelled"
         if code == "DEADLINE_EXCEEDED":
             return "expired"
+        if reason in TRUNCATIONS:
+            return "truncated"
         return "slow_reader" if reason == SLOW_READER else "failed"
 
 

@@ -17,13 +17,21 @@ from typing import NamedTuple
 
 import grpc
 
+from services.shared import metric_names
 from services.shared.certificates import PemFile, check_authorities, check_pair
 from services.shared.errors import StartupError
 from services.shared.logs import Log
+from services.shared.metrics import Gauges
 from services.shared.settings import ClientSettings, ServiceSettings, is_loopback
 
 WARN_SECONDS = 14 * 24 * 3600.0
 """A certificate that expires within this time is told in the log when it is read."""
+
+CERTIFICATE_END = Gauges(
+    metric_names.CERTIFICATE_END,
+    "Time at which a certificate of the process expires, in seconds since 1970.",
+    ("setting",),
+)
 
 Stamps = tuple[tuple[int, ...], ...]
 
@@ -82,17 +90,18 @@ class TlsFiles:
     def _read(self) -> TlsContents:
         certificate = key = authorities = None
         if self._certificate and self._key:
-            self._warn_of_end(check_pair(self._certificate, self._key, of_server=self._of_server))
+            self._note_end(check_pair(self._certificate, self._key, of_server=self._of_server), self._certificate)
             certificate, key = self._certificate.read(), self._key.read()
         if self._authorities:
             check_authorities(self._authorities)
             authorities = self._authorities.read()
         return TlsContents(certificate, key, authorities)
 
-    def _warn_of_end(self, expires: float) -> None:
-        if expires - time.time() < WARN_SECONDS and self._certificate:
+    def _note_end(self, expires: float, certificate: PemFile) -> None:
+        CERTIFICATE_END.set((certificate.variable,), expires)
+        if expires - time.time() < WARN_SECONDS:
             shown = datetime.datetime.fromtimestamp(expires, datetime.UTC).isoformat()
-            self._log.warning("certificate expires soon", variable=self._certificate.variable, expires=shown)
+            self._log.warning("certificate expires soon", variable=certificate.variable, expires=shown)
 
     def _read_stamps(self) -> Stamps:
         return tuple(_stamp(file.path) for file in (self._certificate, self._key, self._authorities) if file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from services.shared.logs import Log
@@ -23,6 +24,8 @@ class Watches:
 
     `changes` yields when it starts, because earlier changes may have been missed, and after each change. When it
     raises, it is restarted.
+
+    `stale_seconds` is for any thread.
     """
 
     def __init__(self, changes: Changes, log: Log) -> None:
@@ -30,6 +33,15 @@ class Watches:
         self._log = log
         self._signals: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._lost_at: float | None = None
+        """The time from which on changes were not seen."""
+        self._changed_at: dict[asyncio.Event, float] = {}
+        """The times of the changes that copies do not have yet."""
+
+    def stale_seconds(self) -> float:
+        """The time for which a copy may have been out of date; 0 while all of them are current."""
+        since = [*self._changed_at.values(), *([] if self._lost_at is None else [self._lost_at])]
+        return time.monotonic() - min(since) if since else 0.0
 
     def add(self, refresh: Refresh) -> None:
         """Awaits `refresh` after each change, never twice at once; when it raises, it is repeated."""
@@ -46,26 +58,27 @@ class Watches:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _listen(self) -> None:
-        lost = False
         while True:
             try:
                 async with contextlib.aclosing(self._changes()) as changes:
                     async for _ in changes:
-                        if lost:
+                        if self._lost_at is not None:
                             self._log.info("changes are seen again")
-                        lost = False
+                        self._lost_at = None
                         for changed in self._signals:
+                            self._changed_at.setdefault(changed, time.monotonic())
                             changed.set()
             except Exception as error:
-                if not lost:
+                if self._lost_at is None:
+                    self._lost_at = time.monotonic()
                     self._log.warning("changes of others are not seen", error=type(error).__name__)
-                lost = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _follow(self, changed: asyncio.Event, refresh: Refresh) -> None:
         while True:
             await changed.wait()
             changed.clear()
+            begun = time.monotonic()
             try:
                 await refresh()
             except Exception as error:
@@ -73,4 +86,9 @@ class Watches:
                 self._log.warning("a change was not taken in; trying again", error=error)
                 changed.set()
                 await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if changed.is_set():
+                    self._changed_at[changed] = begun
+                else:
+                    self._changed_at.pop(changed, None)
             await asyncio.sleep(PAUSE_SECONDS)

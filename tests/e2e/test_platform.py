@@ -121,7 +121,7 @@ def new_session(client: GenAIPlatform) -> str:
 @pytest.fixture
 def session_id(platform: Platform) -> str:
     """A session in which nothing has been said."""
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         return new_session(client)
 
 
@@ -151,14 +151,14 @@ def first_success(call: Callable[[], object], seconds: float) -> float:
 
 
 def test_a_chat_goes_through_all_three_processes(platform: Platform) -> None:
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         assert client.models.chat("ping", model="gpt-4o").text == "pong"
         assert list(client.models.stream_text("ping", model="gpt-4o"))
     assert "providers: openai" in platform.services["models"].line
 
 
 def test_one_request_has_one_id_in_every_log(platform: Platform) -> None:
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         client.models.chat("ping", model="gpt-4o", metadata=[("x-request-id", "followed-through")])
     for name in ("gateway", "models"):
         platform.services[name].send(signal.SIGTERM)
@@ -167,7 +167,7 @@ def test_one_request_has_one_id_in_every_log(platform: Platform) -> None:
 
 
 def test_every_answered_write_survives_kill(platform: Platform) -> None:
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         client.models.register_prompt(RegisterPromptRequest(name="kept", content="Kept."))
         client.models.register_model(
             RegisterModelRequest(name="kept-model", endpoint="http://127.0.0.1:9/v1", adapter_type="vllm")
@@ -188,7 +188,7 @@ def test_every_answered_write_survives_kill(platform: Platform) -> None:
 
 
 def test_a_dead_backend_is_named_at_once_and_works_again_within_a_second_of_its_return(platform: Platform) -> None:
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         client.models.chat("ping", model="gpt-4o")
         platform.services["models"].kill()
         started = time.monotonic()
@@ -206,7 +206,10 @@ def test_a_dead_backend_is_named_at_once_and_works_again_within_a_second_of_its_
 
 def test_killing_the_model_service_in_mid_stream_is_no_clean_end(platform: Platform, upstream: Upstream) -> None:
     upstream.server.play(event_stream(delta("po"), upstream.gate(), delta("ng"), *ending()))
-    with GenAIPlatform(platform.address) as client, client.models.chat_stream("ping", model="gpt-4o") as stream:
+    with (
+        GenAIPlatform(platform.address, max_retries=0) as client,
+        client.models.chat_stream("ping", model="gpt-4o") as stream,
+    ):
         assert next(stream).token == "po"
         platform.services["models"].kill()
         with pytest.raises(Unavailable) as raised:
@@ -217,7 +220,10 @@ def test_killing_the_model_service_in_mid_stream_is_no_clean_end(platform: Platf
 def test_a_stream_in_flight_is_finished_before_the_services_stop(platform: Platform, upstream: Upstream) -> None:
     gate = upstream.gate()
     upstream.server.play(event_stream(delta("po"), gate, delta("ng"), *ending()))
-    with GenAIPlatform(platform.address) as client, client.models.chat_stream("ping", model="gpt-4o") as stream:
+    with (
+        GenAIPlatform(platform.address, max_retries=0) as client,
+        client.models.chat_stream("ping", model="gpt-4o") as stream,
+    ):
         assert next(stream).token == "po"
         for name in ("models", "gateway"):
             platform.services[name].send(signal.SIGTERM)
@@ -262,7 +268,7 @@ def said_in(client: GenAIPlatform, session_id: str) -> list[str]:
 def test_without_the_session_service_chats_go_on_and_conversations_do_when_it_is_back(
     platform: Platform, session_id: str
 ) -> None:
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         client.models.chat(turn(session_id))
         platform.services["sessions"].kill()
         assert client.models.chat("ping", model="gpt-4o").text == "pong"
@@ -282,7 +288,10 @@ def test_an_answer_whose_session_was_lost_meanwhile_is_given_with_a_warning(
 ) -> None:
     gate = upstream.gate()
     upstream.server.play(event_stream(delta("po"), gate, delta("ng"), *ending()))
-    with GenAIPlatform(platform.address) as client, client.models.chat_stream(turn(session_id)) as stream:
+    with (
+        GenAIPlatform(platform.address, max_retries=0) as client,
+        client.models.chat_stream(turn(session_id)) as stream,
+    ):
         assert next(stream).token == "po"
         platform.services["sessions"].kill()
         upstream.loop.call_soon_threadsafe(gate.set)
@@ -295,7 +304,7 @@ def test_a_turn_of_a_killed_model_service_leaves_nothing_but_its_lease(
     platform: Platform, upstream: Upstream, session_id: str
 ) -> None:
     upstream.server.play(event_stream(delta("po"), upstream.gate(), delta("ng"), *ending()))
-    with GenAIPlatform(platform.address) as client:
+    with GenAIPlatform(platform.address, max_retries=0) as client:
         with client.models.chat_stream(turn(session_id, "lost")) as stream:
             next(stream)
             platform.services["models"].kill()

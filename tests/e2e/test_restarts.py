@@ -235,7 +235,7 @@ async def test_rolling_restart_of_the_model_service_fails_no_call(postgresql_url
         ):
             gateway = gateways.all[0]
             await have_noticed([gateway], models.all)
-            async with AsyncGenAIPlatform(gateway.address) as platform:
+            async with AsyncGenAIPlatform(gateway.address, max_retries=0) as platform:
                 load = Load(lambda: chat(platform), callers=4)
                 async with load.running():
                     for number, replica in enumerate(models.all):
@@ -268,7 +268,7 @@ async def test_rolling_restart_of_the_session_service_fails_no_turn(postgresql_u
             ):
                 gateway = gateways.all[0]
                 await says_healthy(gateway.address)
-                async with AsyncGenAIPlatform(gateway.address) as platform:
+                async with AsyncGenAIPlatform(gateway.address, max_retries=0) as platform:
                     turns = Turns(platform)
                     load = Load(turns.one, callers=2)
                     async with load.running():
@@ -288,7 +288,7 @@ async def test_killed_service_is_used_again_within_a_second_of_its_return(name: 
     async with Provider() as provider:
         with running_platform(tmp_path, **provider.settings) as processes:
             await says_healthy(processes.address)
-            async with AsyncGenAIPlatform(processes.address) as platform:
+            async with AsyncGenAIPlatform(processes.address, max_retries=0) as platform:
                 turns = Turns(platform)
                 calls: list[Callable[[], Awaitable[object]]] = [
                     lambda: chat(platform),
@@ -323,7 +323,7 @@ async def test_gateway_that_starts_first_answers_within_a_second_of_its_services
             taken.bind(("127.0.0.1", 0))
             port = str(taken.getsockname()[1])
             with replicas("gateway", tmp_path, 1, MODELS_ADDRESS=f"127.0.0.1:{port}") as gateways:
-                async with AsyncGenAIPlatform(gateways.all[0].address) as platform:
+                async with AsyncGenAIPlatform(gateways.all[0].address, max_retries=0) as platform:
                     # Calls meanwhile fail at once, and say when to come again.
                     for _ in range(20):
                         began = time.perf_counter()
@@ -343,9 +343,9 @@ async def test_client_survives_the_restart_of_its_gateway(tmp_path: Path) -> Non
         with (
             replicas("models", tmp_path, 1, **provider.settings) as models,
             replicas("gateway", tmp_path, 1, MODELS_ADDRESS=models.addresses) as gateways,
-            GenAIPlatform(gateways.addresses) as blocking,
+            GenAIPlatform(gateways.addresses, max_retries=0) as blocking,
         ):
-            async with AsyncGenAIPlatform(gateways.addresses) as platform:
+            async with AsyncGenAIPlatform(gateways.addresses, max_retries=0) as platform:
 
                 async def chat_blocking() -> None:
                     await asyncio.to_thread(blocking.models.chat, "ping", model="gpt-4o")
@@ -366,7 +366,7 @@ async def test_second_signal_ends_a_service_whose_calls_go_on(tmp_path: Path) ->
         for name, second in (("models", signal.SIGTERM), ("gateway", signal.SIGINT)):
             with row(name, second), running_platform(tmp_path / name, **provider.settings) as processes:
                 await says_healthy(processes.address)
-                async with AsyncGenAIPlatform(processes.address) as platform:
+                async with AsyncGenAIPlatform(processes.address, max_retries=0) as platform:
                     running = await begun_stream(platform)
                     service = processes.services[name]
                     service.send(signal.SIGTERM)

@@ -87,7 +87,9 @@ class Load:
         self._calls_per_second = calls_per_second
         self._fault_share = fault_share
         self.deadline_seconds = deadline_seconds
-        self._clients = {gateway.name: AsyncGenAIPlatform(gateway.address) for gateway in platform.gateways}
+        self._clients = {
+            gateway.name: AsyncGenAIPlatform(gateway.address, max_retries=0) for gateway in platform.gateways
+        }
         self._running: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._sessions = 0

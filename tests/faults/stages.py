@@ -16,7 +16,7 @@ import pytest
 
 from proto import models_pb2
 from services.models.main import SERVICE
-from services.models.prompts import prompt_registry
+from services.models.prompts import memory
 from services.models.prompts.rows import read_version
 from services.shared.intake import COPIES, PROCESS_INTAKE, SLOTS
 from services.shared.logs import open_log
@@ -162,7 +162,7 @@ async def reading_the_prompt(directory: Path, monkeypatch: pytest.MonkeyPatch) -
     async with _service(directory) as (service, log, upstream):
         for content in ("first", "second"):
             await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="p", content=content))
-        monkeypatch.setattr(f"{prompt_registry.__name__}.read_version", gate.before(read_version))
+        monkeypatch.setattr(f"{memory.__name__}.read_version", gate.before(read_version))
         request = chat_request(prompt=models_pb2.PromptRef(name="p", version=1))
         yield Held(service.address, log, request, gate.reached.wait, upstream, gate.open.set, request)
 

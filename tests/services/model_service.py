@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from proto import models_pb2, models_pb2_grpc
+from proto import models_pb2, models_pb2_grpc, usage_pb2_grpc
 from services.models.catalog.vendors import VENDORS
-from services.models.main import SERVICE, open_service
+from services.models.main import SERVICE, USAGE_SERVICE, open_service
 from services.models.settings import ModelsSettings, Settings
+from services.shared.identity import PROCESS_CALLERS, Callers
 from services.shared.logs import Log, open_log
 from services.shared.rpc import DEFAULT_DEADLINES, DefaultDeadlines, NoSuchMethod, service_handler
 from services.shared.server import Server, running
@@ -48,6 +49,7 @@ class ModelService:
     address: str
     channel: grpc.aio.Channel
     stub: models_pb2_grpc.ModelServiceStub
+    usage: usage_pb2_grpc.UsageServiceStub
 
 
 @contextlib.asynccontextmanager
@@ -60,6 +62,7 @@ async def model_service(
     deadlines: DefaultDeadlines = DEFAULT_DEADLINES,
     servicer: Callable[[Any], object] = lambda servicer: servicer,
     settings_type: type[ModelsSettings] = Settings,
+    callers: Callers = PROCESS_CALLERS,
     **settings: str | None,
 ) -> AsyncIterator[ModelService]:
     """A Model Service with its data in `directory` and every vendor configured to be at `upstream`.
@@ -80,14 +83,17 @@ async def model_service(
     }
     provide(directory / "models.db", "models")
     provide(directory / "calls.db", "calls")
-    server = Server([], [SERVICE.full_name])
+    provide(directory / "usage.db", "ledger")
+    server = Server([], [SERVICE.full_name, USAGE_SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
     async with open_service(settings_type(**variables), log, lambda: today) as service:
         front = servicer(service.servicer)
-        server.add(service_handler(front, SERVICE, log, deadlines))
+        server.add(service_handler(front, SERVICE, log, deadlines, callers=callers))
+        server.add(service_handler(service.usage, USAGE_SERVICE, log, deadlines, callers=callers))
         server.add(NoSuchMethod([SERVICE.full_name], log))
         async with running(server), grpc.aio.insecure_channel(address) as channel:
-            yield ModelService(address, channel, models_pb2_grpc.ModelServiceStub(channel))
+            stubs = models_pb2_grpc.ModelServiceStub(channel), usage_pb2_grpc.UsageServiceStub(channel)
+            yield ModelService(address, channel, *stubs)
 
 
 NO_KEYS: Mapping[str, None] = dict.fromkeys(vendor.key_variable for vendor in VENDORS.values())

@@ -9,7 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sqlalchemy import column, insert, table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from proto import models_pb2
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.database import Database
 from services.shared.errors import NotFound, Unavailable
@@ -40,10 +44,19 @@ async def open_database(url: str) -> Database:
     return await Database.open(url, MIGRATIONS, LOG)
 
 
+def new_registry(database: Database, project_id: str = "") -> PromptRegistry:
+    return PromptRegistry(PromptMemory(database), project_id)
+
+
+async def insert_row(connection: AsyncConnection, name: str, row: dict[str, Any]) -> None:
+    """Inserts a row of an earlier schema."""
+    await connection.execute(insert(table(name, *map(column, row))).values(row))
+
+
 async def load(database: Database) -> PromptRegistry:
     """A registry that knows what is in the database now, and hears of no change."""
-    registry = PromptRegistry(database)
-    await registry.load()
+    registry = new_registry(database)
+    await registry.memory.load()
     return registry
 
 
@@ -51,10 +64,10 @@ async def load(database: Database) -> PromptRegistry:
 async def replica(url: str) -> AsyncIterator[Replica]:
     """A registry over a database of its own, kept fresh as in a process of its own."""
     database = await open_database(url)
-    here = Replica(database, PromptRegistry(database), asyncio.Condition())
+    here = Replica(database, new_registry(database), asyncio.Condition())
 
     async def refresh() -> None:
-        await here.registry.load()
+        await here.registry.memory.load()
         async with here.refreshed:
             here.refreshed.notify_all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import grpc
 
 from proto import sessions_pb2 as pb
+from proto.identity_pb2 import CallerIdentity
 from proto.models_pb2 import ChatMessage
 from proto.sessions_pb2_grpc import SessionServiceStub
 from proto.turns_pb2_grpc import TurnServiceStub
@@ -20,10 +22,12 @@ from services.sessions.servicer import SessionServicer
 from services.sessions.store import TURN_LEASE_SECONDS, SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.database import Database
+from services.shared.identity import PROCESS_CALLERS, Callers
 from services.shared.logs import Log, open_log
 from services.shared.message_sizes import MAX_MESSAGE_BYTES
 from services.shared.rpc import service_handler
 from services.shared.server import Server, running
+from tests.support.callers import signed
 from tests.support.databases import provide_behind
 from tests.support.errors import Failure, failure_of
 
@@ -58,9 +62,17 @@ class Service:
         self.database = database
         self.store = store
         self.clock = clock
+        self.caller: CallerIdentity | None = None
+
+    def by(self, caller: CallerIdentity) -> Service:
+        """The same service, called by this caller."""
+        called = copy.copy(self)
+        called.caller = caller
+        return called
 
     async def call(self, name: str, request: Any) -> Any:
-        return await getattr(self.stub, name)(request, timeout=CALL_SECONDS)
+        method = getattr(self.stub, name, None) or getattr(self.turns, name)
+        return await method(request, timeout=CALL_SECONDS, metadata=signed(self.caller))
 
     async def fail(self, name: str, request: Any) -> Failure:
         """Makes a call that must fail."""
@@ -102,6 +114,7 @@ async def served(
     log: Log | None = None,
     port: int = 0,
     front: Callable[[SessionServicer], object] = lambda servicer: servicer,
+    callers: Callers = PROCESS_CALLERS,
 ) -> AsyncIterator[Service]:
     """`front` may put another servicer in front of that of the SessionService."""
     log = log or open_log("sessions", level="error", file=io.BytesIO())
@@ -110,7 +123,10 @@ async def served(
     database = await Database.open(database_url, Path(MIGRATIONS), log)
     store = SessionStore(database, clock, lease_seconds)
     servicer = SessionServicer(store, MemoryStore(database, clock))
-    handlers = [service_handler(front(servicer), SERVICE, log), service_handler(TurnServicer(store), TURN_SERVICE, log)]
+    handlers = [
+        service_handler(front(servicer), SERVICE, log, callers=callers),
+        service_handler(TurnServicer(store), TURN_SERVICE, log, callers=callers),
+    ]
     server = Server(handlers, [SERVICE.full_name, TURN_SERVICE.full_name])
     address = f"127.0.0.1:{server.bind('127.0.0.1', port)}"
     try:

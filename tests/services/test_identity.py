@@ -119,7 +119,7 @@ def tampered() -> bytes:
         [signed()[32:]],
         [tampered()],
         [signed(age=70)],
-        [signed(age=-70)],
+        [signed(age=-3600)],
         [signed(), signed()],
     ],
     ids=["foreign", "empty", "short", "unsigned", "bare", "tampered", "old", "future", "twice"],

@@ -20,7 +20,8 @@ from services.models.custom_models import memory
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.health.monitor import HealthMonitor
 from services.models.health.probes import ModelProbe
-from services.models.prompts import prompt_registry
+from services.models.prompts import bounds
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.prompts.record import PromptRecord
 from services.models.routing.all_models import AllModels
@@ -78,12 +79,13 @@ async def filled(file: Path) -> AsyncIterator[Stored]:
     database = await open_database(f"sqlite:///{file}")
     board = HealthMonitor(LOG, probing_clients(), NEVER, fresh_seconds=1e6)
     await fill(database)
-    models, prompts, vendor_models = new_registry(database, board), PromptRegistry(database), VendorModels()
+    models, vendor_models = new_registry(database, board), VendorModels()
+    prompts = PromptRegistry(PromptMemory(database), "")
     every = AllModels(models, vendor_models, {})
     directory = ModelDirectory(every, models, ProviderRegistry(Settings().accounts()), board)
     async with watched_loop() as loop:
         await models.load()
-        await prompts.load()
+        await prompts.memory.load()
     assert loop.longest < HOLD_SECONDS
     yield Stored(models, prompts, every, directory)
     await board.close()
@@ -134,12 +136,12 @@ async def fill(database: Database) -> None:
 
 def version(name: str) -> dict[str, Any]:
     texts = dict.fromkeys(("content", "metadata_json", "commit_message", "defaults_json", "content_hash"), "")
-    return {"name": name, "version": 1, "created_at": DAY} | texts
+    return {"project_id": "", "name": name, "version": 1, "created_at": DAY} | texts
 
 
 def event(name: str) -> dict[str, Any]:
     texts = {"type": "registered", "label": "", "actor": "", "reason": "", "time": DAY}
-    return {"name": name, "version": 1, "previous_version": 0} | texts
+    return {"project_id": "", "name": name, "version": 1, "previous_version": 0} | texts
 
 
 # ------------------------------------------------------------------------------------------------------------ costs
@@ -256,9 +258,9 @@ async def test_registrations_can_be_large_up_to_a_sum(
 async def test_prompts_can_be_registered_up_to_a_number_and_versions_of_them_beyond(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompt_registry, "MAX_PROMPTS", 2)
-    registry = PromptRegistry(database)
-    await registry.load()
+    monkeypatch.setattr(bounds, "MAX_PROMPTS", 2)
+    registry = PromptRegistry(PromptMemory(database), "")
+    await registry.memory.load()
     await registry.register(prompt("a"))
     await registry.register(prompt("b"))
     with pytest.raises(LimitExceeded, match="at most 2 can be; register a version of one of them") as raised:

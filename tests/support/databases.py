@@ -25,12 +25,14 @@ SERVICES = Path(__file__).resolve().parents[2] / "services"
 MIGRATIONS = {
     "models": "models/migrations",
     "calls": "models/calls/migrations",
+    "ledger": "models/ledger/migrations",
     "sessions": "sessions/migrations",
+    "access": "gateway/access/migrations",
 }
 
 
 def provide(file: Path, service: str) -> None:
-    """Puts an empty database of `models`, `calls` or `sessions` there, unless there is one."""
+    """Puts an empty database of a service, or of one of its parts, there, unless there is one."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(_template_file(service))

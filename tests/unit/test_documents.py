@@ -8,8 +8,19 @@ from pathlib import Path
 from tests.rows import for_each
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("services", "genai_platform", "proto", "examples", "tests", "benchmarks", "docs", "requirements", "tools")
-NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|proto|json|lock))`")
+FOLDERS = (
+    "services",
+    "genai_platform",
+    "proto",
+    "examples",
+    "tests",
+    "benchmarks",
+    "docs",
+    "requirements",
+    "tools",
+    "deploy",
+)
+NAMED_FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|proto|json|lock|yml))`")
 
 
 @for_each("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

@@ -28,12 +28,15 @@ ALLOWED = {
 # The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
-    | {"access", "attempts", "calls", "transport"},
+    | {"access", "attempts", "calls", "ledger", "transport", "metrics"},
+    "metrics": {"catalog", "health"},
     "servicer": {"chat", "routing", "custom_models", "prompts", "access"},
-    "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"},
-    "settings": {"attempts", "catalog", "transport"},
+    "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"}
+    | {"ledger"},
+    "settings": {"attempts", "catalog", "ledger", "transport"},
     "attempts": {"providers"},
     "calls": set(),
+    "ledger": {"validation"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},
@@ -52,12 +55,14 @@ ROOMS = {
 # of one dialect needs no row: it may import `OF_A_DIALECT`.
 PROVIDER_ROOMS = {
     "host_disclosure": {"base"},
+    "model_labels": {"base"},
     "call_record": {"base", "usage"},
     "chat": {"answers", "base", "client", "completion", "encoding", "framing", "stream", "usage"},
     "completion": {"answers", "base", "errors", "usage"},
     "usage": {"answers", "base"},
     "stream": {"answers", "base", "client", "errors", "framing"},
-    "client": {"answers", "base", "errors", "http_request"},
+    "client": {"answers", "base", "errors", "http_request", "rate_limits"},
+    "rate_limits": {"base"},
     "framing": {"answers", "base", "errors"},
     "encoding": {"base", "history", "requests"},
     "vllm": {"openai.chat_completions", "openai.common"},

@@ -44,6 +44,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "options": lambda: chat(provider_options_json={"openai": HALF}).provider_options_json["openai"],
     "a stop sequence": lambda: chat(stop_sequences=[HALF]).config.stop_sequences[0],
     "a stop sequence in a config": lambda: chat(config={"stop_sequences": (HALF,)}).config.stop_sequences[0],
+    "a stop sequence of an iterator": lambda: chat(stop_sequences=(text for text in [HALF])).config.stop_sequences[0],
     "a title": lambda: build_creation(None, None, HALF, None, None).title,
     "a fact of a session": lambda: build_creation(None, None, None, {"a": HALF}, None).metadata["a"],
     "a memory": lambda: build(PutMemoryRequest, key="k", value_json=to_json(HALF)).value_json.strip('"'),
@@ -74,7 +75,6 @@ NAMES: dict[str, Callable[[], Any]] = {
     "key": lambda: build(PutMemoryRequest, key=HALF),
     "name": lambda: build_get_request(HALF, None, None),
     "prompt.name": lambda: build_rendering(HALF, None, None, None),
-    "config.stop_sequences": lambda: chat(config={"stop_sequences": (text for text in ["a", HALF])}),
 }
 
 

@@ -18,13 +18,16 @@ from genai_platform.async_memories import AsyncUserMemory
 from genai_platform.async_models import AsyncModels
 from genai_platform.async_prompts import AsyncPrompts
 from genai_platform.async_sessions import AsyncSessions
-from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE
+from genai_platform.async_usage import AsyncUsage
+from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE, USAGE_SERVICE
 from genai_platform.memories import UserMemory
 from genai_platform.models import Models
 from genai_platform.prompts import Prompts
-from genai_platform.requests import ChatFields, RegistrationFields, TurnFields
+from genai_platform.requests import ChatFields, TurnFields
 from genai_platform.sessions import Sessions
-from proto import models_pb2, sessions_pb2
+from genai_platform.usage import Usage
+from genai_platform.usage_requests import UsageFields
+from proto import models_pb2, sessions_pb2, usage_pb2
 from tests.rows import for_each
 
 ROOT = Path(genai_platform.__file__).parents[1]
@@ -47,25 +50,29 @@ def run_python(code: str, **variables: str) -> str:
 def test_every_rpc_is_one_method_of_its_name_and_types() -> None:
     rpcs = [(AsyncModels, rpc) for rpc in MODEL_SERVICE.methods]
     rpcs += [(AsyncSessions, rpc) for rpc in SESSION_SERVICE.methods]
+    rpcs += [(AsyncUsage, rpc) for rpc in USAGE_SERVICE.methods]
     for client, rpc in rpcs:
         method = getattr(client, re.sub(r"(?<!^)(?=[A-Z])", "_", rpc.name).lower())
         assert method.__doc__, rpc.name
         if rpc.name not in ("Chat", "ChatStream"):
             signature = inspect.signature(method)
-            assert signature.parameters["request"].annotation.removesuffix(" | None") == rpc.input_type.name
-            assert signature.return_annotation == rpc.output_type.name
+            given = signature.parameters["request"].annotation.split(" | ")
+            assert given[0] == rpc.input_type.name
+            assert {"str", "None"}.issuperset(given[1:]) or rpc.name == "PreviewChat"
+            returned = f"AsyncIterator[{rpc.output_type.name}]" if rpc.server_streaming else rpc.output_type.name
+            assert signature.return_annotation == returned
 
 
 @for_each(
     ("client", "types"),
     [
-        (GenAIPlatform, (Models, Prompts, Sessions, UserMemory)),
-        (AsyncGenAIPlatform, (AsyncModels, AsyncPrompts, AsyncSessions, AsyncUserMemory)),
+        (GenAIPlatform, (Models, Prompts, Sessions, UserMemory, Usage)),
+        (AsyncGenAIPlatform, (AsyncModels, AsyncPrompts, AsyncSessions, AsyncUserMemory, AsyncUsage)),
     ],
 )
 def test_the_parts_of_a_client_have_types_of_public_modules(client: Any, types: tuple[type, ...]) -> None:
     platform = client()
-    parts = (platform.models, platform.prompts, platform.sessions, platform.sessions.memory("u1"))
+    parts = (platform.models, platform.prompts, platform.sessions, platform.sessions.memory("u1"), platform.usage)
     assert tuple(type(part) for part in parts) == types
 
 
@@ -82,7 +89,7 @@ def test_the_turns_of_a_conversation_have_the_keywords_of_a_chat() -> None:
     assert set(TurnFields.__annotations__) == set(ChatFields.__annotations__) - own
 
 
-@for_each("file", [models_pb2, sessions_pb2], ids=["models", "sessions"])
+@for_each("file", [models_pb2, sessions_pb2, usage_pb2], ids=["models", "sessions", "usage"])
 def test_every_message_and_enum_of_the_contract_is_exported(file: object) -> None:
     descriptor = file.DESCRIPTOR  # type: ignore[attr-defined]
     for name in (*descriptor.message_types_by_name, *descriptor.enum_types_by_name):
@@ -99,11 +106,12 @@ def test_chat_keywords_are_the_fields_of_the_contract() -> None:
     request = set(models_pb2.ChatRequest.DESCRIPTOR.fields_by_name)
     config = set(models_pb2.ChatConfig.DESCRIPTOR.fields_by_name)
     assert not request & config
-    assert set(ChatFields.__annotations__) == request | config | {"system"}
+    assert set(ChatFields.__annotations__) == request | config | {"system", "provider_options"}
 
 
-def test_registration_keywords_are_the_fields_of_the_contract() -> None:
-    assert set(RegistrationFields.__annotations__) == set(models_pb2.RegisterModelRequest.DESCRIPTOR.fields_by_name)
+def test_usage_keywords_are_the_fields_of_the_contract() -> None:
+    request = set(usage_pb2.ListUsageRequest.DESCRIPTOR.fields_by_name) - {"filter", "page_size", "page_token"}
+    assert set(UsageFields.__annotations__) == request | set(usage_pb2.UsageFilter.DESCRIPTOR.fields_by_name)
 
 
 def test_package_is_marked_as_typed() -> None:

@@ -11,6 +11,9 @@ from genai_platform import (
     ChatConfig,
     ChatMessage,
     ChatRequest,
+    CreateSessionRequest,
+    GetPromptRequest,
+    ListModelsRequest,
     ParameterPolicy,
     RegisterModelRequest,
     Session,
@@ -19,7 +22,7 @@ from genai_platform import (
     ToolDefinition,
     WindowPolicy,
 )
-from genai_platform.requests import TurnFields, build_chat_request, build_model_registration
+from genai_platform.requests import TurnFields, build_chat_request, read_call
 from genai_platform.session_requests import build_turn
 from tests.rows import for_each
 
@@ -84,15 +87,19 @@ def test_a_request_is_sent_as_it_is() -> None:
     ("given", "fields", "text"),
     [
         (ChatRequest(model="m"), {"temperature": 1.0}, "sent as it is: set temperature in it"),
-        ("Hello!", {"modle": "m"}, "has a field modle"),
+        ("Hello!", {"modle": "m"}, r"^modle: no such field; did you mean model\?$"),
         ("Hello!", {"messages": [HELLO]}, "given twice"),
-        ("Hello!", {"timeouts": {"first_token": 3}}, "timeouts has no first_token; it has connect, first_output, sil"),
-        ("Hello!", {"cache": {"ttl": 3}}, "cache has no ttl; it has max_age"),
-        (17, {}, "not a int"),
+        (
+            "Hello!",
+            {"timeouts": {"first_tok": 3}},
+            "timeouts.first_tok: no such field; Timeouts has connect, first_out",
+        ),
+        ("Hello!", {"cache": {"ttl": 3}}, "cache.ttl: no such field; AnswerCache has max_age"),
+        (17, {}, "not 17"),
         (b"Hello!", {}, "not a bytes"),
-        (["Hello!"], {}, r"messages\[0\] must be a ChatMessage or a dict, not a str"),
-        ([HELLO, {"role": "user", "text": "x"}], {}, r"messages\[1\] is no ChatMessage.*text"),
-        ([{"role": "user", "content": ["x"]}], {}, r"messages\[0\] is no ChatMessage"),
+        (["Hello!"], {}, r"messages\[0\]: must be a ChatMessage or a dict of its fields, not a str"),
+        ([HELLO, {"role": "user", "text": "x"}], {}, r"messages\[1\].text: no such field; did you mean content\?"),
+        ([{"role": "user", "content": [3]}], {}, r"messages\[0\].parts\[0\]: must be a ContentPart or a dict .* not 3"),
     ],
 )
 def test_what_cannot_be_a_chat_is_a_type_error_that_says_so(given: Any, fields: dict[str, Any], text: str) -> None:
@@ -100,14 +107,45 @@ def test_what_cannot_be_a_chat_is_a_type_error_that_says_so(given: Any, fields: 
         build_chat_request(given, fields)
 
 
-def test_a_registration_is_written_as_keywords_or_as_a_request() -> None:
-    built = build_model_registration(None, {"name": "m", "endpoints": ["http://a", "http://b"], "credential": None})
-    assert built == RegisterModelRequest(name="m", endpoints=["http://a", "http://b"])
-    assert build_model_registration(built, {}) is built
-    with pytest.raises(TypeError, match="sent as it is: set endpoint in it"):
-        build_model_registration(built, {"endpoint": "http://a"})
-    with pytest.raises(TypeError, match="has no field url"):
-        build_model_registration(None, {"name": "m", "url": "http://a"})
+def test_request_is_written_as_keywords_or_whole_with_its_first_field_by_position() -> None:
+    expected = RegisterModelRequest(name="m", endpoints=["http://a", "http://b"])
+    fields = {"endpoints": ("http://a", "http://b"), "credential": None, "timeout": 3}
+    assert read_call(RegisterModelRequest, "m", fields) == (expected, {"timeout": 3})
+    assert read_call(RegisterModelRequest, None, {"name": "m", **fields}) == (expected, {"timeout": 3})
+    assert read_call(RegisterModelRequest, expected, {"metadata": {"a": "b"}}) == (expected, {"metadata": {"a": "b"}})
+
+
+def test_metadata_is_the_field_of_a_request_that_has_one() -> None:
+    request, options = read_call(CreateSessionRequest, None, {"metadata": {"a": "b"}, "ttl": 60})
+    assert request == CreateSessionRequest(metadata={"a": "b"}, ttl=timedelta(seconds=60))
+    assert options == {}
+    assert read_call(CreateSessionRequest, request, {"metadata": {"c": "d"}})[1] == {"metadata": {"c": "d"}}
+
+
+@for_each(
+    ("given", "fields", "text"),
+    [
+        (
+            RegisterModelRequest(name="m"),
+            {"endpoint": "a"},
+            "a RegisterModelRequest is sent as it is: set endpoint in it",
+        ),
+        (None, {"name": "m", "url": "http://a"}, r"url: no such field; did you mean endpoint\?"),
+        (None, {"api_key": "k"}, r'api_key: no such field; did you mean credential=\{"env_var": …\}\?'),
+        (GetPromptRequest(), {}, "must be a RegisterModelRequest, or its fields as keywords, not a GetPromptRequest"),
+        (3, {}, "must be a RegisterModelRequest, or its fields as keywords, not 3"),
+        ("m", {"name": "m"}, "name is given twice"),
+        (None, {"endpoints": "http://a"}, "endpoints: must be a list of texts, not one text; put it into brackets"),
+    ],
+)
+def test_what_cannot_be_the_request_is_a_type_error(given: Any, fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        read_call(RegisterModelRequest, given, fields)
+
+
+def test_listing_has_no_field_by_position() -> None:
+    with pytest.raises(TypeError, match="must be a ListModelsRequest, or its fields as keywords, not a str"):
+        read_call(ListModelsRequest, "openai", {})
 
 
 def test_a_turn_is_what_is_said_over_what_the_conversation_was_opened_with() -> None:

@@ -9,6 +9,7 @@ from services.models.prompts.version_cache import RecentVersions
 
 def record(name: str = "p", revision: int = 1) -> PromptRecord:
     return PromptRecord(
+        project_id="",
         name=name,
         count=9,
         newest=9,

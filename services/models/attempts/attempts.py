@@ -10,6 +10,7 @@ from typing import NamedTuple
 from proto import models_pb2
 from services.models.attempts import balance, records
 from services.models.attempts.limits import AttemptLimits
+from services.models.attempts.metrics import count_attempt
 from services.models.attempts.records import Sent
 from services.models.attempts.remedies import Remedy, remedy_for
 from services.models.attempts.traffic import Traffic
@@ -90,6 +91,16 @@ class Attempts:
         self._next = self._choose()
         if self._next is None:
             raise self._failure()
+
+    @property
+    def sent(self) -> int:
+        """The attempts that have begun."""
+        return self._sent
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a request of an ended attempt has been sent to a provider."""
+        return any(record.HasField("latency") for record in self.records)
 
     async def next(self) -> Attempt | None:
         """The next attempt, after the pause before it; None when one has succeeded. Raises the error of the first
@@ -384,6 +395,7 @@ class Attempt:
     def succeed(self) -> None:
         """Ends the attempt with a success."""
         self._has_succeeded = True
+        count_attempt(self.target, None)
         self._attempts.succeed(self._step, records.success(self._sent()))
 
     def __enter__(self) -> None:
@@ -394,6 +406,7 @@ class Attempt:
         self._attempts.give_back_places(self._step)
         if self._has_succeeded:
             return False
+        count_attempt(self.target, error)
         if not isinstance(error, PlatformError):
             self._attempts.abandon(self._step, self._started)
             return False

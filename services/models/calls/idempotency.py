@@ -41,7 +41,7 @@ class Idempotency:
         The kept answer is the first one, whatever has happened to its model or prompt since.
         Raises InvalidRequest (REQUEST_ID_REUSED), and Unavailable while the storage is away.
         """
-        key, holder = Key(call.caller_host(), request.request_id), new_request_id()
+        key, holder = Key(call.answer_scope(), request.request_id), new_request_id()
         content, pause = await fingerprint(request, call), FIRST_PAUSE_SECONDS
         found = await self._claim(key, content, holder)
         while not found.claimed and found.response is None:
@@ -157,7 +157,7 @@ class Repeatable:
 
 async def append_id_of(request: models_pb2.ChatRequest, call: Call) -> str:
     """The id of the append of a chat in a session: the same for each call with this request_id and request."""
-    return await fingerprint(request, call, beside=[call.caller_host()])
+    return await fingerprint(request, call, beside=[call.answer_scope()])
 
 
 async def purge_answers(answers: KeptAnswers, log: Log, interval_seconds: float = PURGE_SECONDS) -> None:

@@ -29,7 +29,7 @@ PURGES_PER_BOUND = 20
 
 
 class Key(NamedTuple):
-    """A request id of one caller."""
+    """A request id of one caller, by `Call.answer_scope`."""
 
     scope: str
     request_id: str

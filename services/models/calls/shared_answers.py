@@ -93,7 +93,7 @@ class SharedAnswers:
 
         `source` has what the answer depends on beside the request: the models, and the text of the prompt.
         """
-        compared = await fingerprint(request, call, without=NOT_COMPARED, beside=[call.caller_host(), *source])
+        compared = await fingerprint(request, call, without=NOT_COMPARED, beside=[call.answer_scope(), *source])
         max_age = (nanoseconds_of(request.cache.max_age) or 0) / 1e9
         key = compared, request.timeouts.SerializeToString(deterministic=True)
         data = self._find(compared, max_age)

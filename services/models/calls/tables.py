@@ -9,7 +9,7 @@ metadata = MetaData()
 kept_answers = Table(
     "kept_answers",
     metadata,
-    # Whose request ids these are.
+    # Whose request ids these are: a key of a project, or a host.
     Column("scope", Text, primary_key=True),
     Column("request_id", Text, primary_key=True),
     # A hash of the request, which must be the same each time.

@@ -126,6 +126,11 @@ def _find(vendor: Vendor, model_id: str) -> Entry | None:
     return next((entry for entry in entries if entry.matches(model_id.lower())), None)
 
 
+def list_name() -> str:
+    """The name and version of the price list."""
+    return _table().source
+
+
 def period_on(vendor: Vendor, model_id: str, day: datetime.date) -> Period | None:
     """The prices of a vendor's model on a day, at the standard rate; None if they are unknown."""
     entry = _find(vendor, model_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -67,6 +67,15 @@ class VendorModels:
             return replace(self.describe(vendor, model_id), is_pinned=True)
         owner = next((vendor for vendor in self._vendors.values() if vendor.id_pattern.fullmatch(name)), None)
         return self.describe(owner, name) if owner else None
+
+    def shutdowns(self, vendors: Collection[str]) -> dict[tuple[str, str], datetime.date]:
+        """The days on which models of these vendors are shut down, as far as announced, by vendor and the vendor's id.
+        Safe to call in any thread."""
+        return {
+            (model.vendor.name, model.upstream): model.lifecycle.shutdown
+            for model in self._models.values()
+            if model.lifecycle.shutdown and model.vendor.name in vendors
+        }
 
     def named_vendor(self, name: str) -> Vendor | None:
         """The vendor that a name begins with, as `vendor/id` does."""

@@ -8,6 +8,7 @@ import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
 from proto import models_pb2
+from services.models.access.allowed_models import allowed_models
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.balance import first_usable
@@ -16,9 +17,11 @@ from services.models.calls.idempotency import Idempotency, Repeatable, append_id
 from services.models.calls.once import Keep, answer_once, stream_once
 from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
+from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
+from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.providers.base import Target
 from services.models.providers.call_record import log_target
@@ -47,9 +50,10 @@ class ChatService:
         fallbacks: Fallbacks,
         limits: AttemptLimits,
         idempotency: Idempotency,
-        prompts: PromptRegistry,
+        prompts: PromptMemory,
         turns: TurnFactory,
         trust: TrustPolicy,
+        accounts: Accounts,
     ) -> None:
         self._transports = transports
         self._router = router
@@ -60,6 +64,7 @@ class ChatService:
         self._prompts = prompts
         self._turns = turns
         self._trust = trust
+        self._accounts = accounts
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
@@ -100,7 +105,7 @@ class ChatService:
 
     async def _begin_sharing(self, prompted: Prompted, call: Call) -> Sharing:
         conversation = prompted.conversation
-        models = self._fallbacks.candidates(conversation.request)
+        models = self._fallbacks.candidates(conversation.request, allowed_models(call))
         prompts = [message.content for message in conversation.messages[: len(conversation.added)]]
         source = [*self._fallbacks.definitions(models), *prompts]
         return await self._shared.begin(conversation.request, source, call)
@@ -117,7 +122,7 @@ class ChatService:
                 if keep:
                     await keep(earlier)
                 return earlier
-            while attempt := await running.attempts.next():
+            while attempt := await running.next_attempt():
                 with attempt:
                     response = await chat(
                         self._transports.of(attempt.target.untrusted),
@@ -125,6 +130,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
+                        waits=call.waits,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -143,19 +149,19 @@ class ChatService:
                 for chunk in replay(earlier):
                     yield chunk
                 return
-            while attempt := await running.attempts.next():
+            while attempt := await running.next_attempt():
                 chunks = chat_stream(
                     self._transports.of(attempt.target.untrusted),
                     attempt.target,
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
+                    waits=call.waits,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):
                         async for chunk in chunks:
-                            attempt.has_output = True
-                            running.note_output()
+                            running.note_output(attempt)
                             if chunk.HasField("response"):
                                 await running.complete(chunk.response, attempt, keep)
                             yield chunk
@@ -165,9 +171,10 @@ class ChatService:
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
         prompted = await self._prepare(request.request, call)
-        first, *_ = self._fallbacks.candidates(prompted.conversation.request)
+        allowed = allowed_models(call)
+        first, *_ = self._fallbacks.candidates(prompted.conversation.request, allowed)
         choose = functools.partial(first_usable, limits=self._limits)
-        target = self._router.resolve(first, choose, for_preview=True)
+        target = self._router.resolve(first, choose, allowed, for_preview=True)
         assert target
         log_target(call, target)
         work = prompted.conversation.work()
@@ -181,18 +188,19 @@ class ChatService:
         attempts = self._attempts(prompted.conversation.request, call)
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
-        return RunningChat(prompted, attempts, turn, call, by_stranger=self._trust.is_stranger(call))
+        account = self._accounts.open(prompted, call)
+        return RunningChat(prompted, attempts, turn, call, account, by_stranger=self._trust.is_stranger(call))
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
-        models = self._fallbacks.candidates(request)
+        models = self._fallbacks.candidates(request, allowed_models(call))
         timeouts = read_timeouts(request.timeouts) if request.HasField("timeouts") else NO_TIMEOUTS
         candidates = [Candidate(model, functools.partial(self._resolve, call, model, timeouts)) for model in models]
         return Attempts(candidates, self._limits, call.remaining_seconds, by_stranger=self._trust.is_stranger(call))
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
-        prompted = await with_system_prompt(request, self._prompts)
+        prompted = await with_system_prompt(request, PromptRegistry(self._prompts, call.project_id))
         conversation = prompted.conversation
         request = conversation.request
         conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
@@ -203,7 +211,7 @@ class ChatService:
 
     def _resolve(self, call: Call, model: str, timeouts: Timeouts, choose: Choose) -> Target | None:
         """The target of an attempt. Raises what the router raises."""
-        target = self._router.resolve(model, choose)
+        target = self._router.resolve(model, choose, allowed_models(call))
         if target is None:
             return None
         log_target(call, target)

@@ -1,4 +1,4 @@
-"""The end of a chat: its answer is appended to the session, completed, and logged."""
+"""The end of a chat: its answer is appended to the session, completed, logged, and recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from proto import models_pb2
 from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
+from services.models.chat.account import Account
+from services.models.chat.metrics import ChatMeter
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
 from services.models.providers.host_disclosure import disclose_host
 from services.models.sessions.turn import Turn
 from services.shared.errors import ATTEMPTS, PlatformError
-from services.shared.rpc import Call
+from services.shared.rpc import Call, describe_end
 
 
 class RunningChat:
@@ -28,6 +30,7 @@ class RunningChat:
         attempts: Attempts,
         opening: AbstractAsyncContextManager[Turn],
         call: Call,
+        account: Account,
         *,
         by_stranger: bool,
     ) -> None:
@@ -37,12 +40,16 @@ class RunningChat:
         self._prompted = prompted
         self._opening = opening
         self._call = call
+        self._account = account
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
+        self._target: Target | None = None
+        """The target of the newest attempt."""
 
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
+        self._meter = ChatMeter(self._call, self.conversation)
         return self
 
     async def __aexit__(
@@ -50,6 +57,10 @@ class RunningChat:
     ) -> None:
         if isinstance(error, PlatformError) and self.attempts.records:
             self._describe_failure(error)
+        if error and self._account.is_open:
+            await self._record_failure(error)
+        if error and self._target:
+            self._meter.fail(self.attempts.failed_target or self._target, error)
         await self._opening.__aexit__(kind, error, trace)
 
     @property
@@ -57,20 +68,35 @@ class RunningChat:
         """The answer that the session has already; None if the model must answer."""
         return self._turn.answer
 
-    def note_output(self) -> None:
-        """Records the time of a stream's first chunk; call it for each chunk."""
+    async def next_attempt(self) -> Attempt | None:
+        """The next attempt, as `Attempts.next` gives it; its pauses are no work of the platform's. The ledger knows of
+        it before anything is sent."""
+        with self._call.waits:
+            attempt = await self.attempts.next()
+        if attempt:
+            self._target = attempt.target
+            self._account.begin(attempt.target)
+        return attempt
+
+    def note_output(self, attempt: Attempt) -> None:
+        """Records the times of a stream's chunks; call it for each."""
+        attempt.has_output = True
+        self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
             self._first_output_seconds = self._call.elapsed_seconds()
 
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
         attempt.usage = usage
+        self._account.add(usage)
         log_usage(self._call, usage)
+        self._meter.note_usage(attempt.target, usage)
 
     async def complete(self, response: models_pb2.ChatResponse, attempt: Attempt, keep: Keep | None) -> None:
         """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, logs the
         usage, and stores the answer with `keep`."""
         attempt.succeed()
+        self._account.add(response.usage)
         if keep is None:
             await self._end(response, attempt.target)
             return
@@ -91,13 +117,27 @@ class RunningChat:
         self._describe(response, target)
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
+        self._meter.succeed(target, response)
+        await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
+
+    async def _record_failure(self, error: BaseException) -> None:
+        """Records a chat that has failed, unless it has asked no provider."""
+        if isinstance(error, PlatformError) and not self._account.has_usage and not self.attempts.has_asked:
+            self._account.void()
+            return
+        await self._account.close(
+            self.attempts.sent,
+            describe_end(error, self._call),
+            target=self.attempts.failed_target,
+            first_output_seconds=self._first_output_seconds,
+        )
 
     def _describe_failure(self, error: PlatformError) -> None:
         target = self.attempts.failed_target
         if target:
             self._log_attempts(target)
             disclose_host(error, target, to_stranger=self._by_stranger)
-        if any(record.HasField("latency") for record in self.attempts.records):
+        if self.attempts.has_asked:
             error.metadata[ATTEMPTS] = attempts_json(self.attempts.records)
 
     def _log_attempts(self, target: Target) -> None:

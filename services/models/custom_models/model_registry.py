@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
+from services.models.access.allowed_models import EVERY_MODEL, AllowedModels
 from services.models.access.credentials import Credentials
 from services.models.access.trust import ByTrust
 from services.models.catalog.listings import ListedFacts, with_listed_facts
@@ -86,11 +87,15 @@ class ModelRegistry:
         none."""
         return self._name_rules.other_owner(name)
 
-    async def list(self, request: models_pb2.ListRegisteredModelsRequest) -> models_pb2.ListRegisteredModelsResponse:
-        """A page of the registered models, in the order of their names. Raises Unavailable before the first load."""
+    async def list(
+        self, request: models_pb2.ListRegisteredModelsRequest, allowed: AllowedModels = EVERY_MODEL
+    ) -> models_pb2.ListRegisteredModelsResponse:
+        """A page of the registered models that a caller may call, in the order of their names. Raises Unavailable
+        before the first load."""
         self.require_loaded()
         found = map(self._memory.find, self.names.after(read_page_token(request, Text)))
-        page = cut_page(((model.name, self._describe_newest(model)) for model in found if model), request)
+        shown = (model for model in found if model and allowed.has((*names_of(model), *model.aliases)))
+        page = cut_page(((model.name, self._describe_newest(model)) for model in shown), request)
         return models_pb2.ListRegisteredModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:
@@ -263,6 +268,12 @@ class ModelRegistry:
             if endpoint.status != HEALTHY:
                 field = f"endpoints[{index}]"
                 yield models_pb2.Notice(code=endpoint.reason, field=field, message=endpoint.message)
+
+
+def names_of(model: RegisteredModel) -> Sequence[str]:
+    """The names by which the patterns of a key may mean a model, without its aliases. A stranger may claim any provider
+    for its model, so that counts for those of the operator's only."""
+    return (model.name,) if model.untrusted else (model.name, f"{model.provider}/{model.upstream_model}")
 
 
 def _replaced_warning(model: RegisteredModel) -> models_pb2.Notice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proto import models_pb2
+from services.models.access.allowed_models import allowed_models
 from services.models.access.credentials import source_of
 from services.models.access.trust import TrustPolicy
 from services.models.custom_models.model_registry import REPLACED, ModelRegistry
@@ -38,8 +39,9 @@ class RegistrationService:
     async def list(
         self, request: models_pb2.ListRegisteredModelsRequest, call: Call
     ) -> models_pb2.ListRegisteredModelsResponse:
-        """A page of the registered models. Strangers do not learn where the operator's are, and what their key is."""
-        response = await self._models.list(request)
+        """A page of the registered models that the caller may call. Strangers do not learn where the operator's are,
+        and what their key is."""
+        response = await self._models.list(request, allowed_models(call))
         if self._trust.is_stranger(call):
             for model in response.models:
                 if not model.untrusted:

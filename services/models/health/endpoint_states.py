@@ -68,6 +68,11 @@ class ModelState:
         self._status = UNKNOWN
         self._since = datetime.now(UTC)
 
+    @property
+    def newest(self) -> str:
+        """The word of its newest status."""
+        return self._status
+
     def at(self, endpoint: str) -> EndpointState | None:
         return self._by_endpoint.get(endpoint)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from proto import models_pb2
 from services.models.access.trust import ByTrust
@@ -74,6 +74,10 @@ class HealthMonitor:
         """The newest status of a watched model, without a new probe; None when it is not watched."""
         known = self._watched.get(model)
         return known.status() if known else None
+
+    def statuses(self) -> Iterator[tuple[str, str]]:
+        """The watched models, with the newest status of each. Safe to call in any thread."""
+        return ((name, model.newest) for name, model in self._watched.copy().items())
 
     def is_unhealthy(self, model: str, endpoint: str) -> bool:
         """Whether the newest probe says so of an endpoint of a watched model. If that is not quite new, it is probed

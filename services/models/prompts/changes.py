@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proto import models_pb2
 from proto.models_pb2 import Prompt
 from services.models.prompts.events import ARCHIVED, LABEL_REMOVED, LABEL_SET, REGISTERED, UNARCHIVED, Actor, add_event
-from services.models.prompts.record import PromptRecord
-from services.models.prompts.rows import is_archived, to_row
+from services.models.prompts.record import PromptId, PromptRecord
+from services.models.prompts.rows import is_archived, is_of, to_row
 from services.models.storage.stored_messages import now
 from services.models.storage.tables import prompt_labels, prompt_versions
 from services.shared.errors import Conflict, PreconditionFailed
@@ -31,18 +31,24 @@ class Registered(NamedTuple):
 
 
 async def register(
-    connection: AsyncConnection, record: PromptRecord | None, prompt: Prompt, labels: Sequence[str]
+    connection: AsyncConnection,
+    project_id: str,
+    record: PromptRecord | None,
+    prompt: Prompt,
+    labels: Sequence[str],
 ) -> Registered:
     """Stores `prompt` as a new version, unless the newest unarchived version is the same, and sets its labels."""
     by = Actor(prompt.metadata.author, prompt.commit_message)
     newest = record.newest_prompt() if record else None
     created = newest is None or newest.content_hash != prompt.content_hash
     if created:
-        newest = await _add_version(connection, record, prompt, by)
+        newest = await _add_version(connection, project_id, record, prompt, by)
     assert newest is not None
     before = record.labels if record else {}
     for label in dict.fromkeys(labels):
-        await _move_label(connection, prompt.name, newest.version, label, before.get(label, 0), by)
+        await _move_label(
+            connection, PromptId(project_id, prompt.name), newest.version, label, before.get(label, 0), by
+        )
     return Registered(newest.version, created)
 
 
@@ -61,13 +67,13 @@ async def set_label(
         raise _moved(request, previous)
     by = Actor(request.actor, request.reason)
     if request.version:
-        if await is_archived(connection, (record.name, request.version)):
+        if await is_archived(connection, (record.id, request.version)):
             raise _archived(record.name, request.version)
-        await _move_label(connection, record.name, request.version, request.label, previous, by)
+        await _move_label(connection, record.id, request.version, request.label, previous, by)
     elif previous:
-        await _delete_label(connection, record.name, request.label)
+        await _delete_label(connection, record.id, request.label)
         await add_event(
-            connection, LABEL_REMOVED, record.name, previous, by, label=request.label, previous_version=previous
+            connection, LABEL_REMOVED, record.id, previous, by, label=request.label, previous_version=previous
         )
     return previous
 
@@ -84,7 +90,8 @@ async def archive(
     if not request.unarchive:
         _refuse_labelled(record, request.version)
     c = prompt_versions.c
-    changing = (c.name == record.name) & (c.archived_at.is_not(None) if request.unarchive else c.archived_at.is_(None))
+    changing = is_of(prompt_versions, record.id)
+    changing &= c.archived_at.is_not(None) if request.unarchive else c.archived_at.is_(None)
     if request.version:
         changing &= c.version == request.version
     changed = (await connection.scalars(select(c.version).where(changing).order_by(c.version))).all()
@@ -92,32 +99,34 @@ async def archive(
         archived_at = None if request.unarchive else now()
         await connection.execute(update(prompt_versions).where(changing).values(archived_at=archived_at))
         kind = UNARCHIVED if request.unarchive else ARCHIVED
-        await add_event(connection, kind, record.name, request.version, Actor(request.actor, request.reason))
+        await add_event(connection, kind, record.id, request.version, Actor(request.actor, request.reason))
     return changed
 
 
-async def _add_version(connection: AsyncConnection, record: PromptRecord | None, prompt: Prompt, by: Actor) -> Prompt:
+async def _add_version(
+    connection: AsyncConnection, project_id: str, record: PromptRecord | None, prompt: Prompt, by: Actor
+) -> Prompt:
     """Stores `prompt`, and sets its number and time."""
     prompt.version = record.count + 1 if record else 1
     prompt.created_at = now()
-    await connection.execute(prompt_versions.insert().values(to_row(prompt)))
-    await add_event(connection, REGISTERED, prompt.name, prompt.version, by)
+    await connection.execute(prompt_versions.insert().values(to_row(project_id, prompt)))
+    await add_event(connection, REGISTERED, PromptId(project_id, prompt.name), prompt.version, by)
     return prompt
 
 
 async def _move_label(
-    connection: AsyncConnection, name: str, version: int, label: str, previous: int, by: Actor
+    connection: AsyncConnection, prompt: PromptId, version: int, label: str, previous: int, by: Actor
 ) -> None:
     if version == previous:
         return
-    await _delete_label(connection, name, label)
-    await connection.execute(prompt_labels.insert().values(name=name, label=label, version=version))
-    await add_event(connection, LABEL_SET, name, version, by, label=label, previous_version=previous)
+    await _delete_label(connection, prompt, label)
+    await connection.execute(prompt_labels.insert().values(**prompt._asdict(), label=label, version=version))
+    await add_event(connection, LABEL_SET, prompt, version, by, label=label, previous_version=previous)
 
 
-async def _delete_label(connection: AsyncConnection, name: str, label: str) -> None:
-    columns = prompt_labels.c
-    await connection.execute(delete(prompt_labels).where(columns.name == name, columns.label == label))
+async def _delete_label(connection: AsyncConnection, prompt: PromptId, label: str) -> None:
+    of_prompt = is_of(prompt_labels, prompt)
+    await connection.execute(delete(prompt_labels).where(of_prompt, prompt_labels.c.label == label))
 
 
 def _moved(request: models_pb2.SetPromptLabelRequest, current: int) -> Conflict:

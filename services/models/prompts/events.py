@@ -10,6 +10,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
+from services.models.prompts.record import PromptId
 from services.models.storage.stored_messages import now
 from services.models.storage.tables import prompt_events
 from services.shared.page_tokens import Number, read_page_size, read_page_token
@@ -32,7 +33,7 @@ class Actor(NamedTuple):
 async def add_event(
     connection: AsyncConnection,
     kind: str,
-    name: str,
+    prompt: PromptId,
     version: int,
     by: Actor,
     *,
@@ -42,7 +43,7 @@ async def add_event(
     """Adds an event, in the transaction of the change."""
     event = {
         "type": kind,
-        "name": name,
+        **prompt._asdict(),
         "version": version,
         "label": label,
         "previous_version": previous_version,
@@ -60,14 +61,15 @@ async def newest_id(connection: AsyncConnection) -> int:
 
 
 async def read_page(
-    connection: AsyncConnection, request: models_pb2.ListPromptEventsRequest
+    connection: AsyncConnection, project_id: str, request: models_pb2.ListPromptEventsRequest
 ) -> models_pb2.ListPromptEventsResponse:
     """A page of one prompt's events, newest first; empty for an unknown prompt."""
     start = read_page_token(request, Number)
-    query = select(prompt_events).where(prompt_events.c.name == request.name)
+    c = prompt_events.c
+    query = select(prompt_events).where(c.project_id == project_id, c.name == request.name)
     if start is not None:
-        query = query.where(prompt_events.c.id < -start)
-    query = query.order_by(prompt_events.c.id.desc()).limit(read_page_size(request) + 1)
+        query = query.where(c.id < -start)
+    query = query.order_by(c.id.desc()).limit(read_page_size(request) + 1)
     rows = await connection.execute(query)
     page = cut_page(((-row.id, _from_row(row)) for row in rows), request)
     return models_pb2.ListPromptEventsResponse(events=page.entries, next_page_token=page.next_page_token)

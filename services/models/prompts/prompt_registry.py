@@ -1,93 +1,43 @@
 """The PromptRegistry: prompts by name, each with immutable versions and labels that point at them.
 
 The version in force, the newest, and those with labels are served from memory, so that a chat neither waits for the
-database nor fails with it. Other versions and the events are read on request. A change is committed before it is
-answered, and then in memory; `load` reads the changes of other replicas.
+database nor fails with it. Other versions and the events are read on request.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto import models_pb2
 from proto.models_pb2 import Prompt
 from services.models.prompts import changes, events
-from services.models.prompts.bounds import PromptUsage, check_bounds
 from services.models.prompts.labels import PRODUCTION
-from services.models.prompts.loading import read_changes, read_record
-from services.models.prompts.record import PromptRecord, Resolved
+from services.models.prompts.memory import PROMPTS_AT_ONCE, Change, Outcome, PromptMemory
+from services.models.prompts.record import PromptId, PromptRecord, Resolved
 from services.models.prompts.requests import check_archive, check_get, check_list, check_set_label
-from services.models.prompts.rows import Key, read_page, read_sizes, read_summaries, read_version, read_versions
+from services.models.prompts.rows import Key, read_page, read_sizes, read_summaries, read_versions
 from services.models.prompts.version import build_version, is_name, registration_warnings
-from services.models.prompts.version_cache import RecentVersions
 from services.models.validation.fields import shorten, suggest
-from services.models.validation.limits import MAX_PROMPTS
-from services.shared.database import Database
-from services.shared.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
+from services.shared.errors import InvalidRequest, NotFound
 from services.shared.offload import run_in_thread_if_large
-from services.shared.ordered_names import OrderedNames
 from services.shared.page_tokens import MAX_PAGE_BYTES, Text, read_page_size, read_page_token
 from services.shared.paging import cut_page
-from services.shared.serial_writes import SerialWrites
-from services.shared.storage_errors import retried
-
-WRITERS = "prompts"
-"""The scope of all writes. They run one at a time in all replicas, because prompts change rarely."""
-
-RETRY_SECONDS = 1.0
 
 DEFINE_WORK = 8
 """Work of a new version, as a multiple of plain text."""
 
-NAMES_AT_ONCE = 500
-"""Names that are processed before other tasks can run."""
-
-Outcome = TypeVar("Outcome")
-Change = Callable[[AsyncConnection, PromptRecord | None], Awaitable[Outcome]]
-
 
 class PromptRegistry:
-    """Prompts by name, version and label.
+    """The prompts of one project by name, version and label. Those of other projects do not exist for it."""
 
-    Until `load` has succeeded for the first time, unknown prompts raise Unavailable and not NotFound.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._records: dict[str, PromptRecord] = {}
-        self._names = OrderedNames()
-        self._usage = PromptUsage()
-        self._cache = RecentVersions()
-        self._reading = asyncio.Lock()
-        self._loading = asyncio.Lock()
-        self._loaded = False
-        self._last_event_id = 0
-        """The id of the newest event that is in memory, with all before it."""
-        self._writes = SerialWrites()
-
-    async def load(self) -> None:
-        """Loads the changes of the database into memory, at first all prompts. May be called at any time."""
-        async with self._loading:
-            async with self._database.read() as connection:
-                newest = await events.newest_id(connection)
-                # The database may have been replaced by an older one.
-                restored = newest < self._last_event_id
-                since, known = (0, {}) if restored else (self._last_event_id, self._records)
-                changed = await read_changes(connection, since, known)
-            if restored:
-                self._records = {record.name: record for record in changed}
-                self._names = OrderedNames(self._records)
-                self._usage, self._cache = PromptUsage.of_all(changed), RecentVersions()
-            for start in range(0, len(changed), NAMES_AT_ONCE):
-                self._apply(changed[start : start + NAMES_AT_ONCE])
-                await asyncio.sleep(0)
-            self._last_event_id = newest
-            self._loaded = True
+    def __init__(self, memory: PromptMemory, project_id: str) -> None:
+        """The project is empty where nobody is asked who calls."""
+        self.memory = memory
+        self._project_id = project_id
 
     async def register(self, request: models_pb2.RegisterPromptRequest) -> models_pb2.RegisterPromptResponse:
         """Stores a new version, unless the newest unarchived one has the same content and defaults; sets its labels.
@@ -99,7 +49,7 @@ class PromptRegistry:
         prompt = await run_in_thread_if_large(work, build_version, request)
         record, (version, created) = await self._change(
             prompt.name,
-            lambda connection, record: changes.register(connection, self._check_new(record), prompt, request.labels),
+            lambda connection, record: changes.register(connection, self._project_id, record, prompt, request.labels),
         )
         stored = record.loaded[version]
         warnings = await run_in_thread_if_large(work, registration_warnings, request, stored, created)
@@ -136,7 +86,7 @@ class PromptRegistry:
 
         async def change(connection: AsyncConnection, record: PromptRecord | None) -> list[Prompt]:
             changed = await changes.archive(connection, self._require(request.name, record), request)
-            keys = [(request.name, version) for version in reversed(changed)]
+            keys = [(self._id(request.name), version) for version in reversed(changed)]
             whole = await _read_if_small(connection, keys, MAX_PAGE_BYTES)
             prompts = whole or await read_summaries(connection, keys, with_metadata=False)
             return [prompts[key] for key in keys]
@@ -152,7 +102,7 @@ class PromptRegistry:
     async def list(self, request: models_pb2.ListPromptsRequest) -> models_pb2.ListPromptsResponse:
         """A page of prompts, each as its version in force; archived ones without their texts if these do not fit."""
         check_list(request)
-        self._refuse_before_load()
+        self.memory.require_loaded()
         page = cut_page(await self._search(request), request)
         entries = await self._with_texts(page.entries)
         prompts = [Resolved(prompt, PRODUCTION if PRODUCTION in prompt.labels else "") for prompt in entries]
@@ -164,15 +114,15 @@ class PromptRegistry:
         self, request: models_pb2.ListPromptVersionsRequest
     ) -> models_pb2.ListPromptVersionsResponse:
         """A page of the versions of one prompt, newest first, from the database. Raises NotFound."""
-        self._require(request.name, self._records.get(request.name))
-        async with self._database.read() as connection:
-            return await read_page(connection, request)
+        self._require(request.name, self._find(request.name))
+        async with self.memory.database.read() as connection:
+            return await read_page(connection, self._project_id, request)
 
     async def list_events(self, request: models_pb2.ListPromptEventsRequest) -> models_pb2.ListPromptEventsResponse:
         """A page of one prompt's events, newest first, from the database. Raises NotFound."""
         self._refuse_wrong_name(request.name)
-        async with self._database.read() as connection:
-            page = await events.read_page(connection, request)
+        async with self.memory.database.read() as connection:
+            page = await events.read_page(connection, self._project_id, request)
         if not page.events and not request.page_token:
             # Every prompt has at least the event of its registration.
             self._require(request.name, None)
@@ -183,67 +133,34 @@ class PromptRegistry:
 
         A version without a label that is not the newest is read from the database, or from a cache.
         """
-        record = self._require(name, self._records.get(name))
+        record = self._require(name, self._find(name))
         chosen = record.choose(version, label)
-        prompt = record.loaded.get(chosen.version) or await self._find_version(record, chosen.version)
+        prompt = record.loaded.get(chosen.version) or await self.memory.find_version(record, chosen.version)
         return Resolved(prompt, chosen.label)
-
-    async def _find_version(self, record: PromptRecord, version: int) -> Prompt:
-        # One at a time, so that a version that many calls request at once is read once.
-        async with self._reading:
-            prompt = self._cache.find(record, version)
-            if prompt is None:
-                async with self._database.read() as connection:
-                    prompt = await read_version(connection, (record.name, version))
-                if prompt is None:
-                    raise record.version_not_found(version)
-                self._cache.store(record, prompt)
-        return prompt
 
     async def _with_texts(self, entries: Sequence[Prompt]) -> Sequence[Prompt]:
         """The entries of a page, with the texts of archived prompts if all of them fit."""
-        keys = [(prompt.name, prompt.version) for prompt in entries if prompt.HasField("archived_at")]
+        keys = [(self._id(prompt.name), prompt.version) for prompt in entries if prompt.HasField("archived_at")]
         if not keys:
             return entries
         free_bytes = MAX_PAGE_BYTES - sum(prompt.ByteSize() for prompt in entries)
-        async with self._database.read() as connection:
+        async with self.memory.database.read() as connection:
             whole = await _read_if_small(connection, keys, free_bytes)
-        return [whole.get((prompt.name, prompt.version), prompt) for prompt in entries]
+        return [whole.get((self._id(prompt.name), prompt.version), prompt) for prompt in entries]
 
     async def _change(self, name: str, change: Change[Outcome]) -> tuple[PromptRecord, Outcome]:
-        """Runs a change of one prompt; once started, it is completed even if its caller is cancelled."""
         self._refuse_wrong_name(name)
-        return await self._writes.run(self._commit(name, change))
-
-    @retried
-    async def _commit(self, name: str, change: Change[Outcome]) -> tuple[PromptRecord, Outcome]:
-        async with self._database.write(WRITERS) as connection:
-            before = await read_record(connection, name, self._records.get(name))
-            outcome = await change(connection, before)
-            record = self._require(name, await read_record(connection, name, before))
-            others = self._usage.minus(PromptUsage.of(self._records.get(name)))
-            check_bounds(name, PromptUsage.of(before), PromptUsage.of(record), others)
-        self._apply([record])
-        return record, outcome
-
-    def _apply(self, records: Iterable[PromptRecord]) -> None:
-        """Puts committed records into memory, unless newer ones are there already."""
-        for record in records:
-            known = self._records.get(record.name)
-            if known is None:
-                self._names.add(record.name)
-            if known is None or known.revision < record.revision:
-                self._records[record.name] = record
-                self._usage = self._usage.minus(PromptUsage.of(known)).plus(PromptUsage.of(record))
+        return await self.memory.change(self._id(name), change)
 
     async def _search(self, request: models_pb2.ListPromptsRequest) -> Iterable[tuple[str, Prompt]]:
         """The entries of the page, and the next one if there is one."""
         after = read_page_token(request, Text)
         wanted, tags = read_page_size(request) + 1, set(request.tags)
+        names = self.memory.names_of(self._project_id)
         found: list[tuple[str, Prompt]] = []
-        while names := list(islice(self._names.after(after), NAMES_AT_ONCE)):
-            after = names[-1]
-            matching = ((name, self._match(name, tags, request)) for name in names)
+        while batch := list(islice(names.after(after), PROMPTS_AT_ONCE)):
+            after = batch[-1]
+            matching = ((name, self._match(name, tags, request)) for name in batch)
             found += islice(((name, prompt) for name, prompt in matching if prompt), wanted - len(found))
             if len(found) == wanted:
                 break
@@ -252,21 +169,12 @@ class PromptRegistry:
 
     def _match(self, name: str, tags: set[str], request: models_pb2.ListPromptsRequest) -> Prompt | None:
         """The prompt's entry in the requested list, or None if it is not in the list."""
-        record = self._records[name]
+        record = self._find(name)
+        assert record, "each name has a record"
         if request.query not in name or (request.label and request.label not in record.labels):
             return None
         prompt = record.list_entry(include_archived=request.include_archived)
         return prompt if prompt and tags.issubset(prompt.metadata.tags) else None
-
-    def _check_new(self, record: PromptRecord | None) -> PromptRecord | None:
-        """The record. Raises LimitExceeded if there is none and there are too many prompts for a new one."""
-        if record is None and len(self._records) >= MAX_PROMPTS:
-            raise LimitExceeded(
-                f"there are {len(self._records)} prompts, and at most {MAX_PROMPTS} can be; register a version of one"
-                " of them, or have the operator remove some from the storage",
-                reason="PROMPTS_LIMIT",
-            )
-        return record
 
     def _require(self, name: str, record: PromptRecord | None) -> PromptRecord:
         """The record that was found for `name`. Raises NotFound if it is None."""
@@ -274,10 +182,10 @@ class PromptRegistry:
             return record
         if not name:
             raise InvalidRequest.field("name", "is required")
-        self._refuse_before_load()
-        shown = shorten(name)
+        self.memory.require_loaded()
+        shown, names = shorten(name), self.memory.names_of(self._project_id)
         raise NotFound(
-            f"there is no prompt {shown}{suggest(shown, self._names)}; RegisterPrompt makes one",
+            f"there is no prompt {shown}{suggest(shown, names)}; RegisterPrompt makes one",
             reason="PROMPT_NOT_FOUND",
             metadata={"prompt": shown},
         )
@@ -287,13 +195,11 @@ class PromptRegistry:
         if not is_name(name):
             self._require(name, None)
 
-    def _refuse_before_load(self) -> None:
-        if not self._loaded:
-            raise Unavailable(
-                "the prompts have not been read from the storage yet; try again",
-                reason="STORAGE_UNAVAILABLE",
-                retry_after=RETRY_SECONDS,
-            )
+    def _find(self, name: str) -> PromptRecord | None:
+        return self.memory.find(self._id(name))
+
+    def _id(self, name: str) -> PromptId:
+        return PromptId(self._project_id, name)
 
 
 async def _read_if_small(connection: AsyncConnection, keys: Sequence[Key], max_bytes: int) -> Mapping[Key, Prompt]:

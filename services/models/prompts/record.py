@@ -16,6 +16,14 @@ from services.models.validation.fields import shorten
 from services.shared.errors import NotFound
 
 
+class PromptId(NamedTuple):
+    """A prompt: the project that it belongs to, and its name there."""
+
+    project_id: str
+    """Empty where nobody is asked who calls."""
+    name: str
+
+
 class Choice(NamedTuple):
     """The number of the version that a reference resolves to."""
 
@@ -44,6 +52,7 @@ class Resolved(NamedTuple):
 class PromptRecord:
     """An immutable snapshot of one prompt."""
 
+    project_id: str
     name: str
     count: int
     """The number of versions; they are numbered from 1, without gaps."""
@@ -62,6 +71,10 @@ class PromptRecord:
     """The size of the record in memory."""
     revision: int
     """The id of the newest event: of two records of one prompt, the one with the higher revision is newer."""
+
+    @property
+    def id(self) -> PromptId:
+        return PromptId(self.project_id, self.name)
 
     def choose(self, version: int = 0, label: str = "") -> Choice:
         """The version with this number, else with this label, else the one in force. Raises NotFound."""

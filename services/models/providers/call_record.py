@@ -13,7 +13,7 @@ from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.usage import usage_fields
 from services.models.transport.failures import UPSTREAM_HOST
-from services.shared.rpc import Call, new_request_id
+from services.shared.rpc import Call
 
 
 class Response(Protocol):
@@ -49,8 +49,9 @@ def log_usage(call: Call, usage: models_pb2.TokenUsage) -> None:
 def describe_call(
     response: Response, verb: str, target: Target, call: Call, attempts: Sequence[models_pb2.Attempt]
 ) -> None:
-    """Sets the provider and model, the duration, and an id that begins with the verb and is also in the log."""
-    response.response_id = call.log_fields["response_id"] = f"{verb}-{new_request_id()}"
+    """Sets the source, the attempts, the duration, and an id that begins with the verb and is also in the log; the rest
+    of it is the call's id in the ledger."""
+    response.response_id = call.log_fields["response_id"] = f"{verb}-{call.call_id}"
     response.attempts.extend(attempts)
     response.timing.total.CopyFrom(duration(call.elapsed_seconds()))
     response.source = target.source

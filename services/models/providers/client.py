@@ -17,10 +17,12 @@ from services.models.providers.answers.memory import PROCESS_EXCHANGES
 from services.models.providers.base import Target
 from services.models.providers.errors.faults import Fault, error_for
 from services.models.providers.http_request import HttpRequest
+from services.models.providers.rate_limits import note_rate_limits
 from services.models.transport.api_roots import RootSearch
 from services.models.transport.base import HttpResponse, StreamedResponse, Transport
 from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import Payload
+from services.shared.call_metrics import Waits
 from services.shared.errors import PlatformError
 from services.shared.intake import Reservation
 from services.shared.json_text import decoding_work
@@ -62,7 +64,8 @@ class Exchange:
 
     Every error that leaves the block has the provider and the phase of the answer in its metadata, and the host for the
     log. `reservation` is the memory of the request; it shrinks as its copies are released. `read_fault` reads the fault
-    in the body of a refusal, for a verb whose errors differ from those of the target's dialect for chats.
+    in the body of a refusal, for a verb whose errors differ from those of the target's dialect for chats. `waits`
+    measures the time in which the provider is waited for.
     """
 
     def __init__(
@@ -71,11 +74,14 @@ class Exchange:
         target: Target,
         reservation: Reservation | None = None,
         read_fault: ReadFault | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self.held = PROCESS_EXCHANGES.begin(target.provider)
         """The memory that is reserved for the exchange."""
         self.chunks_sent = 0
         """The number of chunks that the caller has taken."""
+        self.waits = waits or Waits()
+        """The time in which the provider is waited for."""
         self.error_metadata: dict[str, str] = {}
         """Entries that are added to the metadata of errors."""
         self._transport = transport
@@ -114,7 +120,9 @@ class Exchange:
         search = RootSearch(self._target.api_roots, request.path)
         while True:
             post = self._transport.post(search.url, headers, payload, self.held.grow, self.timeouts.http())
-            response = await self._in_time(post)
+            with self.waits:
+                response = await self._in_time(post)
+            note_rate_limits(self._target, response.headers)
             if response.status in SUCCESSES:
                 search.confirm(by_success=True)
                 return response
@@ -130,7 +138,9 @@ class Exchange:
         stack = self._stack = contextlib.AsyncExitStack()
         while True:
             opening = self._transport.stream(search.url, headers, payload, self.timeouts.http())
-            response = await self._in_time(stack.enter_async_context(opening))
+            with self.waits:
+                response = await self._in_time(stack.enter_async_context(opening))
+            note_rate_limits(self._target, response.headers)
             if response.status in SUCCESSES:
                 search.confirm(by_success=True)
                 self._keep_parsed_form()

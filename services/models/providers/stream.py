@@ -112,7 +112,8 @@ class StreamReader:
             self._usage_due = self._usage_due or self._now() + self._timeouts.usage
         decoder = self.decoder
         while not decoder.ended:
-            data = await (self._read_usage(self._usage_due) if self._usage_due else self._read_content())
+            with self._exchange.waits:
+                data = await (self._read_usage(self._usage_due) if self._usage_due else self._read_content())
             if not data:
                 break
             try:
@@ -144,7 +145,8 @@ class StreamReader:
         """Reads the end of the body, so that the connection can be used again; without it, it is closed."""
         with contextlib.suppress(TimeoutError, PlatformError):
             async with asyncio.timeout(self._timeouts.close):
-                await self._response.read()
+                with self._exchange.waits:
+                    await self._response.read()
 
     # ------------------------------------------------------------------------------------------- steps of a read
 

@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
+from services.models.access.allowed_models import AllowedModels
 from services.models.catalog.lifecycle import Today, today_utc
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendor_models import VendorModels
-from services.models.custom_models.model_registry import ModelRegistry
+from services.models.custom_models.model_registry import ModelRegistry, names_of
 from services.models.routing.aliases import by_model
 from services.models.validation.fields import shorten, suggest
 from services.shared.errors import NotFound
@@ -55,6 +56,57 @@ class AllModels:
             return found
         self._registry.require_loaded()
         raise self._not_found(name)
+
+    def find_allowed(self, name: str, allowed: AllowedModels, field: str = "model") -> Model:
+        """The same of a model that the caller may call. Raises PermissionDenied MODEL_NOT_ALLOWED for another one, and
+        NotFound without the names of any."""
+        if allowed.are_all:
+            return self.find(name)
+        found = self._find_in_silence(name)
+        if allowed.has(self._callable_names(name, found)):
+            return found
+        why = ""
+        if isinstance(found, VendorModel) and found.is_replaced(self._today()):
+            why = f", which was retired, so that {self.answering(found).name} would answer"
+        raise allowed.refusal(shorten(name), why, field)
+
+    def find_shown(self, name: str, allowed: AllowedModels) -> Model:
+        """The same of a model that the caller may know. Raises NotFound for another one, as if it did not exist."""
+        if allowed.are_all:
+            return self.find(name)
+        found = self._find_in_silence(name)
+        if allowed.has(self._callable_names(name, found)):
+            return found
+        self._registry.require_loaded()
+        raise _not_found_in_silence(name)
+
+    def may_call(self, name: str, allowed: AllowedModels) -> bool:
+        """Whether there is a model of this name which the caller may call by it."""
+        found = self.look_up(name)
+        return found is not None and allowed.has(self._callable_names(name, found))
+
+    def names_to_call(self, model: Model, allowed: AllowedModels) -> list[str]:
+        """The names of a model by which a caller may call it, its own first if that is one of them."""
+        names = [model.name, *self.aliases_of(model)]
+        return names if allowed.are_all else [n for n in names if allowed.has(self._callable_names(n, model))]
+
+    def _find_in_silence(self, name: str) -> Model:
+        """The model that a name stands for, for callers who may not know all names. Raises NotFound without any."""
+        found = self.look_up(name)
+        if found:
+            return found
+        self._registry.require_loaded()
+        raise _not_found_in_silence(name)
+
+    def _callable_names(self, name: str, model: Model) -> Sequence[str]:
+        """The names of which a caller must be allowed one, in order to call a model by this name: this one, and those
+        of the model; of one that is replaced, those of the one that answers in its place."""
+        if isinstance(model, VendorModel):
+            if model.is_replaced(self._today()):
+                replacement = self.answering(model)
+                return replacement.name, replacement.pinned_name
+            return name, model.name, model.pinned_name
+        return name, *names_of(model)
 
     def look_up(self, name: str) -> Model | None:
         """The model that a name stands for now, or None."""
@@ -145,3 +197,9 @@ class AllModels:
             reason="MODEL_NOT_FOUND",
             metadata={"model": shorten(name)},
         )
+
+
+def _not_found_in_silence(name: str) -> NotFound:
+    shown = shorten(name)
+    text = f'no model is called "{shown}"; ListModels lists those that the key may call'
+    return NotFound(text, reason="MODEL_NOT_FOUND", metadata={"model": shown})

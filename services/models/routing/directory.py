@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
+from services.models.access.allowed_models import EVERY_MODEL, AllowedModels
 from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_model import VendorModel
 from services.models.catalog.vendors import is_vendor_host
@@ -33,27 +35,40 @@ class ModelDirectory:
         self._providers = providers
         self._monitor = monitor
 
-    def list(self, request: models_pb2.ListModelsRequest) -> models_pb2.ListModelsResponse:
-        """A page of all models, in the order of their names."""
+    def list(
+        self, request: models_pb2.ListModelsRequest, allowed: AllowedModels = EVERY_MODEL
+    ) -> models_pb2.ListModelsResponse:
+        """A page of all models that the caller may call, in the order of their names."""
         # Read once: reading a field copies its text, which may be long.
         wanted = request.provider
         models = self._models.after(read_page_token(request, Text))
-        entries = ((model.name, self._info(model)) for model in models if wanted in ("", _provider(model)))
+        entries = (
+            (model.name, self._info(model, names))
+            for model in models
+            if wanted in ("", _provider(model)) and (names := self._models.names_to_call(model, allowed))
+        )
         page = cut_page(entries, request)
         return models_pb2.ListModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
-    def capabilities(self, request: models_pb2.GetCapabilitiesRequest) -> models_pb2.ModelCapabilities:
-        """The capabilities of a model, as far as known. Raises NotFound with the nearest names."""
+    def capabilities(
+        self, request: models_pb2.GetCapabilitiesRequest, allowed: AllowedModels = EVERY_MODEL
+    ) -> models_pb2.ModelCapabilities:
+        """The capabilities of a model, as far as known. Raises NotFound with the nearest names, and for a model that
+        the caller may not call."""
         raise_if_invalid(check_model_name("model", request.model))
-        return self._models.capabilities(self._models.find(request.model))
+        return self._models.capabilities(self._models.find_shown(request.model, allowed))
 
     async def status(
-        self, request: models_pb2.GetModelStatusRequest, *, to_stranger: bool = False
+        self,
+        request: models_pb2.GetModelStatusRequest,
+        allowed: AllowedModels = EVERY_MODEL,
+        *,
+        to_stranger: bool = False,
     ) -> models_pb2.ModelStatus:
         """The status of a model, freshly probed; strangers do not learn the operator's hosts from it. Raises NotFound
-        with the nearest names."""
+        with the nearest names, and for a model that the caller may not call."""
         raise_if_invalid(check_model_name("name", request.name))
-        found = self._models.find(request.name)
+        found = self._models.find_shown(request.name, allowed)
         if isinstance(found, RegisteredModel):
             status = await self._registry.check(found)
             is_hidden = to_stranger and not found.untrusted
@@ -82,12 +97,13 @@ class ModelDirectory:
         )
         return await self._monitor.check(probe)
 
-    def _info(self, model: Model) -> models_pb2.ModelInfo:
+    def _info(self, model: Model, names: Sequence[str]) -> models_pb2.ModelInfo:
+        """The entry of a model in the list of a caller who may call it by these names."""
         return models_pb2.ModelInfo(
             name=model.name,
             provider=_provider(model),
             capabilities=self._models.capabilities(model),
-            aliases=self._models.aliases_of(model),
+            aliases=[name for name in names if name != model.name],
             source=model.source if isinstance(model, VendorModel) else models_pb2.MODEL_SOURCE_REGISTERED,
             configured=isinstance(model, RegisteredModel) or self._providers.find(model.vendor) is not None,
         )

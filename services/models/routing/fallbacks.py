@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from proto import models_pb2
 from proto.models_pb2 import RegisteredModel
+from services.models.access.allowed_models import EVERY_MODEL, AllowedModels
 from services.models.routing.all_models import AllModels
 from services.models.validation.request import check_model_name
 from services.shared.errors import InvalidRequest, NotFound, StartupError
@@ -42,18 +43,22 @@ class Fallbacks:
         self._models = models
         self._by_model = by_model
 
-    def candidates(self, request: models_pb2.ChatRequest) -> Sequence[str]:
+    def candidates(self, request: models_pb2.ChatRequest, allowed: AllowedModels = EVERY_MODEL) -> Sequence[str]:
         """The names of the models that may answer, in order, each once.
 
-        Raises NotFound for the request's model, and InvalidRequest for a fallback of its that does not exist.
+        Raises NotFound for the request's model, InvalidRequest for a fallback of its that does not exist, and
+        PermissionDenied MODEL_NOT_ALLOWED for one of them that the caller may not call. Those of the operator's that it
+        may not call are left out without a word: it has not asked for them, and need not know of them.
         """
         model, operators = request.model, self._by_model.get(request.model, ())
-        if not request.fallback_models and not operators:
+        if not request.fallback_models and not operators and allowed.are_all:
             return (model,)
-        self._models.find(model)
+        self._models.find_allowed(model, allowed)
         for index, name in enumerate(request.fallback_models):
-            self._check(f"fallback_models[{index}]", name)
+            self._check(f"fallback_models[{index}]", name, allowed)
         own = [name for name in operators if not self._is_strangers(name)]
+        if not allowed.are_all:
+            own = [name for name in own if self._models.may_call(name, allowed)]
         return list(dict.fromkeys([model, *request.fallback_models, *own]))
 
     def definitions(self, models: Sequence[str]) -> list[str]:
@@ -69,8 +74,8 @@ class Fallbacks:
         found = self._models.look_up(name)
         return isinstance(found, RegisteredModel) and found.untrusted
 
-    def _check(self, field: str, name: str) -> None:
+    def _check(self, field: str, name: str, allowed: AllowedModels) -> None:
         try:
-            self._models.find(name)
+            self._models.find_allowed(name, allowed, field)
         except NotFound as error:
             raise InvalidRequest.field(field, error.message, reason=error.reason) from None

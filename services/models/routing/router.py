@@ -8,6 +8,7 @@ import functools
 from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
+from services.models.access.allowed_models import EVERY_MODEL, AllowedModels
 from services.models.access.credentials import Credentials
 from services.models.catalog import prices
 from services.models.catalog.provider_registry import Provider, ProviderRegistry, preview
@@ -53,14 +54,16 @@ class Router:
         self._routes: dict[str, _Route] = {}
         """The routes of models that are built in or listed; the number of other names is not bounded."""
 
-    def resolve(self, name: str, choose: Choose, *, for_preview: bool = False) -> Target | None:
+    def resolve(
+        self, name: str, choose: Choose, allowed: AllowedModels = EVERY_MODEL, *, for_preview: bool = False
+    ) -> Target | None:
         """The target of a call to the model of this name. Where that has several endpoints, `choose` chooses one of
         them; None if it chooses none.
 
-        Raises what `AllModels.find` raises, and PreconditionFailed when its provider or its credential is not set up.
-        A preview works without a configured provider or credential, and its target has no secret.
+        Raises what `AllModels.find_allowed` raises, and PreconditionFailed when its provider or its credential is not
+        set up. A preview works without a configured provider or credential, and its target has no secret.
         """
-        found = self._models.find(name)
+        found = self._models.find_allowed(name, allowed)
         if isinstance(found, VendorModel):
             return self._preview(name, found) if for_preview else self._vendor_target(name, found)
         endpoint = ""

@@ -23,6 +23,7 @@ from services.models.sessions.history import (
 )
 from services.models.sessions.lease import Lease
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
+from services.shared.identity import check_scope
 from services.shared.offload import run_in_thread_if_large
 from services.shared.rpc import Call, new_request_id
 from services.shared.serialized_messages import SerializedMessage
@@ -39,6 +40,8 @@ LARGE_HISTORY_BYTES = 1024 * 1024
 MAX_HISTORY_BYTES = 128 * 1024 * 1024
 """Limit for all large histories in memory: each has several copies, as messages and as the provider's text."""
 HISTORY_RETRY_SECONDS = 1.0
+
+SESSIONS_SCOPE = "sessions"
 
 HistoryRequest = TypeVar("HistoryRequest", sessions_pb2.GetContextRequest, turns_pb2.BeginTurnRequest)
 Capabilities = Callable[[models_pb2.GetCapabilitiesRequest], models_pb2.ModelCapabilities]
@@ -186,11 +189,14 @@ class TurnFactory:
         """The turn of a chat, as a context manager. Without `complete`, the session stays unchanged.
 
         `append_id` is the same when the chat is repeated, if its caller has said so by a request_id.
-        Raises, before anything is sent to a provider: NotFound SESSION_NOT_FOUND, Conflict SESSION_BUSY or
-        SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL or HISTORIES_TOO_LARGE, Unavailable SESSIONS_UNAVAILABLE, and as
-        `with_history` does.
+        Raises, before anything is sent to a provider: PermissionDenied SCOPE_MISSING, NotFound SESSION_NOT_FOUND,
+        Conflict SESSION_BUSY or SEQUENCE_CONFLICT, LimitExceeded SESSION_FULL or HISTORIES_TOO_LARGE, Unavailable
+        SESSIONS_UNAVAILABLE, and as `with_history` does.
         """
         if conversation.request.session_id:
+            # Now, and not by the Session Service when the answer is appended, which has been paid for by then.
+            if call.identity:
+                check_scope(call.identity, SESSIONS_SCOPE)
             return self._open_in_session(conversation, call, append_id)
         return contextlib.nullcontext(Turn(conversation))
 

@@ -13,6 +13,8 @@ metadata = MetaData()
 prompt_versions = Table(
     "prompt_versions",
     metadata,
+    # Empty where nobody is asked who calls.
+    Column("project_id", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("content", Text, nullable=False),
@@ -25,16 +27,22 @@ prompt_versions = Table(
     # The size of the version as a message.
     Column("bytes", Integer, nullable=False),
     # Queries over many versions read this index only, because rows may have a megabyte each.
-    Index("prompt_version_facts", "name", "version", "archived_at", "bytes", "content_hash", "created_at"),
+    Index(
+        "prompt_version_facts", "project_id", "name", "version", "archived_at", "bytes", "content_hash", "created_at"
+    ),
 )
 
 prompt_labels = Table(
     "prompt_labels",
     metadata,
+    Column("project_id", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("label", Text, primary_key=True),
     Column("version", Integer, nullable=False),
-    ForeignKeyConstraint(["name", "version"], ["prompt_versions.name", "prompt_versions.version"]),
+    ForeignKeyConstraint(
+        ["project_id", "name", "version"],
+        ["prompt_versions.project_id", "prompt_versions.name", "prompt_versions.version"],
+    ),
 )
 
 # Each change of a prompt adds a row here in the same transaction. Prompts have one writer at a time, so a higher id was
@@ -44,6 +52,7 @@ prompt_events = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("type", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("label", Text, nullable=False),
@@ -51,7 +60,7 @@ prompt_events = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("time", Text, nullable=False),
-    Index("prompt_events_by_name", "name", "id"),
+    Index("prompt_events_by_name", "project_id", "name", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -86,7 +86,10 @@ def test_port_in_use_is_one_line_and_a_configuration_error(tmp_path: Path) -> No
 BAD_SETTINGS = {
     "port out of range": ({"GATEWAY_PORT": "65536"}, "GATEWAY_PORT: input should be less than or equal to 65535"),
     "address without a port": ({"MODELS_ADDRESS": "localhost"}, "MODELS_ADDRESS: must be host:port"),
-    "host of another machine": ({"GENAI_HOST": "192.0.2.1", "GENAI_INSECURE": "yes"}, "cannot listen on 192.0.2.1:0"),
+    "host of another machine": (
+        {"GENAI_HOST": "192.0.2.1", "GENAI_INSECURE": "yes", "GENAI_LOG_LEVEL": "error"},
+        "cannot listen on 192.0.2.1:0",
+    ),
 }
 
 

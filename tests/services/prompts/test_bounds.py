@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from proto import models_pb2
 from services.models.prompts import bounds
 from services.models.prompts.prompt_registry import PromptRegistry
-from services.models.storage.tables import prompt_events, prompt_versions
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, LimitExceeded
 from services.shared.page_tokens import MAX_PAGE_BYTES
@@ -22,7 +20,9 @@ from tests.services.prompt_registries import (
     MIGRATIONS,
     NAME,
     archive,
+    events,
     get,
+    insert_row,
     load,
     open_database,
     prompt,
@@ -49,7 +49,7 @@ async def refused(call: Awaitable[Any]) -> tuple[str, str]:
 
 def loaded(registry: PromptRegistry) -> dict[str, list[int]]:
     """The versions in memory."""
-    return {name: sorted(line.loaded) for name, line in registry._records.items()}
+    return {prompt.name: sorted(record.loaded) for prompt, record in registry.memory._records.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------- memory
@@ -115,9 +115,7 @@ async def test_archived_prompts_are_listed_with_their_texts_where_these_fit(regi
     ] * 5
 
 
-async def test_versions_from_before_their_sizes_were_stored_are_paged_by_size(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_prompts_of_an_earlier_schema_are_migrated(database_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "migrations"
     folder.mkdir(parents=True)
     for script in sorted(MIGRATIONS.glob("000[12]_*.py")):
@@ -125,18 +123,28 @@ async def test_versions_from_before_their_sizes_were_stored_are_paged_by_size(
     database = await Database.open(database_url, folder, LOG)
     texts = {"metadata_json": "", "commit_message": "", "defaults_json": ""}
     facts = {"content_hash": "h", "created_at": "2026-11-01T10:00:00.123Z"}
-    event = {"type": "registered", "label": "", "previous_version": 0, "actor": "", "reason": "", "time": ""}
+    event = {
+        "type": "registered",
+        "label": "",
+        "previous_version": 0,
+        "actor": "",
+        "reason": "",
+        "time": "2026-11-01T10:00:00.123Z",
+    }
     async with database.write() as connection:
         for version in (1, 2, 3, 4):
             row = {"name": NAME, "version": version, "content": "é" * (MEGABYTE // 2), **texts, **facts}
-            await connection.execute(insert(prompt_versions).values(row))
-            await connection.execute(insert(prompt_events).values(name=NAME, version=version, **event))
+            await insert_row(connection, "prompt_versions", row)
+            await insert_row(connection, "prompt_events", {"name": NAME, "version": version, **event})
+        await insert_row(connection, "prompt_labels", {"name": NAME, "label": "production", "version": 1})
     await database.close()
 
     database = await open_database(database_url)
     registry = await load(database)
-    assert loaded(registry) == {NAME: [4]}
+    assert loaded(registry) == {NAME: [1, 4]}
     assert await versions(registry) == [4, 3, 2]
+    assert (await get(registry)).version == 1
+    assert [event.version for event in await events(registry)] == [4, 3, 2, 1]
     await database.close()
 
 

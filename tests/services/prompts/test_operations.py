@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.shared.errors import PlatformError
-from tests.services.prompt_registries import archive, events, get, names, open_database, prompt, set_label, versions
+from tests.services.prompt_registries import (
+    archive,
+    events,
+    get,
+    names,
+    new_registry,
+    open_database,
+    prompt,
+    set_label,
+    versions,
+)
 
 PRODUCTION = "production"
 
@@ -141,12 +151,12 @@ class Asked:
         return await archive(self.registry, version, name=self.name, unarchive=unarchive)
 
     async def get(self, version: int, label: str) -> Any:
-        await self.registry.load()
+        await self.registry.memory.load()
         found = await get(self.registry, self.name, version=version, label=label)
         return found.version, found.content, found.resolved_label, list(found.labels), found.HasField("archived_at")
 
     async def see(self, label: str, include_archived: bool) -> Any:
-        await self.registry.load()
+        await self.registry.memory.load()
         shown = await versions(self.registry, self.name, include_archived=include_archived)
         listed = await names(self.registry, query=self.name, label=label, include_archived=include_archived)
         return listed == [self.name], shown
@@ -182,9 +192,9 @@ _numbers = itertools.count()
 @pytest.fixture
 async def replicas(sqlite_file: Path, postgresql_url: str) -> AsyncIterator[list[list[PromptRegistry]]]:
     databases = [await open_database(url) for url in (f"sqlite:///{sqlite_file}", postgresql_url)]
-    registries = [[PromptRegistry(database), PromptRegistry(database)] for database in databases]
+    registries = [[new_registry(database), new_registry(database)] for database in databases]
     for registry in itertools.chain(*registries):
-        await registry.load()
+        await registry.memory.load()
     yield registries
     for database in databases:
         await database.close()

@@ -69,7 +69,7 @@ async def test_reads_continue_and_writes_are_unavailable_during_an_outage(
                 events(registry),
                 versions(registry),
                 get(registry, version=3),
-                registry.load(),
+                registry.memory.load(),
             )
             await assert_served(registry)
         postgresql_server.start()

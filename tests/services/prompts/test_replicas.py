@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 
-from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.storage.tables import prompt_events, prompt_labels, prompt_versions
 from services.shared.database import Database
 from services.shared.errors import Conflict, NotFound, Unavailable
@@ -22,8 +21,10 @@ from tests.services.prompt_registries import (
     archive,
     events,
     get,
+    insert_row,
     load,
     names,
+    new_registry,
     open_database,
     prompt,
     register_versions,
@@ -78,8 +79,8 @@ async def test_replicas_with_concurrent_writes_become_equal(replicas: tuple[Repl
     ]
     responses = await asyncio.gather(*writes)
     assert {response.version for response in responses} == set(range(1, max(r.version for r in responses) + 1))
-    await here.load()
-    await there.load()
+    await here.memory.load()
+    await there.memory.load()
     for version in await versions(here):
         assert await get(here, version=version) == await get(there, version=version)
     labels = [label for version in await versions(here) for label in (await get(here, version=version)).labels]
@@ -92,7 +93,7 @@ async def test_repeated_loading_neither_loses_nor_repeats_prompts(database_url: 
 
         async def reload() -> None:
             for _ in range(20):
-                await registry.load()
+                await registry.memory.load()
 
         async def write() -> None:
             for number in range(20):
@@ -106,7 +107,7 @@ async def test_repeated_loading_neither_loses_nor_repeats_prompts(database_url: 
 async def test_registry_before_its_first_load_is_unavailable_and_can_write(database_url: str) -> None:
     """The service may start without its database: then nobody knows what prompts there are."""
     database = await open_database(database_url)
-    registry = PromptRegistry(database)
+    registry = new_registry(database)
     with pytest.raises(Unavailable) as raised:
         await get(registry)
     assert raised.value.retry_after
@@ -116,7 +117,7 @@ async def test_registry_before_its_first_load_is_unavailable_and_can_write(datab
     assert (await get(registry)).version == 1
     with pytest.raises(Unavailable):
         await get(registry, "other")
-    await registry.load()
+    await registry.memory.load()
     assert await names(registry) == [NAME]
     with pytest.raises(NotFound):
         await get(registry, "other")
@@ -131,14 +132,14 @@ async def test_restored_older_database_replaces_the_memory(database_url: str) ->
     [backup] = await events(registry)
     await register_versions(registry, 3)
     await registry.register(prompt("gone", labels=["production"]))
-    await registry.load()
+    await registry.memory.load()
     async with database.write() as connection:
         await connection.execute(delete(prompt_labels))
         await connection.execute(delete(prompt_events).where(prompt_events.c.version > backup.version))
         await connection.execute(delete(prompt_events).where(prompt_events.c.name == "gone"))
         await connection.execute(delete(prompt_versions).where(prompt_versions.c.version > backup.version))
         await connection.execute(delete(prompt_versions).where(prompt_versions.c.name == "gone"))
-    await registry.load()
+    await registry.memory.load()
     assert await names(registry) == [NAME]
     assert await versions(registry) == [1]
     await database.close()
@@ -159,7 +160,7 @@ async def test_versions_from_before_labels_keep_their_history(database_url: str,
     async with database.write() as connection:
         for version, metadata in ((1, '{"author": "Åsa"}'), (2, "")):
             row = {"name": NAME, "version": version, "content": f"text {version}", "metadata_json": metadata}
-            await connection.execute(insert(prompt_versions).values(row | columns))
+            await insert_row(connection, "prompt_versions", row | columns)
     await database.close()
 
     database = await open_database(database_url)

@@ -87,11 +87,11 @@ class Backend:
         """The metadata of the newest call."""
         return dict(self.received[-1].metadata)
 
-    def server(self) -> Server:
+    def server(self, port: int = 0) -> Server:
         services = (MODEL_SERVICE, SESSION_SERVICE)
         handlers = [service_handler(_Servicer(self, service), service, LOG) for service in services]
         server = Server(handlers, [MODEL_SERVICE.full_name, SESSION_SERVICE.full_name])
-        self.address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
+        self.address = f"127.0.0.1:{server.bind('127.0.0.1', port)}"
         return server
 
 
@@ -137,10 +137,10 @@ def last_chunk(text: str) -> models_pb2.ChatChunk:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Backend]:
+async def serving(port: int = 0) -> AsyncIterator[Backend]:
     """A backend in the running event loop."""
     backend = Backend()
-    async with running(backend.server()):
+    async with running(backend.server(port)):
         yield backend
 
 

@@ -27,13 +27,14 @@ def backend(module_backend: Backend) -> Iterator[Backend]:
 
 @pytest.fixture
 def platform(backend: Backend) -> Iterator[GenAIPlatform]:
-    with GenAIPlatform(backend.address) as platform:
+    """A client that makes each call once; what is tried again is tested with clients of its own."""
+    with GenAIPlatform(backend.address, max_retries=0) as platform:
         yield platform
 
 
 @pytest.fixture
 async def async_platform(backend: Backend) -> AsyncIterator[AsyncGenAIPlatform]:
-    async with AsyncGenAIPlatform(backend.address) as platform:
+    async with AsyncGenAIPlatform(backend.address, max_retries=0) as platform:
         yield platform
 
 

@@ -141,7 +141,6 @@ async def call():
 child = os.fork()
 if not child:
     try:
-        # Not a read: that would be tried again.
         platform.models.chat("Hi", model="m")
         asyncio.run(call())
         platform.close()
@@ -166,14 +165,14 @@ def test_a_client_works_on_both_sides_of_a_fork(backend: Backend) -> None:
 
 
 async def test_no_gateway_is_said_in_one_line_that_says_what_to_do(dead_address: str) -> None:
-    with GenAIPlatform(dead_address) as platform, pytest.raises(genai_platform.Unavailable) as caught:
+    with GenAIPlatform(dead_address, max_retries=0) as platform, pytest.raises(genai_platform.Unavailable) as caught:
         platform.models.chat(REQUEST)
     expected = f"no gateway answers at {dead_address}; start the services (see README.md) or set GENAI_GATEWAY_URL"
     assert (caught.value.details(), caught.value.reason) == (expected, "GATEWAY_UNREACHABLE")
-    with GenAIPlatform(dead_address) as platform, pytest.raises(genai_platform.Unavailable) as caught:
+    with GenAIPlatform(dead_address, max_retries=0) as platform, pytest.raises(genai_platform.Unavailable) as caught:
         list(platform.models.chat_stream(REQUEST))
     assert caught.value.details() == expected
-    async with AsyncGenAIPlatform(dead_address) as async_platform:
+    async with AsyncGenAIPlatform(dead_address, max_retries=0) as async_platform:
         with pytest.raises(genai_platform.Unavailable) as caught:
             await async_platform.models.list_models()
         assert caught.value.details() == expected
@@ -185,7 +184,7 @@ async def test_no_gateway_is_said_in_one_line_that_says_what_to_do(dead_address:
 def test_a_name_that_resolves_to_nothing_is_said_the_same_way() -> None:
     expected = r"no gateway answers at no-such-host\.invalid:50051"
     target = "no-such-host.invalid:50051"
-    with GenAIPlatform(target) as platform, pytest.raises(genai_platform.Unavailable, match=expected):
+    with GenAIPlatform(target, max_retries=0) as platform, pytest.raises(genai_platform.Unavailable, match=expected):
         platform.models.chat(REQUEST)
 
 
@@ -267,7 +266,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
 def test_tls_to_a_gateway_without_it_is_explained(backend: Backend) -> None:
     expected = "it does not speak TLS; write the target without https://"
     target = f"https://{backend.address}"
-    with GenAIPlatform(target) as platform, pytest.raises(genai_platform.Unavailable, match=expected):
+    with GenAIPlatform(target, max_retries=0) as platform, pytest.raises(genai_platform.Unavailable, match=expected):
         platform.models.chat(REQUEST)
 
 
@@ -290,13 +289,13 @@ def test_https_and_grpcs_targets_are_spoken_to_over_tls(certificate: tuple[Path,
         "from genai_platform import GenAIPlatform\n"
         "for scheme in ('https', 'grpcs'):\n"
         "    with GenAIPlatform(f'{scheme}://localhost:{sys.argv[1]}') as platform:\n"
-        "        print(platform.models.list_models().next_page_token)\n"
+        "        print(platform.models.list_models().models[0].name)\n"
     )
     path, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), path.read_bytes())])
     server = grpc.server(ThreadPoolExecutor(1))
     answer = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: genai_platform.ListModelsResponse(next_page_token="secure"),
+        lambda request, context: genai_platform.ListModelsResponse(models=[genai_platform.ModelInfo(name="secure")]),
         response_serializer=genai_platform.ListModelsResponse.SerializeToString,
     )
     handler = grpc.method_handlers_generic_handler("genai_platform.v1.ModelService", {"ListModels": answer})

@@ -160,7 +160,7 @@ async def test_the_end_is_taken_back_and_said_differently(sessions: AsyncSession
 async def test_keywords_that_no_turn_has_are_a_type_error_before_anything_is_made(
     sessions: AsyncSessions, user: str
 ) -> None:
-    with pytest.raises(TypeError, match="no field modle"):
+    with pytest.raises(TypeError, match="modle: no such field; did you mean model"):
         await sessions.create(user_id=user, modle="gpt-4o")
     assert not (await sessions.list_sessions(ListSessionsRequest(user_id=user))).sessions
     conversation = await sessions.create(user_id=user)
@@ -251,7 +251,7 @@ async def test_a_restore_that_the_platform_refuses_leaves_no_session(sessions: A
 
 
 async def test_memory_keeps_python_values(sessions: AsyncSessions, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genai_platform._async.memories.PAGE_SIZE", 2)
+    monkeypatch.setattr("genai_platform._async.sessions.PAGE_SIZE", 2)
     memory = sessions.memory(user)
     values = {"a": None, "ab": [1, 2.5, True, "ü"], "b": {"x": {}}, "c": 2**70, "d": ""}
     for key, value in values.items():

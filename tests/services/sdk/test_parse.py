@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import grpc
@@ -180,6 +181,33 @@ async def test_a_request_is_asked_as_it_is_and_left_as_it_was(backend: Backend, 
     assert sent == request
 
 
+@dataclass
+class Sum:
+    total: int
+    currency: str = "EUR"
+
+
+async def test_types_are_schemas_and_their_values_the_answers(backend: Backend, models: AsyncModels) -> None:
+    answer(backend, '{"total": 3, "currency": "USD"}')
+    assert (await models.parse("How much?", schema=Sum, model="m")).value == Sum(3, "USD")
+    sent: Any = backend.received[-1].request
+    assert (sent.response_format.name, json.loads(sent.response_format.schema_json)["required"]) == (
+        "Sum",
+        ["total", "currency"],
+    )
+    for schema, text, value in (
+        (list[Street], f'{{"value": [{LACE}]}}', [Street(name="Lace", number=7)]),
+        (Sum | None, '{"value": null}', None),
+        (int, "5", 5),
+    ):
+        answer(backend, text)
+        assert (await models.parse("How much?", schema=schema, model="m")).value == value
+    answer(backend, '{"value": ["no"]}')
+    with pytest.raises(ParseError, match="ANSWER_INVALID") as caught:
+        await models.parse("How much?", schema=list[int], model="m")
+    assert str(caught.value.__cause__) == "answer[0]: must be a value of type int"
+
+
 class Loud:
     """A class that is no Pydantic model and has what `parse` needs."""
 
@@ -271,11 +299,11 @@ async def test_errors_of_the_call_stay_what_they_are(backend: Backend, models: A
     assert not isinstance(caught.value, ParseError)
 
 
-@pytest.mark.parametrize("schema", [None, int, "{}", Person(name="x", age=1)])
+@pytest.mark.parametrize("schema", [None, "{}", Person(name="x", age=1)])
 async def test_what_is_no_schema_is_refused_before_anything_is_sent(
     backend: Backend, models: AsyncModels, schema: Any
 ) -> None:
-    with pytest.raises(TypeError, match="schema must be a JSON Schema as a dict, or a class"):
+    with pytest.raises(TypeError, match="schema must be a JSON Schema as a dict, or a type"):
         await models.parse("Who?", schema=schema, model="m")
     assert not backend.received
 

@@ -158,7 +158,7 @@ async def test_an_archived_version_is_hidden_and_comes_back(prompts: AsyncPrompt
 
 
 async def test_a_text_where_a_list_is_meant_is_a_type_error(prompts: AsyncPrompts, name: str) -> None:
-    with pytest.raises(TypeError, match=r"labels is a list of texts, not one text: write \['production'\]"):
+    with pytest.raises(TypeError, match="labels: must be a list of texts, not one text"):
         await prompts.register(name, "One.", labels="production")
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 
-from genai_platform import AsyncGenAIPlatform, GenAIPlatform, ListModelsResponse, Unavailable
+from genai_platform import AsyncGenAIPlatform, GenAIPlatform, ListModelsResponse, ModelInfo, Unavailable
 from tests.rows import row
 from tests.support.certificates import Authority, Pair
 
@@ -45,7 +45,7 @@ async def gateway(pair: Pair | None, clients: Path | None = None) -> AsyncIterat
             return grpc.unary_unary_rpc_method_handler(answer)
 
     async def answer(_: bytes, __: grpc.aio.ServicerContext) -> bytes:
-        return ListModelsResponse(next_page_token="secure").SerializeToString()
+        return ListModelsResponse(models=[ModelInfo(name="secure")]).SerializeToString()
 
     server = grpc.aio.server(handlers=[Lists()], options=[("grpc.so_reuseport", 0)])
     if pair:
@@ -64,11 +64,11 @@ async def gateway(pair: Pair | None, clients: Path | None = None) -> AsyncIterat
 async def listed(target: str, **options: Any) -> str:
     """The answer to both clients."""
     async with AsyncGenAIPlatform(target, **options) as platform:
-        answer = (await platform.models.list_models()).next_page_token
+        answer = (await platform.models.list_models()).models[0].name
 
     def call() -> str:
         with GenAIPlatform(target, **options) as blocking:
-            return blocking.models.list_models().next_page_token
+            return blocking.models.list_models().models[0].name
 
     assert await asyncio.to_thread(call) == answer
     return answer

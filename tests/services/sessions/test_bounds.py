@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from proto import sessions_pb2 as pb
 from proto import turns_pb2
 from services.sessions import appends, memories, rows, store, tables
+from services.sessions.owners import Owner
 from tests.rows import row
 from tests.services.session_service import Service, said
 from tests.support.databases import on_postgresql_too
@@ -137,7 +138,7 @@ async def test_few_large_sessions_are_read_at_a_time(
     monkeypatch.setattr(store, limit, 1)
     async with contextlib.AsyncExitStack() as reading:
         for _ in range(store.LARGE_READS):
-            await reading.enter_async_context(service.store.history("s", ""))
+            await reading.enter_async_context(service.store.history("s", Owner("", "")))
         waiting = asyncio.create_task(service.call("GetContext", pb.GetContextRequest(session_id="s")))
         assert (await service.call("GetContext", pb.GetContextRequest(session_id="small"))).next_sequence == 1
         assert not waiting.done()

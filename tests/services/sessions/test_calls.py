@@ -139,7 +139,7 @@ async def test_sessions_of_one_id_used_at_the_same_instant_are_listed_once_each(
     assert await list_ids(service, page_size=1) == [["main"]] * 3
 
 
-async def test_sessions_from_before_ids_per_user_are_migrated(database_url: str, tmp_path: Path) -> None:
+async def test_data_of_the_first_schema_are_migrated(database_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "sessions" / "migrations"
     folder.mkdir(parents=True)
     for script in sorted(MIGRATIONS.glob("000[12]_*.py")):
@@ -152,12 +152,15 @@ async def test_sessions_from_before_ids_per_user_are_migrated(database_url: str,
         for sequence in (1, 2):
             row = {"sequence": sequence, "message": message}
             await connection.execute(text("INSERT INTO messages VALUES ('s', :sequence, :message, 1)"), row)
+        await connection.execute(text("INSERT INTO memories VALUES ('ann', 'k', :value, 1)"), {"value": b"7"})
     await database.close()
 
     async with served(database_url) as service:
         assert await service.sequences("s") == [1, 2]
         assert (await service.append("more", session_id="s", user_id="ann")).next_sequence == 4
         await service.create("s", user_id="bob")
+        memories = (await service.call("ListMemories", pb.ListMemoriesRequest(user_id="ann"))).memories
+        assert [(memory.key, memory.value_json) for memory in memories] == [("k", "7")]
         async with service.database.read() as connection:
             sizes = await connection.scalars(
                 select(tables.sessions.c.message_bytes).order_by(tables.sessions.c.user_id)

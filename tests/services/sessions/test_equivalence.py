@@ -19,6 +19,7 @@ from proto import turns_pb2
 from proto.models_pb2 import ChatMessage, ToolCall, WindowPolicy
 from tests.services.session_service import START, Service, said, served
 from tests.services.sessions.session_model import Outcome, SessionModel
+from tests.support.callers import caller, require
 from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
 
@@ -81,9 +82,9 @@ OPERATIONS = st.one_of(
 class Subject:
     """The operations of `SessionModel` on a real service, for sessions and users that no other example has."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, example: str = "") -> None:
         self._service = service
-        self._example = uuid.uuid4().hex
+        self._example = example or uuid.uuid4().hex
 
     async def do(self, name: str, arguments: dict[str, Any]) -> Outcome:
         try:
@@ -140,13 +141,15 @@ class Subject:
 
     async def begin(self, session: str, user: str, turn: str) -> Outcome:
         request = turns_pb2.BeginTurnRequest(**self._place(session, user), turn_id=turn)
-        return (await self._service.turns.BeginTurn(request)).context.next_sequence
+        return (await self._service.call("BeginTurn", request)).context.next_sequence
 
     async def extend(self, session: str, user: str, turn: str) -> Outcome:
-        await self._service.turns.ExtendTurn(turns_pb2.ExtendTurnRequest(**self._place(session, user), turn_id=turn))
+        request = turns_pb2.ExtendTurnRequest(**self._place(session, user), turn_id=turn)
+        await self._service.call("ExtendTurn", request)
 
     async def end(self, session: str, user: str, turn: str) -> Outcome:
-        await self._service.turns.EndTurn(turns_pb2.EndTurnRequest(**self._place(session, user), turn_id=turn))
+        request = turns_pb2.EndTurnRequest(**self._place(session, user), turn_id=turn)
+        await self._service.call("EndTurn", request)
 
     async def put(self, user: str, key: str, value: str) -> Outcome:
         request = pb.PutMemoryRequest(user_id=self._user(user), key=key, value_json=json.dumps(value))
@@ -236,3 +239,41 @@ async def test_every_database_answers_as_the_model_does(
         wanted = model.do(name, arguments)
         for subject in subjects:
             assert await subject.do(name, arguments) == wanted, (name, arguments)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services_of_projects(
+    tmp_path_factory: pytest.TempPathFactory, postgresql_server: PostgreSQLServer
+) -> AsyncIterator[tuple[Service, Service]]:
+    """The same, for callers who say who they are."""
+    async with (
+        served(f"sqlite:///{tmp_path_factory.mktemp('projects')}/sessions.db", callers=require()) as first,
+        served(postgresql_server.new_url(), callers=require()) as second,
+    ):
+        yield first, second
+
+
+PROJECTS = ("", "p", "q")
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.sampled_from(PROJECTS), OPERATIONS), min_size=1, max_size=30))
+async def test_every_project_gets_what_it_would_get_alone(
+    services_of_projects: tuple[Service, Service], operations: list[tuple[str, Operation]]
+) -> None:
+    example_id = uuid.uuid4().hex
+    models = {project: SessionModel() for project in PROJECTS}
+    subjects = {
+        project: [Subject(service.by(caller(project)), example_id) for service in services_of_projects]
+        for project in PROJECTS
+    }
+    for service in services_of_projects:
+        service.clock.now = START
+    first = [(project, ("create", {"session": "x", "user": "ann", "ttl": None})) for project in PROJECTS]
+    for project, (name, arguments) in [*first, *operations]:
+        if name == "advance":
+            for other in models.keys() - {project}:
+                models[other].do(name, arguments)
+        wanted = models[project].do(name, arguments)
+        for subject in subjects[project]:
+            assert await subject.do(name, arguments) == wanted, (project, name, arguments)

@@ -1,0 +1,129 @@
+"""The audit log: an event for each change, in the transaction of the change, and never changed afterwards.
+
+Each event has the hash of the one before it in its own hash, so that an event that was changed, left out or added later
+is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+from google.protobuf.message import Message
+from sqlalchemy import Row, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from proto.access_pb2 import AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, VerifyAuditEventsResponse
+from services.gateway.access.records import to_json
+from services.gateway.access.tables import audit_events
+from services.shared.page_tokens import Number, read_page_size, read_page_token
+from services.shared.paging import cut_page
+
+FIRST_HASH = "0" * 64
+"""The hash before the first event."""
+
+EVENTS_AT_ONCE = 1000
+
+_HASHED = [column.name for column in audit_events.columns if column.name != "hash"]
+
+
+class Actor(NamedTuple):
+    """The author of a change, and the reason that was given for it."""
+
+    kind: str
+    id: str
+    source_ip: str = ""
+    request_id: str = ""
+    reason: str = ""
+
+
+async def add_event(
+    connection: AsyncConnection,
+    action: str,
+    kind: str,
+    object_id: str,
+    before: Message | None,
+    after: Message | None,
+    by: Actor,
+) -> None:
+    """Adds an event, in the transaction of the change."""
+    last = (await connection.execute(_NEWEST)).first()
+    event = {
+        "seq": last.seq + 1 if last else 1,
+        "at": int(time.time() * 1e6),
+        "actor_kind": by.kind,
+        "actor_id": by.id,
+        "source_ip": by.source_ip,
+        "request_id": by.request_id,
+        "action": f"{kind}.{action}",
+        "object_kind": kind,
+        "object_id": object_id,
+        "before_json": to_json(before),
+        "after_json": to_json(after),
+        "reason": by.reason,
+        "previous_hash": last.hash if last else FIRST_HASH,
+    }
+    event["hash"] = _hash([event[name] for name in _HASHED])
+    await connection.execute(audit_events.insert().values(event))
+
+
+async def newest_seq(connection: AsyncConnection) -> int:
+    """The number of the newest event, 0 if there is none. Each change of the database raises it."""
+    newest: int | None = await connection.scalar(select(func.max(audit_events.c.seq)))
+    return newest or 0
+
+
+async def changed_since(connection: AsyncConnection, seq: int) -> dict[str, set[str]]:
+    """The ids of the objects of each kind that were changed after an event."""
+    columns = audit_events.c.object_kind, audit_events.c.object_id
+    changed: dict[str, set[str]] = {}
+    for kind, object_id in await connection.execute(select(*columns).where(audit_events.c.seq > seq).distinct()):
+        changed.setdefault(kind, set()).add(object_id)
+    return changed
+
+
+async def read_events(connection: AsyncConnection, request: ListAuditEventsRequest) -> ListAuditEventsResponse:
+    """A page of events, newest first."""
+    start = read_page_token(request, Number)
+    wanted = {name: getattr(request, name) for name in ("object_kind", "object_id", "actor_id")}
+    conditions = [audit_events.c[name] == value for name, value in wanted.items() if value]
+    if start is not None:
+        conditions.append(audit_events.c.seq < -start)
+    query = select(audit_events).where(*conditions).order_by(audit_events.c.seq.desc())
+    rows = await connection.execute(query.limit(read_page_size(request) + 1))
+    page = cut_page(((-row.seq, _from_row(row)) for row in rows), request)
+    return ListAuditEventsResponse(events=page.entries, next_page_token=page.next_page_token)
+
+
+async def verify_events(connection: AsyncConnection) -> VerifyAuditEventsResponse:
+    """Computes every hash again, and follows the chain."""
+    found = VerifyAuditEventsResponse(head_hash=FIRST_HASH)
+    while rows := (await connection.execute(_after(found.events))).all():
+        for row in rows:
+            values = [getattr(row, name) for name in _HASHED]
+            is_next = row.seq == found.events + 1 and row.previous_hash == found.head_hash
+            if not is_next or row.hash != _hash(values):
+                found.broken_seq = found.events + 1
+                return found
+            found.events, found.head_hash = row.seq, row.hash
+    return found
+
+
+_NEWEST = select(audit_events.c.seq, audit_events.c.hash).order_by(audit_events.c.seq.desc()).limit(1)
+
+
+def _after(seq: int) -> Any:
+    return select(audit_events).where(audit_events.c.seq > seq).order_by(audit_events.c.seq).limit(EVENTS_AT_ONCE)
+
+
+def _hash(values: list[Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
+
+
+def _from_row(row: Row[Any]) -> AuditEvent:
+    fields = {name: value for name, value in row._mapping.items() if name != "at"}
+    event = AuditEvent(**fields)
+    event.time.FromMicroseconds(row.at)
+    return event

@@ -1,0 +1,151 @@
+"""Authentication: the identity of a caller, from the API key in the metadata of its call.
+
+Nothing here waits: keys are looked up in the snapshot, at every call anew, so that a revoked one is refused as soon as
+the snapshot has the news.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Iterator
+
+from proto.identity_pb2 import CallerIdentity
+from services.gateway.access.key_text import PREFIX, hash_of, read_id
+from services.gateway.access.keys import DISABLED, REVOKED
+from services.gateway.access.last_used import LastUsed
+from services.gateway.access.snapshot import Entry, SnapshotKeeper
+from services.shared.errors import PermissionDenied, Unauthenticated, Unavailable
+from services.shared.identity import Callers, IdentitySigner, check_scope
+from services.shared.metadata import API_KEY_KEY, CREDENTIAL_KEYS, IDENTITY_KEY, Metadata
+
+SIGNED_SECONDS = 5.0
+"""Time for which a signed identity is used again; services accept it for a minute."""
+
+_NO_HASH = bytes(32)
+"""A hash that keys with an unknown id are compared with, so that the time tells nothing."""
+
+
+class Authenticator(Callers):
+    """The check of who calls the gateway: by API key, and not by what a service behind it accepts."""
+
+    are_direct = True
+
+    def __init__(
+        self,
+        keeper: SnapshotKeeper,
+        signer: IdentitySigner,
+        last_used: LastUsed,
+        max_staleness: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._last_used = last_used
+        self._max_staleness = max_staleness
+        self._now = now
+        self._sign = signer.sign
+        self.require(signer)
+
+    def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity:
+        """The identity of a caller. Raises Unauthenticated, Unavailable AUTH_UNAVAILABLE or PermissionDenied."""
+        return self.admit(metadata, scope, peer).identity
+
+    def admit(self, metadata: Metadata, scope: str, peer: str) -> Entry:
+        """The key of a caller. Raises as `identify` does."""
+        entry = self._find(_read_key(metadata))
+        check_scope(entry.identity, scope)
+        if not entry.accepts(address_of(peer)):
+            raise PermissionDenied(
+                "the key is not accepted from your network; ask for one that is",
+                reason="NETWORK_NOT_ALLOWED",
+                metadata={"key_id": entry.key.id},
+            )
+        self._last_used.note(entry.key.id)
+        return entry
+
+    def signed(self, entry: Entry) -> Metadata:
+        """The metadata that say to services who calls."""
+        until, value = entry.signed
+        now = self._now()
+        if not until - SIGNED_SECONDS <= now < until:
+            value = self._sign(entry.identity)
+            entry.signed = now + SIGNED_SECONDS, value
+        return ((IDENTITY_KEY, value),)
+
+    def _find(self, text: str) -> Entry:
+        key_id = read_id(text)
+        if key_id is None:
+            raise _invalid("this is no API key, or it has a typo: a whole one is `gk_`, 12 characters, `_` and 49 more")
+        if self._keeper.age_seconds() > self._max_staleness:
+            raise _unavailable()
+        digest, entry = hash_of(text), self._keeper.snapshot.keys.get(key_id)
+        is_right = hmac.compare_digest(digest, entry.hash if entry else _NO_HASH)
+        if entry and is_right:
+            self._check_state(entry)
+            return entry
+        if entry and entry.previous_hash and hmac.compare_digest(digest, entry.previous_hash):
+            self._check_state(entry, is_previous=True)
+            return entry
+        if not self._keeper.is_current:
+            # It may have been made meanwhile.
+            raise _unavailable()
+        raise _invalid("there is no such API key")
+
+    def _check_state(self, entry: Entry, *, is_previous: bool = False) -> None:
+        """Raises Unauthenticated for a key that is not accepted although its secret is right."""
+        key = entry.key
+        if key.state == REVOKED:
+            raise _refused("KEY_REVOKED", "the API key was revoked; ask for another", key.id)
+        if is_previous and self._now() >= entry.previous_until:
+            raise _refused("KEY_EXPIRED", "the API key has a new secret, and this is the old one", key.id)
+        if self._now() >= entry.expires_at:
+            raise _refused("KEY_EXPIRED", "the API key has expired; ask for a new one", key.id)
+        if key.state == DISABLED:
+            raise _refused("KEY_DISABLED", "the API key is disabled", key.id)
+        if blocked := entry.blocked_by():
+            raise _refused("KEY_DISABLED", f"the {blocked} of the API key is disabled", key.id)
+
+
+def _read_key(metadata: Metadata) -> str:
+    """The key that a caller has sent. Raises Unauthenticated."""
+    keys = set(_credentials(metadata))
+    if not keys:
+        raise Unauthenticated(
+            "the call has no API key; send `authorization: Bearer gk_…`, in the SDK with api_key= or GENAI_API_KEY",
+            reason="KEY_MISSING",
+        )
+    if len(keys) > 1:
+        raise _invalid("the call has several API keys; send one")
+    return keys.pop()
+
+
+def _credentials(metadata: Metadata) -> Iterator[str]:
+    for key, value in metadata:
+        if key not in CREDENTIAL_KEYS or not isinstance(value, str):
+            continue
+        if key == API_KEY_KEY:
+            yield value.strip()
+            continue
+        scheme, _, credential = value.strip().partition(" ")
+        # Some clients send the key without a scheme.
+        yield scheme if scheme.startswith(f"{PREFIX}_") else credential.strip() if scheme.lower() == "bearer" else ""
+
+
+def address_of(peer: str) -> str:
+    """The IP address in grpc's name of a peer: `ipv4:10.0.0.1:50000` or `ipv6:[::1]:50000`."""
+    return peer.partition(":")[2].rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]")
+
+
+def _invalid(message: str) -> Unauthenticated:
+    return Unauthenticated(message, reason="KEY_INVALID")
+
+
+def _refused(reason: str, message: str, key_id: str) -> Unauthenticated:
+    return Unauthenticated(message, reason=reason, metadata={"key_id": key_id})
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "whether the API key is valid cannot be found out now; try again", reason="AUTH_UNAVAILABLE", retry_after=1.0
+    )

@@ -1,0 +1,44 @@
+"""The settings of the access database."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from services.shared.settings import ClientSettings
+
+
+class AccessSettings(ClientSettings):
+    """The settings of a process that works on the access database."""
+
+    access_database_url: SecretStr | None = Field(
+        None,
+        validation_alias="ACCESS_DATABASE_URL",
+        description="database of API keys, teams, projects, users and limits, with `AUTH_MODE=required`:"
+        " `sqlite:///path` or `postgresql://user:password@host/database`; the same for all replicas of the gateway",
+        json_schema_extra={
+            "default": "`access.db` in `GENAI_DATA_DIR`",
+            "example": "postgresql://user:password@localhost/access",
+        },
+    )
+    access_max_key_days: int = Field(
+        365,
+        ge=1,
+        le=3650,
+        validation_alias="ACCESS_MAX_KEY_DAYS",
+        description="days after which an API key expires at the latest",
+    )
+    access_max_staleness: float = Field(
+        3600.0,
+        ge=1,
+        validation_alias="ACCESS_MAX_STALENESS",
+        description="seconds for which keys are accepted while the access database is away; revocations do not arrive"
+        " meanwhile",
+    )
+
+    def choose_access_database_url(self) -> str:
+        if self.access_database_url:
+            return self.access_database_url.get_secret_value()
+        # Here, because a gateway without keys does not need the storage, whose import takes a good part of a start.
+        from services.shared.database import sqlite_url
+
+        return sqlite_url(self.data_path(), "access")

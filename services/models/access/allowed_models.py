@@ -1,0 +1,55 @@
+"""The models that a caller may call: those whose names match a pattern of its key."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+
+from services.shared.errors import PermissionDenied
+from services.shared.rpc import Call
+
+MAX_SHOWN = 10
+"""Patterns that a refusal names."""
+
+
+class AllowedModels:
+    """Patterns of names, in which `*` stands for any characters. Without any, every model is allowed."""
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._patterns = patterns
+        expressions = (".*".join(map(re.escape, re.split(r"\*+", pattern))) for pattern in patterns)
+        self._matching = re.compile("|".join(expressions), re.DOTALL)
+
+    @property
+    def are_all(self) -> bool:
+        return not self._patterns
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether a model is allowed that goes by these names."""
+        return self.are_all or any(map(self._matching.fullmatch, names))
+
+    def refusal(self, name: str, why: str = "", field: str = "model") -> PermissionDenied:
+        """The error for a model that is not allowed. `why` says how its name leads to such a one."""
+        # A key that may call none has a pattern that is blank.
+        shown = ", ".join(filter(str.strip, self._patterns[:MAX_SHOWN])) or "none"
+        return PermissionDenied(
+            f"{field}: the key may not call {name}{why}; it may call {shown}",
+            reason="MODEL_NOT_ALLOWED",
+            metadata={"model": name, "allowed": shown, "field": field},
+        )
+
+
+EVERY_MODEL = AllowedModels()
+
+
+def allowed_models(call: Call) -> AllowedModels:
+    """The models that the caller of a call may call: every one where nobody is asked who calls."""
+    if call.identity is None or not call.identity.model_globs:
+        return EVERY_MODEL
+    return _allowed(tuple(call.identity.model_globs))
+
+
+@functools.lru_cache(maxsize=1024)
+def _allowed(patterns: tuple[str, ...]) -> AllowedModels:
+    return AllowedModels(patterns)

@@ -1,0 +1,119 @@
+"""Records of the ledger, and their frames in a file: each frame has its length, its checksum and its kind before it."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+OK = "OK"
+UNKNOWN = "UNKNOWN"
+PROCESS_LOST = "PROCESS_LOST"
+"""Reason of a call whose process was killed while a provider answered it: how much it has used is not known."""
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+"""Bytes beyond any record, so that a damaged length is recognised."""
+
+_HEADER = struct.Struct("<IIB")
+
+
+class UsageRecord(msgspec.Struct, array_like=True, kw_only=True, frozen=True, gc=False):
+    """One call that has asked a provider. New fields are added at the end, with defaults: files may be older."""
+
+    call_id: str
+    at: float
+    """The end of the call, in seconds since 1970."""
+    verb: str = "chat"
+    request_id: str = ""
+    """The caller's id of the call, which may repeat."""
+    team_id: str = ""
+    project_id: str = ""
+    key_id: str = ""
+    user_id: str = ""
+    end_user_hash: str = ""
+    session_id: str = ""
+    model_asked: str = ""
+    model_served: str = ""
+    """The name of a registered model, else the provider's own."""
+    provider: str = ""
+    prompt_name: str = ""
+    prompt_version: int = 0
+    prompt_label: str = ""
+    tags: dict[str, str] = {}
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    cost_nano_usd: int | None = None
+    """None if it is not known."""
+    price_as_of: str = ""
+    """The price list that the cost was computed by; empty for rates of a registration."""
+    estimated: bool = False
+    attempts: int = 0
+    """Requests to providers."""
+    status: str = OK
+    reason: str = ""
+    first_chunk_ms: int | None = None
+    duration_ms: int = 0
+
+
+class Kind(IntEnum):
+    """The kind of a frame: how far its call is."""
+
+    ENDED = 0
+    """The whole record of a call that has ended."""
+    BEGUN = 1
+    """The record of a call that is about to ask a provider, in case that its process is killed."""
+    VOID = 2
+    """The id of a call that has begun, and has asked no provider."""
+
+
+class Frame(NamedTuple):
+    """A frame that was read whole."""
+
+    kind: Kind
+    payload: bytes
+
+
+class Damage(NamedTuple):
+    """Frames that could not be read."""
+
+    records: int
+
+
+encode_record = msgspec.msgpack.Encoder().encode
+decode_record = msgspec.msgpack.Decoder(UsageRecord).decode
+
+
+def encode_frame(kind: Kind, payload: bytes) -> bytes:
+    """The bytes of a frame."""
+    return _HEADER.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
+
+
+def read_frames(data: bytes) -> Iterator[Frame | Damage]:
+    """The frames in the bytes of a file. One with a wrong checksum is skipped; behind a length that cannot be right,
+    such as that of a write which was cut off, nothing more is read."""
+    start = 0
+    while start < len(data):
+        payload_start = start + _HEADER.size
+        if payload_start > len(data):
+            yield Damage(1)
+            return
+        length, checksum, kind = _HEADER.unpack_from(data, start)
+        start = payload_start + length
+        if length > MAX_PAYLOAD_BYTES or start > len(data):
+            yield Damage(1)
+            return
+        payload = data[payload_start:start]
+        if zlib.crc32(payload, kind) == checksum and kind in _KINDS:
+            yield Frame(Kind(kind), payload)
+        else:
+            yield Damage(1)
+
+
+_KINDS = frozenset(Kind)

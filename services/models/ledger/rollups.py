@@ -1,0 +1,84 @@
+"""Rollups: the sums of records by day, and by all that reports ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from services.models.ledger.records import OK, UsageRecord
+
+OTHER = "_OTHER"
+"""The value that stands for all values of a tag beyond the counted ones."""
+
+
+class RollupKey(NamedTuple):
+    """The primary key of a row, in the order of its columns."""
+
+    day: str
+    team_id: str
+    project_id: str
+    key_id: str
+    user_id: str
+    provider: str
+    model: str
+    tag_key: str = ""
+    tag_value: str = ""
+
+
+@dataclass
+class Sums:
+    """The sums of a row, in the order of its columns."""
+
+    calls: int = 0
+    failed: int = 0
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    reasoning: int = 0
+    cost_nano_usd: int = 0
+    unpriced_calls: int = 0
+
+    def add(self, record: UsageRecord) -> None:
+        self.calls += 1
+        self.failed += record.status != OK
+        self.input += record.input
+        self.output += record.output
+        self.cache_read += record.cache_read
+        self.reasoning += record.reasoning
+        self.cost_nano_usd += record.cost_nano_usd or 0
+        self.unpriced_calls += record.cost_nano_usd is None
+
+
+CountedValue = Callable[[str, str], str]
+"""The value of a tag under which it is counted: itself, or `OTHER`."""
+
+
+def day_of(at: float) -> str:
+    """The day of a time in UTC, as 2026-11-30."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+def roll_up(
+    records: Iterable[UsageRecord], tag_keys: Sequence[str], counted: CountedValue
+) -> list[tuple[RollupKey, Sums]]:
+    """The rows of the records, in the order of their primary keys: writers that lock rows in one order cannot wait for
+    each other."""
+    rows: dict[RollupKey, Sums] = {}
+    for record in records:
+        key = RollupKey(
+            day_of(record.at),
+            record.team_id,
+            record.project_id,
+            record.key_id,
+            record.user_id,
+            record.provider,
+            record.model_served,
+        )
+        rows.setdefault(key, Sums()).add(record)
+        for tag_key in tag_keys:
+            if tag_key in record.tags:
+                value = counted(tag_key, record.tags[tag_key])
+                rows.setdefault(key._replace(tag_key=tag_key, tag_value=value), Sums()).add(record)
+    return sorted(rows.items())

@@ -1,0 +1,168 @@
+"""Segments of the outbox: files of records, each of which belongs to the one process that holds its lock.
+
+The kernel releases the lock of a process that was killed, so that another one can take its files over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from services.models.ledger.records import (
+    PROCESS_LOST,
+    UNKNOWN,
+    Damage,
+    Kind,
+    UsageRecord,
+    decode_record,
+    encode_frame,
+    read_frames,
+)
+
+SUFFIX = ".log"
+UNLOCKED_SUFFIX = ".new"
+REFUSED_FILE = "refused.records"
+"""File of the records that the database has refused, for the operator."""
+
+PRIVATE = 0o600
+PRIVATE_DIRECTORY = 0o700
+
+
+class Contents(NamedTuple):
+    """The records of a segment."""
+
+    records: list[UsageRecord]
+    damaged: int
+    """Records that could not be read."""
+
+
+class Segment:
+    """A file of records that this process has locked."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.size = os.fstat(descriptor).st_size
+        self.modified = os.fstat(descriptor).st_mtime
+        self.synced = self.size
+        """The bytes that are certain to survive a loss of power."""
+        self._descriptor = descriptor
+
+    @classmethod
+    def create(cls, path: Path) -> Segment:
+        """A new, empty file. Raises OSError."""
+        # Other processes look at its final name only, which it gets when it is locked.
+        unlocked = path.with_suffix(UNLOCKED_SUFFIX)
+        descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, PRIVATE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unlocked.rename(path)
+            return cls(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def adopt(cls, path: Path) -> Segment | None:
+        """The file of a process that has ended; None if its process runs, or another one has taken it over."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have shipped and deleted it since it was opened here.
+            is_there = os.fstat(descriptor).st_nlink > 0
+        except OSError:
+            is_there = False
+        if is_there:
+            return cls(path, descriptor)
+        os.close(descriptor)
+        return None
+
+    def append(self, frame: bytes) -> None:
+        """Writes a frame at the end: all of it, or nothing. Raises OSError."""
+        written = os.write(self._descriptor, frame)
+        if written < len(frame):
+            os.ftruncate(self._descriptor, self.size)
+            raise OSError(f"{written} of {len(frame)} bytes were written")
+        self.size += written
+
+    def sync(self) -> None:
+        """Waits until all that was written is on the disk. Raises OSError."""
+        size = self.size
+        os.fdatasync(self._descriptor)
+        self.synced = size
+
+    def read(self, *, process_is_lost: bool) -> Contents:
+        """The records of the calls that have ended, and, of a lost process, of those that were running, as UNKNOWN.
+        Raises OSError."""
+        ended: list[UsageRecord] = []
+        begun: dict[str, UsageRecord] = {}
+        damaged = 0
+        for found in read_frames(self._read_all()):
+            if isinstance(found, Damage):
+                damaged += found.records
+            elif found.kind is Kind.ENDED:
+                record = decode_record(found.payload)
+                ended.append(record)
+                begun.pop(record.call_id, None)
+            elif process_is_lost and found.kind is Kind.BEGUN:
+                record = decode_record(found.payload)
+                begun[record.call_id] = record
+            elif found.kind is Kind.VOID:
+                begun.pop(found.payload.decode(), None)
+        return Contents([*ended, *map(_lost, begun.values())], damaged)
+
+    def close(self) -> None:
+        """Gives the file up, for another process to take over."""
+        os.close(self._descriptor)
+
+    def delete(self) -> None:
+        """Deletes the file, whose records the database has."""
+        self.synced = self.size
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        self.close()
+
+    def _read_all(self) -> bytes:
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+
+
+def _lost(begun: UsageRecord) -> UsageRecord:
+    """The record of a call whose process was killed."""
+    fields = {name: getattr(begun, name) for name in begun.__struct_fields__}
+    return UsageRecord(**fields | {"status": UNKNOWN, "reason": PROCESS_LOST, "estimated": True})
+
+
+def left_over(directory: Path, own: frozenset[Path]) -> Iterator[tuple[Segment, bool]]:
+    """The segments in a directory whose process has ended, oldest first, and whether each is the last of its process.
+    This process takes them over."""
+    numbers: dict[str, list[int]] = {}
+    for path in directory.glob(f"*{SUFFIX}"):
+        process, _, number = path.stem.rpartition("-")
+        if process and number.isdecimal():
+            numbers.setdefault(process, []).append(int(number))
+    for process, own_numbers in sorted(numbers.items()):
+        for each in sorted(own_numbers):
+            path = segment_path(directory, process, each)
+            if path not in own and (segment := Segment.adopt(path)):
+                yield segment, each == max(own_numbers)
+
+
+def segment_path(directory: Path, process: str, number: int) -> Path:
+    """The path of a process's segment. Names of processes sort by their start."""
+    return directory / f"{process}-{number}{SUFFIX}"
+
+
+def keep_refused(directory: Path, payload: bytes) -> None:
+    """Keeps a record that the database has refused. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(directory / REFUSED_FILE, flags, PRIVATE)
+    try:
+        os.write(descriptor, encode_frame(Kind.ENDED, payload))
+    finally:
+        os.close(descriptor)
