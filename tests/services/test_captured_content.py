@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
-from proto import models_pb2
+from proto import content_pb2, content_pb2_grpc, models_pb2
+from proto.identity_pb2 import CallerIdentity
 from services.models.capture import captured_content
 from services.models.capture.captured_content import Captured, CapturedContent
 from services.models.capture.policy import NOTHING, CapturePolicy, choose_policy, read_policy
 from services.models.capture.redaction import Redactor
 from services.models.capture.transcripts import Transcript, of_answer, of_conversation
 from services.shared.database import Database
-from services.shared.errors import NotFound
-from tests.services.model_service import LOG
+from services.shared.errors import NotFound, StartupError
+from services.shared.identity import Callers, IdentitySigner
+from services.shared.logs import open_log
+from services.shared.metadata import IDENTITY_KEY
+from tests.scripted_upstream import ScriptedUpstream, json_answer
+from tests.services.log_file import LogFile
+from tests.services.model_service import (
+    LOG,
+    ModelService,
+    chat_request,
+    completion,
+    model_service,
+    piece,
+    streamed_completion,
+)
 
+SIGNER = IdentitySigner([b"k" * 32])
 MIGRATIONS = Path(captured_content.__file__).parent / "migrations"
 
 
@@ -157,3 +174,101 @@ def test_project_decides_and_the_caller_may_opt_out() -> None:
     assert choose_policy(everything, "a newer word", ()) == NOTHING
     assert choose_policy(NOTHING, "all", (("genai-capture", "off"),)) == NOTHING
     assert choose_policy(NOTHING, "off", (("genai-capture", "all"),)) == NOTHING
+
+
+def caller(project: str = "project-1", capture: str = "all", *scopes: str) -> CallerIdentity:
+    return CallerIdentity(
+        key_id="key", project_id=project, capture=capture, scopes=scopes or ("generate", "content.read")
+    )
+
+
+@contextlib.asynccontextmanager
+async def capturing(
+    directory: Path, upstream: ScriptedUpstream, log: LogFile, **settings: str
+) -> AsyncIterator[ModelService]:
+    """A Model Service that asks who calls, with its log."""
+    callers = Callers()
+    callers.require(SIGNER)
+    chosen = {"AUTH_MODE": "required", **settings}
+    opened_log = open_log("models", file=log)
+    async with model_service(directory, upstream, log=opened_log, callers=callers, **chosen) as service:
+        yield service
+
+
+def signed(identity: CallerIdentity, *more: tuple[str, str]) -> list[tuple[str, str | bytes]]:
+    return [(IDENTITY_KEY, SIGNER.sign(identity)), *more]
+
+
+async def texts_of(service: ModelService, call_id: str, identity: CallerIdentity) -> dict[str, str]:
+    """The kept texts of a call by direction, as soon as there are any."""
+    stub = content_pb2_grpc.ContentServiceStub(service.channel)
+    async with asyncio.timeout(10):
+        while True:
+            request = content_pb2.GetContentRequest(call_id=call_id)
+            try:
+                response = await stub.GetContent(request, metadata=signed(identity))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise
+                await asyncio.sleep(0.02)
+            else:
+                return {text.direction: text.text for text in response.texts}
+
+
+async def test_content_is_kept_where_the_project_asks_for_it(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.play(json_answer(completion("Your key is sk-abcdefghijklmnop1234.")))
+    upstream.play(streamed_completion(piece("Hi"), piece(" there.")))
+    upstream.play(json_answer({"error": {"message": "no"}}, status=400))
+    log = LogFile()
+    async with capturing(tmp_path, upstream, log) as service:
+        request = chat_request(text="I am ada@example.com")
+        await service.stub.Chat(request, metadata=signed(caller()))
+        async for _ in service.stub.ChatStream(request, metadata=signed(caller())):
+            pass
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.stub.Chat(request, metadata=signed(caller()))
+        whole, streamed, failed = [call["call_id"] for call in await log.calls(3)]
+        asked = "user: I am [redacted email]\n"
+        assert await texts_of(service, whole, caller()) == {
+            "request": asked,
+            "answer": "Your key is [redacted secret].",
+        }
+        assert await texts_of(service, streamed, caller()) == {"request": asked, "answer": "Hi there."}
+        assert await texts_of(service, failed, caller()) == {"request": asked}
+        assert await texts_of(service, whole, caller("project-2", "", "content.read", "admin"))
+
+
+async def test_content_is_not_kept_where_nobody_asks_for_it(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.play(*[json_answer(completion("Hi."))] * 3)
+    log = LogFile()
+    async with capturing(tmp_path, upstream, log) as service:
+        request = chat_request(text="a secret")
+        await service.stub.Chat(request, metadata=signed(caller(capture="")))
+        await service.stub.Chat(request, metadata=signed(caller(), ("genai-capture", "off")))
+        await service.stub.Chat(request, metadata=signed(caller()))
+        *unkept, kept = [call["call_id"] for call in await log.calls(3)]
+        assert await texts_of(service, kept, caller())
+        stub = content_pb2_grpc.ContentServiceStub(service.channel)
+        for call_id, identity, code in (
+            (unkept[0], caller(), grpc.StatusCode.NOT_FOUND),
+            (unkept[1], caller(), grpc.StatusCode.NOT_FOUND),
+            (kept, caller("project-2"), grpc.StatusCode.NOT_FOUND),
+            (kept, caller("project-1", "all", "generate", "usage.read"), grpc.StatusCode.PERMISSION_DENIED),
+            ("", caller(), grpc.StatusCode.INVALID_ARGUMENT),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.GetContent(content_pb2.GetContentRequest(call_id=call_id), metadata=signed(identity))
+            assert refused.value.code() is code
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"CAPTURE": "some"}, "CAPTURE: must be off"),
+        ({"CAPTURE_REDACT": "email,names"}, "CAPTURE_REDACT: names: must be"),
+    ],
+)
+async def test_setting_that_says_nothing_is_named(settings: dict[str, str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=words):
+        async with model_service(tmp_path, **{"AUTH_MODE": "required", **settings}):
+            pass
