@@ -97,7 +97,7 @@ ROWS = (
             Panel(
                 "Overhead",
                 "s",
-                "Time that a call has spent in the platform, and not waiting for a provider or for its reader.",
+                "Time of a call in which it has not waited for a provider; of a stream, until its first output.",
                 [
                     Query(quantile(0.5, names.OVERHEAD, by="job"), "{{job}} p50"),
                     Query(quantile(0.99, names.OVERHEAD, by="job"), "{{job}} p99"),

@@ -17,6 +17,7 @@ from genai_platform._async.client import AsyncGenAIPlatform
 from genai_platform._async.conversations import AsyncConversation
 from genai_platform._sync.client import GenAIPlatform
 from genai_platform._sync.conversations import Conversation
+from genai_platform.batches import ChatResult, ChatResults
 from genai_platform.contract import *  # noqa: F403 - every message and enum of the contract
 from genai_platform.dicts import to_dict
 from genai_platform.errors import (
@@ -49,6 +50,8 @@ __all__ = [
     "AsyncConversation",
     "AsyncGenAIPlatform",
     "Cancelled",
+    "ChatResult",
+    "ChatResults",
     "ChatStream",
     "Conflict",
     "Conversation",

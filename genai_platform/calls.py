@@ -18,7 +18,7 @@ from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
 from genai_platform.retries import MAX_RETRIES, Attempts, RetryBudget, check_max_retries
 from genai_platform.target import GatewayTarget
-from proto import models_pb2
+from genai_platform.v1 import models_pb2
 
 CREDENTIAL_KEYS = frozenset({"authorization", "x-api-key"})
 
@@ -98,6 +98,7 @@ class CallRules:
         request: Message,
         timeout: float | None,
         metadata: Metadata | None,
+        max_retries: int | None = None,
     ) -> PreparedCall:
         """Checks a call and adds the client's defaults.
 
@@ -119,7 +120,8 @@ class CallRules:
         seconds = self._default_seconds(service.methods_by_name[name]) if timeout is None else check_seconds(timeout)
         path = f"/{service.full_name}/{name}"
         is_read = name.startswith(READS)
-        attempts = Attempts(seconds, is_read=is_read, max_retries=self._max_retries, budget=self._budget)
+        retries = self._max_retries if max_retries is None else max_retries
+        attempts = Attempts(seconds, is_read=is_read, max_retries=retries, budget=self._budget)
         return PreparedCall(path, seconds, pairs, request_id, self._target.address, self._target.secure, attempts)
 
     def _default_seconds(self, method: MethodDescriptor) -> float:

@@ -18,14 +18,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from genai_platform.api_key import check_transport, find_api_key
-from genai_platform.calls import CallRules, Metadata, PreparedCall
+from genai_platform.calls import CallOptions, CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
 from genai_platform.retries import MAX_RETRIES
 from genai_platform.streams import AsyncChatStream, ChatStream, task_is_cancelled
 from genai_platform.target import GatewayTarget, find_target
 from genai_platform.tls import TlsFiles, read_credentials
-from proto.models_pb2 import ChatChunk, ChatRequest
+from genai_platform.v1.models_pb2 import ChatChunk, ChatRequest, ChatResponse
 
 Response = TypeVar("Response", bound=Message)
 Channel = TypeVar("Channel")
@@ -144,8 +144,9 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
+        max_retries: int | None = None,
     ) -> Response:
-        call = self._rules.prepare(service, name, request, timeout, metadata)
+        call = self._rules.prepare(service, name, request, timeout, metadata, max_retries)
         while True:
             invoke = self._open().unary(call, response_type)
             try:
@@ -175,6 +176,13 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
             raise call.translate(error) from None
         finally:
             stream.cancel()
+
+    def begin_chat(self, request: ChatRequest, options: CallOptions) -> tuple[PreparedCall, grpc.Future]:
+        """Begins a chat that is not tried again, without waiting for its answer."""
+        timeout, metadata = options.get("timeout"), options.get("metadata")
+        call = self._rules.prepare(MODEL_SERVICE, "Chat", request, timeout, metadata, max_retries=0)
+        invoke: Any = self._open().unary(call, ChatResponse)
+        return call, invoke.future(request, **self._options(call))
 
     def stream_chat(self, request: ChatRequest, timeout: float | None, metadata: Metadata | None) -> ChatStream:
         call = self._rules.prepare(MODEL_SERVICE, "ChatStream", request, timeout, metadata)
@@ -211,8 +219,9 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
         *,
         timeout: float | None = None,
         metadata: Metadata | None = None,
+        max_retries: int | None = None,
     ) -> Response:
-        call = self._rules.prepare(service, name, request, timeout, metadata)
+        call = self._rules.prepare(service, name, request, timeout, metadata, max_retries)
         while True:
             invoke = self._open().unary(call, response_type)
             try:

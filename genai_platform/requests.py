@@ -12,8 +12,7 @@ from genai_platform.building import build, build_value
 from genai_platform.calls import CallOptions
 from genai_platform.conversion import field_names
 from genai_platform.schemas import Schema
-from genai_platform.wrong_values import check_names, check_text, describe, with_article
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     AnswerCache,
     ChatConfig,
     ChatMessage,
@@ -28,6 +27,7 @@ from proto.models_pb2 import (
     ToolChoice,
     ToolDefinition,
 )
+from genai_platform.wrong_values import check_names, check_text, describe, with_article
 
 Request = TypeVar("Request", bound=Message)
 

@@ -7,7 +7,8 @@ from datetime import date
 from typing import TypedDict, TypeVar, Unpack
 
 from genai_platform.building import build
-from proto.usage_pb2 import ExportUsageRequest, ListUsageRequest, UsageFilter
+from genai_platform.v1.usage_pb2 import ExportUsageRequest, ListUsageRequest, UsageFilter
+from genai_platform.wrong_values import check_names
 
 SumsRequest = TypeVar("SumsRequest", ListUsageRequest, ExportUsageRequest)
 
@@ -33,9 +34,7 @@ class UsageFields(TypedDict, total=False):
 
 def build_sums_request(request_type: type[SumsRequest], **fields: Unpack[UsageFields]) -> SumsRequest:
     """Builds a request for sums. Raises TypeError for unknown keywords."""
-    unknown = sorted(fields.keys() - UsageFields.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"usage has no field {', '.join(unknown)}")
+    check_names("", fields, "usage", tuple(UsageFields.__annotations__))
     given = {name: value for name, value in fields.items() if value is not None}
     days = {name: str(given.pop(name)) for name in ("from_day", "to_day") if name in given}
     chosen = {name: given.pop(name) for name in UsageFilter.DESCRIPTOR.fields_by_name if name in given}

@@ -1,10 +1,11 @@
+from typing import Any as _Any
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from proto import identity_pb2 as _identity_pb2
-from proto import models_pb2 as _models_pb2
+from genai_platform.v1 import identity_pb2 as _identity_pb2
+from genai_platform.v1 import models_pb2 as _models_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -29,7 +30,7 @@ class Team(_message.Message):
     """Whether its keys are refused."""
     created_at: _timestamp_pb2.Timestamp
     """The time at which it was created. Set by the platform."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Project(_message.Message):
     """A project: what its keys create belongs to it, and is seen by its keys only."""
@@ -57,7 +58,7 @@ class Project(_message.Message):
     """Whether its keys are refused."""
     created_at: _timestamp_pb2.Timestamp
     """The time at which it was created. Set by the platform."""
-    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., name: _Optional[str] = ..., model_globs: _Optional[_Iterable[str]] = ..., capture: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., name: _Optional[str] = ..., model_globs: _Optional[_Iterable[str]] = ..., capture: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class User(_message.Message):
     """A user: a person or program that keys belong to."""
@@ -86,7 +87,7 @@ class User(_message.Message):
     """Whether its keys are refused."""
     created_at: _timestamp_pb2.Timestamp
     """The time at which it was created. Set by the platform."""
-    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., issuer: _Optional[str] = ..., subject: _Optional[str] = ..., email: _Optional[str] = ..., role: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., issuer: _Optional[str] = ..., subject: _Optional[str] = ..., email: _Optional[str] = ..., role: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ApiKey(_message.Message):
     """An API key, without its secret: `gk_<id>_<secret>`."""
@@ -159,7 +160,7 @@ class ApiKey(_message.Message):
     """The time at which it was created. Set by the platform."""
     last_used_at: _timestamp_pb2.Timestamp
     """The time of a call with it, not more than a few minutes before the last one. Unset: it was never used."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Binding(_message.Message):
     """A binding: callers with a claim in their token, or a name in their certificate, act for a project."""
@@ -230,7 +231,7 @@ class AuditEvent(_message.Message):
     """The hash of the event before it, 64 hexadecimal digits."""
     hash: str
     """The SHA-256 of `previous_hash` and all the fields above."""
-    def __init__(self, seq: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor_kind: _Optional[str] = ..., actor_id: _Optional[str] = ..., source_ip: _Optional[str] = ..., request_id: _Optional[str] = ..., action: _Optional[str] = ..., object_kind: _Optional[str] = ..., object_id: _Optional[str] = ..., before_json: _Optional[str] = ..., after_json: _Optional[str] = ..., reason: _Optional[str] = ..., previous_hash: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
+    def __init__(self, seq: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., actor_kind: _Optional[str] = ..., actor_id: _Optional[str] = ..., source_ip: _Optional[str] = ..., request_id: _Optional[str] = ..., action: _Optional[str] = ..., object_kind: _Optional[str] = ..., object_id: _Optional[str] = ..., before_json: _Optional[str] = ..., after_json: _Optional[str] = ..., reason: _Optional[str] = ..., previous_hash: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
 
 class WhoAmIRequest(_message.Message):
     """Asks who calls."""
@@ -246,7 +247,7 @@ class WhoAmIResponse(_message.Message):
     """The identity of the caller, as the services see it."""
     expires_at: _timestamp_pb2.Timestamp
     """The time at which its credential expires."""
-    def __init__(self, identity: _Optional[_Union[_identity_pb2.CallerIdentity, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, identity: _Optional[_Union[_identity_pb2.CallerIdentity, _Mapping[str, _Any]]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CreateTeamRequest(_message.Message):
     """A team to create."""
@@ -257,7 +258,7 @@ class CreateTeamRequest(_message.Message):
     """The team. Its `id` is required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, team: _Optional[_Union[Team, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, team: _Optional[_Union[Team, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class UpdateTeamRequest(_message.Message):
     """Changes of a team."""
@@ -271,7 +272,7 @@ class UpdateTeamRequest(_message.Message):
     """The fields to change. Required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, team: _Optional[_Union[Team, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, team: _Optional[_Union[Team, _Mapping[str, _Any]]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListTeamsRequest(_message.Message):
     """Asks for teams."""
@@ -293,7 +294,7 @@ class ListTeamsResponse(_message.Message):
     """The teams."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, teams: _Optional[_Iterable[_Union[Team, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, teams: _Optional[_Iterable[_Union[Team, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateProjectRequest(_message.Message):
     """A project to create."""
@@ -304,7 +305,7 @@ class CreateProjectRequest(_message.Message):
     """The project. Its `id` and `team_id` are required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, project: _Optional[_Union[Project, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, project: _Optional[_Union[Project, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class UpdateProjectRequest(_message.Message):
     """Changes of a project."""
@@ -318,7 +319,7 @@ class UpdateProjectRequest(_message.Message):
     """The fields to change. Required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, project: _Optional[_Union[Project, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, project: _Optional[_Union[Project, _Mapping[str, _Any]]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListProjectsRequest(_message.Message):
     """Asks for projects."""
@@ -343,7 +344,7 @@ class ListProjectsResponse(_message.Message):
     """The projects."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, projects: _Optional[_Iterable[_Union[Project, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, projects: _Optional[_Iterable[_Union[Project, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateUserRequest(_message.Message):
     """A user to create."""
@@ -354,7 +355,7 @@ class CreateUserRequest(_message.Message):
     """The user. Its `id` is required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, user: _Optional[_Union[User, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class UpdateUserRequest(_message.Message):
     """Changes of a user."""
@@ -368,7 +369,7 @@ class UpdateUserRequest(_message.Message):
     """The fields to change. Required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, user: _Optional[_Union[User, _Mapping[str, _Any]]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListUsersRequest(_message.Message):
     """Asks for users."""
@@ -393,7 +394,7 @@ class ListUsersResponse(_message.Message):
     """The users."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateKeyRequest(_message.Message):
     """A key to create."""
@@ -404,7 +405,7 @@ class CreateKeyRequest(_message.Message):
     """The key. Its `name` and `project_id` are required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     """A new key."""
@@ -415,7 +416,7 @@ class CreateKeyResponse(_message.Message):
     """The key."""
     secret: str
     """The key itself, as callers send it. It cannot be had again."""
-    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping[str, _Any]]] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class GetKeyRequest(_message.Message):
     """Asks for a key."""
@@ -451,7 +452,7 @@ class ListKeysResponse(_message.Message):
     """The keys."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, keys: _Optional[_Iterable[_Union[ApiKey, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, keys: _Optional[_Iterable[_Union[ApiKey, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateKeyRequest(_message.Message):
     """Changes of a key."""
@@ -465,7 +466,7 @@ class UpdateKeyRequest(_message.Message):
     """The fields to change. Required."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping[str, _Any]]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DisableKeyRequest(_message.Message):
     """A key to disable."""
@@ -512,7 +513,7 @@ class RotateKeyRequest(_message.Message):
     """The time for which the old secret is valid, up to 30 days. Unset: 24 hours; 0: it is refused at once."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, key_id: _Optional[str] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, key_id: _Optional[str] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RotateKeyResponse(_message.Message):
     """A rotated key."""
@@ -523,7 +524,7 @@ class RotateKeyResponse(_message.Message):
     """The key."""
     secret: str
     """The key itself with its new secret, as callers send it. It cannot be had again."""
-    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+    def __init__(self, key: _Optional[_Union[ApiKey, _Mapping[str, _Any]]] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class SetLimitRequest(_message.Message):
     """A limit to set."""
@@ -534,7 +535,7 @@ class SetLimitRequest(_message.Message):
     """The limit. An empty `id` is set by the platform; `scope_id` must be that of something that exists, or `*`."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, limit: _Optional[_Union[_identity_pb2.LimitRule, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, limit: _Optional[_Union[_identity_pb2.LimitRule, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListLimitsRequest(_message.Message):
     """Asks for limits."""
@@ -562,7 +563,7 @@ class ListLimitsResponse(_message.Message):
     """The limits."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, limits: _Optional[_Iterable[_Union[_identity_pb2.LimitRule, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, limits: _Optional[_Iterable[_Union[_identity_pb2.LimitRule, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteLimitRequest(_message.Message):
     """A limit to delete."""
@@ -589,7 +590,7 @@ class SetBindingRequest(_message.Message):
     """The binding."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
-    def __init__(self, binding: _Optional[_Union[Binding, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, binding: _Optional[_Union[Binding, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListBindingsRequest(_message.Message):
     """Asks for bindings."""
@@ -614,7 +615,7 @@ class ListBindingsResponse(_message.Message):
     """The bindings."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, bindings: _Optional[_Iterable[_Union[Binding, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, bindings: _Optional[_Iterable[_Union[Binding, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteBindingRequest(_message.Message):
     """A binding to delete."""
@@ -661,7 +662,7 @@ class ListAuditEventsResponse(_message.Message):
     """The events."""
     next_page_token: str
     """See models.proto."""
-    def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class VerifyAuditEventsRequest(_message.Message):
     """Asks whether the audit log is as it was written."""

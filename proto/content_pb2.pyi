@@ -1,7 +1,8 @@
+from typing import Any as _Any
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from proto import models_pb2 as _models_pb2
+from genai_platform.v1 import models_pb2 as _models_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -24,7 +25,7 @@ class GetContentResponse(_message.Message):
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     texts: _containers.RepeatedCompositeFieldContainer[CapturedText]
     """The request, and the answer if there was a whole one."""
-    def __init__(self, texts: _Optional[_Iterable[_Union[CapturedText, _Mapping]]] = ...) -> None: ...
+    def __init__(self, texts: _Optional[_Iterable[_Union[CapturedText, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class CapturedText(_message.Message):
     """The text of one side of a call."""
@@ -54,4 +55,4 @@ class CapturedText(_message.Message):
     """The characters of the whole text; more than `text` has if it was cut."""
     redactions: _containers.ScalarMap[str, int]
     """How much of each kind was taken out: `secrets`, `card`, `email`, `phone`."""
-    def __init__(self, direction: _Optional[str] = ..., model: _Optional[str] = ..., captured_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., text: _Optional[str] = ..., characters: _Optional[int] = ..., redactions: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    def __init__(self, direction: _Optional[str] = ..., model: _Optional[str] = ..., captured_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., text: _Optional[str] = ..., characters: _Optional[int] = ..., redactions: _Optional[_Mapping[str, int]] = ...) -> None: ...

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from proto import content_pb2 as proto_dot_content__pb2
+from proto import content_pb2 as genai__platform_dot_v1_dot_content__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in proto/content_pb2_grpc.py depends on'
+        + ' but the generated code in genai_platform/v1/content_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,8 +37,8 @@ class ContentServiceStub:
         """
         self.GetContent = channel.unary_unary(
                 '/genai_platform.v1.ContentService/GetContent',
-                request_serializer=proto_dot_content__pb2.GetContentRequest.SerializeToString,
-                response_deserializer=proto_dot_content__pb2.GetContentResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_content__pb2.GetContentRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_content__pb2.GetContentResponse.FromString,
                 _registered_method=True)
 
 
@@ -59,8 +59,8 @@ def add_ContentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetContent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetContent,
-                    request_deserializer=proto_dot_content__pb2.GetContentRequest.FromString,
-                    response_serializer=proto_dot_content__pb2.GetContentResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_content__pb2.GetContentRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_content__pb2.GetContentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,8 +89,8 @@ class ContentService:
             request,
             target,
             '/genai_platform.v1.ContentService/GetContent',
-            proto_dot_content__pb2.GetContentRequest.SerializeToString,
-            proto_dot_content__pb2.GetContentResponse.FromString,
+            genai__platform_dot_v1_dot_content__pb2.GetContentRequest.SerializeToString,
+            genai__platform_dot_v1_dot_content__pb2.GetContentResponse.FromString,
             options,
             channel_credentials,
             insecure,

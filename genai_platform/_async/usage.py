@@ -1,7 +1,7 @@
 """The calls of UsageService: what was used and what it cost, and the calls that run.
 
-`mine`, `list`, `export`, `calls` and `cancel` take Python's own arguments. The other methods take the protobuf request
-and return the protobuf response. proto/usage.proto describes their fields.
+`mine`, `list`, `export`, `calls` and `cancel` take Python's own arguments. The other methods are those of the contract,
+as in `models`. proto/usage.proto describes their fields.
 """
 
 from __future__ import annotations
@@ -17,9 +17,17 @@ from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import USAGE_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
+from genai_platform.request_fields import (
+    CancelCallFields,
+    ExportUsageFields,
+    GetMyUsageFields,
+    ListCallsFields,
+    ListUsageFields,
+)
+from genai_platform.requests import read_call
 from genai_platform.session_requests import TextWriter, open_target
 from genai_platform.usage_requests import UsageFields, build_sums_request
-from proto.usage_pb2 import (
+from genai_platform.v1.usage_pb2 import (
     CancelCallRequest,
     CancelCallResponse,
     ExportUsageRequest,
@@ -91,42 +99,40 @@ class AsyncUsage:
         await self.cancel_call(build(CancelCallRequest, call_id=call_id), **options)
 
     async def get_my_usage(
-        self, request: GetMyUsageRequest | None = None, **options: Unpack[CallOptions]
+        self, request: GetMyUsageRequest | None = None, **fields: Unpack[GetMyUsageFields]
     ) -> GetMyUsageResponse:
         """The usage of the client's own key."""
-        return await self._call("GetMyUsage", request or GetMyUsageRequest(), GetMyUsageResponse, **options)
+        return await self._call("GetMyUsage", GetMyUsageResponse, read_call(GetMyUsageRequest, request, fields))
 
     async def list_usage(
-        self, request: ListUsageRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListUsageRequest | None = None, **fields: Unpack[ListUsageFields]
     ) -> ListUsageResponse:
-        """Lists sums of usage: those of the page that the request asks for, or all."""
-
-        async def page(asked: ListUsageRequest) -> ListUsageResponse:
-            return await self._call("ListUsage", asked, ListUsageResponse, **options)
-
-        return await read_list(page, request or ListUsageRequest())
+        """Lists sums of usage."""
+        return await self._list("ListUsage", ListUsageResponse, read_call(ListUsageRequest, request, fields))
 
     def export_usage(
-        self, request: ExportUsageRequest, **options: Unpack[CallOptions]
+        self, request: ExportUsageRequest | None = None, **fields: Unpack[ExportUsageFields]
     ) -> AsyncIterator[ExportUsageResponse]:
         """Streams sums of usage as text."""
-        return self._connection.stream(USAGE_SERVICE, "ExportUsage", request, ExportUsageResponse, **options)
+        asked, options = read_call(ExportUsageRequest, request, fields)
+        return self._connection.stream(USAGE_SERVICE, "ExportUsage", asked, ExportUsageResponse, **options)
 
     async def list_calls(
-        self, request: ListCallsRequest | None = None, **options: Unpack[CallOptions]
+        self, request: ListCallsRequest | None = None, **fields: Unpack[ListCallsFields]
     ) -> ListCallsResponse:
-        """Lists the chats that run: those of the page that the request asks for, or all."""
+        """Lists the chats that run."""
+        return await self._list("ListCalls", ListCallsResponse, read_call(ListCallsRequest, request, fields))
 
-        async def page(asked: ListCallsRequest) -> ListCallsResponse:
-            return await self._call("ListCalls", asked, ListCallsResponse, **options)
-
-        return await read_list(page, request or ListCallsRequest())
-
-    async def cancel_call(self, request: CancelCallRequest, **options: Unpack[CallOptions]) -> CancelCallResponse:
+    async def cancel_call(
+        self, request: CancelCallRequest | str | None = None, **fields: Unpack[CancelCallFields]
+    ) -> CancelCallResponse:
         """Ends a chat."""
-        return await self._call("CancelCall", request, CancelCallResponse, **options)
+        return await self._call("CancelCall", CancelCallResponse, read_call(CancelCallRequest, request, fields))
 
-    async def _call(
-        self, name: str, request: Message, response_type: type[Response], **options: Unpack[CallOptions]
-    ) -> Response:
+    async def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return await read_list(lambda page: self._call(name, response_type, (page, options)), request)
+
+    async def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
         return await self._connection.unary(USAGE_SERVICE, name, request, response_type, **options)

@@ -9,13 +9,16 @@ where the request has `metadata` too, the keyword means that, and the call's own
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, TypeVar, Unpack, overload
 
 from google.protobuf.message import Message
 
 from genai_platform._sync.pages import PAGE_SIZE, read_list, read_pages
+from genai_platform.batch_runs import BatchRun
+from genai_platform.batches import DEFAULT_CONCURRENCY, ChatResults, build_requests
 from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
@@ -46,7 +49,7 @@ from genai_platform.requests import (
 )
 from genai_platform.schemas import Schema
 from genai_platform.streams import ChatStream
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     ArchivePromptResponse,
     ChatRequest,
@@ -178,6 +181,36 @@ class Models:
         options: CallOptions = {"timeout": timeout, "metadata": metadata}
         built = build_parse_request(request, fields, schema, strict)
         return read_answer(self._call("Chat", ChatResponse, (built, options)), schema)
+
+    def map(
+        self,
+        prompts: Iterable[ChatRequest | Messages],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        progress: bool = False,
+        resume: str | os.PathLike[str] | None = None,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+        **fields: Unpack[ChatFields],
+    ) -> ChatResults:
+        """Sends many conversations, at most `concurrency` of them at a time, and returns their results in order.
+
+            results = platform.models.map(questions, model="gpt-4o", concurrency=16, progress=True)
+            print(results)  # 498 answers, 2 failures, 61023 tokens, $0.1208, 41.3 s
+            texts = results.texts
+
+        A prompt is a text, a list of messages or a ChatRequest; the fields are those of `chat`, for all of them. A chat
+        that fails is a result with its `error`, and ends nothing. It is tried again only where nothing was generated,
+        after the time that the error asks for; fewer chats run at a time while a limit is met. Retries are at most two
+        for each prompt on average.
+
+        `progress` draws a bar on the terminal. `resume` names a file to which each answer is added as a line of JSON
+        when it comes; another run with the same file asks only for what is missing in it. `timeout` is that of each
+        chat.
+        """
+        options: CallOptions = {"timeout": timeout, "metadata": metadata}
+        requests = build_requests(prompts, fields)
+        return BatchRun(self._connection, requests, concurrency, progress, resume, options).run()
 
     def list_models(
         self, request: ListModelsRequest | None = None, **fields: Unpack[ListModelsFields]

@@ -2,8 +2,8 @@
 
 """The calls of UsageService: what was used and what it cost, and the calls that run.
 
-`mine`, `list`, `export`, `calls` and `cancel` take Python's own arguments. The other methods take the protobuf request
-and return the protobuf response. proto/usage.proto describes their fields.
+`mine`, `list`, `export`, `calls` and `cancel` take Python's own arguments. The other methods are those of the contract,
+as in `models`. proto/usage.proto describes their fields.
 """
 
 from __future__ import annotations
@@ -19,9 +19,17 @@ from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import USAGE_SERVICE
 from genai_platform.connection import GatewayConnection
+from genai_platform.request_fields import (
+    CancelCallFields,
+    ExportUsageFields,
+    GetMyUsageFields,
+    ListCallsFields,
+    ListUsageFields,
+)
+from genai_platform.requests import read_call
 from genai_platform.session_requests import TextWriter, open_target
 from genai_platform.usage_requests import UsageFields, build_sums_request
-from proto.usage_pb2 import (
+from genai_platform.v1.usage_pb2 import (
     CancelCallRequest,
     CancelCallResponse,
     ExportUsageRequest,
@@ -93,38 +101,40 @@ class Usage:
         self.cancel_call(build(CancelCallRequest, call_id=call_id), **options)
 
     def get_my_usage(
-        self, request: GetMyUsageRequest | None = None, **options: Unpack[CallOptions]
+        self, request: GetMyUsageRequest | None = None, **fields: Unpack[GetMyUsageFields]
     ) -> GetMyUsageResponse:
         """The usage of the client's own key."""
-        return self._call("GetMyUsage", request or GetMyUsageRequest(), GetMyUsageResponse, **options)
+        return self._call("GetMyUsage", GetMyUsageResponse, read_call(GetMyUsageRequest, request, fields))
 
-    def list_usage(self, request: ListUsageRequest | None = None, **options: Unpack[CallOptions]) -> ListUsageResponse:
-        """Lists sums of usage: those of the page that the request asks for, or all."""
-
-        def page(asked: ListUsageRequest) -> ListUsageResponse:
-            return self._call("ListUsage", asked, ListUsageResponse, **options)
-
-        return read_list(page, request or ListUsageRequest())
+    def list_usage(
+        self, request: ListUsageRequest | None = None, **fields: Unpack[ListUsageFields]
+    ) -> ListUsageResponse:
+        """Lists sums of usage."""
+        return self._list("ListUsage", ListUsageResponse, read_call(ListUsageRequest, request, fields))
 
     def export_usage(
-        self, request: ExportUsageRequest, **options: Unpack[CallOptions]
+        self, request: ExportUsageRequest | None = None, **fields: Unpack[ExportUsageFields]
     ) -> Iterator[ExportUsageResponse]:
         """Streams sums of usage as text."""
-        return self._connection.stream(USAGE_SERVICE, "ExportUsage", request, ExportUsageResponse, **options)
+        asked, options = read_call(ExportUsageRequest, request, fields)
+        return self._connection.stream(USAGE_SERVICE, "ExportUsage", asked, ExportUsageResponse, **options)
 
-    def list_calls(self, request: ListCallsRequest | None = None, **options: Unpack[CallOptions]) -> ListCallsResponse:
-        """Lists the chats that run: those of the page that the request asks for, or all."""
+    def list_calls(
+        self, request: ListCallsRequest | None = None, **fields: Unpack[ListCallsFields]
+    ) -> ListCallsResponse:
+        """Lists the chats that run."""
+        return self._list("ListCalls", ListCallsResponse, read_call(ListCallsRequest, request, fields))
 
-        def page(asked: ListCallsRequest) -> ListCallsResponse:
-            return self._call("ListCalls", asked, ListCallsResponse, **options)
-
-        return read_list(page, request or ListCallsRequest())
-
-    def cancel_call(self, request: CancelCallRequest, **options: Unpack[CallOptions]) -> CancelCallResponse:
+    def cancel_call(
+        self, request: CancelCallRequest | str | None = None, **fields: Unpack[CancelCallFields]
+    ) -> CancelCallResponse:
         """Ends a chat."""
-        return self._call("CancelCall", request, CancelCallResponse, **options)
+        return self._call("CancelCall", CancelCallResponse, read_call(CancelCallRequest, request, fields))
 
-    def _call(
-        self, name: str, request: Message, response_type: type[Response], **options: Unpack[CallOptions]
-    ) -> Response:
+    def _list(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
+        return read_list(lambda page: self._call(name, response_type, (page, options)), request)
+
+    def _call(self, name: str, response_type: type[Response], call: tuple[Message, CallOptions]) -> Response:
+        request, options = call
         return self._connection.unary(USAGE_SERVICE, name, request, response_type, **options)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from services.shared import metric_names as names
 from services.shared.admission import count_running_calls
-from services.shared.metrics import MAX_TEAMS, OTHER, Counters, Histograms, LabelValues, Readings
+from services.shared.metrics import MAX_TEAMS, OTHER, Batch, Counters, Histograms, LabelValues, Readings
 from services.shared.stream_ends import PROCESS_STREAMS
 
 Outcome = Literal["ok", "refused", "failed", "cancelled"]
@@ -37,7 +37,7 @@ CALLS = Counters(
 )
 OVERHEADS = Histograms(
     names.OVERHEAD,
-    "Seconds of a call in which it waited neither for another server nor for its reader.",
+    "Seconds of a call, of a stream until its first output, in which it has not waited for another server.",
     ("rpc_method",),
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25),
 )
@@ -53,10 +53,12 @@ _served_methods: dict[str, str] = {}
 class Waits:
     """The time that a call spends waiting for others, in blocks that do not overlap."""
 
-    __slots__ = ("_since", "seconds")
+    __slots__ = ("_since", "first_output", "seconds")
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.first_output: float | None = None
+        """The time from the beginning of a stream to its first output, after which no waiting is measured."""
 
     def __enter__(self) -> None:
         self._since = time.perf_counter()
@@ -75,13 +77,17 @@ def team_labels(team: str, project: str) -> tuple[str, str]:
     return _TEAMS.label(team), _PROJECTS.label(project)
 
 
-def measure_call(method: str, code: str, team_labels: tuple[str, str], seconds: float, waits: Waits) -> None:
-    """Counts a call that has ended with a status, after so many seconds."""
+def _count_call(method: str, code: str, team: str, project: str, seconds: float, waits: Waits) -> None:
     name = _served_methods.get(method, OTHER)
     DURATIONS.observe((name, code), seconds)
-    CALLS.add((*team_labels, OUTCOMES.get(code, "refused")))
+    CALLS.add((*team_labels(team, project), OUTCOMES.get(code, "refused")))
     if waits.seconds:
-        OVERHEADS.observe((name,), max(0.0, seconds - waits.seconds))
+        until = seconds if waits.first_output is None else waits.first_output
+        OVERHEADS.observe((name,), max(0.0, until - waits.seconds))
+
+
+ENDED_CALLS = Batch(_count_call)
+"""Calls that have ended: the method, the status, the caller's team and project, the seconds and the waits in them."""
 
 
 def follow_calls(process: str) -> None:

@@ -6,14 +6,17 @@ A family is a constant of the module that measures it, with its name in `metric_
 values that callers or providers choose go through `LabelValues`, which bounds their number.
 
 The families of prometheus_client take a lock for each number and look through their buckets one by one, which is five
-times as much. These are counted on the event loop alone, so that they need no lock; any thread may read them.
+times as much. These take none: a family is counted either on the event loop or by one `Batch`. Any thread may read it.
 """
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -33,10 +36,58 @@ Values = tuple[str, ...]
 Read = Callable[[], Iterable[tuple[Values, float]]]
 """Reads the series of a metric: the values of its labels, and its value."""
 
+BATCH_SIZE = 64
+"""Measurements that are counted together."""
+
 REGISTRY = CollectorRegistry()
 """All metrics of this process, with those of its memory, CPU time and descriptors."""
 
 ProcessCollector(registry=REGISTRY)
+
+
+class Batch:
+    """Measurements that are noted now, and counted by a function together with others, or before the next scrape.
+
+    In the middle of a call nothing that counting needs is in the processor's caches, which makes it several times as
+    slow. A measurement must be small and hold no request or answer in memory.
+    """
+
+    def __init__(self, count: Callable[..., None]) -> None:
+        self._count = count
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        _BATCHES.append(self)
+
+    def note(self, *measurement: Any) -> None:
+        """Notes a measurement: the arguments of the function that counts it."""
+        self._waiting.append(measurement)
+        # One that is being counted for a scrape is not waited for.
+        if len(self._waiting) >= BATCH_SIZE and _COUNTING.acquire(blocking=False):
+            try:
+                self.count_waiting()
+            finally:
+                _COUNTING.release()
+
+    def count_waiting(self) -> None:
+        """Counts what has been noted; the caller holds the lock."""
+        for _ in range(len(self._waiting)):
+            self._count(*self._waiting.popleft())
+
+
+_BATCHES: list[Batch] = []
+_COUNTING = threading.Lock()
+
+
+class _Waiting(Collector):
+    """Counts what waits before a scrape; it has no metrics, and is the first to be collected."""
+
+    def collect(self) -> Iterator[Metric]:
+        with _COUNTING:
+            for batch in _BATCHES:
+                batch.count_waiting()
+        return iter(())
+
+
+REGISTRY.register(_Waiting())
 
 
 class Family(Collector):

@@ -158,6 +158,17 @@ class PostgreSQL:
         finally:
             await engine.dispose()
 
+    async def connect(self) -> DriverConnection:
+        """A connection beside those of the engines, in autocommit mode, for statements that are one transaction each.
+
+        The server answers a commit before it is on disk.
+        """
+        from psycopg import AsyncConnection
+
+        _, of_url = self._url.get_dialect()().create_connect_args(self._url)
+        options = f"{self._connect_args['options']} -c synchronous_commit=off"
+        return await AsyncConnection.connect(**{**of_url, **self._connect_args, "options": options}, autocommit=True)
+
     async def close(self) -> None:
         """Does nothing: the engines have closed all connections."""
 

@@ -34,7 +34,7 @@ from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
-from services.shared.call_metrics import Waits, measure_call, serve_method, team_labels
+from services.shared.call_metrics import ENDED_CALLS, Waits, serve_method
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
@@ -57,6 +57,8 @@ from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
+
+NO_OWNER = ("", "")
 
 
 class DefaultDeadlines(NamedTuple):
@@ -146,7 +148,7 @@ class Call:
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
         self.waits = Waits()
-        """The time in which it waits for another server, or for its reader."""
+        """The time in which it waits for another server."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
         self.default_timeout: asyncio.Timeout | None = None
@@ -192,9 +194,9 @@ class Call:
         host = self.caller.rpartition(":")[0] or self.caller
         return f"{host} (exposed)" if self.from_exposed_gateway else host
 
-    def team_labels(self) -> tuple[str, str]:
-        """The labels of the caller's team and project in metrics."""
-        return team_labels(self.identity.team_id, self.identity.project_id) if self.identity else ("", "")
+    def owner(self) -> tuple[str, str]:
+        """The ids of the caller's team and project; both are empty for a caller without an identity."""
+        return (self.identity.team_id, self.identity.project_id) if self.identity else NO_OWNER
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
@@ -403,9 +405,7 @@ class _Boundary:
             with StreamWriter(context) as writer:
                 async with contextlib.aclosing(self._behaviour(request, call)) as messages:
                     async for message in messages:
-                        response = _serialize(message)
-                        with call.waits:
-                            await writer.write(response)
+                        await writer.write(_serialize(message))
                         call.chunks += 1
 
     async def _parse(self, data: bytes) -> Message:
@@ -455,7 +455,7 @@ def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") 
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     seconds = call.elapsed_seconds()
-    measure_call(method, code, call.team_labels(), seconds, call.waits)
+    ENDED_CALLS.note(method, code, *call.owner(), seconds, call.waits)
     milliseconds = round(seconds * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
 

@@ -184,7 +184,7 @@ def judge(trial: Trial, provider: Provider, events: list[Event], days: tuple[int
     """The sums that must hold."""
     known = {event.request_id: event for event in events}
     times = Counter(event.request_id for event in events)
-    lost = [event for event in events if event.status == "UNKNOWN"]
+    unsent = [event for event in events if event.request_id not in provider.asked]
     untold_asked = provider.asked.keys() - trial.told.keys()
     whole = [event for event in events if event.status == "OK"]
     counted = [provider.tokens(int(event.request_id.partition("-")[2])) for event in whole]
@@ -209,9 +209,9 @@ def judge(trial: Trial, provider: Provider, events: list[Event], days: tuple[int
             sum(call not in known for call in provider.asked),
         ),
         Sum(
-            "the provider knows every event, but of calls that were lost before they were sent",
-            f"{sum(event.request_id not in provider.asked for event in lost)} of {len(lost)} lost calls",
-            sum(event.request_id not in provider.asked for event in events if event.status != "UNKNOWN"),
+            "the provider knows every event, but of calls that were lost or left before they were sent",
+            f"{len(unsent)} calls",
+            sum(event.status not in ("UNKNOWN", "CANCELLED") or event.input > 0 for event in unsent),
         ),
         Sum(
             "the tokens of whole answers are the provider's own",
@@ -223,7 +223,7 @@ def judge(trial: Trial, provider: Provider, events: list[Event], days: tuple[int
             f"{tuple(map(int, days))}",
             int(tuple(map(int, days)) != of_events),
         ),
-        Sum("no file is left", f"{trial.kills} kills", len(files)),
+        Sum("no file is left", ", ".join([f"{trial.kills} kills", *files]), len(files)),
     ]
 
 

@@ -25,6 +25,7 @@ SERVICES = Path(__file__).resolve().parents[2] / "services"
 MIGRATIONS = {
     "models": "models/migrations",
     "calls": "models/calls/migrations",
+    "limits": "models/limits/migrations",
     "ledger": "models/ledger/migrations",
     "sessions": "sessions/migrations",
     "access": "gateway/access/migrations",

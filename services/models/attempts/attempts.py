@@ -84,7 +84,10 @@ class Attempts:
         self._sent = 0
         self._has_hurried = False
         """Whether an attempt has ended by a timeout of the request itself."""
-        self._waited = 0.0
+        self.waited = 0.0
+        """The seconds of all pauses so far."""
+        self.newest_target: Target | None = None
+        """The target of the newest attempt."""
         self._error: PlatformError | None = None
         """The newest error of the first candidate, which is the caller's choice."""
         self._answered_by: _Step | None = None
@@ -115,6 +118,7 @@ class Attempts:
         if not self._sent:
             self._limits.budget.add_chat()
         self._sent += 1
+        self.newest_target = step.target
         return Attempt(self, step, self._limits.now())
 
     def _take_places(self, step: _Step) -> _Step:
@@ -137,7 +141,7 @@ class Attempts:
     async def _pause(self, step: _Step) -> _Step:
         """The step after its pause, or another one if it cannot be made any more."""
         while step.pause:
-            self._waited += step.pause
+            self.waited += step.pause
             await asyncio.sleep(step.pause)
             if again := self._resolve_again(step):
                 return again
@@ -246,7 +250,7 @@ class Attempts:
         if not self._has_token():
             return None
         remaining, now = self._remaining(), self._limits.now()
-        longest = MAX_WAIT - self._waited if remaining is None else min(remaining, MAX_WAIT - self._waited)
+        longest = MAX_WAIT - self.waited if remaining is None else min(remaining, MAX_WAIT - self.waited)
         while self._waiting:
             first = self._waiting[0].candidate
             step = min((step for step in self._waiting if step.candidate is first), key=attrgetter("pause"))

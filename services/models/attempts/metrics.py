@@ -9,7 +9,7 @@ from services.models.providers.client import PHASE
 from services.models.providers.model_labels import model_labels
 from services.shared import metric_names as names
 from services.shared.errors import PlatformError
-from services.shared.metrics import Counters
+from services.shared.metrics import Batch, Counters
 
 Outcome = Literal[
     "ok",
@@ -62,7 +62,14 @@ def count_attempt(target: Target, error: BaseException | None) -> None:
     if isinstance(error, PlatformError) and PHASE not in error.metadata:
         # Nothing was sent.
         return
-    ATTEMPTS.add((*model_labels(target, has_answered=error is None), _outcome(error)))
+    ENDED_ATTEMPTS.note(target, _outcome(error))
+
+
+def _count(target: Target, outcome: Outcome) -> None:
+    ATTEMPTS.add((*model_labels(target, has_answered=outcome == "ok"), outcome))
+
+
+ENDED_ATTEMPTS = Batch(_count)
 
 
 def _outcome(error: BaseException | None) -> Outcome:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any
 
 from proto import models_pb2
 from services.models.chat.system_prompt import Prompted
 from services.models.ledger.ledger import Ledger
-from services.models.ledger.records import OK, UsageRecord
+from services.models.ledger.records import OK, UsageRecord, hash_end_user
 from services.models.providers.base import Target
 from services.shared.rpc import Call, CallEnd
-
-HASH_DIGITS = 32
-"""Digits of the hash that stands for an end user's id."""
 
 
 class Accounts:
@@ -73,13 +69,17 @@ class Account:
         *,
         target: Target | None = None,
         first_output_seconds: float | None = None,
+        was_left: bool = False,
     ) -> None:
-        """Records the chat, before its caller has its end. `target` is the one that an error is about, if that is not
-        the last one."""
+        """Records the chat, before its caller has its end.
+
+        `target` is the one that an error is about, if that is not the last one. A chat that was left before its
+        provider has said anything may have cost something.
+        """
         served = target or self._target
         assert served
         self.is_open = False
-        cost = self._cost(end)
+        cost = self._cost(was_left=was_left)
         await self._ledger.outbox.end(
             UsageRecord(
                 at=time.time(),
@@ -96,12 +96,10 @@ class Account:
             )
         )
 
-    def _cost(self, end: CallEnd | None) -> int | None:
-        """The cost of all attempts; None if that of one is not known, or if the chat was left before the provider
-        said anything."""
-        if not self._usages:
-            was_left = end is not None and not end.reason
-            return None if was_left else 0
+    def _cost(self, *, was_left: bool) -> int | None:
+        """The cost of all attempts; None if that of one is not known."""
+        if was_left and not self._usages:
+            return None
         if not all(usage.HasField("cost_nano_usd") for usage in self._usages):
             return None
         return sum(usage.cost_nano_usd for usage in self._usages)
@@ -144,8 +142,3 @@ class Account:
             # Those of the key are the operator's, and not the caller's to change.
             fields["tags"].update(identity.tags)
         return fields
-
-
-def hash_end_user(end_user_id: str) -> str:
-    """The hash by which the ledger knows an end user."""
-    return hashlib.sha256(end_user_id.encode()).hexdigest()[:HASH_DIGITS]

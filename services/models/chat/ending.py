@@ -17,6 +17,7 @@ from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
 from services.models.providers.host_disclosure import disclose_host
+from services.models.providers.timeouts import is_timeout
 from services.models.sessions.turn import Turn
 from services.shared.errors import ATTEMPTS, PlatformError
 from services.shared.rpc import Call, describe_end
@@ -46,8 +47,6 @@ class RunningChat:
         self._capture = capture
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
-        self._target: Target | None = None
-        """The target of the newest attempt."""
 
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
@@ -60,10 +59,11 @@ class RunningChat:
     ) -> None:
         if isinstance(error, PlatformError) and self.attempts.records:
             self._describe_failure(error)
+        self._call.waits.seconds += self.attempts.waited
         if error and self._account.is_open:
             await self._record_failure(error)
-        if error and self._target:
-            self._meter.fail(self.attempts.failed_target or self._target, error)
+        if error and (target := self.attempts.failed_target or self.attempts.newest_target):
+            self._meter.fail(target, error)
         await self._opening.__aexit__(kind, error, trace)
 
     @property
@@ -72,12 +72,9 @@ class RunningChat:
         return self._turn.answer
 
     async def next_attempt(self) -> Attempt | None:
-        """The next attempt, as `Attempts.next` gives it; its pauses are no work of the platform's. The ledger knows of
-        it before anything is sent."""
-        with self._call.waits:
-            attempt = await self.attempts.next()
+        """The next attempt, as `Attempts.next` gives it. The ledger knows of it before anything is sent."""
+        attempt = await self.attempts.next()
         if attempt:
-            self._target = attempt.target
             self._account.begin(attempt.target)
         return attempt
 
@@ -86,7 +83,7 @@ class RunningChat:
         attempt.has_output = True
         self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
-            self._first_output_seconds = self._call.elapsed_seconds()
+            self._first_output_seconds = self._call.waits.first_output = self._call.elapsed_seconds()
 
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
@@ -135,6 +132,7 @@ class RunningChat:
             describe_end(error, self._call),
             target=self.attempts.failed_target,
             first_output_seconds=self._first_output_seconds,
+            was_left=not isinstance(error, PlatformError) or is_timeout(error),
         )
 
     def _describe_failure(self, error: PlatformError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ PROCESS_LOST = "PROCESS_LOST"
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 """Bytes beyond any record, so that a damaged length is recognised."""
+
+HASH_DIGITS = 32
+"""Digits of the hash that stands for an end user's id."""
 
 _HEADER = struct.Struct("<IIB")
 
@@ -84,6 +88,11 @@ class Damage(NamedTuple):
     """Frames that could not be read."""
 
     records: int
+
+
+def hash_end_user(end_user_id: str) -> str:
+    """The hash by which the ledger knows an end user."""
+    return hashlib.sha256(end_user_id.encode()).hexdigest()[:HASH_DIGITS]
 
 
 encode_record = msgspec.msgpack.Encoder().encode

@@ -1,17 +1,17 @@
-"""Reports: sums of the rollups, by groups and over windows of time."""
+"""Reports: sums of the rollups, by groups."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import fields
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 
 from services.models.ledger.rollups import Sums
 from services.models.ledger.store import UsageStore
-from services.models.ledger.tables import usage_daily, usage_events
+from services.models.ledger.tables import usage_daily
 
 GROUPS = {
     "day": "day",
@@ -29,13 +29,6 @@ EXPORT_ROWS = 500
 """Rows of an export that are read at a time."""
 
 _SUMS = tuple(field.name for field in fields(Sums))
-_SCOPES = {
-    "team": "team_id",
-    "project": "project_id",
-    "key": "key_id",
-    "user": "user_id",
-    "end_user": "end_user_hash",
-}
 
 
 class UsageQuery(NamedTuple):
@@ -61,15 +54,6 @@ class UsageSum(NamedTuple):
 
     groups: tuple[str, ...]
     sums: Sums
-
-
-class Spent(NamedTuple):
-    """The sums of a limit's window."""
-
-    calls: int = 0
-    tokens: int = 0
-    cost_nano_usd: int = 0
-    unpriced_calls: int = 0
 
 
 class Reports:
@@ -106,45 +90,6 @@ class Reports:
         [row] = await self.page(query._replace(group_by=()), None, 1)
         return row.sums
 
-    async def spent(self, scope_kind: str, scope_id: str, model_glob: str = "", since: datetime | None = None) -> Spent:
-        """The sums of a limit: of a scope, such as `project` and its id, or `org` for all, and of the models that match
-        a name with `*` for any characters. `since` is the begin of its window; None means always.
-
-        Whole days of UTC are read from the rollups, and the rest of the first day from the events. Of an end user there
-        are events only, by the hash of its id (`hash_end_user`).
-        """
-        by_events, by_days = _parts(scope_kind, scope_id, since)
-        async with self._database.read() as connection:
-            rows = [
-                row
-                for statement in (by_events, by_days)
-                if statement is not None
-                for row in (await connection.execute(statement)).all()
-            ]
-        matching = [row for row in rows if matches_model(model_glob, row.provider, row.model)]
-        return Spent(*(int(sum(row[place] for row in matching)) for place in range(2, 6)))
-
-
-def matches_model(glob: str, provider: str, model: str) -> bool:
-    """Whether a model of a provider matches a name with `*` for any characters, by its name or by `provider/name`."""
-    return not glob or any(_matches(glob.split("*"), name) for name in (model, f"{provider}/{model}"))
-
-
-def _matches(pieces: Sequence[str], name: str) -> bool:
-    """Whether a name has these pieces in order, the first at its begin and the last at its end."""
-    first, *others = pieces
-    if not others:
-        return name == first
-    if not name.startswith(first):
-        return False
-    place = len(first)
-    for piece in others[:-1]:
-        place = name.find(piece, place)
-        if place < 0:
-            return False
-        place += len(piece)
-    return name[place:].endswith(others[-1])
-
 
 def _sums_of_days(query: UsageQuery) -> Select[Any]:
     columns = [usage_daily.c[name] for name in query.columns]
@@ -160,47 +105,3 @@ def _sums_of_days(query: UsageQuery) -> Select[Any]:
 def _read_sums(values: Sequence[Any]) -> Sums:
     # PostgreSQL's sums of large integers are decimals.
     return Sums(*map(int, values))
-
-
-def _parts(scope_kind: str, scope_id: str, since: datetime | None) -> tuple[Select[Any] | None, Select[Any] | None]:
-    """The statements for the events and for the days of a window; None where there is nothing to read."""
-    if scope_kind == "end_user":
-        return _spent_by_events(scope_kind, scope_id, since.timestamp() if since else 0.0, None), None
-    if since is None:
-        return None, _spent_by_days(scope_kind, scope_id, "")
-    midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
-    if since == midnight:
-        return None, _spent_by_days(scope_kind, scope_id, since.date().isoformat())
-    next_day = midnight + timedelta(days=1)
-    return (
-        _spent_by_events(scope_kind, scope_id, since.timestamp(), next_day.timestamp()),
-        _spent_by_days(scope_kind, scope_id, next_day.date().isoformat()),
-    )
-
-
-def _spent_by_days(scope_kind: str, scope_id: str, from_day: str) -> Select[Any]:
-    c = usage_daily.c
-    tokens = func.sum(c.input + c.output)
-    statement = select(
-        c.provider, c.model, func.sum(c.calls), tokens, func.sum(c.cost_nano_usd), func.sum(c.unpriced_calls)
-    ).where(c.day >= from_day, c.tag_key == "")
-    if scope_kind != "org":
-        statement = statement.where(c[_SCOPES[scope_kind]] == scope_id)
-    return statement.group_by(c.provider, c.model)
-
-
-def _spent_by_events(scope_kind: str, scope_id: str, start: float, end: float | None) -> Select[Any]:
-    c = usage_events.c
-    statement = select(
-        c.provider,
-        c.model_served.label("model"),
-        func.count(),
-        func.sum(c.input + c.output),
-        func.coalesce(func.sum(c.cost_nano_usd), 0),
-        func.sum(case((c.cost_nano_usd.is_(None), 1), else_=0)),
-    ).where(c.at >= start)
-    if end is not None:
-        statement = statement.where(c.at < end)
-    if scope_kind != "org":
-        statement = statement.where(c[_SCOPES[scope_kind]] == scope_id)
-    return statement.group_by(c.provider, c.model_served)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,9 @@ from services.models.ledger.records import (
 
 SUFFIX = ".log"
 UNLOCKED_SUFFIX = ".new"
+UNLOCKED_SECONDS = 60.0
+"""Age from which on a file under this suffix belongs to nobody."""
+
 REFUSED_FILE = "refused.records"
 """File of the records that the database has refused, for the operator."""
 
@@ -141,6 +145,8 @@ def _lost(begun: UsageRecord) -> UsageRecord:
 def left_over(directory: Path, own: frozenset[Path]) -> Iterator[tuple[Segment, bool]]:
     """The segments in a directory whose process has ended, oldest first, and whether each is the last of its process.
     This process takes them over."""
+    for path in directory.glob(f"*{UNLOCKED_SUFFIX}"):
+        _delete_if_old(path)
     numbers: dict[str, list[int]] = {}
     for path in directory.glob(f"*{SUFFIX}"):
         process, _, number = path.stem.rpartition("-")
@@ -151,6 +157,13 @@ def left_over(directory: Path, own: frozenset[Path]) -> Iterator[tuple[Segment, 
             path = segment_path(directory, process, each)
             if path not in own and (segment := Segment.adopt(path)):
                 yield segment, each == max(own_numbers)
+
+
+def _delete_if_old(path: Path) -> None:
+    """Deletes a file whose process was killed before it had locked it: it is empty."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_mtime < time.time() - UNLOCKED_SECONDS:
+            path.unlink()
 
 
 def segment_path(directory: Path, process: str, number: int) -> Path:

@@ -15,6 +15,7 @@ from services.models.ledger.exports import export_lines
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.reports import Reports, UsageQuery
 from services.models.ledger.rollups import Sums
+from services.models.ledger.spending import Scope, Spending
 from services.models.ledger.usage_requests import check_cancel, read_format, read_query
 from services.models.ledger.windows import current_window
 from services.shared.errors import Cancelled, NotFound
@@ -45,6 +46,7 @@ class UsageServicer:
     ) -> None:
         self._ledger = ledger
         self._reports = Reports(ledger.store)
+        self._spending = Spending(ledger)
         self._running = running
         self._now = now
 
@@ -113,7 +115,8 @@ class UsageServicer:
         scope_id = _scope_id(limit, identity)
         if window is None or scope_id is None:
             return use
-        spent = await self._reports.spent(limit.scope_kind, scope_id, limit.model_glob, window.start)
+        scope = Scope(limit.scope_kind, scope_id, model_glob=limit.model_glob)
+        spent = await self._spending.shipped(scope, window.start)
         match limit.resource:
             case "requests":
                 use.used = spent.calls

@@ -112,8 +112,7 @@ class StreamReader:
             self._usage_due = self._usage_due or self._now() + self._timeouts.usage
         decoder = self.decoder
         while not decoder.ended:
-            with self._exchange.waits:
-                data = await (self._read_usage(self._usage_due) if self._usage_due else self._read_content())
+            data = await (self._read_usage(self._usage_due) if self._usage_due else self._read_content())
             if not data:
                 break
             try:
@@ -145,13 +144,17 @@ class StreamReader:
         """Reads the end of the body, so that the connection can be used again; without it, it is closed."""
         with contextlib.suppress(TimeoutError, PlatformError):
             async with asyncio.timeout(self._timeouts.close):
-                with self._exchange.waits:
-                    await self._response.read()
+                await self._response.read()
 
     # ------------------------------------------------------------------------------------------- steps of a read
 
     def _read_content(self) -> Awaitable[bytes]:
-        return self._read_in_time() if self._is_timed else self._response.read()
+        reading = self._read_in_time() if self._is_timed else self._response.read()
+        return reading if self._exchange.chunks_sent else self._wait_for(reading)
+
+    async def _wait_for(self, reading: Awaitable[bytes]) -> bytes:
+        with self._exchange.waits:
+            return await reading
 
     async def _read_in_time(self) -> bytes:
         """Reads where the timeouts are not the transport's own. Raises Unavailable (UPSTREAM_TIMEOUT, _IDLE)."""

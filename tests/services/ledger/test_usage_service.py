@@ -218,6 +218,8 @@ async def test_a_whole_answer_is_ended_from_outside(service: ModelService, upstr
     [call] = await running_calls(service, *RED)
     await service.usage.CancelCall(usage_pb2.CancelCallRequest(call_id=call.call_id), metadata=caller(*RED))
     assert (await answer).reason == "CALL_CANCELLED"
+    [row] = (await list_usage(service, *RED)).rows
+    assert (row.sums.failed_calls, row.sums.unpriced_calls) == (1, 1)
 
 
 async def test_a_call_must_be_named(service: ModelService) -> None:

@@ -1,0 +1,254 @@
+"""Decisions: the standing of each limit after a call was charged or refused, and what the caller is told of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.models.limits.charges import Charge
+from services.models.limits.rules import RATE_WINDOWS, Resource, Rule
+from services.models.limits.store import Outcome, Reading, State, may_go_on
+from services.models.limits.windows import FOREVER, MICROSECONDS
+from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed, Unavailable
+
+SLOT_RETRY_SECONDS = 1.0
+STORE_RETRY_SECONDS = 1.0
+
+BUDGET_TRAILER = "x-genai-budget-remaining-nano-usd"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A limit after a decision."""
+
+    charge: Charge
+    is_over: bool
+    """Whether the charge did not fit."""
+    used: int
+    """The units that are spent and held, with those of this call if it was charged; of a rate the same in units."""
+    remaining: int
+    """The units that are left, 0 or more."""
+    reset_seconds: float | None
+    """Seconds until a rate is unused again or the window of a budget ends; None where neither is known."""
+    retry_seconds: float | None
+    """Seconds after which a refused call may fit; None where waiting does not help."""
+    crossed: tuple[int, ...] = ()
+    """The soft percents of a budget that this call has crossed, as the first one in the window."""
+
+    @property
+    def rule(self) -> Rule:
+        return self.charge.rule
+
+    @property
+    def window_end(self) -> str:
+        return self.charge.span.ends_text() if self.charge.kind == "budget" else ""
+
+
+class Crossing(NamedTuple):
+    """A soft percent of a budget that was crossed for the first time in a window."""
+
+    rule: Rule
+    scope: str
+    percent: int
+    used: int
+    window_end: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision about a call, with the standing of each limit that applies to it."""
+
+    standings: Sequence[Standing] = ()
+    is_degraded: bool = False
+    """Whether the store was away, and this process has decided alone."""
+    is_unpriced: bool = False
+    """Whether a limit on money applies to a model without a known price."""
+    store_refused: bool = False
+    """Whether the allowance of this process for money is used up while the store is away."""
+
+    @property
+    def refused_by(self) -> Standing | None:
+        """The tightest limit that refuses the call: a budget, else the one with the longest wait."""
+        refusing = [standing for standing in self.standings if standing.is_over and standing.charge.is_enforced]
+        return max(refusing, key=_tightness, default=None)
+
+    @property
+    def warnings(self) -> Sequence[Standing]:
+        """The limits that only warn, and that the call is over."""
+        return [standing for standing in self.standings if standing.is_over and not standing.charge.is_enforced]
+
+    @property
+    def crossings(self) -> Sequence[Crossing]:
+        return [
+            Crossing(standing.rule, standing.charge.scope, percent, standing.used, standing.window_end)
+            for standing in self.standings
+            for percent in standing.crossed
+        ]
+
+    def refusal(self) -> PlatformError | None:
+        """The error of a refused call."""
+        standing = self.refused_by
+        if standing is None:
+            return None
+        return store_unavailable(standing) if self.store_refused else refusal(standing)
+
+    def trailers(self) -> Sequence[tuple[str, str]]:
+        """The metadata that tell a caller of its tightest limits, on success and failure alike."""
+        return [*self._rate_trailers("requests"), *self._rate_trailers("tokens"), *self._budget_trailer()]
+
+    def _rate_trailers(self, resource: Resource) -> Iterator[tuple[str, str]]:
+        standing = self._tightest(resource)
+        if standing is None:
+            return
+        yield f"x-ratelimit-limit-{resource}", str(standing.rule.amount)
+        yield f"x-ratelimit-remaining-{resource}", str(standing.remaining)
+        if standing.reset_seconds is not None:
+            yield f"x-ratelimit-reset-{resource}", str(math.ceil(standing.reset_seconds))
+
+    def _budget_trailer(self) -> Iterator[tuple[str, str]]:
+        standing = self._tightest("nano_usd")
+        if standing:
+            yield BUDGET_TRAILER, str(standing.remaining)
+
+    def _tightest(self, resource: Resource) -> Standing | None:
+        of_resource = (
+            standing
+            for standing in self.standings
+            if standing.rule.resource == resource and standing.charge.is_enforced
+        )
+        return min(of_resource, key=lambda standing: standing.remaining, default=None)
+
+
+NO_DECISION = Decision()
+"""The decision about a call to which no limit applies."""
+
+
+def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
+    """Reads the decision of a store. No charge is cold or stale."""
+    is_charged = may_go_on(charges, outcome.readings)
+    return Decision(
+        [
+            _standing(charge, reading, outcome.now, is_charged=is_charged)
+            for charge, reading in zip(charges, outcome.readings, strict=True)
+        ]
+    )
+
+
+def _standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
+    is_over = reading.state is State.OVER
+    if charge.kind == "rate":
+        return _rate_standing(charge, reading, now, is_over=is_over, is_charged=is_charged and not is_over)
+    used = reading.used + reading.held + (charge.units if is_charged else 0)
+    remaining = max(0, charge.rule.amount - used)
+    if charge.kind == "slots":
+        return Standing(charge, is_over, used, remaining, None, SLOT_RETRY_SECONDS)
+    reset = None if charge.span.end == FOREVER else max(0, charge.span.end - now) / MICROSECONDS
+    crossed = _crossed(charge, reading.peak, used) if is_charged else ()
+    return Standing(charge, is_over, used, remaining, reset, None, crossed)
+
+
+def _rate_standing(charge: Charge, reading: Reading, now: int, *, is_over: bool, is_charged: bool) -> Standing:
+    ahead = reading.used - now + (charge.cost if is_charged else 0)
+    remaining = _whole_units(charge, charge.tolerance - ahead)
+    wait = (ahead + charge.cost - charge.tolerance) / MICROSECONDS if is_over else None
+    # A call that is larger than the whole burst never fits.
+    fits_later = charge.rule.amount > 0 and charge.cost <= charge.tolerance
+    used = max(0, charge.burst - remaining)
+    return Standing(charge, is_over, used, remaining, ahead / MICROSECONDS, wait if fits_later else None)
+
+
+def _whole_units(charge: Charge, microseconds: int) -> int:
+    """The units that fit into a time."""
+    window, amount = RATE_WINDOWS[charge.rule.window], charge.rule.amount
+    if microseconds <= 0 or not amount:
+        return 0
+    # As many as cost no more than that, each rounded down as its charge is.
+    return min(charge.burst, ((microseconds + 1) * amount - 1) // window)
+
+
+def _crossed(charge: Charge, before: int, now: int) -> tuple[int, ...]:
+    amount = charge.rule.amount
+    return tuple(
+        percent for percent in sorted(charge.rule.soft_percents) if before * 100 < percent * amount <= now * 100
+    )
+
+
+def _tightness(standing: Standing) -> tuple[int, float]:
+    if standing.charge.kind == "budget":
+        return 2, standing.charge.span.end
+    return (1, standing.retry_seconds or math.inf) if standing.charge.kind == "rate" else (0, 0)
+
+
+WORDS: dict[Resource, str] = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "concurrent": "calls at once",
+    "nano_usd": "nano-USD",
+}
+EVERY = {"min": " a minute", "hour": " an hour", "day": " a day", "week": " a week", "month": " a month"}
+
+
+def refusal(standing: Standing) -> LimitExceeded:
+    """The error of a call that a limit refuses: RATE_LIMITED, CONCURRENCY_LIMITED or BUDGET_EXHAUSTED."""
+    rule, told = standing.rule, _metadata(standing)
+    limit = f"{rule.amount} {WORDS[rule.resource]}{EVERY.get(rule.window, '')}"
+    name = f"the limit {rule.id} of {standing.charge.scope}, {limit},"
+    if standing.charge.kind == "slots":
+        message = f"{name} is reached; try again when a call has ended"
+        return LimitExceeded(message, reason="CONCURRENCY_LIMITED", retry_after=standing.retry_seconds, metadata=told)
+    if standing.charge.kind == "budget":
+        until = f"; its window ends at {standing.window_end}" if standing.window_end else ""
+        message = f"{name} leaves {standing.remaining}, and this call probably takes {standing.charge.units}{until}"
+        return LimitExceeded(message, reason="BUDGET_EXHAUSTED", metadata=told)
+    if standing.retry_seconds is None:
+        message = f"{name} allows {standing.charge.burst} at once, and this call probably takes {standing.charge.units}"
+        return LimitExceeded(message, reason="RATE_LIMITED", metadata=told)
+    message = f"{name} is reached; try again in {standing.retry_seconds:.1f} s"
+    return LimitExceeded(message, reason="RATE_LIMITED", retry_after=standing.retry_seconds, metadata=told)
+
+
+def store_unavailable(standing: Standing | None = None) -> Unavailable:
+    """The error of a call with a budget that cannot be checked, or not beyond the allowance of this process."""
+    return Unavailable(
+        "the store of the limits cannot be reached, and without it no more of the budget may be spent; try again",
+        reason="LIMIT_STORE_UNAVAILABLE",
+        retry_after=STORE_RETRY_SECONDS,
+        metadata=_metadata(standing) if standing else {},
+    )
+
+
+def price_unknown(rule: Rule) -> PreconditionFailed:
+    """The error of a call to a model without a known price, to which a limit on money applies."""
+    return PreconditionFailed(
+        f"the limit {rule.id} is one of money, and the price of the model is not known; choose another model, or ask"
+        " the operator to give it a price",
+        reason="PRICE_UNKNOWN",
+        metadata={"limit_id": rule.id, "resource": rule.resource},
+    )
+
+
+def too_large(rule: Rule, largest: int) -> PreconditionFailed:
+    """The error of a limit with an amount that the store cannot keep exactly."""
+    return PreconditionFailed(
+        f"the limit {rule.id} has the amount {rule.amount}, and its store keeps at most {largest}; its operator must"
+        " lower it, or choose another store",
+        reason="LIMIT_TOO_LARGE",
+        metadata={"limit_id": rule.id, "amount": str(rule.amount)},
+    )
+
+
+def _metadata(standing: Standing) -> dict[str, str]:
+    rule = standing.rule
+    metadata = {
+        "limit_id": rule.id,
+        "scope": standing.charge.scope,
+        "resource": rule.resource,
+        "amount": str(rule.amount),
+        "remaining": str(standing.remaining),
+        "window_end": standing.window_end,
+    }
+    if standing.charge.kind == "budget" and rule.resource == "nano_usd":
+        metadata |= {"spent_nano_usd": str(standing.used), "amount_nano_usd": str(rule.amount)}
+    return metadata

@@ -1,0 +1,91 @@
+"""The estimate of a call's usage, which limits reserve before a model is asked."""
+
+from __future__ import annotations
+
+import bisect
+from collections import OrderedDict, deque
+from typing import Literal, TypeAlias
+
+from proto import models_pb2
+from services.models.limits.charges import Estimate
+from services.models.providers.base import Conversation, Target
+from services.models.providers.usage import estimate_prompt_tokens, estimated_usage
+
+ReservePolicy: TypeAlias = Literal["probable", "worst"]
+
+ANSWERS = 200
+"""The newest answers that an estimate goes by."""
+FIRST_ANSWER_TOKENS = 1024
+"""The tokens of an answer before the first one is known."""
+WORST_ANSWER_TOKENS = 16_384
+"""The tokens of the longest answer of a model whose maximum is not known."""
+SHARE = 0.9
+"""The share of answers that are no longer than the estimate."""
+
+MAX_SERIES = 4096
+"""Projects and models whose answers are remembered; the ones that were not used for longest give way."""
+
+
+class _Series:
+    """The lengths of the newest answers, in order of time and of length."""
+
+    def __init__(self) -> None:
+        self._newest: deque[int] = deque()
+        self._sorted: list[int] = []
+
+    def add(self, tokens: int) -> None:
+        if len(self._newest) == ANSWERS:
+            oldest = self._newest.popleft()
+            del self._sorted[bisect.bisect_left(self._sorted, oldest)]
+        self._newest.append(tokens)
+        bisect.insort(self._sorted, tokens)
+
+    def percentile(self) -> int:
+        return self._sorted[min(len(self._sorted) - 1, int(len(self._sorted) * SHARE))]
+
+
+class AnswerLengths:
+    """The lengths of the newest answers of each project and model, in tokens."""
+
+    def __init__(self) -> None:
+        self._series: OrderedDict[tuple[str, str], _Series] = OrderedDict()
+
+    def add(self, project: str, model: str, tokens: int) -> None:
+        """Records a whole answer."""
+        series = self._series.setdefault((project, model), _Series())
+        series.add(tokens)
+        self._series.move_to_end((project, model))
+        if len(self._series) > MAX_SERIES:
+            self._series.popitem(last=False)
+
+    def probable(self, project: str, model: str) -> int:
+        """The tokens that nine in ten of the newest answers do not exceed."""
+        series = self._series.get((project, model))
+        return series.percentile() if series else FIRST_ANSWER_TOKENS
+
+
+class Estimator:
+    """Estimates calls by the answers before them, or by their worst case."""
+
+    def __init__(self, policy: ReservePolicy = "probable") -> None:
+        self.lengths = AnswerLengths()
+        self._policy = policy
+
+    def estimate(self, conversation: Conversation, target: Target, project: str) -> Estimate:
+        """The estimate of a chat with a target."""
+        config = conversation.request.config
+        wanted = config.max_tokens if config.HasField("max_tokens") else 0
+        longest = wanted or target.facts.max_output_tokens or 0
+        answer = self._answer_tokens(longest, project, target.model)
+        usage = estimated_usage(estimate_prompt_tokens(conversation), answer)
+        return Estimate(usage.total_tokens, _price(usage, target))
+
+    def _answer_tokens(self, longest: int, project: str, model: str) -> int:
+        if self._policy == "worst":
+            return longest or WORST_ANSWER_TOKENS
+        probable = self.lengths.probable(project, model)
+        return min(longest, probable) if longest else probable
+
+
+def _price(usage: models_pb2.TokenUsage, target: Target) -> int | None:
+    return target.price(usage) if target.price else None

@@ -1,0 +1,366 @@
+"""The Limiter: admits calls by all limits that apply to them, and settles their real usage at their end.
+
+    async with await limiter.admit(facts, rules, estimate) as admission:
+        usage = await ask_the_model()
+        await admission.settle(usage.tokens, usage.nano_usd)
+
+A call without a matching rule asks no store. A block that ends without `settle` has spent nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+from services.models.limits.breaker import StoreBreaker
+from services.models.limits.charges import Charge, Estimate, charges_of
+from services.models.limits.decisions import (
+    NO_DECISION,
+    Decision,
+    Standing,
+    decide,
+    price_unknown,
+    store_unavailable,
+    too_large,
+)
+from services.models.limits.local_limits import LocalLimits
+from services.models.limits.rules import Facts, Rule
+from services.models.limits.spent_source import SpentQuery, SpentSource
+from services.models.limits.store import (
+    CounterChange,
+    Holding,
+    LimitStore,
+    RateChange,
+    Reading,
+    Settlement,
+    State,
+    StoreUnavailable,
+)
+from services.models.limits.windows import Calendar
+from services.shared.errors import PlatformError
+from services.shared.logs import Log
+from services.shared.rpc import new_request_id
+
+SETTLE_SECONDS = 2.0
+"""Time for which the end of a call waits until it is settled; it is settled later then."""
+
+LOAD_SECONDS = 1.0
+"""Time in which the ledger must say what a budget has spent."""
+
+RENEW_SECONDS = 10.0
+RENEWED_AT_ONCE = 1000
+PURGE_SECONDS = 600.0
+
+TRIES = 4
+"""Decisions that are asked for one call: a budget may have to be loaded, and a window may end, meanwhile."""
+
+MAX_UNSETTLED = 10_000
+"""Calls that wait for the store to return; the oldest ones are left to the ledger."""
+
+UnpricedPolicy: TypeAlias = Literal["refuse", "allow"]
+Note: TypeAlias = Callable[[Decision], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterSettings:
+    """The settings of a limiter."""
+
+    calendar: Calendar
+    replicas: int = 1
+    unpriced: UnpricedPolicy = "refuse"
+
+
+class Admission:
+    """An admitted call, for the length of a block. Its end is settled once, whichever way it ends."""
+
+    def __init__(self, limiter: Limiter, call_id: str, decision: Decision, *, at_store: bool) -> None:
+        self.id = call_id
+        self.decision = decision
+        self.at_store = at_store
+        """Whether the store knows of it."""
+        self._limiter = limiter
+        self._has_ended = False
+
+    async def __aenter__(self) -> Admission:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.cancel()
+
+    async def settle(self, tokens: int | None = None, nano_usd: int | None = None) -> None:
+        """Ends the call with its usage; what is not known is as the estimate was. Only the first end counts."""
+        if not self._has_ended:
+            self._has_ended = True
+            await self._limiter.end(self, tokens, nano_usd)
+
+    async def cancel(self) -> None:
+        """Ends a call that has used nothing."""
+        await self.settle(0, 0)
+
+    @property
+    def charges(self) -> Sequence[Charge]:
+        """The charges that were made, without those to rates that only warn and were over."""
+        return [
+            standing.charge
+            for standing in self.decision.standings
+            if standing.charge.kind != "rate" or not standing.is_over
+        ]
+
+    def holding(self) -> Holding:
+        return Holding(self.id, [(charge.key, charge.units) for charge in self.charges if charge.kind != "rate"])
+
+
+class Limiter:
+    """Decides about calls by a store, and alone while that is away. Open it with `start`, end it with `close`."""
+
+    def __init__(self, store: LimitStore, settings: LimiterSettings, spent: SpentSource, log: Log) -> None:
+        self._store = store
+        self._breaker = StoreBreaker(store, log, self._settle_waiting)
+        self._local = LocalLimits(settings.replicas)
+        self._settings = settings
+        self._spent = spent
+        self._log = log
+        self._offset = 0
+        """The store's time minus this machine's, in microseconds."""
+        self._holdings: dict[str, Holding] = {}
+        self._waiting: OrderedDict[str, Settlement] = OrderedDict()
+        """Settlements that the store has not taken yet."""
+        self._loads: dict[str, asyncio.Task[bool]] = {}
+        self._endings: set[asyncio.Task[Any]] = set()
+        self._upkeep: list[asyncio.Task[None]] = []
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether this process decides alone, because the store is away."""
+        return self._breaker.is_degraded
+
+    @property
+    def running(self) -> int:
+        """The calls that hold slots or reservations at the store."""
+        return len(self._holdings)
+
+    def start(self) -> None:
+        """Starts renewing the leases of running calls."""
+        self._upkeep = [asyncio.create_task(self._renew()), asyncio.create_task(self._purge())]
+
+    async def close(self) -> None:
+        """Waits until ended calls are settled, and closes the store."""
+        for task in self._upkeep:
+            task.cancel()
+        if self._upkeep:
+            await asyncio.wait(self._upkeep)
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=SETTLE_SECONDS)
+        await self._breaker.close()
+        await self._store.close()
+
+    async def admit(
+        self,
+        facts: Facts,
+        rules: Iterable[Rule],
+        estimate: Estimate,
+        call_id: str = "",
+        note: Note | None = None,
+    ) -> Admission:
+        """Admits a call, or raises the error of the limit that refuses it: LimitExceeded, PreconditionFailed
+        (PRICE_UNKNOWN) or Unavailable (LIMIT_STORE_UNAVAILABLE).
+
+        `call_id` is unique to the call, and no id that a caller chooses. `note` is given the decision in either case.
+        """
+        rules = list(rules)
+        charges = charges_of(rules, facts, estimate, self._settings.calendar, self._now())
+        if not charges:
+            return Admission(self, call_id, NO_DECISION, at_store=False)
+        self._check(charges, estimate)
+        admitting = asyncio.create_task(self._admit(facts, rules, estimate, charges, call_id or new_request_id()))
+        try:
+            admission = await asyncio.shield(admitting)
+        except asyncio.CancelledError:
+            # It may be admitted in spite of the cancellation.
+            self._follow(self._cancel(admitting))
+            raise
+        if note:
+            note(admission.decision)
+        error = admission.decision.refusal()
+        if error:
+            raise error
+        return admission
+
+    async def end(self, admission: Admission, tokens: int | None, nano_usd: int | None) -> None:
+        """Settles a call, also if its caller leaves meanwhile. Does not raise: what the store does not take now, it is
+        given when it is there again."""
+        charges = admission.charges
+        if not charges:
+            return
+        self._local.end(charges)
+        self._holdings.pop(admission.id, None)
+        settlement = _settlement(admission, tokens, nano_usd)
+        if not settlement.rates and not settlement.counters:
+            return
+        if not admission.at_store:
+            await self._local.settle(settlement)
+        ending = self._follow(self._settle(settlement))
+        await asyncio.wait({ending}, timeout=SETTLE_SECONDS)
+
+    # ------------------------------------------------------------------------------------------------- admission
+
+    def _check(self, charges: Sequence[Charge], estimate: Estimate) -> None:
+        """Raises PreconditionFailed for a price that is not known, and for an amount that the store cannot keep."""
+        is_unpriced = estimate.nano_usd is None and self._settings.unpriced == "refuse"
+        for charge in charges:
+            rule = charge.rule
+            if is_unpriced and rule.resource == "nano_usd" and charge.is_enforced:
+                raise price_unknown(rule)
+            if charge.kind != "rate" and rule.amount > self._store.largest_amount:
+                raise too_large(rule, self._store.largest_amount)
+
+    async def _admit(
+        self, facts: Facts, rules: Sequence[Rule], estimate: Estimate, charges: Sequence[Charge], call_id: str
+    ) -> Admission:
+        """The decision, of the store or alone. An admitted call is counted as running."""
+        try:
+            decision = await self._decide(facts, rules, estimate, charges, call_id)
+            self._local.observe(decision)
+        except StoreUnavailable:
+            decision = await self._local.decide(call_id, charges)
+        if estimate.nano_usd is None and any(charge.rule.resource == "nano_usd" for charge in charges):
+            decision = dataclasses.replace(decision, is_unpriced=True)
+        admission = Admission(self, call_id, decision, at_store=not decision.is_degraded)
+        if decision.refused_by is None:
+            self._local.begin(admission.charges)
+            if admission.at_store and (holding := admission.holding()).counters:
+                self._holdings[call_id] = holding
+        return admission
+
+    async def _decide(
+        self, facts: Facts, rules: Sequence[Rule], estimate: Estimate, charges: Sequence[Charge], call_id: str
+    ) -> Decision:
+        for _ in range(TRIES):
+            outcome = await self._breaker.ask(self._store.admit(call_id, charges))
+            if outcome.has(State.STALE):
+                self._offset = outcome.now - _machine_time()
+                charges = charges_of(rules, facts, estimate, self._settings.calendar, outcome.now)
+            elif outcome.has(State.COLD):
+                charges = await self._load(charges, outcome.readings, facts.project)
+            else:
+                return decide(charges, outcome)
+        raise StoreUnavailable("it does not keep what is loaded into it")
+
+    def _now(self) -> int:
+        return _machine_time() + self._offset
+
+    async def _cancel(self, admitting: asyncio.Task[Admission]) -> None:
+        with contextlib.suppress(PlatformError):
+            admission = await admitting
+            if admission.decision.refused_by is None:
+                await admission.cancel()
+
+    # --------------------------------------------------------------------------------------------------- loading
+
+    async def _load(self, charges: Sequence[Charge], readings: Sequence[Reading], project: str) -> Sequence[Charge]:
+        """Loads the cold budgets into the store. Returns the charges that can be made then: without those of budgets
+        that only warn and that the ledger does not know now. Raises Unavailable where an enforced one is not known."""
+        left = []
+        for charge, reading in zip(charges, readings, strict=True):
+            if reading.state is not State.COLD or await self._load_shared(charge, project):
+                left.append(charge)
+            elif charge.is_enforced:
+                raise store_unavailable(Standing(charge, True, 0, 0, None, None))
+        return left
+
+    async def _load_shared(self, charge: Charge, project: str) -> bool:
+        """Loads a budget, once for all calls that wait for it. Returns whether the ledger has known what is spent."""
+        loading = self._loads.get(charge.key)
+        if loading is None:
+            loading = self._loads[charge.key] = asyncio.create_task(self._load_one(charge, project))
+            loading.add_done_callback(lambda _: self._loads.pop(charge.key, None))
+        return await asyncio.shield(loading)
+
+    async def _load_one(self, charge: Charge, project: str) -> bool:
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                spent = await self._spent.spent(SpentQuery.of(charge, project))
+        except (PlatformError, TimeoutError) as error:
+            self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
+            return False
+        await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
+        return True
+
+    # -------------------------------------------------------------------------------------------------- the end
+
+    def _follow(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs work that goes on when its caller leaves, and that `close` waits for."""
+        task = asyncio.create_task(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+        return task
+
+    async def _settle(self, settlement: Settlement) -> None:
+        try:
+            await self._breaker.ask(self._store.settle(settlement))
+        except StoreUnavailable:
+            self._waiting[settlement.id] = settlement
+            if len(self._waiting) > MAX_UNSETTLED:
+                self._waiting.popitem(last=False)
+
+    def _settle_waiting(self) -> None:
+        """Gives the store that is there again all that it has missed."""
+        self._follow(self._settle_all())
+
+    async def _settle_all(self) -> None:
+        for call_id in list(self._waiting):
+            settlement = self._waiting.pop(call_id, None)
+            if settlement:
+                await self._settle(settlement)
+
+    # --------------------------------------------------------------------------------------------------- upkeep
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            holdings = list(self._holdings.values())
+            for start in range(0, len(holdings), RENEWED_AT_ONCE):
+                await self._try(self._store.renew(holdings[start : start + RENEWED_AT_ONCE]))
+
+    async def _purge(self) -> None:
+        while True:
+            # Replicas that were started together need not do it at once.
+            await asyncio.sleep(PURGE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            await self._try(self._store.purge())
+
+    async def _try(self, command: Coroutine[Any, Any, None]) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await self._breaker.ask(command)
+
+
+def _machine_time() -> int:
+    return time.time_ns() // 1000
+
+
+def _settlement(admission: Admission, tokens: int | None, nano_usd: int | None) -> Settlement:
+    rates, counters = [], []
+    for charge in admission.charges:
+        spent = _real_units(charge, tokens, nano_usd)
+        if charge.kind != "rate":
+            counters.append(CounterChange(charge.key, charge.units, spent))
+        elif charge.is_settled:
+            rates.append(RateChange(charge.key, charge.microseconds(spent) - charge.cost))
+    return Settlement(admission.id, rates, counters, admission.at_store)
+
+
+def _real_units(charge: Charge, tokens: int | None, nano_usd: int | None) -> int:
+    """The units that a call has really used; of a request that was made always one."""
+    if charge.kind == "slots":
+        return 0
+    real = {"tokens": tokens, "nano_usd": nano_usd}.get(charge.rule.resource)
+    return charge.units if real is None else real
