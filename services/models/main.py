@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,7 @@ from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
 from services.models.metrics import reading
+from services.models.prompts.adoption import give_prompts
 from services.models.prompts.memory import PromptMemory
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
@@ -55,6 +57,7 @@ from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
 from services.shared.admin_port import open_admin_port
 from services.shared.admission import Admission
+from services.shared.adoption import adopt
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
@@ -265,6 +268,14 @@ async def migrate() -> None:
     announce(f"models: schema is up to date in {location}")
 
 
+async def adopt_all(project_id: str) -> None:
+    """Gives a project all that belongs to none. Raises StartupError."""
+    settings = load_settings(Settings)
+    log = open_log("models", settings.log_level, form=settings.log_format)
+    given = await adopt(settings.choose_database_url(), MIGRATIONS, log, project_id, give_prompts)
+    announce(f"models: {given}")
+
+
 def main() -> None:
     """Runs the Model Service from the command line."""
     parser = argparse.ArgumentParser(
@@ -274,8 +285,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    what = "give PROJECT all that was stored without AUTH_MODE=required, and end; stop the service before"
+    parser.add_argument("--adopt", metavar="PROJECT", help=what)
     arguments = parser.parse_args()
-    run("models", migrate if arguments.migrate else start)
+    adopting = functools.partial(adopt_all, arguments.adopt)
+    run("models", adopting if arguments.adopt is not None else migrate if arguments.migrate else start)
 
 
 if __name__ == "__main__":
