@@ -42,7 +42,7 @@ class Redacted(NamedTuple):
 
     text: str
     counts: Mapping[str, int]
-    """How much of each kind was taken out."""
+    """The number of texts of each kind that were taken out."""
 
 
 class Redactor:
