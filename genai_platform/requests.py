@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, cast
 
@@ -40,8 +40,8 @@ class TurnFields(TypedDict, total=False):
 
     model: str | None
     config: ChatConfig | Fields | None
-    tools: Sequence[ToolDefinition | Fields] | None
-    """Dicts with `name`, `description` and `parameters`, a JSON Schema as a dict."""
+    tools: Sequence[ToolDefinition | Fields | Callable[..., Any]] | None
+    """Functions; or dicts with `name`, `description` and `parameters`, a JSON Schema as a dict."""
     response_format: ResponseFormat | Schema | str | None
     """`json_object`, a class such as a Pydantic model, or a dict such as `{"schema": {…}}`."""
     system_prompt_name: str | None

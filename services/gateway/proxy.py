@@ -25,7 +25,7 @@ from services.shared.admission import PROCESS_ADMISSION
 from services.shared.call_ends import abort_call, has_not_begun
 from services.shared.call_metrics import serve_method
 from services.shared.error_details import DETAILS_KEY
-from services.shared.identity import OPERATORS_SCOPE, scope_of
+from services.shared.identity import scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
 from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
@@ -282,14 +282,12 @@ class Forward:
         Raises as `Authenticator.admit` does, before anything of the request is read.
         """
         passed = forwarded(call.metadata, self._withheld)
-        own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller))
+        own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
         if self._authenticator is None:
-            return (*passed, *own, *self._added)
+            return (*passed, *own)
         entry = self._authenticator.admit(call.metadata, self._scope, call.caller)
         call.set_identity(entry.identity)
-        # Who has this scope could give itself all others: it is the operator, and no stranger.
-        added = () if OPERATORS_SCOPE in entry.identity.scopes else self._added
-        return (*passed, *own, *added, *self._authenticator.signed(entry))
+        return (*passed, *own, *self._authenticator.signed(entry))
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

@@ -26,9 +26,6 @@ MIN_KEY_BYTES = 32
 ANY_SCOPE = "any"
 """The scope of methods that every authenticated caller may call."""
 
-OPERATORS_SCOPE = "admin"
-"""The scope of callers who may change what others may do."""
-
 _DIGEST = hashlib.sha256
 _DIGEST_BYTES = _DIGEST().digest_size
 _PURPOSE = b"genai caller identity 1\0"

@@ -30,14 +30,15 @@ ALLOWED = {
 # The rooms of the Model Service, those that others stand on last. Each may import of the others what it names here.
 ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
-    | {"access", "attempts", "calls", "ledger", "transport", "metrics"},
+    | {"access", "attempts", "calls", "capture", "ledger", "transport", "metrics"},
     "metrics": {"catalog", "health"},
     "servicer": {"chat", "routing", "custom_models", "prompts", "access"},
     "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"}
-    | {"ledger"},
-    "settings": {"attempts", "catalog", "ledger", "transport"},
+    | {"capture", "ledger"},
+    "settings": {"attempts", "capture", "catalog", "ledger", "transport"},
     "attempts": {"providers"},
     "calls": set(),
+    "capture": set(),
     "ledger": {"limits", "validation"},
     "limits": {"providers"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},

@@ -95,9 +95,7 @@ class AccessGateway:
 
 
 @contextlib.asynccontextmanager
-async def access_gateway(
-    url: str, models: str, *, exposed: bool = False, **settings: str
-) -> AsyncIterator[AccessGateway]:
+async def access_gateway(url: str, models: str, **settings: str) -> AsyncIterator[AccessGateway]:
     """A gateway that asks for keys, on the database at the URL."""
     given = {"ACCESS_DATABASE_URL": url, "AUTH_MODE": "required", **settings}
     written = io.BytesIO()
@@ -105,7 +103,7 @@ async def access_gateway(
     async with open_access(AccessSettings.model_validate(given), IdentitySigner([KEY]), log) as access:
         with refusing_address() as nowhere:
             backends = open_backends(models, nowhere, log)
-            proxy = Proxy(backends, log, exposed=exposed, authenticator=access.authenticator)
+            proxy = Proxy(backends, log, authenticator=access.authenticator)
             server = GatewayServer([proxy], backends, log, access)
             address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
             async with running(server), grpc.aio.insecure_channel(address) as channel:

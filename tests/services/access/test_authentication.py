@@ -18,9 +18,9 @@ from services.gateway.access.key_text import make_id, make_key
 from services.gateway.access.servicer import SERVICE
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE
 from services.shared.identity import ANY_SCOPE, IdentitySigner, scope_of
-from services.shared.metadata import EXPOSED_KEY, IDENTITY_KEY
+from services.shared.metadata import IDENTITY_KEY
 from tests.rows import row
-from tests.services.access.gateways import AccessGateway, Front, Recorder, access_gateway
+from tests.services.access.gateways import AccessGateway, Recorder
 from tests.support.errors import failure_of
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
@@ -181,14 +181,6 @@ async def test_every_method_needs_its_scope_before_it_is_forwarded(gateway: Acce
                 assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
                 assert refused.metadata["scope"] == scope
     assert not recorder.received
-
-
-async def test_caller_of_an_exposed_gateway_is_a_stranger_unless_it_is_an_admin(fronted: Front) -> None:
-    _, secret = await fronted.gateway.new_key()
-    async with access_gateway(fronted.url, fronted.models, exposed=True) as exposed:
-        for key, is_stranger in ((secret, True), (fronted.gateway.admin, False)):
-            await exposed.models(bearer(key))
-            assert (EXPOSED_KEY in fronted.recorder.names()) is is_stranger
 
 
 async def test_every_caller_may_ask_who_it_is(gateway: AccessGateway) -> None:
