@@ -17,7 +17,7 @@ from typing import Any, Self
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from genai_platform.errors import InvalidRequest
-from proto.models_pb2 import ChatRequest, ChatResponse
+from genai_platform.v1.models_pb2 import ChatRequest, ChatResponse
 
 BEGINNING = b'{"request": "'
 

@@ -22,7 +22,7 @@ from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import AsyncGatewayConnection, GatewayConnection
 from genai_platform.errors import GenAIError
 from genai_platform.progress import ProgressBar
-from proto.models_pb2 import ChatRequest, ChatResponse
+from genai_platform.v1.models_pb2 import ChatRequest, ChatResponse
 
 
 class _BatchRunBase:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, overload
 
 from genai_platform.errors import GenAIError, RateLimited
 from genai_platform.requests import Messages, build_chat_request
-from proto.models_pb2 import ChatRequest, ChatResponse
+from genai_platform.v1.models_pb2 import ChatRequest, ChatResponse
 
 DEFAULT_CONCURRENCY = 8
 

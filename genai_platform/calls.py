@@ -18,7 +18,7 @@ from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
 from genai_platform.retries import MAX_RETRIES, Attempts, RetryBudget, check_max_retries
 from genai_platform.target import GatewayTarget
-from proto import models_pb2
+from genai_platform.v1 import models_pb2
 
 CREDENTIAL_KEYS = frozenset({"authorization", "x-api-key"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from genai_platform.target import GatewayTarget
-from proto import models_pb2, sessions_pb2, usage_pb2
+from genai_platform.v1 import models_pb2, sessions_pb2, usage_pb2
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]

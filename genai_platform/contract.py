@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     AnswerCache,
     ArchivePromptRequest,
     ArchivePromptResponse,
@@ -78,7 +78,7 @@ from proto.models_pb2 import (
     TopLogprob,
     WindowPolicy,
 )
-from proto.sessions_pb2 import (
+from genai_platform.v1.sessions_pb2 import (
     AppendMessagesRequest,
     AppendMessagesResponse,
     CreateSessionRequest,
@@ -104,7 +104,7 @@ from proto.sessions_pb2 import (
     TruncateMessagesRequest,
     TruncateMessagesResponse,
 )
-from proto.usage_pb2 import (
+from genai_platform.v1.usage_pb2 import (
     CancelCallRequest,
     CancelCallResponse,
     ExportUsageRequest,

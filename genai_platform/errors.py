@@ -31,7 +31,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from proto.models_pb2 import Attempt, ChatResponse
+from genai_platform.v1.models_pb2 import Attempt, ChatResponse
 
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from proto.models_pb2 import ChatResponse, Media, TokenUsage
+from genai_platform.v1.models_pb2 import ChatResponse, Media, TokenUsage
 
 SHOWN_CHARACTERS = 60
 

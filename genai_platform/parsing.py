@@ -13,7 +13,7 @@ from genai_platform.requests import Messages, build_chat_request
 from genai_platform.schemas import VALUE, Schema, describe_format, describe_schema, is_object
 from genai_platform.type_schemas import is_self_describing
 from genai_platform.type_values import read_value
-from proto.models_pb2 import ChatRequest, ChatResponse, ResponseFormat
+from genai_platform.v1.models_pb2 import ChatRequest, ChatResponse, ResponseFormat
 
 UNFINISHED = {
     "refusal": ("ANSWER_REFUSED", "the model refused to answer; its words are in the error's response"),

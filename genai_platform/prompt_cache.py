@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from genai_platform.calls import CallOptions
 from genai_platform.errors import Timeout, Unavailable
-from proto.models_pb2 import GetPromptRequest, Prompt
+from genai_platform.v1.models_pb2 import GetPromptRequest, Prompt
 
 DEFAULT_CACHE_SECONDS = 60.0
 MAX_ENTRIES = 256

@@ -22,7 +22,7 @@ from google.protobuf.json_format import MessageToDict
 from genai_platform.errors import FieldViolation, InvalidRequest
 from genai_platform.files import open_atomically
 from genai_platform.prompt_folders import FACTS_FILE, find_prompt_files, folder_of, is_linked
-from proto.models_pb2 import Prompt
+from genai_platform.v1.models_pb2 import Prompt
 
 ATTRIBUTES_FILE = ".gitattributes"
 ATTRIBUTES = b"# The text of a version is kept byte for byte: its line ends are never translated.\nv*.md -text\n"

@@ -10,7 +10,7 @@ from genai_platform.building import build
 from genai_platform.errors import Conflict, FieldViolation
 from genai_platform.prompt_files import PromptRecord
 from genai_platform.prompt_folders import folder_of
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     Prompt,
     RegisterPromptRequest,

@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from genai_platform.errors import FieldViolation
 from genai_platform.prompt_files import PromptRecord, hash_content, raise_if_invalid
 from genai_platform.prompt_folders import CONTENT_FILE, FACTS_FILE, find_prompt_files, name_of
-from proto.models_pb2 import Prompt
+from genai_platform.v1.models_pb2 import Prompt
 
 FACTS_KEYS = {"labels", "versions"}
 VERSION_KEYS = {"version", "content_sha256", "metadata", "commit_message", "defaults", "archived"}

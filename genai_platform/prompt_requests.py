@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from genai_platform.building import build, build_at
 from genai_platform.errors import FailedPrecondition
 from genai_platform.requests import Fields
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     GetPromptRequest,
     Prompt,
     PromptDefaults,

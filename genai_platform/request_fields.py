@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, TypedDict
 
 from genai_platform.calls import CallOptions, Metadata
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     ChatMessage,
     Credential,
     ModelCapabilities,
@@ -16,7 +16,7 @@ from proto.models_pb2 import (
     PromptRef,
     WindowPolicy,
 )
-from proto.usage_pb2 import (
+from genai_platform.v1.usage_pb2 import (
     UsageFilter,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, cast
 
@@ -12,8 +12,7 @@ from genai_platform.building import build, build_value
 from genai_platform.calls import CallOptions
 from genai_platform.conversion import field_names
 from genai_platform.schemas import Schema
-from genai_platform.wrong_values import check_names, check_text, describe, with_article
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     AnswerCache,
     ChatConfig,
     ChatMessage,
@@ -28,6 +27,7 @@ from proto.models_pb2 import (
     ToolChoice,
     ToolDefinition,
 )
+from genai_platform.wrong_values import check_names, check_text, describe, with_article
 
 Request = TypeVar("Request", bound=Message)
 
@@ -40,8 +40,8 @@ class TurnFields(TypedDict, total=False):
 
     model: str | None
     config: ChatConfig | Fields | None
-    tools: Sequence[ToolDefinition | Fields] | None
-    """Dicts with `name`, `description` and `parameters`, a JSON Schema as a dict."""
+    tools: Sequence[ToolDefinition | Fields | Callable[..., Any]] | None
+    """Functions; or dicts with `name`, `description` and `parameters`, a JSON Schema as a dict."""
     response_format: ResponseFormat | Schema | str | None
     """`json_object`, a class such as a Pydantic model, or a dict such as `{"schema": {…}}`."""
     system_prompt_name: str | None

@@ -16,9 +16,9 @@ from genai_platform.building import build
 from genai_platform.errors import InvalidRequest
 from genai_platform.files import open_atomically
 from genai_platform.requests import CONFIG_FIELDS, Messages, TurnFields, build_chat_request
+from genai_platform.v1.models_pb2 import ChatMessage, ChatRequest
+from genai_platform.v1.sessions_pb2 import CreateSessionRequest, Session, SessionMessage
 from genai_platform.wrong_values import check_names
-from proto.models_pb2 import ChatMessage, ChatRequest
-from proto.sessions_pb2 import CreateSessionRequest, Session, SessionMessage
 
 BATCH_MESSAGES = 200
 BATCH_BYTES = 16 * 1024 * 1024

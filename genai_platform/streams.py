@@ -20,7 +20,7 @@ import grpc
 
 from genai_platform.calls import PreparedCall
 from genai_platform.errors import GATEWAY_LOST, Cancelled, ServerError
-from proto.models_pb2 import ChatChunk, ChatResponse
+from genai_platform.v1.models_pb2 import ChatChunk, ChatResponse
 
 
 class _ChatStreamBase:

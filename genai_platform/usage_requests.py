@@ -7,8 +7,8 @@ from datetime import date
 from typing import TypedDict, TypeVar, Unpack
 
 from genai_platform.building import build
+from genai_platform.v1.usage_pb2 import ExportUsageRequest, ListUsageRequest, UsageFilter
 from genai_platform.wrong_values import check_names
-from proto.usage_pb2 import ExportUsageRequest, ListUsageRequest, UsageFilter
 
 SumsRequest = TypeVar("SumsRequest", ListUsageRequest, ExportUsageRequest)
 

@@ -1,8 +1,8 @@
 """Generates the Python stubs of every .proto file in this directory, and what the SDK knows of the contract.
 
-    python proto/generate.py            write the stubs beside the .proto files, and two modules of genai_platform:
-                                        contract.py, the types that the SDK exports, and request_fields.py, the keywords
-                                        of its calls
+    python proto/generate.py            write the stubs beside the .proto files, those of the SDK in genai_platform/v1,
+                                        and two modules of genai_platform: contract.py, the types that the SDK exports,
+                                        and request_fields.py, the keywords of its calls
     python proto/generate.py --check    write nothing; exit 1 if a stub is missing or out of date
 
 Works from any working directory. The stubs are committed, so that reading the code needs no tool.
@@ -25,6 +25,10 @@ ROOT = PROTO_DIRECTORY.parent
 
 EXPORTED = ("models", "sessions", "usage")
 """The files of the contract whose types callers use."""
+OF_SDK = (*EXPORTED, "access", "identity")
+"""Those that the SDK has modules of its own of, because programs may have another `proto`."""
+
+PACKAGE = Path("genai_platform") / "v1"
 EXPORTS = Path("genai_platform") / "contract.py"
 REQUEST_FIELDS = Path("genai_platform") / "request_fields.py"
 
@@ -62,35 +66,68 @@ SCALARS = {
     FieldDescriptorProto.TYPE_INT64: "int",
 }
 
+_IMPORT = re.compile(r"^from genai_platform\.v1 import", re.MULTILINE)
+_BUILT_MODULE = re.compile(r"'genai_platform\.v1\.(\w+_pb2)'")
+_BARE_MAPPING = re.compile(r"(?<!as )_Mapping\b(?!\[)")
+_CONSTANT = re.compile(r"^(\w+): _ClassVar\[int\]", re.MULTILINE)
 _CLASS = re.compile(r"class (\w+)\(")
 _MEMBER = re.compile(r"    (\w+): ")
 _TYPE = re.compile(r"^(?:message|enum) (\w+)", re.MULTILINE)
 
 
-def generate(output: Path) -> list[Path]:
-    """Writes the stubs below `output` and returns their paths relative to it."""
+def generate() -> dict[Path, str]:
+    """The text of every generated module, by its path below the root."""
+    with tempfile.TemporaryDirectory() as directory:
+        compiled = Path(directory)
+        files = _compile(compiled)
+        texts = {path.name: path.read_text(encoding="utf-8") for path in (compiled / PACKAGE).glob("*_pb2*.py*")}
+    for file in files:
+        stub = f"{Path(file.name).stem}_pb2.pyi"
+        texts[stub] = documented(texts[stub], file)
+    written = {Path("proto") / name: _in_proto(name, text) for name, text in sorted(texts.items())}
+    written |= {PACKAGE / name: text for name, text in sorted(texts.items()) if _is_of_sdk(name)}
+    exported = [file for file in files if Path(file.name).stem in EXPORTED]
+    return {**written, EXPORTS: exports(), REQUEST_FIELDS: request_fields(exported)}
+
+
+def _compile(directory: Path) -> list[FileDescriptorProto]:
+    """Compiles the contract below `directory`, as files of its package, and returns the files with their comments.
+
+    Under their own names they would collide, in one process, with another program's `proto/models.proto`.
+    """
     from grpc_tools import protoc
 
-    sources = sorted(path.relative_to(ROOT).as_posix() for path in PROTO_DIRECTORY.glob("*.proto"))
+    (directory / PACKAGE).mkdir(parents=True)
+    sources = [PACKAGE / path.name for path in sorted(PROTO_DIRECTORY.glob("*.proto"))]
+    for source in sources:
+        text = (PROTO_DIRECTORY / source.name).read_text(encoding="utf-8")
+        moved = text.replace('import "proto/', f'import "{PACKAGE.as_posix()}/')
+        (directory / source).write_text(moved, encoding="utf-8")
     include = Path(protoc.__file__).resolve().parent / "_proto"
-    # The root is the import path, so that the stubs say `from proto import models_pb2`.
-    arguments = ["protoc", f"-I{ROOT}", f"-I{include}"]
-    arguments += [f"--{plugin}_out={output}" for plugin in ("python", "pyi", "grpc_python")]
-    with tempfile.TemporaryDirectory() as directory:
-        described = Path(directory) / "descriptors"
-        arguments += [f"--descriptor_set_out={described}", "--include_source_info"]
-        if protoc.main(arguments + sources) != 0:
-            sys.exit("protoc failed; its message is above")
-        files = FileDescriptorSet.FromString(described.read_bytes()).file
-    for file in files:
-        stub = (output / file.name).with_name(f"{Path(file.name).stem}_pb2.pyi")
-        stub.write_text(documented(stub.read_text(encoding="utf-8"), file), encoding="utf-8")
-    stubs = sorted(path.relative_to(output) for path in (output / "proto").glob("*_pb2*.py*"))
-    (output / EXPORTS).parent.mkdir(exist_ok=True)
-    (output / EXPORTS).write_text(exports(), encoding="utf-8")
-    exported = [file for file in files if Path(file.name).stem in EXPORTED]
-    (output / REQUEST_FIELDS).write_text(request_fields(exported), encoding="utf-8")
-    return [*stubs, EXPORTS, REQUEST_FIELDS]
+    described = directory / "descriptors"
+    arguments = ["protoc", f"-I{directory}", f"-I{include}"]
+    arguments += [f"--{plugin}_out={directory}" for plugin in ("python", "pyi", "grpc_python")]
+    arguments += [f"--descriptor_set_out={described}", "--include_source_info"]
+    if protoc.main([*arguments, *(source.as_posix() for source in sources)]) != 0:
+        sys.exit("protoc failed; its message is above")
+    return list(FileDescriptorSet.FromString(described.read_bytes()).file)
+
+
+def _is_of_sdk(name: str) -> bool:
+    return name.partition("_pb2")[0] in OF_SDK and "_grpc" not in name
+
+
+def _in_proto(name: str, text: str) -> str:
+    """A stub as it stands in `proto`, from where the services and programs import it.
+
+    Its classes are those of the SDK's own module, since protobuf makes one for each message; its types are too.
+    """
+    if name.endswith(".pyi") and _is_of_sdk(name):
+        module = f"{'.'.join(PACKAGE.parts)}.{name.removesuffix('.pyi')}"
+        return f"from {module} import *\nfrom {module} import DESCRIPTOR as DESCRIPTOR\n"
+    if name.endswith(".pyi"):
+        return text
+    return _BUILT_MODULE.sub(r"'proto.\1'", _IMPORT.sub("from proto import", text))
 
 
 def exports() -> str:
@@ -101,7 +138,11 @@ def exports() -> str:
     for name in EXPORTED:
         types = _TYPE.findall((PROTO_DIRECTORY / f"{name}.proto").read_text(encoding="utf-8"))
         exported += types
-        lines += [f"from proto.{name}_pb2 import (", *(f"    {each}," for each in sorted(types, key=str.lower)), ")"]
+        lines += [
+            f"from genai_platform.v1.{name}_pb2 import (",
+            *(f"    {each}," for each in sorted(types, key=str.lower)),
+            ")",
+        ]
     lines += ["", "__all__ = [", *(f'    "{each}",' for each in sorted(exported)), "]"]
     return "\n".join(lines) + "\n"
 
@@ -109,7 +150,9 @@ def exports() -> str:
 def documented(stub: str, file: FileDescriptorProto) -> str:
     """A stub with the comments of its .proto file as docstrings, and the members that the SDK adds to messages."""
     comments = _comments_by_name(file)
-    lines = stub.splitlines()
+    # protoc leaves out of which type the members of a dict are, and gives a module what only a class can have.
+    typed = _CONSTANT.sub(r"\1: int", _BARE_MAPPING.sub("_Mapping[str, _Any]", stub))
+    lines = ["from typing import Any as _Any", *typed.splitlines()]
     if any(message.name == "Media" for message in file.message_type):
         lines.insert(0, "import os as _os")
     written: list[str] = []
@@ -151,7 +194,7 @@ def request_fields(files: list[FileDescriptorProto]) -> str:
             each for each in sorted(_TYPE.findall(text), key=str.lower) if re.search(rf"\b{each}\b", annotations)
         ]
         if imported:
-            lines += [f"from proto.{name}_pb2 import (", *(f"    {each}," for each in imported), ")"]
+            lines += [f"from genai_platform.v1.{name}_pb2 import (", *(f"    {each}," for each in imported), ")"]
     return "\n".join(lines) + "\n\n\n" + body
 
 
@@ -216,12 +259,11 @@ def _type_of(message: DescriptorProto, field: FieldDescriptorProto) -> str:
 
 
 def outdated() -> list[Path]:
-    """Returns the stubs that differ from what the .proto files would generate now."""
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory)
-        fresh = {path: (output / path).read_bytes() for path in generate(output)}
+    """The generated modules that differ from what the .proto files would give now."""
     return [
-        path for path, content in fresh.items() if not (ROOT / path).is_file() or (ROOT / path).read_bytes() != content
+        path
+        for path, text in generate().items()
+        if not (ROOT / path).is_file() or (ROOT / path).read_text(encoding="utf-8") != text
     ]
 
 
@@ -241,7 +283,8 @@ def main() -> None:
             sys.exit(f"out of date: {names}; run: python proto/generate.py")
         print("the stubs are up to date")
         return
-    for path in generate(ROOT):
+    for path, text in generate().items():
+        (ROOT / path).write_text(text, encoding="utf-8")
         print(f"generated {path}")
 
 

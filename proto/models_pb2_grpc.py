@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from proto import models_pb2 as proto_dot_models__pb2
+from proto import models_pb2 as genai__platform_dot_v1_dot_models__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in proto/models_pb2_grpc.py depends on'
+        + ' but the generated code in genai_platform/v1/models_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,88 +37,88 @@ class ModelServiceStub:
         """
         self.Chat = channel.unary_unary(
                 '/genai_platform.v1.ModelService/Chat',
-                request_serializer=proto_dot_models__pb2.ChatRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ChatResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ChatRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ChatResponse.FromString,
                 _registered_method=True)
         self.ChatStream = channel.unary_stream(
                 '/genai_platform.v1.ModelService/ChatStream',
-                request_serializer=proto_dot_models__pb2.ChatRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ChatChunk.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ChatRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ChatChunk.FromString,
                 _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/genai_platform.v1.ModelService/ListModels',
-                request_serializer=proto_dot_models__pb2.ListModelsRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ListModelsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
         self.GetModelCapabilities = channel.unary_unary(
                 '/genai_platform.v1.ModelService/GetModelCapabilities',
-                request_serializer=proto_dot_models__pb2.GetCapabilitiesRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ModelCapabilities.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.GetCapabilitiesRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ModelCapabilities.FromString,
                 _registered_method=True)
         self.RegisterPrompt = channel.unary_unary(
                 '/genai_platform.v1.ModelService/RegisterPrompt',
-                request_serializer=proto_dot_models__pb2.RegisterPromptRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.RegisterPromptResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.RegisterPromptRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.RegisterPromptResponse.FromString,
                 _registered_method=True)
         self.GetPrompt = channel.unary_unary(
                 '/genai_platform.v1.ModelService/GetPrompt',
-                request_serializer=proto_dot_models__pb2.GetPromptRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.Prompt.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.GetPromptRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.Prompt.FromString,
                 _registered_method=True)
         self.ListPrompts = channel.unary_unary(
                 '/genai_platform.v1.ModelService/ListPrompts',
-                request_serializer=proto_dot_models__pb2.ListPromptsRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ListPromptsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ListPromptsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ListPromptsResponse.FromString,
                 _registered_method=True)
         self.RegisterModel = channel.unary_unary(
                 '/genai_platform.v1.ModelService/RegisterModel',
-                request_serializer=proto_dot_models__pb2.RegisterModelRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.RegisterModelResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.RegisterModelRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.RegisterModelResponse.FromString,
                 _registered_method=True)
         self.ListRegisteredModels = channel.unary_unary(
                 '/genai_platform.v1.ModelService/ListRegisteredModels',
-                request_serializer=proto_dot_models__pb2.ListRegisteredModelsRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ListRegisteredModelsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ListRegisteredModelsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ListRegisteredModelsResponse.FromString,
                 _registered_method=True)
         self.GetModelStatus = channel.unary_unary(
                 '/genai_platform.v1.ModelService/GetModelStatus',
-                request_serializer=proto_dot_models__pb2.GetModelStatusRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ModelStatus.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.GetModelStatusRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ModelStatus.FromString,
                 _registered_method=True)
         self.DeregisterModel = channel.unary_unary(
                 '/genai_platform.v1.ModelService/DeregisterModel',
-                request_serializer=proto_dot_models__pb2.DeregisterModelRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.DeregisterModelResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.DeregisterModelRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.DeregisterModelResponse.FromString,
                 _registered_method=True)
         self.ListPromptVersions = channel.unary_unary(
                 '/genai_platform.v1.ModelService/ListPromptVersions',
-                request_serializer=proto_dot_models__pb2.ListPromptVersionsRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ListPromptVersionsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ListPromptVersionsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ListPromptVersionsResponse.FromString,
                 _registered_method=True)
         self.SetPromptLabel = channel.unary_unary(
                 '/genai_platform.v1.ModelService/SetPromptLabel',
-                request_serializer=proto_dot_models__pb2.SetPromptLabelRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.SetPromptLabelResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.SetPromptLabelRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.SetPromptLabelResponse.FromString,
                 _registered_method=True)
         self.ArchivePrompt = channel.unary_unary(
                 '/genai_platform.v1.ModelService/ArchivePrompt',
-                request_serializer=proto_dot_models__pb2.ArchivePromptRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ArchivePromptResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ArchivePromptRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ArchivePromptResponse.FromString,
                 _registered_method=True)
         self.RenderPrompt = channel.unary_unary(
                 '/genai_platform.v1.ModelService/RenderPrompt',
-                request_serializer=proto_dot_models__pb2.RenderPromptRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.RenderPromptResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.RenderPromptRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.RenderPromptResponse.FromString,
                 _registered_method=True)
         self.ListPromptEvents = channel.unary_unary(
                 '/genai_platform.v1.ModelService/ListPromptEvents',
-                request_serializer=proto_dot_models__pb2.ListPromptEventsRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.ListPromptEventsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.ListPromptEventsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.ListPromptEventsResponse.FromString,
                 _registered_method=True)
         self.PreviewChat = channel.unary_unary(
                 '/genai_platform.v1.ModelService/PreviewChat',
-                request_serializer=proto_dot_models__pb2.PreviewChatRequest.SerializeToString,
-                response_deserializer=proto_dot_models__pb2.PreviewChatResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_models__pb2.PreviewChatRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_models__pb2.PreviewChatResponse.FromString,
                 _registered_method=True)
 
 
@@ -264,88 +264,88 @@ def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Chat': grpc.unary_unary_rpc_method_handler(
                     servicer.Chat,
-                    request_deserializer=proto_dot_models__pb2.ChatRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ChatResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ChatRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ChatResponse.SerializeToString,
             ),
             'ChatStream': grpc.unary_stream_rpc_method_handler(
                     servicer.ChatStream,
-                    request_deserializer=proto_dot_models__pb2.ChatRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ChatChunk.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ChatRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ChatChunk.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
-                    request_deserializer=proto_dot_models__pb2.ListModelsRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ListModelsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ListModelsResponse.SerializeToString,
             ),
             'GetModelCapabilities': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModelCapabilities,
-                    request_deserializer=proto_dot_models__pb2.GetCapabilitiesRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ModelCapabilities.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.GetCapabilitiesRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ModelCapabilities.SerializeToString,
             ),
             'RegisterPrompt': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterPrompt,
-                    request_deserializer=proto_dot_models__pb2.RegisterPromptRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.RegisterPromptResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.RegisterPromptRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.RegisterPromptResponse.SerializeToString,
             ),
             'GetPrompt': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPrompt,
-                    request_deserializer=proto_dot_models__pb2.GetPromptRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.Prompt.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.GetPromptRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.Prompt.SerializeToString,
             ),
             'ListPrompts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPrompts,
-                    request_deserializer=proto_dot_models__pb2.ListPromptsRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ListPromptsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ListPromptsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ListPromptsResponse.SerializeToString,
             ),
             'RegisterModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterModel,
-                    request_deserializer=proto_dot_models__pb2.RegisterModelRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.RegisterModelResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.RegisterModelRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.RegisterModelResponse.SerializeToString,
             ),
             'ListRegisteredModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRegisteredModels,
-                    request_deserializer=proto_dot_models__pb2.ListRegisteredModelsRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ListRegisteredModelsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ListRegisteredModelsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ListRegisteredModelsResponse.SerializeToString,
             ),
             'GetModelStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModelStatus,
-                    request_deserializer=proto_dot_models__pb2.GetModelStatusRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ModelStatus.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.GetModelStatusRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ModelStatus.SerializeToString,
             ),
             'DeregisterModel': grpc.unary_unary_rpc_method_handler(
                     servicer.DeregisterModel,
-                    request_deserializer=proto_dot_models__pb2.DeregisterModelRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.DeregisterModelResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.DeregisterModelRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.DeregisterModelResponse.SerializeToString,
             ),
             'ListPromptVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPromptVersions,
-                    request_deserializer=proto_dot_models__pb2.ListPromptVersionsRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ListPromptVersionsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ListPromptVersionsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ListPromptVersionsResponse.SerializeToString,
             ),
             'SetPromptLabel': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPromptLabel,
-                    request_deserializer=proto_dot_models__pb2.SetPromptLabelRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.SetPromptLabelResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.SetPromptLabelRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.SetPromptLabelResponse.SerializeToString,
             ),
             'ArchivePrompt': grpc.unary_unary_rpc_method_handler(
                     servicer.ArchivePrompt,
-                    request_deserializer=proto_dot_models__pb2.ArchivePromptRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ArchivePromptResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ArchivePromptRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ArchivePromptResponse.SerializeToString,
             ),
             'RenderPrompt': grpc.unary_unary_rpc_method_handler(
                     servicer.RenderPrompt,
-                    request_deserializer=proto_dot_models__pb2.RenderPromptRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.RenderPromptResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.RenderPromptRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.RenderPromptResponse.SerializeToString,
             ),
             'ListPromptEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPromptEvents,
-                    request_deserializer=proto_dot_models__pb2.ListPromptEventsRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.ListPromptEventsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.ListPromptEventsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.ListPromptEventsResponse.SerializeToString,
             ),
             'PreviewChat': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewChat,
-                    request_deserializer=proto_dot_models__pb2.PreviewChatRequest.FromString,
-                    response_serializer=proto_dot_models__pb2.PreviewChatResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_models__pb2.PreviewChatRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_models__pb2.PreviewChatResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -374,8 +374,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/Chat',
-            proto_dot_models__pb2.ChatRequest.SerializeToString,
-            proto_dot_models__pb2.ChatResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ChatRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ChatResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -401,8 +401,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ChatStream',
-            proto_dot_models__pb2.ChatRequest.SerializeToString,
-            proto_dot_models__pb2.ChatChunk.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ChatRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ChatChunk.FromString,
             options,
             channel_credentials,
             insecure,
@@ -428,8 +428,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ListModels',
-            proto_dot_models__pb2.ListModelsRequest.SerializeToString,
-            proto_dot_models__pb2.ListModelsResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -455,8 +455,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/GetModelCapabilities',
-            proto_dot_models__pb2.GetCapabilitiesRequest.SerializeToString,
-            proto_dot_models__pb2.ModelCapabilities.FromString,
+            genai__platform_dot_v1_dot_models__pb2.GetCapabilitiesRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ModelCapabilities.FromString,
             options,
             channel_credentials,
             insecure,
@@ -482,8 +482,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/RegisterPrompt',
-            proto_dot_models__pb2.RegisterPromptRequest.SerializeToString,
-            proto_dot_models__pb2.RegisterPromptResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.RegisterPromptRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.RegisterPromptResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -509,8 +509,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/GetPrompt',
-            proto_dot_models__pb2.GetPromptRequest.SerializeToString,
-            proto_dot_models__pb2.Prompt.FromString,
+            genai__platform_dot_v1_dot_models__pb2.GetPromptRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.Prompt.FromString,
             options,
             channel_credentials,
             insecure,
@@ -536,8 +536,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ListPrompts',
-            proto_dot_models__pb2.ListPromptsRequest.SerializeToString,
-            proto_dot_models__pb2.ListPromptsResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ListPromptsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ListPromptsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -563,8 +563,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/RegisterModel',
-            proto_dot_models__pb2.RegisterModelRequest.SerializeToString,
-            proto_dot_models__pb2.RegisterModelResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.RegisterModelRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.RegisterModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -590,8 +590,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ListRegisteredModels',
-            proto_dot_models__pb2.ListRegisteredModelsRequest.SerializeToString,
-            proto_dot_models__pb2.ListRegisteredModelsResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ListRegisteredModelsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ListRegisteredModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -617,8 +617,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/GetModelStatus',
-            proto_dot_models__pb2.GetModelStatusRequest.SerializeToString,
-            proto_dot_models__pb2.ModelStatus.FromString,
+            genai__platform_dot_v1_dot_models__pb2.GetModelStatusRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ModelStatus.FromString,
             options,
             channel_credentials,
             insecure,
@@ -644,8 +644,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/DeregisterModel',
-            proto_dot_models__pb2.DeregisterModelRequest.SerializeToString,
-            proto_dot_models__pb2.DeregisterModelResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.DeregisterModelRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.DeregisterModelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -671,8 +671,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ListPromptVersions',
-            proto_dot_models__pb2.ListPromptVersionsRequest.SerializeToString,
-            proto_dot_models__pb2.ListPromptVersionsResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ListPromptVersionsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ListPromptVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -698,8 +698,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/SetPromptLabel',
-            proto_dot_models__pb2.SetPromptLabelRequest.SerializeToString,
-            proto_dot_models__pb2.SetPromptLabelResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.SetPromptLabelRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.SetPromptLabelResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -725,8 +725,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ArchivePrompt',
-            proto_dot_models__pb2.ArchivePromptRequest.SerializeToString,
-            proto_dot_models__pb2.ArchivePromptResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ArchivePromptRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ArchivePromptResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -752,8 +752,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/RenderPrompt',
-            proto_dot_models__pb2.RenderPromptRequest.SerializeToString,
-            proto_dot_models__pb2.RenderPromptResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.RenderPromptRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.RenderPromptResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -779,8 +779,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/ListPromptEvents',
-            proto_dot_models__pb2.ListPromptEventsRequest.SerializeToString,
-            proto_dot_models__pb2.ListPromptEventsResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.ListPromptEventsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.ListPromptEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -806,8 +806,8 @@ class ModelService:
             request,
             target,
             '/genai_platform.v1.ModelService/PreviewChat',
-            proto_dot_models__pb2.PreviewChatRequest.SerializeToString,
-            proto_dot_models__pb2.PreviewChatResponse.FromString,
+            genai__platform_dot_v1_dot_models__pb2.PreviewChatRequest.SerializeToString,
+            genai__platform_dot_v1_dot_models__pb2.PreviewChatResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from proto import sessions_pb2 as proto_dot_sessions__pb2
+from proto import sessions_pb2 as genai__platform_dot_v1_dot_sessions__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in proto/sessions_pb2_grpc.py depends on'
+        + ' but the generated code in genai_platform/v1/sessions_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,63 +37,63 @@ class SessionServiceStub:
         """
         self.CreateSession = channel.unary_unary(
                 '/genai_platform.v1.SessionService/CreateSession',
-                request_serializer=proto_dot_sessions__pb2.CreateSessionRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.Session.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.CreateSessionRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.Session.FromString,
                 _registered_method=True)
         self.GetSession = channel.unary_unary(
                 '/genai_platform.v1.SessionService/GetSession',
-                request_serializer=proto_dot_sessions__pb2.GetSessionRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.Session.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.GetSessionRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.Session.FromString,
                 _registered_method=True)
         self.ListSessions = channel.unary_unary(
                 '/genai_platform.v1.SessionService/ListSessions',
-                request_serializer=proto_dot_sessions__pb2.ListSessionsRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.ListSessionsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
         self.DeleteSession = channel.unary_unary(
                 '/genai_platform.v1.SessionService/DeleteSession',
-                request_serializer=proto_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.DeleteSessionResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteSessionResponse.FromString,
                 _registered_method=True)
         self.AppendMessages = channel.unary_unary(
                 '/genai_platform.v1.SessionService/AppendMessages',
-                request_serializer=proto_dot_sessions__pb2.AppendMessagesRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.AppendMessagesResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.AppendMessagesRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.AppendMessagesResponse.FromString,
                 _registered_method=True)
         self.ListMessages = channel.unary_unary(
                 '/genai_platform.v1.SessionService/ListMessages',
-                request_serializer=proto_dot_sessions__pb2.ListMessagesRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.ListMessagesResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.ListMessagesRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
         self.GetContext = channel.unary_unary(
                 '/genai_platform.v1.SessionService/GetContext',
-                request_serializer=proto_dot_sessions__pb2.GetContextRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.GetContextResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.GetContextRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.GetContextResponse.FromString,
                 _registered_method=True)
         self.TruncateMessages = channel.unary_unary(
                 '/genai_platform.v1.SessionService/TruncateMessages',
-                request_serializer=proto_dot_sessions__pb2.TruncateMessagesRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.TruncateMessagesResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.TruncateMessagesRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.TruncateMessagesResponse.FromString,
                 _registered_method=True)
         self.PutMemory = channel.unary_unary(
                 '/genai_platform.v1.SessionService/PutMemory',
-                request_serializer=proto_dot_sessions__pb2.PutMemoryRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.Memory.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.PutMemoryRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.Memory.FromString,
                 _registered_method=True)
         self.ListMemories = channel.unary_unary(
                 '/genai_platform.v1.SessionService/ListMemories',
-                request_serializer=proto_dot_sessions__pb2.ListMemoriesRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.ListMemoriesResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.ListMemoriesRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.ListMemoriesResponse.FromString,
                 _registered_method=True)
         self.DeleteMemory = channel.unary_unary(
                 '/genai_platform.v1.SessionService/DeleteMemory',
-                request_serializer=proto_dot_sessions__pb2.DeleteMemoryRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.DeleteMemoryResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteMemoryRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteMemoryResponse.FromString,
                 _registered_method=True)
         self.DeleteUserData = channel.unary_unary(
                 '/genai_platform.v1.SessionService/DeleteUserData',
-                request_serializer=proto_dot_sessions__pb2.DeleteUserDataRequest.SerializeToString,
-                response_deserializer=proto_dot_sessions__pb2.DeleteUserDataResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteUserDataRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteUserDataResponse.FromString,
                 _registered_method=True)
 
 
@@ -192,63 +192,63 @@ def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSession,
-                    request_deserializer=proto_dot_sessions__pb2.CreateSessionRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.Session.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.CreateSessionRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.Session.SerializeToString,
             ),
             'GetSession': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSession,
-                    request_deserializer=proto_dot_sessions__pb2.GetSessionRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.Session.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.GetSessionRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.Session.SerializeToString,
             ),
             'ListSessions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSessions,
-                    request_deserializer=proto_dot_sessions__pb2.ListSessionsRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.ListSessionsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.ListSessionsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.ListSessionsResponse.SerializeToString,
             ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
-                    request_deserializer=proto_dot_sessions__pb2.DeleteSessionRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.DeleteSessionResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteSessionRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteSessionResponse.SerializeToString,
             ),
             'AppendMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.AppendMessages,
-                    request_deserializer=proto_dot_sessions__pb2.AppendMessagesRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.AppendMessagesResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.AppendMessagesRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.AppendMessagesResponse.SerializeToString,
             ),
             'ListMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMessages,
-                    request_deserializer=proto_dot_sessions__pb2.ListMessagesRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.ListMessagesResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.ListMessagesRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.ListMessagesResponse.SerializeToString,
             ),
             'GetContext': grpc.unary_unary_rpc_method_handler(
                     servicer.GetContext,
-                    request_deserializer=proto_dot_sessions__pb2.GetContextRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.GetContextResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.GetContextRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.GetContextResponse.SerializeToString,
             ),
             'TruncateMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.TruncateMessages,
-                    request_deserializer=proto_dot_sessions__pb2.TruncateMessagesRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.TruncateMessagesResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.TruncateMessagesRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.TruncateMessagesResponse.SerializeToString,
             ),
             'PutMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.PutMemory,
-                    request_deserializer=proto_dot_sessions__pb2.PutMemoryRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.Memory.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.PutMemoryRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.Memory.SerializeToString,
             ),
             'ListMemories': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMemories,
-                    request_deserializer=proto_dot_sessions__pb2.ListMemoriesRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.ListMemoriesResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.ListMemoriesRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.ListMemoriesResponse.SerializeToString,
             ),
             'DeleteMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteMemory,
-                    request_deserializer=proto_dot_sessions__pb2.DeleteMemoryRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.DeleteMemoryResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteMemoryRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteMemoryResponse.SerializeToString,
             ),
             'DeleteUserData': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUserData,
-                    request_deserializer=proto_dot_sessions__pb2.DeleteUserDataRequest.FromString,
-                    response_serializer=proto_dot_sessions__pb2.DeleteUserDataResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteUserDataRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_sessions__pb2.DeleteUserDataResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -277,8 +277,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/CreateSession',
-            proto_dot_sessions__pb2.CreateSessionRequest.SerializeToString,
-            proto_dot_sessions__pb2.Session.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.CreateSessionRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.Session.FromString,
             options,
             channel_credentials,
             insecure,
@@ -304,8 +304,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/GetSession',
-            proto_dot_sessions__pb2.GetSessionRequest.SerializeToString,
-            proto_dot_sessions__pb2.Session.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.GetSessionRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.Session.FromString,
             options,
             channel_credentials,
             insecure,
@@ -331,8 +331,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/ListSessions',
-            proto_dot_sessions__pb2.ListSessionsRequest.SerializeToString,
-            proto_dot_sessions__pb2.ListSessionsResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.ListSessionsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.ListSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -358,8 +358,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/DeleteSession',
-            proto_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
-            proto_dot_sessions__pb2.DeleteSessionResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.DeleteSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -385,8 +385,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/AppendMessages',
-            proto_dot_sessions__pb2.AppendMessagesRequest.SerializeToString,
-            proto_dot_sessions__pb2.AppendMessagesResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.AppendMessagesRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.AppendMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -412,8 +412,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/ListMessages',
-            proto_dot_sessions__pb2.ListMessagesRequest.SerializeToString,
-            proto_dot_sessions__pb2.ListMessagesResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.ListMessagesRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.ListMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -439,8 +439,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/GetContext',
-            proto_dot_sessions__pb2.GetContextRequest.SerializeToString,
-            proto_dot_sessions__pb2.GetContextResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.GetContextRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.GetContextResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -466,8 +466,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/TruncateMessages',
-            proto_dot_sessions__pb2.TruncateMessagesRequest.SerializeToString,
-            proto_dot_sessions__pb2.TruncateMessagesResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.TruncateMessagesRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.TruncateMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -493,8 +493,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/PutMemory',
-            proto_dot_sessions__pb2.PutMemoryRequest.SerializeToString,
-            proto_dot_sessions__pb2.Memory.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.PutMemoryRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.Memory.FromString,
             options,
             channel_credentials,
             insecure,
@@ -520,8 +520,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/ListMemories',
-            proto_dot_sessions__pb2.ListMemoriesRequest.SerializeToString,
-            proto_dot_sessions__pb2.ListMemoriesResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.ListMemoriesRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.ListMemoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -547,8 +547,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/DeleteMemory',
-            proto_dot_sessions__pb2.DeleteMemoryRequest.SerializeToString,
-            proto_dot_sessions__pb2.DeleteMemoryResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.DeleteMemoryRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.DeleteMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -574,8 +574,8 @@ class SessionService:
             request,
             target,
             '/genai_platform.v1.SessionService/DeleteUserData',
-            proto_dot_sessions__pb2.DeleteUserDataRequest.SerializeToString,
-            proto_dot_sessions__pb2.DeleteUserDataResponse.FromString,
+            genai__platform_dot_v1_dot_sessions__pb2.DeleteUserDataRequest.SerializeToString,
+            genai__platform_dot_v1_dot_sessions__pb2.DeleteUserDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,8 +1,9 @@
+from typing import Any as _Any
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
-from proto import models_pb2 as _models_pb2
-from proto import sessions_pb2 as _sessions_pb2
+from genai_platform.v1 import models_pb2 as _models_pb2
+from genai_platform.v1 import sessions_pb2 as _sessions_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
@@ -39,7 +40,7 @@ class BeginTurnRequest(_message.Message):
     """The `request_id` of that append, if a repetition of the turn will have the same. If the session has its messages
     already, because the process that appended them was killed before it could answer, no turn begins, and the response
     has nothing but `appended`. At most 64 characters."""
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., window: _Optional[_Union[_models_pb2.WindowPolicy, _Mapping]] = ..., expected_next_sequence: _Optional[int] = ..., append_messages: _Optional[int] = ..., append_bytes: _Optional[int] = ..., append_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., turn_id: _Optional[str] = ..., window: _Optional[_Union[_models_pb2.WindowPolicy, _Mapping[str, _Any]]] = ..., expected_next_sequence: _Optional[int] = ..., append_messages: _Optional[int] = ..., append_bytes: _Optional[int] = ..., append_id: _Optional[str] = ...) -> None: ...
 
 class BeginTurnResponse(_message.Message):
     """A turn that has begun."""
@@ -56,7 +57,7 @@ class BeginTurnResponse(_message.Message):
     """The session's user, which the turn's further calls must name to stay in this session."""
     appended: AppendedTurn
     """The earlier append with the same `append_id`. Unset: there is none, and the turn has begun."""
-    def __init__(self, context: _Optional[_Union[_sessions_pb2.GetContextResponse, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., user_id: _Optional[str] = ..., appended: _Optional[_Union[AppendedTurn, _Mapping]] = ...) -> None: ...
+    def __init__(self, context: _Optional[_Union[_sessions_pb2.GetContextResponse, _Mapping[str, _Any]]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., user_id: _Optional[str] = ..., appended: _Optional[_Union[AppendedTurn, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class AppendedTurn(_message.Message):
     """A turn that was appended before."""
@@ -67,7 +68,7 @@ class AppendedTurn(_message.Message):
     """Its answer: the last message of the append."""
     next_sequence: int
     """The sequence that follows the answer's."""
-    def __init__(self, answer: _Optional[_Union[_models_pb2.ChatMessage, _Mapping]] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, answer: _Optional[_Union[_models_pb2.ChatMessage, _Mapping[str, _Any]]] = ..., next_sequence: _Optional[int] = ...) -> None: ...
 
 class ExtendTurnRequest(_message.Message):
     """Extends a turn."""
@@ -89,7 +90,7 @@ class ExtendTurnResponse(_message.Message):
     LEASE_FIELD_NUMBER: _ClassVar[int]
     lease: _duration_pb2.Duration
     """The duration of the new lease."""
-    def __init__(self, lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class EndTurnRequest(_message.Message):
     """Ends a turn."""

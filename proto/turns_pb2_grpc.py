@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from proto import turns_pb2 as proto_dot_turns__pb2
+from proto import turns_pb2 as genai__platform_dot_v1_dot_turns__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in proto/turns_pb2_grpc.py depends on'
+        + ' but the generated code in genai_platform/v1/turns_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,18 +37,18 @@ class TurnServiceStub:
         """
         self.BeginTurn = channel.unary_unary(
                 '/genai_platform.v1.TurnService/BeginTurn',
-                request_serializer=proto_dot_turns__pb2.BeginTurnRequest.SerializeToString,
-                response_deserializer=proto_dot_turns__pb2.BeginTurnResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_turns__pb2.BeginTurnRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_turns__pb2.BeginTurnResponse.FromString,
                 _registered_method=True)
         self.ExtendTurn = channel.unary_unary(
                 '/genai_platform.v1.TurnService/ExtendTurn',
-                request_serializer=proto_dot_turns__pb2.ExtendTurnRequest.SerializeToString,
-                response_deserializer=proto_dot_turns__pb2.ExtendTurnResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_turns__pb2.ExtendTurnRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_turns__pb2.ExtendTurnResponse.FromString,
                 _registered_method=True)
         self.EndTurn = channel.unary_unary(
                 '/genai_platform.v1.TurnService/EndTurn',
-                request_serializer=proto_dot_turns__pb2.EndTurnRequest.SerializeToString,
-                response_deserializer=proto_dot_turns__pb2.EndTurnResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_turns__pb2.EndTurnRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_turns__pb2.EndTurnResponse.FromString,
                 _registered_method=True)
 
 
@@ -84,18 +84,18 @@ def add_TurnServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'BeginTurn': grpc.unary_unary_rpc_method_handler(
                     servicer.BeginTurn,
-                    request_deserializer=proto_dot_turns__pb2.BeginTurnRequest.FromString,
-                    response_serializer=proto_dot_turns__pb2.BeginTurnResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_turns__pb2.BeginTurnRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_turns__pb2.BeginTurnResponse.SerializeToString,
             ),
             'ExtendTurn': grpc.unary_unary_rpc_method_handler(
                     servicer.ExtendTurn,
-                    request_deserializer=proto_dot_turns__pb2.ExtendTurnRequest.FromString,
-                    response_serializer=proto_dot_turns__pb2.ExtendTurnResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_turns__pb2.ExtendTurnRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_turns__pb2.ExtendTurnResponse.SerializeToString,
             ),
             'EndTurn': grpc.unary_unary_rpc_method_handler(
                     servicer.EndTurn,
-                    request_deserializer=proto_dot_turns__pb2.EndTurnRequest.FromString,
-                    response_serializer=proto_dot_turns__pb2.EndTurnResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_turns__pb2.EndTurnRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_turns__pb2.EndTurnResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -124,8 +124,8 @@ class TurnService:
             request,
             target,
             '/genai_platform.v1.TurnService/BeginTurn',
-            proto_dot_turns__pb2.BeginTurnRequest.SerializeToString,
-            proto_dot_turns__pb2.BeginTurnResponse.FromString,
+            genai__platform_dot_v1_dot_turns__pb2.BeginTurnRequest.SerializeToString,
+            genai__platform_dot_v1_dot_turns__pb2.BeginTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -151,8 +151,8 @@ class TurnService:
             request,
             target,
             '/genai_platform.v1.TurnService/ExtendTurn',
-            proto_dot_turns__pb2.ExtendTurnRequest.SerializeToString,
-            proto_dot_turns__pb2.ExtendTurnResponse.FromString,
+            genai__platform_dot_v1_dot_turns__pb2.ExtendTurnRequest.SerializeToString,
+            genai__platform_dot_v1_dot_turns__pb2.ExtendTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -178,8 +178,8 @@ class TurnService:
             request,
             target,
             '/genai_platform.v1.TurnService/EndTurn',
-            proto_dot_turns__pb2.EndTurnRequest.SerializeToString,
-            proto_dot_turns__pb2.EndTurnResponse.FromString,
+            genai__platform_dot_v1_dot_turns__pb2.EndTurnRequest.SerializeToString,
+            genai__platform_dot_v1_dot_turns__pb2.EndTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from proto import usage_pb2 as proto_dot_usage__pb2
+from proto import usage_pb2 as genai__platform_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in proto/usage_pb2_grpc.py depends on'
+        + ' but the generated code in genai_platform/v1/usage_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,28 +37,28 @@ class UsageServiceStub:
         """
         self.GetMyUsage = channel.unary_unary(
                 '/genai_platform.v1.UsageService/GetMyUsage',
-                request_serializer=proto_dot_usage__pb2.GetMyUsageRequest.SerializeToString,
-                response_deserializer=proto_dot_usage__pb2.GetMyUsageResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_usage__pb2.GetMyUsageRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_usage__pb2.GetMyUsageResponse.FromString,
                 _registered_method=True)
         self.ListUsage = channel.unary_unary(
                 '/genai_platform.v1.UsageService/ListUsage',
-                request_serializer=proto_dot_usage__pb2.ListUsageRequest.SerializeToString,
-                response_deserializer=proto_dot_usage__pb2.ListUsageResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_usage__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_usage__pb2.ListUsageResponse.FromString,
                 _registered_method=True)
         self.ExportUsage = channel.unary_stream(
                 '/genai_platform.v1.UsageService/ExportUsage',
-                request_serializer=proto_dot_usage__pb2.ExportUsageRequest.SerializeToString,
-                response_deserializer=proto_dot_usage__pb2.ExportUsageResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageResponse.FromString,
                 _registered_method=True)
         self.ListCalls = channel.unary_unary(
                 '/genai_platform.v1.UsageService/ListCalls',
-                request_serializer=proto_dot_usage__pb2.ListCallsRequest.SerializeToString,
-                response_deserializer=proto_dot_usage__pb2.ListCallsResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_usage__pb2.ListCallsRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_usage__pb2.ListCallsResponse.FromString,
                 _registered_method=True)
         self.CancelCall = channel.unary_unary(
                 '/genai_platform.v1.UsageService/CancelCall',
-                request_serializer=proto_dot_usage__pb2.CancelCallRequest.SerializeToString,
-                response_deserializer=proto_dot_usage__pb2.CancelCallResponse.FromString,
+                request_serializer=genai__platform_dot_v1_dot_usage__pb2.CancelCallRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_usage__pb2.CancelCallResponse.FromString,
                 _registered_method=True)
 
 
@@ -107,28 +107,28 @@ def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetMyUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMyUsage,
-                    request_deserializer=proto_dot_usage__pb2.GetMyUsageRequest.FromString,
-                    response_serializer=proto_dot_usage__pb2.GetMyUsageResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_usage__pb2.GetMyUsageRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_usage__pb2.GetMyUsageResponse.SerializeToString,
             ),
             'ListUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsage,
-                    request_deserializer=proto_dot_usage__pb2.ListUsageRequest.FromString,
-                    response_serializer=proto_dot_usage__pb2.ListUsageResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_usage__pb2.ListUsageRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_usage__pb2.ListUsageResponse.SerializeToString,
             ),
             'ExportUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportUsage,
-                    request_deserializer=proto_dot_usage__pb2.ExportUsageRequest.FromString,
-                    response_serializer=proto_dot_usage__pb2.ExportUsageResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageResponse.SerializeToString,
             ),
             'ListCalls': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCalls,
-                    request_deserializer=proto_dot_usage__pb2.ListCallsRequest.FromString,
-                    response_serializer=proto_dot_usage__pb2.ListCallsResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_usage__pb2.ListCallsRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_usage__pb2.ListCallsResponse.SerializeToString,
             ),
             'CancelCall': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelCall,
-                    request_deserializer=proto_dot_usage__pb2.CancelCallRequest.FromString,
-                    response_serializer=proto_dot_usage__pb2.CancelCallResponse.SerializeToString,
+                    request_deserializer=genai__platform_dot_v1_dot_usage__pb2.CancelCallRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_usage__pb2.CancelCallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -157,8 +157,8 @@ class UsageService:
             request,
             target,
             '/genai_platform.v1.UsageService/GetMyUsage',
-            proto_dot_usage__pb2.GetMyUsageRequest.SerializeToString,
-            proto_dot_usage__pb2.GetMyUsageResponse.FromString,
+            genai__platform_dot_v1_dot_usage__pb2.GetMyUsageRequest.SerializeToString,
+            genai__platform_dot_v1_dot_usage__pb2.GetMyUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -184,8 +184,8 @@ class UsageService:
             request,
             target,
             '/genai_platform.v1.UsageService/ListUsage',
-            proto_dot_usage__pb2.ListUsageRequest.SerializeToString,
-            proto_dot_usage__pb2.ListUsageResponse.FromString,
+            genai__platform_dot_v1_dot_usage__pb2.ListUsageRequest.SerializeToString,
+            genai__platform_dot_v1_dot_usage__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -211,8 +211,8 @@ class UsageService:
             request,
             target,
             '/genai_platform.v1.UsageService/ExportUsage',
-            proto_dot_usage__pb2.ExportUsageRequest.SerializeToString,
-            proto_dot_usage__pb2.ExportUsageResponse.FromString,
+            genai__platform_dot_v1_dot_usage__pb2.ExportUsageRequest.SerializeToString,
+            genai__platform_dot_v1_dot_usage__pb2.ExportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -238,8 +238,8 @@ class UsageService:
             request,
             target,
             '/genai_platform.v1.UsageService/ListCalls',
-            proto_dot_usage__pb2.ListCallsRequest.SerializeToString,
-            proto_dot_usage__pb2.ListCallsResponse.FromString,
+            genai__platform_dot_v1_dot_usage__pb2.ListCallsRequest.SerializeToString,
+            genai__platform_dot_v1_dot_usage__pb2.ListCallsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -265,8 +265,8 @@ class UsageService:
             request,
             target,
             '/genai_platform.v1.UsageService/CancelCall',
-            proto_dot_usage__pb2.CancelCallRequest.SerializeToString,
-            proto_dot_usage__pb2.CancelCallResponse.FromString,
+            genai__platform_dot_v1_dot_usage__pb2.CancelCallRequest.SerializeToString,
+            genai__platform_dot_v1_dot_usage__pb2.CancelCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

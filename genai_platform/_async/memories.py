@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from genai_platform.building import build
 from genai_platform.calls import CallOptions
 from genai_platform.session_requests import to_json
-from proto.sessions_pb2 import DeleteMemoryRequest, ListMemoriesRequest, PutMemoryRequest
+from genai_platform.v1.sessions_pb2 import DeleteMemoryRequest, ListMemoriesRequest, PutMemoryRequest
 
 if TYPE_CHECKING:
     from genai_platform._async.sessions import AsyncSessions

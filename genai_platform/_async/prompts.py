@@ -31,7 +31,7 @@ from genai_platform.prompt_requests import (
     describe_changes,
 )
 from genai_platform.requests import Fields
-from proto.models_pb2 import (
+from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     ArchivePromptResponse,
     ListPromptEventsRequest,

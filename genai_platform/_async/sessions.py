@@ -49,8 +49,8 @@ from genai_platform.session_requests import (
     check_fields,
     read_batches,
 )
-from proto.models_pb2 import ChatMessage
-from proto.sessions_pb2 import (
+from genai_platform.v1.models_pb2 import ChatMessage
+from genai_platform.v1.sessions_pb2 import (
     AppendMessagesRequest,
     AppendMessagesResponse,
     CreateSessionRequest,

@@ -14,8 +14,8 @@ from genai_platform.calls import CallOptions, Metadata
 from genai_platform.requests import Messages, TurnFields
 from genai_platform.session_requests import TextWriter, build_turn, check_fields, format_message, open_target
 from genai_platform.streams import ChatStream
-from proto.models_pb2 import ChatResponse
-from proto.sessions_pb2 import (
+from genai_platform.v1.models_pb2 import ChatResponse
+from genai_platform.v1.sessions_pb2 import (
     DeleteSessionRequest,
     Session,
     SessionMessage,

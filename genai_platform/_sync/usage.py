@@ -29,7 +29,7 @@ from genai_platform.request_fields import (
 from genai_platform.requests import read_call
 from genai_platform.session_requests import TextWriter, open_target
 from genai_platform.usage_requests import UsageFields, build_sums_request
-from proto.usage_pb2 import (
+from genai_platform.v1.usage_pb2 import (
     CancelCallRequest,
     CancelCallResponse,
     ExportUsageRequest,

@@ -262,7 +262,8 @@ async def kill_and_count(directory: Path, rounds: int, *, seed: int, processes: 
             await trial.end()
         finally:
             trial.close()
-    files = sorted(path.name for path in (directory / "data" / "usage").iterdir())
+    # A process may be killed between the creation of a file and its lock: such a file is empty, and deleted later.
+    files = sorted(path.name for path in (directory / "data" / "usage").iterdir() if path.stat().st_size)
     return judge(trial, provider, *read_ledger(directory, url), files)
 
 

@@ -98,7 +98,7 @@ _NAMES: dict[str, Sequence[str]] = {
     "effort": ("none", "minimal", "low", "medium", "high", "xhigh"),
     "type": ("text", "json_object", "json_schema", "web_search", "web_search_20260318"),
     "service": ("", "genai_platform.v1.ModelService", "nobody"),
-    "file_by_filename": ("proto/models.proto", "google/protobuf/any.proto"),
+    "file_by_filename": ("genai_platform/v1/models.proto", "google/protobuf/any.proto"),
     "file_containing_symbol": ("genai_platform.v1.ModelService.Chat", "grpc.health.v1.Health"),
     "env_var": ("PATH", "OPENAI_API_KEY", "GENAI_X", "FUZZ_API_KEY"),
     "file": ("/etc/passwd", "key", "../key"),

@@ -166,7 +166,7 @@ def _realistic(upstream_url: str) -> Iterator[Message]:
     asked = reflection_pb2.ServerReflectionRequest
     yield asked(list_services="")
     yield asked(file_containing_symbol="genai_platform.v1.ModelService")
-    yield asked(file_by_filename="proto/models.proto")
+    yield asked(file_by_filename="genai_platform/v1/models.proto")
     extension = reflection_pb2.ExtensionRequest(containing_type="a.B", extension_number=1)
     yield asked(file_containing_extension=extension)
     yield asked(all_extension_numbers_of_type="google.protobuf.MessageOptions")

@@ -6,11 +6,14 @@ import inspect
 import json
 import os
 import pickle
+import pydoc
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import genai_platform
 from genai_platform import AsyncGenAIPlatform, GenAIPlatform
@@ -33,10 +36,11 @@ from tests.rows import for_each
 ROOT = Path(genai_platform.__file__).parents[1]
 
 
-def run_python(code: str, **variables: str) -> str:
+def run_python(code: str, directory: Path | None = None, **variables: str) -> str:
     """What a fresh interpreter prints."""
     result = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=directory,
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -93,7 +97,7 @@ def test_the_turns_of_a_conversation_have_the_keywords_of_a_chat() -> None:
 def test_every_message_and_enum_of_the_contract_is_exported(file: object) -> None:
     descriptor = file.DESCRIPTOR  # type: ignore[attr-defined]
     for name in (*descriptor.message_types_by_name, *descriptor.enum_types_by_name):
-        assert getattr(genai_platform, name) is getattr(file, name)
+        assert getattr(genai_platform, name).DESCRIPTOR is getattr(file, name).DESCRIPTOR
         assert name in genai_platform.__all__
 
 
@@ -114,8 +118,15 @@ def test_usage_keywords_are_the_fields_of_the_contract() -> None:
     assert set(UsageFields.__annotations__) == request | set(usage_pb2.UsageFilter.DESCRIPTOR.fields_by_name)
 
 
+@for_each("models", [Models, AsyncModels])
+def test_help_for_a_chat_names_every_field(models: Any) -> None:
+    told = pydoc.render_doc(models.chat)
+    assert not [name for name in ChatFields.__annotations__ if not re.search(rf"\b{name}\b", told)]
+
+
 def test_package_is_marked_as_typed() -> None:
     assert (ROOT / "genai_platform" / "py.typed").is_file()
+    assert (ROOT / "proto" / "py.typed").is_file()
 
 
 def test_import_brings_nothing_of_the_services() -> None:
@@ -149,6 +160,46 @@ def test_stubs_are_found_when_the_sdk_is_imported_before_a_regular_package_calle
         "import genai_platform, proto\nfrom proto import models_pb2\nprint(hasattr(proto, 'Message'), proto.__path__)"
     )
     assert run_python(code, PYTHONPATH=path).startswith("True")
+
+
+OWN_PROTO = """
+syntax = "proto3";
+package mine;
+message Mine {}
+"""
+
+
+@for_each("regular", [True, False], ids=["regular package", "namespace package"])
+def test_program_with_its_own_proto_package_uses_the_sdk(
+    tmp_path_factory: pytest.TempPathFactory, regular: bool
+) -> None:
+    """Its `proto/models.proto` has the names of ours, as a file and as a module."""
+    directory = tmp_path_factory.mktemp("program")
+    (directory / "proto").mkdir()
+    (directory / "proto" / "models.proto").write_text(OWN_PROTO)
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "proto/models.proto"]
+    subprocess.run(command, cwd=directory, check=True, timeout=60)
+    if regular:
+        (directory / "proto" / "__init__.py").write_text("VALUE = 1\n")
+    code = (
+        "from proto import models_pb2\n"
+        "import genai_platform\n"
+        "platform = genai_platform.GenAIPlatform()\n"
+        "print(models_pb2.Mine.DESCRIPTOR.full_name, genai_platform.ChatRequest(model='m').model, platform.models)"
+    )
+    other_order = "import genai_platform\n" + code
+    path = os.pathsep.join([str(directory), str(ROOT)])
+    for program in (code, other_order):
+        assert run_python(program, directory, PYTHONPATH=path).startswith(
+            "mine.Mine m <genai_platform._sync.models.Models"
+        )
+
+
+def test_module_called_proto_may_be_there(tmp_path: Path) -> None:
+    (tmp_path / "proto.py").write_text("VALUE = 1\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    code = "import proto, genai_platform; print(proto.VALUE, genai_platform.ChatRequest(model='m').model)"
+    assert run_python(code, PYTHONPATH=path).split() == ["1", "m"]
 
 
 def test_the_namespace_package_stays_as_it_is_without_such_a_package() -> None:

@@ -10,6 +10,7 @@ from proto import models_pb2
 from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
+from services.models.capture.capture import Capture
 from services.models.chat.account import Account
 from services.models.chat.metrics import ChatMeter
 from services.models.chat.system_prompt import Prompted
@@ -32,6 +33,7 @@ class RunningChat:
         opening: AbstractAsyncContextManager[Turn],
         call: Call,
         account: Account,
+        capture: Capture,
         *,
         by_stranger: bool,
     ) -> None:
@@ -42,6 +44,7 @@ class RunningChat:
         self._opening = opening
         self._call = call
         self._account = account
+        self._capture = capture
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
 
@@ -115,6 +118,7 @@ class RunningChat:
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
         self._meter.succeed(target, response)
+        self._capture.end(self._call, self.conversation.messages, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
 
     async def _record_failure(self, error: BaseException) -> None:
@@ -122,6 +126,7 @@ class RunningChat:
         if isinstance(error, PlatformError) and not self._account.has_usage and not self.attempts.has_asked:
             self._account.void()
             return
+        self._capture.end(self._call, self.conversation.messages, None)
         await self._account.close(
             self.attempts.sent,
             describe_end(error, self._call),

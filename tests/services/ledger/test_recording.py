@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from proto import models_pb2
 from tests.scripted_upstream import Ending, ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.ledger.books import Books, books, left_files
 from tests.services.model_service import (
+    ModelService,
+    answered,
     anthropic_message,
     chat_request,
     completion,
@@ -177,3 +182,39 @@ async def test_a_repeated_x_request_id_is_another_call(tmp_path: Path, upstream:
     found = books(tmp_path)
     assert [event["request_id"] for event in found.events] == ["the-same"] * 2
     assert found.totals[0]["calls"] == 2
+
+
+async def test_chats_go_on_without_the_database_until_there_is_no_room(tmp_path: Path) -> None:
+    tags = {f"tag-{number}": "x" * 256 for number in range(16)}
+    async with (
+        ScriptedUpstream(default=answered) as upstream,
+        model_service(tmp_path, upstream, USAGE_OUTBOX_MAX="1") as service,
+        contextlib.aclosing(answers(service, tags)) as answered_chats,
+    ):
+        with contextlib.closing(sqlite3.connect(tmp_path / "usage.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            number = len([_ async for _ in answered_chats])
+            failure = await failure_of(service.stub.Chat(chat_request(tags=tags)))
+            assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "LEDGER_FULL")
+            asked = len(upstream.requests)
+        async with asyncio.timeout(20):
+            # The database is there again.
+            while await is_refused(service):
+                pass
+    assert asked == number > 10
+    assert len(books(tmp_path).events) == number + 1
+
+
+async def answers(service: ModelService, tags: dict[str, str]) -> AsyncIterator[models_pb2.ChatResponse]:
+    """Answers, one after the other, until a chat is refused."""
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        while True:
+            yield await service.stub.Chat(chat_request(tags=tags))
+
+
+async def is_refused(service: ModelService) -> bool:
+    try:
+        await service.stub.Chat(chat_request())
+    except grpc.aio.AioRpcError:
+        return True
+    return False

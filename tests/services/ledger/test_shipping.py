@@ -21,15 +21,27 @@ from sqlalchemy import text
 
 from services.models.ledger import outbox as outbox_module
 from services.models.ledger import store as store_module
+from services.models.ledger.budgets import LedgerSpentSource
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.metrics import reading_ledger
 from services.models.ledger.outbox import Outbox
-from services.models.ledger.records import PROCESS_LOST, UNKNOWN, Kind, UsageRecord, encode_frame, encode_record
+from services.models.ledger.records import (
+    PROCESS_LOST,
+    UNKNOWN,
+    Kind,
+    UsageRecord,
+    encode_frame,
+    encode_record,
+    hash_end_user,
+)
 from services.models.ledger.reports import Reports, UsageQuery
 from services.models.ledger.rollups import OTHER, Sums
 from services.models.ledger.segments import Segment, left_over
 from services.models.ledger.spending import Scope, Spending, Spent
 from services.models.ledger.store import UsageStore
+from services.models.limits.rules import Rule
+from services.models.limits.spent_source import SpentQuery
+from services.models.limits.windows import TOTAL, Span
 from services.models.main import LEDGER_MIGRATIONS
 from services.shared import metric_names as names
 from services.shared.database import Database
@@ -448,3 +460,24 @@ async def test_what_a_limit_has_spent(tmp_path: Path, database_url: str) -> None
         assert await spent("project", "red", model="opus") == Spent()
         assert await spent("end_user", "u", "red", hours=1) == Spent(1, 5, 10, 0)
         assert await spent("end_user", "u", "blue", hours=1) == Spent()
+
+
+async def test_limits_load_their_budgets(tmp_path: Path, sqlite_file: Path) -> None:
+    now = datetime(2026, 11, 30, 15, 30, tzinfo=UTC)
+    today = Span("2026-11-30", int(now.replace(hour=0, minute=0).timestamp()) * 10**6, 2**62)
+    async with opened(tmp_path, f"sqlite:///{sqlite_file}") as ledger:
+        budgets = LedgerSpentSource(ledger)
+        for hours in (0, 1, 20):
+            at, user = now.timestamp() - hours * 3600, hash_end_user("anna")
+            await ledger.outbox.end(record(f"{hours:02}", at=at, project_id="red", end_user_hash=user))
+
+        async def spent(kind: Any, member: str, resource: Any, span: Span, project: str = "", glob: str = "*") -> int:
+            rule = Rule("rule", kind, "*", resource, "day", 100, glob)
+            return await budgets.spent(SpentQuery(rule, member, project, span))
+
+        assert await spent("project", "red", "nano_usd", today) == 20
+        assert await spent("project", "red", "tokens", TOTAL) == 15
+        assert await spent("org", "", "requests", today) == 2
+        assert await spent("project", "red", "requests", today, glob="openai/*") == 2
+        assert await spent("end_user", "anna", "requests", today, "red") == 2
+        assert await spent("end_user", "anna", "requests", today, "blue") == 0
