@@ -60,6 +60,7 @@ class Authenticator(Callers):
                 "the key is not accepted from your network; ask for one that is",
                 reason="NETWORK_NOT_ALLOWED",
                 metadata={"key_id": entry.key.id},
+                logged={"key_id": entry.key.id},
             )
         self._last_used.note(entry.key.id)
         return entry
@@ -142,7 +143,7 @@ def _invalid(message: str) -> Unauthenticated:
 
 
 def _refused(reason: str, message: str, key_id: str) -> Unauthenticated:
-    return Unauthenticated(message, reason=reason, metadata={"key_id": key_id})
+    return Unauthenticated(message, reason=reason, metadata={"key_id": key_id}, logged={"key_id": key_id})
 
 
 def _unavailable() -> Unavailable:

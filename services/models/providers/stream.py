@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Literal, NamedTuple
 
@@ -153,8 +154,11 @@ class StreamReader:
         return reading if self._exchange.chunks_sent else self._wait_for(reading)
 
     async def _wait_for(self, reading: Awaitable[bytes]) -> bytes:
-        with self._exchange.waits:
+        begun = time.perf_counter()
+        try:
             return await reading
+        finally:
+            self._exchange.waiting.waited += time.perf_counter() - begun
 
     async def _read_in_time(self) -> bytes:
         """Reads where the timeouts are not the transport's own. Raises Unavailable (UPSTREAM_TIMEOUT, _IDLE)."""
