@@ -70,7 +70,7 @@ async def test_clock_of_the_request_ends_an_answer_that_is_too_slow(
     told = (
         "did not begin to answer in time"
         if case == "no head"
-        else f"because the timeout `{clock}` of 0.15 s has passed"
+        else f"the timeout `{clock}` of 0.15 s has passed"
     )
     assert told in failure.message
     await upstream.requests[-1].closed_by_peer()
