@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
@@ -202,9 +203,12 @@ class Forward:
         record_call(self._log, self._name, call, "OK")
 
     async def _return_response(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> bytes:
-        with call.waits:
+        begun = time.perf_counter()
+        try:
             await _return_initial_metadata(onward, context)
             response: bytes | None = await onward
+        finally:
+            call.waited += time.perf_counter() - begun
         if response is None:
             raise self._lost(call, "has ended the call without an answer")
         call.log_fields["response_bytes"] = len(response)
@@ -213,16 +217,16 @@ class Forward:
         return response
 
     async def _write_responses(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> None:
-        messages = 0
+        messages, begun = 0, time.perf_counter()
         try:
-            with call.waits:
-                await _return_initial_metadata(onward, context)
-                with StreamWriter(context) as writer:
-                    async for message in onward:
-                        await writer.write(message)
-                        messages += 1
+            await _return_initial_metadata(onward, context)
+            with StreamWriter(context) as writer:
+                async for message in onward:
+                    await writer.write(message)
+                    messages += 1
             context.set_trailing_metadata(returned(await onward.trailing_metadata()))
         finally:
+            call.waited += time.perf_counter() - begun
             call.log_fields["messages"] = messages
 
     async def _forward(

@@ -133,7 +133,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
-                        waits=call.waits,
+                        waiting=call,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -159,7 +159,7 @@ class ChatService:
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
-                    waits=call.waits,
+                    waiting=call,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):

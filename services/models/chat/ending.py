@@ -59,7 +59,7 @@ class RunningChat:
     ) -> None:
         if isinstance(error, PlatformError) and self.attempts.records:
             self._describe_failure(error)
-        self._call.waits.seconds += self.attempts.waited
+        self._call.waited += self.attempts.waited
         if error and self._account.is_open:
             await self._record_failure(error)
         if error and (target := self.attempts.failed_target or self.attempts.newest_target):
@@ -83,7 +83,7 @@ class RunningChat:
         attempt.has_output = True
         self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
-            self._first_output_seconds = self._call.waits.first_output = self._call.elapsed_seconds()
+            self._first_output_seconds = self._call.first_output = self._call.elapsed_seconds()
 
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
