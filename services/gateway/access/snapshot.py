@@ -96,6 +96,7 @@ class Snapshot:
         self._users: dict[str, User] = {}
         self._limits: dict[str, LimitRule] = {}
         self._rules = RuleIndex(())
+        self._subjects: dict[tuple[str, str], str] = {}
 
     def identity_of(self, key: ApiKey) -> CallerIdentity:
         identity = self.identity_in(key.project_id, key.user_id, key.id)
@@ -120,6 +121,10 @@ class Snapshot:
             limits=self._rules.of(key_id, project_id, project.team_id, user_id),
             capture=project.capture,
         )
+
+    def user_with(self, issuer: str, subject: str) -> str:
+        """The id of the user with a subject of an issuer, "" if there is none."""
+        return self._subjects.get((issuer, subject), "")
 
     def blocked_by(self, project_id: str, user_id: str = "") -> str:
         """The disabled one of a project, its team and a user; "" if none is."""
@@ -151,6 +156,7 @@ class Snapshot:
                 held.pop(gone, None)
         self.keys.update(keys)
         self._rules = RuleIndex(self._limits.values())
+        self._subjects = {(user.issuer, user.subject): user.id for user in self._users.values() if user.subject}
         for entry in self.keys.values():
             entry.forget()
         self.seq = newest
