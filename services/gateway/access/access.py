@@ -10,6 +10,7 @@ from typing import NamedTuple
 import grpc
 
 from services.gateway.access.authentication import Authenticator
+from services.gateway.access.forwarded_audit import ForwardedAudit
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.servicer import SERVICE, AccessServicer
 from services.gateway.access.settings import AccessSettings
@@ -31,6 +32,7 @@ class Access(NamedTuple):
     database: Database
     keeper: SnapshotKeeper
     last_used: LastUsed
+    audit: ForwardedAudit
 
 
 @contextlib.asynccontextmanager
@@ -44,7 +46,7 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
         authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness)
         servicer = AccessServicer(database, keeper, settings.access_max_key_days)
         handler = service_handler(servicer, SERVICE, log, callers=authenticator)
-        yield Access(authenticator, SERVICE.full_name, handler, database, keeper, last_used)
+        yield Access(authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database))
     finally:
         await keeper.close()
         await last_used.close()
