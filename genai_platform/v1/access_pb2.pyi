@@ -219,7 +219,8 @@ class AuditEvent(_message.Message):
     action: str
     """The kind of the object and what was done: `key.rotate`."""
     object_kind: str
-    """The kind of the object: `team`, `project`, `user`, `key`, `limit` or `binding`."""
+    """The kind of the object: `team`, `project`, `user`, `key`, `limit` or `binding`; of a call that was sent on, its
+    service."""
     object_id: str
     """The id of the object."""
     before_json: str

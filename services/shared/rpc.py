@@ -378,9 +378,8 @@ class _Boundary:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            seconds = f"{self._default_deadline:g} s"
-            text = f"no answer within {seconds}, the limit for calls without a deadline; set one to wait longer"
-            raise errors.DeadlineExceeded(text) from None
+            limit = f"{self._default_deadline:g} s, the service's limit for calls without a deadline"
+            raise errors.DeadlineExceeded(f"no answer within {limit}; set one to wait longer") from None
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)

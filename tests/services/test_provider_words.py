@@ -90,7 +90,7 @@ async def test_sdk_has_it_as_a_property(service: ModelService, upstream: Scripte
     upstream.default = json_answer(refused(long), status=400)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.stub.Chat(chat_request())
-    error = translate_error(caught.value, address="here", secure=False, seconds=1, request_id="r")
+    error = translate_error(caught.value, address="here", secure=False, limit="1 s", request_id="r")
     assert isinstance(error, InvalidRequest)
     assert error.provider_message.startswith("Größe Größe")
     assert 1020 < len(error.provider_message.encode()) <= 1024

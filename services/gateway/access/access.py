@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import grpc
 
 from services.gateway.access.authentication import Authenticator
+from services.gateway.access.forwarded_audit import ForwardedAudit
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.servicer import SERVICE, AccessServicer
 from services.gateway.access.settings import AccessSettings
@@ -34,6 +35,7 @@ class Access(NamedTuple):
     database: Database
     keeper: SnapshotKeeper
     last_used: LastUsed
+    audit: ForwardedAudit
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +54,7 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
         authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens)
         servicer = AccessServicer(database, keeper, settings.access_max_key_days)
         handler = service_handler(servicer, SERVICE, log, callers=authenticator)
-        yield Access(authenticator, SERVICE.full_name, handler, database, keeper, last_used)
+        yield Access(authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database))
     finally:
         if tokens:
             await tokens.close()

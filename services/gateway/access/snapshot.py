@@ -26,6 +26,8 @@ CHECK_SECONDS = 5.0
 MAX_CHANGED = 500
 """Changed objects up to which those alone are read again."""
 
+_KINDS = [records.kind for records in (TEAMS, PROJECTS, USERS, KEYS, LIMITS, BINDINGS)]
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -142,7 +144,11 @@ class Snapshot:
         newest = await newest_seq(connection)
         if newest == self.seq:
             return
-        changed = await changed_since(connection, self.seq) if self.seq >= 0 else None
+        changed = await changed_since(connection, self.seq, _KINDS) if self.seq >= 0 else None
+        if changed == {}:
+            # Calls were recorded that change nothing here.
+            self.seq = newest
+            return
         if changed and sum(map(len, changed.values())) > MAX_CHANGED:
             changed = None
         fresh = [await _read(connection, records, changed) for records in (TEAMS, PROJECTS, USERS, LIMITS, BINDINGS)]
