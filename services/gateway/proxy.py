@@ -236,7 +236,7 @@ class Forward:
         context: grpc.aio.ServicerContext,
     ) -> Result:
         """Sends the call to a replica, and delivers its answer."""
-        metadata = self._metadata(call)
+        metadata = await self._metadata(call)
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
@@ -294,7 +294,7 @@ class Forward:
             raise error
         return other
 
-    def _metadata(self, call: Call) -> Metadata:
+    async def _metadata(self, call: Call) -> Metadata:
         """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own.
 
         Raises as `Authenticator.admit` does, before anything of the request is read.
@@ -303,9 +303,9 @@ class Forward:
         own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
         if self._authenticator is None:
             return (*passed, *own)
-        entry = self._authenticator.admit(call.metadata, self._scope, call.caller)
-        call.set_identity(entry.identity)
-        return (*passed, *own, *self._authenticator.signed(entry))
+        caller = await self._authenticator.admit(call.metadata, self._scope, call.caller)
+        call.set_identity(caller.identity)
+        return (*passed, *own, *self._authenticator.signed(caller))
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

@@ -170,9 +170,9 @@ class Call:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
         return self.identity.project_id if self.identity else ""
 
-    def identify(self, callers: Callers, scope: str) -> None:
+    async def identify(self, callers: Callers, scope: str) -> None:
         """Finds out who calls. Raises as `Callers.identify` does."""
-        identity = callers.identify(self.metadata, scope, self.caller)
+        identity = await callers.identify(self.metadata, scope, self.caller)
         if identity:
             self.set_identity(identity)
 
@@ -383,7 +383,7 @@ class _Boundary:
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -394,7 +394,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
