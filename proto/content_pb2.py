@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from proto import models_pb2 as genai__platform_dot_v1_dot_models__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgenai_platform/v1/content.proto\x12\x11genai_platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egenai_platform/v1/models.proto\"$\n\x11GetContentRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"D\n\x12GetContentResponse\x12.\n\x05texts\x18\x01 \x03(\x0b\x32\x1f.genai_platform.v1.CapturedText\"\xfb\x01\n\x0c\x43\x61pturedText\x12\x11\n\tdirection\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x12\n\ncharacters\x18\x05 \x01(\x03\x12\x43\n\nredactions\x18\x06 \x03(\x0b\x32/.genai_platform.v1.CapturedText.RedactionsEntry\x1a\x31\n\x0fRedactionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x32}\n\x0e\x43ontentService\x12k\n\nGetContent\x12$.genai_platform.v1.GetContentRequest\x1a%.genai_platform.v1.GetContentResponse\"\x10\xfa\xd4\x18\x0c\x63ontent.readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgenai_platform/v1/content.proto\x12\x11genai_platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egenai_platform/v1/models.proto\"$\n\x11GetContentRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"D\n\x12GetContentResponse\x12.\n\x05texts\x18\x01 \x03(\x0b\x32\x1f.genai_platform.v1.CapturedText\"\xfb\x01\n\x0c\x43\x61pturedText\x12\x11\n\tdirection\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x12\n\ncharacters\x18\x05 \x01(\x03\x12\x43\n\nredactions\x18\x06 \x03(\x0b\x32/.genai_platform.v1.CapturedText.RedactionsEntry\x1a\x31\n\x0fRedactionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x32\x81\x01\n\x0e\x43ontentService\x12o\n\nGetContent\x12$.genai_platform.v1.GetContentRequest\x1a%.genai_platform.v1.GetContentResponse\"\x14\xfa\xd4\x18\x0c\x63ontent.read\x80\xd5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPTUREDTEXT_REDACTIONSENTRY']._loaded_options = None
   _globals['_CAPTUREDTEXT_REDACTIONSENTRY']._serialized_options = b'8\001'
   _globals['_CONTENTSERVICE'].methods_by_name['GetContent']._loaded_options = None
-  _globals['_CONTENTSERVICE'].methods_by_name['GetContent']._serialized_options = b'\372\324\030\014content.read'
+  _globals['_CONTENTSERVICE'].methods_by_name['GetContent']._serialized_options = b'\372\324\030\014content.read\200\325\030\001'
   _globals['_GETCONTENTREQUEST']._serialized_start=119
   _globals['_GETCONTENTREQUEST']._serialized_end=155
   _globals['_GETCONTENTRESPONSE']._serialized_start=157
@@ -45,6 +45,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPTUREDTEXT']._serialized_end=479
   _globals['_CAPTUREDTEXT_REDACTIONSENTRY']._serialized_start=430
   _globals['_CAPTUREDTEXT_REDACTIONSENTRY']._serialized_end=479
-  _globals['_CONTENTSERVICE']._serialized_start=481
-  _globals['_CONTENTSERVICE']._serialized_end=606
+  _globals['_CONTENTSERVICE']._serialized_start=482
+  _globals['_CONTENTSERVICE']._serialized_end=611
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
+from proto import models_pb2
 from services.gateway.metadata import forwarded, returned
 from services.gateway.routes import Backend
 from services.shared import errors
@@ -39,6 +40,7 @@ from services.shared.tracing import PROCESS_TRACING, TRACE_KEYS, trace_fields
 if TYPE_CHECKING:
     # Imports the storage, which a gateway without keys does not need.
     from services.gateway.access.authentication import Authenticator
+    from services.gateway.access.forwarded_audit import ForwardedAudit
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -70,15 +72,16 @@ class Proxy(DirectMethods):
         *,
         exposed: bool = False,
         authenticator: Authenticator | None = None,
+        audit: ForwardedAudit | None = None,
         intake: Intake = PROCESS_INTAKE,
     ) -> None:
         """`exposed`: strangers may call. The backends receive it in the metadata of every call. Without an
-        `authenticator` nobody is asked who calls."""
+        `authenticator` nobody is asked who calls; with one, `audit` records the calls that must be."""
         added: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
         super().__init__(
             {
                 f"/{backend.service.full_name}/{method.name}": _handler(
-                    Forward(backend, method, log, added, authenticator, intake)
+                    Forward(backend, method, log, added, authenticator, audit if is_audited(method) else None, intake)
                 )
                 for backend in backends
                 for method in backend.service.methods
@@ -91,6 +94,12 @@ class Proxy(DirectMethods):
                 if asks_provider(method)
             ],
         )
+
+
+def is_audited(method: MethodDescriptor) -> bool:
+    """Whether calls of the method are in the audit log."""
+    # The stubs that protoc writes have no types for extensions.
+    return bool(method.GetOptions().Extensions[models_pb2.audited])  # type: ignore[index]
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
@@ -149,6 +158,7 @@ class Forward:
         log: Log,
         added: Metadata,
         authenticator: Authenticator | None,
+        audit: ForwardedAudit | None,
         intake: Intake,
     ) -> None:
         self.streams = method.server_streaming
@@ -161,6 +171,8 @@ class Forward:
         self._log = log
         self._added = added
         self._authenticator = authenticator
+        self._method_descriptor = method
+        self._audit = audit
         self._scope = scope_of(method)
         self._withheld = CREDENTIAL_KEYS if authenticator else ()
         self._intake = intake
@@ -230,11 +242,13 @@ class Forward:
         context: grpc.aio.ServicerContext,
     ) -> Result:
         """Sends the call to a replica, and delivers its answer."""
-        metadata = self._metadata(call)
+        metadata = await self._metadata(call)
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
         with reservation:
+            if self._audit:
+                await self._audit.record(self._method_descriptor, data, call)
             if len(data) > SMALL_BYTES:
                 check_size(len(data), self._max_bytes)
                 large, data = _LargeRequest(data, reservation), b""
@@ -286,7 +300,7 @@ class Forward:
             raise error
         return other
 
-    def _metadata(self, call: Call) -> Metadata:
+    async def _metadata(self, call: Call) -> Metadata:
         """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own.
 
         Raises as `Authenticator.admit` does, before anything of the request is read.
@@ -296,9 +310,9 @@ class Forward:
         own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
         if self._authenticator is None:
             return (*passed, *own)
-        entry = self._authenticator.admit(call.metadata, self._scope, call.caller)
-        call.set_identity(entry.identity)
-        return (*passed, *own, *self._authenticator.signed(entry))
+        caller = await self._authenticator.admit(call.metadata, self._scope, call.caller)
+        call.set_identity(caller.identity)
+        return (*passed, *own, *self._authenticator.signed(caller))
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

@@ -174,9 +174,9 @@ class Call:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
         return self.identity.project_id if self.identity else ""
 
-    def identify(self, callers: Callers, scope: str) -> None:
+    async def identify(self, callers: Callers, scope: str) -> None:
         """Finds out who calls. Raises as `Callers.identify` does."""
-        identity = callers.identify(self.metadata, scope, self.caller)
+        identity = await callers.identify(self.metadata, scope, self.caller)
         if identity:
             self.set_identity(identity)
 
@@ -384,13 +384,12 @@ class _Boundary:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            seconds = f"{self._default_deadline:g} s"
-            text = f"no answer within {seconds}, the limit for calls without a deadline; set one to wait longer"
-            raise errors.DeadlineExceeded(text) from None
+            limit = f"{self._default_deadline:g} s, the service's limit for calls without a deadline"
+            raise errors.DeadlineExceeded(f"no answer within {limit}; set one to wait longer") from None
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -401,7 +400,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)

@@ -186,7 +186,7 @@ class Exchange:
             async with asyncio.timeout_at(due):
                 return await response
         except TimeoutError:
-            raise self.error(Fault("UPSTREAM_TIMEOUT")) from None
+            raise self.error(Fault("UPSTREAM_TIMEOUT", limit=self.timeouts.describe("total"))) from None
 
     def _headers(self, request: HttpRequest) -> dict[str, str]:
         return {**self._target.headers, **request.headers, **JSON}
